@@ -1,0 +1,78 @@
+"""What happens while a reply is made, one value per event, in the order in which it happens."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Stage(StrEnum):
+    """What the engine is busy with before the first token."""
+
+    LOAD = "load"
+    ENCODE = "encode"
+    PREFILL = "prefill"
+
+
+class FinishReason(StrEnum):
+    """Why a reply ended."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    CANCELLED = "cancelled"
+    TOOL_CALLS = "tool_calls"
+
+
+class Progress(msgspec.Struct, frozen=True, tag="progress"):
+    """`done` of `total`: thousandths of the file for LOAD, pictures for ENCODE, tokens for PREFILL (reused ones not counted)."""
+
+    stage: Stage
+    done: int
+    total: int
+
+
+class TextDelta(msgspec.Struct, frozen=True, tag="text"):
+    """A piece of the reply: whole UTF-8 characters, never any stop text. The first non-empty one marks the time to first token."""
+
+    text: str
+
+
+class Timings(msgspec.Struct, frozen=True):
+    """Milliseconds, by the engine's own clock.
+
+    load_ms: loading the model, when this request had to wait for it, else 0. encode_ms: pictures through the vision encoder.
+    prefill_ms: evaluating the prompt. decode_ms: from the end of the prefill to the last token.
+    first_token_ms: from the arrival of the request in the engine to the first text.
+    """
+
+    load_ms: float = 0.0
+    encode_ms: float = 0.0
+    prefill_ms: float = 0.0
+    decode_ms: float = 0.0
+    first_token_ms: float = 0.0
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens (KV positions for pictures). prompt_tokens = reused_tokens + evaluated_tokens; image_tokens is the pictures' share of the prompt.
+
+    encoded_images: how many runs of the vision encoder the request needed.
+    """
+
+    prompt_tokens: int = 0
+    image_tokens: int = 0
+    reused_tokens: int = 0
+    evaluated_tokens: int = 0
+    completion_tokens: int = 0
+    encoded_images: int = 0
+
+
+class Finished(msgspec.Struct, frozen=True, tag="finished"):
+    """The last event of a generation that did not fail."""
+
+    reason: FinishReason
+    usage: Usage
+    timings: Timings
+
+
+EngineEvent = Progress | TextDelta | Finished

@@ -1,0 +1,24 @@
+"""A picture as the model gets it."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+
+class RgbImage(msgspec.Struct, frozen=True):
+    """Final pixels: `rgb` is height x width x 3 bytes, row by row. `digest` (SHA-256 over size and pixels) identifies them everywhere."""
+
+    width: int
+    height: int
+    rgb: bytes
+    digest: str
+
+    @classmethod
+    def from_rgb(cls, width: int, height: int, rgb: bytes) -> RgbImage:
+        """Make the value and compute its digest. Raises ValueError when the number of bytes is not width * height * 3."""
+        if width < 1 or height < 1 or len(rgb) != width * height * 3:
+            raise ValueError(f"{len(rgb)} bytes are not {width} x {height} RGB pixels")
+        digest = hashlib.sha256(b"%d %d " % (width, height) + rgb).hexdigest()
+        return cls(width, height, rgb, digest)

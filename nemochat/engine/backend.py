@@ -1,0 +1,40 @@
+"""What runs inside the worker process: a model behind blocking calls. llama.cpp is one backend, the scripted one another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from nemochat.domain.events import EngineEvent, Progress
+from nemochat.domain.images import RgbImage
+from nemochat.domain.segments import Segment
+from nemochat.engine.protocol import GenerateRequest, LoadRequest, ModelInfo, Prepared
+
+ProgressSink = Callable[[Progress], None]
+Cancelled = Callable[[], bool]
+
+
+class Backend(Protocol):
+    """The engine protocol without the process: blocking, one call at a time.
+
+    `cancelled` is asked often (between tokens, and from llama.cpp's abort callback); it may turn true at any moment.
+    Failures are EngineError with a sentence for the user; anything else is a bug and ends the worker.
+    """
+
+    def load(self, request: LoadRequest, on_progress: ProgressSink) -> ModelInfo:
+        """Load a model in place of the present one."""
+
+    def add_image(self, image: RgbImage) -> int:
+        """Keep the pixels under their digest and return the picture's cost in the prompt, in tokens."""
+
+    def count(self, segments: Sequence[Segment]) -> list[int]:
+        """Tokens of each segment. Raises EngineError for a picture that was never added."""
+
+    def prepare(self, segments: Sequence[Segment], cancelled: Cancelled, on_progress: ProgressSink) -> Prepared:
+        """Encode and evaluate ahead; returns early when cancelled."""
+
+    def generate(self, request: GenerateRequest, cancelled: Cancelled) -> Iterator[EngineEvent]:
+        """Yield Progress and TextDelta events, and Finished last."""
+
+    def close(self) -> None:
+        """Free everything."""

@@ -1,0 +1,93 @@
+"""What every engine offers. The chat core knows only this."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from nemochat.domain.events import EngineEvent, Progress
+from nemochat.domain.images import RgbImage
+from nemochat.domain.sampling import Sampling
+from nemochat.domain.segments import Segment
+from nemochat.settings import EngineSettings
+
+
+class LoadRequest(msgspec.Struct, frozen=True):
+    """Which files to load, and how. `name` is what people call the model."""
+
+    name: str
+    model_path: str
+    mmproj_path: str | None
+    settings: EngineSettings
+
+
+class ModelInfo(msgspec.Struct, frozen=True):
+    """What the loaded model is. `context_length` is the window in force, in tokens."""
+
+    name: str
+    context_length: int
+    has_vision: bool
+    vocab_size: int
+    load_ms: float
+    eog_text: str = "</s>"
+
+
+class Capabilities(msgspec.Struct, frozen=True):
+    """What an engine can do beyond generating text."""
+
+    can_prepare: bool = True
+    has_exact_counts: bool = True
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """What `prepare` found and did, in tokens and milliseconds."""
+
+    reused_tokens: int
+    evaluated_tokens: int
+    encoded_images: int
+    elapsed_ms: float
+
+
+class GenerateRequest(msgspec.Struct, frozen=True):
+    """One reply. Stop strings and the reply's length are part of `sampling`; turn markers always stop."""
+
+    segments: tuple[Segment, ...]
+    sampling: Sampling
+
+
+class Engine(Protocol):
+    """An engine that holds at most one model and makes one reply at a time.
+
+    Every method raises EngineError (EngineDiedError when its process ended); after that the next call starts it again.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this engine can do."""
+
+    @property
+    def info(self) -> ModelInfo | None:
+        """The loaded model, None before `load`."""
+
+    async def load(self, request: LoadRequest, on_progress: Callable[[Progress], None] | None = None) -> ModelInfo:
+        """Load a model, in place of the one loaded before."""
+
+    async def add_image(self, image: RgbImage) -> int:
+        """Make pixels known under their digest and say what the picture costs in the prompt, in tokens."""
+
+    async def count(self, segments: Sequence[Segment]) -> list[int]:
+        """The exact number of tokens (KV positions for pictures) of each segment; sums are exact, because segments never merge."""
+
+    async def prepare(self, segments: Sequence[Segment]) -> Prepared:
+        """Encode pictures and evaluate a prompt ahead of time. `cancel` ends it early."""
+
+    def generate(self, request: GenerateRequest) -> AsyncIterator[EngineEvent]:
+        """Stream one reply. Closing the iterator early, or `cancel`, stops the engine; what was evaluated stays cached."""
+
+    async def cancel(self) -> None:
+        """Stop what is running now; `generate` then ends with FinishReason.CANCELLED. Nothing happens when idle."""
+
+    async def close(self) -> None:
+        """Unload and end the engine's process."""

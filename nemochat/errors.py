@@ -1,0 +1,62 @@
+"""Every error that a person may see.
+
+NemochatError
+├── UsageError         a request that cannot be meant (exit code 2)
+├── SettingsError      settings or environment hold a bad value
+├── ImageError         a picture cannot be read
+├── ModelFileError     a model or projector file is missing, broken or of the wrong kind
+├── WindowError        a single message does not fit the context window
+├── ConversationError  a conversation file or request has the wrong shape
+└── EngineError        the engine died, hung, refused or could not load
+    └── EngineDiedError    its process ended (signal, out of memory, start-up failure) or stopped answering
+
+Each has a one-sentence `message` and, where there is something to do, a one-sentence `hint`.
+They are rendered in one place per interface: a line and an exit code on the command line, a notice in the TUI.
+"""
+
+from __future__ import annotations
+
+
+class NemochatError(Exception):
+    """A failure with a clear sentence for the user and, where there is one, a `hint` saying what to do."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(NemochatError):
+    """The request cannot be meant: wrong options or nothing to do."""
+
+    exit_code = 2
+
+
+class SettingsError(NemochatError):
+    """The settings file or an environment variable holds a bad value."""
+
+
+class ImageError(NemochatError):
+    """A picture cannot be read."""
+
+
+class ModelFileError(NemochatError):
+    """A model or projector file is missing, broken or of the wrong kind."""
+
+
+class WindowError(NemochatError):
+    """What must be in the prompt does not fit the context window."""
+
+
+class ConversationError(NemochatError):
+    """A conversation file or a request line has the wrong shape."""
+
+
+class EngineError(NemochatError):
+    """The engine could not do what was asked."""
+
+
+class EngineDiedError(EngineError):
+    """The engine's process ended or stopped answering."""

@@ -1,0 +1,100 @@
+"""The Nemotron chat format, as segments.
+
+Source: the chat template in Nemotron-Mini-4B-Instruct's tokenizer configuration and the multi-image form of the
+Nemovision-4B-Instruct model card (one ``<image>`` line per picture before the user's text).
+
+Every message renders to segments of its own, so token counts of messages add up exactly and an unchanged message always
+gives unchanged tokens: that is what lets the engine reuse its KV cache.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from nemochat.domain.messages import Conversation, ImagePart, Message, Role, TextPart, ToolCallPart, ToolSpec
+from nemochat.domain.segments import Control, ImageSlot, Plain, Segment
+
+IMAGE_TAG = "<image>"
+TURN_TAGS = ("<extra_id_0>", "<extra_id_1>", "<extra_id_2>")
+"""Turn markers. A reply ends where the model writes one, as a special token or spelled out as text."""
+
+_ROLE_NAMES = {Role.USER: "User", Role.ASSISTANT: "Assistant", Role.TOOL: "Tool"}
+_NEWLINE = Control("\n")
+
+
+def render(conversation: Conversation, *, continue_reply: bool = False) -> list[Segment]:
+    """Render a whole prompt, ending where the Assistant is to speak.
+
+    With `continue_reply` the last message must be the Assistant's: it is left open so that the model goes on from its end.
+    Raises ValueError otherwise.
+    """
+    segments = system_segments(conversation.system, conversation.tools, conversation.contexts)
+    if not continue_reply:
+        for message in conversation.messages:
+            segments += message_segments(message)
+        return segments + reply_head()
+    if not conversation.messages or conversation.messages[-1].role is not Role.ASSISTANT:
+        raise ValueError("only a reply of the Assistant can be continued")
+    for message in conversation.messages[:-1]:
+        segments += message_segments(message)
+    return segments + message_segments(conversation.messages[-1])[:-1]
+
+
+def system_segments(system: str, tools: Sequence[ToolSpec] = (), contexts: Sequence[str] = ()) -> list[Segment]:
+    """The System turn: system text, one ``<tool>`` line per tool, one ``<context>`` line per context."""
+    segments: list[Segment] = [Control("<extra_id_0>System")]
+    if text := system.strip():
+        segments += [_NEWLINE, Plain(text)]
+        if tools or contexts:
+            segments.append(_NEWLINE)
+    for tool in tools:
+        segments += [Control("\n<tool> "), Plain(tool_json(tool)), Control(" </tool>")]
+    if tools and contexts:
+        segments.append(_NEWLINE)
+    for context in contexts:
+        segments += [Control("\n<context> "), Plain(context.strip()), Control(" </context>")]
+    return [*segments, Control("\n\n")]
+
+
+def message_segments(message: Message) -> list[Segment]:
+    """One turn: its marker, its pictures one a line, its stripped text and tool calls, and the newline that closes it."""
+    segments: list[Segment] = [Control(f"<extra_id_1>{_ROLE_NAMES[message.role]}\n")]
+    content = _content_segments(message)
+    for image in message.images:
+        segments += [ImageSlot(image.digest), _NEWLINE]
+    if message.images and not content:
+        return segments
+    return [*segments, *content, _NEWLINE]
+
+
+def reply_head() -> list[Segment]:
+    """The marker after which the Assistant speaks."""
+    return [Control("<extra_id_1>Assistant\n")]
+
+
+def tool_json(tool: ToolSpec) -> str:
+    """A tool as the JSON that the model was trained on."""
+    function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    return json.dumps({"type": "function", "function": function}, ensure_ascii=False)
+
+
+def as_text(segments: Sequence[Segment]) -> str:
+    """The prompt as people read it, with ``<image>`` where a picture stands."""
+    return "".join(IMAGE_TAG if isinstance(segment, ImageSlot) else segment.text for segment in segments)
+
+
+def _content_segments(message: Message) -> list[Segment]:
+    """Text and tool calls in order, without the white space around the whole."""
+    pieces = [part for part in message.parts if not isinstance(part, ImagePart)]
+    segments: list[Segment] = []
+    for index, part in enumerate(pieces):
+        if isinstance(part, ToolCallPart):
+            segments += [Control("<toolcall>"), Plain(part.raw), Control("</toolcall>")]
+            continue
+        text = part.text.lstrip() if not segments else part.text
+        if all(isinstance(later, TextPart) and not later.text.strip() for later in pieces[index + 1 :]):
+            text = text.rstrip()
+        if text:
+            segments.append(Plain(text))
+    return segments
