@@ -54,7 +54,7 @@ class Timings(msgspec.Struct, frozen=True):
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens (KV positions for pictures). prompt_tokens = reused_tokens + evaluated_tokens; image_tokens is the pictures' share of the prompt.
+    """Tokens (KV positions for pictures). prompt_tokens = reused_tokens + evaluated_tokens; image_tokens is the share of pictures.
 
     encoded_images: how many runs of the vision encoder the request needed.
     """

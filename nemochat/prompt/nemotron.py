@@ -10,7 +10,10 @@ gives unchanged tokens: that is what lets the engine reuse its KV cache.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
+
+import msgspec
 
 from nemochat.domain.messages import Conversation, ImagePart, Message, Role, TextPart, ToolCallPart, ToolSpec
 from nemochat.domain.segments import Control, ImageSlot, Plain, Segment
@@ -23,37 +26,63 @@ _ROLE_NAMES = {Role.USER: "User", Role.ASSISTANT: "Assistant", Role.TOOL: "Tool"
 _NEWLINE = Control("\n")
 
 
-def render(conversation: Conversation, *, continue_reply: bool = False) -> list[Segment]:
-    """Render a whole prompt, ending where the Assistant is to speak.
+class Layout(msgspec.Struct, frozen=True):
+    """A rendered conversation, still in its groups: the System turn, one group per message, and the head of the reply.
+
+    The head is empty where the last message is itself left open to be continued.
+    """
+
+    conversation: Conversation
+    system: tuple[Segment, ...]
+    messages: tuple[tuple[Segment, ...], ...]
+    reply_head: tuple[Segment, ...]
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """The whole prompt."""
+        return self.select(range(len(self.messages)))
+
+    def select(self, kept: Iterable[int]) -> tuple[Segment, ...]:
+        """The prompt with only the messages of these indices."""
+        return (*self.system, *chain.from_iterable(self.messages[index] for index in kept), *self.reply_head)
+
+
+def lay_out(conversation: Conversation, *, continue_reply: bool = False) -> Layout:
+    """Render a conversation up to where the Assistant is to speak.
 
     With `continue_reply` the last message must be the Assistant's: it is left open so that the model goes on from its end.
     Raises ValueError otherwise.
     """
-    segments = system_segments(conversation.system, conversation.tools, conversation.contexts)
+    system = tuple(system_segments(conversation.system, conversation.tools, conversation.contexts))
+    messages = tuple(tuple(message_segments(message)) for message in conversation.messages)
     if not continue_reply:
-        for message in conversation.messages:
-            segments += message_segments(message)
-        return segments + reply_head()
-    if not conversation.messages or conversation.messages[-1].role is not Role.ASSISTANT:
+        return Layout(conversation, system, messages, tuple(reply_head()))
+    if not messages or conversation.messages[-1].role is not Role.ASSISTANT:
         raise ValueError("only a reply of the Assistant can be continued")
-    for message in conversation.messages[:-1]:
-        segments += message_segments(message)
-    return segments + message_segments(conversation.messages[-1])[:-1]
+    return Layout(conversation, system, (*messages[:-1], messages[-1][:-1]), ())
+
+
+def render(conversation: Conversation, *, continue_reply: bool = False) -> list[Segment]:
+    """Render a whole prompt; see `lay_out`."""
+    return list(lay_out(conversation, continue_reply=continue_reply).segments)
 
 
 def system_segments(system: str, tools: Sequence[ToolSpec] = (), contexts: Sequence[str] = ()) -> list[Segment]:
-    """The System turn: system text, one ``<tool>`` line per tool, one ``<context>`` line per context."""
+    """The System turn: system text, one ``<tool>`` line per tool, one ``<context>`` line per context.
+
+    The space after an opening tag belongs to the text behind it, because the tokenizer joins it with the first word.
+    """
     segments: list[Segment] = [Control("<extra_id_0>System")]
     if text := system.strip():
         segments += [_NEWLINE, Plain(text)]
         if tools or contexts:
             segments.append(_NEWLINE)
     for tool in tools:
-        segments += [Control("\n<tool> "), Plain(tool_json(tool)), Control(" </tool>")]
+        segments += [Control("\n<tool>"), Plain(f" {tool_json(tool)}"), Control(" </tool>")]
     if tools and contexts:
         segments.append(_NEWLINE)
     for context in contexts:
-        segments += [Control("\n<context> "), Plain(context.strip()), Control(" </context>")]
+        segments += [Control("\n<context>"), Plain(f" {context.strip()}"), Control(" </context>")]
     return [*segments, Control("\n\n")]
 
 

@@ -1,0 +1,163 @@
+"""What goes into the context window: a pure policy over exact token counts.
+
+A turn is a user's message and everything up to the next one: replies, tool calls, tool results, with their pictures. A greeting before
+the first user's message is a turn of its own. Turns are kept or forgotten whole, so a call never loses its result, nor an answer its
+question; for the same reason a pinned message keeps its whole turn. System text, tools, contexts and the last turn always stay.
+
+Forgetting happens in blocks, because each change at the front makes the engine evaluate everything behind it again. Nothing moves until
+the prompt passes `TRIGGER` of the room (window minus the reply's reserve); then the oldest turns go until it is at most `TARGET`, and the
+cut stays there while the conversation grows by the difference. Source: the trimming that makes peers slow at the limit.
+
+    layout = nemotron.lay_out(conversation)
+    counts = await engine.count(layout.segments)
+    fit = window.fit(window.measure(layout, counts), limit=4096, reserve=512, first_kept=previous.first_kept)
+    segments = layout.select(fit.kept)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import msgspec
+
+from nemochat.domain.messages import Role
+from nemochat.errors import WindowError
+from nemochat.prompt.nemotron import Layout
+
+TRIGGER = 0.9
+TARGET = 0.6
+
+
+class MessageSize(msgspec.Struct, frozen=True):
+    """What the policy knows of a message; `tokens` is its exact share of the prompt, pictures included."""
+
+    role: Role
+    tokens: int
+    pinned: bool = False
+
+
+class PromptSize(msgspec.Struct, frozen=True):
+    """The exact sizes, in tokens, of all that a prompt may hold. `system_tokens` covers system text, tools and contexts."""
+
+    system_tokens: int
+    messages: tuple[MessageSize, ...]
+    reply_head_tokens: int
+
+
+class Fit(msgspec.Struct, frozen=True):
+    """What goes into the prompt. `kept` and `forgotten` are indices of messages, in order.
+
+    first_kept: where the unbroken tail begins; give it back on the next call, and 0 for an edited or forked conversation.
+    prompt_tokens: the size of the prompt. freed_tokens: what this call took out that the cut before it had left in.
+    """
+
+    kept: tuple[int, ...]
+    forgotten: tuple[int, ...]
+    first_kept: int
+    prompt_tokens: int
+    freed_tokens: int
+
+    @property
+    def trimmed(self) -> bool:
+        """Whether this call took anything out, so that the engine must evaluate the rest anew."""
+        return self.freed_tokens > 0
+
+
+class _Turn(msgspec.Struct, frozen=True):
+    """Messages `start` to `stop` (not included), which stay or go together."""
+
+    start: int
+    stop: int
+    tokens: int
+    pinned: bool
+
+
+def measure(layout: Layout, counts: Sequence[int]) -> PromptSize:
+    """Add up the engine's counts of `layout.segments`. Raises ValueError when there is not one count per segment."""
+    if len(counts) != len(layout.segments):
+        raise ValueError(f"{len(counts)} counts for {len(layout.segments)} segments")
+    remaining = iter(counts)
+
+    def tokens(group: Sequence[object]) -> int:
+        return sum(next(remaining) for _ in group)
+
+    system = tokens(layout.system)
+    messages = tuple(
+        MessageSize(message.role, tokens(segments), message.pinned)
+        for message, segments in zip(layout.conversation.messages, layout.messages, strict=True)
+    )
+    return PromptSize(system, messages, tokens(layout.reply_head))
+
+
+def fit(size: PromptSize, *, limit: int, reserve: int, first_kept: int = 0) -> Fit:
+    """Choose the messages that the model sees, so that the prompt plus the reply's `reserve` is at most `limit` tokens.
+
+    `first_kept` is the last decision; one that begins no turn is taken as 0. Once the whole conversation is back under `TARGET`
+    (a larger window, a smaller reserve), nothing stays forgotten. Raises WindowError when what must stay does not fit.
+    """
+    turns = _turns(size.messages)
+    room = limit - reserve
+    _check_room(size, turns, limit, reserve)
+    around = size.system_tokens + size.reply_head_tokens
+
+    def total(cut: int) -> int:
+        return around + sum(turn.tokens for index, turn in enumerate(turns) if index >= cut or turn.pinned)
+
+    starts = [turn.start for turn in turns]
+    before = starts.index(first_kept) if first_kept in starts and total(0) > TARGET * room else 0
+    cut, tokens = before, total(before)
+    if tokens > TRIGGER * room:
+        while cut < len(turns) - 1 and tokens > TARGET * room:
+            tokens -= 0 if turns[cut].pinned else turns[cut].tokens
+            cut += 1
+    kept = tuple(
+        message for index, turn in enumerate(turns) if index >= cut or turn.pinned for message in range(turn.start, turn.stop)
+    )
+    forgotten = tuple(sorted(set(range(len(size.messages))).difference(kept)))
+    return Fit(kept, forgotten, turns[cut].start if turns else 0, tokens, total(before) - tokens)
+
+
+def _turns(messages: Sequence[MessageSize]) -> list[_Turn]:
+    """Cut the conversation before each user's message."""
+    starts = [index for index, message in enumerate(messages) if index == 0 or message.role is Role.USER]
+    return [
+        _Turn(start, stop, sum(message.tokens for message in messages[start:stop]), any(message.pinned for message in messages[start:stop]))
+        for start, stop in pairwise([*starts, len(messages)])
+    ]
+
+
+def _check_room(size: PromptSize, turns: Sequence[_Turn], limit: int, reserve: int) -> None:
+    """Raise WindowError, naming the numbers, when what must stay does not fit."""
+    room = limit - reserve
+    window = f"the window of {limit} tokens, less {reserve} reserved for the reply, has room for {room}"
+    if room <= 0:
+        raise WindowError(
+            f"{reserve} tokens reserved for the reply leave no room in the window of {limit}.", "Reserve less with a smaller max_tokens."
+        )
+    around = size.system_tokens + size.reply_head_tokens
+    if around > room:
+        raise WindowError(
+            f"The system text, tools and documents take {around} tokens, and {window}.",
+            "Shorten the system text, offer fewer tools or documents, or reserve fewer tokens for the reply.",
+        )
+    if not turns:
+        return
+    last = turns[-1]
+    largest = max(message.tokens for message in size.messages[last.start : last.stop])
+    if around + largest > room:
+        raise WindowError(
+            f"One message takes {largest} tokens and the system text {around}, and {window}.",
+            "Shorten the message, attach fewer pictures, or reserve fewer tokens for the reply.",
+        )
+    if around + last.tokens > room:
+        raise WindowError(
+            f"The last question and what followed it take {last.tokens} tokens and the system text {around}, and {window}.",
+            "Ask again with shorter text or tool results, or reserve fewer tokens for the reply.",
+        )
+    pinned = sum(turn.tokens for turn in turns[:-1] if turn.pinned)
+    if around + last.tokens + pinned > room:
+        raise WindowError(
+            f"Pinned turns take {pinned} tokens, the last one {last.tokens} and the system text {around}, and {window}.",
+            "Unpin a message, shorten the new one, or reserve fewer tokens for the reply.",
+        )
