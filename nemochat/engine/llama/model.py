@@ -1,0 +1,126 @@
+"""A language model and its vocabulary: a thin typed handle over llama.cpp's `llama_model` and `llama_vocab`."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import llama_cpp
+
+from nemochat.engine.llama.native_log import native_log
+from nemochat.errors import EngineError
+
+FractionSink = Callable[[float], None]
+
+
+class Model:
+    """Weights and vocabulary of a GGUF file. Must outlive what is made from it."""
+
+    def __init__(self, path: str, *, gpu_layers: int, mmap: bool, on_progress: FractionSink) -> None:
+        """Read the file; `on_progress` gets fractions from 0 to 1. Raises EngineError when llama.cpp refuses it."""
+
+        def report(fraction: float, _user_data: int | None) -> bool:
+            on_progress(fraction)
+            return True
+
+        log = native_log()
+        callback = llama_cpp.llama_progress_callback(report)
+        params = llama_cpp.llama_model_default_params()
+        params.n_gpu_layers = gpu_layers
+        params.split_mode = llama_cpp.LLAMA_SPLIT_MODE_LAYER
+        params.main_gpu = 0
+        params.load_mode = llama_cpp.LLAMA_LOAD_MODE_MMAP if mmap else llama_cpp.LLAMA_LOAD_MODE_NONE
+        params.lazy_mode = llama_cpp.LLAMA_LAZY_MODE_OFF
+        params.progress_callback = callback
+        params.vocab_only = False
+        params.check_tensors = False
+        params.use_extra_bufts = True
+        params.no_host = False
+        params.no_alloc = False
+        params.load_mtp = False
+        log.forget_errors()
+        pointer = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
+        if not pointer:
+            raise EngineError(
+                f"llama.cpp could not load {Path(path).name}: {log.reason}.",
+                "Check the file with `nemochat models show`, or free some memory.",
+            )
+        self.pointer = pointer
+        self.vocab = llama_cpp.llama_model_get_vocab(pointer)
+        self.vocab_size: int = llama_cpp.llama_vocab_n_tokens(self.vocab)
+        self.trained_context: int = llama_cpp.llama_model_n_ctx_train(pointer)
+        self.parameters: int = llama_cpp.llama_model_n_params(pointer)
+        self.embedding_length: int = llama_cpp.llama_model_n_embd_inp(pointer)
+        self._pieces: dict[int, bytes] = {}
+        self._attributes: dict[int, int] = {}
+        self._buffer = ctypes.create_string_buffer(256)
+
+    def close(self) -> None:
+        """Free the weights."""
+        if self.pointer:
+            llama_cpp.llama_model_free(self.pointer)
+            self.pointer = None
+
+    def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
+        """Token ids of a text as llama.cpp makes them, without begin and end markers."""
+        data = text.encode("utf-8", "replace")
+        room = len(data) + 2
+        while True:
+            tokens = (llama_cpp.llama_token * room)()
+            count = llama_cpp.llama_tokenize(self.vocab, data, len(data), tokens, room, False, parse_special)
+            if count >= 0:
+                return tokens[:count]
+            room = -count
+
+    def piece(self, token: int) -> bytes:
+        """The bytes that a token stands for. Control tokens give their names."""
+        piece = self._pieces.get(token)
+        if piece is None:
+            length = llama_cpp.llama_token_to_piece(self.vocab, token, self._buffer, len(self._buffer), 0, True)
+            if length < 0:
+                self._buffer = ctypes.create_string_buffer(-length)
+                length = llama_cpp.llama_token_to_piece(self.vocab, token, self._buffer, len(self._buffer), 0, True)
+            piece = self._pieces[token] = self._buffer.raw[:length]
+        return piece
+
+    def is_marker(self, token: int) -> bool:
+        """Whether a token is part of the prompt's structure: a control token, or a user-defined one that looks like a tag (``<tool>``)."""
+        attributes = self._attribute_bits(token)
+        if attributes & llama_cpp.LLAMA_TOKEN_ATTR_CONTROL:
+            return True
+        if not attributes & llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED:
+            return False
+        name = self.piece(token)
+        return (name[:1], name[-1:]) in {(b"<", b">"), (b"[", b"]")} and len(name) > 1
+
+    def is_unknown(self, token: int) -> bool:
+        """Whether this is the token for what the vocabulary cannot spell."""
+        return bool(self._attribute_bits(token) & llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN)
+
+    def _attribute_bits(self, token: int) -> int:
+        bits = self._attributes.get(token)
+        if bits is None:
+            bits = self._attributes[token] = llama_cpp.llama_vocab_get_attr(self.vocab, token)
+        return bits
+
+    def ends_generation(self, token: int) -> bool:
+        """Whether the vocabulary calls a token an end of generation."""
+        return bool(llama_cpp.llama_vocab_is_eog(self.vocab, token))
+
+    def single_token(self, text: str) -> int | None:
+        """The control token or tag with this very name, None when the vocabulary has none."""
+        ids = [token for token in self.tokenize(text, parse_special=True) if self.is_marker(token)]
+        return ids[0] if len(ids) == 1 and self.piece(ids[0]) == text.encode() else None
+
+    @property
+    def begin_token(self) -> int | None:
+        """What the vocabulary wants before every prompt, None for nothing."""
+        return llama_cpp.llama_vocab_bos(self.vocab) if llama_cpp.llama_vocab_get_add_bos(self.vocab) else None
+
+    @property
+    def end_text(self) -> str:
+        """The name of the end-of-sequence token, empty when there is none."""
+        token = llama_cpp.llama_vocab_eos(self.vocab)
+        return self.piece(token).decode("utf-8", "replace") if token >= 0 else ""

@@ -1,0 +1,170 @@
+"""The vision encoder and its projector: a typed handle over llama.cpp's `mtmd_*` functions."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import llama_cpp
+from llama_cpp import mtmd_cpp
+
+from nemochat.domain.images import RgbImage
+from nemochat.engine.backend import Cancelled
+from nemochat.engine.llama.context import SEQUENCE, Context, check
+from nemochat.engine.llama.ledger import Cell, ImageSpan
+from nemochat.engine.llama.model import FractionSink, Model
+from nemochat.engine.llama.native_log import native_log
+from nemochat.errors import EngineError
+
+Embedding = ctypes.Array[ctypes.c_float]
+"""What the encoder makes of a picture (or tile): tokens x embedding_length floats."""
+
+
+class Picture:
+    """A picture as it stands in a prompt: `cells`, and for each span in them what llama.cpp needs to place it (no pixels)."""
+
+    def __init__(self, cells: tuple[Cell, ...], placements: dict[ImageSpan, mtmd_cpp.mtmd_input_chunk_p]) -> None:
+        self.cells = cells
+        self.placements = placements
+
+    def close(self) -> None:
+        """Free the placements."""
+        for chunk in self.placements.values():
+            mtmd_cpp.mtmd_input_chunk_free(chunk)
+        self.placements = {}
+
+
+class Projector:
+    """An mmproj file, loaded for a language model."""
+
+    def __init__(self, path: str, model: Model, *, use_gpu: bool, threads: int, batch_size: int, on_progress: FractionSink) -> None:
+        """Read the file; `on_progress` gets fractions from 0 to 1. Raises EngineError when llama.cpp refuses it or it cannot see."""
+
+        def report(fraction: float, _user_data: int | None) -> bool:
+            on_progress(fraction)
+            return True
+
+        log = native_log()
+        callback = mtmd_cpp.mtmd_progress_callback(report)
+        params = mtmd_cpp.mtmd_context_params_default()
+        params.use_gpu = use_gpu
+        params.print_timings = False
+        params.n_threads = threads
+        params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_AUTO
+        # No encoder run: it reserves the buffers, so that what cannot work fails now and not at the first picture.
+        params.warmup = True
+        params.image_min_tokens = -1
+        params.image_max_tokens = -1
+        params.batch_max_tokens = 1024
+        params.progress_callback = callback
+        log.forget_errors()
+        pointer = mtmd_cpp.mtmd_init_from_file(os.fsencode(path), model.pointer, params)
+        if not pointer:
+            raise EngineError(
+                f"llama.cpp could not load the projector {Path(path).name}: {log.reason}.",
+                "Check that it was made for this model.",
+            )
+        self._pointer = pointer
+        self._embedding_length = model.embedding_length
+        self._batch_size = batch_size
+        if not mtmd_cpp.mtmd_support_vision(pointer):
+            self.close()
+            raise EngineError(f"The projector {Path(path).name} is not made for pictures.")
+
+    def close(self) -> None:
+        """Free the encoder. Pictures made by it must be closed before."""
+        if self._pointer:
+            mtmd_cpp.mtmd_free(self._pointer)
+            self._pointer = None
+
+    def place(self, image: RgbImage) -> Picture:
+        """Find out what a picture costs and how it is placed, without running the encoder."""
+        cells: list[Cell] = []
+        placements: dict[ImageSpan, mtmd_cpp.mtmd_input_chunk_p] = {}
+        with self._chunks(image) as chunks:
+            for chunk, span in _with_spans(chunks, image.digest):
+                if span is None:
+                    cells += _text_tokens(chunk)
+                    continue
+                placement = mtmd_cpp.mtmd_input_chunk_get_placeholder(chunk)
+                if not placement:
+                    Picture((), placements).close()
+                    raise EngineError("llama.cpp could not place the picture.")
+                cells.append(span)
+                placements[span] = placement
+        return Picture(tuple(cells), placements)
+
+    def encode(self, image: RgbImage) -> dict[ImageSpan, Embedding]:
+        """Run the vision encoder over a picture, tile by tile. Cannot be stopped in the middle."""
+        embeddings: dict[ImageSpan, Embedding] = {}
+        with self._chunks(image) as chunks:
+            for chunk, span in _with_spans(chunks, image.digest):
+                if span is None:
+                    continue
+                if mtmd_cpp.mtmd_encode_chunk(self._pointer, chunk) != 0:
+                    raise EngineError(f"llama.cpp could not encode the picture: {native_log().reason}.")
+                embedding = (ctypes.c_float * (span.tokens * self._embedding_length))()
+                ctypes.memmove(embedding, mtmd_cpp.mtmd_get_output_embd(self._pointer), ctypes.sizeof(embedding))
+                embeddings[span] = embedding
+        return embeddings
+
+    def decode(
+        self, context: Context, placement: mtmd_cpp.mtmd_input_chunk_p, embedding: Embedding, position: int, cancelled: Cancelled
+    ) -> None:
+        """Evaluate an encoded picture from `position` on. Raises as `Context.decode` does; the cache then needs `keep(position)`."""
+        native_log().forget_errors()
+        next_position = llama_cpp.llama_pos(position)
+        with context.abortable(cancelled):
+            status = mtmd_cpp.mtmd_helper_decode_image_chunk(
+                self._pointer,
+                context.pointer,
+                placement,
+                embedding,
+                position,
+                SEQUENCE,
+                self._batch_size,
+                ctypes.byref(next_position),
+                mtmd_cpp.mtmd_helper_post_decode_callback(),
+                ctypes.c_void_p(0),
+            )
+        check(status, "the picture")
+
+    @contextmanager
+    def _chunks(self, image: RgbImage) -> Iterator[mtmd_cpp.mtmd_input_chunks_p]:
+        """The preprocessed picture, by itself: parts instead of markers, so that no text can be mistaken for one."""
+        native_log().forget_errors()
+        pixels = (ctypes.c_uint8 * len(image.rgb)).from_buffer_copy(image.rgb)
+        bitmap = mtmd_cpp.mtmd_bitmap_init(image.width, image.height, pixels)
+        chunks = mtmd_cpp.mtmd_input_chunks_init()
+        try:
+            mtmd_cpp.mtmd_bitmap_set_id(bitmap, image.digest.encode())
+            part = mtmd_cpp.mtmd_input_part(None, bitmap)
+            parts = (ctypes.POINTER(mtmd_cpp.mtmd_input_part) * 1)(ctypes.pointer(part))
+            if mtmd_cpp.mtmd_tokenize_from_parts(self._pointer, chunks, parts, 1, False) != 0:
+                raise EngineError(f"llama.cpp could not prepare the picture: {native_log().reason}.")
+            yield chunks
+        finally:
+            mtmd_cpp.mtmd_input_chunks_free(chunks)
+            mtmd_cpp.mtmd_bitmap_free(bitmap)
+
+
+def _with_spans(chunks: mtmd_cpp.mtmd_input_chunks_p, digest: str) -> Iterator[tuple[mtmd_cpp.mtmd_input_chunk_p, ImageSpan | None]]:
+    """Each chunk with its span in the ledger; None for the text that some projectors put around a picture."""
+    tiles = 0
+    for index in range(mtmd_cpp.mtmd_input_chunks_size(chunks)):
+        chunk = mtmd_cpp.mtmd_input_chunks_get(chunks, index)
+        if mtmd_cpp.mtmd_input_chunk_get_type(chunk) == mtmd_cpp.MTMD_INPUT_CHUNK_TYPE_TEXT:
+            yield chunk, None
+            continue
+        tokens = mtmd_cpp.mtmd_input_chunk_get_n_tokens(chunk)
+        yield chunk, ImageSpan(digest, tiles, tokens, mtmd_cpp.mtmd_input_chunk_get_n_pos(chunk))
+        tiles += 1
+
+
+def _text_tokens(chunk: mtmd_cpp.mtmd_input_chunk_p) -> list[int]:
+    count = ctypes.c_size_t(0)
+    tokens = mtmd_cpp.mtmd_input_chunk_get_tokens_text(chunk, ctypes.byref(count))
+    return tokens[: count.value] if tokens else []

@@ -1,0 +1,110 @@
+"""From segments to tokens: each segment by itself, so that an unchanged segment always gives unchanged tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nemochat.domain.segments import Control, Plain
+from nemochat.engine.llama.lru import LruCache
+from nemochat.engine.llama.model import Model
+from nemochat.errors import EngineError
+
+_ANCHOR = "\ue000"
+"""A private-use character: it becomes byte tokens, which never merge with what follows."""
+_MAX_SEGMENTS = 2048
+_MAX_REPLIES = 512
+
+
+class Tokenizer:
+    """Tokenises segments, remembers the results, and knows by heart which tokens the model's own replies were made of."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._segments: LruCache[tuple[bool, str], tuple[int, ...]] = LruCache(_MAX_SEGMENTS)
+        self._replies: LruCache[str, tuple[int, ...]] = LruCache(_MAX_REPLIES)
+        anchor = model.tokenize(_ANCHOR, parse_special=False)
+        # SentencePiece vocabularies put a space before every text that is tokenised by itself; after the anchor they do not.
+        self._anchor = anchor if b"".join(map(model.piece, anchor)) != _ANCHOR.encode() else []
+
+    def tokens(self, segment: Control | Plain) -> tuple[int, ...]:
+        """The token ids of one segment.
+
+        Only Control text gives control tokens and tags. Plain text that is a reply of this model gives the tokens that it generated,
+        which need not be those that the tokeniser would choose.
+        """
+        is_control = isinstance(segment, Control)
+        if not is_control and (reply := self._replies.get(segment.text)) is not None:
+            return reply
+        key = (is_control, segment.text)
+        ids = self._segments.get(key)
+        if ids is None:
+            ids = tuple(self._tokenize(segment.text, parse_special=True) if is_control else self._spell(segment.text))
+            self._segments.put(key, ids)
+        return ids
+
+    def remember_reply(self, tokens: Sequence[int], shown: str) -> None:
+        """Keep the tokens of a generated reply for when its text comes back in a prompt. `shown`: the text without stops.
+
+        Control tokens and tags in it are left out, because a prompt writes those as Control text: what is kept is what stands between.
+        """
+        room = len(shown.encode())
+        run: list[int] = []
+        for token in tokens:
+            room -= len(self._model.piece(token))
+            if room < 0:
+                break
+            if self._model.is_marker(token):
+                self._remember_run(run)
+                run = []
+            else:
+                run.append(token)
+        self._remember_run(run)
+
+    def _remember_run(self, run: list[int]) -> None:
+        self._remember_text(run)
+        bounds = [index for index, token in enumerate(run) if self._model.piece(token).strip()]
+        if bounds:
+            self._remember_text(run[bounds[0] : bounds[-1] + 1])
+
+    def _remember_text(self, run: list[int]) -> None:
+        try:
+            text = b"".join(map(self._model.piece, run)).decode()
+        except UnicodeDecodeError:
+            return
+        if not text:
+            return
+        if run == self._spell(text):
+            self._replies.discard(text)
+        else:
+            self._replies.put(text, tuple(run))
+
+    def _spell(self, text: str) -> list[int]:
+        """Tokenise text that must not become structure.
+
+        With `parse_special` off llama.cpp still finds tags that the vocabulary defines, and merging pieces may arrive at the name of a
+        control token or of the unknown one. Wherever that comes out, the text is cut after the first character of its name and the pieces stand alone.
+        """
+        ids = self._tokenize(text, parse_special=False)
+        marker = next((token for token in ids if self._model.is_marker(token) or self._is_spelled_unknown(token, text)), None)
+        if marker is None:
+            return ids
+        name = self._model.piece(marker).decode("utf-8", "replace")
+        parts = text.split(name)
+        if len(parts) == 1 or len(name) == 1:
+            raise EngineError(f"The model's vocabulary has no plain spelling for {name!r}.", "Leave it out of the text.")
+        pieces = [parts[0] + name[0], *(name[1:] + part + name[0] for part in parts[1:-1]), name[1:] + parts[-1]]
+        return [token for piece in pieces for token in self._spell(piece)]
+
+    def _is_spelled_unknown(self, token: int, text: str) -> bool:
+        """Whether the unknown token may come from its name in the text, and not only from a character outside the vocabulary."""
+        return self._model.is_unknown(token) and self._model.piece(token).decode("utf-8", "replace") in text
+
+    def _tokenize(self, text: str, *, parse_special: bool) -> list[int]:
+        if not text:
+            return []
+        if not self._anchor:
+            return self._model.tokenize(text, parse_special=parse_special)
+        ids = self._model.tokenize(_ANCHOR + text, parse_special=parse_special)
+        if ids[: len(self._anchor)] != self._anchor:
+            return self._model.tokenize(text, parse_special=parse_special)
+        return ids[len(self._anchor) :]
