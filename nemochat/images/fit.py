@@ -1,0 +1,36 @@
+"""What a vision encoder of fixed input size gets."""
+
+from __future__ import annotations
+
+from nemochat.domain.images import RgbImage
+
+PAD_COLOUR = (122, 116, 104)
+"""The mean colour of CLIP's training pictures; LLaVA pads with it, and so does llama.cpp."""
+
+_PAD_FIRST_UP_TO = 4096
+
+
+def fit(image: RgbImage, size: int) -> RgbImage:
+    """The picture padded to a centred square with PAD_COLOUR and resized to size x size, bicubic with antialiasing.
+
+    A picture that has this size is returned as it is, with the same digest.
+    """
+    if image.width == size == image.height:
+        return image
+    from PIL import Image
+
+    picture = Image.frombytes("RGB", (image.width, image.height), image.rgb)
+    side = max(picture.size)
+    square = (side, side)
+    if side > _PAD_FIRST_UP_TO:
+        # The square around a long strip would be huge. Resampling works on one axis at a time, so the long axis may go first: the same
+        # pixels but for rounding, without ever holding the square.
+        is_tall = image.height == side
+        picture = picture.resize((image.width, size) if is_tall else (size, image.height), Image.Resampling.BICUBIC)
+        square = (side, size) if is_tall else (size, side)
+    if picture.size != square:
+        padded = Image.new("RGB", square, PAD_COLOUR)
+        padded.paste(picture, ((square[0] - picture.width) // 2, (square[1] - picture.height) // 2))
+        picture = padded
+    picture = picture.resize((size, size), Image.Resampling.BICUBIC)
+    return RgbImage.from_rgb(size, size, picture.tobytes())

@@ -1,0 +1,7 @@
+"""Which models there are, where their files lie, and what a GGUF file says of itself; reads headers, never weights."""
+
+from nemochat.models.card import ModelCard, ProjectorCard, inspect
+from nemochat.models.catalogue import Catalogue, Entry, ModelFiles
+from nemochat.models.memory import MemoryEstimate, estimate_memory
+
+__all__ = ["Catalogue", "Entry", "MemoryEstimate", "ModelCard", "ModelFiles", "ProjectorCard", "estimate_memory", "inspect"]

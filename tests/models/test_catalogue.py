@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from nemochat.errors import ModelFileError
+from nemochat.models import Catalogue, ModelFiles
+from nemochat.models.catalogue import DEMO, DEMO_NAME
+from tests.models import raw_gguf as raw
+
+GUID_F16 = "0BAEDD5C-F2CA-49AA-9892-621C40030D12"
+GUID_Q4 = "0BAEDD5C-F2CA-49AA-9892-621C40030D13"
+
+
+@pytest.fixture
+def catalogue(tmp_path: Path) -> Catalogue:
+    return Catalogue(tmp_path / "data" / "nemochat" / "models.json")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    return folder
+
+
+def stored(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "nemochat" / "models.json"
+
+
+def nvigi_folder(parent: Path, guid: str, model: str) -> Path:
+    folder = parent / guid
+    folder.mkdir(parents=True)
+    raw.write_model(folder / model, {"general.name": (raw.STRING, "minitron")})
+    raw.write_mmproj(folder / "mmproj-model-f16.gguf")
+    (folder / "nvigi.model.config.json").write_text(json.dumps({"vram": 4000, "n_layers": 33, "prompt_template": ["$user"]}))
+    return folder
+
+
+def test_the_demo_pair_is_always_there(catalogue: Catalogue) -> None:
+    assert catalogue.entries() == (DEMO,)
+    assert catalogue.default() == catalogue.get(DEMO_NAME) == DEMO
+    assert DEMO.is_builtin
+    assert Path(DEMO.model_path).parent.name == "demo"
+
+
+def test_a_model_alone(catalogue: Catalogue, files: Path) -> None:
+    entry = catalogue.add(raw.write_model(files / "m.gguf"))
+    assert entry.files == ModelFiles("raw-model", files / "m.gguf", None)
+    assert catalogue.get("raw-model") == catalogue.entries()[1] == entry
+    assert catalogue.default() == DEMO
+
+
+@pytest.mark.parametrize("projector", ["mmproj-F16.gguf", "m.mmproj.gguf", "vision.gguf"])
+@pytest.mark.parametrize("as_folder", [False, True])
+def test_a_projector_beside_the_model_is_found(catalogue: Catalogue, files: Path, projector: str, as_folder: bool) -> None:
+    model, mmproj = raw.write_model(files / "m.gguf"), raw.write_mmproj(files / projector)
+    (files / "readme.txt").write_text("x")
+    (files / "sub.gguf").mkdir()
+    assert catalogue.add(files if as_folder else model).files == ModelFiles("raw-model", model, mmproj)
+    assert catalogue.resolve(str(files if as_folder else model)) == ModelFiles("m", model, mmproj)
+
+
+def test_a_projector_of_another_model_is_left_alone(catalogue: Catalogue, files: Path) -> None:
+    raw.write_mmproj(files / "mmproj-other.gguf", text_width=96)
+    assert catalogue.add(raw.write_model(files / "m.gguf")).mmproj_path is None
+
+
+def test_a_folder_whose_projector_does_not_fit_says_so(catalogue: Catalogue, files: Path) -> None:
+    raw.write_mmproj(files / "mmproj.gguf", text_width=96)
+    raw.write_model(files / "m.gguf")
+    with pytest.raises(ModelFileError, match="language model of width 96"):
+        catalogue.add(files)
+
+
+def test_several_projectors(catalogue: Catalogue, files: Path) -> None:
+    model = raw.write_model(files / "m.gguf")
+    raw.write_mmproj(files / "mmproj-a.gguf")
+    chosen = raw.write_mmproj(files / "mmproj-b.gguf")
+    with pytest.raises(ModelFileError, match=r"mmproj-a\.gguf, mmproj-b\.gguf") as caught:
+        catalogue.add(model)
+    assert "--mmproj" in caught.value.hint
+    assert catalogue.add(model, chosen).mmproj_path == str(chosen)
+    assert catalogue.resolve(str(model), chosen).mmproj_path == chosen
+
+
+def test_several_models_in_a_folder(catalogue: Catalogue, files: Path) -> None:
+    for name in ("a.gguf", "b.gguf"):
+        raw.write_model(files / name)
+    with pytest.raises(ModelFileError, match=r"holds 2 models: a\.gguf, b\.gguf"):
+        catalogue.add(files)
+
+
+@pytest.mark.parametrize(
+    ("guid", "model", "name"),
+    [(GUID_F16, "minitron.gguf", "nemovision-4b-instruct-fp16"), (GUID_Q4, "minitron-Q4_0.gguf", "nemovision-4b-instruct-q4_0")],
+)
+def test_nvigi_folders(catalogue: Catalogue, files: Path, guid: str, model: str, name: str) -> None:
+    folder = nvigi_folder(files, guid, model)
+    assert catalogue.add(folder).files == ModelFiles(name, folder / model, folder / "mmproj-model-f16.gguf")
+    assert catalogue.resolve(str(folder)).name == name
+
+
+def test_the_folder_above_both_nvigi_folders_asks_which(catalogue: Catalogue, files: Path) -> None:
+    nvigi_folder(files, GUID_F16, "minitron.gguf")
+    nvigi_folder(files, GUID_Q4, "minitron-Q4_0.gguf")
+    with pytest.raises(ModelFileError, match=f"{GUID_F16}, {GUID_Q4}") as caught:
+        catalogue.add(files)
+    assert caught.value.hint == "Name one of these folders."
+
+
+def test_folders_without_a_model(catalogue: Catalogue, files: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"holds no \.gguf model"):
+        catalogue.add(files)
+    raw.write_mmproj(files / "mmproj.gguf")
+    with pytest.raises(ModelFileError, match="holds a projector for pictures but no model"):
+        catalogue.add(files)
+
+
+def test_a_bad_file_is_not_added(catalogue: Catalogue, files: Path, tmp_path: Path) -> None:
+    (files / "bad.gguf").write_bytes(b"GGUF" + bytes(40))
+    for path in (files / "bad.gguf", files / "missing.gguf", files / ("x" * 5000)):
+        with pytest.raises(ModelFileError):
+            catalogue.add(path)
+    assert not stored(tmp_path).exists()
+
+
+def test_names_are_unique_and_can_be_typed(catalogue: Catalogue, files: Path) -> None:
+    hostile = "\x1b[31mMy  Model (v2)!" + "x" * 300
+    names = [catalogue.add(raw.write_model(files / f"{i}.gguf", {"general.name": (raw.STRING, hostile)})).name for i in range(3)]
+    base = names[0]
+    assert base.startswith("31mmy-model-v2-xxx")
+    assert names == [base, f"{base}-f16", f"{base}-f16-2"]
+    demo = catalogue.add(raw.write_model(files / "d.gguf", {"general.name": (raw.STRING, "Nemochat Demo")}))
+    assert demo.name == "nemochat-demo-f16"
+    assert len(Catalogue(catalogue._path).entries()) == 5
+    assert not catalogue.notices
+
+
+@pytest.mark.parametrize("name", ["", "東京", "...", "-"])
+def test_there_is_always_a_name(catalogue: Catalogue, files: Path, name: str) -> None:
+    assert catalogue.add(raw.write_model(files / "東.gguf"), name=name or "?").name == "model"
+
+
+def test_adding_again_updates_the_entry(catalogue: Catalogue, files: Path) -> None:
+    model = raw.write_model(files / "m.gguf")
+    catalogue.add(model)
+    catalogue.use("raw-model")
+    mmproj = raw.write_mmproj(files / "mmproj.gguf")
+    assert catalogue.add(model).files == ModelFiles("raw-model", model, mmproj)
+    assert catalogue.add(model, name="Mine").name == "mine"
+    assert [entry.name for entry in catalogue.entries()] == [DEMO_NAME, "mine"]
+    assert catalogue.default().name == "mine"
+
+
+def test_use_is_remembered(catalogue: Catalogue, files: Path) -> None:
+    catalogue.add(raw.write_model(files / "m.gguf"))
+    assert catalogue.use("raw-model").name == "raw-model"
+    again = Catalogue(catalogue._path)
+    assert again.default().name == again.resolve().name == "raw-model"
+    assert again.use(DEMO_NAME) == again.default() == DEMO
+
+
+def test_unknown_names(catalogue: Catalogue, files: Path) -> None:
+    catalogue.add(raw.write_model(files / "m.gguf"))
+    with pytest.raises(ModelFileError, match="There is no model called raw-mode") as caught:
+        catalogue.resolve("raw-mode")
+    assert caught.value.hint == "Did you mean raw-model?"
+    with pytest.raises(ModelFileError) as caught:
+        catalogue.use("\x1b[2J")
+    assert "\x1b" not in caught.value.message
+    with pytest.raises(ModelFileError, match="There is no model called"):
+        catalogue.resolve("x" * 5000)
+
+
+def test_names_win_over_files_and_mmproj_over_the_entry(
+    catalogue: Catalogue, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalogue.add(raw.write_model(files / "m.gguf"))
+    monkeypatch.chdir(tmp_path)
+    raw.write_model(tmp_path / "raw-model")
+    other = raw.write_mmproj(tmp_path / "other-projector.gguf")
+    assert catalogue.resolve("raw-model", Path("other-projector.gguf")) == ModelFiles("raw-model", files / "m.gguf", other)
+    assert catalogue.resolve("./raw-model").model_path == tmp_path / "raw-model"
+
+
+def test_files_that_are_gone(catalogue: Catalogue, files: Path) -> None:
+    raw.write_mmproj(files / "mmproj.gguf")
+    catalogue.add(raw.write_model(files / "m.gguf"))
+    (files / "mmproj.gguf").unlink()
+    with pytest.raises(ModelFileError, match=r"A file of the model raw-model is not there: .*mmproj\.gguf") as caught:
+        catalogue.resolve("raw-model")
+    assert "models add" in caught.value.hint
+    with pytest.raises(ModelFileError, match="is not there"):
+        catalogue.resolve(str(files / "other.gguf"))
+
+
+BROKEN = [
+    b"",
+    b"{",
+    b"[]",
+    b"\xff\xfe",
+    b'{"models": 3}',
+    b'{"models": [{"name": "a"}]}',
+    b'{"models": [{"name": "\\u001b[2J", "model_path": "/x"}]}',
+    b'{"models": [{"name": "a", "model_path": "/x"}, {"name": "a", "model_path": "/y"}]}',
+    b'{"models": [{"name": "nemochat-demo", "model_path": "/x"}]}',
+    b"[" * 100_000,
+]
+
+
+@pytest.mark.parametrize("content", BROKEN, ids=range(len(BROKEN)))
+def test_a_broken_list_is_kept_aside(catalogue: Catalogue, files: Path, tmp_path: Path, content: bytes) -> None:
+    stored(tmp_path).parent.mkdir(parents=True)
+    for number in (1, 2):
+        stored(tmp_path).write_bytes(content)
+        assert catalogue.entries() == (DEMO,)
+        kept = stored(tmp_path).with_name(f"models.json.broken-{number}")
+        assert kept.read_bytes() == content
+        assert str(kept) in catalogue.notices[-1]
+    assert catalogue.notices[-1].isprintable()
+    catalogue.add(raw.write_model(files / "m.gguf"))
+    assert len(catalogue.entries()) == 2
+
+
+def test_unknown_fields_of_a_later_version_are_no_damage(catalogue: Catalogue, tmp_path: Path) -> None:
+    stored(tmp_path).parent.mkdir(parents=True)
+    stored(tmp_path).write_text('{"default": "gone", "models": [], "future": 1}')
+    assert catalogue.default() == DEMO
+    assert catalogue.notices == ()
+
+
+def test_saving_leaves_nothing_behind_and_says_when_it_fails(catalogue: Catalogue, files: Path, tmp_path: Path) -> None:
+    catalogue.add(raw.write_model(files / "m.gguf"))
+    assert [path.name for path in stored(tmp_path).parent.iterdir()] == ["models.json"]
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file where a folder should be")
+    with pytest.raises(ModelFileError, match="cannot be"):
+        Catalogue(blocked / "models.json").add(files / "m.gguf")
+
+
+def test_a_failed_write_keeps_the_old_list(catalogue: Catalogue, files: Path, tmp_path: Path) -> None:
+    catalogue.add(raw.write_model(files / "m.gguf"))
+    before = stored(tmp_path).read_bytes()
+    shutil.move(stored(tmp_path), files / "models.json")
+    stored(tmp_path).mkdir()  # os.replace cannot put a file over a folder
+    (stored(tmp_path) / "x").touch()
+    with pytest.raises(ModelFileError):
+        catalogue.add(files / "m.gguf")
+    assert [path.name for path in stored(tmp_path).parent.iterdir()] == ["models.json"]
+    assert (files / "models.json").read_bytes() == before
