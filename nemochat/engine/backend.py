@@ -22,7 +22,7 @@ class Backend(Protocol):
     """
 
     def load(self, request: LoadRequest, on_progress: ProgressSink) -> ModelInfo:
-        """Load a model in place of the present one."""
+        """Load a model in place of the present one. After a failed load another may follow."""
 
     def add_image(self, image: RgbImage) -> int:
         """Keep the pixels under their digest and return the picture's cost in the prompt, in tokens."""
@@ -37,4 +37,4 @@ class Backend(Protocol):
         """Yield Progress and TextDelta events, and Finished last."""
 
     def close(self) -> None:
-        """Free everything."""
+        """Free everything; called once, at the end."""

@@ -80,8 +80,8 @@ class Engine(Protocol):
     async def count(self, segments: Sequence[Segment]) -> list[int]:
         """The exact number of tokens (KV positions for pictures) of each segment; sums are exact, because segments never merge."""
 
-    async def prepare(self, segments: Sequence[Segment]) -> Prepared:
-        """Encode pictures and evaluate a prompt ahead of time. `cancel` ends it early."""
+    async def prepare(self, segments: Sequence[Segment], on_progress: Callable[[Progress], None] | None = None) -> Prepared:
+        """Encode pictures and evaluate a prompt ahead of time. `cancel`, or a waiting `generate`, ends it early."""
 
     def generate(self, request: GenerateRequest) -> AsyncIterator[EngineEvent]:
         """Stream one reply. Closing the iterator early, or `cancel`, stops the engine; what was evaluated stays cached."""

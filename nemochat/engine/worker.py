@@ -1,0 +1,224 @@
+"""The worker process: ``python -m nemochat.engine.worker BACKEND LOG_PATH``, with the wire on its standard input and output.
+
+Two threads. The main one runs the backend, one request at a time. The reader answers pings at once and raises the cancel flag, also
+while the main thread is inside llama.cpp (ctypes releases the interpreter lock there), and ends the process when the wire does.
+
+It imports as little as it can, and llama_cpp only for the backend that needs it: its start is part of the time to the first token.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import logging
+import os
+import queue
+import resource
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from nemochat.engine.backend import Backend
+from nemochat.engine.wire import (
+    AddImage,
+    Cancel,
+    Close,
+    Count,
+    Counts,
+    Failed,
+    Generate,
+    ImageCost,
+    Load,
+    Loaded,
+    Ping,
+    Pong,
+    Prepare,
+    PreparedReport,
+    Report,
+    Request,
+    WireError,
+    command_reader,
+    encode,
+)
+from nemochat.errors import EngineError, NemochatError
+
+NICENESS = 10
+MAX_LOG_BYTES = 1024 * 1024
+_READ_BYTES = 1024 * 1024
+
+log = logging.getLogger(__name__)
+
+
+class LogFile:
+    """The file behind descriptors 1 and 2, so that whatever native code prints lands there. One older file of the same size is kept.
+
+    Its size is looked at whenever a command comes, at least once a second during a request.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def trim(self) -> None:
+        """Start a new file when this one is full, or when another worker on the same path has moved it aside."""
+        own = os.fstat(2)
+        is_full = own.st_size > MAX_LOG_BYTES
+        try:
+            is_current = os.path.samestat(own, self.path.stat())
+        except FileNotFoundError:
+            is_current = False
+        if is_current and not is_full:
+            return
+        # A log that cannot be rotated (a full disk, a folder made read-only) must not stop the engine: it goes on in the old file.
+        with contextlib.suppress(OSError):
+            if is_current:
+                self.path.replace(self.path.with_name(self.path.name + ".1"))
+            fresh = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            os.dup2(fresh, 2)
+            os.dup2(fresh, 1)
+            os.close(fresh)
+
+
+class Wire:
+    """The worker's end of the wire: frames out from both threads, commands in from the reader thread."""
+
+    def __init__(self, incoming: int, outgoing: int, log_file: LogFile) -> None:
+        self.requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
+        self.cancelled = threading.Event()
+        self._incoming = incoming
+        self._outgoing = outgoing
+        self._log_file = log_file
+        self._sending = threading.Lock()
+
+    def send(self, report: Report) -> None:
+        """Write one frame. When the client is gone the process ends here."""
+        left = memoryview(encode(report))
+        with self._sending:
+            try:
+                while left:
+                    left = left[os.write(self._outgoing, left) :]
+            except BrokenPipeError:
+                os._exit(0)
+
+    def listen(self) -> None:
+        """The reader thread: act on commands until the wire ends, then end the process, whatever the main thread is doing."""
+        frames = command_reader()
+        try:
+            while data := os.read(self._incoming, _READ_BYTES):
+                self._log_file.trim()
+                for command in frames.feed(data):
+                    match command:
+                        case Ping():
+                            self.send(Pong())
+                        case Cancel():
+                            self.cancelled.set()
+                        case _:
+                            # Frames keep their order, so a cancel that came too late for one request cannot hit the next.
+                            self.cancelled.clear()
+                            self.requests.put(command)
+        except WireError:
+            log.exception("The client sent what cannot be read")
+            os._exit(1)
+        except ConnectionResetError:
+            log.info("The client is gone")
+        os._exit(0)
+
+
+class Worker:
+    """Serves requests with a backend and turns failures into reports."""
+
+    def __init__(self, wire: Wire, log_path: Path) -> None:
+        self._wire = wire
+        self._log_path = log_path
+
+    def serve(self, backend_name: str) -> None:
+        """Serve until told to close. Something unforeseen ends the worker too: the backend's state is not to be trusted after it."""
+        try:
+            backend = make_backend(backend_name)
+        except (ImportError, OSError, RuntimeError) as error:
+            log.exception("The backend cannot be imported")
+            self._wire.requests.get()
+            self._wire.send(
+                Failed(
+                    EngineError.__name__,
+                    f"llama.cpp cannot be started: {str(error).splitlines()[0] if str(error) else type(error).__name__}.",
+                    f"Reinstall llama-cpp-python on this machine; details are in {self._log_path}.",
+                    fatal=True,
+                )
+            )
+            return
+        while not isinstance(request := self._wire.requests.get(), Close):
+            try:
+                self._answer(backend, request)
+            except NemochatError as error:
+                self._wire.send(Failed(type(error).__name__, error.message, error.hint))
+            except Exception as error:
+                log.exception("A bug in the engine")
+                message = f"The engine failed in a way it should not ({type(error).__name__}); this is a bug."
+                hint = f"Please report it with the file {self._log_path}; the engine starts again with the next message."
+                self._wire.send(Failed(EngineError.__name__, message, hint, fatal=True))
+                return
+        backend.close()
+
+    def _answer(self, backend: Backend, request: Request) -> None:
+        send, cancelled = self._wire.send, self._wire.cancelled.is_set
+        match request:
+            case Load():
+                send(Loaded(backend.load(request.request, send)))
+            case AddImage():
+                send(ImageCost(backend.add_image(request.image)))
+            case Count():
+                send(Counts(backend.count(request.segments)))
+            case Prepare():
+                send(PreparedReport(backend.prepare(request.segments, cancelled, send)))
+            case Generate():
+                for event in backend.generate(request.request, cancelled):
+                    send(event)
+
+
+def make_backend(name: str) -> Backend:
+    """The backend of this name, importing only what it needs. Raises ValueError for an unknown name."""
+    match name:
+        case "llama":
+            from nemochat.engine.llama import LlamaBackend
+
+            return LlamaBackend()
+        case "scripted":
+            from nemochat.engine.scripted import ScriptedBackend
+
+            return ScriptedBackend()
+    raise ValueError(f"there is no backend called {name}")
+
+
+def take_wire() -> tuple[int, int]:
+    """Move the wire from descriptors 0 and 1 to private ones: 0 becomes /dev/null and 1 the log that the client put on 2."""
+    incoming, outgoing = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return incoming, outgoing
+
+
+def main() -> None:
+    """Run the worker; the arguments are the backend's name and the path of the log file."""
+    backend_name, log_path = sys.argv[1], Path(sys.argv[2])
+    incoming, outgoing = take_wire()
+    faulthandler.enable()
+    # The screen must stay alive beside the model; a core dump would hold the conversation and delay the news of a crash. A limit of
+    # one byte also turns off dumps that are piped to a program, where zero would not.
+    os.nice(NICENESS)
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0 if hard == 0 else 1, hard))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
+    wire = Wire(incoming, outgoing, LogFile(log_path))
+    threading.Thread(target=wire.listen, name="wire", daemon=True).start()
+    Worker(wire, log_path).serve(backend_name)
+    logging.shutdown()
+    # Nothing is left to free, and native libraries have crashed in the interpreter's own shutdown.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
