@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -83,7 +83,7 @@ class Engine(Protocol):
     async def prepare(self, segments: Sequence[Segment], on_progress: Callable[[Progress], None] | None = None) -> Prepared:
         """Encode pictures and evaluate a prompt ahead of time. `cancel`, or a waiting `generate`, ends it early."""
 
-    def generate(self, request: GenerateRequest) -> AsyncIterator[EngineEvent]:
+    def generate(self, request: GenerateRequest) -> AsyncGenerator[EngineEvent, None]:
         """Stream one reply. Closing the iterator early, or `cancel`, stops the engine; what was evaluated stays cached."""
 
     async def cancel(self) -> None:

@@ -112,6 +112,10 @@ class Wire:
                             self.send(Pong())
                         case Cancel():
                             self.cancelled.set()
+                        case Close():
+                            # What is still running has nobody left to hear it.
+                            self.cancelled.set()
+                            self.requests.put(command)
                         case _:
                             # Frames keep their order, so a cancel that came too late for one request cannot hit the next.
                             self.cancelled.clear()

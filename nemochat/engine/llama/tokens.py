@@ -82,7 +82,8 @@ class Tokenizer:
         """Tokenise text that must not become structure.
 
         With `parse_special` off llama.cpp still finds tags that the vocabulary defines, and merging pieces may arrive at the name of a
-        control token or of the unknown one. Wherever that comes out, the text is cut after the first character of its name and the pieces stand alone.
+        control token or of the unknown one. Wherever that comes out, the text is cut after the first character of its name and the
+        pieces stand alone.
         """
         ids = self._tokenize(text, parse_special=False)
         marker = next((token for token in ids if self._model.is_marker(token) or self._is_spelled_unknown(token, text)), None)

@@ -1,0 +1,214 @@
+"""Conversations in the OpenAI chat shape: messages with a role and content, strictly checked, turned into domain values.
+
+Source: the request body of OpenAI's Chat Completions API; the system turn, tools and contexts follow the Nemotron template.
+
+Choices where the two differ:
+- The Nemotron format has one System turn, at the start. System messages, wherever they stand, are joined to it in order,
+  with an empty line between them.
+- A picture's ``url`` is a data URI or a path on this machine (see `nemochat.chat.pictures`).
+- An Assistant's ``tool_calls`` become one ``<toolcall>`` each; ``<toolcall>`` text in its content is read as a call as well, so the
+  ``text`` of an earlier reply can be handed back as it came.
+- ``tool_call_id`` and ``name`` are accepted and ignored: the format has no place for them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from nemochat.domain.messages import Conversation, ImagePart, Message, Part, Role, TextPart, ToolCall, ToolCallPart, ToolSpec
+from nemochat.errors import ConversationError
+from nemochat.prompt.toolcalls import parse_reply
+
+
+class TextContent(msgspec.Struct, frozen=True, tag_field="type", tag="text", forbid_unknown_fields=True):
+    """A piece of text."""
+
+    text: str
+
+
+class ImageUrl(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a picture is: a data URI or a path. `detail` is accepted and has no effect."""
+
+    url: str
+    detail: Literal["auto", "low", "high"] = "auto"
+
+
+class ImageContent(msgspec.Struct, frozen=True, tag_field="type", tag="image_url", forbid_unknown_fields=True):
+    """A picture."""
+
+    image_url: ImageUrl
+
+
+class FunctionCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A call; the arguments are a JSON object, or one written out as a string."""
+
+    name: str
+    arguments: str | dict[str, Any]
+
+
+class ToolCallEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One entry of an Assistant's ``tool_calls``."""
+
+    function: FunctionCall
+    id: str = ""
+    type: Literal["function"] = "function"
+
+
+class SystemMessage(msgspec.Struct, frozen=True, tag_field="role", tag="system", forbid_unknown_fields=True):
+    """Instructions."""
+
+    content: str | tuple[TextContent, ...]
+    name: str = ""
+
+
+class UserMessage(msgspec.Struct, frozen=True, tag_field="role", tag="user", forbid_unknown_fields=True):
+    """What the user says and shows."""
+
+    content: str | tuple[TextContent | ImageContent, ...]
+    name: str = ""
+
+
+class AssistantMessage(msgspec.Struct, frozen=True, tag_field="role", tag="assistant", forbid_unknown_fields=True):
+    """A reply: text, calls or both."""
+
+    content: str | tuple[TextContent, ...] | None = None
+    tool_calls: tuple[ToolCallEntry, ...] = ()
+    name: str = ""
+
+
+class ToolMessage(msgspec.Struct, frozen=True, tag_field="role", tag="tool", forbid_unknown_fields=True):
+    """The result of a call."""
+
+    content: str | tuple[TextContent, ...]
+    tool_call_id: str = ""
+    name: str = ""
+
+
+AnyMessage = SystemMessage | UserMessage | AssistantMessage | ToolMessage
+
+
+class NamedContext(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A retrieved text with the name of its source; the model reads ``name: text``."""
+
+    name: str
+    text: str
+
+
+class ConversationBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole conversation. `tools` are full OpenAI tools or bare function objects."""
+
+    messages: tuple[AnyMessage, ...] = ()
+    system: str = ""
+    tools: tuple[dict[str, Any], ...] = ()
+    contexts: tuple[str | NamedContext, ...] = ()
+
+
+Decoded = TypeVar("Decoded")
+
+
+def decode(data: bytes, kind: type[Decoded], name: str) -> Decoded:
+    """Decode JSON strictly. `name` is what errors call the whole. Raises ConversationError with the path of the bad field."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _wrong(str(error), name) from error
+
+
+def image_sources(messages: Iterable[AnyMessage]) -> list[str]:
+    """The pictures of the messages, in order: data URIs and paths."""
+    lists = (message.content for message in messages if isinstance(message, UserMessage) and not isinstance(message.content, str))
+    return [piece.image_url.url for pieces in lists for piece in pieces if isinstance(piece, ImageContent)]
+
+
+def to_conversation(body: ConversationBody, images: Mapping[str, ImagePart]) -> Conversation:
+    """The domain value. `images` gives the picture for each of `image_sources`. Raises ConversationError with the path of the bad field."""
+    system = [body.system]
+    messages: list[Message] = []
+    for index, message in enumerate(body.messages):
+        if isinstance(message, SystemMessage):
+            system.append(_text(message.content))
+        else:
+            messages.append(_to_message(message, images, f"messages[{index}]"))
+    return Conversation(
+        system="\n\n".join(text for text in map(str.strip, system) if text),
+        tools=tuple(_to_tool(tool, f"tools[{index}]") for index, tool in enumerate(body.tools)),
+        contexts=tuple(context if isinstance(context, str) else f"{context.name}: {context.text}" for context in body.contexts),
+        messages=tuple(messages),
+    )
+
+
+def _to_message(message: UserMessage | AssistantMessage | ToolMessage, images: Mapping[str, ImagePart], path: str) -> Message:
+    match message:
+        case UserMessage():
+            pieces = (TextContent(message.content),) if isinstance(message.content, str) else message.content
+            parts = (TextPart(piece.text) if isinstance(piece, TextContent) else images[piece.image_url.url] for piece in pieces)
+            return Message(Role.USER, tuple(parts))
+        case AssistantMessage():
+            return Message(Role.ASSISTANT, _assistant_parts(message, path))
+        case ToolMessage():
+            return Message(Role.TOOL, (TextPart(_text(message.content)),))
+
+
+def _assistant_parts(message: AssistantMessage, path: str) -> tuple[Part, ...]:
+    if message.content is None and not message.tool_calls:
+        raise ConversationError(f"{path}: an assistant message needs content or tool_calls.")
+    parts: list[Part] = list(parse_reply(_text(message.content))) if message.content is not None else []
+    for index, entry in enumerate(message.tool_calls):
+        arguments = _arguments(entry.function.arguments, f"{path}.tool_calls[{index}].function.arguments")
+        raw = json.dumps({"name": entry.function.name, "arguments": arguments}, ensure_ascii=False)
+        parts.append(ToolCallPart(f" {raw} ", (ToolCall(entry.function.name, arguments),)))
+    return tuple(parts)
+
+
+def _arguments(arguments: str | dict[str, Any], path: str) -> dict[str, Any]:
+    if isinstance(arguments, dict):
+        return arguments
+    try:
+        return msgspec.json.decode(arguments, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise ConversationError(f"{path}: the arguments must be a JSON object: {_plain(str(error))}.") from error
+
+
+def _to_tool(tool: dict[str, Any], path: str) -> ToolSpec:
+    """A full OpenAI tool, ``{"type": "function", "function": {...}}``, or the function object alone."""
+    function = tool
+    if "function" in tool:
+        if set(tool) - {"type", "function"} or tool.get("type", "function") != "function":
+            raise ConversationError(f'{path}: a tool is {{"type": "function", "function": {{...}}}} and nothing else.')
+        function, path = tool["function"], f"{path}.function"
+    try:
+        return msgspec.convert(function, _Function).to_spec()
+    except msgspec.ValidationError as error:
+        raise _wrong(str(error), path) from error
+
+
+class _Function(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """OpenAI's function object; `strict` is accepted and has no effect."""
+
+    name: str
+    description: str = ""
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+    def to_spec(self) -> ToolSpec:
+        return ToolSpec(self.name, self.description) if self.parameters is None else ToolSpec(self.name, self.description, self.parameters)
+
+
+def _text(content: str | tuple[TextContent, ...]) -> str:
+    return content if isinstance(content, str) else "".join(piece.text for piece in content)
+
+
+def _wrong(problem: str, name: str) -> ConversationError:
+    """msgspec's message, ``Expected `str`, got `int` - at `$.messages[0].content` ``, with the place first."""
+    sentence, _, place = problem.partition(" - at `$")
+    place = place.rstrip("`").lstrip(".")
+    return ConversationError(f"{name}: {place}: {_plain(sentence)}." if place else f"{name}: {_plain(sentence)}.")
+
+
+def _plain(problem: str) -> str:
+    sentence = problem.replace("`", "").replace("Object contains", "there is an").rstrip(".")
+    return sentence if sentence[1:2].isupper() else sentence[:1].lower() + sentence[1:]

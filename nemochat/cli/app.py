@@ -1,0 +1,184 @@
+"""The command line: commands, options and exit codes.
+
+Nothing heavy is imported here: `nemochat --version` must answer at once, and `ask` must start the engine's process before its own imports.
+Exit codes: 0, 1 for a failure with a message, 2 for wrong usage, 130 when interrupted.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nemochat import __version__
+from nemochat.errors import NemochatError
+
+GREETING = f"""\
+nemochat {__version__}: talk with a vision-language model that runs on your own machine.
+
+  nemochat ask "What colour is the circle?" -i picture.png
+  nemochat ask "How do I load a real model?"
+  nemochat --help
+
+Until you choose another model it answers with a small one of its own, made for trying things out (nemochat models list)."""
+
+app = typer.Typer(no_args_is_help=False, add_completion=False, pretty_exceptions_enable=False)
+models_app = typer.Typer(help="The models that nemochat knows.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", help="A model's name, or a path to a GGUF file or its folder.", metavar="NAME_OR_PATH")
+]
+MmprojOption = Annotated[
+    Path | None, typer.Option("--mmproj", help="The projector's GGUF file, when it is not found by itself.", metavar="PATH")
+]
+
+
+def main() -> None:
+    """Run the command line. Every failure ends in one sentence on stderr; NEMOCHAT_DEBUG=1 shows the traceback instead."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character shows a question mark; it is no reason to stop.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        app()
+    except Exception as error:
+        if os.environ.get("NEMOCHAT_DEBUG"):
+            raise
+        from nemochat.cli.output import print_error
+
+        shown = _as_shown(error)
+        print_error(shown)
+        sys.exit(shown.exit_code)
+
+
+def _as_shown(error: Exception) -> NemochatError:
+    """The sentence for any failure: its own, the system's (a full disk, say), or that of a bug."""
+    if isinstance(error, NemochatError):
+        return error
+    if isinstance(error, OSError) and error.strerror:
+        place = f" ({error.filename})" if error.filename else ""
+        return NemochatError(f"The system refused to read or write{place}: {error.strerror}.")
+    problem = f"nemochat failed in a way it should not ({type(error).__name__}: {error})."
+    return NemochatError(problem, "This is a bug: please report it with what NEMOCHAT_DEBUG=1 shows.")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"nemochat {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)] = False,
+) -> None:
+    """Talk with a vision-language model that runs on your own machine."""
+    if context.invoked_subcommand is None:
+        typer.echo(GREETING)
+
+
+@app.command()
+def ask(
+    question: Annotated[str | None, typer.Argument(help="What to ask. Text piped in is added to it.")] = None,
+    image: Annotated[
+        list[str] | None, typer.Option("--image", "-i", help="A picture to ask about; may be given several times.", metavar="PATH")
+    ] = None,
+    system: Annotated[str, typer.Option(help="Instructions for the model.", metavar="TEXT")] = "",
+    model: ModelOption = None,
+    mmproj: MmprojOption = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="The longest reply, in tokens.", metavar="N")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0.0, max=10.0, help="0 always takes the likeliest token.", metavar="X")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=4_294_967_295, help="Makes random choices repeatable.", metavar="N")] = None,
+    context_length: Annotated[
+        int | None, typer.Option(min=0, max=1_048_576, help="Tokens of the context window; 0 is the model's limit.", metavar="N")
+    ] = None,
+    gpu_layers: Annotated[int | None, typer.Option(min=-1, help="Layers to put on the GPU; -1 is all.", metavar="N")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=0, max=1024, help="Processor threads; 0 is one per physical core.", metavar="N")
+    ] = None,
+    save_pixels: Annotated[
+        Path | None, typer.Option(help="Write what the model gets of each picture into this folder.", metavar="FOLDER")
+    ] = None,
+    stats: Annotated[bool, typer.Option("--stats", help="Print the time to first token and speed on stderr.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="Read one JSON request a line from stdin, print one JSON object a line.")] = False,
+) -> None:
+    """Ask one question, or many (--jsonl), and print the reply as it comes."""
+    asked_at = time.perf_counter()
+    from nemochat.cli.ask import AskOptions, run
+
+    overrides: dict[str, dict[str, object]] = {
+        "engine": {"context_length": context_length, "gpu_layers": gpu_layers, "threads": threads},
+        "sampling": {"max_tokens": max_tokens, "temperature": temperature, "seed": seed},
+    }
+    given = {group: {name: value for name, value in values.items() if value is not None} for group, values in overrides.items()}
+    run(AskOptions(question or "", tuple(image or ()), system, model, mmproj, given, save_pixels, stats, as_json, jsonl), asked_at)
+
+
+@app.command()
+def render(
+    file: Annotated[Path, typer.Argument(help="A conversation: OpenAI messages, or an object with messages, system, tools and contexts.")],
+    model: ModelOption = None,
+    mmproj: MmprojOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the segments with their kinds and token counts.")] = False,
+) -> None:
+    """Show the exact prompt that the model would get for a conversation."""
+    from nemochat.cli.render import run
+
+    run(file, model, mmproj, as_json=as_json)
+
+
+@app.command()
+def paths() -> None:
+    """Show where nemochat keeps its files."""
+    from nemochat.cli.paths import run
+
+    run()
+
+
+@models_app.command("list")
+def models_list(as_json: JsonOption = False) -> None:
+    """List the models; the one in use is marked."""
+    from nemochat.cli.models import print_list
+
+    print_list(as_json=as_json)
+
+
+@models_app.command("add")
+def models_add(
+    path: Annotated[Path, typer.Argument(help="A GGUF file, a folder with a model and its projector, or an NVIGI folder.")],
+    mmproj: MmprojOption = None,
+    name: Annotated[str | None, typer.Option(help="What to call it.")] = None,
+) -> None:
+    """Check a model's files and remember them under a name."""
+    from nemochat.cli.models import add
+
+    add(path, mmproj, name)
+
+
+@models_app.command("show")
+def models_show(
+    name: Annotated[str, typer.Argument(help="A model's name or path.")],
+    mmproj: MmprojOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a model's files say and the memory that it will need."""
+    from nemochat.cli.models import show
+
+    show(name, mmproj, as_json=as_json)
+
+
+@models_app.command("use")
+def models_use(name: Annotated[str, typer.Argument(help="A model's name.")]) -> None:
+    """Choose the model that answers from now on."""
+    from nemochat.cli.models import use
+
+    use(name)

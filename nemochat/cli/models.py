@@ -1,0 +1,126 @@
+"""``nemochat models``: list, add, show and use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from nemochat.cli.output import print_json, print_table
+from nemochat.cli.setup import Setup, print_notices, read_setup
+from nemochat.models import MemoryEstimate, ModelCard, estimate_memory, inspect
+from nemochat.settings import EngineSettings
+
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def print_list(*, as_json: bool) -> None:
+    """All models, the one in use marked. As JSON one object with `in_use` and `models`. Raises ModelFileError."""
+    setup = read_setup()
+    entries, in_use = setup.catalogue.entries(), _in_use(setup)
+    print_notices(setup.catalogue)
+    if as_json:
+        print_json({"in_use": in_use, "models": entries})
+        return
+    rows = [("*" if entry.name == in_use else "", entry.name, _label(entry.model_path, entry.is_builtin)) for entry in entries]
+    print_table(("", "name", "file"), rows)
+    if in_use not in {entry.name for entry in entries}:
+        print(f"In use, by the settings: {in_use}")
+
+
+def add(path: Path, mmproj: Path | None, name: str | None) -> None:
+    """Check the files and remember them. Raises ModelFileError."""
+    catalogue = read_setup().catalogue
+    entry = catalogue.add(path, mmproj, name)
+    print_notices(catalogue)
+    sight = "with its projector, so it can look at pictures" if entry.mmproj_path else "without a projector, so it reads text only"
+    print(f"Added {entry.name}, {sight}.")
+    print(f"Choose it with: nemochat models use {entry.name}")
+
+
+def use(name: str) -> None:
+    """Make a model the one that answers. Raises ModelFileError."""
+    setup = read_setup()
+    entry = setup.catalogue.use(name)
+    print_notices(setup.catalogue)
+    print(f"{entry.name} answers from now on.")
+    if setup.settings.model:
+        print(f"But the settings or NEMOCHAT_MODEL name {setup.settings.model}, which comes first.")
+
+
+def show(name: str, mmproj: Path | None, *, as_json: bool) -> None:
+    """What the files of a model say, and the memory it will need at the settings in force. Raises ModelFileError."""
+    setup = read_setup()
+    files = setup.catalogue.resolve(name, mmproj)
+    print_notices(setup.catalogue)
+    card = inspect(files.model_path, files.mmproj_path)
+    memory = estimate_memory(card, setup.settings.engine)
+    if as_json:
+        paths = {"model_path": str(files.model_path), "mmproj_path": str(files.mmproj_path) if files.mmproj_path else None}
+        memory_json = {**msgspec.structs.asdict(memory), "total": memory.total}
+        print_json({"name": files.name, **paths, "card": card, "size_on_disk": card.size_on_disk, "memory": memory_json})
+        return
+    places = [("model file", str(files.model_path))]
+    if files.mmproj_path is not None:
+        places.append(("projector file", str(files.mmproj_path)))
+    print_table((files.name, ""), [*_card_rows(card), *places, *_memory_rows(memory, card, setup.settings.engine)])
+
+
+def size_text(n_bytes: int) -> str:
+    """A number of bytes for people, in powers of 1000: ``2.57 GB``."""
+    value, unit = float(n_bytes), 0
+    while value >= 999.5 and unit < len(_UNITS) - 1:
+        value, unit = value / 1000, unit + 1
+    return f"{value:.0f} B" if unit == 0 else f"{value:.3g} {_UNITS[unit]}"
+
+
+def _in_use(setup: Setup) -> str:
+    """The name of the model that answers when none is asked for; the settings come before `models use`."""
+    return setup.settings.model or setup.catalogue.default().name
+
+
+def _label(path: str, is_builtin: bool) -> str:
+    return "built in: a small demo model" if is_builtin else path
+
+
+def _card_rows(card: ModelCard) -> list[tuple[str, str]]:
+    rows = [
+        ("says it is", card.name),
+        ("architecture", f"{card.architecture}, {card.layers} layers, width {card.width}, {card.heads} heads ({card.kv_heads} for keys)"),
+        ("parameters", _count_text(card.parameters + (card.projector.parameters if card.projector else 0))),
+        ("quantisation", card.quantisation),
+        ("context", f"{card.context_length} tokens"),
+        ("vocabulary", f"{card.vocab_size} tokens"),
+        ("chat template", "in the file" if card.has_chat_template else "not in the file"),
+    ]
+    if card.projector is None:
+        rows.append(("projector", "none: reads text only"))
+    else:
+        projector = card.projector
+        cost = "known when it is loaded" if projector.image_tokens is None else f"{projector.image_tokens} a picture"
+        rows.append(
+            ("projector", f"{projector.kind}, {projector.image_size} x {projector.image_size} pixels, patches of {projector.patch_size}")
+        )
+        rows.append(("image tokens", cost))
+    return [*rows, ("licence", card.licence or "the file does not say"), ("size on disk", size_text(card.size_on_disk))]
+
+
+def _memory_rows(memory: MemoryEstimate, card: ModelCard, settings: EngineSettings) -> list[tuple[str, str]]:
+    window = min(settings.context_length or card.context_length, card.context_length)
+    parts = {
+        "weights": memory.weights,
+        "second copy": memory.repacked,
+        "projector": memory.projector,
+        "KV cache": memory.kv_cache,
+        "buffers": memory.compute,
+        "process": memory.process,
+    }
+    detail = ", ".join(f"{name} {size_text(n_bytes)}" for name, n_bytes in parts.items() if n_bytes)
+    return [("memory needed", f"about {size_text(memory.total)} at {window} tokens, KV in {settings.kv_type}"), ("", detail)]
+
+
+def _count_text(number: int) -> str:
+    for unit, name in ((1_000_000_000, "billion"), (1_000_000, "million")):
+        if number >= unit:
+            return f"{number / unit:.3g} {name}"
+    return str(number)

@@ -1,0 +1,85 @@
+"""What the command line writes: replies and JSON on stdout; errors, notices, progress and statistics on stderr."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any, Self
+
+import msgspec
+
+from nemochat.domain.events import Progress, Stage
+from nemochat.domain.sanitize import sanitize
+from nemochat.errors import NemochatError
+
+_ESCAPED_BY_NOBODY = re.compile("[\x7f-\x9f]")
+_STAGE_WORDS = {Stage.LOAD: "loading the model", Stage.ENCODE: "looking at the picture", Stage.PREFILL: "reading the prompt"}
+
+
+def json_text(value: Any) -> str:
+    """One line of JSON. DEL and C1 controls, which JSON may hold raw, are escaped, so that no terminal acts on them."""
+    text = msgspec.json.encode(value).decode()
+    return _ESCAPED_BY_NOBODY.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def print_json(value: Any) -> None:
+    """Print one line of JSON at once, also into a pipe."""
+    print(json_text(value), flush=True)
+
+
+def print_error(error: NemochatError) -> None:
+    """One sentence and a hint on stderr."""
+    print(f"Error: {sanitize(error.message)}", file=sys.stderr)
+    if error.hint:
+        print(f"Hint: {sanitize(error.hint)}", file=sys.stderr)
+
+
+def print_note(text: str) -> None:
+    """A sentence for the person at the terminal, on stderr."""
+    print(sanitize(text), file=sys.stderr)
+
+
+def print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """A table for people. Nothing in the cells is read as markup, and escapes are dropped."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold", show_header=any(header))
+    for title in header:
+        table.add_column(Text(sanitize(title, strict=True)), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(sanitize(cell, strict=True)) for cell in row))
+    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+
+
+class StatusLine:
+    """One line on stderr that says what the wait is for, gone with the block; nothing at all where stderr is not a terminal."""
+
+    def __init__(self) -> None:
+        self._is_wanted = sys.stderr.isatty()
+        self._is_shown = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
+
+    def show(self, text: str) -> None:
+        """Replace the line."""
+        if self._is_wanted:
+            print(f"\r\x1b[K{sanitize(text, strict=True)}", end="", file=sys.stderr, flush=True)
+            self._is_shown = True
+
+    def show_progress(self, progress: Progress) -> None:
+        """Replace the line by how far the engine is."""
+        share = f" {progress.done * 100 // progress.total} %" if progress.total else ""
+        self.show(f"{_STAGE_WORDS[progress.stage]}{share} ...")
+
+    def clear(self) -> None:
+        """Take the line away, before anything else is printed."""
+        if self._is_shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            self._is_shown = False

@@ -1,0 +1,55 @@
+"""Where nemochat keeps its files. Each place can be moved with an environment variable; `nemochat paths` prints them all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+CONFIG_VARIABLE = "NEMOCHAT_CONFIG_DIR"
+DATA_VARIABLE = "NEMOCHAT_DATA_DIR"
+LOG_VARIABLE = "NEMOCHAT_LOG_DIR"
+CACHE_VARIABLE = "NEMOCHAT_CACHE_DIR"
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The four folders, absolute; none of them need exist yet."""
+
+    config_dir: Path
+    data_dir: Path
+    log_dir: Path
+    cache_dir: Path
+
+    @property
+    def settings_file(self) -> Path:
+        """The settings, written by hand (TOML)."""
+        return self.config_dir / "config.toml"
+
+    @property
+    def models_file(self) -> Path:
+        """The models that were added, and which one is in use."""
+        return self.data_dir / "models.json"
+
+    @property
+    def engine_log(self) -> Path:
+        """What the engine and llama.cpp say."""
+        return self.log_dir / "engine.log"
+
+
+def find_paths(environment: Mapping[str, str]) -> Paths:
+    """The folders in force: the variable where it is set and not empty, else the platform's place for such files."""
+
+    def place(variable: str, default: Path) -> Path:
+        chosen = environment.get(variable)
+        return Path(chosen).expanduser().absolute() if chosen else default
+
+    standard = platformdirs.PlatformDirs("nemochat", appauthor=False)
+    return Paths(
+        config_dir=place(CONFIG_VARIABLE, standard.user_config_path),
+        data_dir=place(DATA_VARIABLE, standard.user_data_path),
+        log_dir=place(LOG_VARIABLE, standard.user_log_path),
+        cache_dir=place(CACHE_VARIABLE, standard.user_cache_path),
+    )

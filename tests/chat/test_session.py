@@ -1,0 +1,279 @@
+"""The generation loop: what it asks of the engine, what it tells, and what stays in the conversation however a reply ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from nemochat.chat import ChatEvent, ChatSession, TurnResult
+from nemochat.domain.events import EngineEvent, FinishReason, Progress, Stage, TextDelta
+from nemochat.domain.images import RgbImage
+from nemochat.domain.messages import Conversation, Message, Part, Role, TextPart, ToolCall
+from nemochat.domain.sampling import Sampling
+from nemochat.domain.segments import ImageSlot
+from nemochat.engine.protocol import Engine, LoadRequest
+from nemochat.errors import ConversationError, EngineDiedError, EngineError, ImageError, ModelFileError, NemochatError, WindowError
+from nemochat.prompt import nemotron
+from nemochat.settings import EngineSettings
+from tests.chat.fake_engine import IMAGE_COST, FakeEngine, reply
+
+RED = RgbImage.from_rgb(2, 2, b"\xff\x00\x00" * 4)
+
+
+def session(engine: Engine, *, max_tokens: int = 10, image_size: int | None = None) -> ChatSession:
+    return ChatSession(engine, LoadRequest("fake", "fake", None, EngineSettings()), Sampling(max_tokens=max_tokens), image_size)
+
+
+def user(*parts: str | Part) -> Message:
+    return Message(Role.USER, tuple(TextPart(part) if isinstance(part, str) else part for part in parts))
+
+
+def assistant(text: str) -> Message:
+    return Message(Role.ASSISTANT, (TextPart(text),))
+
+
+async def play(events: AsyncGenerator[ChatEvent, None]) -> TurnResult:
+    seen = [event async for event in events]
+    result = seen[-1]
+    assert isinstance(result, TurnResult)
+    assert not any(isinstance(event, TurnResult) for event in seen[:-1])
+    return result
+
+
+async def test_a_turn_streams_and_is_kept() -> None:
+    engine = FakeEngine(reply("Hel", "lo"))
+    chat = session(engine)
+    chat.open_conversation(Conversation(system="Be kind."))
+    seen = [event async for event in chat.send(user("Hi"))]
+    assert [event.text for event in seen if isinstance(event, TextDelta)] == ["Hel", "lo"]
+    assert Progress(Stage.PREFILL, 3, 7) in seen
+    result = seen[-1]
+    assert isinstance(result, TurnResult)
+    assert (result.text, result.reason, result.forgotten) == ("Hello", FinishReason.STOP, ())
+    assert chat.conversation == Conversation(system="Be kind.", messages=(user("Hi"), assistant("Hello")))
+    assert nemotron.as_text(engine.requests[0].segments) == "<extra_id_0>System\nBe kind.\n\n<extra_id_1>User\nHi\n<extra_id_1>Assistant\n"
+
+
+async def test_the_ttft_is_the_sum_of_its_parts_and_includes_the_load() -> None:
+    engine = FakeEngine(reply("a"), reply("b"))
+    engine.load_seconds = 0.05
+    chat = session(engine)
+    cold = await play(chat.send(user("Hi")))
+    times = cold.timings
+    assert cold.ttft_ms is not None
+    assert times.load_ms >= 50
+    assert cold.ttft_ms == pytest.approx(times.load_ms + times.encode_ms + times.prefill_ms + times.first_token_ms)
+    warm = await play(chat.send(user("Again")))
+    assert warm.timings.load_ms == 0
+    assert engine.loads == 1
+
+
+async def test_no_text_means_no_ttft_and_no_empty_message() -> None:
+    chat = session(FakeEngine(reply()))
+    result = await play(chat.send(user("Hi")))
+    assert result.ttft_ms is None
+    assert chat.conversation.messages == (user("Hi"),)
+
+
+async def test_load_progress_is_told() -> None:
+    engine = FakeEngine(reply("a"))
+    engine.load_seconds = 0.3
+    assert Progress(Stage.LOAD, 500, 1000) in [event async for event in session(engine).send(user("Hi"))]
+
+
+@pytest.mark.parametrize("kind", [EngineError, ModelFileError])
+async def test_a_failed_load_is_reported_and_tried_again(kind: type[NemochatError]) -> None:
+    engine = FakeEngine(reply("back"))
+    engine.load_errors = [kind("no memory")]
+    chat = session(engine)
+    with pytest.raises(kind, match="no memory"):
+        await play(chat.send(user("Hi")))
+    assert (await play(chat.regenerate())).text == "back"
+
+
+async def test_what_came_before_a_failure_stays() -> None:
+    chat = session(FakeEngine([TextDelta("Half an"), EngineDiedError("killed")]))
+    with pytest.raises(EngineDiedError):
+        await play(chat.send(user("Hi")))
+    assert chat.conversation.messages == (user("Hi"), assistant("Half an"))
+
+
+async def test_what_came_before_a_cancelled_task_stays_and_the_engine_is_told() -> None:
+    engine = FakeEngine(reply("one ", "two ", "three"))
+    engine.gate = asyncio.Semaphore(2)
+    chat = session(engine)
+    texts: list[str] = []
+
+    async def read() -> None:
+        async with contextlib.aclosing(chat.send(user("Count"))) as events:
+            async for event in events:
+                if isinstance(event, TextDelta):
+                    texts.append(event.text)
+
+    task = asyncio.create_task(read())
+    while len(texts) < 2:
+        await asyncio.sleep(0.001)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert engine.closed_streams == 1
+    assert chat.conversation.messages == (user("Count"), assistant("one two "))
+
+
+async def test_closing_the_stream_early_closes_the_engines() -> None:
+    engine = FakeEngine(reply("one", "two"))
+    chat = session(engine)
+    events = chat.send(user("Count"))
+    async for event in events:
+        if isinstance(event, TextDelta):
+            break
+    await events.aclose()
+    assert engine.closed_streams == 1
+    assert chat.conversation.messages == (user("Count"), assistant("one"))
+
+
+async def test_a_stream_without_an_end_is_an_error() -> None:
+    with pytest.raises(EngineError, match="without saying why"):
+        await play(session(FakeEngine([TextDelta("a")])).send(user("Hi")))
+
+
+async def test_escapes_never_pass() -> None:
+    chat = session(FakeEngine(reply("a\x1b", "]52;c;x\x07b", "\x9b2J", "\x1b")))
+    seen = [event async for event in chat.send(user("Hi"))]
+    assert [event.text for event in seen if isinstance(event, TextDelta)] == ["a", "]52;c;xb", "2J"]
+    assert chat.conversation.messages[-1] == assistant("a]52;c;xb2J")
+
+
+CALL = '<toolcall> {"name": "add", "arguments": {"a": 1}} </toolcall>'
+
+
+async def test_tool_calls_are_read_and_answered() -> None:
+    chat = session(FakeEngine(reply("Let me see. ", CALL[:20], CALL[20:]), reply("It is 2.")))
+    result = await play(chat.send(user("1 + 1?")))
+    assert (result.reason, result.tool_calls, result.text) == (
+        FinishReason.TOOL_CALLS,
+        (ToolCall("add", {"a": 1}),),
+        f"Let me see. {CALL}",
+    )
+    answer = await play(chat.send(Message(Role.TOOL, (TextPart("2"),))))
+    assert (answer.reason, answer.text) == (FinishReason.STOP, "It is 2.")
+    assert [message.role for message in chat.conversation.messages] == [Role.USER, Role.ASSISTANT, Role.TOOL, Role.ASSISTANT]
+
+
+async def test_a_malformed_call_is_text_like_any_other() -> None:
+    result = await play(session(FakeEngine(reply("<toolcall> nonsense </toolcall>"))).send(user("Hi")))
+    assert (result.reason, result.tool_calls) == (FinishReason.STOP, ())
+
+
+async def test_regenerate_goes_back_to_the_last_question() -> None:
+    engine = FakeEngine(reply("first"), reply("second"))
+    chat = session(engine)
+    await play(chat.send(user("Hi")))
+    result = await play(chat.regenerate())
+    assert result.text == "second"
+    assert chat.conversation.messages == (user("Hi"), assistant("second"))
+    assert engine.requests[0] == engine.requests[1]
+
+
+async def test_continue_goes_on_where_the_reply_ended() -> None:
+    engine = FakeEngine(reply("One, two", reason=FinishReason.LENGTH), reply(", three"))
+    chat = session(engine)
+    await play(chat.send(user("Count")))
+    result = await play(chat.continue_reply())
+    assert result.text == ", three"
+    assert chat.conversation.messages == (user("Count"), assistant("One, two, three"))
+    assert nemotron.as_text(engine.requests[1].segments).endswith("<extra_id_1>Assistant\nOne, two")
+
+
+async def test_continue_keeps_the_calls_of_the_reply() -> None:
+    chat = session(FakeEngine(reply(CALL), reply(" Done")))
+    await play(chat.send(user("Go")))
+    before = chat.conversation.messages[-1].parts
+    await play(chat.continue_reply())
+    assert chat.conversation.messages[-1].parts == (*before, TextPart(" Done"))
+
+
+async def test_nothing_to_go_on_from() -> None:
+    chat = session(FakeEngine())
+    with pytest.raises(ConversationError):
+        await play(chat.regenerate())
+    with pytest.raises(ConversationError):
+        await play(chat.continue_reply())
+
+
+async def test_too_long_a_message_fails_before_anything_is_evaluated() -> None:
+    engine = FakeEngine(context_length=100)
+    with pytest.raises(WindowError):
+        await play(session(engine).send(user("x" * 200)))
+    assert not engine.requests
+
+
+async def test_old_turns_are_forgotten_and_named() -> None:
+    engine = FakeEngine(*(reply(f"answer {number} " + "y" * 60) for number in range(8)), context_length=500)
+    chat = session(engine)
+    results = [await play(chat.send(user(f"question {number}"))) for number in range(8)]
+    assert results[0].forgotten == ()
+    assert results[-1].forgotten[:2] == (0, 1)
+    prompt = nemotron.as_text(engine.requests[-1].segments)
+    assert "question 0" not in prompt
+    assert "question 7" in prompt
+    assert len(prompt) + 10 <= 500
+
+
+async def test_only_new_segments_are_counted_and_the_sum_stays_exact() -> None:
+    engine = FakeEngine(reply("a"), reply("b"))
+    chat = session(engine)
+    await play(chat.send(user("first")))
+    engine.counted.clear()
+    await play(chat.send(user("second")))
+    texts = [segment.text for segment in engine.counted if not isinstance(segment, ImageSlot)]
+    assert texts == ["<extra_id_0>System", "a", "second"]
+    sizes = await chat.prompt_sizes()
+    assert [tokens for _, tokens in sizes] == await engine.count([segment for segment, _ in sizes])
+
+
+async def test_pictures_are_fitted_and_given_to_the_engine() -> None:
+    engine = FakeEngine(reply("red"))
+    chat = session(engine, image_size=8)
+    attachment = await chat.attach(RED, "red.png")
+    assert (attachment.pixels.width, attachment.pixels.height, attachment.tokens) == (8, 8, IMAGE_COST)
+    assert engine.images == [attachment.pixels]
+    await play(chat.send(user(attachment.part, "What colour?")))
+    assert ImageSlot(attachment.pixels.digest) in engine.requests[0].segments
+
+
+async def test_without_a_fixed_size_the_pixels_stay_as_they_are() -> None:
+    assert (await session(FakeEngine()).attach(RED)).pixels == RED
+
+
+async def test_a_model_that_reads_text_only() -> None:
+    with pytest.raises(ImageError, match="fake reads text only"):
+        await session(FakeEngine(has_vision=False)).attach(RED)
+
+
+async def test_closing_in_the_middle_of_loading() -> None:
+    engine = FakeEngine()
+    engine.load_seconds = 60
+    chat = session(engine)
+    chat.start_loading()
+    await asyncio.sleep(0)
+    await asyncio.wait_for(chat.close(), 1)
+    assert engine.is_closed
+
+
+async def test_prompt_sizes_evaluate_nothing() -> None:
+    engine = FakeEngine()
+    chat = session(engine)
+    chat.open_conversation(Conversation(messages=(user("Hi"),)))
+    sizes = await chat.prompt_sizes()
+    assert [tokens for segment, tokens in sizes if not isinstance(segment, ImageSlot) and segment.text == "Hi"] == [2]
+    assert not engine.requests
+
+
+def test_the_fake_is_an_engine() -> None:
+    events: list[EngineEvent] = reply("x")
+    engine: Engine = FakeEngine(events)
+    assert engine.info is None

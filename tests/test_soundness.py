@@ -1,0 +1,59 @@
+"""One command says whether the tree is sound: style, types, the direction of imports, and rules that no tool knows."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted((ROOT / "nemochat").rglob("*.py"))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["-m", "ruff", "check", "."],
+        ["-m", "mypy"],
+        ["-c", "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports())"],
+    ],
+    ids=["ruff", "mypy", "import-linter"],
+)
+def test_the_tools_find_nothing(command: list[str]) -> None:
+    done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_error_is_swallowed_and_only_the_command_line_prints(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert list(_swallowed(tree)) == []
+    if "cli" not in path.parts:
+        assert list(_prints(tree)) == []
+
+
+def test_the_rules_can_fail() -> None:
+    tree = ast.parse("try:\n    f()\nexcept OSError:\n    pass\ntry:\n    f()\nexcept:\n    ...\nprint(1)\n")
+    assert list(_swallowed(tree)) == [3, 7]
+    assert list(_prints(tree)) == [9]
+
+
+def _swallowed(tree: ast.Module) -> Iterator[int]:
+    """Lines of handlers that do nothing. `contextlib.suppress` says the same on purpose."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ExceptHandler) and all(_does_nothing(statement) for statement in node.body):
+            yield node.lineno
+
+
+def _does_nothing(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Pass) or (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
+
+
+def _prints(tree: ast.Module) -> Iterator[int]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
+            yield node.lineno
