@@ -70,7 +70,7 @@ class FakeEngine:
         counts = [IMAGE_COST if isinstance(segment, ImageSlot) else len(segment.text) for segment in segments]
         return [counts[0] + 1, *counts[1:]]
 
-    async def prepare(self, segments: Sequence[Segment]) -> Prepared:
+    async def prepare(self, segments: Sequence[Segment], on_progress: Callable[[Progress], None] | None = None) -> Prepared:
         raise EngineError("not played")
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[EngineEvent, None]:
