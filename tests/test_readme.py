@@ -59,7 +59,7 @@ def test_the_settings_are_valid() -> None:
 
 def test_answers_have_the_keys_that_it_names() -> None:
     paragraph = README[README.index("An answer has") : README.index("A line that cannot be served")]
-    from nemochat.cli.ask import JsonReply
+    from nemochat.cli.exchange import JsonReply
 
     named = set(re.findall(r"`(\w+)`", paragraph)) - {"stop", "length"}
     assert named == set(JsonReply.__struct_fields__)

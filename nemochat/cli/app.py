@@ -113,7 +113,8 @@ def ask(
 ) -> None:
     """Ask one question, or many (--jsonl), and print the reply as it comes."""
     asked_at = time.perf_counter()
-    from nemochat.cli.ask import AskOptions, run
+    from nemochat.cli.ask import run
+    from nemochat.cli.exchange import AskOptions
 
     overrides: dict[str, dict[str, object]] = {
         "engine": {"context_length": context_length, "gpu_layers": gpu_layers, "threads": threads},

@@ -10,7 +10,7 @@ import msgspec
 
 from nemochat.chat import ChatSession, TurnResult
 from nemochat.chat.openai_messages import ConversationBody, decode, image_sources, to_conversation
-from nemochat.cli.ask import AskOptions, JsonReply, attach_pictures, stats_line
+from nemochat.cli.exchange import AskOptions, JsonReply, attach_pictures, stats_line
 from nemochat.cli.opening import open_session
 from nemochat.cli.output import print_json, print_note
 from nemochat.cli.setup import read_setup, sampling_of

@@ -10,7 +10,7 @@ import msgspec
 
 from nemochat.chat.openai_messages import AnyMessage, ConversationBody, decode, image_sources, to_conversation
 from nemochat.chat.pictures import picture_name
-from nemochat.cli.ask import attach_pictures
+from nemochat.cli.exchange import attach_pictures
 from nemochat.cli.opening import open_session
 from nemochat.cli.output import print_json
 from nemochat.cli.setup import read_setup

@@ -1,0 +1,106 @@
+"""What both forms of ``ask`` share: their options, pictures on the way in, and how a reply is printed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from nemochat.chat import Attachment, ChatSession, TurnResult
+from nemochat.chat.pictures import open_picture, picture_name
+from nemochat.domain.events import FinishReason
+from nemochat.domain.messages import ToolCall
+from nemochat.errors import UsageError
+
+
+class AskOptions(msgspec.Struct, frozen=True):
+    """The command line of ``ask``. `overrides`: settings by group, only those that were given."""
+
+    question: str
+    images: tuple[str, ...]
+    system: str
+    model: str | None
+    mmproj: Path | None
+    overrides: Mapping[str, Mapping[str, object]]
+    save_pixels: Path | None
+    stats: bool
+    as_json: bool
+    jsonl: bool
+
+
+class JsonTimings(msgspec.Struct, frozen=True):
+    """Milliseconds; load_ms is what this request waited for the model."""
+
+    load_ms: float
+    encode_ms: float
+    prefill_ms: float
+    decode_ms: float
+
+
+class JsonReply(msgspec.Struct, frozen=True):
+    """What ``--json`` prints, and ``--jsonl`` for each line. Counts are tokens; ttft_ms is null when there was no text."""
+
+    text: str
+    finish_reason: FinishReason
+    tool_calls: tuple[ToolCall, ...]
+    model: str
+    prompt_tokens: int
+    image_tokens: int
+    reused_tokens: int
+    evaluated_tokens: int
+    completion_tokens: int
+    ttft_ms: float | None
+    timings: JsonTimings
+    forgotten_messages: int
+
+    @classmethod
+    def of(cls, result: TurnResult, model: str) -> JsonReply:
+        """The result of a turn with this model, times rounded to microseconds."""
+        usage, times = result.usage, result.timings
+        return cls(
+            text=result.text,
+            finish_reason=result.reason,
+            tool_calls=result.tool_calls,
+            model=model,
+            prompt_tokens=usage.prompt_tokens,
+            image_tokens=usage.image_tokens,
+            reused_tokens=usage.reused_tokens,
+            evaluated_tokens=usage.evaluated_tokens,
+            completion_tokens=usage.completion_tokens,
+            ttft_ms=None if result.ttft_ms is None else round(result.ttft_ms, 3),
+            timings=JsonTimings(*(round(each, 3) for each in (times.load_ms, times.encode_ms, times.prefill_ms, times.decode_ms))),
+            forgotten_messages=len(result.forgotten),
+        )
+
+
+async def attach_pictures(session: ChatSession, sources: Sequence[str], save_pixels: Path | None = None) -> list[Attachment]:
+    """Read pictures (paths or data URIs) beside the loading of the model, give them to the engine, and write out their final pixels."""
+    pictures = [await asyncio.to_thread(open_picture, source) for source in sources]
+    attached = [await session.attach(picture, picture_name(source)) for picture, source in zip(pictures, sources, strict=True)]
+    if save_pixels is not None:
+        for attachment in attached:
+            _save_pixels(attachment, save_pixels)
+    return attached
+
+
+def _save_pixels(attachment: Attachment, folder: Path) -> None:
+    """Write the pixels as a PNG named after the picture and their digest, so that no two pictures share a file."""
+    from nemochat.images import save_png
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"The folder {folder} cannot be made: {error.strerror}.") from error
+    save_png(attachment.pixels, folder / f"{Path(attachment.part.name).stem}-{attachment.part.digest[:8]}.png")
+
+
+def stats_line(result: TurnResult) -> str:
+    """One line: the TTFT and its parts in milliseconds, tokens reused and evaluated, and the speed of writing."""
+    times, usage = result.timings, result.usage
+    parts = {"load": times.load_ms, "encode": times.encode_ms, "prefill": times.prefill_ms, "first token": times.first_token_ms}
+    split = ", ".join(f"{name} {value:.0f}" for name, value in parts.items())
+    first = "no text" if result.ttft_ms is None else f"TTFT {result.ttft_ms:.0f} ms ({split})"
+    speed = f"{usage.completion_tokens / times.decode_ms * 1000:.0f} tok/s" if times.decode_ms > 0 else "- tok/s"
+    return f"{first} · {usage.reused_tokens} reused / {usage.evaluated_tokens} evaluated · {speed}"
