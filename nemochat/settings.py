@@ -23,7 +23,8 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Settings that matter for memory and speed.
 
     context_length: tokens of the window; 0 or more than the file's own limit means the file's limit.
-    gpu_layers: layers on the GPU; -1 is all of them, 0 none. threads: 0 is one per physical core. batch: tokens evaluated at once.
+    gpu_layers: layers on the GPU; -1 is all of them, 0 none. threads: 0 is one per physical core,
+    and one alone for a model under 50 million parameters, which more only slow down. batch: tokens evaluated at once.
     kv_type: storage of the KV cache. flash_attention: needed by q8_0. mmap: None maps the file only when layers go to a GPU,
     because on a CPU the repacked weights would be held twice. image_cache_mb: bound on cached image embeddings.
     hang_seconds: an engine that does not answer for this long is stopped and started again.

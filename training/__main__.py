@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,11 +17,14 @@ from training import corpus, team, vision
 from training.evaluate import accuracy
 from training.export import LANGUAGE_FILE, PROJECTOR_FILE, export_pair
 from training.report import write_report
+from training.resume import load_pair
 from training.tokenizer import Tokenizer, train_tokenizer
 from training.train import DemoModel, Job, Phase, load, new_model, save
 
 DEMO = Path(__file__).parent.parent / "nemochat" / "models" / "demo"
 REPORT = Path(__file__).parent / "REPORT.md"
+TOKENIZER = Path(__file__).parent / "tokenizer.model"
+"""The vocabulary of the shipped pair, for going on from it."""
 SHARES = {"vision": 0.3, "text": 0.15, "joint": 0.55}
 """How the minutes of ``all`` are divided."""
 BOOST = {"copying": 4, "contexts": 3, "tools": 2, "facts": 2, "several": 1}
@@ -65,15 +69,15 @@ def vision_stage(run: Run) -> None:
 def text_stage(run: Run) -> None:
     """The language model learns from text alone, easy conversations first."""
     save(run.file("start"), new_model(run.tokenizer, vision.VisionConfig().width, run.seed))
-    phase = Phase("text", SHARES["text"] * run.minutes, early=0.25, decay=0.01, seed=run.seed)
+    phase = Phase("text", SHARES["text"] * run.minutes, early=0.25, drills=0.4, decay=0.01, seed=run.seed)
     team.run(Job(phase, run.file("start"), run.file("text"), None, run.tokenizer, run.log, run.device), run.workers)
 
 
 def joint_stage(run: Run) -> None:
     """Projector and language model learn from pictures and text; the tower stays as it is."""
     phase = Phase(
-        "joint", SHARES["joint"] * run.minutes, early=0.06, pictures=0.4, decay=0.55, warm=30, context_until=0.12,
-        batch_tokens=2304, boost=BOOST, boost_share=0.25, seed=run.seed + 1,
+        "joint", SHARES["joint"] * run.minutes, pictures=0.45, drills=0.42, decay=0.7, warm=30, context_weight=0.0,
+        muon_lr=0.008, adam_lr=0.0012, boost=BOOST, boost_share=0.25, seed=run.seed + 1,
     )  # fmt: skip
     team.run(Job(phase, run.file("text"), run.file("joint"), run.file("vision"), run.tokenizer, run.log, run.device), run.workers)
 
@@ -116,6 +120,14 @@ def report_stage(run: Run) -> None:
     write_report(REPORT, run.log, accuracy(model, tower, tokenizer, 2000), facts)
 
 
+def resume_stage(run: Run) -> None:
+    """Checkpoints from the shipped pair and its vocabulary, in place of the stages before `joint`."""
+    model, tower = load_pair(run.demo)
+    save(run.file("text"), model)
+    vision.save(run.file("vision"), tower, vision.Head(tower.config))
+    shutil.copyfile(TOKENIZER, run.tokenizer)
+
+
 STAGES: dict[str, Callable[[Run], None]] = {
     "tokenizer": tokenizer_stage,
     "vision": vision_stage,
@@ -124,6 +136,7 @@ STAGES: dict[str, Callable[[Run], None]] = {
     "export": export_stage,
     "evaluate": evaluate_stage,
     "report": report_stage,
+    "resume": resume_stage,
 }
 
 
@@ -140,7 +153,7 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     workers = 1 if device.type == "cuda" else arguments.workers
     run = Run(arguments.run, arguments.minutes, arguments.seed, device, workers, arguments.out)
-    for name in [name for name in STAGES if name != "evaluate"] if arguments.stage == "all" else [arguments.stage]:
+    for name in [name for name in STAGES if name not in ("evaluate", "resume")] if arguments.stage == "all" else [arguments.stage]:
         print(f"== {name}", flush=True)
         STAGES[name](run)
 

@@ -17,12 +17,14 @@ from torch import Tensor
 
 from training import corpus, scenes
 from training.corpus import has_picture, sample, sample_skill
+from training.drills import Drills
 from training.tokenizer import IMAGE, TURN, Encoded, Tokenizer
 from training.values import Example, Picture
 
 LONGEST = 720
 """Conversations of more tokens are left out: they cost much and teach little more."""
 _AHEAD = 24
+_DRILL_TOKENS = 120
 _GATHERED = 400
 
 
@@ -30,12 +32,13 @@ _GATHERED = 400
 class Mixture:
     """What a batch is drawn from.
 
-    `pictures` is the share of batches whose conversations hold a picture; `boost` adds conversations of weak skills, with `boost_share`
-    of all conversations going to them in the proportions given.
+    `pictures` is the share of batches whose conversations hold a picture, `drills` that of drills (see `drills`). `boost` adds
+    conversations of weak skills: `boost_share` of all conversations go to them, in the proportions given.
     """
 
     stage: int = 1
     pictures: float = 0.5
+    drills: float = 0.0
     boost: Mapping[str, float] | None = None
     boost_share: float = 0.3
 
@@ -126,6 +129,7 @@ def _cut(encoded: list[Encoded], tokens: int) -> list[list[Encoded]]:
 def _produce(queue: Any, mixtures: Any, tokenizer_path: Path, seed: int, tokens: int) -> None:
     os.nice(4)
     tokenizer, rng = Tokenizer(tokenizer_path), random.Random(seed)
+    drills = Drills(tokenizer)
     mixture: Mixture = mixtures.get()
     waiting: dict[bool, list[list[Encoded]]] = {True: [], False: []}
     while True:
@@ -133,13 +137,20 @@ def _produce(queue: Any, mixtures: Any, tokenizer_path: Path, seed: int, tokens:
             mixture = mixtures.get()
             waiting = {True: [], False: []}
         pictures = rng.random() < mixture.pictures
+        if rng.random() < mixture.drills:
+            make = drills.picture if pictures else drills.pairs
+            queue.put(_pack([make(rng) for _ in range(max(1, tokens // _DRILL_TOKENS))], tokenizer, rng))
+            continue
         if not waiting[pictures]:
             encoded = (tokenizer.encode(_example(rng, mixture, pictures)) for _ in range(_GATHERED))
             waiting[pictures] = _cut([one for one in encoded if len(one.ids) <= LONGEST], tokens)
             rng.shuffle(waiting[pictures])
-        group = waiting[pictures].pop()
-        pixels = draw([picture for one in group for picture in one.pictures], rng)
-        queue.put((*collate(group, tokenizer.control[TURN]), pixels, [one.skill for one in group]))
+        queue.put(_pack(waiting[pictures].pop(), tokenizer, rng))
+
+
+def _pack(group: list[Encoded], tokenizer: Tokenizer, rng: random.Random) -> tuple[Any, ...]:
+    pixels = draw([picture for one in group for picture in one.pictures], rng)
+    return (*collate(group, tokenizer.control[TURN]), pixels, [one.skill for one in group])
 
 
 def image_slots(ids: Tensor) -> Tensor:

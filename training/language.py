@@ -138,7 +138,13 @@ def rotate(x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
 
 
 class Projector(nn.Module):
-    """A patch's features to an embedding of the language model: two linear layers with tanh GELU between (llama.cpp's ``mlp``)."""
+    """A patch's features to an embedding of the language model: two linear layers with tanh GELU between (llama.cpp's ``mlp``).
+
+    The tower's features have a deviation of about 1 / `SCALE`. Unscaled, they make the first layer learn so fast that the embeddings grow
+    far beyond those of words, and the blocks can no longer add to them. In a GGUF the scale is part of the first layer (`first_weight`).
+    """
+
+    SCALE = 1 / 40
 
     def __init__(self, vision_width: int, width: int) -> None:
         super().__init__()
@@ -147,4 +153,9 @@ class Projector(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """``[..., vision_width]`` to ``[..., width]``."""
-        return self.second(F.gelu(self.first(features), approximate="tanh"))  # type: ignore[no-any-return]
+        return self.second(F.gelu(self.first(features * self.SCALE), approximate="tanh"))  # type: ignore[no-any-return]
+
+    @property
+    def first_weight(self) -> Tensor:
+        """The first layer's weight for features that are not scaled."""
+        return self.first.weight * self.SCALE

@@ -40,9 +40,9 @@ class Parity:
 
     @property
     def sound(self) -> bool:
-        """Whether what differs is no more than what Q8_0 and F16 round away."""
-        near = self.logits < 0.3 * self.logits_scale and self.embedding < 0.05 * self.embedding_scale
-        return near and self.same_choice > 0.98 and self.strings_same == self.strings
+        """Whether what differs is no more than what F16 rounds away."""
+        near = self.logits < 0.1 * self.logits_scale and self.embedding < 0.05 * self.embedding_scale
+        return near and self.same_choice > 0.99 and self.strings_same == self.strings
 
     def __str__(self) -> str:
         return (

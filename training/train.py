@@ -30,14 +30,15 @@ class Phase:
     """One stretch of training, planned in minutes so that it ends in time on any machine.
 
     The learning rate warms up over `warm` steps and falls to zero over the last `decay` of the time. `early` is the share of the time at
-    stage 0 of the corpus. `context_weight` is the weight of tokens that are read rather than said, until `context_until` of the time:
-    predicting them helps copying to form. `batch_tokens` is for each process.
+    stage 0 of the corpus, `drills` the share of batches that are drills at first. `context_weight` is the weight of tokens that are read
+    rather than said, until `context_until` of the time: predicting them helps copying to form. `batch_tokens` is for each process.
     """
 
     name: str
     minutes: float
     early: float = 0.0
     pictures: float = 0.0
+    drills: float = 0.0
     decay: float = 0.5
     warm: int = 100
     context_weight: float = 0.1
@@ -53,8 +54,10 @@ class Phase:
         """The learning rate's factor at a step and a share of the time gone."""
         return min(1.0, (step + 1) / self.warm) * min(1.0, max(0.0, 1 - gone) / max(self.decay, 1e-6))
 
-    def mixture(self, early: bool) -> Mixture:
-        return Mixture(0 if early else 1, self.pictures, self.boost, self.boost_share)
+    def mixture(self, gone: float) -> Mixture:
+        """What to learn from when a share of the time is gone: full drills at first, a third of them for a while, then none."""
+        drills = self.drills if gone < 0.4 else 0.3 * self.drills if gone < 0.65 else 0.0
+        return Mixture(0 if gone < self.early else 1, self.pictures, drills, self.boost, self.boost_share)
 
 
 class DemoModel(nn.Module):
@@ -135,14 +138,14 @@ class Job:
         model = load(self.start).to(device).train()
         tower = load_tower(self.tower).to(device).eval() if self.tower else None
         optimisers = Optimisers([model.language, model.projector], phase.muon_lr, phase.adam_lr, team)
-        early = phase.early > 0
-        batches = Batches(self.tokenizer, 1000 * (1 + team.rank) + phase.seed, phase.batch_tokens, phase.mixture(early))
+        mixture = phase.mixture(0.0)
+        batches = Batches(self.tokenizer, 1000 * (1 + team.rank) + phase.seed, phase.batch_tokens, mixture)
         tally, step, tokens, seen, gone = Tally(), 0, 0, 0, 0.0
         start = saved = reported = time.monotonic()
         for batch in batches:
-            if early and gone >= phase.early:
-                early = False
-                batches.change(phase.mixture(early))
+            if phase.mixture(gone) != mixture:
+                mixture = phase.mixture(gone)
+                batches.change(mixture)
             loss = _learn(phase, model, tower, batch, device, tally, gone)
             loss.backward()  # type: ignore[no-untyped-call]
             now = time.monotonic()

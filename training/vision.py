@@ -174,6 +174,10 @@ class Seen:
     """[B, patches, 7]"""
     patch_colours: Tensor
     """[B, patches, 9]"""
+    rows: Tensor
+    """[B, patches, side]: in which row of patches each lies; without being asked for it, a tower forgets where a patch is."""
+    columns: Tensor
+    """[B, patches, side]"""
 
 
 class Head(nn.Module):
@@ -190,6 +194,8 @@ class Head(nn.Module):
         self.kind, self.colour = nn.Linear(width, 1 + len(KINDS)), nn.Linear(width, 1 + len(COLOURS))
         self.background, self.sort = nn.Linear(width, len(BACKGROUNDS)), nn.Linear(width, 3)
         self.patch_kind, self.patch_colour = nn.Linear(width, 1 + len(KINDS)), nn.Linear(width, 1 + len(COLOURS))
+        side = config.image_size // config.patch_size
+        self.row, self.column = nn.Linear(width, side), nn.Linear(width, side)
 
     def forward(self, features: Tensor) -> Seen:
         """[B, patches, width] to logits."""
@@ -199,7 +205,7 @@ class Head(nn.Module):
         q = self.queries.view(-1, self.heads, width // self.heads).transpose(0, 1).expand(batch, -1, -1, -1).to(k.dtype)
         found = _attend(q, k, v, self.leaning).transpose(1, 2).reshape(batch, -1, width)
         places, whole = found[:, :-1], found[:, -1]
-        patches = self.patch_kind(features), self.patch_colour(features)
+        patches = self.patch_kind(features), self.patch_colour(features), self.row(features), self.column(features)
         return Seen(self.kind(places), self.colour(places), self.background(whole), self.sort(whole), *patches)
 
 
@@ -241,6 +247,10 @@ def loss_of(seen: Seen, labels: Tensor) -> Tensor:
     for name, weight in weights.items():
         logits: Tensor = getattr(seen, name)
         losses.append(weight * F.cross_entropy(logits.flatten(0, -2).float(), parts[name].flatten(), ignore_index=UNLABELLED))
+    count, side = seen.rows.shape[0], seen.rows.shape[-1]
+    at = torch.arange(side * side, device=seen.rows.device)
+    for logits, truth in ((seen.rows, at // side), (seen.columns, at % side)):
+        losses.append(0.7 * F.cross_entropy(logits.flatten(0, 1).float(), truth.repeat(count)))
     return torch.stack(losses).sum()
 
 
@@ -258,7 +268,8 @@ def _load(path: Path | str) -> tuple[VisionTower, Head]:
     return tower, head
 
 
-def _save(path: Path, tower: VisionTower, head: Head, **facts: float) -> None:
+def save(path: Path, tower: VisionTower, head: Head, **facts: float) -> None:
+    """Write a checkpoint for `load_tower`, replaced in one step."""
     unfinished = path.with_suffix(".part")
     torch.save({"config": asdict(tower.config), "tower": tower.state_dict(), "head": head.state_dict(), **facts}, unfinished)
     unfinished.replace(path)
@@ -349,9 +360,9 @@ def train(
             scores = f" {accuracy(tower, head, *held_out)}" if step % 200 == 0 else ""
             print(f"{gone:.0f} s, {step * batch} pictures, {pool.filled} drawn, loss {mean_loss:.3f}{scores}", flush=True)
         if time.monotonic() - saved > 120:
-            _save(out, tower, head, pictures=step * batch, seconds=gone, seed=seed)
+            save(out, tower, head, pictures=step * batch, seconds=gone, seed=seed)
             saved = time.monotonic()
-    _save(out, tower, head, pictures=step * batch, seconds=length, seed=seed)
+    save(out, tower, head, pictures=step * batch, seconds=length, seed=seed)
     print(f"final {accuracy(tower, head, *held_out)}", flush=True)
 
 
