@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.text import Text
 
 FOLDER = Path(__file__).parent
-COLUMNS = 100
-QUESTIONS = ("Describe the picture.", "Where is the triangle?")
+COLUMNS = 108
+QUESTIONS = ("Describe the picture.", "What colour is the triangle?")
 SCENE_SIDE = 240
 BLOCKS = 34
 """The picture's width in characters; two rows of pixels share a line."""

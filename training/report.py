@@ -36,7 +36,7 @@ def write_report(path: Path, log: Path, scores: Mapping[str, Score], facts: Mapp
         text += ["", f"## Phase {phase}", "", *_curve([line for line in lines if line["phase"] == phase])]
     text += ["", "## Exact replies on fresh conversations of the training's own generator (torch, greedy)", ""]
     text += ["| replies | exact |", "|---|---|", *(f"| {label} | {score} |" for label, score in scores.items())]
-    text += ["", "The accuracy on held-out pictures and wordings, through llama.cpp, is in the sections below where it was measured.", ""]
+    text += ["", "The accuracy on held-out pictures and wordings, through llama.cpp, is in `benchmarks/RESULTS.md`.", ""]
     path.write_text("\n".join(text), encoding="utf-8")
 
 

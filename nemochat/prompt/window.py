@@ -111,9 +111,7 @@ def fit(size: PromptSize, *, limit: int, reserve: int, first_kept: int = 0) -> F
         while cut < len(turns) - 1 and tokens > TARGET * room:
             tokens -= 0 if turns[cut].pinned else turns[cut].tokens
             cut += 1
-    kept = tuple(
-        message for index, turn in enumerate(turns) if index >= cut or turn.pinned for message in range(turn.start, turn.stop)
-    )
+    kept = tuple(message for index, turn in enumerate(turns) if index >= cut or turn.pinned for message in range(turn.start, turn.stop))
     forgotten = tuple(sorted(set(range(len(size.messages))).difference(kept)))
     return Fit(kept, forgotten, turns[cut].start if turns else 0, tokens, total(before) - tokens)
 
