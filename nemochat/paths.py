@@ -34,6 +34,21 @@ class Paths:
         return self.data_dir / "models.json"
 
     @property
+    def prompt_history(self) -> Path:
+        """What was typed in earlier runs."""
+        return self.data_dir / "prompts.jsonl"
+
+    @property
+    def draft(self) -> Path:
+        """What is being typed, kept so that it survives a crash."""
+        return self.data_dir / "draft.txt"
+
+    @property
+    def crash_log(self) -> Path:
+        """Why the interface ended when it should not have."""
+        return self.log_dir / "crash.log"
+
+    @property
     def engine_log(self) -> Path:
         """What the engine and llama.cpp say."""
         return self.log_dir / "engine.log"

@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
-from nemochat.chat.session import Attachment, ChatEvent, ChatSession, TurnResult
+from nemochat.chat.chat import Chat
+from nemochat.chat.session import ChatSession
+from nemochat.chat.values import Attachment, ChatEvent, ContextView, Entry, ReplyRecord, ToolRun, ToolState, TurnResult
 
-__all__ = ["Attachment", "ChatEvent", "ChatSession", "TurnResult"]
+__all__ = [
+    "Attachment",
+    "Chat",
+    "ChatEvent",
+    "ChatSession",
+    "ContextView",
+    "Entry",
+    "ReplyRecord",
+    "ToolRun",
+    "ToolState",
+    "TurnResult",
+]

@@ -8,52 +8,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 import msgspec
 
 from nemochat import images
+from nemochat.chat.chat import Chat
+from nemochat.chat.context import view_of
+from nemochat.chat.values import Attachment, ChatEvent, ContextView, Entry, ReplyRecord, TurnResult
 from nemochat.domain.events import Finished, FinishReason, Progress, Stage, TextDelta, Timings, Usage
 from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import Conversation, ImagePart, Message, Role, ToolCall, ToolCallPart
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.sanitize import sanitize
-from nemochat.domain.segments import Segment
+from nemochat.domain.segments import Plain, Segment
 from nemochat.engine.protocol import Engine, GenerateRequest, LoadRequest, ModelInfo
-from nemochat.errors import ConversationError, EngineError, ImageError, NemochatError
+from nemochat.errors import ConversationError, EngineError, ImageError, NemochatError, WindowError
 from nemochat.prompt import nemotron, window
 from nemochat.prompt.toolcalls import CLOSE_TAG, OPEN_TAG, parse_reply
 
 _LOAD_REPORT_SECONDS = 0.1
-
-
-class Attachment(msgspec.Struct, frozen=True):
-    """A picture that the engine knows: the part for a message, the very pixels that the model gets, and their cost in tokens."""
-
-    part: ImagePart
-    pixels: RgbImage
-    tokens: int
-
-
-class TurnResult(msgspec.Struct, frozen=True):
-    """The last event of a turn: what was said and what it cost.
-
-    text: exactly as generated, tool-call tags included, without terminal escapes. tool_calls: those of this reply that could be read.
-    timings: as the user waited: load_ms is the time this turn waited for the model to load, first_token_ms what was left of the
-    TTFT after load, encode and prefill. ttft_ms: from Enter to the first text, None when there was no text.
-    forgotten: indices into the conversation's messages that the model did not see.
-    """
-
-    text: str
-    reason: FinishReason
-    tool_calls: tuple[ToolCall, ...]
-    usage: Usage
-    timings: Timings
-    ttft_ms: float | None
-    forgotten: tuple[int, ...]
-
-
-ChatEvent = Progress | TextDelta | TurnResult
 
 
 class ChatSession:
@@ -68,13 +42,16 @@ class ChatSession:
         self._engine = engine
         self._request = request
         self._image_size = image_size
-        self._conversation = Conversation()
-        self._first_kept = 0
+        self._chat = Chat()
+        self._pictures: dict[str, RgbImage] = {}
+        self._told: set[str] = set()
+        self._held: tuple[Segment, ...] = ()
         self._counts: dict[Segment, int] = {}
         self._loading: asyncio.Task[ModelInfo] | None = None
         self._load_progress = Progress(Stage.LOAD, 0, 1000)
         self._loaded: ModelInfo | None = None
         self._loaded_at = 0.0
+        self._is_stopped = False
 
     @property
     def model_name(self) -> str:
@@ -84,17 +61,42 @@ class ChatSession:
     @property
     def conversation(self) -> Conversation:
         """The conversation as it stands."""
-        return self._conversation
+        return self._chat.conversation
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The messages with how they came to be."""
+        return self._chat.entries
+
+    @property
+    def chat(self) -> Chat:
+        """All of the conversation, to be put aside and given to `open_chat` later, here or in a session with another model."""
+        return self._chat
+
+    @property
+    def pictures(self) -> Mapping[str, RgbImage]:
+        """The pixels of every picture attached in this session, by digest."""
+        return self._pictures
 
     def open_conversation(self, conversation: Conversation) -> None:
-        """Go on with another conversation, or with an edited or forked one. Its pictures must have been attached in this session."""
-        self._conversation = conversation
-        self._first_kept = 0
+        """Go on with another conversation. Its pictures must have been attached in this session."""
+        self.open_chat(Chat.of(conversation))
+
+    def open_chat(self, chat: Chat, pictures: Mapping[str, RgbImage] | None = None) -> None:
+        """Go on with another conversation, or with an edited or forked one; `pictures` are those that this session does not have yet."""
+        self._chat = chat
+        self._pictures.update(pictures or {})
 
     def start_loading(self) -> None:
         """Begin to load the model now, so that the first turn waits less; a failure is reported by the first call that needs the model."""
         if self._loading is None:
             self._loading = asyncio.create_task(self._load())
+
+    async def loaded(self) -> AsyncGenerator[Progress, None]:
+        """The progress of the load up to its end. Raises ModelFileError and EngineError when the model cannot be loaded."""
+        async for progress in self._load_reports():
+            yield progress
+        await self._model()
 
     async def attach(self, picture: RgbImage, name: str = "") -> Attachment:
         """Give the engine a picture. Raises ImageError when the model cannot see, EngineError when the engine fails."""
@@ -104,13 +106,41 @@ class ChatSession:
             hint = "Load it with its projector, or choose another model."
             raise ImageError(f"{info.name} reads text only: it cannot look at pictures.", hint)
         tokens = await self._engine.add_image(pixels)
+        self._pictures[pixels.digest] = pixels
+        self._told.add(pixels.digest)
         return Attachment(ImagePart(pixels.digest, name), pixels, tokens)
 
     async def prompt_sizes(self) -> list[tuple[Segment, int]]:
         """The whole prompt of the conversation, each segment with its tokens. Nothing is evaluated."""
         await self._model()
-        segments = nemotron.lay_out(self._conversation).segments
+        segments = nemotron.lay_out(self.conversation).segments
         return list(zip(segments, await self._count(segments), strict=True))
+
+    async def context_view(self, draft: Message | None = None) -> ContextView:
+        """How the next prompt, with `draft` at its end, would fill the window. Nothing is evaluated.
+
+        A draft that does not fit raises nothing here: the view's numbers show it. Raises EngineError when the engine fails.
+        """
+        info = await self._model()
+        return await view_of(self._chat, draft, info.context_length, self.sampling.max_tokens, self._held, self._count)
+
+    async def prepare(self, draft: Message, on_progress: Callable[[Progress], None] | None = None) -> None:
+        """Encode pictures and evaluate the prompt up to the end of `draft` ahead of time, so that the reply begins sooner.
+
+        A reply that is asked for meanwhile ends it early. What does not fit is left alone. Raises EngineError.
+        """
+        info = await self._model()
+        await self._tell_pictures()
+        chat = self._chat.added(Entry(draft))
+        layout = nemotron.lay_out(chat.visible)
+        size = window.measure(layout, await self._count(layout.segments))
+        try:
+            fit = window.fit(size, limit=info.context_length, reserve=self.sampling.max_tokens, first_kept=chat.first_shown)
+        except WindowError:
+            return
+        segments = layout.select(fit.kept)[: -len(layout.reply_head)]
+        await self._engine.prepare(segments, on_progress)
+        self._held = segments
 
     async def send(self, message: Message, *, asked_at: float | None = None) -> AsyncGenerator[ChatEvent, None]:
         """Add a message of the user or a tool and stream the reply; the TurnResult comes last.
@@ -119,7 +149,7 @@ class ChatSession:
         evaluated, and EngineError; closing the stream early stops the engine.
         """
         asked_at = asked_at or time.perf_counter()
-        self._conversation = msgspec.structs.replace(self._conversation, messages=(*self._conversation.messages, message))
+        self._chat = self._chat.added(Entry(message))
         async with contextlib.aclosing(self._reply(asked_at)) as events:
             async for event in events:
                 yield event
@@ -127,11 +157,10 @@ class ChatSession:
     async def regenerate(self) -> AsyncGenerator[ChatEvent, None]:
         """Take back everything after the user's last message and make another reply. Raises as `send`, and ConversationError."""
         asked_at = time.perf_counter()
-        messages = self._conversation.messages
-        last_user = max((index for index, message in enumerate(messages) if message.role is Role.USER), default=None)
+        last_user = max((index for index, entry in enumerate(self.entries) if entry.message.role is Role.USER), default=None)
         if last_user is None:
             raise ConversationError("There is no message to reply to.")
-        self._conversation = msgspec.structs.replace(self._conversation, messages=messages[: last_user + 1])
+        self._chat = self._chat.cut(last_user + 1)
         async with contextlib.aclosing(self._reply(asked_at)) as events:
             async for event in events:
                 yield event
@@ -139,11 +168,16 @@ class ChatSession:
     async def continue_reply(self) -> AsyncGenerator[ChatEvent, None]:
         """Let the model go on from the end of its last reply. Raises as `send`, and ConversationError."""
         asked_at = time.perf_counter()
-        if not self._conversation.messages or self._conversation.messages[-1].role is not Role.ASSISTANT:
+        if not self.entries or self.entries[-1].message.role is not Role.ASSISTANT or self.entries[-1].message.excluded:
             raise ConversationError("There is no reply to continue.")
         async with contextlib.aclosing(self._reply(asked_at, continues=True)) as events:
             async for event in events:
                 yield event
+
+    async def stop(self) -> None:
+        """End the reply under way; its stream closes with a TurnResult of reason CANCELLED. Nothing happens when there is none."""
+        self._is_stopped = True
+        await self._engine.cancel()
 
     async def close(self) -> None:
         """End the engine, also in the middle of loading."""
@@ -154,17 +188,25 @@ class ChatSession:
 
     async def _reply(self, asked_at: float, *, continues: bool = False) -> AsyncGenerator[ChatEvent, None]:
         """The generation loop: wait for the model, count, fit, generate, keep what came."""
+        self._is_stopped = False
         async for progress in self._load_reports():
             yield progress
+        if self._is_stopped:
+            yield TurnResult("", FinishReason.CANCELLED, (), Usage(), Timings(), None, ())
+            return
         info = await self._model()
-        layout = nemotron.lay_out(self._conversation, continue_reply=continues)
+        await self._tell_pictures()
+        shown = self._chat.shown
+        layout = nemotron.lay_out(self._chat.visible, continue_reply=continues)
         size = window.measure(layout, await self._count(layout.segments))
-        fit = window.fit(size, limit=info.context_length, reserve=self.sampling.max_tokens, first_kept=self._first_kept)
-        self._first_kept = fit.first_kept
+        fit = window.fit(size, limit=info.context_length, reserve=self.sampling.max_tokens, first_kept=self._chat.first_shown)
+        self._chat = msgspec.structs.replace(self._chat, first_kept=shown[fit.first_kept] if shown else 0)
         request = GenerateRequest(layout.select(fit.kept), self.sampling)
         pieces: list[str] = []
         first_text_at: float | None = None
         finished: Finished | None = None
+        calls: tuple[ToolCall, ...] = ()
+        interrupted = False
         try:
             async with contextlib.aclosing(self._engine.generate(request)) as events:
                 async for event in events:
@@ -179,31 +221,44 @@ class ChatSession:
                             yield event
                         case Finished():
                             finished = event
+        except EngineError:
+            interrupted = True
+            raise
         finally:
-            calls = self._keep("".join(pieces), continues=continues)
+            calls = self._keep("".join(pieces), continues=continues, interrupted=interrupted)
+            self._held = (*request.segments, Plain("".join(pieces).strip()))
         if finished is None:
             raise EngineError("The engine ended the reply without saying why.", "Send the message again.")
-        yield TurnResult(
+        result = TurnResult(
             text="".join(pieces),
             reason=FinishReason.TOOL_CALLS if calls and finished.reason is FinishReason.STOP else finished.reason,
             tool_calls=calls,
             usage=finished.usage,
             timings=self._as_waited(finished.timings, asked_at, first_text_at),
             ttft_ms=None if first_text_at is None else (first_text_at - asked_at) * 1000,
-            forgotten=fit.forgotten,
+            forgotten=tuple(shown[index] for index in fit.forgotten),
         )
+        if pieces:
+            self._chat = self._chat.recorded(ReplyRecord(result, self.sampling, info.name, request.segments))
+        yield result
 
-    def _keep(self, text: str, *, continues: bool) -> tuple[ToolCall, ...]:
+    def _keep(self, text: str, *, continues: bool, interrupted: bool) -> tuple[ToolCall, ...]:
         """Put the reply into the conversation, whole or partial, and return its tool calls. A reply without text leaves nothing."""
-        messages = self._conversation.messages
-        before = ""
-        if continues:
-            before, messages = _as_generated(messages[-1]), messages[:-1]
+        before = _as_generated(self.entries[-1].message) if continues else ""
         if not before + text:
             return ()
-        reply = Message(Role.ASSISTANT, parse_reply(before + text))
-        self._conversation = msgspec.structs.replace(self._conversation, messages=(*messages, reply))
+        chat = self._chat.cut(len(self.entries) - 1) if continues else self._chat
+        kept = self.entries[-1].message if continues else Message(Role.ASSISTANT, ())
+        reply = msgspec.structs.replace(kept, parts=parse_reply(before + text))
+        self._chat = chat.added(Entry(reply, self.entries[-1].record if continues else None, interrupted))
         return reply.tool_calls
+
+    async def _tell_pictures(self) -> None:
+        """Give the engine the conversation's pictures that were attached in another session."""
+        for part in (part for message in self._chat.visible.messages for part in message.images):
+            if part.digest not in self._told and part.digest in self._pictures:
+                await self._engine.add_image(self._pictures[part.digest])
+                self._told.add(part.digest)
 
     def _as_waited(self, timings: Timings, asked_at: float, first_text_at: float | None) -> Timings:
         """The engine's timings with those that only the asking side knows, so that the parts add up to the TTFT."""
@@ -251,7 +306,7 @@ class ChatSession:
         self.start_loading()
         assert self._loading is not None
         shown: Progress | None = None
-        while not self._loading.done():
+        while not self._loading.done() and not self._is_stopped:
             await asyncio.wait({self._loading}, timeout=_LOAD_REPORT_SECONDS)
             if self._load_progress != shown and not self._loading.done():
                 shown = self._load_progress

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from nemochat.chat.openai_messages import AnyMessage, ConversationBody, decode, image_sources, to_conversation
+from nemochat.chat.import_file import read_body
+from nemochat.chat.openai_messages import ConversationBody, image_sources, to_conversation
 from nemochat.chat.pictures import picture_name
 from nemochat.cli.exchange import attach_pictures
 from nemochat.cli.opening import open_session
@@ -17,7 +18,6 @@ from nemochat.cli.setup import read_setup
 from nemochat.domain.messages import ImagePart
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.segments import Control, ImageSlot, Segment
-from nemochat.errors import ConversationError
 from nemochat.prompt import nemotron
 
 
@@ -39,7 +39,7 @@ class JsonPrompt(msgspec.Struct, frozen=True):
 
 def run(file: Path, model: str | None, mmproj: Path | None, *, as_json: bool) -> None:
     """Print the prompt as text, or as segments with kinds and token counts. Raises ConversationError and what loading raises."""
-    body = read_conversation(file)
+    body = read_body(file)
     if as_json:
         asyncio.run(_print_segments(body, model, mmproj))
         return
@@ -48,17 +48,6 @@ def run(file: Path, model: str | None, mmproj: Path | None, *, as_json: bool) ->
     prompt = nemotron.as_text(nemotron.render(to_conversation(body, images)))
     # Exact into a file or a pipe; a terminal must not act on escapes that the conversation holds.
     print(sanitize(prompt) if sys.stdout.isatty() else prompt, end="")
-
-
-def read_conversation(file: Path) -> ConversationBody:
-    """A conversation file: a list of OpenAI messages, or an object with messages, system, tools and contexts. Raises ConversationError."""
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise ConversationError(f"{file} cannot be read: {error.strerror}.") from error
-    if data.lstrip().startswith(b"["):
-        return ConversationBody(messages=decode(data, tuple[AnyMessage, ...], file.name))
-    return decode(data, ConversationBody, file.name)
 
 
 async def _print_segments(body: ConversationBody, model: str | None, mmproj: Path | None) -> None:

@@ -49,12 +49,13 @@ Part = TextPart | ImagePart | ToolCallPart
 class Message(msgspec.Struct, frozen=True):
     """One message. A Tool message holds the result of the calls in the Assistant message before it.
 
-    `pinned`: stays in the window when older turns are forgotten.
+    `pinned`: stays in the window when older turns are forgotten. `excluded`: the user took it out, so the model does not see it.
     """
 
     role: Role
     parts: tuple[Part, ...]
     pinned: bool = False
+    excluded: bool = False
 
     @property
     def text(self) -> str:

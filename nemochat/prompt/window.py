@@ -99,21 +99,39 @@ def fit(size: PromptSize, *, limit: int, reserve: int, first_kept: int = 0) -> F
     turns = _turns(size.messages)
     room = limit - reserve
     _check_room(size, turns, limit, reserve)
-    around = size.system_tokens + size.reply_head_tokens
-
-    def total(cut: int) -> int:
-        return around + sum(turn.tokens for index, turn in enumerate(turns) if index >= cut or turn.pinned)
-
-    starts = [turn.start for turn in turns]
-    before = starts.index(first_kept) if first_kept in starts and total(0) > TARGET * room else 0
-    cut, tokens = before, total(before)
+    before = _standing_cut(size, turns, room, first_kept)
+    cut, tokens = before, _total(size, turns, before)
     if tokens > TRIGGER * room:
         while cut < len(turns) - 1 and tokens > TARGET * room:
             tokens -= 0 if turns[cut].pinned else turns[cut].tokens
             cut += 1
+    return _fit(size, turns, cut, before)
+
+
+def standing(size: PromptSize, *, limit: int, reserve: int, first_kept: int) -> Fit:
+    """What the last decision, `first_kept`, leaves in, without forgetting any more; whether that fits is not asked."""
+    turns = _turns(size.messages)
+    cut = _standing_cut(size, turns, limit - reserve, first_kept)
+    return _fit(size, turns, cut, cut)
+
+
+def _total(size: PromptSize, turns: Sequence[_Turn], cut: int) -> int:
+    """Tokens of the prompt without the unpinned turns before `cut`."""
+    around = size.system_tokens + size.reply_head_tokens
+    return around + sum(turn.tokens for index, turn in enumerate(turns) if index >= cut or turn.pinned)
+
+
+def _standing_cut(size: PromptSize, turns: Sequence[_Turn], room: int, first_kept: int) -> int:
+    """The turn at which the last decision cut; 0 when all fits well again."""
+    starts = [turn.start for turn in turns]
+    return starts.index(first_kept) if first_kept in starts and _total(size, turns, 0) > TARGET * room else 0
+
+
+def _fit(size: PromptSize, turns: Sequence[_Turn], cut: int, before: int) -> Fit:
     kept = tuple(message for index, turn in enumerate(turns) if index >= cut or turn.pinned for message in range(turn.start, turn.stop))
     forgotten = tuple(sorted(set(range(len(size.messages))).difference(kept)))
-    return Fit(kept, forgotten, turns[cut].start if turns else 0, tokens, total(before) - tokens)
+    tokens = _total(size, turns, cut)
+    return Fit(kept, forgotten, turns[cut].start if turns else 0, tokens, _total(size, turns, before) - tokens)
 
 
 def _turns(messages: Sequence[MessageSize]) -> list[_Turn]:

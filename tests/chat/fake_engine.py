@@ -12,7 +12,7 @@ from nemochat.domain.events import EngineEvent, Finished, FinishReason, Progress
 from nemochat.domain.images import RgbImage
 from nemochat.domain.segments import ImageSlot, Segment
 from nemochat.engine.protocol import Capabilities, GenerateRequest, LoadRequest, ModelInfo, Prepared
-from nemochat.errors import EngineError, NemochatError
+from nemochat.errors import NemochatError
 
 IMAGE_COST = 5
 
@@ -32,6 +32,7 @@ class FakeEngine:
     def __init__(self, *replies: Sequence[EngineEvent | Exception], context_length: int = 4096, has_vision: bool = True) -> None:
         self.replies = list(replies)
         self.requests: list[GenerateRequest] = []
+        self.prepared: list[tuple[Segment, ...]] = []
         self.counted: list[Segment] = []
         self.images: list[RgbImage] = []
         self.load_errors: list[NemochatError] = []
@@ -71,7 +72,8 @@ class FakeEngine:
         return [counts[0] + 1, *counts[1:]]
 
     async def prepare(self, segments: Sequence[Segment], on_progress: Callable[[Progress], None] | None = None) -> Prepared:
-        raise EngineError("not played")
+        self.prepared.append(tuple(segments))
+        return Prepared(0, sum(await self.count(segments)), 0, 0.01)
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[EngineEvent, None]:
         self.requests.append(request)

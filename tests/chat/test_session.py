@@ -13,7 +13,7 @@ from nemochat.domain.events import EngineEvent, FinishReason, Progress, Stage, T
 from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import Conversation, Message, Part, Role, TextPart, ToolCall
 from nemochat.domain.sampling import Sampling
-from nemochat.domain.segments import ImageSlot
+from nemochat.domain.segments import Control, ImageSlot, Plain
 from nemochat.engine.protocol import Engine, LoadRequest
 from nemochat.errors import ConversationError, EngineDiedError, EngineError, ImageError, ModelFileError, NemochatError, WindowError
 from nemochat.prompt import nemotron
@@ -277,3 +277,67 @@ def test_the_fake_is_an_engine() -> None:
     events: list[EngineEvent] = reply("x")
     engine: Engine = FakeEngine(events)
     assert engine.info is None
+
+
+async def test_a_stop_while_the_model_loads_leaves_the_message_and_ends_the_turn() -> None:
+    engine = FakeEngine(reply("Never."))
+    engine.load_seconds = 30
+    chat = session(engine)
+    events = chat.send(user("Hello"))
+    await anext(events)
+    await chat.stop()
+    result = [event async for event in events][-1]
+    assert isinstance(result, TurnResult)
+    assert result.reason is FinishReason.CANCELLED
+    assert [entry.message.text for entry in chat.entries] == ["Hello"]
+    await chat.close()
+
+
+async def test_a_reply_keeps_the_record_of_how_it_was_made() -> None:
+    engine = FakeEngine(reply("Hi."))
+    chat = session(engine)
+    result = [event async for event in chat.send(user("Hello"))][-1]
+    record = chat.entries[-1].record
+    assert record is not None
+    assert record.result == result
+    assert record.prompt == engine.requests[0].segments
+    assert chat.entries[0].record is None
+
+
+async def test_a_reply_that_the_engines_death_cut_short_is_marked() -> None:
+    chat = session(FakeEngine([TextDelta("Once upon"), EngineDiedError("The engine died.")]))
+    with pytest.raises(EngineDiedError):
+        [event async for event in chat.send(user("Tell me"))]
+    assert chat.entries[-1].interrupted
+    assert chat.entries[-1].message.text == "Once upon"
+
+
+async def test_excluded_messages_are_not_sent() -> None:
+    engine = FakeEngine(reply("One."), reply("Two."))
+    chat = session(engine)
+    [event async for event in chat.send(user("First"))]
+    chat.open_chat(chat.chat.marked(0, excluded=True).marked(1, excluded=True))
+    [event async for event in chat.send(user("Second"))]
+    assert Plain("First") not in engine.requests[1].segments
+    assert Plain("Second") in engine.requests[1].segments
+    assert len(chat.entries) == 4
+
+
+async def test_a_conversation_moves_to_another_session_with_its_pictures() -> None:
+    old = session(FakeEngine())
+    picture = await old.attach(RgbImage.from_rgb(1, 1, b"abc"), "dot.png")
+    engine = FakeEngine(reply("A dot."))
+    chat = session(engine)
+    chat.open_chat(old.chat, old.pictures)
+    [event async for event in chat.send(Message(Role.USER, (picture.part, TextPart("What?"))))]
+    assert [image.digest for image in engine.images] == [picture.part.digest]
+
+
+async def test_preparing_evaluates_the_prompt_up_to_the_draft_and_no_further() -> None:
+    engine = FakeEngine(reply("Hi."))
+    chat = session(engine)
+    await chat.prepare(user("Hello"))
+    [event async for event in chat.send(user("Hello"))]
+    prepared, asked = engine.prepared[0], engine.requests[0].segments
+    assert asked[: len(prepared)] == prepared
+    assert asked[len(prepared) :] == (Control("<extra_id_1>Assistant\n"),)

@@ -1,0 +1,101 @@
+"""The changes that a user can make to a conversation, as values."""
+
+from __future__ import annotations
+
+import pytest
+
+from nemochat.chat.chat import Chat
+from nemochat.chat.values import Entry
+from nemochat.domain.messages import Conversation, ImagePart, Message, Role, TextPart, ToolCall, ToolCallPart
+from nemochat.errors import ConversationError
+
+
+def said(role: Role, text: str) -> Message:
+    return Message(role, (TextPart(text),))
+
+
+CALL = Message(Role.ASSISTANT, (ToolCallPart(" {} ", (ToolCall("add", {}),)),))
+CHAT = Chat.of(
+    Conversation(
+        "Be kind.",
+        messages=(
+            said(Role.USER, "one"),
+            said(Role.ASSISTANT, "two"),
+            said(Role.USER, "three"),
+            CALL,
+            said(Role.TOOL, "4"),
+            said(Role.TOOL, "5"),
+            said(Role.ASSISTANT, "six"),
+        ),
+    )
+)
+
+
+def texts(chat: Chat) -> list[str]:
+    return [entry.message.text for entry in chat.entries]
+
+
+def test_the_conversation_comes_back_as_it_went_in() -> None:
+    assert CHAT.conversation.system == "Be kind."
+    assert [message.text for message in CHAT.conversation.messages] == ["one", "two", "three", "", "4", "5", "six"]
+    assert Chat.of(CHAT.conversation) == CHAT
+
+
+@pytest.mark.parametrize("index", [3, 4, 5])
+def test_a_call_and_its_results_are_never_parted(index: int) -> None:
+    assert texts(CHAT.without(index)) == ["one", "two", "three", "six"]
+    assert [entry.message.excluded for entry in CHAT.marked(index, excluded=True).entries] == [False] * 3 + [True] * 3 + [False]
+
+
+@pytest.mark.parametrize("index", [0, 1, 2, 6])
+def test_other_messages_go_alone(index: int) -> None:
+    assert len(CHAT.without(index).entries) == 6
+    assert sum(entry.message.excluded for entry in CHAT.marked(index, excluded=True).entries) == 1
+
+
+def test_pinning_marks_one_message_and_can_be_taken_back() -> None:
+    pinned = CHAT.marked(4, pinned=True)
+    assert [entry.message.pinned for entry in pinned.entries].index(True) == 4
+    assert sum(entry.message.pinned for entry in pinned.entries) == 1
+    assert pinned.marked(4, pinned=False) == CHAT
+
+
+def test_the_visible_conversation_leaves_out_what_is_excluded() -> None:
+    chat = CHAT.marked(0, excluded=True).marked(1, excluded=True)
+    assert [message.text for message in chat.visible.messages][:1] == ["three"]
+    assert chat.shown == (2, 3, 4, 5, 6)
+
+
+def test_the_windows_cut_follows_the_messages() -> None:
+    chat = Chat(CHAT.frame, CHAT.entries, first_kept=2)
+    assert chat.first_shown == 2
+    assert chat.marked(0, excluded=True).first_shown == 1
+    assert chat.without(0).first_kept == 1
+    assert chat.without(3).first_kept == 2
+    assert chat.cut(1).first_kept == 1
+
+
+def test_rewriting_keeps_pictures_and_pin_and_drops_the_figures() -> None:
+    message = Message(Role.USER, (ImagePart("d", "cat.png"), TextPart("old")), pinned=True)
+    chat = Chat(entries=(Entry(message, interrupted=True),)).rewritten(0, "new")
+    assert chat.entries == (Entry(Message(Role.USER, (ImagePart("d", "cat.png"), TextPart("new")), pinned=True)),)
+
+
+def test_a_message_cannot_be_emptied_by_rewriting() -> None:
+    with pytest.raises(ConversationError, match="empty"):
+        CHAT.rewritten(0, "  ")
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("", "New chat"),
+        ("Hello there", "Hello there"),
+        ("one two three four five six seven eight nine", "one two three four five six seven eight…"),
+        ("a" * 80, "a" * 47 + "…"),
+    ],
+)
+def test_titles_are_the_first_words(text: str, title: str) -> None:
+    chat = Chat.of(Conversation(messages=(said(Role.USER, text),) if text else ()))
+    assert chat.title == title
+    assert chat.named("Mine").title == "Mine"
