@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import random
+from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from nemochat.domain.images import RgbImage
 
@@ -45,3 +46,11 @@ def pixels(image: RgbImage) -> list[list[Colour]]:
 def farthest(one: Colour, other: Colour) -> int:
     """The largest difference in any channel."""
     return max(abs(a - b) for a, b in zip(one, other, strict=True))
+
+
+def draw_circle(path: Path, colour: Colour, side: int = 240) -> None:
+    """A circle at the top left of a beige square, as the demo model knows it, drawn at four times the size and reduced."""
+    large = side * 4
+    image = Image.new("RGB", (large, large), (225, 210, 180))
+    ImageDraw.Draw(image).ellipse((large * 0.09, large * 0.1, large * 0.42, large * 0.43), fill=colour)
+    image.resize((side, side), Image.Resampling.LANCZOS).save(path)

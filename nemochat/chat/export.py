@@ -1,0 +1,212 @@
+"""A conversation as a file: Markdown to read, JSON to go on with, HTML to show."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import re
+import secrets
+import shutil
+import urllib.parse
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nemochat.chat.export_html import HEADINGS, remarks, to_html
+from nemochat.chat.values import Entry
+from nemochat.domain.images import RgbImage
+from nemochat.domain.messages import ImagePart, Message, Role, TextPart, ToolCallPart
+from nemochat.domain.sanitize import sanitize
+from nemochat.errors import NemochatError, UsageError
+from nemochat.images import to_png
+from nemochat.prompt.toolcalls import CLOSE_TAG, OPEN_TAG
+
+__all__ = ["SUFFIXES", "export", "to_html", "to_json", "to_markdown"]
+
+SUFFIXES = (".md", ".json", ".html")
+"""The endings of file names that `export` knows."""
+
+_BACKTICKS = re.compile(r"`{3,}")
+_NOT_IN_LINK_TEXT = re.compile(r"([\[\]\\`*_<>!])")
+
+
+def export(path: Path, entries: Sequence[Entry], system: str, pictures: Mapping[str, RgbImage], *, replace: bool = False) -> None:
+    """Write the conversation to a file; its suffix says how. With Markdown, the pictures lie in a folder beside it.
+
+    The file appears whole or not at all, and only `replace` lets it take the place of another. Raises UsageError for any other suffix
+    and for a file that exists, NemochatError when the system refuses.
+    """
+    suffix = path.suffix.lower()
+    shown = sanitize(str(path), strict=True)
+    if suffix not in SUFFIXES:
+        raise UsageError(f"{shown}: the name of an exported file ends with {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}.")
+    if not replace and os.path.lexists(path):
+        raise UsageError(f"{shown} exists already.", "Choose another name.")
+    try:
+        if suffix == ".md":
+            content = to_markdown(entries, system, _write_pictures(path, entries, pictures))
+        elif suffix == ".json":
+            content = to_json(entries, system, pictures)
+        else:
+            content = to_html(entries, system, pictures, title=path.stem)
+        _write(path, content.encode(errors="replace"), replace=replace)
+    except FileExistsError:
+        raise UsageError(f"{shown} exists already.", "Choose another name.") from None
+    except OSError as error:
+        raise NemochatError(f"{shown} cannot be written: {error.strerror or error}.", "Check the folder, or choose another.") from error
+
+
+def to_markdown(entries: Iterable[Entry], system: str, picture_links: Mapping[str, str]) -> str:
+    """Markdown with a heading for each turn. `picture_links` says by digest where a picture is; without a link, its name stands there."""
+    blocks = [f"## System\n\n{sanitize(system).strip()}"] if system.strip() else []
+    for entry in entries:
+        heading = f"## {HEADINGS[entry.message.role]}"
+        notes = [f"*({remark})*" for remark in remarks(entry)]
+        parts = [_markdown_part(part, entry.message.role, picture_links) for part in entry.message.parts]
+        blocks.append("\n\n".join([heading, *notes, *(part for part in parts if part)]))
+    return "\n\n".join(blocks) + "\n"
+
+
+def to_json(entries: Iterable[Entry], system: str, pictures: Mapping[str, RgbImage]) -> str:
+    """A list of OpenAI messages under ``messages``, pictures as data URIs. Reading it again gives the same conversation.
+
+    A picture that is not in `pictures` leaves a note in its place.
+    """
+    messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
+    waiting: list[str] = []
+    n_calls = 0
+    for entry in entries:
+        message = entry.message
+        match message.role:
+            case Role.USER:
+                messages.append({"role": "user", "content": _user_content(message, pictures)})
+            case Role.ASSISTANT:
+                calls = _tool_calls(message, n_calls)
+                n_calls += len(calls)
+                waiting = [call["id"] for call in calls]
+                said = {"content": message.text or None, "tool_calls": calls} if calls else {"content": _as_generated(message)}
+                messages.append({"role": "assistant"} | said)
+            case Role.TOOL:
+                # A Tool message may hold the results of several calls; it is put to the first that has none yet.
+                of_call = {"tool_call_id": waiting.pop(0)} if waiting else {}
+                messages.append({"role": "tool", "content": message.text} | of_call)
+    return json.dumps({"messages": messages}, ensure_ascii=False, indent=2) + "\n"
+
+
+def _user_content(message: Message, pictures: Mapping[str, RgbImage]) -> str | list[dict[str, Any]]:
+    if len(message.parts) == 1 and isinstance(part := message.parts[0], TextPart):
+        return part.text
+    pieces: list[dict[str, Any]] = []
+    for part in message.parts:
+        if isinstance(part, TextPart):
+            pieces.append({"type": "text", "text": part.text})
+        elif isinstance(part, ImagePart):
+            picture = pictures.get(part.digest)
+            if picture is None:
+                pieces.append({"type": "text", "text": f"[picture: {part.name or 'no name'}]"})
+            else:
+                url = f"data:image/png;base64,{base64.b64encode(to_png(picture)).decode()}"
+                pieces.append({"type": "image_url", "image_url": {"url": url}})
+    return pieces
+
+
+def _tool_calls(message: Message, n_before: int) -> list[dict[str, Any]]:
+    """The calls as OpenAI has them; none when that would lose something: a malformed call, or text behind a call."""
+    seen_call = False
+    for part in message.parts:
+        if isinstance(part, ToolCallPart):
+            seen_call = True
+            if not part.calls:
+                return []
+        elif seen_call:
+            return []
+    return [
+        {
+            "id": f"call_{number}",
+            "type": "function",
+            "function": {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)},
+        }
+        for number, call in enumerate(message.tool_calls, n_before + 1)
+    ]
+
+
+def _as_generated(message: Message) -> str:
+    """A reply with its calls in their tags, from which they can be read again."""
+    pieces: list[str] = []
+    for part in message.parts:
+        if isinstance(part, TextPart):
+            pieces.append(part.text)
+        elif isinstance(part, ToolCallPart):
+            pieces.append(f"{OPEN_TAG}{part.raw}{CLOSE_TAG}")
+    return "".join(pieces)
+
+
+def _markdown_part(part: TextPart | ImagePart | ToolCallPart, role: Role, picture_links: Mapping[str, str]) -> str:
+    match part:
+        case TextPart():
+            text = sanitize(part.text).strip()
+            return _fenced(text) if role is Role.TOOL else text
+        case ImagePart():
+            name = _NOT_IN_LINK_TEXT.sub(r"\\\1", sanitize(part.name, strict=True)) or "picture"
+            link = picture_links.get(part.digest)
+            return f"*[picture: {name}]*" if link is None else f"![{name}]({urllib.parse.quote(link, safe='/:#?&=%+,;@~')})"
+        case ToolCallPart():
+            return _fenced(sanitize(part.raw).strip(), "json")
+
+
+def _fenced(text: str, language: str = "") -> str:
+    """A code block whose fence is longer than any in the text."""
+    longest = max(map(len, _BACKTICKS.findall(text)), default=2)
+    fence = "`" * (longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def _write_pictures(path: Path, entries: Iterable[Entry], pictures: Mapping[str, RgbImage]) -> dict[str, str]:
+    """Put the pictures of the conversation into a folder beside the file; their links by digest. Their names tell their content."""
+    digests = dict.fromkeys(image.digest for entry in entries for image in entry.message.images if image.digest in pictures)
+    folder = path.with_name(f"{path.stem}-pictures")
+    links: dict[str, str] = {}
+    for digest in digests:
+        target = folder / f"{digest[:16]}.png"
+        folder.mkdir(exist_ok=True)
+        if not target.exists():
+            with contextlib.suppress(FileExistsError):  # another export was quicker with the same picture
+                _write(target, to_png(pictures[digest]), replace=False)
+        links[digest] = urllib.parse.quote(f"{folder.name}/{target.name}")
+    return links
+
+
+def _write(path: Path, data: bytes, *, replace: bool) -> None:
+    """Write a whole file or none. Raises FileExistsError when it would need `replace`."""
+    if path.is_symlink() and replace:
+        path = path.resolve()
+    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if replace:
+            with contextlib.suppress(OSError):
+                shutil.copymode(path, temporary)
+            temporary.replace(path)
+        else:
+            _move_to_new(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _move_to_new(temporary: Path, path: Path) -> None:
+    """Give the file its name unless that is taken."""
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        raise
+    except OSError:
+        # File systems without hard links, such as FAT.
+        if os.path.lexists(path):
+            raise FileExistsError(path) from None
+        temporary.replace(path)

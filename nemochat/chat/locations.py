@@ -1,0 +1,64 @@
+"""Where a path may lead that was written as people and terminals write them: ``~``, ``file://``, drive letters, names of the WSL."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import urllib.parse
+from pathlib import Path, PureWindowsPath
+
+_WINDOWS_DRIVES = Path("/mnt")
+"""Where the drives of Windows are inside the WSL."""
+_ROOTED = re.compile(
+    r"/|~[/\\]|file:/|[a-z]:[/\\]|\\\\\w|(?:sftp|ssh|smb|nfs|afp|davs?|ftp|mtp|gphoto2|google-drive|recent|trash)://", re.IGNORECASE
+)
+_FILE_URI = re.compile(r"file:(?://([^/]*))?(/.*)", re.IGNORECASE | re.DOTALL)
+_DRIVE = re.compile(r"([a-z]):[/\\]", re.IGNORECASE)
+_WSL = re.compile(r"\\\\wsl(?:\.localhost|\$)\\[^\\]+\\", re.IGNORECASE)
+_PICTURE_SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".avif", ".heic", ".heif", ".tif", ".tiff", ".svg", ".jxl", ".jp2",
+    ".ico", ".psd",
+)  # fmt: skip
+_DOCUMENT_SUFFIXES = (
+    ".pdf", ".txt", ".md", ".markdown", ".rst", ".csv", ".tsv", ".json", ".jsonl", ".toml", ".yaml", ".yml", ".xml", ".html", ".htm",
+    ".log", ".docx", ".odt", ".rtf", ".tex",
+)  # fmt: skip
+
+
+def is_rooted(value: str) -> bool:
+    """Whether it begins like a path that does not depend on the working directory, on this machine or on another."""
+    return _ROOTED.match(value) is not None
+
+
+def has_known_suffix(value: str) -> bool:
+    """Whether it ends like the name of a picture or a document."""
+    return value.lower().endswith(_PICTURE_SUFFIXES + _DOCUMENT_SUFFIXES)
+
+
+def has_picture_suffix(value: str) -> bool:
+    """Whether it ends like the name of a picture."""
+    return value.lower().endswith(_PICTURE_SUFFIXES)
+
+
+def locations(value: str, cwd: Path, home: Path) -> list[Path]:
+    """Absolute paths that `value` may mean, the likeliest first; whether they exist is not asked."""
+    if (uri := _FILE_URI.fullmatch(value)) is not None:
+        if (uri[1] or "").lower() not in ("", "localhost", socket.gethostname().lower()):
+            return []
+        decoded = os.fsdecode(urllib.parse.unquote_to_bytes(uri[2]))
+        # Raw as well: some write a bare path behind the scheme, percent signs and all.
+        return [_absolute(path) for path in dict.fromkeys((decoded, uri[2]))]
+    if value == "~" or value.startswith(("~/", "~\\")):
+        return [home / value[2:]]
+    if os.name != "nt":
+        if (drive := _DRIVE.match(value)) is not None:
+            return [_WINDOWS_DRIVES.joinpath(drive[1].lower(), *PureWindowsPath(value).parts[1:])]
+        if (share := _WSL.match(value)) is not None:
+            return [Path("/").joinpath(*value[share.end() :].split("\\"))]
+    return [cwd / value]
+
+
+def _absolute(path: str) -> Path:
+    """The path of a URI, ``/C:/x`` on Windows."""
+    return Path(path[1:] if os.name == "nt" and _DRIVE.match(path[1:]) else path)

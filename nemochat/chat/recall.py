@@ -1,0 +1,228 @@
+"""What was typed before, kept across runs, and the draft that survives a crash."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from nemochat.domain.sanitize import sanitize
+from nemochat.errors import NemochatError
+
+if sys.platform != "win32":
+    import fcntl
+
+LIMIT = 1000
+"""How many prompts are kept."""
+LONGEST = 100_000
+"""Longer prompts are recalled in this run only."""
+
+_MAX_BYTES = 8 * 1024 * 1024
+_LOCK_ATTEMPTS = 20
+_LOCK_PAUSE_SECONDS = 0.005
+
+
+class PromptHistory:
+    """Earlier prompts in a file of JSON lines, the newest last. Several programs may add to it at once.
+
+    `older` and `newer` walk through it; what was being typed comes back at the end of the walk. The file is read when a walk begins, so
+    prompts of other programs are there. A file that cannot be read or written costs nothing but the recall in later runs.
+    """
+
+    def __init__(self, path: Path, limit: int = LIMIT) -> None:
+        self._path = path
+        self._limit = limit
+        self._stored: list[str] = []
+        self._unstored: list[str] = []
+        self._signature: tuple[int, int, int] | None = None
+        self._walk: list[str] | None = None
+        self._at = 0
+        self._typed = ""
+
+    def add(self, text: str) -> None:
+        """Remember a prompt and end the walk; one that equals the last is not kept twice. Never raises."""
+        self.reset()
+        text = sanitize(text).strip()
+        texts = self._texts()
+        if not text or texts[-1:] == [text]:
+            return
+        # Losing the recall of a prompt on a full disk must not stop the prompt itself.
+        is_stored = len(text) <= LONGEST and self._append(text)
+        # What is added behind a prompt that could not be stored stays behind it for this run.
+        if not is_stored or self._unstored:
+            self._unstored = [*self._unstored, text][-self._limit :]
+
+    def older(self, current: str) -> str | None:
+        """The prompt before the one shown, None at the oldest. `current` is what the prompt holds now; it comes back at the end."""
+        if self._walk is None:
+            self._walk = self._texts()
+            self._at = len(self._walk)
+            self._typed = current
+        elif self._at < len(self._walk) and current != self._walk[self._at]:
+            self._typed = current  # a recalled prompt that was changed is worth keeping
+        if self._at == 0:
+            return None
+        self._at -= 1
+        return self._walk[self._at]
+
+    def newer(self) -> str | None:
+        """The prompt after the one shown, at the end what was being typed; None when nothing older is shown."""
+        if self._walk is None or self._at >= len(self._walk):
+            return None
+        self._at += 1
+        if self._at < len(self._walk):
+            return self._walk[self._at]
+        typed = self._typed
+        self.reset()
+        return typed
+
+    def reset(self) -> None:
+        """Begin the next walk at the newest."""
+        self._walk = None
+        self._typed = ""
+
+    def _texts(self) -> list[str]:
+        signature = _signature(self._path)
+        if signature != self._signature:
+            self._stored = _read_lines(self._path)
+            self._signature = signature
+        return [text for text in self._stored[-self._limit :] if text not in self._unstored] + self._unstored
+
+    def _append(self, text: str) -> bool:
+        """Write one line at the end; False when that is not possible."""
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with _opened_alone(self._path) as handle:
+                # A crash may have left half a line, which must not spoil this one.
+                begin = b"" if _ends_with_line_break(self._path) else b"\n"
+                line = begin + _line(text)
+                is_whole = os.write(handle, line) == len(line)
+                self._shorten()
+        except OSError:
+            return False
+        return is_whole
+
+    def _shorten(self) -> None:
+        """Leave the newest when the file has grown to twice what is kept. The file is locked."""
+        if len(self._stored) < 2 * self._limit and self._path.stat().st_size <= _MAX_BYTES:
+            return
+        lines = [_line(text) for text in reversed(_read_lines(self._path)[-self._limit :])]
+        sizes = itertools.accumulate(map(len, lines))
+        kept = [line for line, size in zip(lines, sizes, strict=True) if size <= _MAX_BYTES // 2]
+        # A file that stays long is no loss.
+        with contextlib.suppress(NemochatError):
+            write_private(self._path, b"".join(reversed(kept)))
+
+
+class DraftFile:
+    """The text that is being typed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def load(self) -> str:
+        """The draft of an earlier run, "" when there is none."""
+        try:
+            with self._path.open("rb") as file:
+                return sanitize(file.read(_MAX_BYTES).decode("utf-8", errors="replace"))
+        except OSError:
+            return ""
+
+    def save(self, text: str) -> None:
+        """Keep the draft. Raises NemochatError."""
+        write_private(self._path, sanitize(text).encode())
+
+    def clear(self) -> None:
+        """The draft was sent. Never raises: at worst it is offered once more."""
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Replace a file in one step, readable for its owner alone. Raises NemochatError when the system refuses."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        shown = sanitize(str(path), strict=True)
+        raise NemochatError(f"{shown} cannot be written: {error.strerror or error}.", "Free some space, or check the folder.") from error
+
+
+def _signature(path: Path) -> tuple[int, int, int] | None:
+    """What changes when the file does."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _read_lines(path: Path) -> list[str]:
+    """The prompts in the file, at most its last 8 MiB; lines that a crash cut short, or that are no string, are passed over."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _MAX_BYTES))
+            lines = file.read(_MAX_BYTES).split(b"\n")
+    except OSError:
+        return []
+    texts: list[str] = []
+    for line in lines:
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+            texts.append(sanitize(msgspec.json.decode(line, type=str)))
+    return texts
+
+
+def _line(text: str) -> bytes:
+    return msgspec.json.encode(text) + b"\n"
+
+
+@contextlib.contextmanager
+def _opened_alone(path: Path) -> Iterator[int]:
+    """The file for appending, private, and locked as far as the system can. A program that hangs with the lock is not waited for."""
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        if sys.platform != "win32":
+            _lock(handle)
+            if os.fstat(handle).st_ino != path.stat().st_ino:
+                # Another program has shortened it meanwhile; what is written to the old file would be lost.
+                os.close(handle)
+                handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+                _lock(handle)
+            os.fchmod(handle, 0o600)
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int) -> None:
+    if sys.platform != "win32":
+        for _ in range(_LOCK_ATTEMPTS):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                time.sleep(_LOCK_PAUSE_SECONDS)
+            else:
+                return
+
+
+def _ends_with_line_break(path: Path) -> bool:
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 1))
+        return size == 0 or file.read(1) == b"\n"

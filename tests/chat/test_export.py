@@ -1,0 +1,269 @@
+"""An exported conversation is whole, safe to open, and never destroys a file."""
+
+from __future__ import annotations
+
+import html.parser
+import json
+import os
+import re
+import stat
+from pathlib import Path
+
+import pytest
+
+from nemochat.chat import Entry, ReplyRecord, TurnResult
+from nemochat.chat.export import export, to_html, to_json, to_markdown
+from nemochat.chat.import_file import read_conversation
+from nemochat.domain.events import FinishReason, Timings, Usage
+from nemochat.domain.images import RgbImage
+from nemochat.domain.messages import ImagePart, Message, Role, TextPart, ToolCall, ToolCallPart
+from nemochat.domain.sampling import Sampling
+from nemochat.errors import NemochatError, UsageError
+from nemochat.images import to_png
+
+RED = RgbImage.from_rgb(2, 1, b"\xff\x00\x00" * 2)
+BLUE = RgbImage.from_rgb(1, 1, b"\x00\x00\xff")
+PICTURES = {RED.digest: RED, BLUE.digest: BLUE}
+ADD = ToolCall("add", {"a": 1, "b": ["ä", None]})
+ADD_RAW = ' {"name": "add", "arguments": {"a": 1, "b": ["ä", null]}} '
+
+
+def user(*parts: TextPart | ImagePart) -> Entry:
+    return Entry(Message(Role.USER, parts))
+
+
+def reply(*parts: TextPart | ToolCallPart) -> Entry:
+    return Entry(Message(Role.ASSISTANT, parts))
+
+
+def result(text: str) -> Entry:
+    return Entry(Message(Role.TOOL, (TextPart(text),)))
+
+
+CHAT = (
+    user(TextPart("What is this?"), ImagePart(RED.digest, "red.png"), ImagePart(BLUE.digest, "blue.png"), TextPart("Both, please.")),
+    reply(TextPart("Red, and **blue**.\n\n| a | b |\n|:-:|---|\n| 1 | 2 |")),
+    user(TextPart("Add 1")),
+    reply(TextPart("Let me see. "), ToolCallPart(ADD_RAW, (ADD,))),
+    result("2"),
+    reply(TextPart("It is 2.")),
+)
+
+
+def read_back(path: Path, entries: tuple[Entry, ...], system: str = "Be brief.") -> tuple[Message, ...]:
+    path.write_text(to_json(entries, system, PICTURES), encoding="utf-8")
+    chat, pictures = read_conversation(path)
+    assert chat.frame.system == system
+    assert pictures.items() <= PICTURES.items()
+    return tuple(entry.message for entry in chat.entries)
+
+
+def test_json_round_trips(tmp_path: Path) -> None:
+    for before, after in zip((entry.message for entry in CHAT), read_back(tmp_path / "chat.json", CHAT), strict=True):
+        assert after.role is before.role
+        assert [part if not isinstance(part, ImagePart) else part.digest for part in after.parts] == [
+            part if not isinstance(part, ImagePart) else part.digest for part in before.parts
+        ]
+
+
+def test_json_is_what_openai_has(tmp_path: Path) -> None:
+    messages = json.loads(to_json(CHAT, "Be brief.", PICTURES))["messages"]
+    assert messages[0] == {"role": "system", "content": "Be brief."}
+    assert messages[1]["content"][1]["image_url"]["url"].startswith("data:image/png;base64,")
+    assert messages[3] == {"role": "user", "content": "Add 1"}
+    (call,) = messages[4]["tool_calls"]
+    assert (messages[4]["content"], call["type"], call["function"]["name"]) == ("Let me see. ", "function", "add")
+    assert json.loads(call["function"]["arguments"]) == ADD.arguments
+    assert messages[5] == {"role": "tool", "content": "2", "tool_call_id": call["id"]}
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (ToolCallPart(" {broken ", ()),),
+        (TextPart("a "), ToolCallPart(" not a call ", ()), TextPart(" b")),
+        (ToolCallPart(ADD_RAW, (ADD,)), TextPart(" and more")),
+        (ToolCallPart(ADD_RAW, (ADD,)), ToolCallPart(ADD_RAW, (ADD,))),
+        (ToolCallPart(ADD_RAW, (ADD,)),),
+        (TextPart("`<html>` &amp; \u2028 \x1b[31m"),),
+        (),
+    ],
+)
+def test_every_kind_of_reply_round_trips(parts: tuple[TextPart | ToolCallPart, ...], tmp_path: Path) -> None:
+    (message,) = read_back(tmp_path / "chat.json", (reply(*parts),))
+    assert message == Message(Role.ASSISTANT, parts)
+
+
+def test_each_result_goes_to_its_call() -> None:
+    chat = (reply(ToolCallPart(ADD_RAW, (ADD,)), ToolCallPart(ADD_RAW, (ADD,))), result("one"), result("two"), result("astray"))
+    messages = json.loads(to_json(chat, "", {}))["messages"]
+    assert [message.get("tool_call_id") for message in messages[1:]] == ["call_1", "call_2", None]
+
+
+def test_a_picture_that_is_gone_leaves_its_name() -> None:
+    chat = (user(ImagePart("gone", "x.png"), TextPart("?")),)
+    assert json.loads(to_json(chat, "", {}))["messages"][0]["content"][0] == {"type": "text", "text": "[picture: x.png]"}
+    assert "*[picture: x.png]*" in to_markdown(chat, "", {})
+    assert "[picture: x.png]" in to_html(chat, "", {})
+
+
+def test_markdown() -> None:
+    text = to_markdown(CHAT, "Be brief.", {RED.digest: "a b/red.png"})
+    assert text.startswith("## System\n\nBe brief.\n\n## You\n\nWhat is this?\n\n![red.png](a%20b/red.png)\n\n*[picture: blue.png]*\n")
+    assert "## Assistant\n\nLet me see.\n\n```json\n" in text
+    assert text.endswith("## Tool result\n\n```\n2\n```\n\n## Assistant\n\nIt is 2.\n")
+
+
+def test_a_tool_result_cannot_leave_its_block_and_a_name_cannot_make_a_link() -> None:
+    text = to_markdown((result("```\n# out\n````"), user(ImagePart(RED.digest, "x](http://evil) [y"))), "", {RED.digest: "r.png"})
+    assert "\n`````\n```\n# out\n````\n`````\n" in text
+    assert r"![x\](http://evil) \[y](r.png)" in text
+
+
+def test_remarks() -> None:
+    turn = TurnResult("", FinishReason.STOP, (), Usage(1, 1, 0), Timings(), None, ())
+    message = Message(Role.ASSISTANT, (TextPart("Hi"),), pinned=True, excluded=True)
+    entry = Entry(message, ReplyRecord(turn, Sampling(), "<demo>\x1b", ()), interrupted=True)
+    assert "*(<demo>)*\n\n*(interrupted)*\n\n*(pinned)*\n\n*(not shown to the model)*" in to_markdown((entry,), "", {})
+    assert "<small>· &lt;demo&gt;</small>" in to_html((entry,), "", {})
+
+
+class Page(html.parser.HTMLParser):
+    """The tags of a page, with their attributes, and its visible text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def test_html_is_one_file_that_stands_alone() -> None:
+    page = Page(to_html(CHAT, "Be brief.", PICTURES, title="My chat"))
+    assert [image["src"] is not None and image["src"].startswith("data:image/png;base64,") for image in page.of("img")] == [True, True]
+    assert [image["alt"] for image in page.of("img")] == ["red.png", "blue.png"]
+    policy = page.of("meta")[1]["content"]
+    assert policy is not None
+    assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
+    assert page.of("script") == page.of("link") == []
+    assert page.of("strong") == [{}]
+    # The policy forbids style attributes.
+    assert page.of("th") == page.of("td") == [{"class": "center"}, {}]
+    assert not any("style" in attributes for _, attributes in page.tags)
+    assert "prefers-color-scheme: dark" in page.text
+
+
+HOSTILE = (
+    "<script>alert(1)</script></style></title></textarea><img src=x onerror=alert(1)><iframe src=//evil></iframe>"
+    "<a href='javascript:alert(1)'>x</a>\n\n<div onclick=alert(1)>\n\n<!-- \x1b]52;c;eA==\x07 --><svg/onload=alert(1)>"
+    "\n\n[a](javascript:alert(1)) [b](JaVaScRiPt:alert(1)) [c](vscode://x) [d](file:///etc/x) [e](data:text/html,x) [f](//evil) [g](rel)"
+    "\n\n<javascript:alert(1)> <ssh://x> ![p](http://evil/track.png) ![q](data:image/svg+xml;base64,AAAA)"
+    '\n\n[h](https://ok "onclick=x\\" onmouseover=alert(1)") [i](mailto:a@b) <https://ok/auto>\n\n```"><script>\nx</code></pre><script>\n```\n'
+)
+
+
+def test_hostile_text_stays_text() -> None:
+    names = ImagePart(RED.digest, '"><script>alert(1)</script>\u202e')
+    call = ToolCallPart("</code><script>x</script>", ())
+    chat = (user(TextPart(HOSTILE), names), reply(TextPart(HOSTILE), call), result(HOSTILE))
+    text = to_html(chat, HOSTILE, PICTURES, title="</title><script>x</script>")
+    page = Page(text)
+    known = "html head meta title style body h1 h2 small article div p pre code figure figcaption img a span strong em"
+    assert {tag for tag, _ in page.tags} <= set(known.split())
+    harmless = "lang charset http-equiv content name class href rel alt src width height"
+    assert {name for _, attributes in page.tags for name in attributes} <= set(harmless.split())
+    assert [link["href"] for link in page.of("a")] == ["http://evil/track.png", "https://ok", "mailto:a@b", "https://ok/auto"]
+    assert all(link["rel"] == "noopener noreferrer nofollow" for link in page.of("a"))
+    assert len(page.of("img")) == 1
+    assert len(page.of("style")) == text.count("</style>") == 1
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", text)
+
+
+@pytest.mark.parametrize("name", ["chat.md", "chat.json", "chat.HTML"])
+def test_a_file_appears_whole_and_never_over_another(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    export(path, CHAT, "Be brief.", PICTURES)
+    first = path.read_bytes()
+    with pytest.raises(UsageError, match="exists already"):
+        export(path, CHAT[:2], "", PICTURES)
+    assert path.read_bytes() == first
+    path.chmod(0o640)
+    export(path, CHAT[:2], "", PICTURES, replace=True)
+    assert len(path.read_bytes()) < len(first)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert not [each for each in tmp_path.iterdir() if each.name.startswith(".")]
+
+
+def test_markdown_comes_with_its_pictures(tmp_path: Path) -> None:
+    export(tmp_path / "my chat.md", CHAT, "", PICTURES)
+    export(tmp_path / "my chat.md", CHAT, "", PICTURES, replace=True)
+    links = re.findall(r"\]\((my%20chat-pictures/\w+\.png)\)", (tmp_path / "my chat.md").read_text())
+    assert [(tmp_path / link.replace("%20", " ")).read_bytes() for link in links] == [to_png(RED), to_png(BLUE)]
+    export(tmp_path / "none.md", CHAT[1:], "", PICTURES)
+    assert not (tmp_path / "none-pictures").exists()
+
+
+def test_a_link_is_written_through_and_a_dangling_one_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "real.json").write_text("old")
+    (tmp_path / "link.json").symlink_to("real.json")
+    (tmp_path / "dangling.json").symlink_to("nowhere.json")
+    export(tmp_path / "link.json", CHAT, "", PICTURES, replace=True)
+    assert (tmp_path / "link.json").is_symlink()
+    assert (tmp_path / "real.json").read_text().startswith("{")
+    with pytest.raises(UsageError):
+        export(tmp_path / "dangling.json", CHAT, "", PICTURES)
+
+
+def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "chat.json"
+    sync = os.fsync
+
+    def slow(handle: int) -> None:
+        path.write_text("somebody else's")
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    with pytest.raises(UsageError, match="exists already"):
+        export(path, CHAT, "", PICTURES)
+    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("chat.json", "somebody else's")]
+
+
+def test_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, target: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    export(tmp_path / "chat.json", CHAT, "", PICTURES)
+    assert [each.name for each in tmp_path.iterdir()] == ["chat.json"]
+
+
+@pytest.mark.parametrize("name", ["chat.txt", "chat", ".md", "chat.pdf\x1b[2J"])
+def test_other_suffixes_name_the_three(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"\.md, \.json or \.html") as caught:
+        export(tmp_path / name, CHAT, "", PICTURES)
+    assert "\x1b" not in caught.value.message
+
+
+def test_what_the_system_refuses_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(NemochatError, match=r"chat\.json cannot be written: No such file or directory\."):
+        export(tmp_path / "nowhere" / "chat.json", CHAT, "", PICTURES)
+    (tmp_path / "folder.html").mkdir()
+    with pytest.raises(NemochatError, match="cannot be written"):
+        export(tmp_path / "folder.html", CHAT, "", PICTURES, replace=True)
+
+
+@pytest.mark.parametrize("suffix", [".md", ".json", ".html"])
+def test_lone_surrogates_and_an_empty_chat_can_be_written(suffix: str, tmp_path: Path) -> None:
+    export(tmp_path / f"empty{suffix}", (), "", {})
+    export(tmp_path / f"chat{suffix}", (user(TextPart("a\ud800b"), ImagePart("x", "\udcff.png")),), "\ud800", {})
+    (tmp_path / f"chat{suffix}").read_text(encoding="utf-8")
