@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from nemochat.errors import SettingsError
 
@@ -19,52 +21,148 @@ class KvType(StrEnum):
     Q8_0 = "q8_0"
 
 
-class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Settings that matter for memory and speed.
+class PictureProtocol(StrEnum):
+    """How pictures are drawn in the terminal."""
 
-    context_length: tokens of the window; 0 or more than the file's own limit means the file's limit.
-    gpu_layers: layers on the GPU; -1 is all of them, 0 none. threads: 0 is one per physical core,
-    and one alone for a model under 50 million parameters, which more only slow down. batch: tokens evaluated at once.
-    kv_type: storage of the KV cache. flash_attention: needed by q8_0. mmap: None maps the file only when layers go to a GPU,
-    because on a CPU the repacked weights would be held twice. image_cache_mb: bound on cached image embeddings.
-    hang_seconds: an engine that does not answer for this long is stopped and started again.
+    AUTO = "auto"
+    KITTY = "kitty"
+    SIXEL = "sixel"
+    HALFBLOCKS = "halfblocks"
+    NONE = "none"
+
+
+_AT_START = "at the next start"
+_AT_LOADING = "when the model is loaded again"
+
+
+class InterfaceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the full-screen interface looks and behaves; each field says in its description what it does."""
+
+    theme: Annotated[str, Meta(description="The colour theme, by its name.")] = "nemochat-dark"
+    pictures: Annotated[
+        PictureProtocol, Meta(description="How pictures are drawn; auto asks the terminal.", extra={"applies": _AT_START})
+    ] = PictureProtocol.AUTO
+    side_panes: Annotated[bool, Meta(description="Show attachments, tools and the context beside the conversation.")] = True
+    mouse: Annotated[bool, Meta(description="Use the mouse; off leaves it to the terminal.", extra={"applies": _AT_START})] = True
+    notify_seconds: Annotated[float, Meta(ge=1, le=60, description="For how many seconds a notice stays.")] = 6.0
+
+
+class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Settings that matter for memory and speed; each field says in its description what it does.
+
+    threads: more than one thread only slows down a model under 50 million parameters. mmap: mapped only when layers go to a GPU, because on
+    a CPU the repacked weights would be held twice.
     """
 
-    context_length: Annotated[int, msgspec.Meta(ge=0, le=1_048_576)] = 4096
-    gpu_layers: Annotated[int, msgspec.Meta(ge=-1)] = 0
-    threads: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 0
-    batch: Annotated[int, msgspec.Meta(ge=1, le=8192)] = 512
-    kv_type: KvType = KvType.Q8_0
-    flash_attention: bool = True
-    mmap: bool | None = None
-    image_cache_mb: Annotated[int, msgspec.Meta(ge=0)] = 256
-    hang_seconds: Annotated[float, msgspec.Meta(gt=0)] = 20.0
+    context_length: Annotated[
+        int,
+        Meta(ge=0, le=1_048_576, description="Tokens of the context window; 0, or more than the model's own limit, means that limit."),
+    ] = 4096
+    gpu_layers: Annotated[int, Meta(ge=-1, description="Layers on the GPU: -1 is all of them, 0 none.")] = 0
+    threads: Annotated[
+        int, Meta(ge=0, le=1024, description="Threads for computing; 0 is one per physical core, and one alone for a very small model.")
+    ] = 0
+    batch: Annotated[int, Meta(ge=1, le=8192, description="Tokens of the prompt that are evaluated at once.")] = 512
+    kv_type: Annotated[KvType, Meta(description="How the KV cache is stored; q8_0 takes half and needs flash attention.")] = KvType.Q8_0
+    flash_attention: Annotated[bool, Meta(description="Compute attention in the quick way; q8_0 needs it.")] = True
+    mmap: Annotated[
+        bool | None, Meta(description="Map the model's file into memory; automatic does so only when layers go to a GPU.")
+    ] = None
+    image_cache_mb: Annotated[int, Meta(ge=0, description="Megabytes for pictures that were already encoded.")] = 256
+    hang_seconds: Annotated[
+        float, Meta(gt=0, description="An engine that does not answer for this many seconds is stopped and started again.")
+    ] = 20.0
 
 
 class SamplingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How replies are made unless a request says otherwise; the fields are those of `nemochat.domain.sampling.Sampling`."""
 
-    temperature: Annotated[float, msgspec.Meta(ge=0, le=10)] = 0.0
-    top_k: Annotated[int, msgspec.Meta(ge=0)] = 40
-    top_p: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.95
-    min_p: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.05
-    repeat_penalty: Annotated[float, msgspec.Meta(gt=0, le=10)] = 1.0
-    repeat_last_n: Annotated[int, msgspec.Meta(ge=0)] = 64
-    seed: Annotated[int, msgspec.Meta(ge=0, le=4_294_967_295)] | None = None
-    max_tokens: Annotated[int, msgspec.Meta(ge=1)] = 512
-    stop: tuple[str, ...] = ()
+    temperature: Annotated[
+        float, Meta(ge=0, le=10, description="How freely words are chosen; 0 always takes the likeliest and is repeatable.")
+    ] = 0.0
+    top_k: Annotated[int, Meta(ge=0, description="Choose among this many of the likeliest tokens; 0 is off.")] = 40
+    top_p: Annotated[
+        float, Meta(gt=0, le=1, description="Choose among the likeliest tokens that have this probability together; 1 is off.")
+    ] = 0.95
+    min_p: Annotated[
+        float, Meta(ge=0, le=1, description="Leave out tokens under this part of the likeliest one's probability; 0 is off.")
+    ] = 0.05
+    repeat_penalty: Annotated[float, Meta(gt=0, le=10, description="Make tokens that were just used less likely; 1 is off.")] = 1.0
+    repeat_last_n: Annotated[int, Meta(ge=0, description="How many tokens back the repeat penalty looks.")] = 64
+    seed: Annotated[
+        Annotated[int, Meta(ge=0, le=4_294_967_295)] | None,
+        Meta(description="The same seed gives the same reply; empty draws a new one each time."),
+    ] = None
+    max_tokens: Annotated[int, Meta(ge=1, description="The longest reply, in tokens; so much of the window is kept free for it.")] = 512
+    stop: Annotated[tuple[str, ...], Meta(description="Further texts that end the reply.")] = ()
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything that config.toml may hold. model: a name or a path; empty means the one chosen with `nemochat models use`."""
+    """Everything that config.toml may hold.
+
+    model: a name or a path; empty means the one chosen with `nemochat models use`. keys: the id of a binding and the keys for it,
+    separated by commas ("ctrl+t,f2").
+    """
 
     model: str = ""
     engine: EngineSettings = EngineSettings()
     sampling: SamplingSettings = SamplingSettings()
+    interface: InterfaceSettings = InterfaceSettings()
+    keys: dict[str, str] = {}
 
 
 _PREFIX = "NEMOCHAT_"
-_GROUPS: dict[str, type[EngineSettings] | type[SamplingSettings]] = {"engine": EngineSettings, "sampling": SamplingSettings}
+_Group = type[EngineSettings] | type[SamplingSettings] | type[InterfaceSettings]
+GROUPS: dict[str, _Group] = {"engine": EngineSettings, "sampling": SamplingSettings, "interface": InterfaceSettings}
+"""The groups by the names that they have in the file."""
+
+
+class SettingInfo(msgspec.Struct, frozen=True):
+    """What there is to know about one setting.
+
+    key: as in "engine.threads". help: one sentence. kind: its type without descriptions. default: the value when nothing is said.
+    allowed: the values in words. applies: when a change is put into force, if not at once.
+    """
+
+    key: str
+    help: str
+    kind: msgspec.inspect.Type
+    default: object
+    allowed: str
+    applies: str = ""
+
+
+def describe(group: str) -> tuple[SettingInfo, ...]:
+    """The settings of a group ("interface", "engine", "sampling") in their order."""
+    infos = []
+    for field in msgspec.structs.fields(GROUPS[group]):
+        kind = msgspec.inspect.type_info(field.type)
+        help_text, applies = "", _AT_LOADING if group == "engine" else ""
+        while isinstance(kind, msgspec.inspect.Metadata):
+            help_text = (kind.extra_json_schema or {}).get("description", help_text)
+            applies = (kind.extra or {}).get("applies", applies)
+            kind = kind.type
+        infos.append(SettingInfo(f"{group}.{field.name}", help_text, kind, field.default, _in_words(kind), applies))
+    return tuple(infos)
+
+
+def parse_setting(key: str, text: str) -> object:
+    """The value that somebody typed for a setting such as "engine.threads".
+
+    A list is JSON. Nothing at all is None or the empty list where that is allowed. Raises SettingsError saying what is allowed.
+    """
+    group, _, name = key.partition(".")
+    kind = next(field.type for field in msgspec.structs.fields(GROUPS[group]) if field.name == name)
+    if not text.strip():
+        for empty in (None, ()):
+            with contextlib.suppress(msgspec.ValidationError):
+                return msgspec.convert(empty, kind)
+    return _convert(key, kind, text.strip())
+
+
+def variable_of(key: str) -> str:
+    """The environment variable that sets "engine.threads"."""
+    return _PREFIX + key.replace(".", "_").upper()
 
 
 def load_settings(file: Path, environment: Mapping[str, str], overrides: Mapping[str, Mapping[str, object]]) -> Settings:
@@ -73,10 +171,14 @@ def load_settings(file: Path, environment: Mapping[str, str], overrides: Mapping
     The environment spells a setting ``NEMOCHAT_ENGINE_THREADS`` or ``NEMOCHAT_SAMPLING_TEMPERATURE``; lists are JSON.
     The file need not exist. Raises SettingsError naming the file or the variable, the key and what is allowed.
     """
-    settings = _read(file)
+    return in_force(_read(file), environment, overrides)
+
+
+def in_force(settings: Settings, environment: Mapping[str, str], overrides: Mapping[str, Mapping[str, object]]) -> Settings:
+    """`settings` with what the environment and then the command line change. Raises SettingsError."""
     if model := environment.get(f"{_PREFIX}MODEL"):
         settings = msgspec.structs.replace(settings, model=model)
-    for group, kind in _GROUPS.items():
+    for group, kind in GROUPS.items():
         changes = _from_environment(group, kind, environment) | dict(overrides.get(group, {}))
         settings = msgspec.structs.replace(settings, **{group: msgspec.structs.replace(getattr(settings, group), **changes)})
     return settings
@@ -84,35 +186,45 @@ def load_settings(file: Path, environment: Mapping[str, str], overrides: Mapping
 
 def _read(file: Path) -> Settings:
     try:
-        return msgspec.toml.decode(file.read_bytes(), type=Settings)
+        return decode_settings(file.read_bytes(), file)
     except FileNotFoundError:
         return Settings()
     except OSError as error:
         raise SettingsError(f"The settings in {file} cannot be read: {error.strerror}.") from error
+
+
+def decode_settings(content: bytes, file: Path) -> Settings:
+    """The settings that a TOML text holds; `file` is where it comes from. Raises SettingsError naming file, key and what is allowed."""
+    try:
+        return msgspec.toml.decode(content, type=Settings)
     except msgspec.ValidationError as error:
         problem, _, path = str(error).partition(" - at `$.")
         key = path.rstrip("`")
         where = f"{file}: {key}: " if key else f"{file}: "
         raise SettingsError(f"{where}{_plain(problem)}.", _hint(problem, key)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SettingsError(f"{file} is not a valid TOML file: {error}.", "Correct it, or move it away to use the defaults.") from error
 
 
-def _from_environment(group: str, kind: type[EngineSettings] | type[SamplingSettings], environment: Mapping[str, str]) -> dict[str, object]:
+def _from_environment(group: str, kind: _Group, environment: Mapping[str, str]) -> dict[str, object]:
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
     prefix = f"{_PREFIX}{group.upper()}_"
     values: dict[str, object] = {}
     for variable in sorted(name for name in environment if name.startswith(prefix)):
         name = variable.removeprefix(prefix).lower()
-        text = environment[variable].strip()
         if name not in fields:
             raise SettingsError(f"{variable} is not a setting of nemochat.", f"Settings of this group: {', '.join(fields)}.")
-        try:
-            raw = msgspec.json.decode(text) if text.startswith("[") else text
-            values[name] = msgspec.convert(raw, fields[name].type, strict=False)
-        except msgspec.MsgspecError as error:
-            raise SettingsError(f"{variable} is {text!r}, which is not allowed.", f"Allowed: {_allowed(fields[name].type)}.") from error
+        values[name] = _convert(variable, fields[name].type, environment[variable].strip())
     return values
+
+
+def _convert(name: str, kind: object, text: str) -> object:
+    """A typed value from text."""
+    try:
+        raw = msgspec.json.decode(text) if text.startswith("[") else text
+        return msgspec.convert(raw, kind, strict=False)
+    except msgspec.MsgspecError as error:
+        raise SettingsError(f"{name} is {text!r}, which is not allowed.", f"Allowed: {_allowed(kind)}.") from error
 
 
 def _plain(problem: str) -> str:
@@ -121,10 +233,10 @@ def _plain(problem: str) -> str:
 
 def _hint(problem: str, key: str) -> str:
     """What is allowed at this key of the file, or the settings that there are when the key itself is unknown."""
-    group, _, name = key.partition(".")
-    kind: type[msgspec.Struct] = _GROUPS.get(group, Settings)
+    group, _, name = key.partition("[")[0].partition(".")
+    kind: type[msgspec.Struct] = GROUPS.get(group, Settings)
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
-    name = name.split("[")[0] if group in _GROUPS else group
+    name = name if group in GROUPS else group
     if "unknown field" in problem or name not in fields:
         return f"There are: {', '.join(fields)}."
     return f"Allowed: {_allowed(fields[name].type)}."
@@ -137,6 +249,8 @@ def _allowed(kind: object) -> str:
 
 def _in_words(kind: msgspec.inspect.Type) -> str:
     match kind:
+        case msgspec.inspect.Metadata():
+            return _in_words(kind.type)
         case msgspec.inspect.IntType() | msgspec.inspect.FloatType():
             name = "a whole number" if isinstance(kind, msgspec.inspect.IntType) else "a number"
             bounds = [("at least", kind.ge), ("more than", kind.gt), ("at most", kind.le), ("less than", kind.lt)]
@@ -149,5 +263,7 @@ def _in_words(kind: msgspec.inspect.Type) -> str:
             return ", or ".join(_in_words(each) for each in kind.types if not isinstance(each, msgspec.inspect.NoneType))
         case msgspec.inspect.VarTupleType():
             return f"a list, each {_in_words(kind.item_type)}"
+        case msgspec.inspect.DictType():
+            return f"a table, each {_in_words(kind.value_type)}"
         case _:
             return "text"

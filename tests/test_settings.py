@@ -9,7 +9,17 @@ import pytest
 
 from nemochat.domain.sampling import Sampling
 from nemochat.errors import SettingsError
-from nemochat.settings import KvType, SamplingSettings, Settings, load_settings
+from nemochat.settings import (
+    GROUPS,
+    KvType,
+    PictureProtocol,
+    SamplingSettings,
+    Settings,
+    describe,
+    load_settings,
+    parse_setting,
+    variable_of,
+)
 
 FILE = """
 model = "mine"
@@ -70,6 +80,9 @@ def test_the_command_line_goes_before_the_environment_before_the_file(file: Path
         ("[motor]", "motor", "model, engine, sampling"),
         ("engine = 1", "engine", "context_length"),
         ("model = 3", "model", "text"),
+        ("[interface]\npictures = 'ascii'", "interface.pictures", "auto or kitty or sixel or halfblocks or none"),
+        ("[interface]\nnotify_seconds = 0", "interface.notify_seconds", "a number at least 1 and at most 60"),
+        ("[keys]\nsend = 3", "keys", "a table, each text"),
         ("model = ", "TOML", "Correct it"),
     ],
 )
@@ -119,3 +132,44 @@ def test_the_file_may_hold_any_bytes(tmp_path: Path) -> None:
 
 def test_sampling_settings_are_the_fields_of_sampling() -> None:
     assert msgspec.structs.asdict(SamplingSettings()) == msgspec.structs.asdict(Sampling())
+
+
+def test_the_interface_has_its_group_and_its_keys(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('[interface]\ntheme = "paper"\n[keys]\n"chat.send" = "ctrl+s,f5"')
+    settings = load_settings(file, {"NEMOCHAT_INTERFACE_PICTURES": "none", "NEMOCHAT_INTERFACE_MOUSE": "false"}, {})
+    assert (settings.interface.theme, settings.interface.pictures, settings.interface.mouse) == ("paper", PictureProtocol.NONE, False)
+    assert settings.keys == {"chat.send": "ctrl+s,f5"}
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_setting_says_what_it_does_and_its_default_is_allowed(group: str) -> None:
+    infos = describe(group)
+    assert [info.key for info in infos] == [f"{group}.{field}" for field in GROUPS[group].__struct_fields__]
+    for info in infos:
+        assert info.help[0].isupper(), info.key
+        assert info.help.endswith("."), info.key
+        assert info.allowed, info.key
+        assert info.applies == "when the model is loaded again" or group != "engine"
+        typed = " " if info.default in (None, ()) else str(info.default).replace("True", "true")
+        assert parse_setting(info.key, typed) == info.default
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "hint"),
+    [
+        ("engine.threads", "-1", "at least 0"),
+        ("engine.threads", "", "whole number"),
+        ("sampling.top_p", "0", "more than 0"),
+        ("sampling.stop", "x", "list"),
+    ],
+)
+def test_what_is_typed_is_checked(key: str, text: str, hint: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        parse_setting(key, text)
+    assert key in raised.value.message
+    assert hint in raised.value.hint
+
+
+def test_the_variable_of_a_setting_sets_it(tmp_path: Path) -> None:
+    assert load_settings(tmp_path / "none.toml", {variable_of("engine.threads"): "3"}, {}).engine.threads == 3

@@ -16,11 +16,12 @@ from typing import Annotated
 import typer
 
 from nemochat import __version__
-from nemochat.errors import NemochatError
+from nemochat.errors import NemochatError, UsageError
 
 GREETING = f"""\
 nemochat {__version__}: talk with a vision-language model that runs on your own machine.
 
+  nemochat                        (in a terminal: the full-screen interface)
   nemochat ask "What colour is the circle?" -i picture.png
   nemochat ask "How do I load a real model?"
   nemochat --help
@@ -78,11 +79,21 @@ def _print_version(wanted: bool) -> None:
 @app.callback(invoke_without_command=True)
 def start(
     context: typer.Context,
+    model: ModelOption = None,
+    mmproj: MmprojOption = None,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)] = False,
 ) -> None:
     """Talk with a vision-language model that runs on your own machine."""
-    if context.invoked_subcommand is None:
+    if context.invoked_subcommand is not None:
+        if model or mmproj:
+            raise UsageError("--model and --mmproj stand behind the command.", f"nemochat {context.invoked_subcommand} --model NAME")
+        return
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
         typer.echo(GREETING)
+        return
+    from nemochat.cli.tui import run
+
+    run(model, mmproj, {})
 
 
 @app.command()

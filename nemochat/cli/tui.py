@@ -1,0 +1,128 @@
+"""``nemochat`` without a command: the full-screen interface, put together from its parts."""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from nemochat.chat import ChatSession
+from nemochat.cli.opening import SCRIPT_SUFFIX, new_session
+from nemochat.cli.output import print_error, print_note
+from nemochat.cli.setup import Setup
+from nemochat.errors import NemochatError
+from nemochat.models import Catalogue
+from nemochat.models.catalogue import DEMO_NAME
+from nemochat.paths import Paths, find_paths
+from nemochat.settings import Settings
+from nemochat.settings_file import load_or_set_aside, locked_settings, write_setting
+from nemochat.tui.app import NemochatApp
+from nemochat.tui.widgets.picture import prepare_pictures
+from nemochat.tui.workbench import ModelChoice
+
+
+class Desk:
+    """The `Workbench` of the interface (nemochat.tui.workbench): settings, models and the sessions with them."""
+
+    def __init__(self, model: str | None, mmproj: Path | None, overrides: Mapping[str, Mapping[str, object]]) -> None:
+        paths = find_paths(os.environ)
+        settings, notices = load_or_set_aside(paths.settings_file, os.environ, overrides)
+        self._setup = Setup(paths, settings, Catalogue(paths.models_file))
+        self._overrides = overrides
+        self._model, self._mmproj = model, mmproj
+        self._notices = list(notices)
+        self._told = 0
+        self._pictures = "halfblocks"
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._setup.settings
+
+    @property
+    def paths(self) -> Paths:
+        """Where files lie."""
+        return self._setup.paths
+
+    @property
+    def pictures(self) -> str:
+        """How this terminal shows pictures."""
+        return self._pictures
+
+    @property
+    def demo_model(self) -> str:
+        """The pair that comes with nemochat."""
+        return DEMO_NAME
+
+    @property
+    def locked(self) -> Mapping[str, str]:
+        """Settings that the environment or the command line has set."""
+        return locked_settings(os.environ, self._overrides)
+
+    def ask_terminal(self) -> None:
+        """Find out how the terminal shows pictures; it answers on stdin, so this comes before the interface starts."""
+        self._pictures = prepare_pictures(self.settings.interface.pictures)
+
+    def take_notices(self) -> Sequence[str]:
+        """What was found while files were read, each once."""
+        known = self._setup.catalogue.notices
+        notices, self._notices = [*self._notices, *known[self._told :]], []
+        self._told = len(known)
+        return notices
+
+    def models(self) -> Sequence[ModelChoice]:
+        """The catalogue."""
+        entries = self._setup.catalogue.entries()
+        return [ModelChoice(entry.name, "built in, for trying things out" if entry.is_builtin else entry.model_path) for entry in entries]
+
+    async def open(self, model: str | None) -> ChatSession:
+        """A session with a model; a projector of the command line belongs to its model alone."""
+        return await new_session(self._setup, model or self._model, self._mmproj if model is None else None)
+
+    def use_model(self, name: str) -> None:
+        """Remember a model of the catalogue; one that was opened by its path is for this run only."""
+        if not name.endswith(SCRIPT_SUFFIX) and name in {entry.name for entry in self._setup.catalogue.entries()}:
+            self._setup.catalogue.use(name)
+
+    def change_setting(self, key: str, value: object) -> None:
+        """Write one setting and read all of them again."""
+        write_setting(self.paths.settings_file, key, value)
+        settings, notices = load_or_set_aside(self.paths.settings_file, os.environ, self._overrides)
+        self._setup = msgspec.structs.replace(self._setup, settings=settings)
+        self._notices += notices
+
+
+def run(model: str | None, mmproj: Path | None, overrides: Mapping[str, Mapping[str, object]]) -> None:
+    """Open the interface, in a terminal, and stay in it. Raises SystemExit after a crash."""
+    desk = Desk(model, mmproj, overrides)
+    desk.ask_terminal()
+    app = NemochatApp(desk)
+    try:
+        app.run(mouse=desk.settings.interface.mouse)
+    except Exception as error:
+        if os.environ.get("NEMOCHAT_DEBUG"):
+            raise
+        app.crash = error
+    if app.crash is not None:
+        raise SystemExit(_tell(app.crash, desk.paths.crash_log))
+    if app.return_code:
+        raise SystemExit(app.return_code)
+
+
+def _tell(error: BaseException, log: Path) -> int:
+    """Write the whole story into a log, say where it is, and return the exit code."""
+    story = "".join(traceback.format_exception(error))
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{story}\n")
+        place = f"The whole story is in {log}."
+    except OSError as refused:
+        place = f"The log {log} could not be written ({refused.strerror}); NEMOCHAT_DEBUG=1 shows the story."
+    print_error(NemochatError(f"nemochat ended in a way it should not ({type(error).__name__}: {error}).", place))
+    print_note("This is a bug: please report it with that log.")
+    return 1

@@ -1,0 +1,141 @@
+"""Writing the settings: one value at a time, comments kept, never a torn file. Reading them where a broken file must not stop the start."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Mapping, MutableMapping
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from nemochat.domain.sanitize import sanitize
+from nemochat.errors import SettingsError
+from nemochat.settings import GROUPS, Settings, decode_settings, in_force, variable_of
+
+if TYPE_CHECKING:
+    import tomlkit
+
+_MAX_BYTES = 1 << 20
+
+
+def write_setting(file: Path, key: str, value: object) -> None:
+    """Put one setting ("model", "interface.theme", "keys.chat.send") into the file; None takes it out, so that its default holds.
+
+    Comments and order stay. The file is replaced at once: of two writers the last one wins, and a reader never sees half a file.
+    Raises SettingsError when the file is broken or cannot be written, or when the value is not allowed; the file is then as it was.
+    """
+    import tomlkit
+    from tomlkit.exceptions import ParseError, TOMLKitError
+
+    target = file.resolve()  # a link, as those who keep their settings in a repository have, stays a link
+    content = _content(target)
+    decode_settings(content, file)
+    try:
+        document = tomlkit.parse(content)
+        _put(document, key, value)
+        changed = tomlkit.dumps(document).encode()
+    except ParseError as error:
+        raise SettingsError(f"{file} is not a valid TOML file: {error}.", "Correct it, or move it away to use the defaults.") from error
+    except (TOMLKitError, UnicodeEncodeError, TypeError, ValueError) as error:
+        raise SettingsError(f"{sanitize(key, strict=True)} cannot be written to {file}: {error}.") from error
+    decode_settings(changed, file)
+    _replace(target, changed)
+
+
+def load_or_set_aside(
+    file: Path, environment: Mapping[str, str], overrides: Mapping[str, Mapping[str, object]]
+) -> tuple[Settings, list[str]]:
+    """The settings in force, as `load_settings` has them, and sentences for the user about what was wrong with the file.
+
+    A broken file is kept beside the place as config.toml.broken-1 (-2, ...), and the defaults hold instead of it.
+    Raises SettingsError only for the environment.
+    """
+    settings, notices = Settings(), []
+    try:
+        settings = decode_settings(_content(file), file)
+    except SettingsError as error:
+        notices.append(_set_aside(file, error))
+    return in_force(settings, environment, overrides), notices
+
+
+def locked_settings(environment: Mapping[str, str], overrides: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
+    """The settings that the file cannot change now, by key, with what has set them: a variable's name or "the command line"."""
+    locked = {}
+    for group, kind in GROUPS.items():
+        for field in msgspec.structs.fields(kind):
+            key = f"{group}.{field.name}"
+            if field.name in overrides.get(group, {}):
+                locked[key] = "the command line"
+            elif variable_of(key) in environment:
+                locked[key] = variable_of(key)
+    return locked
+
+
+def _content(file: Path) -> bytes:
+    """What the file holds; nothing when there is none. Raises SettingsError when it cannot be read."""
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(_MAX_BYTES + 1)
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise SettingsError(f"The settings in {file} cannot be read: {error.strerror or error}.") from error
+    if len(content) > _MAX_BYTES:
+        raise SettingsError(f"The settings in {file} are larger than a megabyte.")
+    return content
+
+
+def _put(document: tomlkit.TOMLDocument, key: str, value: object) -> None:
+    import tomlkit
+
+    group, _, name = key.partition(".")
+    table: MutableMapping[str, object] = document
+    if name:
+        if group not in document:
+            if value is None:
+                return
+            document[group] = tomlkit.table()
+        table = document[group]  # `decode_settings` has seen that it is a table
+    last = name or group
+    if value is None:
+        table.pop(last, None)
+        return
+    value = value.value if isinstance(value, Enum) else value
+    table[last] = list(value) if isinstance(value, tuple) else value
+
+
+def _replace(target: Path, content: bytes) -> None:
+    """The whole content at once, for the user's eyes only."""
+    temporary = None
+    try:
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f"{target.name}.", dir=target.parent)  # which makes it 0600
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).replace(target)
+    except OSError as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                Path(temporary).unlink()
+        raise SettingsError(f"The settings cannot be saved in {target}: {error.strerror or error}.") from error
+
+
+def _set_aside(file: Path, problem: SettingsError) -> str:
+    """Move a broken file out of the way without losing what is in it, and say so."""
+    reason = sanitize(f"{problem.message} {problem.hint}".strip(), strict=True)
+    if not file.is_file() or isinstance(problem.__cause__, OSError):
+        return f"{reason} The defaults are used."
+    number = 1
+    while (kept := file.with_name(f"{file.name}.broken-{number}")).exists():
+        number += 1
+    try:
+        file.rename(kept)
+    except OSError as error:
+        return f"{reason} The defaults are used; the file cannot be moved away ({error.strerror or error})."
+    return f"{reason} It is kept as {kept.name}, and the defaults are used."

@@ -1,0 +1,1 @@
+"""The terminal interface (Textual). It draws; the chat core decides."""

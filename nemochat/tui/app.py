@@ -1,0 +1,108 @@
+"""The application: themes, keys, quitting; everything else is on its screens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from functools import partial
+from typing import ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widgets import TextArea
+
+from nemochat.chat.commands import COMMANDS
+from nemochat.tui.screens.chat import ChatScreen
+from nemochat.tui.screens.help import help_for
+from nemochat.tui.themes import built_in_folder, load_themes
+from nemochat.tui.workbench import Workbench
+
+_AGAIN_SECONDS = 2.0
+
+
+class NemochatApp(App[None]):
+    """nemochat in the terminal."""
+
+    TITLE = "nemochat"
+    CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+q", "quit", "Quit", id="app.quit", priority=True, tooltip="Quit at once"),
+        Binding("ctrl+c", "interrupt", "Copy/quit", False, id="app.interrupt", priority=True, tooltip="Copy the selection; twice quits"),
+        Binding("f1", "help", "Help", id="app.help", priority=True, tooltip="The keys of the focused part"),
+        Binding("ctrl+z", "suspend_process", "Suspend", show=False, id="app.suspend", priority=True, tooltip="To the shell; fg comes back"),
+    ]
+
+    def __init__(self, bench: Workbench) -> None:
+        super().__init__()
+        self.bench = bench
+        self.crash: Exception | None = None
+        """Why the interface ended when it should not have."""
+        self._interrupted_at = 0.0
+
+    def on_mount(self) -> None:
+        """Themes and keys as the settings say, then the chat."""
+        themes, notices = load_themes(built_in_folder(), self.bench.paths.config_dir / "themes")
+        for theme in themes:
+            self.register_theme(theme)
+        wanted = self.bench.settings.interface.theme
+        if wanted in {theme.name for theme in themes}:
+            self.theme = wanted
+        else:
+            self.theme = themes[0].name
+            notices.append(f"There is no theme {wanted}; {self.theme} is used.")
+        for name in set(self.available_themes) - {theme.name for theme in themes}:
+            self.unregister_theme(name)
+        self.set_keymap(self.bench.settings.keys)
+        self.push_screen(ChatScreen(self.bench))
+        for notice in notices:
+            self.notify(notice, severity="warning", markup=False)
+
+    @property
+    def chat_screen(self) -> ChatScreen:
+        """The conversation's screen, whatever lies above it."""
+        return next(screen for screen in self.screen_stack if isinstance(screen, ChatScreen))
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Every slash command, and what has only a key."""
+        if isinstance(screen, ChatScreen):
+            for command in COMMANDS:
+                name = f"/{command.name} {command.argument}".rstrip()
+                yield SystemCommand(name, command.help, partial(screen.action_command, command.name))
+            yield SystemCommand("Side panes", "Show or hide attachments, tools and context", screen.action_side)
+            yield SystemCommand("Edit the last message", "Change your last message and send it again", screen.action_edit_last)
+        yield SystemCommand("Keys", "The keys of the focused part (F1)", self.action_help)
+        yield SystemCommand("Quit", "Leave nemochat", self.action_quit)
+
+    def action_help(self) -> None:
+        """Explain the focused part."""
+        self.push_screen(help_for(self.screen, self))
+
+    def action_interrupt(self) -> None:
+        """Ctrl+C: copy what is selected; with nothing selected, the second press within two seconds quits."""
+        focused = self.focused
+        selected = focused.selected_text if isinstance(focused, TextArea) else ""
+        selected = selected or self.screen.get_selected_text() or ""
+        if selected:
+            self.chat_screen.copy(selected)
+            return
+        now = time.monotonic()
+        if now - self._interrupted_at < _AGAIN_SECONDS:
+            self.exit()
+            return
+        self._interrupted_at = now
+        self.notify("Press Ctrl+C again to quit.", timeout=_AGAIN_SECONDS, markup=False)
+
+    async def on_unmount(self) -> None:
+        """The engine ends with the screen."""
+        for screen in self.screen_stack:
+            if isinstance(screen, ChatScreen):
+                await screen.holder.close()
+
+    def _handle_exception(self, error: Exception) -> None:
+        # Textual prints its own traceback, locals and all, over the restored terminal; nemochat writes a log and one sentence instead.
+        # There is no public hook for it.
+        self.crash = self.crash or error
+        super()._handle_exception(error)
+        self._exit_renderables.clear()

@@ -1,0 +1,100 @@
+"""From the prompt to a turn: sending, editing an earlier message, and bringing back what was not sent."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from nemochat.domain.messages import Message, Role, TextPart
+from nemochat.tui.attaching import Incoming, parts_of
+from nemochat.tui.turns import Job
+
+if TYPE_CHECKING:
+    from nemochat.tui.screens.chat import ChatScreen
+
+
+class Composer:
+    """What the prompt holds becomes a message; nothing of it is ever lost on the way."""
+
+    def __init__(self, screen: ChatScreen) -> None:
+        self._screen = screen
+        self._editing: int | None = None
+
+    @property
+    def is_editing(self) -> bool:
+        """Whether an earlier message is in the prompt."""
+        return self._editing is not None
+
+    def submit(self, text: str, tokens: list[str]) -> None:
+        """Run a command, or send a message with the pictures of these tokens."""
+        screen = self._screen
+        screen.incomings.arrange(tokens)
+        text = text.strip()
+        if screen.slash.run(text):
+            screen.aid.history.add(text)
+            screen.prompt.replace_text("")
+            return
+        if text.startswith("//"):
+            text = text[1:]
+        if not text and not screen.incomings.items:
+            return
+        if self._editing is not None:
+            if screen.refuse_while_busy():
+                return
+            screen.put_aside(screen.chat)
+            screen.change_chat(screen.chat.cut(self._editing))
+            self._editing = None
+        items = screen.incomings.take()
+        screen.aid.history.add(text)
+        screen.prompt.clear()
+        screen.aid.draft.clear()
+        screen.turns.submit(Job(text or "picture", message=partial(_message, text, items), restore=partial(self._restore, text, items)))
+        screen.draw_side()
+
+    def edit(self, index: int) -> None:
+        """Bring the user's message back into the prompt, with its pictures; sending it cuts the conversation there."""
+        screen = self._screen
+        self._editing = index
+        message = screen.chat.entries[index].message
+        screen.incomings.arrange([])
+        screen.prompt.load_text(message.text)
+        screen.dropping.bring_back(message)
+        screen.prompt.focus_area()
+        screen.draw_status()
+
+    def edit_last(self) -> None:
+        """The same with the user's last message."""
+        users = [index for index, entry in enumerate(self._screen.chat.entries) if entry.message.role is Role.USER]
+        if users and not self._screen.refuse_while_busy():
+            self.edit(users[-1])
+
+    def give_up_edit(self) -> None:
+        """The message stays as it was; the words stay in the prompt."""
+        self._editing = None
+        self._screen.say("The message stays as it was.")
+        self._screen.draw_status()
+
+    def unqueue(self, index: int) -> None:
+        """A message that waits comes back into the prompt."""
+        job = self._screen.turns.unqueue(index)
+        if job is not None:
+            job.restore()
+
+    def _restore(self, text: str, items: list[Incoming]) -> None:
+        """A message that was not sent comes back into the prompt; pictures that failed are left out."""
+        screen = self._screen
+        if screen.prompt.plain_text or screen.incomings.items:
+            screen.say("A message was not sent; it is in the prompt's history (Up).")
+            return
+        good = [item for item in items if not item.state.startswith("failed")]
+        screen.incomings.put_back(good)
+        screen.prompt.load_text("")
+        for item in good:
+            screen.prompt.insert_token(item.key, item.label)
+        screen.prompt.insert_text(text)
+
+
+async def _message(text: str, items: list[Incoming]) -> Message:
+    """The message of a job, when its pictures are there."""
+    attached = await parts_of(items)
+    return Message(Role.USER, (*(each.part for each in attached), *((TextPart(text),) if text else ())))

@@ -1,0 +1,85 @@
+"""Holds the session with the model that is open now, and the conversation while there is none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from nemochat.chat import Chat, ChatSession
+from nemochat.domain.events import Progress
+from nemochat.domain.images import RgbImage
+from nemochat.tui.workbench import Workbench
+
+
+class SessionHolder:
+    """At most one session at a time: a model is closed before the next one is opened, because two may not fit into memory."""
+
+    def __init__(self, bench: Workbench, on_progress: Callable[[Progress], None]) -> None:
+        self._bench = bench
+        self._on_progress = on_progress
+        self._ready = asyncio.Event()
+        self._chat = Chat()
+        self._pictures: dict[str, RgbImage] = {}
+        self.session: ChatSession | None = None
+        self.is_loaded = False
+
+    @property
+    def chat(self) -> Chat:
+        """The conversation, with or without a session."""
+        return self.session.chat if self.session is not None else self._chat
+
+    @chat.setter
+    def chat(self, chat: Chat) -> None:
+        if self.session is not None:
+            self.session.open_chat(chat)
+        else:
+            self._chat = chat
+
+    @property
+    def pictures(self) -> Mapping[str, RgbImage]:
+        """The pixels of every picture attached in this run, by digest."""
+        return self._pictures | dict(self.session.pictures) if self.session is not None else self._pictures
+
+    def keep_pictures(self, pictures: Mapping[str, RgbImage]) -> None:
+        """Know pictures of a conversation that comes from a file."""
+        self._pictures.update(pictures)
+        if self.session is not None:
+            self.session.open_chat(self.session.chat, pictures)
+
+    @property
+    def model_name(self) -> str:
+        """What people call the model; "" while there is none."""
+        return self.session.model_name if self.session is not None else ""
+
+    async def ready(self) -> ChatSession:
+        """The session, as soon as there is one; its model may still be loading."""
+        while self.session is None:
+            await self._ready.wait()
+        return self.session
+
+    async def open(self, model: str | None) -> ChatSession:
+        """Open a model in place of the one before, the conversation stays; returns when it is loaded. Raises NemochatError."""
+        await self.close()
+        session = await self._bench.open(model)
+        session.open_chat(self._chat, self._pictures)
+        self.session = session
+        self._ready.set()
+        try:
+            async for progress in session.loaded():
+                self._on_progress(progress)
+        except BaseException:
+            await self.close()
+            raise
+        self.is_loaded = True
+        return session
+
+    async def close(self) -> None:
+        """End the engine; the conversation and its pictures stay here."""
+        session = self.session
+        if session is not None:
+            self._chat, self._pictures = session.chat, dict(self.pictures)
+            self.session = None
+        self.is_loaded = False
+        self._ready.clear()
+        if session is not None:
+            await session.close()

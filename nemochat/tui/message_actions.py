@@ -1,0 +1,166 @@
+"""What can be done with a message: the menu, and what each line of it does."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from nemochat.chat import Chat, ChatSession, Entry
+from nemochat.domain.events import FinishReason
+from nemochat.domain.messages import Role
+from nemochat.prompt.nemotron import as_text
+from nemochat.tui.numbers import count, duration, rate
+from nemochat.tui.screens.dialogs import Answer, Choose, Menu, Read, Write
+from nemochat.tui.turns import Job
+from nemochat.tui.widgets.message import code_of
+
+
+class Desk(Protocol):
+    """The screen, as far as messages are concerned."""
+
+    @property
+    def chat(self) -> Chat:
+        """The conversation."""
+
+    def change_chat(self, chat: Chat) -> None:
+        """Show and use another value of it."""
+
+    def put_aside(self, chat: Chat) -> None:
+        """Keep a conversation among those that can be opened again."""
+
+    def submit(self, job: Job) -> None:
+        """Run a turn."""
+
+    def refuse_while_busy(self) -> bool:
+        """Whether a reply is being written; says so to the user."""
+
+    def edit_in_prompt(self, index: int) -> None:
+        """Bring the user's message back into the prompt."""
+
+    def copy(self, text: str) -> None:
+        """To the clipboard."""
+
+    def say(self, text: str) -> None:
+        """A short notice."""
+
+    async def ask(self, screen: Choose | Menu | Write | Read) -> str | None:
+        """Show a dialog and wait for its answer."""
+
+
+def menu_of(entry: Entry, *, is_last: bool) -> Menu:
+    """The menu of a message."""
+    message = entry.message
+    is_reply = message.role is Role.ASSISTANT
+    answers = [Answer("copy", "Copy", "c")]
+    if code_of(message) is not None:
+        answers.append(Answer("copy_code", "Copy the code", "y"))
+    if message.role is not Role.TOOL:
+        answers.append(Answer("edit", "Edit" if is_reply else "Edit and send again", "e"))
+    if message.role is not Role.TOOL:
+        answers.append(Answer("regenerate", "Another reply", "r"))
+    if is_reply and is_last:
+        answers.append(Answer("continue", "Let it go on", "n"))
+    answers += [
+        Answer("fork", "New chat from here", "f"),
+        Answer("pin", "Unpin" if message.pinned else "Pin: the model keeps seeing it", "p"),
+        Answer("exclude", "Let the model see it again" if message.excluded else "Exclude: the model does not see it", "x"),
+        Answer("delete", "Delete", "d"),
+        Answer("details", "Details", "i"),
+    ]
+    return Menu({Role.USER: "Your message", Role.ASSISTANT: "Reply", Role.TOOL: "Result of a tool"}[message.role], answers)
+
+
+async def act(desk: Desk, index: int, name: str) -> None:
+    """Do what a key or the menu says with the message at `index`."""
+    if not 0 <= index < len(desk.chat.entries):
+        return
+    entry = desk.chat.entries[index]
+    message = entry.message
+    match name:
+        case "menu":
+            chosen = await desk.ask(menu_of(entry, is_last=index == len(desk.chat.entries) - 1))
+            if chosen:
+                await act(desk, index, chosen)
+        case "copy":
+            desk.copy(message.text)
+        case "copy_code":
+            desk.copy(code_of(message) or "")
+        case "details":
+            await desk.ask(Read("Details", details(entry)))
+        case _ if desk.refuse_while_busy():
+            return
+        case "edit" if message.role is Role.USER:
+            desk.edit_in_prompt(index)
+        case "edit" if message.role is Role.ASSISTANT:
+            text = await desk.ask(Write("Edit the reply", message.text, hint="The model will take it for its own words."))
+            if text is not None and text.strip():
+                desk.change_chat(desk.chat.rewritten(index, text))
+        case "regenerate":
+            _regenerate(desk, index)
+        case "continue":
+            desk.submit(Job("let it go on", play=ChatSession.continue_reply, continues=True))
+        case "fork":
+            desk.put_aside(desk.chat)
+            desk.change_chat(desk.chat.cut(index + 1))
+            desk.say("This is a new chat now; the one before is in the list (Ctrl+R).")
+        case "pin":
+            desk.change_chat(desk.chat.marked(index, pinned=not message.pinned))
+        case "exclude":
+            desk.change_chat(desk.chat.marked(index, excluded=not message.excluded))
+        case "delete":
+            desk.put_aside(desk.chat)
+            desk.change_chat(desk.chat.without(index))
+            desk.say("Deleted. The chat as it was is in the list (Ctrl+R).")
+
+
+def _regenerate(desk: Desk, index: int) -> None:
+    """Another reply to the user's message at or before `index`. What comes after it is put aside, not lost."""
+    entries = desk.chat.entries
+    user = next((at for at in range(index, -1, -1) if entries[at].message.role is Role.USER), None)
+    if user is None:
+        desk.say("There is no message to reply to.")
+        return
+    if len(entries) > user + 1:
+        desk.put_aside(desk.chat)
+        desk.change_chat(desk.chat.cut(user + 1))
+    desk.submit(Job("another reply", play=ChatSession.regenerate))
+
+
+_ENDINGS = {
+    FinishReason.STOP: "the model had finished",
+    FinishReason.LENGTH: "it had reached the longest reply",
+    FinishReason.CANCELLED: "it was stopped",
+    FinishReason.TOOL_CALLS: "it called a tool",
+}
+
+
+def details(entry: Entry) -> str:
+    """All that is known of a message: times, tokens, sampling, and the exact prompt of a reply."""
+    record = entry.record
+    if record is None:
+        said = "Nothing was measured for it: only replies made since nemochat was started have figures."
+        return f"{len(entry.message.text):,} characters\n{said}" if entry.message.role is Role.ASSISTANT else _plain_details(entry)
+    result, times, usage, sampling = record.result, record.result.timings, record.result.usage, record.sampling
+    rows = [
+        ("Model", record.model),
+        ("Ended because", _ENDINGS[result.reason]),
+        ("Time to first token", duration(result.ttft_ms) if result.ttft_ms is not None else "no text came"),
+        ("  loading", duration(times.load_ms)),
+        ("  pictures", f"{duration(times.encode_ms)}, {count(usage.encoded_images)} encoded"),
+        ("  reading the prompt", f"{duration(times.prefill_ms)}, {count(usage.evaluated_tokens)} of {count(usage.prompt_tokens)} tokens"),
+        ("  first token", duration(times.first_token_ms)),
+        ("Reused from the cache", f"{count(usage.reused_tokens)} tokens"),
+        ("Pictures in the prompt", f"{count(usage.image_tokens)} tokens"),
+        ("Reply", f"{count(usage.completion_tokens)} tokens, {rate(usage.completion_tokens, times.decode_ms)}"),
+        ("Not seen by the model", f"{count(len(result.forgotten))} messages"),
+        ("Sampling", f"temperature {sampling.temperature:g}, top-k {sampling.top_k}, top-p {sampling.top_p:g}, min-p {sampling.min_p:g}"),
+        ("", f"repeat penalty {sampling.repeat_penalty:g}, seed {'random' if sampling.seed is None else sampling.seed}"),
+        ("", f"at most {count(sampling.max_tokens)} tokens"),
+    ]
+    table = "\n".join(f"{name:<24}{value}" for name, value in rows)
+    return f"{table}\n\nThe exact prompt\n\n{as_text(record.prompt)}"
+
+
+def _plain_details(entry: Entry) -> str:
+    message = entry.message
+    pictures = "".join(f"\n{part.name or 'picture'}  {part.digest[:16]}" for part in message.images)
+    return f"{len(message.text):,} characters{pictures}"

@@ -1,0 +1,178 @@
+"""Small modal screens: a question with a few answers, a line or a text to type, a text to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import msgspec
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Button, Label, OptionList, Static, TextArea
+from textual.widgets.option_list import Option
+
+from nemochat.domain.images import RgbImage
+from nemochat.domain.sanitize import sanitize
+from nemochat.tui.widgets.picture import Picture
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """One answer of a dialog: what is returned, what stands on it, and a key that gives it at once ("" for none)."""
+
+    value: str
+    label: str
+    key: str = ""
+
+
+class _Dialog(ModalScreen[str | None]):
+    """The frame of all of them: Esc leaves without an answer."""
+
+    CSS_PATH = "dialogs.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "Cancel", id="dialog.cancel", tooltip="Close without doing anything"),
+    ]
+
+    def action_leave(self) -> None:
+        """Close without an answer."""
+        self.dismiss(None)
+
+
+class Choose(_Dialog):
+    """A sentence, its hint, and answers as buttons; the first one has the focus."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left,up", "app.focus_previous", "Previous answer", show=False, id="dialog.previous"),
+        Binding("right,down", "app.focus_next", "Next answer", show=False, id="dialog.next"),
+    ]
+
+    def __init__(self, title: str, text: str, answers: Sequence[Answer], *, hint: str = "") -> None:
+        super().__init__()
+        self._title, self._text, self._hint, self._answers = title, sanitize(text), sanitize(hint), tuple(answers)
+
+    def compose(self) -> ComposeResult:
+        """Title, text, hint, buttons."""
+        with Vertical(id="dialog"):
+            yield Label(self._title, classes="title", markup=False)
+            yield Static(Content(self._text))
+            if self._hint:
+                yield Static(Content(self._hint), classes="hint")
+            with Horizontal(classes="buttons"):
+                for index, answer in enumerate(self._answers):
+                    yield Button(Content(answer.label), id=f"answer-{index}", variant="primary" if index == 0 else "default")
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """An answer was chosen."""
+        self.dismiss(self._answers[int((event.button.id or "answer-0").rpartition("-")[2])].value)
+
+
+class Menu(_Dialog):
+    """What can be done with something, one line each with its key."""
+
+    def __init__(self, title: str, answers: Sequence[Answer]) -> None:
+        super().__init__()
+        self._title, self._answers = title, tuple(answers)
+
+    def compose(self) -> ComposeResult:
+        """A list."""
+        with Vertical(id="dialog", classes="menu"):
+            yield Label(self._title, classes="title", markup=False)
+            yield OptionList(*(Option(self._line(answer), id=answer.value) for answer in self._answers))
+
+    def _line(self, answer: Answer) -> Content:
+        return Content.assemble(answer.label.ljust(42), (answer.key.rjust(4), "$text-muted"))
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """A line was chosen."""
+        self.dismiss(event.option.id)
+
+    def on_key(self, event: object) -> None:
+        """A line's own key chooses it."""
+        pressed = getattr(event, "key", "")
+        for answer in self._answers:
+            if answer.key and answer.key == pressed:
+                self.dismiss(answer.value)
+
+
+class Write(_Dialog):
+    """A text to type, of one line or several. Returns it, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+s", "accept", "Accept", id="dialog.accept", priority=True, tooltip="Take the text as it stands"),
+    ]
+
+    def __init__(self, title: str, text: str = "", *, hint: str = "", one_line: bool = False) -> None:
+        super().__init__()
+        self._title, self._text, self._hint, self._one_line = title, text, hint, one_line
+
+    def compose(self) -> ComposeResult:
+        """Title, area, hint."""
+        with Vertical(id="dialog", classes="one-line" if self._one_line else "many-lines"):
+            yield Label(self._title, classes="title", markup=False)
+            yield _Area(self._text, soft_wrap=True, one_line=self._one_line)
+            keys = "Enter accepts · Esc cancels" if self._one_line else "Ctrl+S accepts · Esc cancels"
+            yield Static(Content(f"{self._hint}\n{keys}" if self._hint else keys), classes="hint")
+
+    def on_mount(self) -> None:
+        """The cursor stands behind the text."""
+        area = self.query_one(_Area)
+        area.move_cursor(area.document.end)
+        area.focus()
+
+    def action_accept(self) -> None:
+        """Take the text."""
+        self.dismiss(self.query_one(_Area).text)
+
+
+class _Area(TextArea):
+    """The text of `Write`; Enter accepts where there is one line only."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "screen.leave", show=False)]
+
+    def __init__(self, text: str, *, soft_wrap: bool, one_line: bool) -> None:
+        super().__init__(text, soft_wrap=soft_wrap, tab_behavior="focus")
+        self._one_line = one_line
+
+    async def _on_key(self, event: object) -> None:
+        if self._one_line and getattr(event, "key", "") == "enter":
+            event.stop()  # type: ignore[attr-defined]
+            event.prevent_default()  # type: ignore[attr-defined]
+            self.screen.dismiss(self.text.replace("\n", " "))
+
+
+class Read(_Dialog):
+    """A text to read, which scrolls."""
+
+    def __init__(self, title: str, text: Content | str) -> None:
+        super().__init__()
+        self._title, self._text = title, text if isinstance(text, Content) else Content(sanitize(text))
+
+    def compose(self) -> ComposeResult:
+        """Title and text."""
+        with Vertical(id="dialog", classes="read"):
+            yield Label(self._title, classes="title", markup=False)
+            with VerticalScroll():
+                yield Static(self._text, markup=False)
+            yield Static("Esc closes", classes="hint")
+
+    def on_mount(self) -> None:
+        """The arrow keys scroll."""
+        self.query_one(VerticalScroll).focus()
+
+
+class PictureScreen(_Dialog):
+    """A picture as large as the terminal allows: the very pixels that the model gets."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,space", "leave", "Close", show=False, id="dialog.close_picture")]
+
+    def __init__(self, pixels: RgbImage, protocol: str) -> None:
+        super().__init__()
+        self._pixels, self._protocol = pixels, protocol
+
+    def compose(self) -> ComposeResult:
+        """The picture and a line below."""
+        with Vertical(id="dialog", classes="picture"):
+            yield Picture(self._pixels, self._protocol)
+            yield Static(Content(f"{self._pixels.width}x{self._pixels.height} as the model gets it · Esc closes"), classes="hint")

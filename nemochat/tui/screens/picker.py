@@ -1,0 +1,209 @@
+"""A list to choose from, with a filter: models, themes, conversations, personas."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import ClassVar
+
+import msgspec
+from rich.cells import cell_len
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.events import Resize
+from textual.screen import ModalScreen
+from textual.types import CSSPathType
+from textual.widgets import Input, Label, OptionList, Static
+from textual.widgets.option_list import Option
+
+from nemochat.domain.sanitize import sanitize
+
+_SHOWN = 500
+_LABEL_WIDTH = 32
+_LABEL_CHARACTERS = 120
+
+
+class PickerItem(msgspec.Struct, frozen=True):
+    """Something to choose: what is returned, what is read, and a few quiet words beside it. The texts may be hostile."""
+
+    value: str
+    label: str
+    detail: str = ""
+
+
+class Picker(ModalScreen[str | None]):
+    """Choose one of `items`: returns its value, or None after Esc.
+
+    current: the value that is highlighted at first. empty: what to say when there are no items. on_highlight: called with each value that
+    the cursor comes to, for a preview.
+    """
+
+    CSS_PATH: ClassVar[CSSPathType | None] = "picker.tcss"
+    ROWS_AROUND: ClassVar[int] = 12
+    """Rows that everything but the list takes, with one free above and below."""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "Cancel", id="picker.cancel", tooltip="Close without choosing"),
+        Binding("up", "move('cursor_up')", "Up", show=False, id="picker.up", tooltip="The line above"),
+        Binding("down", "move('cursor_down')", "Down", show=False, id="picker.down", tooltip="The line below"),
+        Binding("pageup", "move('page_up')", "Page up", show=False, id="picker.page-up", tooltip="A page up"),
+        Binding("pagedown", "move('page_down')", "Page down", show=False, id="picker.page-down", tooltip="A page down"),
+    ]
+
+    def __init__(
+        self,
+        title: str,
+        items: Sequence[PickerItem],
+        *,
+        current: str = "",
+        empty: str = "There is nothing to choose from.",
+        on_highlight: Callable[[str], None] | None = None,
+    ) -> None:
+        super().__init__()
+        self._title, self._current, self._empty = title, current, empty
+        self._on_highlight = on_highlight
+        self._found: tuple[PickerItem, ...] = ()
+        self._take(items)
+
+    def compose(self) -> ComposeResult:
+        """Title, filter, list, hint; below the list what `compose_preview` gives."""
+        with Vertical(id="picker"):
+            yield Label(self._title, classes="title", markup=False)
+            yield Input(placeholder="Type to filter", compact=True, id="picker-filter")
+            yield _Choices(id="picker-list")
+            yield Static(id="picker-empty", markup=False)
+            yield from self.compose_preview()
+            with Horizontal(classes="hint"):
+                yield Label("↑↓ move · Enter chooses · Esc cancels" if self._items else "Esc closes", markup=False)
+                yield Label(id="picker-count", markup=False)
+
+    def compose_preview(self) -> ComposeResult:
+        """Widgets that show what the highlighted item is like; none here."""
+        yield from ()
+
+    def on_mount(self) -> None:
+        """The list keeps its height while it is filtered, so that nothing jumps."""
+        height = max(1, len(self._items))
+        self.query_one(_Choices).styles.height = height
+        self.query_one("#picker-empty").styles.min_height = height if self._items else 1
+        self.query_one("#picker-filter").display = bool(self._items)
+        self._show("")
+
+    def on_resize(self, event: Resize) -> None:
+        """The list takes the room that there is."""
+        for each in (self.query_one(_Choices), self.query_one("#picker-empty")):
+            each.styles.max_height = max(3, event.size.height - self.ROWS_AROUND)
+        self.call_after_refresh(self.query_one(_Choices).scroll_to_highlight)
+
+    def highlighted(self, value: str) -> None:
+        """The cursor has come to this value."""
+        if self._on_highlight is not None:
+            self._on_highlight(value)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Show what fits."""
+        event.stop()
+        self._show(event.value)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter chooses."""
+        event.stop()
+        index = self.query_one(_Choices).highlighted
+        if index is not None:
+            self.choose(self._found[index].value)
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """A click chooses."""
+        event.stop()
+        self.choose(self._found[event.option_index].value)
+
+    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        """The cursor has moved."""
+        event.stop()
+        if event.option_index < len(self._found):  # the list may have been filtered since
+            self.highlighted(self._found[event.option_index].value)
+
+    async def action_move(self, how: str) -> None:
+        """Move the cursor in the list while the filter keeps the focus."""
+        await self.query_one(_Choices).run_action(how)
+
+    def action_leave(self) -> None:
+        """Close without choosing."""
+        self.dismiss(None)
+
+    def choose(self, value: str) -> None:
+        """Close with this value."""
+        self.dismiss(value)
+
+    def _take(self, items: Iterable[PickerItem]) -> None:
+        self._items = tuple(
+            PickerItem(item.value, sanitize(item.label, strict=True)[:_LABEL_CHARACTERS], sanitize(item.detail, strict=True))
+            for item in items
+        )
+        self._width = max((min(cell_len(item.label), _LABEL_WIDTH) for item in self._items), default=0)
+
+    def _show(self, query: str) -> None:
+        ranked = rank(query, self._items)
+        self._found = tuple(item for item, _ in ranked[:_SHOWN])
+        choices, empty = self.query_one(_Choices), self.query_one("#picker-empty", Static)
+        choices.clear_options()
+        choices.add_options(Option(self._line(item, marks)) for item, marks in ranked[:_SHOWN])
+        choices.display = bool(self._found)
+        empty.display = not self._found
+        empty.update(Content(f"Nothing fits “{sanitize(query, strict=True)}”." if self._items else self._empty))
+        if self._found:
+            values = [item.value for item in self._found]
+            choices.highlighted = values.index(self._current) if not query and self._current in values else 0
+        count = f"{len(ranked):,} of {len(self._items):,}" if len(ranked) != len(self._items) else f"{len(self._items):,}"
+        more = f", the first {_SHOWN} shown" if len(ranked) > _SHOWN else ""
+        self.query_one("#picker-count", Label).update(f"{count}{more}" if self._items else "")
+
+    def _line(self, item: PickerItem, marks: Sequence[int]) -> Content:
+        label = Content(item.label)
+        for mark in marks:
+            label = label.stylize("underline", mark, mark + 1)
+        space = " " * max(2, self._width - cell_len(item.label) + 2)
+        return Content.assemble(label, (f"{space}{item.detail}", "$text-muted not bold")) if item.detail else label
+
+
+class _Choices(OptionList, can_focus=False):
+    """The list; the filter keeps the focus, and the mouse works without one."""
+
+
+def rank(query: str, items: Iterable[PickerItem]) -> list[tuple[PickerItem, tuple[int, ...]]]:
+    """The items that fit, the best first, each with the places of the label that do. Every word of the query has to fit.
+
+    Textual's own fuzzy search tries every way to place the letters, which a long title of one repeated letter makes endless; this one
+    looks at each letter once.
+    """
+    words = query.lower().split()
+    found = []
+    for item in items:
+        matches = [_match(word, item) for word in words]
+        if all(match is not None for match in matches):
+            score = sum(match[0] for match in matches if match is not None)
+            marks = sorted({place for match in matches if match is not None for place in match[1]})
+            found.append((score, item, tuple(marks)))
+    found.sort(key=lambda each: -each[0])  # a stable sort: equals stay in the order given
+    return [(item, marks) for _, item, marks in found]
+
+
+def _match(word: str, item: PickerItem) -> tuple[int, Sequence[int]] | None:
+    """How well a word fits, best first: the start of a word of the label, within it, in the detail, its letters in order."""
+    # Lower case letter by letter: some letters become two, and the places have to stay those of the label.
+    label = "".join(letter.lower()[:1] or letter for letter in item.label)
+    if at_word := re.search(rf"\b{re.escape(word)}", label):
+        return (5 if at_word.start() == 0 else 4), range(at_word.start(), at_word.end())
+    if (place := label.find(word)) >= 0:
+        return 3, range(place, place + len(word))
+    if word in item.detail.lower():
+        return 2, ()
+    places, after = [], 0
+    for letter in word:
+        place = label.find(letter, after)
+        if place < 0:
+            return None
+        places.append(place)
+        after = place + 1
+    return 1, places

@@ -1,0 +1,321 @@
+"""The pictures of the next message and of the conversation, each as the model gets it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import msgspec
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.events import Click
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widgets import Static
+
+from nemochat.domain.images import RgbImage
+from nemochat.domain.sanitize import sanitize
+from nemochat.tui.numbers import plural
+from nemochat.tui.widgets.picture import HALFBLOCKS, Picture
+
+_EMPTY = "No pictures yet. Drag one in, paste it, or use /image."
+_FEWEST_ROWS, _MOST_ROWS = 6, 24
+_LINES_PER_CARD = 3
+"""Name, size, and the blank line after the picture."""
+_FINISHED = {"encoded", "ready", "in the chat"}
+
+
+class AttachmentItem(msgspec.Struct, frozen=True):
+    """A picture of the draft or of the conversation.
+
+    width, height: of the picture as it was given, 0 when not known yet. state: in words; "failed: ..." for a failure. pixels: what the
+    model gets, None until they are made.
+    """
+
+    key: str
+    name: str
+    width: int
+    height: int
+    tokens: int | None
+    state: str
+    pixels: RgbImage | None
+    in_draft: bool
+
+
+class Sign(Static):
+    """A sign to click on."""
+
+    class Pressed(Message):
+        """It was clicked; `action` says what it stands for."""
+
+        def __init__(self, action: str) -> None:
+            super().__init__()
+            self.action = action
+
+    ALLOW_SELECT = False
+    DEFAULT_CSS = """
+    Sign { width: 3; height: 1; text-align: center; color: $text-muted; pointer: pointer; }
+    Sign:hover { color: $text; background: $boost; text-style: bold; }
+    """
+
+    def __init__(self, sign: str, action: str, tooltip: str) -> None:
+        super().__init__(Content(sign))
+        self._action = action
+        self.tooltip = tooltip
+
+    def on_click(self, event: Click) -> None:
+        """Pass it on, and do not open the picture as well."""
+        event.stop()
+        self.post_message(self.Pressed(self._action))
+
+
+class AttachmentCard(Vertical, can_focus=True):
+    """One picture with its figures."""
+
+    help_title = "Picture"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "Show large", id="attachments.open", tooltip="Show the picture as large as the terminal allows"),
+        Binding("shift+up", "move(-1)", "Earlier", id="attachments.up", tooltip="Put the picture before the one above"),
+        Binding("shift+down", "move(1)", "Later", id="attachments.down", tooltip="Put the picture after the one below"),
+        Binding("delete", "remove", "Remove", id="attachments.remove", tooltip="Take the picture out of the next message"),
+    ]
+    DEFAULT_CSS = """
+    AttachmentCard {
+        height: auto; padding: 0 1 1 0; border-left: blank;
+        &:focus { border-left: thick $accent; background: $foreground 6%; }
+        &:focus .name { text-style: bold; }
+        .head { height: 1; }
+        .name { width: 1fr; height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
+        .figures { height: auto; color: $text-muted; }
+        .figures.-failed { color: $text-error; }
+        &.-said Sign { display: none; }
+    }
+    """
+
+    def __init__(self, item: AttachmentItem, protocol: str, max_rows: int) -> None:
+        super().__init__()
+        self.item = item
+        self._protocol = protocol
+        self._max_rows = max_rows
+        self._title = Static(classes="name", markup=False)
+        self._figures = Static(classes="figures", markup=False)
+        self._picture: Picture | None = None
+        self._was_focused = False
+        self._write()
+
+    def compose(self) -> ComposeResult:
+        """Name and signs, figures, the picture."""
+        with Horizontal(classes="head"):
+            yield self._title
+            yield Sign("↑", "move(-1)", "Earlier (Shift+Up)")
+            yield Sign("↓", "move(1)", "Later (Shift+Down)")
+            yield Sign("×", "remove", "Remove (Delete)")  # noqa: RUF001
+        yield self._figures
+        if self.item.pixels is not None:
+            self._picture = Picture(self.item.pixels, self._protocol, self._max_rows)
+            yield self._picture
+
+    def show(self, item: AttachmentItem) -> None:
+        """Show another state of this picture."""
+        if item == self.item:
+            return
+        before, self.item = self.item.pixels, item
+        self._write()
+        if (before and before.digest) != (item.pixels and item.pixels.digest) and self.is_mounted:
+            if self._picture is not None:
+                self._picture.remove()
+                self._picture = None
+            if item.pixels is not None:
+                self._picture = Picture(item.pixels, self._protocol, self._max_rows)
+                self.mount(self._picture)
+
+    def set_max_rows(self, rows: int) -> None:
+        """The most lines that the picture itself may take."""
+        self._max_rows = rows
+        if self._picture is not None:
+            self._picture.max_rows = rows
+
+    def _write(self) -> None:
+        item = self.item
+        state = sanitize(item.state, strict=True)
+        failed = state.startswith("failed")
+        sign = "✗" if failed else "✓" if state in _FINISHED else "…"
+        size = [f"{item.width}x{item.height}"] if item.width and item.height else []
+        tokens = [plural(item.tokens, "token")] if item.tokens is not None else []
+        self._title.update(Content(sanitize(item.name, strict=True) or "picture"))
+        self._figures.update(Content(" · ".join([*size, *tokens, f"{sign} {state}"])))
+        self._figures.set_class(failed, "-failed")
+        self.set_class(not item.in_draft, "-said")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What was said cannot be moved or removed."""
+        return self.item.in_draft or action not in ("move", "remove")
+
+    def on_click(self) -> None:
+        """A click on what has the focus already opens it, like Enter."""
+        if self._was_focused:
+            self.action_open()
+        self._was_focused = True
+
+    def on_blur(self) -> None:
+        """The next click focuses again."""
+        self._was_focused = False
+
+    async def on_sign_pressed(self, event: Sign.Pressed) -> None:
+        """A sign does what its key does."""
+        event.stop()
+        await self.run_action(event.action)
+
+    def action_open(self) -> None:
+        """Show it large."""
+        self.post_message(AttachmentsPane.Opened(self.item.key))
+
+    def action_move(self, offset: int) -> None:
+        """Change its place in the next message."""
+        self.post_message(AttachmentsPane.Moved(self.item.key, offset))
+
+    def action_remove(self) -> None:
+        """Take it out of the next message."""
+        self.post_message(AttachmentsPane.Removed(self.item.key))
+
+
+class AttachLine(Static, can_focus=True):
+    """The line that begins to attach a picture."""
+
+    help_title = "Attach a picture"
+    ALLOW_SELECT = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter,space", "attach", "Attach", id="attachments.attach", tooltip="Choose a picture for the next message"),
+    ]
+    DEFAULT_CSS = """
+    AttachLine { height: 1; padding: 0 1; color: $text-primary; pointer: pointer; }
+    AttachLine:hover { text-style: underline; }
+    AttachLine:focus { text-style: reverse; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(Content("Attach… (Ctrl+O)"))
+
+    def action_attach(self) -> None:
+        """Ask for it."""
+        self.post_message(AttachmentsPane.AttachRequested())
+
+    def on_click(self) -> None:
+        """The same by mouse."""
+        self.action_attach()
+
+
+class AttachmentsPane(VerticalScroll, can_focus=False):
+    """All pictures, those of the next message first. protocol: see `nemochat.tui.widgets.picture.prepare_pictures`."""
+
+    class Moved(Message):
+        """The user wants this picture of the draft `offset` places later."""
+
+        def __init__(self, key: str, offset: int) -> None:
+            super().__init__()
+            self.key, self.offset = key, offset
+
+    class Removed(Message):
+        """The user takes this picture out of the draft."""
+
+        def __init__(self, key: str) -> None:
+            super().__init__()
+            self.key = key
+
+    class Opened(Message):
+        """The user wants to see this picture large."""
+
+        def __init__(self, key: str) -> None:
+            super().__init__()
+            self.key = key
+
+    class AttachRequested(Message):
+        """The user wants to choose a picture."""
+
+    DEFAULT_CSS = """
+    AttachmentsPane {
+        height: auto; scrollbar-size-vertical: 1;
+        .empty, .heading { height: auto; padding: 0 1; color: $text-muted; }
+        .heading { text-style: italic; }
+    }
+    """
+
+    summary: reactive[str] = reactive("none")
+    """In a few words, for a folded pane."""
+    is_empty: reactive[bool] = reactive(True)
+    """Whether there is no picture, so that little height is needed."""
+
+    def __init__(self, protocol: str = HALFBLOCKS) -> None:
+        super().__init__()
+        self._protocol = protocol
+        self._items: tuple[AttachmentItem, ...] = ()
+        self._cards: dict[str, AttachmentCard] = {}
+        self._attach_line = AttachLine()
+        self._empty = Static(Content(_EMPTY), classes="empty")
+        self._draft_heading = Static(Content("In the next message"), classes="heading")
+        self._said_heading = Static(Content("In this chat"), classes="heading")
+
+    def compose(self) -> ComposeResult:
+        """What is always there; `show` puts the pictures between."""
+        yield self._attach_line
+        yield self._empty
+        yield self._draft_heading
+        yield self._said_heading
+
+    def on_mount(self) -> None:
+        """Show what was given before."""
+        self._arrange()
+
+    def on_resize(self) -> None:
+        """Pictures share the height that there is."""
+        for card in self._cards.values():
+            card.set_max_rows(self._rows())
+
+    def show(self, items: Sequence[AttachmentItem]) -> None:
+        """Show these pictures; what is on the screen already stays, so that no picture is drawn again needlessly."""
+        ordered = tuple(sorted(items, key=lambda item: not item.in_draft))
+        if ordered == self._items and self._cards:
+            return
+        self._items = ordered
+        self.is_empty = not ordered
+        tokens = sum(item.tokens or 0 for item in ordered)
+        self.summary = plural(len(ordered), "picture") + (f", {plural(tokens, 'token')}" if tokens else "") if ordered else "none"
+        if self.is_mounted:
+            self._arrange()
+
+    def _arrange(self) -> None:
+        keys = {item.key for item in self._items}
+        for key in [key for key in self._cards if key not in keys]:
+            self._cards.pop(key).remove()
+        rows = self._rows()
+        previous: Static | AttachmentCard = self._draft_heading
+        children = self.children
+        for item in self._items:
+            if not item.in_draft and (isinstance(previous, Static) or previous.item.in_draft):
+                previous = self._place(self._said_heading, previous)
+            card = self._cards.get(item.key)
+            if card is None:
+                card = self._cards[item.key] = AttachmentCard(item, self._protocol, rows)
+                self.mount(card, after=previous)
+            else:
+                card.show(item)
+                card.set_max_rows(rows)
+                if children.index(card) != children.index(previous) + 1:
+                    self.move_child(card, after=previous)
+            previous = card
+        self._empty.display = not self._items
+        self._draft_heading.display = any(item.in_draft for item in self._items)
+        self._said_heading.display = any(not item.in_draft for item in self._items)
+
+    def _place(self, heading: Static, after: Static | AttachmentCard) -> Static:
+        if heading is not after and self.children.index(heading) != self.children.index(after) + 1:
+            self.move_child(heading, after=after)
+        return heading
+
+    def _rows(self) -> int:
+        # By the height of the screen, because that of the pane may depend on the pictures.
+        pictures = max(1, sum(item.pixels is not None for item in self._items))
+        room = self.app.size.height * 3 // 5 - _LINES_PER_CARD * len(self._items)
+        return min(_MOST_ROWS, max(_FEWEST_ROWS, room // pictures))

@@ -1,0 +1,59 @@
+"""The list above the prompt: commands, names and paths that may come next."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from nemochat.chat.completion import Candidate, Completion
+
+MAX_ROWS = 8
+_LABEL_WIDTH = 26
+
+
+class CompletionList(OptionList, can_focus=False):
+    """Shows candidates; the prompt keeps the focus."""
+
+    DEFAULT_CSS = """
+    CompletionList {
+        height: auto; max-height: 8; display: none; border: none; padding: 0 1; background: $panel; scrollbar-size-vertical: 1;
+        &.-open { display: block; }
+        & > .option-list--option-highlighted { background: $primary; color: $background; text-style: bold; }
+    }
+    """
+
+    class Accepted(Message):
+        """A candidate was clicked."""
+
+        def __init__(self, index: int) -> None:
+            super().__init__()
+            self.index = index
+
+    def show(self, completion: Completion | None) -> None:
+        """Show these candidates, or close."""
+        self.clear_options()
+        self.set_class(completion is not None, "-open")
+        if completion is not None:
+            self.add_options(Option(_line(candidate)) for candidate in completion.candidates)
+            self.highlighted = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything is shown."""
+        return self.has_class("-open")
+
+    def move(self, by: int) -> None:
+        """To another candidate, round the ends."""
+        if self.option_count:
+            self.highlighted = ((self.highlighted or 0) + by) % self.option_count
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Clicked."""
+        event.stop()
+        self.post_message(self.Accepted(event.option_index))
+
+
+def _line(candidate: Candidate) -> Content:
+    return Content.assemble(candidate.label.ljust(_LABEL_WIDTH), " ", (candidate.help, "dim"))

@@ -1,0 +1,141 @@
+"""How the window is filled: a bar of its parts, their sizes, and what the next message costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.geometry import Size
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from nemochat.chat import ContextView
+from nemochat.tui.numbers import count, plural
+
+_GUTTER = 2
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A part of the window: its name, the character that fills its share of the bar, its colour."""
+
+    name: str
+    fill: str
+    colour: str
+    tokens: int
+
+
+def parts_of(view: ContextView) -> list[Part]:
+    """The parts that take any room, in the order of the bar."""
+    parts = [
+        Part("system", "█", "$text-primary", view.system),
+        Part("tools", "▓", "$text-secondary", view.tools),
+        Part("documents", "▚", "$text-warning", view.documents),
+        Part("history", "▒", "$text-success", view.history),
+        Part("pictures", "╱", "$text-accent", view.images),  # noqa: RUF001
+        Part("draft", "▞", "$foreground", view.draft),
+        Part("free", "·", "$foreground 60%", view.free),
+        Part("reserve", "░", "$foreground 60%", view.reserve),
+    ]
+    return [part for part in parts if part.tokens > 0]
+
+
+def share(tokens: Sequence[int], width: int) -> list[int]:
+    """Cells for each of these positive numbers: `width` in all, by size, and at least one each where the width allows it."""
+    total = sum(tokens)
+    if not total or width < len(tokens):
+        return [1 if index < width else 0 for index in range(len(tokens))]
+    exact = [each * width / total for each in tokens]
+    cells = [max(1, int(each)) for each in exact]
+    while sum(cells) != width:
+        step = 1 if sum(cells) < width else -1
+        # The one that is farthest from its exact share in that direction; none goes below one cell.
+        order = [index for index in range(len(cells)) if step > 0 or cells[index] > 1]
+        cells[max(order, key=lambda index: step * (exact[index] - cells[index]))] += step
+    return cells
+
+
+class ContextGraph(Widget):
+    """The bar, its legend and the sentences below."""
+
+    DEFAULT_CSS = "ContextGraph { height: auto; width: 1fr; }"
+
+    view: reactive[ContextView | None] = reactive(None, layout=True)
+
+    def render(self) -> Content:
+        """Everything for the present width."""
+        return self._content(self.content_size.width)
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """As many lines as it needs."""
+        return self._content(width).get_height({}, width)
+
+    def _content(self, width: int) -> Content:
+        view = self.view
+        if view is None:
+            return Content.styled("Waiting for the model.", "$foreground 60%")
+        parts = parts_of(view)
+        cells = share([part.tokens for part in parts], width)
+        bar = Content.assemble(*((part.fill * size, part.colour) for part, size in zip(parts, cells, strict=True)))
+        return Content("\n").join([bar, *legend(parts, width), *sentences(view)])
+
+
+def legend(parts: Sequence[Part], width: int) -> list[Content]:
+    """The parts with their sizes, in two columns where they fit."""
+    column = (width - _GUTTER) // 2
+    if all(len(part.name) + len(count(part.tokens)) + 3 <= column for part in parts):
+        rows = (len(parts) + 1) // 2
+        left = [_legend(part, column) for part in parts[:rows]]
+        right = [_legend(part, column) for part in parts[rows:]]
+        return [Content(" " * _GUTTER).join(pair) for pair in zip(left, right, strict=False)] + left[len(right) :]
+    return [_legend(part, width) for part in parts]
+
+
+def _legend(part: Part, width: int) -> Content:
+    number = count(part.tokens)
+    room = max(1, width - len(number) - 3)
+    return Content.assemble((part.fill, part.colour), f" {part.name[:room]:<{room}} ", number)
+
+
+def sentences(view: ContextView) -> list[Content]:
+    """What the numbers mean for the next message."""
+    lines = [Content.styled(f"{count(view.used)} of {count(view.limit)} used", "bold")]
+    over = view.used + view.reserve - view.limit
+    if over > 0 and not view.trims:
+        lines.append(Content.styled(f"! {plural(over, 'token')} too many", "$text-error"))
+    lines.append(Content.styled(f"cached {count(view.cached)} · to read {count(view.to_read)}", "$foreground 60%"))
+    if view.forgotten:
+        lines.append(Content(f"forgotten {plural(len(view.forgotten), 'message')}, {plural(view.forgotten_tokens, 'token')}"))
+    if view.excluded:
+        lines.append(Content(f"excluded by you {plural(len(view.excluded), 'message')}"))
+    if view.trims:
+        words = f"! the next message makes the model forget more: {plural(view.to_read, 'token')} will be read again"
+        lines.append(Content.styled(words, "$text-warning"))
+    return lines
+
+
+class ContextPane(VerticalScroll, can_focus=True):
+    """The window as the next prompt will fill it."""
+
+    help_title = "Context"
+    DEFAULT_CSS = """
+    ContextPane { height: auto; padding: 0 1; scrollbar-size-vertical: 1; }
+    ContextPane:focus { background: $foreground 6%; }
+    """
+
+    summary: reactive[str] = reactive("waiting for the model")
+    """In a few words, for a folded pane."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._graph = ContextGraph()
+
+    def compose(self) -> list[Widget]:
+        """The graph alone."""
+        return [self._graph]
+
+    def show(self, view: ContextView | None) -> None:
+        """Show another state of the window; None while the model is not there to count."""
+        self._graph.view = view
+        self.summary = f"{count(view.used)} of {count(view.limit)}" if view else "waiting for the model"

@@ -1,0 +1,259 @@
+"""One message of the conversation: its label line, its text, and the keys that act on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+import msgspec
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalGroup
+from textual.content import Content
+from textual.events import Click
+from textual.message import Message as TextualMessage
+from textual.selection import Selection
+from textual.widget import Widget
+from textual.widgets import Static
+
+from nemochat.chat.values import Entry, ReplyRecord
+from nemochat.domain.events import FinishReason
+from nemochat.domain.messages import ImagePart, Message, Part, Role, TextPart
+from nemochat.domain.sanitize import sanitize
+from nemochat.tui.numbers import duration, rate
+from nemochat.tui.widgets import reply_stream
+from nemochat.tui.widgets.markdown_blocks import code_blocks
+
+TOOL_LINES = 8
+"""Lines shown of a tool's result; the details show all of it."""
+TEXT_CHARACTERS = 50_000
+"""Characters shown of a user's message; a screenful is laid out in one piece, so a pasted book would hold it up."""
+
+_LABEL_STYLES = {Role.USER: "bold $text-primary", Role.ASSISTANT: "bold $text-secondary", Role.TOOL: "bold"}
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """Where a message stands: what only the conversation around it tells."""
+
+    index: int
+    model_name: str
+    forgotten: bool = False
+    can_regenerate: bool = False
+    can_continue: bool = False
+
+
+class MessageLabel(Widget):
+    """Who speaks at the left, signs at the right. A click asks for the menu."""
+
+    ALLOW_SELECT = False
+    DEFAULT_CSS = "MessageLabel { height: 1; width: 1fr; color: $text-muted; }"
+
+    def __init__(self) -> None:
+        super().__init__(markup=False)
+        self._who, self._style, self._signs = "", "", ""
+
+    def set_text(self, name: str, style: str, signs: Iterable[str]) -> None:
+        """Change what is shown."""
+        text = " · ".join(signs)
+        if (name, style, text) != (self._who, self._style, self._signs):
+            self._who, self._style, self._signs = name, style, text
+            self.refresh()
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        """Who speaks is no text to copy."""
+        return None
+
+    def render(self) -> Content:
+        """Name and signs; where the line is too short for both, the signs are cut."""
+        name = Content.styled(self._who, self._style)
+        room = self.outer_size.width - name.cell_length
+        signs = Content(self._signs)
+        if signs.cell_length > room - 2:
+            signs = signs.truncate(max(0, room - 2), ellipsis=True)
+        return Content.assemble(name, " " * max(0, room - signs.cell_length), signs)
+
+
+class MessageView(VerticalGroup, can_focus=True):
+    """A message. `parts` is what its body shows, sanitised; while `is_streaming` somebody else writes the body."""
+
+    class Asked(TextualMessage):
+        """The user wants something done with a message."""
+
+        def __init__(self, view: MessageView, name: str) -> None:
+            super().__init__()
+            self.view = view
+            self.name = name
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(
+            Binding(keys, f"ask('{name}')", description, id=f"message.{name}", tooltip=tooltip, show=show)
+            for keys, name, description, tooltip, show in (
+                ("c", "copy", "Copy", "Copy the text of this message", True),
+                ("y", "copy_code", "Copy code", "Copy the last code block of this message", True),
+                ("e", "edit", "Edit", "Change the text of this message", True),
+                ("r", "regenerate", "Again", "Make another reply", True),
+                ("n,alt+enter", "continue", "Go on", "Let the model go on from the end of this reply", True),
+                ("f", "fork", "Fork", "Begin a new chat that ends with this message", False),
+                ("p", "pin", "Pin", "Keep this message in the window, or let it be forgotten again", False),
+                ("x", "exclude", "Leave out", "Take this message out of what the model sees, or back in", False),
+                ("delete,d", "delete", "Delete", "Delete this message", False),
+                ("i", "details", "Details", "How this message came to be", False),
+                ("enter,space", "menu", "Menu", "All that can be done with this message", True),
+            )
+        )
+    ]
+
+    DEFAULT_CSS = """
+    MessageView {
+        padding: 0 1;
+        border-left: blank $background;
+        &.-user { border-left: solid $primary; margin: 0 0 1 0; }
+        &.-tool { color: $text-muted; margin: 0 0 1 0; }
+        &.-dimmed { opacity: 55%; }
+        &:focus { border-left: thick $accent; background: $foreground 6%; }
+        & > .text { height: auto; }
+    }
+    """
+
+    def __init__(self, entry: Entry, standing: Standing, *, is_streaming: bool = False) -> None:
+        super().__init__(classes=f"-{entry.message.role}")
+        self.entry = entry
+        self.standing = standing
+        self.is_streaming = is_streaming
+        self.parts = reply_stream.joined(entry.message.parts)
+        self._label = MessageLabel()
+        self._draw_label()
+
+    def compose(self) -> ComposeResult:
+        """The label and the body."""
+        yield self._label
+        yield from self._body()
+
+    async def set(self, entry: Entry, standing: Standing) -> None:
+        """Show another state of the message; what has not changed is not touched."""
+        if entry is self.entry and standing == self.standing:
+            return
+        before, self.entry, self.standing = self.entry, entry, standing
+        self._draw_label()
+        if self.is_streaming or entry.message.parts is before.message.parts:
+            return
+        if (parts := reply_stream.joined(entry.message.parts)) != self.parts:
+            self.parts = parts
+            await self.clear_body()
+            await self.mount_all(self._body())
+
+    def shows(self, entry: Entry) -> bool:
+        """Whether the body looks just as this entry's would."""
+        return entry.message.role is self.entry.message.role and reply_stream.joined(entry.message.parts) == self.parts
+
+    async def clear_body(self) -> None:
+        """Take everything out but the label."""
+        await self.remove_children([child for child in self.children if child is not self._label])
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what can be done with this message now is offered."""
+        if action != "ask":
+            return True
+        match parameters:
+            case _ if self.is_streaming:
+                return False
+            case ("continue",):
+                return self.standing.can_continue
+            case ("regenerate",):
+                return self.standing.can_regenerate
+            case ("copy_code",):
+                return code_of(self.entry.message) is not None
+        return True
+
+    def action_ask(self, name: str) -> None:
+        """Pass it on."""
+        self.post_message(self.Asked(self, name))
+
+    def on_click(self, event: Click) -> None:
+        """The right button, or any click on the label, asks for the menu."""
+        if not self.is_streaming and (event.button == 3 or event.widget is self._label):
+            event.stop()
+            self.post_message(self.Asked(self, "menu"))
+
+    def _body(self) -> list[Widget]:
+        message = self.entry.message
+        if message.role is Role.ASSISTANT:
+            return reply_stream.widgets_of(self.parts)
+        text = _tool_text(self.parts) if message.role is Role.TOOL else _user_text(self.parts)
+        return [Static(text, markup=False, classes="text")]
+
+    def _draw_label(self) -> None:
+        message = self.entry.message
+        self.set_class(self.standing.forgotten or message.excluded, "-dimmed")
+        name = label_of(self.entry, self.standing.model_name)
+        self._label.set_text(name, _LABEL_STYLES[message.role], signs_of(self.entry, self.standing))
+
+
+def label_of(entry: Entry, model_name: str) -> str:
+    """Who speaks."""
+    match entry.message.role:
+        case Role.USER:
+            return "You"
+        case Role.TOOL:
+            return "Tool"
+        case _:
+            return sanitize(entry.record.model if entry.record else model_name, strict=True)
+
+
+def signs_of(entry: Entry, standing: Standing) -> list[str]:
+    """The words at the right of the label."""
+    signs = [
+        word
+        for word, applies in (
+            ("forgotten", standing.forgotten),
+            ("excluded", entry.message.excluded),
+            ("pinned", entry.message.pinned),
+            ("interrupted: the engine failed", entry.interrupted),
+        )
+        if applies
+    ]
+    return signs if entry.record is None else [*signs, *_record_signs(entry.record)]
+
+
+def code_of(message: Message) -> str | None:
+    """The last code block of a message, None when it has none."""
+    blocks = code_blocks(sanitize(message.text)) if "```" in message.text or "~~~" in message.text or "    " in message.text else []
+    return blocks[-1] if blocks else None
+
+
+def _record_signs(record: ReplyRecord) -> list[str]:
+    """How the reply ended, and how fast it came."""
+    result = record.result
+    tokens = result.usage.completion_tokens
+    signs = []
+    if result.reason is FinishReason.CANCELLED:
+        signs.append("stopped")
+    elif result.reason is FinishReason.LENGTH:
+        signs.append(f"cut at {tokens:,} tokens")
+    if result.ttft_ms is not None:
+        signs.append(f"{duration(result.ttft_ms)} to first token")
+    if tokens > 1 and result.timings.decode_ms > 0:
+        signs.append(rate(tokens - 1, result.timings.decode_ms))
+    return signs
+
+
+def _user_text(parts: Iterable[Part]) -> Content:
+    """Pictures as one line each, text as typed."""
+    lines: list[Content] = []
+    for part in parts:
+        if isinstance(part, ImagePart):
+            lines.append(Content.styled(f"▣ {sanitize(part.name, strict=True) or 'picture'}", "$foreground-muted"))
+        elif isinstance(part, TextPart):
+            text = part.text
+            if (more := len(text) - TEXT_CHARACTERS) > 0:
+                text = f"{text[:TEXT_CHARACTERS]}\n… and {more:,} more characters"
+            lines.append(Content(text))
+    return Content("\n").join(lines)
+
+
+def _tool_text(parts: Iterable[Part]) -> Content:
+    """The first lines of a tool's result."""
+    lines = "".join(part.text for part in parts if isinstance(part, TextPart)).rstrip().split("\n")
+    more = len(lines) - TOOL_LINES
+    shown = [line[:1000] for line in lines[:TOOL_LINES]] + ([f"… and {more:,} more lines"] if more > 0 else [])
+    return Content("\n".join(shown))

@@ -1,0 +1,169 @@
+"""A picture in the terminal: by the terminal's own graphics where it has any, else in half-blocks, else in words."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from rich.color import Color
+from rich.segment import Segment
+from rich.style import Style
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.geometry import Size
+from textual.strip import Strip
+from textual.widget import Widget
+
+from nemochat.domain.images import RgbImage
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+KITTY, SIXEL, HALFBLOCKS, NONE = "kitty", "sixel", "halfblocks", "none"
+_WIDGETS = {KITTY: "TGPImage", SIXEL: "SixelImage"}
+_CELL_RATIO = 2.0
+_PLAIN_TERMINALS = {"", "dumb", "linux"}
+"""Terminals that draw no graphics and may answer a question with rubbish on the screen."""
+
+
+def prepare_pictures(setting: str) -> str:
+    """The protocol that will be used (kitty, sixel, halfblocks or none) for the wanted one, which may be ``auto``.
+
+    textual-image asks the terminal while it is imported, and the terminal answers on stdin. So this is called before the interface starts,
+    and never asks where there is no terminal; without this call pictures are drawn in half-blocks.
+    """
+    if setting in (HALFBLOCKS, NONE):
+        return setting
+    if not _can_be_asked():
+        return HALFBLOCKS
+    try:
+        from textual_image import renderable, widget
+    except (ImportError, OSError, ValueError):
+        return HALFBLOCKS  # not installed, or the terminal answered something else
+    if setting in _WIDGETS and hasattr(widget, _WIDGETS[setting]):
+        return setting
+    if renderable.Image is renderable.TGPImage:
+        return KITTY
+    return SIXEL if renderable.Image is renderable.SixelImage else HALFBLOCKS
+
+
+def _can_be_asked() -> bool:
+    # The real streams, because textual-image talks to them.
+    stdin, stdout = sys.__stdin__, sys.__stdout__
+    is_terminal = stdin is not None and stdout is not None and stdin.isatty() and stdout.isatty()
+    return is_terminal and os.environ.get("TERM", "") not in _PLAIN_TERMINALS and "NO_COLOR" not in os.environ
+
+
+def fit_cells(pixels: RgbImage, columns: int, rows: int, ratio: float = _CELL_RATIO) -> tuple[int, int]:
+    """The largest columns x rows within these bounds that keep the picture's shape; a cell is `ratio` times as high as wide."""
+    columns, rows = max(1, columns), max(1, rows)
+    needed = columns * pixels.height / pixels.width / ratio
+    if needed > rows:
+        columns, needed = min(columns, round(rows * ratio * pixels.width / pixels.height)), rows
+    return max(1, columns), max(1, round(needed))
+
+
+def half_blocks(pixels: RgbImage, columns: int, rows: int) -> list[Strip]:
+    """The picture in `rows` lines of `columns` cells, two pixels to a cell, one above the other."""
+    from PIL import Image
+
+    scaled = _image(pixels).resize((columns, rows * 2), Image.Resampling.BICUBIC, reducing_gap=2.0).tobytes()
+    styles: dict[bytes, Style] = {}
+    lines = []
+    stride = columns * 3
+    for top in range(0, rows * 2 * stride, 2 * stride):
+        segments = []
+        for at in range(top, top + stride, 3):
+            pair = scaled[at : at + 3] + scaled[at + stride : at + stride + 3]
+            style = styles.get(pair)
+            if style is None:
+                style = styles[pair] = Style(color=Color.from_rgb(*pair[:3]), bgcolor=Color.from_rgb(*pair[3:]))
+            segments.append(Segment("▀", style))
+        lines.append(Strip(segments, columns))
+    return lines
+
+
+def _image(pixels: RgbImage) -> Image:
+    from PIL import Image
+
+    return Image.frombytes("RGB", (pixels.width, pixels.height), pixels.rgb)
+
+
+class Picture(Widget):
+    """Pixels, as large as the width and `max_rows` (None: the height that there is) allow, in their own shape.
+
+    protocol: what `prepare_pictures` returned. Graphics are used only when it has run; in a headless run they never are.
+    """
+
+    DEFAULT_CSS = """
+    Picture { width: 1fr; height: auto; color: $text-muted; }
+    Picture > * { width: auto; height: auto; }
+    """
+
+    def __init__(self, pixels: RgbImage, protocol: str, max_rows: int | None = None) -> None:
+        super().__init__()
+        self.pixels = pixels
+        self._protocol = protocol
+        self._max_rows = max_rows
+        self._graphics: Widget | None = None
+        self._drawn: tuple[tuple[int, int], list[Strip]] = ((0, 0), [])
+
+    @property
+    def max_rows(self) -> int | None:
+        """The most lines that it may take."""
+        return self._max_rows
+
+    @max_rows.setter
+    def max_rows(self, rows: int | None) -> None:
+        if rows != self._max_rows:
+            self._max_rows = rows
+            self.refresh(layout=True)
+
+    @property
+    def words(self) -> str:
+        """What stands in place of the picture where it cannot be drawn; "" where it can."""
+        size = f"{self.pixels.width}x{self.pixels.height}"
+        if self.app.no_color:
+            return f"picture (no colours), {size}"
+        return f"picture, {size}" if self._protocol == NONE else ""
+
+    def compose(self) -> ComposeResult:
+        """The terminal's own graphics, where they are used."""
+        module = sys.modules.get("textual_image.widget")  # importing it here would ask the terminal while Textual reads from it
+        kind = getattr(module, _WIDGETS.get(self._protocol, ""), None)
+        if kind is not None and not self.app.is_headless and not self.words:
+            self._graphics = kind(_image(self.pixels))
+            yield self._graphics
+
+    def on_resize(self) -> None:
+        """The graphics take exactly the cells that were found for them."""
+        if self._graphics is not None:
+            self._graphics.styles.width, self._graphics.styles.height = self._cells(self.content_size.width, self.content_size.height)
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """One line of words, or the picture's lines at this width."""
+        return 1 if self.words else self._cells(width, container.height or viewport.height)[1]
+
+    def render(self) -> Content:
+        """The words, if any; pixels are drawn line by line."""
+        return Content(self.words)
+
+    def render_line(self, y: int) -> Strip:
+        """A line of half-blocks."""
+        if self._graphics is not None or self.words:
+            return super().render_line(y)
+        width, height = self.content_size
+        cells = self._cells(width, height)
+        if self._drawn[0] != cells:
+            self._drawn = cells, half_blocks(self.pixels, *cells)
+        lines = self._drawn[1]
+        line = lines[y] if y < len(lines) else Strip([])
+        return line.adjust_cell_length(width, self.rich_style)
+
+    def _cells(self, width: int, height: int) -> tuple[int, int]:
+        ratio = _CELL_RATIO
+        if self._graphics is not None:
+            cell = sys.modules["textual_image.widget"].get_cell_size()
+            ratio = cell.height / cell.width
+        return fit_cells(self.pixels, width, height if self._max_rows is None else self._max_rows, ratio)

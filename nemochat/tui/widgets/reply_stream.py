@@ -1,0 +1,205 @@
+"""A reply while it streams: text in, Markdown blocks and tool-call lines out, at most ten times a second."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from textual.content import Content
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.widgets import Static
+
+from nemochat.domain.messages import Part, TextPart, ToolCallPart
+from nemochat.domain.sanitize import sanitize
+from nemochat.prompt.toolcalls import StreamParser
+from nemochat.tui.widgets import markdown_blocks
+from nemochat.tui.widgets.reply_text import ReplyText
+
+if TYPE_CHECKING:
+    from nemochat.tui.widgets.message import MessageView
+
+FLUSH_SECONDS = 0.1
+
+
+class ToolCallLine(Static):
+    """One line a call: what the model asks for."""
+
+    ALLOW_SELECT = True
+    DEFAULT_CSS = """
+    ToolCallLine { height: auto; text-wrap: nowrap; text-overflow: ellipsis; margin: 0 0 1 0; color: $text-muted; }
+    """
+
+    def __init__(self, part: ToolCallPart) -> None:
+        lines = [f"⚙ {_call_text(call.name, call.arguments)}" for call in part.calls]
+        if not lines:
+            lines = [f"⚙ a tool call that could not be read: {sanitize(part.raw, strict=True).strip()}"]
+        super().__init__(Content("\n".join(lines)), markup=False)
+
+
+class WaitingLine(Static):
+    """What is happening while there is no text yet."""
+
+    DEFAULT_CSS = "WaitingLine { height: auto; color: $text-muted; text-style: italic; margin: 0 0 1 0; }"
+
+    def __init__(self, text: str) -> None:
+        super().__init__(Content(text), markup=False)
+
+
+class ReplyStream:
+    """Streams one reply into the message that `open` names, behind the widgets that are there.
+
+    `append` only collects; a flush follows at once when the last one is `FLUSH_SECONDS` ago, and when that time has come otherwise.
+    Nothing is held back by `finish`. All that mounts runs in the order of `driver`'s messages, where also `open` and `finish`
+    must be called.
+    """
+
+    def __init__(self, driver: Widget) -> None:
+        self._home: MessageView | None = None
+        self._driver = driver
+        self._parser = StreamParser()
+        self._pending: list[str] = []
+        self._open = ""
+        self._segment: ReplyText | None = None
+        self._segment_source: list[str] = []
+        self._has_references = False
+        self._parts: list[Part] = []
+        self._waiting_for = ""
+        self._waiting: WaitingLine | None = None
+        self._timer: Timer | None = None
+        self._last_flush = 0.0
+        self._is_finished = False
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of what was shown so far, adjacent texts joined."""
+        return joined(self._parts)
+
+    @property
+    def home(self) -> MessageView:
+        """The message that is written."""
+        assert self._home is not None, "open comes first"
+        return self._home
+
+    async def open(self, home: MessageView, before: str = "") -> None:
+        """Begin in this message; `before` is the text that the reply goes on from."""
+        self._home = home
+        if before:
+            await self._show(self._parser.push(sanitize(before)))
+        if self._pending:
+            await self.flush()
+
+    def wait_for(self, text: str) -> None:
+        """Say what is happening. Once there is text this does nothing."""
+        if self._parts or self._pending:
+            return
+        self._waiting_for = sanitize(text, strict=True)
+        self._driver.call_later(self._show_waiting)
+
+    def append(self, text: str) -> None:
+        """Take a piece of the reply."""
+        if text := sanitize(text):
+            self._pending.append(text)
+            if self._timer is None:
+                delay = self._last_flush + FLUSH_SECONDS - time.monotonic()
+                self._timer = self._driver.set_timer(max(delay, 0.001), self.flush)
+
+    async def flush(self) -> None:
+        """Show what has been collected."""
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+        if self._home is None:
+            return  # the message has no place yet; `open` shows what has come by then
+        text = "".join(self._pending)
+        self._pending.clear()
+        await self._show(self._parser.push(text))
+        self._last_flush = time.monotonic()
+
+    async def finish(self) -> None:
+        """The reply has ended, in whatever way: show all that was held back, and render what was still open."""
+        await self.flush()
+        await self._show(self._parser.finish())
+        await self._close_segment()
+        await self._remove_waiting()
+        self._is_finished = True
+
+    async def _show_waiting(self) -> None:
+        if self._home is None or self._parts or self._pending or self._is_finished:
+            return
+        if self._waiting is None:
+            self._waiting = WaitingLine(self._waiting_for)
+            await self.home.mount(self._waiting)
+        else:
+            self._waiting.update(Content(self._waiting_for))
+
+    async def _show(self, parts: Iterable[Part]) -> None:
+        """Add parts, all of them in one repaint."""
+        with self.home.app.batch_update():
+            for part in parts:
+                await self._remove_waiting()
+                self._parts.append(part)
+                if isinstance(part, TextPart):
+                    await self._add_text(part.text)
+                elif isinstance(part, ToolCallPart):
+                    await self._close_segment()
+                    await self.home.mount(ToolCallLine(part))
+
+    async def _add_text(self, text: str) -> None:
+        if self._segment is None:
+            self._segment = ReplyText()
+            await self.home.mount(self._segment)
+        self._segment_source.append(text)
+        self._open += text
+        cut = markdown_blocks.split(self._open)
+        self._has_references |= cut.has_references
+        self._open = cut.open
+        await self._segment.add(cut.finished, cut.open, is_fence=cut.is_fence)
+
+    async def _close_segment(self) -> None:
+        """End a run of text, where a tool call or the end of the reply follows."""
+        if self._segment is None:
+            return
+        # A definition may stand in what was left open, or in text whose blocks were rendered before it came.
+        if self._has_references or markdown_blocks.split(self._open + "\n\n").has_references:
+            await self._segment.replace("".join(self._segment_source))
+        else:
+            await self._segment.close(self._open)
+        self._segment, self._open, self._has_references = None, "", False
+        self._segment_source.clear()
+
+    async def _remove_waiting(self) -> None:
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            await waiting.remove()
+
+
+def widgets_of(parts: Iterable[Part]) -> list[Widget]:
+    """The same as streaming ends with, made at once: Markdown for each run of text, a line for each tool call."""
+    return [
+        ReplyText(part.text) if isinstance(part, TextPart) else ToolCallLine(part)
+        for part in parts
+        if isinstance(part, TextPart | ToolCallPart)
+    ]
+
+
+def joined(parts: Iterable[Part]) -> tuple[Part, ...]:
+    """Sanitised parts with adjacent texts made one and empty ones left out."""
+    result: list[Part] = []
+    for part in parts:
+        if not isinstance(part, TextPart):
+            result.append(part)
+        elif text := sanitize(part.text):
+            if result and isinstance(last := result[-1], TextPart):
+                result[-1] = TextPart(last.text + text)
+            else:
+                result.append(TextPart(text))
+    return tuple(result)
+
+
+def _call_text(name: str, arguments: dict[str, Any]) -> str:
+    """``name(key="value")`` on one line."""
+    shown = ", ".join(f"{key}={json.dumps(value, ensure_ascii=False, default=str)}" for key, value in arguments.items())
+    return sanitize(f"{name}({shown})", strict=True)

@@ -1,0 +1,148 @@
+"""The Markdown of one reply, whole or growing block by block.
+
+It is Textual's Markdown widget, which can be made whole at once (without a thread) or be given finished blocks one after another. The block
+that is still open stands at its end as plain text.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.events import Mount
+from textual.widgets import Markdown, Static
+from textual.widgets._markdown import MarkdownBlock, MarkdownFence, MarkdownTable, MarkdownTableContent
+
+from nemochat.tui.widgets import markdown_blocks
+
+MAX_HIGHLIGHTED = 50_000
+"""Characters of a code block; longer ones are shown without colours, because colouring them holds up the screen."""
+
+
+class Fence(MarkdownFence):
+    """A code block whose language is never guessed: guessing tries every lexer there is and is mostly wrong."""
+
+    @classmethod
+    def highlight(cls, code: str, language: str, ansi: bool = False, dark: bool = False) -> Content:
+        """Colour the code by the first word of its info string."""
+        name = language.split()[0] if language.strip() and len(code) <= MAX_HIGHLIGHTED else "text"
+        return _highlight(code, name, ansi, dark)
+
+
+@lru_cache(maxsize=16)
+def _highlight(code: str, name: str, ansi: bool, dark: bool) -> Content:
+    """Colour code. Textual asks for the same twice when a block is mounted, and paging back asks again."""
+    return MarkdownFence.highlight(code, name, ansi=ansi, dark=dark)
+
+
+class _TableContent(MarkdownTableContent):
+    """The cells of a table without their tooltips, which Textual would read as markup."""
+
+    def compose(self) -> ComposeResult:
+        for cell in super().compose():
+            cell.tooltip = None
+            yield cell
+
+
+class Table(MarkdownTable):
+    """A table with safe cells."""
+
+    def compose(self) -> ComposeResult:
+        """Lay out header and rows."""
+        self._headers, self._rows = self._get_headers_and_rows()
+        yield _TableContent(self._headers, self._rows)
+
+
+class OpenBlock(Static):
+    """The block that is still being written, as plain text."""
+
+    DEFAULT_CSS = """
+    OpenBlock { height: auto; display: none; }
+    OpenBlock.-filled { display: block; }
+    OpenBlock.-fence { background: $boost; padding: 0 1; text-wrap: nowrap; text-overflow: clip; margin: 0 0 1 0; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(markup=False)
+        self._lines = 0
+
+    def show(self, text: str, *, is_fence: bool) -> None:
+        """Show the text of the open block; of a code fence, its code without the opening line."""
+        shown = (text.partition("\n")[2] if is_fence else text).strip("\n")
+        self.set_class(bool(shown), "-filled")
+        self.set_class(is_fence, "-fence")
+        # Lines of code are not wrapped, so the height changes only with their number and most updates need no new layout.
+        lines = shown.count("\n") if is_fence else -1
+        self.update(Content(shown), layout=lines < 0 or lines != self._lines)
+        self._lines = lines
+
+
+class ReplyText(Markdown):
+    """Markdown of a reply. Links are never opened here; `Markdown.LinkClicked` bubbles."""
+
+    BLOCKS = {**Markdown.BLOCKS, "fence": Fence, "code_block": Fence, "table_open": Table}  # noqa: RUF012
+
+    DEFAULT_CSS = """
+    ReplyText {
+        padding: 0;
+        MarkdownH1, MarkdownH2, MarkdownH3, MarkdownH4, MarkdownH5, MarkdownH6 { margin: 0 0 1 0; content-align: left middle; width: 1fr; }
+        MarkdownFence { margin: 0 0 1 0; color: $foreground; background: $boost; }
+        MarkdownFence > Label { padding: 0 1; }
+        MarkdownBlockQuote { margin: 0 0 1 0; }
+        MarkdownTable:light { background: transparent; }
+    }
+    """
+
+    def __init__(self, source: str = "") -> None:
+        super().__init__(open_links=False)
+        self._markdown = source
+        self._lines = 0
+        self._open: OpenBlock | None = None
+
+    def on_mount(self, event: Mount) -> None:
+        """Leave out what the base class does."""
+        # Textual's own handler parses in a thread and takes out all blocks before it mounts the new ones; here they are composed.
+        event.prevent_default()
+
+    def compose(self) -> ComposeResult:
+        """All blocks of the source that is there."""
+        yield from self._blocks(self._markdown)
+
+    async def add(self, finished: str, still_open: str, *, is_fence: bool = False) -> None:
+        """Add finished blocks behind those that are there, and show what is still open in plain text."""
+        with self.app.batch_update():
+            if finished:
+                blocks = self._blocks(finished)
+                self._markdown += finished
+                await self.mount_all(blocks, before=self._open)
+            if self._open is None:
+                if not still_open:
+                    return
+                self._open = OpenBlock()
+                await self.mount(self._open)
+            self._open.show(still_open, is_fence=is_fence)
+
+    async def close(self, rest: str) -> None:
+        """The text has ended: what was open is rendered too."""
+        with self.app.batch_update():
+            await self.add(rest, "")
+            if self._open is not None:
+                await self._open.remove()
+                self._open = None
+
+    async def replace(self, source: str) -> None:
+        """Render the whole text anew."""
+        self._markdown, self._lines, self._open = source, 0, None
+        with self.app.batch_update():
+            await self.remove_children()
+            await self.mount_all(self._blocks(source))
+
+    def _blocks(self, markdown: str) -> list[MarkdownBlock]:
+        """The widgets of Markdown that begins where the last one ended."""
+        tokens = markdown_blocks.parser().parse(markdown)
+        for token in tokens:
+            if token.map is not None:
+                token.map = [line + self._lines for line in token.map]
+        self._lines += markdown.count("\n")
+        return list(self._parse_markdown(tokens))

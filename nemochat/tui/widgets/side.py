@@ -1,0 +1,296 @@
+"""Attachments, tools and context beside the conversation: a column of foldable panes, or a drawer with tabs on a narrow screen."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.events import Click, Resize
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widget import Widget
+from textual.widgets import Static
+
+from nemochat.tui.widgets.attachments import AttachmentsPane, Sign
+from nemochat.tui.widgets.context import ContextPane
+from nemochat.tui.widgets.picture import HALFBLOCKS
+from nemochat.tui.widgets.tools import ToolsPane
+
+_TALL = 32
+"""Lines from which on every pane gets enough of them to scroll by itself."""
+
+
+class PaneTitle(Static, can_focus=True):
+    """The title line of a pane, with the sign that folds it."""
+
+    help_title = "Pane"
+    ALLOW_SELECT = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter,space", "fold", "Fold", id="pane.fold", tooltip="Fold or unfold this pane"),
+    ]
+    DEFAULT_CSS = """
+    PaneTitle { height: 1; padding: 0 1; text-style: bold; text-wrap: nowrap; text-overflow: ellipsis; pointer: pointer; }
+    PaneTitle:hover { background: $boost; }
+    PaneTitle:focus { text-style: bold reverse; }
+    """
+
+    class Folded(Message):
+        """The user wants the pane folded, or unfolded."""
+
+    def action_fold(self) -> None:
+        """Ask for it."""
+        self.post_message(self.Folded())
+
+    def on_click(self) -> None:
+        """The same by mouse."""
+        self.action_fold()
+
+
+class Pane(Vertical):
+    """A title line and what belongs to it."""
+
+    DEFAULT_CSS = """
+    Pane { height: auto; margin: 0 0 1 0; }
+    Pane.-folded { margin: 0; }
+    Pane.-folded > .body { display: none; }
+    Pane:focus-within > PaneTitle { color: $text-accent; }
+    """
+
+    folded: reactive[bool] = reactive(False)
+
+    def __init__(self, name: str, body: AttachmentsPane | ToolsPane | ContextPane) -> None:
+        super().__init__(id=name.lower())
+        self.title = name
+        self.body = body
+        body.add_class("body")
+        self._line = PaneTitle(markup=False)
+
+    def compose(self) -> ComposeResult:
+        """Title and body."""
+        yield self._line
+        yield self.body
+
+    def on_mount(self) -> None:
+        """The title says what the body holds."""
+        self.watch(self.body, "summary", self._write)
+
+    def watch_folded(self, folded: bool) -> None:
+        """Show or hide the body."""
+        self.set_class(folded, "-folded")
+        self._write()
+
+    def on_pane_title_folded(self, event: PaneTitle.Folded) -> None:
+        """The title was used."""
+        event.stop()
+        self.folded = not self.folded
+
+    def focus_first(self) -> bool:
+        """Put the focus on the first thing in it that takes it, else on the title; whether anything but a hidden title did."""
+        for widget in (self.body, *self.body.query(Widget)):
+            if widget.focusable and all(node.display for node in widget.ancestors_with_self if isinstance(node, Widget)):
+                widget.focus()
+                return True
+        if self._line.display:
+            self._line.focus()
+        return self._line.display
+
+    def _write(self) -> None:
+        summary = (f" · {self.body.summary}", "not bold $foreground 60%") if self.folded else ""
+        self._line.update(Content.assemble("▸ " if self.folded else "▾ ", self.title, summary))
+
+
+class PaneTab(Static, can_focus=True):
+    """A tab of the drawer."""
+
+    help_title = "Tabs"
+    ALLOW_SELECT = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left", "step(-1)", "Previous pane", id="pane.previous", tooltip="The pane to the left"),
+        Binding("right", "step(1)", "Next pane", id="pane.next", tooltip="The pane to the right"),
+        Binding("enter,down", "enter", "Into the pane", id="pane.enter", tooltip="Go into the pane"),
+    ]
+    DEFAULT_CSS = """
+    PaneTab { width: auto; height: 1; padding: 0 1; color: $text-muted; pointer: pointer; }
+    PaneTab:hover { background: $boost; }
+    PaneTab.-active { color: $foreground; text-style: bold underline; }
+    PaneTab:focus { text-style: bold reverse; }
+    """
+
+    class Chosen(Message):
+        """The user wants this pane, `offset` tabs further; `enters` puts the focus into it."""
+
+        def __init__(self, name: str, offset: int = 0, *, enters: bool = False) -> None:
+            super().__init__()
+            self.name, self.offset, self.enters = name, offset, enters
+
+    def __init__(self, name: str) -> None:
+        super().__init__(Content(name), id=f"tab-{name.lower()}")
+        self._pane = name.lower()
+
+    def action_step(self, offset: int) -> None:
+        """To a neighbour."""
+        self.post_message(self.Chosen(self._pane, offset))
+
+    def action_enter(self) -> None:
+        """Into the pane."""
+        self.post_message(self.Chosen(self._pane, enters=True))
+
+    def on_click(self, event: Click) -> None:
+        """Show the pane."""
+        event.stop()
+        self.post_message(self.Chosen(self._pane))
+
+
+class SidePanes(Vertical):
+    """The three panes. pictures: how pictures are drawn, as `nemochat.tui.widgets.picture.prepare_pictures` said."""
+
+    DEFAULT_CSS = """
+    SidePanes {
+        width: 38; max-width: 34%; height: 100%; background: $surface; padding: 0 0 0 1; overflow-y: auto; scrollbar-size-vertical: 1;
+        #tabs { display: none; height: 1; margin: 0 0 1 0; }
+        #tabs .gap { width: 1fr; height: 1; }
+        &.-tall #tools { max-height: 33%; }
+        &.-tall #context { max-height: 50%; }
+        &.-tall #tools .body { max-height: 100%; }
+        &.-tall #context .body { max-height: 100%; }
+        &.-tall #attachments.-full { height: 1fr; min-height: 10; }
+        &.-tall #attachments.-full .body { height: 1fr; }
+        &.-tall #attachments.-folded { height: auto; min-height: 1; }
+        &.-narrow {
+            layer: drawer; dock: right; width: 46; max-width: 100%; border-left: vkey $primary; overflow-y: hidden;
+            #tabs { display: block; }
+            PaneTitle { display: none; }
+            Pane { display: none; }
+            #attachments, #tools, #context { height: 1fr; max-height: 100%; min-height: 1; margin: 0; }
+            Pane.-active { display: block; }
+            Pane .body, Pane.-folded > .body { display: block; height: 1fr; max-height: 100%; }
+        }
+        &.-hidden, &.-hidden.-narrow { width: 0; padding: 0; border: none; }
+        &.-hidden > *, &.-hidden > #tabs, &.-hidden > .-active { display: none; }
+    }
+    """
+
+    is_narrow: reactive[bool] = reactive(False)
+    """Whether the panes are a drawer."""
+    active: reactive[str] = reactive("attachments")
+    """The pane that the drawer shows."""
+
+    def __init__(self, pictures: str = HALFBLOCKS) -> None:
+        super().__init__()
+        self.attachments = AttachmentsPane(pictures)
+        self.tools = ToolsPane()
+        self.context = ContextPane()
+        self._panes = (Pane("Attachments", self.attachments), Pane("Tools", self.tools), Pane("Context", self.context))
+        self._is_tall = False
+        self._has_column = True
+        self._has_drawer = False
+
+    def compose(self) -> ComposeResult:
+        """Tabs for the drawer, and the panes."""
+        with Horizontal(id="tabs"):
+            for pane in self._panes:
+                yield PaneTab(pane.title)
+            yield Static(classes="gap")
+            yield Sign("×", "close", "Close the drawer")  # noqa: RUF001
+        yield from self._panes
+
+    def on_mount(self) -> None:
+        """The attachments need height only when there are any."""
+        self.watch(self.attachments, "is_empty", self._size_attachments)
+
+    def on_resize(self, event: Resize) -> None:
+        """In a tall column each pane scrolls by itself, in a low one all of them together."""
+        self._is_tall = event.size.height >= _TALL
+        self._apply()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the drawer is open; a column is no drawer."""
+        return self.is_narrow and self.is_shown
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the panes can be seen, as column or drawer."""
+        return self.display and (self._has_drawer if self.is_narrow else self._has_column)
+
+    def set_narrow(self, narrow: bool) -> None:
+        """Column or drawer; a drawer begins closed."""
+        if narrow and not self.is_narrow:
+            self._has_drawer = False
+        self.is_narrow = narrow
+
+    def toggle(self) -> None:
+        """Show or hide the column, open or close the drawer; an opened drawer takes the focus."""
+        self._set_shown(not self.is_shown)
+        if self.is_open:
+            self._tab(self.active).focus()
+
+    def open_pane(self, name: str) -> None:
+        """Show the pane (attachments, tools or context), whatever that takes, and put the focus into it."""
+        pane = self._pane(name)
+        self._set_shown(True)
+        self.active = name
+        pane.folded = False
+        self.call_after_refresh(self._enter)
+
+    def watch_is_narrow(self, narrow: bool) -> None:
+        """One class switches between both forms."""
+        self.set_class(narrow, "-narrow")
+        self._apply()
+
+    def watch_active(self, active: str) -> None:
+        """Another tab."""
+        if self.is_mounted:
+            self._apply()
+
+    def on_pane_tab_chosen(self, event: PaneTab.Chosen) -> None:
+        """A tab was used."""
+        event.stop()
+        names = [pane.id or "" for pane in self._panes]
+        self.active = names[(names.index(event.name) + event.offset) % len(names)]
+        if event.enters:
+            self._enter()
+        else:
+            self._tab(self.active).focus()
+
+    def on_sign_pressed(self, event: Sign.Pressed) -> None:
+        """The sign that closes the drawer."""
+        event.stop()
+        self._set_shown(False)
+
+    def _enter(self) -> None:
+        if not self._pane(self.active).focus_first():
+            self._tab(self.active).focus()
+
+    def _set_shown(self, shown: bool) -> None:
+        if shown:
+            self.display = True
+        if self.is_narrow:
+            self._has_drawer = shown
+        else:
+            self._has_column = shown
+        self._apply()
+
+    def _apply(self) -> None:
+        """Put classes and the tabs' focus in order."""
+        shown = self._has_drawer if self.is_narrow else self._has_column
+        self.set_class(not shown, "-hidden")
+        self.set_class(self._is_tall and not self.is_narrow, "-tall")
+        for pane in self._panes:
+            pane.set_class(pane.id == self.active, "-active")
+        for tab in self.query(PaneTab):
+            is_active = tab.id == f"tab-{self.active}"
+            tab.set_class(is_active, "-active")
+            tab.can_focus = is_active
+
+    def _size_attachments(self, is_empty: bool) -> None:
+        self._panes[0].set_class(not is_empty, "-full")
+
+    def _pane(self, name: str) -> Pane:
+        return next(pane for pane in self._panes if pane.id == name)
+
+    def _tab(self, name: str) -> PaneTab:
+        return self.query_one(f"#tab-{name}", PaneTab)

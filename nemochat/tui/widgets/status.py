@@ -1,0 +1,163 @@
+"""The line at the bottom: model, state, how full the window is, and how fast replies come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import msgspec
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from nemochat.chat import TurnResult
+from nemochat.domain.events import Progress, Stage
+from nemochat.domain.sanitize import sanitize
+from nemochat.tui.numbers import count, duration, rate
+
+_STEPS = "▁▂▃▄▅▆▇█"
+_SPARKS = 12
+_GAP = " · "
+
+
+class StatusView(msgspec.Struct, frozen=True):
+    """What the line shows.
+
+    state: in words. used and limit: tokens of the window, limit 0 when unknown. ttfts: ms of the conversation's replies, oldest first.
+    """
+
+    model: str
+    state: str
+    used: int
+    limit: int
+    last: TurnResult | None
+    ttfts: tuple[float, ...] = ()
+
+
+def state_words(progress: Progress) -> str:
+    """What the engine is doing."""
+    done, total = progress.done, progress.total
+    match progress.stage:
+        case Stage.LOAD:
+            return f"loading the model {round(100 * done / total)} %" if total else "loading the model"
+        case Stage.ENCODE:
+            return f"reading the picture {min(done + 1, total)} of {total}" if total > 1 else "reading the picture"
+        case Stage.PREFILL:
+            return f"reading {count(done)} of {count(total)} tokens" if total else "reading"
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """The last values as bars, the largest of them full height."""
+    shown = values[-_SPARKS:]
+    top = max(shown, default=0.0)
+    return "".join(_STEPS[min(len(_STEPS) - 1, int(value / top * len(_STEPS)))] if top > 0 and value > 0 else _STEPS[0] for value in shown)
+
+
+def figures(view: StatusView, width: int) -> list[str]:
+    """What stands on the right, as much of it as fits in `width`: the least important go first."""
+    window, share, first, speed, sparks = "", "", "", "", ""
+    if view.limit:
+        window = f"{count(view.used)}/{count(view.limit)}"
+        share = f" {round(100 * view.used / view.limit)} %"
+    last = view.last
+    if last is not None and last.ttft_ms is not None:
+        first = f"TTFT {duration(last.ttft_ms)}"
+        if last.timings.decode_ms > 0:
+            speed = rate(last.usage.completion_tokens, last.timings.decode_ms)
+    if len(view.ttfts) > 1:
+        sparks = sparkline(view.ttfts)
+    choices = [
+        [window + share, first, speed, sparks],
+        [window + share, first, speed],
+        [window + share, first],
+        [window, first],
+        [window],
+    ]
+    for choice in choices:
+        parts = [part for part in choice if part]
+        if len(_GAP.join(parts)) <= width:
+            return parts
+    return []
+
+
+def split(result: TurnResult, width: int) -> str:
+    """Where the time to the first token of a reply went, as exactly as `width` allows."""
+    times, usage = result.timings, result.usage
+    load = [f"load {duration(times.load_ms)}"] if times.load_ms >= 1 else []
+    encode = [f"pictures {duration(times.encode_ms)}"] if times.encode_ms >= 1 else []
+    first = f"first token {duration(times.first_token_ms)}"
+    prompt = f"prompt {duration(times.prefill_ms)}"
+    evaluated, total = count(usage.evaluated_tokens), count(usage.prompt_tokens)
+    for detail in (f" ({evaluated} of {total} tokens read, {count(usage.reused_tokens)} reused)", f" ({evaluated}/{total})", ""):
+        words = _GAP.join([*load, *encode, prompt + detail, first])
+        if len(words) <= width:
+            return words
+    return words[: max(0, width - 1)] + "…"
+
+
+class StatusLine(Widget, can_focus=True):
+    """One line, and a second one that splits the time to first token while it has the focus or was clicked."""
+
+    help_title = "Status line"
+    ALLOW_SELECT = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter,space", "open", "Split", show=False, id="status.split", tooltip="Show or hide where the time to first token went"),
+    ]
+    DEFAULT_CSS = """
+    StatusLine { dock: bottom; height: 1; width: 100%; padding: 0 1; background: $panel; color: $foreground; }
+    StatusLine.-open { height: 2; }
+    StatusLine:focus { background: $boost; }
+    """
+
+    view: reactive[StatusView | None] = reactive(None)
+    opened: reactive[bool] = reactive(False)
+
+    def show(self, view: StatusView) -> None:
+        """Show another state."""
+        self.view = view
+
+    def watch_view(self, view: StatusView | None) -> None:
+        """The tooltip says the same as the second line."""
+        self.tooltip = Content(self._split(200)) if view else None
+
+    def watch_opened(self, opened: bool) -> None:
+        """A second line, or not."""
+        self.set_class(opened, "-open")
+
+    def on_focus(self) -> None:
+        """Show the split."""
+        self.opened = True
+
+    def on_blur(self) -> None:
+        """Hide it."""
+        self.opened = False
+
+    def action_open(self) -> None:
+        """Show or hide the split."""
+        self.opened = not self.opened
+
+    def render(self) -> Content:
+        """The line or lines for the present width."""
+        view, width = self.view, self.content_size.width
+        if view is None or width < 1:
+            return Content("")
+        first = self._line(view, width)
+        return Content("\n").join([first, Content.styled(self._split(width), "$foreground 60%")]) if self.opened else first
+
+    @staticmethod
+    def _line(view: StatusView, width: int) -> Content:
+        model, state = sanitize(view.model, strict=True), sanitize(view.state, strict=True)
+        # The state may be long ("stopped: ..."), the name of a file too: both are cut before the line is, the name first.
+        needed = Content(state).cell_length + 3
+        name = Content(model).truncate(max(8, width - needed), ellipsis=True)
+        left = Content.assemble((name.plain, "bold"), (_GAP, "$foreground 60%"), state).truncate(width, ellipsis=True)
+        right = _GAP.join(figures(view, width - left.cell_length - 2))
+        space = width - left.cell_length - Content(right).cell_length
+        return Content.assemble(left, " " * space, (right, "$foreground 60%"))
+
+    def _split(self, width: int) -> str:
+        last = self.view.last if self.view else None
+        if last is None or last.ttft_ms is None:
+            return "No reply yet: here the time to its first token is split."
+        return split(last, width)

@@ -1,0 +1,98 @@
+"""A scrolling column in which what the reader looks at stays in its row, whatever is mounted, removed or resized above it."""
+
+from __future__ import annotations
+
+from textual.containers import VerticalScroll
+from textual.geometry import Region, Size
+from textual.layout import DockArrangeResult
+from textual.scrollbar import ScrollBar
+from textual.widget import Widget
+
+
+class SteadyScroll(VerticalScroll, can_focus=False, can_focus_children=True, inherit_bindings=False):
+    """Either follows its end, or keeps one child (`held`) at its row.
+
+    The row is restored while the children are laid out, before anything is painted, so there is no jump. Textual's `anchor` does the same
+    for the end, but knows no other place and takes the end of what is mounted for the end of everything.
+    """
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.is_following = True
+        self.rows = 0
+        """Height of the view. (Textual's `size` lays everything out again when it is asked for after a scroll.)"""
+        self._held: tuple[Widget, float] | None = None
+        self._regions: dict[Widget, Region] = {}
+        self._arranged: DockArrangeResult | None = None
+
+    def is_last(self) -> bool:
+        """Whether the end of the column is the end of everything; only then it can be followed."""
+        return True
+
+    def has_moved(self) -> None:
+        """Called after the reader, or a change of size, moved the view."""
+
+    def follow(self) -> None:
+        """Go to the end and stay there."""
+        self.is_following, self._held = True, None
+        self.refresh(layout=True)
+
+    def hold(self, widget: Widget, row: float = 0) -> None:
+        """Bring a child to a row of the view, as far as the content allows, and keep it there."""
+        self.is_following, self._held = False, (widget, row)
+        self.refresh(layout=True)
+
+    def region_of(self, widget: Widget) -> Region | None:
+        """Where a child lies in the column, None before it is laid out."""
+        return self._regions.get(widget)
+
+    def top_child(self) -> Widget | None:
+        """The first child that is in view."""
+        return next((widget for widget, region in self._regions.items() if region.bottom > self.scroll_y), None)
+
+    def reveal(self, widget: Widget) -> None:
+        """Scroll as little as needed to show a child; of one that is taller than the view, its beginning."""
+        region = self.region_of(widget)
+        if region is None:
+            return
+        if region.y < self.scroll_y or region.height >= self.rows:
+            self.scroll_to(y=region.y, animate=False)
+        elif region.bottom > self.scroll_y + self.rows:
+            self.scroll_to(y=region.bottom - self.rows, animate=False)
+
+    def arrange(self, size: Size, optimal: bool = False) -> DockArrangeResult:
+        """Lay the children out, and move the view along with what is looked at."""
+        arranged = super().arrange(size, optimal)
+        if not optimal:
+            self.rows = size.height
+            if arranged is not self._arranged:
+                self._arranged = arranged
+                placed = [place for place in arranged.placements if not place.fixed and place.region.height]
+                self._regions = {place.widget: place.region for place in placed}
+            self._restore(max(0, arranged.total_region.bottom - size.height))
+        return arranged
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """The reader scrolled: remember where."""
+        super().watch_scroll_y(old_value, new_value)
+        if new_value >= self.max_scroll_y and self.is_last():
+            self.is_following, self._held = True, None
+        else:
+            self.is_following = False
+            top = self.top_child()
+            self._held = None if top is None else (top, self._regions[top].y - new_value)
+        self.has_moved()
+
+    def _restore(self, lowest: int) -> None:
+        """Set the scroll position for this layout. Not through the reactive, whose watcher would take it for the reader's doing."""
+        if self.is_following and self.is_last():
+            wanted: float = lowest
+        elif self._held is not None and self._held[0] in self._regions:
+            wanted = self._regions[self._held[0]].y - self._held[1]
+        else:
+            return
+        wanted = min(max(0, wanted), lowest)
+        if wanted != self.scroll_y:
+            self.set_reactive(Widget.scroll_y, wanted)
+            self.set_reactive(Widget.scroll_target_y, wanted)
+            self.vertical_scrollbar.set_reactive(ScrollBar.position, wanted)

@@ -1,0 +1,256 @@
+"""The tools that the model may call, and every call with what came of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import ClassVar
+
+import msgspec
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widgets import Static
+
+from nemochat.chat import ToolRun, ToolState
+from nemochat.domain.sanitize import sanitize
+from nemochat.tui.numbers import count, duration, plural
+
+_EMPTY = "No tools yet. Calls that the model makes appear here."
+_SIGNS = {ToolState.ASKED: "?", ToolState.RUNNING: "…", ToolState.DONE: "✓", ToolState.FAILED: "✗", ToolState.REFUSED: "⊘"}
+_COLOURS = {
+    ToolState.ASKED: "$text-warning",
+    ToolState.RUNNING: "$text-primary",
+    ToolState.DONE: "$text-success",
+    ToolState.FAILED: "$text-error",
+    ToolState.REFUSED: "$foreground 60%",
+}
+_PREVIEW_LINES, _PREVIEW_CHARACTERS = 3, 90
+_MOST_CHARACTERS = 4000
+"""Laying out more than this would be felt."""
+_MOST_LINES = 200
+_MOST_RUNS = 50
+
+
+class ToolInfo(msgspec.Struct, frozen=True):
+    """A tool that can be offered to the model. tokens: what offering it costs in every prompt, None when not known."""
+
+    name: str
+    description: str
+    enabled: bool
+    tokens: int | None = None
+
+
+def shorten(text: str, characters: int, lines: int) -> tuple[str, int]:
+    """The beginning of a text, within both bounds, and how many characters were left out."""
+    shown = text[:characters]
+    if shown.count("\n") >= lines:
+        shown = "\n".join(shown.split("\n")[:lines])
+    return shown, len(text) - len(shown)
+
+
+def argument_lines(run: ToolRun) -> str:
+    """The arguments as one line each, nothing hidden: control characters are spelled out, and what is cut says how much it was."""
+    lines = [sanitize(f"{name}: {json.dumps(value, ensure_ascii=False)}", strict=True) for name, value in run.arguments.items()]
+    shown, rest = shorten("\n".join(lines), _MOST_CHARACTERS, _MOST_LINES)
+    return f"{shown}\n… {count(rest)} more characters" if rest else shown or "no arguments"
+
+
+class ToolLine(Static, can_focus=True):
+    """A tool with its check box."""
+
+    help_title = "Tool"
+    ALLOW_SELECT = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space,enter", "switch", "On / off", id="tools.switch", tooltip="Offer this tool to the model, or not"),
+    ]
+    DEFAULT_CSS = """
+    ToolLine { height: auto; max-height: 3; padding: 0 1 0 0; border-left: blank; pointer: pointer; }
+    ToolLine:focus { border-left: thick $accent; background: $foreground 6%; }
+    """
+
+    def __init__(self, tool: ToolInfo) -> None:
+        super().__init__()
+        self.tool = tool
+        self.show(tool)
+
+    def show(self, tool: ToolInfo) -> None:
+        """Show another state of the tool."""
+        self.tool = tool
+        box, word = ("☑", "on ") if tool.enabled else ("☐", "off")
+        cost = f"  {plural(tool.tokens, 'token')}" if tool.tokens is not None else ""
+        description = sanitize(tool.description[:500], strict=True)
+        self.update(
+            Content.assemble(
+                f"{box} {word} ",
+                (sanitize(tool.name, strict=True), "bold" if tool.enabled else ""),
+                (cost, "$foreground 60%"),
+                (f"\n{description}" if description else "", "$foreground 60%"),
+            )
+        )
+
+    def action_switch(self) -> None:
+        """Ask for the other state."""
+        self.post_message(ToolsPane.Toggled(self.tool.name, not self.tool.enabled))
+
+    def on_click(self) -> None:
+        """The same by mouse."""
+        self.action_switch()
+
+
+class RunView(Vertical, can_focus=True):
+    """A call: state, name and time, the arguments, and the result, short until it is opened."""
+
+    help_title = "Tool call"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter,space", "open", "Whole result", id="tools.open", tooltip="Show the whole result, or its first lines"),
+    ]
+    DEFAULT_CSS = """
+    RunView {
+        height: auto; padding: 0 1 0 0; margin: 1 0 0 0; border-left: blank; pointer: pointer;
+        &:focus { border-left: thick $accent; background: $foreground 6%; }
+        Static { height: auto; }
+        .arguments, .result { padding: 0 0 0 2; }
+        .arguments { color: $text-muted; }
+        .result { max-height: 3; }
+        .rest { padding: 0 0 0 2; color: $text-muted; }
+        &.-open .result { max-height: 100000; }
+    }
+    """
+
+    def __init__(self, run: ToolRun) -> None:
+        super().__init__()
+        self.tool_run = run
+        self._head = Static(classes="head", markup=False)
+        self._arguments = Static(classes="arguments", markup=False)
+        self._result = Static(classes="result", markup=False)
+        self._rest = Static(classes="rest", markup=False)
+        self._write()
+
+    def compose(self) -> ComposeResult:
+        """Its four parts."""
+        yield self._head
+        yield self._arguments
+        yield self._result
+        yield self._rest
+
+    def show(self, run: ToolRun) -> None:
+        """Show another state of the call."""
+        if run == self.tool_run:
+            return
+        if (run.name, run.arguments) != (self.tool_run.name, self.tool_run.arguments):
+            self.remove_class("-open")
+        self.tool_run = run
+        self._write()
+
+    def action_open(self) -> None:
+        """Show all of the result, or little."""
+        self.toggle_class("-open")
+        self._write()
+
+    def on_click(self) -> None:
+        """The same by mouse, unless text was being selected."""
+        if not self.screen.selections:
+            self.action_open()
+
+    def _write(self) -> None:
+        run = self.tool_run
+        time = f"  {duration(run.elapsed_ms)}" if run.elapsed_ms is not None else ""
+        self._head.update(
+            Content.assemble(
+                (f"{_SIGNS[run.state]} {run.state.value}", _COLOURS[run.state]),
+                "  ",
+                (sanitize(run.name, strict=True), "bold"),
+                (time, "$foreground 60%"),
+            )
+        )
+        self._arguments.update(Content(argument_lines(run)))
+        # Cut before it is made safe: a result may have megabytes.
+        is_open = self.has_class("-open")
+        limits = (_MOST_CHARACTERS, _MOST_LINES) if is_open else (_PREVIEW_CHARACTERS, _PREVIEW_LINES)
+        shown, rest = shorten(run.result or "", *limits)
+        self._result.update(Content(sanitize(shown).expandtabs(4)))
+        self._result.display = bool(shown)
+        more = f"… {plural(rest, 'more character')}" if rest else ""
+        self._rest.update(Content(more if is_open or not more else f"{more} (Enter)"))
+        self._rest.display = bool(more)
+
+
+class ToolsPane(VerticalScroll, can_focus=False):
+    """Tools and calls, the newest call first."""
+
+    class Toggled(Message):
+        """The user wants this tool to be offered, or not."""
+
+        def __init__(self, name: str, enabled: bool) -> None:
+            super().__init__()
+            self.name, self.enabled = name, enabled
+
+    DEFAULT_CSS = """
+    ToolsPane {
+        height: auto; scrollbar-size-vertical: 1;
+        .note { height: auto; padding: 0 1; color: $text-muted; }
+        .list { height: auto; }
+    }
+    """
+
+    summary: reactive[str] = reactive("none")
+    """In a few words, for a folded pane."""
+    is_empty: reactive[bool] = reactive(True)
+    """Whether there is nothing to show."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tools: tuple[ToolInfo, ...] = ()
+        self._runs: tuple[ToolRun, ...] = ()
+        self._tool_lines: dict[str, ToolLine] = {}
+        self._run_views: dict[int, RunView] = {}
+        self._tool_list = Vertical(classes="list")
+        self._run_list = Vertical(classes="list")
+        self._note = Static(Content(_EMPTY), classes="note")
+
+    def compose(self) -> ComposeResult:
+        """Both lists and a note."""
+        yield self._tool_list
+        yield self._run_list
+        yield self._note
+
+    def on_mount(self) -> None:
+        """Show what was given before."""
+        self._arrange()
+
+    def show(self, tools: Sequence[ToolInfo], runs: Sequence[ToolRun]) -> None:
+        """Show these tools and calls (in the order in which they were made)."""
+        if (tuple(tools), tuple(runs)) == (self._tools, self._runs):
+            return
+        self._tools, self._runs = tuple(tools), tuple(runs)
+        self.is_empty = not tools and not runs
+        on = sum(tool.enabled for tool in tools)
+        words = [f"{on} of {len(tools)} on"] if tools else []
+        words += [plural(len(runs), "call")] if runs else []
+        self.summary = ", ".join(words) or "none"
+        if self.is_mounted:
+            self._arrange()
+
+    def _arrange(self) -> None:
+        if [tool.name for tool in self._tools] == list(self._tool_lines):
+            for tool in self._tools:
+                self._tool_lines[tool.name].show(tool)
+        else:
+            self._tool_list.remove_children()
+            self._tool_lines = {tool.name: ToolLine(tool) for tool in self._tools}
+            self._tool_list.mount(*self._tool_lines.values())
+        first = max(0, len(self._runs) - _MOST_RUNS)
+        for index in [index for index in self._run_views if not first <= index < len(self._runs)]:
+            self._run_views.pop(index).remove()
+        for index in range(first, len(self._runs)):
+            if index in self._run_views:
+                self._run_views[index].show(self._runs[index])
+            else:
+                view = self._run_views[index] = RunView(self._runs[index])
+                self._run_list.mount(view, before=0) if self._run_list.children else self._run_list.mount(view)
+        self._note.display = self.is_empty or first > 0
+        self._note.update(Content(_EMPTY if self.is_empty else f"… {plural(first, 'earlier call')}"))

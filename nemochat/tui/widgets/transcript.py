@@ -1,0 +1,221 @@
+"""The conversation on the screen, with the reply that is being written at its end.
+
+All changes run one after another, in the order of the calls, in the widget's own message queue; so the methods can be called from anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+from urllib.parse import urlsplit
+
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.message import Message as TextualMessage
+from textual.widgets import Markdown
+
+from nemochat.chat.values import ContextView, Entry
+from nemochat.domain.messages import Message, Part, Role, ToolCallPart
+from nemochat.domain.sanitize import sanitize
+from nemochat.prompt.toolcalls import CLOSE_TAG, OPEN_TAG
+from nemochat.tui.widgets.message import MessageView, Standing, code_of
+from nemochat.tui.widgets.message_window import MessageWindow
+from nemochat.tui.widgets.reply_stream import ReplyStream
+from nemochat.tui.widgets.transcript_notes import Jump
+
+_LINE_STEP = 3
+_NO_REPLY = Entry(Message(Role.ASSISTANT, ()))
+
+
+class Transcript(MessageWindow):
+    """Shows a conversation. `empty` is what stands there while there is no message."""
+
+    class Action(TextualMessage):
+        """The user wants something done with message `index`: a name as in the ids of the bindings, without ``message.``."""
+
+        def __init__(self, index: int, name: str) -> None:
+            super().__init__()
+            self.index = index
+            self.name = name
+
+    class LinkClicked(TextualMessage):
+        """A web address in a reply was clicked. It is not opened here."""
+
+        def __init__(self, url: str) -> None:
+            super().__init__()
+            self.url = url
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down", "step(1)", "Next", id="transcript.down", tooltip="Down: the rest of this message, then the next one", show=False),
+        Binding("up", "step(-1)", "Previous", id="transcript.up", tooltip="Up: the rest of this message, then the one before", show=False),
+        Binding("j", "go(1)", "Next message", id="transcript.next", tooltip="To the next message", show=False),
+        Binding("k", "go(-1)", "Previous message", id="transcript.previous", tooltip="To the message before", show=False),
+        Binding("pagedown", "page(1)", "Page down", id="transcript.page_down", tooltip="A screenful down", show=False),
+        Binding("pageup", "page(-1)", "Page up", id="transcript.page_up", tooltip="A screenful up", show=False),
+        Binding("home", "first", "First message", id="transcript.first", tooltip="To the first message", show=False),
+        Binding("end", "last", "Last message", id="transcript.last", tooltip="To the last message, and follow new text", show=False),
+    ]
+
+    DEFAULT_CSS = """
+    Transcript { layers: default signs; scrollbar-gutter: stable; scrollbar-size-vertical: 1; }
+    """
+
+    _stream: ReplyStream | None = None
+
+    # -- what the caller tells
+
+    def show(self, entries: Sequence[Entry], view: ContextView | None, model_name: str, *, system: str = "") -> None:
+        """Make the display equal to these messages. Unchanged ones keep their widgets, also a reply that was just streamed."""
+        self.call_later(self.change, tuple(entries), view, sanitize(model_name, strict=True), system)
+
+    def begin_reply(self, model_name: str, *, continues: bool = False) -> None:
+        """A reply begins below the messages, or at the end of the last one when it `continues`. The view goes there and follows."""
+        self.end_reply()
+        stream = self._stream = ReplyStream(self)
+        self.call_later(self._begin, stream, sanitize(model_name, strict=True), continues)
+
+    def waiting(self, text: str) -> None:
+        """Say what is happening, until the first text comes."""
+        if self._stream is not None:
+            self._stream.wait_for(text)
+
+    def append(self, text: str) -> None:
+        """Take a piece of the reply, as generated: tool calls in their tags."""
+        if self._stream is not None:
+            self._stream.append(text)
+            self.below.display = not self.is_following
+
+    def end_reply(self) -> None:
+        """The reply has ended, in whatever way. Its widget stays until `show` brings its message."""
+        if self._stream is not None:
+            self.call_later(self._end, self._stream)
+            self._stream = None
+
+    def go_to(self, index: int) -> None:
+        """Bring a message to the top and focus it."""
+        self.call_later(self._go_to, index)
+
+    def focus_last(self) -> None:
+        """Focus the last message."""
+        self.call_later(self._focus_last)
+
+    def code_of(self, index: int) -> str | None:
+        """The last code block of a message, None when it has none."""
+        return code_of(self.entries[index].message)
+
+    # -- what the user does
+
+    def action_step(self, by: int) -> None:
+        """Scroll within a message that does not fit, else go to the next one."""
+        view = self.focused_view()
+        region = None if view is None else self.region_of(view)
+        if region is not None and (region.bottom > self.scroll_y + self.rows if by > 0 else region.y < self.scroll_y):
+            self.scroll_relative(y=by * _LINE_STEP, animate=False)
+        else:
+            self.action_go(by)
+
+    def action_go(self, by: int) -> None:
+        """Focus the next message or the one before; after the last one go to the very end."""
+        views = self.views
+        if not views:
+            return
+        focused = self.focused_view()
+        place = views.index(focused) + by if focused in views else len(views) - 1
+        if place >= len(views):
+            self.action_last()
+        elif place >= 0:
+            self.screen.set_focus(views[place], scroll_visible=False)
+            self.reveal(views[place])
+        else:
+            self.scroll_home(animate=False)
+
+    def action_page(self, by: int) -> None:
+        """Scroll by a screenful, less one line."""
+        self.scroll_relative(y=by * max(1, self.rows - 1), animate=False)
+
+    def action_first(self) -> None:
+        """To the first message. The focus goes along when it is on a message."""
+        self.call_later(self._go_to, 0, takes_focus=self.focused_view() is not None)
+
+    def action_last(self) -> None:
+        """To the last message, and follow what comes."""
+        self.call_later(self._go_to_end)
+
+    @on(MessageView.Asked)
+    def _pass_on(self, event: MessageView.Asked) -> None:
+        event.stop()
+        self.post_message(self.Action(event.view.standing.index, event.name))
+
+    @on(Jump.Clicked)
+    def _jump(self, event: Jump.Clicked) -> None:
+        event.stop()
+        if event.jump is self.earlier:
+            self.action_first()
+        else:
+            self.action_last()
+
+    @on(Markdown.LinkClicked)
+    def _link(self, event: Markdown.LinkClicked) -> None:
+        event.stop()
+        url = sanitize(event.href, strict=True)
+        if urlsplit(url).scheme in ("http", "https"):
+            self.post_message(self.LinkClicked(url))
+        else:
+            self.notify(f"Only web addresses are opened, and this is none: {url[:200]}", severity="warning", markup=False)
+
+    # -- in the message queue
+
+    async def _begin(self, stream: ReplyStream, model_name: str, continues: bool) -> None:
+        """Open the place of the reply."""
+        await self.open_end()
+        if continues and self.views and self.views[-1].entry.message.role is Role.ASSISTANT:
+            view = self.views[-1]
+            view.is_streaming = True
+            with self.app.batch_update():
+                await view.clear_body()
+                await stream.open(view, _as_generated(view.parts))
+            return
+        with self.app.batch_update():
+            if self.writing is not None:
+                await self.writing.remove()
+            self.writing = MessageView(_NO_REPLY, Standing(len(self.entries), model_name), is_streaming=True)
+            await self.mount(self.writing, before=self.later)
+            await stream.open(self.writing)
+            await self.set_window(self.first, self.stop)
+
+    async def _end(self, stream: ReplyStream) -> None:
+        """Show the rest of the reply; it may become a message now."""
+        await stream.finish()
+        view = stream.home
+        view.is_streaming = False
+        view.parts = stream.parts
+        if view is self.writing and not stream.parts:
+            self.writing = None
+            await view.remove()
+            await self.set_window(self.first, self.stop)
+        self.refresh_bindings()
+
+    async def _go_to(self, index: int, *, takes_focus: bool = True) -> None:
+        if not self.entries:
+            return
+        index = min(max(0, index), len(self.entries) - 1)
+        await self.open_at(index)
+        if takes_focus:
+            self.screen.set_focus(self.views[index - self.first], scroll_visible=False)
+
+    async def _go_to_end(self) -> None:
+        await self.open_end()
+        if self.views and self.focused_view() is not None:
+            self.screen.set_focus(self.views[-1], scroll_visible=False)
+
+    async def _focus_last(self) -> None:
+        await self.open_end()
+        if self.views:
+            self.screen.set_focus(self.views[-1], scroll_visible=False)
+
+
+def _as_generated(parts: Sequence[Part]) -> str:
+    """The parts of a reply as the text that they were read from."""
+    return "".join(
+        f"{OPEN_TAG}{part.raw}{CLOSE_TAG}" if isinstance(part, ToolCallPart) else getattr(part, "text", "") for part in parts
+    )

@@ -1,0 +1,126 @@
+"""What stands between and around the messages of a transcript: the system text, the line of forgetting, what lies outside the window."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.events import Click
+from textual.geometry import Size
+from textual.message import Message
+from textual.selection import Selection
+from textual.widgets import Static
+
+from nemochat.domain.sanitize import sanitize
+
+
+class _Note(Static):
+    """Text of the program's own, which is never part of a selection."""
+
+    ALLOW_SELECT = False
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        """Nothing."""
+        return None
+
+
+class EmptyState(_Note):
+    """Shown while there is no message."""
+
+    DEFAULT_CSS = """
+    EmptyState { width: 1fr; height: 1fr; content-align: center middle; text-align: center; color: $text-muted; padding: 1 4; }
+    """
+
+    def __init__(self, text: str | Content) -> None:
+        super().__init__(Content(text) if isinstance(text, str) else text, markup=False)
+
+
+class SystemText(Static):
+    """The system text in two lines; a click shows all of it."""
+
+    DEFAULT_CSS = """
+    SystemText {
+        height: auto; max-height: 2; margin: 0 0 1 0; padding: 0 1 0 2; color: $text-muted; display: none;
+        &.-open { max-height: 100; }
+    }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(markup=False)
+        self._text = ""
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        """Its text while it is shown."""
+        return super().get_selection(selection) if self.display else None
+
+    def set_text(self, text: str) -> None:
+        """Show another text; none is shown when it is empty."""
+        self._text = sanitize(text).strip()
+        shown = self._text if self.has_class("-open") else " ".join(self._text[:2000].split())
+        self.update(Content.assemble(("System  ", "bold"), shown))
+
+    @property
+    def has_text(self) -> bool:
+        """Whether there is something to show."""
+        return bool(self._text)
+
+    def on_click(self) -> None:
+        """Open or close."""
+        self.toggle_class("-open")
+        self.set_text(self._text)
+
+
+class Jump(_Note):
+    """A line that says what lies outside the window; a click goes there."""
+
+    class Clicked(Message):
+        """The user wants to go there."""
+
+        def __init__(self, jump: Jump) -> None:
+            super().__init__()
+            self.jump = jump
+
+    DEFAULT_CSS = """
+    Jump { height: 1; width: 1fr; text-align: center; color: $text-muted; display: none; margin: 0 0 1 0; }
+    Jump:hover { text-style: underline; }
+    Jump#below { layer: signs; dock: bottom; width: auto; margin: 0 2; padding: 0 1; background: $accent; color: $text; text-style: bold; }
+    """
+
+    def __init__(self, text: str = "", *, id: str) -> None:
+        super().__init__(Content(text), markup=False, id=id)
+
+    def set_count(self, sign: str, count: int, which: str) -> None:
+        """Show how many messages there are in that direction; nothing when there are none."""
+        self.display = count > 0
+        self.update(Content(f"{sign} {count:,} {which} {'message' if count == 1 else 'messages'}"))
+
+    def on_click(self, event: Click) -> None:
+        """Pass it on."""
+        event.stop()
+        self.post_message(self.Clicked(self))
+
+
+class ForgottenLine(_Note):
+    """The line between what the model no longer sees and what it does."""
+
+    DEFAULT_CSS = "ForgottenLine { height: auto; width: 1fr; color: $text-warning; margin: 0 0 1 0; }"
+
+    def __init__(self, tokens: int) -> None:
+        super().__init__(markup=False)
+        self._tokens = tokens
+
+    def set_tokens(self, tokens: int) -> None:
+        """Change the size of what is forgotten."""
+        if tokens != self._tokens:
+            self._tokens = tokens
+            self.refresh(layout=True)
+
+    def render(self) -> Content:
+        """A rule over the whole width, or more lines where the words need them."""
+        words = self._words()
+        return Content(words + "─" * (self.outer_size.width - len(words)))
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """One line where the words fit."""
+        return Content(self._words()).get_height({}, width)
+
+    def _words(self) -> str:
+        return f"── the model no longer sees what is above · {self._tokens:,} tokens ──"

@@ -1,0 +1,58 @@
+"""What the interface needs from outside: models, settings and places. The command line puts it together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from nemochat.chat import ChatSession
+from nemochat.paths import Paths
+from nemochat.settings import Settings
+
+
+class ModelChoice(msgspec.Struct, frozen=True):
+    """A model to choose from. `detail` says what it is in a few words."""
+
+    name: str
+    detail: str
+
+
+class Workbench(Protocol):
+    """Opens sessions and keeps settings. Every method raises NemochatError with one sentence when it fails."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+
+    @property
+    def locked(self) -> Mapping[str, str]:
+        """Settings (``group.name``) that the environment or the command line has set, with who did."""
+
+    @property
+    def paths(self) -> Paths:
+        """Where files lie."""
+
+    @property
+    def pictures(self) -> str:
+        """How this terminal shows pictures (see `nemochat.tui.widgets.picture`)."""
+
+    @property
+    def demo_model(self) -> str:
+        """The name of the model that is always there."""
+
+    def take_notices(self) -> Sequence[str]:
+        """Sentences for the user about what was found while files were read; each is given once."""
+
+    def models(self) -> Sequence[ModelChoice]:
+        """The models that can be chosen."""
+
+    async def open(self, model: str | None) -> ChatSession:
+        """A session with a model, by name or path, or with the one in use (None). It is being loaded."""
+
+    def use_model(self, name: str) -> None:
+        """Remember the model for the next start."""
+
+    def change_setting(self, key: str, value: object) -> None:
+        """Write a setting (``group.name``) and put it in force."""

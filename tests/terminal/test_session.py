@@ -1,0 +1,113 @@
+"""From launch to quit in a real terminal, with the real engine and the built-in demo model."""
+
+from __future__ import annotations
+
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.images.pictures import draw_circle
+from tests.terminal.conftest import Open
+
+READY = "ready"
+
+
+def test_a_dropped_picture_is_asked_about_and_answered_rightly(terminal: Open, tmp_path: Path) -> None:
+    picture = tmp_path / "my circle.png"
+    draw_circle(picture, (220, 40, 40))
+    tty = terminal()
+    tty.wait_for(READY)
+    tty.paste(f"'{picture}' ")
+    tty.wait_for(lambda text: re.search(r"\[image 1: my circle.png 240x240, 64 tokens\]", text) is not None)
+    tty.send("What colour is the circle?\r")
+    tty.wait_for("The circle is red.")
+    tty.wait_for("TTFT")
+    tty.send("\x11")
+    assert tty.wait_for_end() == 0
+    assert tty.is_restored()
+
+
+def test_typing_and_sending_need_not_wait_for_the_model(terminal: Open) -> None:
+    tty = terminal(replies=("I am here.",), script={"load_seconds": 1.5})
+    tty.wait_for("Ask something")
+    tty.send("Are you there?\r")
+    text = tty.wait_for("Are you there?")
+    assert "I am here." not in text
+    tty.wait_for("I am here.")
+
+
+def test_escape_stops_a_reply_and_keeps_what_came(terminal: Open) -> None:
+    tty = terminal(replies=("word " * 400,), script={"token_seconds": 0.02})
+    tty.wait_for(READY)
+    tty.send("Go on.\r")
+    tty.wait_for("word word word")
+    tty.send("\x1b")
+    text = tty.wait_for("stopped")
+    assert "word word" in text
+
+
+def test_control_c_twice_quits_and_once_does_not(terminal: Open) -> None:
+    tty = terminal(replies=("Yes.",))
+    tty.wait_for(READY)
+    tty.send("\x03")
+    tty.wait_for("again to quit")
+    assert tty.process.poll() is None
+    tty.send("\x03")
+    assert tty.wait_for_end() == 0
+    assert tty.is_restored()
+
+
+def test_quitting_in_the_middle_of_a_reply_leaves_no_process_and_a_clean_terminal(terminal: Open) -> None:
+    tty = terminal(replies=("word " * 400,), script={"token_seconds": 0.05})
+    tty.wait_for(READY)
+    tty.send("Go on.\r")
+    tty.wait_for("word")
+    tty.send("\x11")
+    assert tty.wait_for_end() == 0
+    assert tty.is_restored()
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_a_closed_terminal_ends_everything(terminal: Open, number: signal.Signals) -> None:
+    tty = terminal(replies=("Yes.",))
+    tty.wait_for(READY)
+    tty.process.send_signal(number)
+    assert tty.wait_for_end() != 0
+
+
+def test_suspend_and_come_back(terminal: Open) -> None:
+    tty = terminal(replies=("Yes.",))
+    tty.wait_for(READY)
+    tty.send("\x1a")
+    # Without a shell nobody takes the terminal over; what counts is that the program stops and goes on.
+    tty.wait_for(lambda _: _state(tty.process.pid) == "T")
+    left = len(tty.written)
+    tty.process.send_signal(signal.SIGCONT)
+    tty.wait_for(lambda _: b"\x1b[?1049h" in tty.written[left:])  # until then the terminal is the shell's, in line mode
+    tty.send("Hello\r")
+    tty.wait_for("Yes.")
+
+
+def test_resizing_during_a_stream_loses_nothing(terminal: Open) -> None:
+    tty = terminal(replies=("alpha " * 60 + "omega",), script={"token_seconds": 0.02})
+    tty.wait_for(READY)
+    tty.send("Go on.\r")
+    tty.wait_for("alpha")
+    tty.resize(80, 24)
+    tty.resize(60, 20)
+    tty.resize(100, 30)
+    text = tty.wait_for("omega")
+    assert text.count("alpha") >= 50
+
+
+def test_no_colour_where_none_is_wanted(terminal: Open) -> None:
+    tty = terminal(replies=("Yes.",), NO_COLOR="1")
+    tty.wait_for(READY)
+    colours = set(re.findall(rb"38;2;(\d+);(\d+);(\d+)", tty.written))
+    assert all(red == green == blue for red, green, blue in colours)
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

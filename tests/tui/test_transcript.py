@@ -1,0 +1,483 @@
+"""The conversation on the screen: what is mounted, what stays where it is, what each message shows and what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from textual.app import App, ComposeResult
+from textual.pilot import Pilot
+from textual.widgets import Static
+
+from nemochat.chat.values import ContextView, Entry, ReplyRecord, TurnResult
+from nemochat.domain.events import FinishReason, Timings, Usage
+from nemochat.domain.messages import ImagePart, Message, Role, TextPart, ToolCall, ToolCallPart
+from nemochat.domain.sampling import Sampling
+from nemochat.tui.widgets.message import MessageLabel, MessageView
+from nemochat.tui.widgets.message_window import MOST
+from nemochat.tui.widgets.reply_text import ReplyText
+from nemochat.tui.widgets.transcript import Transcript
+from nemochat.tui.widgets.transcript_notes import EmptyState, ForgottenLine, SystemText
+
+HOSTILE = "a\x1b]52;c;ZXZpbA==\x07\x9b31m [@click=app.quit]x[/] [/foo] \x1b[6n"
+VISIBLE = "a]52;c;ZXZpbA==31m [@click=app.quit]x[/] [/foo] [6n"
+
+
+class Host(App[None]):
+    """A bare host that keeps what is posted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transcript = Transcript(empty="Ask something [/foo]")
+        self.posted: list[object] = []
+
+    def compose(self) -> ComposeResult:
+        yield self.transcript
+
+    def on_transcript_action(self, event: Transcript.Action) -> None:
+        self.posted.append((event.index, event.name))
+
+    def on_transcript_link_clicked(self, event: Transcript.LinkClicked) -> None:
+        self.posted.append(event.url)
+
+
+def user(text: str, *, pinned: bool = False, excluded: bool = False) -> Entry:
+    return Entry(Message(Role.USER, (TextPart(text),), pinned, excluded))
+
+
+def reply(text: str, record: ReplyRecord | None = None, *, interrupted: bool = False) -> Entry:
+    return Entry(Message(Role.ASSISTANT, (TextPart(text),)), record, interrupted)
+
+
+def record(reason: FinishReason) -> ReplyRecord:
+    result = TurnResult("", reason, (), Usage(completion_tokens=512), Timings(decode_ms=36_500), 1234.0, ())
+    return ReplyRecord(result, Sampling(), "other-model", ())
+
+
+def talk(length: int) -> list[Entry]:
+    return [reply(f"Reply {i}\n\nwith two paragraphs") if i % 2 else user(f"Question {i}") for i in range(length)]
+
+
+async def settle(pilot: Pilot[None]) -> None:
+    """Until nothing more is mounted."""
+    for _ in range(4):
+        await pilot.pause()
+
+
+async def shown(pilot: Pilot[None], entries: Sequence[Entry], view: ContextView | None = None, system: str = "") -> Transcript:
+    transcript = pilot.app.query_one(Transcript)
+    transcript.show(entries, view, "model", system=system)
+    await settle(pilot)
+    return transcript
+
+
+def text_of(view: MessageView) -> str:
+    """The label and the body, as far as they are plain."""
+    statics = [str(widget.visual) for widget in view.query(Static)]
+    return "\n".join([view.query_one(MessageLabel).render().plain, *statics])
+
+
+def row_of(transcript: Transcript, view: MessageView) -> float:
+    region = transcript.region_of(view)
+    assert region is not None
+    return region.y - transcript.scroll_y
+
+
+async def test_the_empty_state_goes_with_the_first_message() -> None:
+    async with Host().run_test(size=(80, 24)) as pilot:
+        transcript = await shown(pilot, [])
+        empty = transcript.query_one(EmptyState)
+        assert empty.display
+        assert str(empty.visual) == "Ask something [/foo]"
+        await shown(pilot, [user("hi")])
+        assert empty.styles.display == "none"
+        await shown(pilot, [])
+        assert empty.styles.display == "block"
+
+
+async def test_unchanged_messages_keep_their_widgets() -> None:
+    """Fails when showing again is more work than the change needs. Equal values count as unchanged, not only the same ones."""
+    async with Host().run_test(size=(80, 24)) as pilot:
+        entries = talk(6)
+        transcript = await shown(pilot, entries)
+        before = list(transcript.views)
+        await shown(pilot, talk(6))
+        assert transcript.views == before
+        bodies = [view.query_one(ReplyText) for view in before[1::2]]
+        pinned = [*entries[:2], user("Question 2", pinned=True), *entries[3:], user("new")]
+        await shown(pilot, pinned)
+        assert transcript.views[:6] == before
+        assert "pinned" in text_of(before[2])
+        await shown(pilot, [*pinned[:1], *pinned[2:]])
+        assert [view.standing.index for view in transcript.views] == [0, 1, 2, 3, 4, 5]
+        assert transcript.views[1:5] == before[2:]
+        assert [view.query_one(ReplyText) for view in before[3::2]] == bodies[1:]
+
+
+async def test_an_edited_message_shows_its_new_text() -> None:
+    async with Host().run_test(size=(80, 24)) as pilot:
+        transcript = await shown(pilot, talk(4))
+        await shown(pilot, [*talk(2), user("changed"), reply("also **changed**")])
+        assert "changed" in text_of(transcript.views[2])
+        assert text_of(transcript.views[3]).endswith("also changed")
+
+
+async def test_another_conversation_is_shown_at_its_end() -> None:
+    async with Host().run_test(size=(80, 24)) as pilot:
+        transcript = await shown(pilot, talk(40))
+        transcript.go_to(0)
+        await settle(pilot)
+        await shown(pilot, [user(f"other {i}") for i in range(30)])
+        assert transcript.is_following
+        assert "other 29" in text_of(transcript.views[-1])
+        assert transcript.stop == 30
+        assert len(transcript.query(MessageView)) == len(transcript.views)
+
+
+async def test_only_a_window_is_mounted_and_every_message_is_reached() -> None:
+    """Fails when a long conversation mounts everything, or when scrolling stops before an end."""
+    async with Host().run_test(size=(80, 24)) as pilot:
+        transcript = await shown(pilot, talk(150))
+        seen: set[int] = set()
+        for by, end in ((-1, 0), (1, 150)):
+            for _ in range(200):
+                seen.update(range(transcript.first, transcript.stop))
+                assert len(transcript.query(MessageView)) <= MOST
+                if (transcript.first == 0 and transcript.scroll_y == 0) if by < 0 else (transcript.stop == end and transcript.is_following):
+                    break
+                transcript.action_page(by)
+                await pilot.pause()
+                await pilot.pause()
+            else:
+                pytest.fail(f"never reached {end}")
+        assert seen == set(range(150))
+        assert [view.standing.index for view in transcript.views] == list(range(transcript.first, 150))
+        order = [child for child in transcript.children if isinstance(child, MessageView)]
+        assert order == transcript.views
+
+
+async def test_what_is_read_stays_in_its_row_while_more_is_mounted_above() -> None:
+    """Fails when paging or resizing makes the text jump."""
+    async with Host().run_test(size=(80, 24)) as pilot:
+        transcript = await shown(pilot, talk(200))
+        first = transcript.first
+        moved = 0
+        while transcript.first == first or moved < 5:
+            top = transcript.views[len(transcript.views) // 4]
+            before = row_of(transcript, top)
+            transcript.scroll_relative(y=-2, animate=False)
+            await pilot.pause()
+            assert row_of(transcript, top) == before + 2
+            moved += 1
+            assert moved < 100
+        top = next(view for view in transcript.views if view is transcript.top_child())
+        before = row_of(transcript, top)
+        await pilot.resize_terminal(60, 24)
+        await settle(pilot)
+        assert row_of(transcript, top) == before
+
+
+async def test_a_very_high_screen_is_filled_and_then_nothing_moves() -> None:
+    """Fails when mounting above and below take turns for ever, because the most that is mounted does not fill the screen."""
+    async with Host().run_test(size=(80, 250)) as pilot:
+        transcript = await shown(pilot, [user("x") for _ in range(600)])
+        for _ in range(40):
+            await pilot.pause()
+        assert transcript.scroll_y >= transcript.rows
+        windows = set()
+        for _ in range(5):
+            await pilot.pause()
+            windows.add((transcript.first, transcript.stop))
+        assert len(windows) == 1
+
+
+async def test_home_end_and_a_jump() -> None:
+    async with Host().run_test(size=(80, 24)) as pilot:
+        transcript = await shown(pilot, talk(300), system="Be kind")
+        transcript.focus_last()
+        await settle(pilot)
+        await pilot.press("home")
+        await settle(pilot)
+        focused = transcript.focused_view()
+        assert focused is not None
+        assert focused.standing.index == 0
+        assert transcript.scroll_y == 0
+        assert transcript.query_one(SystemText).display
+        assert str(transcript.later.visual).startswith("▼ ")
+        transcript.go_to(150)
+        await settle(pilot)
+        focused = transcript.focused_view()
+        assert focused is not None
+        assert focused.standing.index == 150
+        assert row_of(transcript, focused) == 0
+        assert not transcript.query_one(SystemText).display
+        await pilot.press("end")
+        await settle(pilot)
+        focused = transcript.focused_view()
+        assert focused is not None
+        assert focused.standing.index == 299
+        assert transcript.is_following
+        assert transcript.later.styles.display == "none"
+
+
+async def test_keys_go_from_message_to_message() -> None:
+    async with Host().run_test(size=(80, 24)) as pilot:
+        transcript = await shown(pilot, [user("short"), reply("\n\n".join(f"paragraph {i}" for i in range(40))), user("last")])
+        transcript.focus_last()
+        await settle(pilot)
+        await pilot.press("k", "k")
+        assert transcript.focused_view() is transcript.views[0]
+        await pilot.press("j")
+        assert row_of(transcript, transcript.views[1]) == 0
+        await pilot.press("down")
+        assert transcript.focused_view() is transcript.views[1]
+        assert row_of(transcript, transcript.views[1]) == -3
+        await pilot.press(*["down"] * 30)
+        assert transcript.focused_view() is transcript.views[2]
+
+
+async def test_the_focus_stays_near_when_its_message_is_taken_out() -> None:
+    async with Host().run_test(size=(80, 24)) as pilot:
+        transcript = await shown(pilot, talk(300))
+        transcript.focus_last()
+        await settle(pilot)
+        for _ in range(30):
+            transcript.action_page(-1)
+            await pilot.pause()
+        assert transcript.stop < 300
+        focused = transcript.focused_view()
+        assert focused is not None
+        assert focused in transcript.views
+
+
+async def test_a_streamed_reply_is_taken_over_by_its_message() -> None:
+    """Fails when the end of a reply makes it flicker: its widgets must be the ones that were streamed."""
+    async with Host().run_test(size=(80, 24)) as pilot:
+        transcript = await shown(pilot, talk(2)[:1])
+        transcript.begin_reply("model")
+        transcript.waiting("reading 312 of 960 tokens")
+        await settle(pilot)
+        view = transcript.writing
+        assert view is not None
+        assert "reading 312 of 960 tokens" in text_of(view)
+        transcript.append("**Hel")
+        transcript.append("lo**\n\nand more\x1b[2J")
+        transcript.end_reply()
+        await settle(pilot)
+        body = view.query_one(ReplyText)
+        blocks = list(body.children)
+        await shown(pilot, [*talk(2)[:1], reply("**Hello**\n\nand more[2J", record(FinishReason.STOP))])
+        assert transcript.views[-1] is view
+        assert list(body.children) == blocks
+        assert text_of(view).endswith("Hello\nand more[2J")
+        assert "1.2 s to first token · 14 tok/s" in text_of(view)
+        assert "reading" not in text_of(view)
+        assert transcript.writing is None
+
+
+async def test_text_that_ends_up_different_is_replaced() -> None:
+    async with Host().run_test(size=(80, 24)) as pilot:
+        transcript = await shown(pilot, [user("q")])
+        transcript.begin_reply("model")
+        transcript.append("one")
+        transcript.end_reply()
+        await shown(pilot, [user("q"), reply("two")])
+        assert len(transcript.query(MessageView)) == 2
+        assert text_of(transcript.views[1]).endswith("two")
+        transcript.begin_reply("model")
+        transcript.end_reply()
+        await settle(pilot)
+        assert len(transcript.query(MessageView)) == 2
+
+
+async def test_a_reply_can_be_continued_in_its_own_widget() -> None:
+    async with Host().run_test(size=(80, 24)) as pilot:
+        transcript = await shown(pilot, [user("q"), reply("Once **upon")])
+        view = transcript.views[1]
+        transcript.begin_reply("model", continues=True)
+        transcript.append(" a** time")
+        transcript.end_reply()
+        await shown(pilot, [user("q"), reply("Once **upon a** time")])
+        assert transcript.views[1] is view
+        assert text_of(view).endswith("Once upon a time")
+        assert len(transcript.query(MessageView)) == 2
+
+
+async def test_streaming_follows_the_end_but_never_pulls_a_reader_down() -> None:
+    async with Host().run_test(size=(80, 24)) as pilot:
+        transcript = await shown(pilot, talk(20))
+        transcript.begin_reply("model")
+        transcript.append("".join(f"line {i}\n\n" for i in range(20)))
+        await pilot.pause(0.05)
+        await settle(pilot)
+        assert transcript.scroll_y == transcript.max_scroll_y
+        assert transcript.below.styles.display == "none"
+        transcript.action_page(-1)
+        await settle(pilot)
+        assert not transcript.is_following
+        scroll_y, height = transcript.scroll_y, transcript.max_scroll_y
+        transcript.append("".join(f"more {i}\n\n" for i in range(20)))
+        await pilot.pause(0.15)
+        await settle(pilot)
+        assert transcript.max_scroll_y > height
+        assert transcript.scroll_y == scroll_y
+        assert transcript.below.styles.display == "block"
+        transcript.action_last()
+        await settle(pilot)
+        assert transcript.scroll_y == transcript.max_scroll_y
+        assert transcript.below.styles.display == "none"
+
+
+async def test_a_reply_in_progress_is_not_shown_in_the_middle() -> None:
+    """Fails when a reader far above sees the new reply behind messages that are not the last ones."""
+    async with Host().run_test(size=(80, 24)) as pilot:
+        transcript = await shown(pilot, talk(300))
+        transcript.begin_reply("model")
+        transcript.append("text")
+        transcript.go_to(10)
+        await settle(pilot)
+        assert transcript.writing is not None
+        assert transcript.writing.styles.display == "none"
+        transcript.action_last()
+        await settle(pilot)
+        assert transcript.writing.styles.display == "block"
+
+
+async def test_the_line_of_forgetting() -> None:
+    async with Host().run_test(size=(80, 24)) as pilot:
+        entries = [*talk(2), user("kept", pinned=True), *talk(6)[3:]]
+        view = ContextView(4096, forgotten=(0, 1, 3), forgotten_tokens=1234)
+        transcript = await shown(pilot, entries, view)
+        line = transcript.query_one(ForgottenLine)
+        assert line.render().plain.startswith("── the model no longer sees what is above · 1,234 tokens ──")
+        children = list(transcript.children)
+        assert children.index(line) == children.index(transcript.views[4]) - 1
+        assert [view.has_class("-dimmed") for view in transcript.views] == [True, True, False, True, False, False]
+        assert "forgotten" in text_of(transcript.views[0])
+        await shown(pilot, entries, ContextView(4096, forgotten=(0, 1, 3, 4, 5), forgotten_tokens=2000))
+        children = list(transcript.children)
+        assert children.index(transcript.query_one(ForgottenLine)) == children.index(transcript.views[5]) + 1
+        await shown(pilot, entries, ContextView(4096))
+        assert not transcript.query(ForgottenLine)
+
+
+async def test_signs_say_what_happened_to_a_message() -> None:
+    async with Host().run_test(size=(100, 40)) as pilot:
+        entries = [
+            user("a", pinned=True, excluded=True),
+            reply("b", record(FinishReason.CANCELLED)),
+            reply("c", record(FinishReason.LENGTH)),
+            reply("d", interrupted=True),
+            Entry(Message(Role.TOOL, (TextPart("\n".join(f"line {i}" for i in range(30))),))),
+            Entry(Message(Role.ASSISTANT, (TextPart("x"), ToolCallPart("", (ToolCall("calculator", {"expression": "2 + 2"}),))))),
+        ]
+        transcript = await shown(pilot, entries)
+        texts = [text_of(view) for view in transcript.views]
+        assert texts[0].split("\n")[0].split() == ["You", "excluded", "·", "pinned"]
+        assert texts[1].startswith("other-model ")
+        assert "stopped · 1.2 s" in texts[1]
+        assert "cut at 512 tokens · 1.2 s" in texts[2]
+        assert "interrupted: the engine failed" in texts[3]
+        assert texts[4].startswith("Tool")
+        assert texts[4].endswith("line 7\n… and 22 more lines")
+        assert '⚙ calculator(expression="2 + 2")' in texts[5]
+        assert all(len(text.split("\n")[0]) == transcript.views[0].query_one(MessageLabel).outer_size.width for text in texts)
+
+
+async def test_keys_on_a_message_ask_for_actions() -> None:
+    async with Host().run_test(size=(80, 24)) as pilot:
+        transcript = await shown(pilot, [*talk(3), reply("code:\n\n```\na\n```\n\n```\nb\n```")])
+        transcript.focus_last()
+        await settle(pilot)
+        keys = {"c": "copy", "e": "edit", "r": "regenerate", "n": "continue", "alt+enter": "continue", "f": "fork", "p": "pin"}
+        keys |= {"x": "exclude", "delete": "delete", "d": "delete", "i": "details", "enter": "menu", "space": "menu", "y": "copy_code"}
+        await pilot.press(*keys)
+        await settle(pilot)
+        assert isinstance(pilot.app, Host)
+        assert pilot.app.posted == [(3, name) for name in keys.values()]
+        assert transcript.code_of(3) == "b"
+        assert transcript.code_of(0) is None
+        pilot.app.posted.clear()
+        await pilot.press("k", "r", "n", "y", "k", "r", "n", "k", "r")
+        await settle(pilot)
+        assert pilot.app.posted == [(2, "regenerate"), (1, "regenerate")]
+        identities = {binding.id for bindings in transcript.views[0]._bindings.key_to_bindings.values() for binding in bindings}
+        assert identities == {f"message.{name}" for name in keys.values()}
+
+
+async def test_the_right_button_and_a_click_on_the_label_ask_for_the_menu() -> None:
+    async with Host().run_test(size=(80, 24)) as pilot:
+        transcript = await shown(pilot, talk(2))
+        assert isinstance(pilot.app, Host)
+        await pilot.click(transcript.views[1], offset=(5, 1), button=3)
+        await pilot.click(transcript.views[0].query_one(MessageLabel), offset=(1, 0))
+        await pilot.click(transcript.views[1], offset=(5, 1))
+        await settle(pilot)
+        assert pilot.app.posted == [(1, "menu"), (0, "menu")]
+
+
+async def test_web_addresses_are_passed_on_and_nothing_else_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails when a link opens by itself, when `vscode:` and the like get out, or when an address arrives decoded."""
+    opened: list[str] = []
+    monkeypatch.setattr(Host, "open_url", lambda self, url, **_: opened.append(url))
+    async with Host().run_test(size=(80, 24), notifications=True) as pilot:
+        links = "[one](https://example.com/a%20b?c=%26%1b)\n\n[two](vscode://x/[/foo])\n\n| [three](http://t.example) |\n|---|"
+        await shown(pilot, [reply(links)])
+        assert isinstance(pilot.app, Host)
+        await pilot.click("MarkdownParagraph", offset=(1, 0))
+        await pilot.click(pilot.app.query("MarkdownParagraph").last(), offset=(1, 0))
+        await pilot.click("MarkdownTableCellContents", offset=(2, 0))
+        await settle(pilot)
+        assert pilot.app.posted == ["https://example.com/a%20b?c=%26%1b", "http://t.example"]
+        assert opened == []
+        assert [notice.markup for notice in pilot.app._notifications] == [False]
+
+
+async def test_hostile_text_is_shown_as_text_everywhere() -> None:
+    """Fails when an escape reaches a widget, or markup is read (which would run an action or raise)."""
+    async with Host().run_test(size=(120, 60)) as pilot:
+        entries = [
+            Entry(Message(Role.USER, (ImagePart("d", HOSTILE + "\n.png"), TextPart(HOSTILE)))),
+            reply(HOSTILE + "\n\n```x[/foo]\n" + HOSTILE + "\n```\n\n| [/foo] |\n|---|"),
+            Entry(Message(Role.ASSISTANT, (ToolCallPart(HOSTILE), ToolCallPart("", (ToolCall(HOSTILE, {HOSTILE: HOSTILE}),))))),
+            Entry(Message(Role.TOOL, (TextPart(HOSTILE),))),
+        ]
+        transcript = pilot.app.query_one(Transcript)
+        transcript.show(entries, None, HOSTILE, system=HOSTILE)
+        await settle(pilot)
+        transcript.begin_reply(HOSTILE)
+        transcript.waiting(HOSTILE)
+        await settle(pilot)
+        assert transcript.writing is not None
+        texts = [text_of(view) for view in [*transcript.views, transcript.writing]]
+        for character in HOSTILE:
+            transcript.append(character)
+        transcript.end_reply()
+        await settle(pilot)
+        texts += [text_of(view) for view in transcript.query(MessageView)]
+        texts.append(str(transcript.query_one(SystemText).visual))
+        assert all(VISIBLE[:20] in text and "[@click=app.quit]x[/]" in text for text in texts)
+        assert not any(character in text for text in texts for character in "\x1b\x07\x9b")
+        assert "\x1b" not in "".join(str(strip.text) for strip in pilot.app.screen._compositor.render_strips())
+
+
+async def test_text_can_be_selected_with_the_mouse() -> None:
+    async with Host().run_test(size=(80, 24)) as pilot:
+        transcript = await shown(pilot, [user("select me"), reply("and **me** too")])
+        text, block = transcript.query_one(".text"), transcript.query_one("MarkdownParagraph")
+        await pilot.mouse_down(text, offset=(0, 0))
+        await pilot.hover(block, offset=(6, 0))
+        await pilot.mouse_up(block, offset=(6, 0))
+        assert pilot.app.screen.get_selected_text() == "select me\nand me"
+        pilot.app.screen.text_select_all()
+        assert pilot.app.screen.get_selected_text() == "select me\nand me too"
+
+
+async def test_the_system_text_is_two_lines_until_it_is_clicked() -> None:
+    async with Host().run_test(size=(80, 40)) as pilot:
+        transcript = await shown(pilot, [user("hi")], system="You are kind. " * 40)
+        system = transcript.query_one(SystemText)
+        assert system.outer_size.height == 2
+        await pilot.click(system)
+        await settle(pilot)
+        assert system.outer_size.height > 5
