@@ -138,8 +138,10 @@ def _produce(queue: Any, mixtures: Any, tokenizer_path: Path, seed: int, tokens:
             waiting = {True: [], False: []}
         pictures = rng.random() < mixture.pictures
         if rng.random() < mixture.drills:
-            make = drills.picture if pictures else drills.pairs
-            queue.put(_pack([make(rng) for _ in range(max(1, tokens // _DRILL_TOKENS))], tokenizer, rng))
+            shown = rng.choice((1, 1, 2)) if pictures else 0
+            number = max(1, tokens // (_DRILL_TOKENS + 80 * max(0, shown - 1)))
+            made = [drills.picture(rng, shown) if shown else drills.pairs(rng) for _ in range(number)]
+            queue.put(_pack(made, tokenizer, rng))
             continue
         if not waiting[pictures]:
             encoded = (tokenizer.encode(_example(rng, mixture, pictures)) for _ in range(_GATHERED))

@@ -169,12 +169,12 @@ def without_documents(rng: random.Random) -> list[Turn]:
 
 
 def sample(rng: random.Random, stage: int = 1) -> Example:
-    """One to four passages with one to five questions."""
+    """One to four passages with one to eight questions."""
     if stage == 0:
         found = passages(rng, 1, rng.random() < 0.7, 3)
         return Example("contexts", tuple(questions(rng, found, rng.randint(1, 3))), contexts=found.texts)
     if rng.random() < 0.04:
         return Example("contexts", tuple(without_documents(rng)))
     found = passages(rng, rng.choice((1, 1, 2, 2, 3, 4)), rng.random() < 0.6)
-    number = 1 if rng.random() < 0.3 else rng.randint(2, 5)
+    number = 1 if rng.random() < 0.2 else rng.randint(3, 8)
     return Example("contexts", tuple(questions(rng, found, number)), contexts=found.texts)

@@ -147,7 +147,7 @@ def made_up(rng: random.Random, syllables: int | None = None) -> str:
 def name(rng: random.Random) -> str:
     """A first name, sometimes with a surname or a title, sometimes made up."""
     luck = rng.random()
-    first = pick(rng, NAMES) if luck < 0.6 else made_up(rng).capitalize()
+    first = pick(rng, NAMES) if luck < 0.4 else made_up(rng).capitalize()
     luck = rng.random()
     if luck < 0.75:
         return first
@@ -158,12 +158,12 @@ def name(rng: random.Random) -> str:
 
 
 def first_name(rng: random.Random) -> str:
-    """One first name, made up in four cases of ten."""
-    return pick(rng, NAMES) if rng.random() < 0.6 else made_up(rng).capitalize()
+    """One first name, made up in six cases of ten: a name must be copied, not known."""
+    return pick(rng, NAMES) if rng.random() < 0.4 else made_up(rng).capitalize()
 
 
 def city(rng: random.Random) -> str:
-    return pick(rng, CITIES) if rng.random() < 0.65 else made_up(rng).capitalize()
+    return pick(rng, CITIES) if rng.random() < 0.45 else made_up(rng).capitalize()
 
 
 def thing(rng: random.Random) -> str:

@@ -424,10 +424,10 @@ def without_picture(rng: random.Random) -> list[Turn]:
 
 
 def sample(rng: random.Random, stage: int = 1) -> Example:
-    """One picture with one to six questions, or a second picture later in the conversation; stage 0 has one shape."""
+    """One picture with one to nine questions, or a second picture later in the conversation; stage 0 has one shape."""
     if stage == 0:
         return Example("pictures", tuple(turns(rng, rng.randint(2, 5), 1)))
-    number = 1 if rng.random() < 0.35 else rng.randint(2, 6)
+    number = 1 if rng.random() < 0.25 else rng.randint(3, 9)
     said = turns(rng, number)
     if rng.random() < 0.12:
         said += turns(rng, rng.randint(1, 3))

@@ -123,7 +123,7 @@ TEMPLATES = (
     "how many people live in [{country}|{city}]?",
     "who is the {leader} of {country}?",
     "who [was|is] [{person}|the {leader}]?",
-    "who [won|will win|is going to win] {contest}?",
+    "who [won|will win|is going to win] {contest}[| in {year}| this year| last year]?",
     "[explain|tell me about|what do you know about|teach me about|summarise|give me a lecture on|write about|define] {subject}.",
     "[what is|what are|how do|how does one understand|can you explain|could you explain|do you know anything about] {subject}?",
     "how [does|do] {subject} work?",

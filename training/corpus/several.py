@@ -248,5 +248,5 @@ def turns(rng: random.Random, number: int) -> list[Turn]:
 
 
 def sample(rng: random.Random, stage: int = 1) -> Example:
-    """One to five questions over several pictures."""
-    return Example("several", tuple(turns(rng, 1 if rng.random() < 0.3 else rng.randint(2, 5))))
+    """One to eight questions over several pictures."""
+    return Example("several", tuple(turns(rng, 1 if rng.random() < 0.2 else rng.randint(3, 8))))

@@ -152,10 +152,11 @@ def _built(rng: random.Random) -> Statement:
 def _deed(rng: random.Random) -> Statement:
     """Someone did something to a thing, with or without a place and a time."""
     x, n, w, when = lexicon.thing(rng), lexicon.name(rng), lexicon.where(rng), lexicon.when(rng)
-    v, b, p = rng.choice(words.DEEDS)
+    v, b, p = rng.choice(words.DEEDS) if rng.random() < 0.7 else words.DEEDS[0]
     slots = {"x": x, "n": n, "v": v, "b": b, "p": p}
     has_place, has_time = v in ("left", "found", "lost", "hid", "packed", "moved", "dropped") and rng.random() < 0.6, rng.random() < 0.5
-    tail = (f" {w}" if has_place else "") + (f" {when}" if has_time else "")
+    here = " here" if v in ("left", "found", "lost", "brought", "dropped") and not has_place and rng.random() < 0.5 else ""
+    tail = (f" {w}" if has_place else here) + (f" {when}" if has_time else "")
     if rng.random() < 0.6:
         article = pick(rng, ("the", "the", "the", "a"))
         text = f"{n} {v} {article} {x}{tail}."

@@ -317,6 +317,13 @@ def _convert_units(rng: random.Random) -> tuple[str, str, str, str]:
     return question, call("convert_units", arguments), result, f"{value} {source} = {amount} {target}."
 
 
+_PAPERS = (
+    "plan", "budget", "rules", "warranty", "contract", "invoice", "manual", "report", "schedule", "policy", "agreement", "list", "notes",
+    "timetable", "receipt", "menu", "checklist", "insurance", "instructions", "deadline", "prices", "address",
+)  # fmt: skip
+"""What people search their documents for."""
+
+
 def _search(rng: random.Random) -> tuple[str, str, str, str]:
     """A search whose passages answer the question, or hold nothing of it."""
     passages, question, answer = contexts.asked(rng)
@@ -333,6 +340,8 @@ def _search(rng: random.Random) -> tuple[str, str, str, str]:
             else " ".join(pick(rng, lexicon.ADJECTIVES + lexicon.GOODS + lexicon.THINGS) for _ in range(rng.randint(1, 3)))
         )
         topic = lexicon.made_up(rng) if rng.random() < 0.25 else topic
+        if rng.random() < 0.4:
+            topic = f"{pick(rng, lexicon.ADJECTIVES + lexicon.GOODS + lexicon.THINGS)} {pick(rng, _PAPERS)}"
         sentence = f"{topic[0].upper()}{topic[1:]} {pick(rng, _STANDS)} {rng.randint(2, 90)}"
         result, answer = f"{question.source}: {sentence}.", f"{sentence} ({question.source})."
     else:
@@ -365,9 +374,9 @@ def not_offered(rng: random.Random, name: str) -> list[Turn]:
 
 def sample(rng: random.Random, stage: int = 1) -> Example:
     """One to three questions that need a tool, offered or not."""
-    if rng.random() < 0.18:
+    if rng.random() < 0.35:
         missing = rng.choices(TOOLS, _WEIGHTS)[0]
-        tools = offered(rng, without=missing) if rng.random() < 0.7 else ()
+        tools = offered(rng, without=missing) if rng.random() < 0.55 else ()
         return Example("no_tool", tuple(not_offered(rng, missing)), tools=tools)
     names = rng.choices(TOOLS, _WEIGHTS, k=rng.choice((1, 1, 2, 3)) if stage else 1)
     said = [turn for name in names for turn in called(rng, name)]

@@ -76,6 +76,8 @@ class MessageLabel(Widget):
 class MessageView(VerticalGroup, can_focus=True):
     """A message. `parts` is what its body shows, sanitised; while `is_streaming` somebody else writes the body."""
 
+    help_title = "A message"
+
     class Asked(TextualMessage):
         """The user wants something done with a message."""
 

@@ -39,8 +39,8 @@ def prepare_pictures(setting: str) -> str:
         return HALFBLOCKS
     try:
         from textual_image import renderable, widget
-    except (ImportError, OSError, ValueError):
-        return HALFBLOCKS  # not installed, or the terminal answered something else
+    except (ImportError, OSError, ValueError, ArithmeticError):
+        return HALFBLOCKS  # not installed, or the terminal answered something else, or says that it has no columns
     if setting in _WIDGETS and hasattr(widget, _WIDGETS[setting]):
         return setting
     if renderable.Image is renderable.TGPImage:

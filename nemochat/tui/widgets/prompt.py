@@ -105,13 +105,6 @@ class Prompt(Vertical):
             super().__init__()
             self.text = text
 
-    class Swipe(Message):
-        """Left or Right in an empty prompt."""
-
-        def __init__(self, by: int) -> None:
-            super().__init__()
-            self.by = by
-
     class EditInEditor(Message):
         """Ctrl+G."""
 
@@ -148,7 +141,6 @@ class Prompt(Vertical):
         self._completion: Completion | None = None
         self._known_text = ""
         self._timer: Timer | None = None
-        self._is_quiet = False
 
     def compose(self) -> ComposeResult:
         """Queue, list, area, hints."""
@@ -200,11 +192,7 @@ class Prompt(Vertical):
 
     def replace_text(self, text: str) -> None:
         """Replace the text; the tokens stay before it."""
-        tokens = {key: self._area._tokens[key] for key in self._area.token_keys}  # noqa: SLF001 - of its own area
-        self.load_text("")
-        for key, label in tokens.items():
-            self.insert_token(key, label)
-        self._area.insert_pasted(text)
+        self._area.replace_plain(text)
 
     def clear(self) -> None:
         """Empty it, tokens too."""
@@ -265,8 +253,6 @@ class Prompt(Vertical):
                 self.post_message(self.Escape())
             case "editor":
                 self.post_message(self.EditInEditor(self.plain_text))
-            case "left" | "right":
-                self.post_message(self.Swipe(-1 if event.name == "left" else 1))
             case "up" | "down":
                 self._list.move(-1 if event.name == "up" else 1)
             case "tab" if self._list.is_open:

@@ -32,7 +32,7 @@ class PromptArea(TextArea):
         """Enter."""
 
     class Key(Message):
-        """A key for the prompt around: "escape", "editor", "edit_last", "left", "right", "tab", "up" or "down" (with a list open)."""
+        """A key for the prompt around: "escape", "editor", "tab", "up" or "down" (with a list open)."""
 
         def __init__(self, name: str) -> None:
             super().__init__()
@@ -123,6 +123,15 @@ class PromptArea(TextArea):
             line = self.document.get_line(row)
             super().edit(Edit("", (row, start), (row, end + (line[end : end + 1] == " ")), maintain_selection_offset=True))
 
+    def replace_plain(self, text: str) -> None:
+        """Replace the text; the tokens stay, before it."""
+        kept = {key: self._tokens[key] for key in self.token_keys}
+        self._tokens.clear()
+        self.load_text("")
+        for key, label in kept.items():
+            self.insert_token(key, label)
+        self.insert_pasted(text)
+
     def forget_tokens(self) -> None:
         """Drop all tokens, with the text that is about to be replaced."""
         self._tokens.clear()
@@ -187,11 +196,6 @@ class PromptArea(TextArea):
         return key != "enter" and super().check_consume_key(key, character)
 
     async def _on_key(self, event: events.Key) -> None:
-        if event.key in ("left", "right") and not self.text:
-            event.stop()
-            event.prevent_default()
-            self.post_message(self.Key(event.key))
-            return
         if event.key == "enter":
             # Bound to `send`, unless the user bound that elsewhere: then it does nothing. The text area would insert a line.
             event.prevent_default()
@@ -244,11 +248,5 @@ class PromptArea(TextArea):
         return self.wrapped_document.location_to_offset(self.cursor_location).y < self.wrapped_document.height - 1
 
     def _recall(self, text: str | None) -> None:
-        if text is None:
-            return
-        kept = {key: self._tokens[key] for key in self.token_keys}
-        self._tokens.clear()
-        self.load_text("")
-        for key, label in kept.items():
-            self.insert_token(key, label)
-        self.insert(text)
+        if text is not None:
+            self.replace_plain(text)

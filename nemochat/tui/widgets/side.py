@@ -169,7 +169,7 @@ class SidePanes(Vertical):
             Pane .body, Pane.-folded > .body { display: block; height: 1fr; max-height: 100%; }
         }
         &.-hidden, &.-hidden.-narrow { width: 0; padding: 0; border: none; }
-        &.-hidden > *, &.-hidden > #tabs, &.-hidden > .-active { display: none; }
+        &.-hidden > *, &.-hidden > #tabs, &.-hidden > Pane, &.-hidden > Pane.-active { display: none; }
     }
     """
 
@@ -187,6 +187,7 @@ class SidePanes(Vertical):
         self._is_tall = False
         self._has_column = True
         self._has_drawer = False
+        self._came_from: Widget | None = None
 
     def compose(self) -> ComposeResult:
         """Tabs for the drawer, and the panes."""
@@ -266,8 +267,14 @@ class SidePanes(Vertical):
             self._tab(self.active).focus()
 
     def _set_shown(self, shown: bool) -> None:
+        focused = self.screen.focused
+        is_inside = focused is not None and self in focused.ancestors
         if shown:
             self.display = True
+            if not is_inside:
+                self._came_from = focused
+        elif is_inside and self._came_from is not None and self._came_from.is_attached:
+            self._came_from.focus()  # before the panes go: what is hidden loses the focus to nobody
         if self.is_narrow:
             self._has_drawer = shown
         else:
