@@ -1,0 +1,245 @@
+"""The panes together: a column that folds, a drawer with tabs, and the same widgets in both."""
+
+from __future__ import annotations
+
+from textual.app import App, ComposeResult
+from textual.containers import Horizontal
+from textual.widgets import Input, Static
+
+from nemochat.chat import ContextView, ToolRun, ToolState
+from nemochat.domain.images import RgbImage
+from nemochat.tui.widgets.attachments import AttachLine, AttachmentCard, AttachmentItem, Sign
+from nemochat.tui.widgets.context import ContextPane
+from nemochat.tui.widgets.side import Pane, PaneTab, PaneTitle, SidePanes
+from nemochat.tui.widgets.tools import ToolLine
+
+ITEM = AttachmentItem("a1", "cat.png", 640, 480, 128, "encoded", RgbImage.from_rgb(8, 8, bytes(192)), in_draft=True)
+
+
+class Host(App[None]):
+    AUTO_FOCUS = "Input"
+    CSS = "#talk { width: 1fr; height: 100%; }"
+
+    def __init__(self, *, narrow: bool = False) -> None:
+        super().__init__()
+        self.side = SidePanes()
+        self.narrow = narrow
+
+    def compose(self) -> ComposeResult:
+        with Horizontal():
+            yield Input(id="talk")
+            yield self.side
+
+    def on_mount(self) -> None:
+        self.side.set_narrow(self.narrow)
+        self.side.context.show(ContextView(4096, history=96))
+
+    @property
+    def titles(self) -> list[str]:
+        return [str(title.content) for title in self.query(PaneTitle) if title.region.area]
+
+    @property
+    def visible_panes(self) -> list[str]:
+        return [pane.id or "" for pane in self.query(Pane) if pane.region.area]
+
+    @property
+    def talk_width(self) -> int:
+        return self.query_one("#talk").outer_size.width
+
+
+async def test_the_column_has_three_panes_one_under_the_other_beside_the_conversation() -> None:
+    host = Host()
+    async with host.run_test(size=(120, 40)):
+        assert host.titles == ["▾ Attachments", "▾ Tools", "▾ Context"]
+        assert host.side.outer_size.width == 38
+        panes = list(host.query(Pane))
+        assert [pane.region.y for pane in panes] == sorted({pane.region.y for pane in panes})
+        assert host.side.region.x >= host.query_one("#talk").region.right
+        assert not host.side.is_open  # a column is no drawer: Esc must not close it
+
+
+async def test_the_column_takes_about_a_third_at_most() -> None:
+    host = Host()
+    async with host.run_test(size=(100, 40)):
+        assert host.side.outer_size.width <= 34
+
+
+async def test_empty_panes_take_little_height_and_pictures_get_the_rest() -> None:
+    host = Host()
+    async with host.run_test(size=(120, 40)) as pilot:
+        attachments, tools, context = host.query(Pane)
+        assert attachments.size.height <= 4
+        assert tools.size.height <= 4
+        host.side.attachments.show([ITEM])
+        await pilot.pause()
+        assert attachments.size.height > 20
+        assert context.region.bottom <= 40
+
+
+async def test_a_title_folds_its_pane_by_key_and_by_mouse_and_then_says_what_it_holds() -> None:
+    host = Host()
+    async with host.run_test(size=(120, 40)) as pilot:
+        host.side.attachments.show([ITEM])
+        host.query(PaneTitle).first().focus()
+        await pilot.press("enter")
+        assert host.titles[0] == "▸ Attachments · 1 picture, 128 tokens"
+        assert not host.side.attachments.region.area
+        host.side.attachments.show([])
+        await pilot.pause()
+        assert host.titles[0] == "▸ Attachments · none"
+        await pilot.press("enter")
+        assert host.titles[0] == "▾ Attachments"
+        await pilot.click(host.query(PaneTitle).last())
+        assert host.titles[2] == "▸ Context · 96 of 4,096"
+
+
+async def test_many_tools_and_calls_leave_room_for_the_others() -> None:
+    host = Host()
+    async with host.run_test(size=(120, 40)) as pilot:
+        host.side.tools.show((), [ToolRun("x", {"n": n}, "result", ToolState.DONE) for n in range(30)])
+        host.side.attachments.show([ITEM])
+        await pilot.pause()
+        assert host.query_one("#context", Pane).region.bottom <= 40
+        assert host.query_one("#attachments", Pane).size.height >= 10
+        assert host.side.tools.max_scroll_y > 0
+
+
+async def test_a_low_column_scrolls_as_a_whole() -> None:
+    host = Host()
+    async with host.run_test(size=(120, 24)) as pilot:
+        host.side.tools.show((), [ToolRun("x", {"n": n}, "result", ToolState.DONE) for n in range(30)])
+        await pilot.pause()
+        assert host.side.max_scroll_y > 0
+        assert host.side.tools.max_scroll_y == 0
+
+
+async def test_toggling_the_column_gives_its_place_to_the_conversation_and_back() -> None:
+    host = Host()
+    async with host.run_test(size=(120, 40)) as pilot:
+        host.side.toggle()
+        await pilot.pause()
+        assert host.talk_width == 120
+        assert host.visible_panes == []
+        host.side.toggle()
+        await pilot.pause()
+        assert host.talk_width == 82
+        assert len(host.visible_panes) == 3
+
+
+async def test_a_column_that_the_settings_hide_comes_with_toggle() -> None:
+    host = Host()
+    async with host.run_test(size=(120, 40)) as pilot:
+        host.side.display = False
+        await pilot.pause()
+        host.side.toggle()
+        await pilot.pause()
+        assert len(host.visible_panes) == 3
+
+
+async def test_the_drawer_is_closed_at_first_and_cannot_be_reached_by_tab() -> None:
+    host = Host(narrow=True)
+    async with host.run_test(size=(80, 24)) as pilot:
+        host.side.display = True  # as the settings say; it must not open the drawer
+        await pilot.pause()
+        assert host.talk_width == 80
+        assert host.visible_panes == []
+        assert not host.side.is_open
+        await pilot.press("tab")
+        assert isinstance(host.focused, Input)
+
+
+async def test_the_drawer_opens_over_the_conversation_with_one_pane_and_its_tab_in_focus() -> None:
+    host = Host(narrow=True)
+    async with host.run_test(size=(80, 24)) as pilot:
+        host.side.toggle()
+        await pilot.pause()
+        assert host.side.is_open
+        assert host.visible_panes == ["attachments"]
+        assert host.titles == []
+        assert host.talk_width == 80  # it lies over it, so nothing is laid out again
+        assert host.side.region.right == 80
+        focused = host.focused
+        assert isinstance(focused, PaneTab)
+        assert str(focused.content) == "Attachments"
+
+
+async def test_a_closed_drawer_keeps_no_focus() -> None:
+    host = Host(narrow=True)
+    async with host.run_test(size=(80, 24)) as pilot:
+        host.side.toggle()
+        await pilot.pause()
+        host.side.toggle()
+        await pilot.pause()
+        assert not host.side.is_open
+        assert isinstance(host.focused, Input)
+
+
+async def test_tabs_by_key_and_by_mouse() -> None:
+    host = Host(narrow=True)
+    async with host.run_test(size=(80, 24)) as pilot:
+        host.side.toggle()
+        await pilot.pause()
+        for key, pane in (("right", "tools"), ("right", "context"), ("right", "attachments"), ("left", "context")):
+            await pilot.press(key)
+            assert host.visible_panes == [pane]
+        await pilot.press("down")
+        assert isinstance(host.focused, ContextPane)
+        await pilot.click("#tab-tools")
+        assert host.visible_panes == ["tools"]
+        await pilot.click(host.side.query_one("#tabs").query_one(Sign))
+        assert not host.side.is_open
+
+
+async def test_only_the_shown_tab_is_a_stop_for_the_tab_key() -> None:
+    host = Host(narrow=True)
+    async with host.run_test(size=(80, 24)) as pilot:
+        host.side.toggle()
+        await pilot.pause()
+        await pilot.press("tab")
+        assert isinstance(host.focused, AttachLine)
+
+
+async def test_the_same_widgets_serve_both_forms() -> None:
+    host = Host()
+    async with host.run_test(size=(120, 40)) as pilot:
+        host.side.attachments.show([ITEM])
+        await pilot.pause()
+        before = list(host.query(AttachmentCard)) + list(host.query(Pane))
+        host.query(Pane).first().folded = True
+        host.side.set_narrow(True)
+        host.side.toggle()
+        await pilot.pause()
+        assert list(host.query(AttachmentCard)) + list(host.query(Pane)) == before
+        assert host.side.attachments.region.area  # a folded pane is whole in the drawer
+        host.side.set_narrow(False)
+        await pilot.pause()
+        assert host.titles[0].startswith("▸ Attachments")
+        host.side.set_narrow(True)
+        await pilot.pause()
+        assert not host.side.is_open  # a narrower window does not cover the conversation by itself
+
+
+async def test_open_pane_shows_unfolds_and_focuses_whatever_the_form() -> None:
+    for narrow, size in ((False, (120, 40)), (True, (80, 24))):
+        host = Host(narrow=narrow)
+        async with host.run_test(size=size) as pilot:
+            host.side.toggle()  # the column hides, the drawer opens
+            host.query_one("#context", Pane).folded = True
+            host.side.open_pane("context")
+            await pilot.pause()
+            assert "context" in host.visible_panes
+            assert isinstance(host.focused, ContextPane)
+            host.side.open_pane("tools")
+            await pilot.pause()
+            assert "tools" in host.visible_panes
+            assert isinstance(host.focused, PaneTab if narrow else PaneTitle)  # nothing else in it takes the focus
+
+
+async def test_keys_are_explained() -> None:
+    for kind in (PaneTitle, PaneTab, AttachmentCard, AttachLine, ToolLine):
+        for binding in kind.BINDINGS:
+            assert not isinstance(binding, tuple)
+            assert binding.id
+            assert binding.description
+            assert binding.tooltip
+    assert Static.can_focus is False
