@@ -214,3 +214,13 @@ async def test_several_pictures_share_the_height() -> None:
         await pilot.pause()
         assert {picture.size.height for picture in host.query(Picture)} == {6}
         assert alone > 12
+
+
+async def test_pixels_that_come_while_the_card_is_being_made_are_drawn() -> None:
+    host = Host()
+    async with host.run_test() as pilot:
+        host.pane.show([SECOND])
+        host.pane.show([msgspec.structs.replace(SECOND, state="ready", pixels=PIXELS)])
+        await pilot.pause()
+        [picture] = host.query(Picture)
+        assert picture.pixels is PIXELS

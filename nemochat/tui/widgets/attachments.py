@@ -113,23 +113,30 @@ class AttachmentCard(Vertical, can_focus=True):
             yield Sign("↓", "move(1)", "Later (Shift+Down)")
             yield Sign("×", "remove", "Remove (Delete)")  # noqa: RUF001
         yield self._figures
-        if self.item.pixels is not None:
-            self._picture = Picture(self.item.pixels, self._protocol, self._max_rows)
-            yield self._picture
+
+    def on_mount(self) -> None:
+        """The pixels may have come since the card was made."""
+        self._draw_picture()
 
     def show(self, item: AttachmentItem) -> None:
         """Show another state of this picture."""
         if item == self.item:
             return
-        before, self.item = self.item.pixels, item
+        self.item = item
         self._write()
-        if (before and before.digest) != (item.pixels and item.pixels.digest) and self.is_mounted:
-            if self._picture is not None:
-                self._picture.remove()
-                self._picture = None
-            if item.pixels is not None:
-                self._picture = Picture(item.pixels, self._protocol, self._max_rows)
-                self.mount(self._picture)
+        if self.is_mounted:
+            self._draw_picture()
+
+    def _draw_picture(self) -> None:
+        """Make the picture on the screen that of the item; the same pixels stay as they are."""
+        pixels, drawn = self.item.pixels, self._picture
+        if (pixels and pixels.digest) == (drawn and drawn.pixels.digest):
+            return
+        if drawn is not None:
+            drawn.remove()
+        self._picture = Picture(pixels, self._protocol, self._max_rows) if pixels is not None else None
+        if self._picture is not None:
+            self.mount(self._picture)
 
     def set_max_rows(self, rows: int) -> None:
         """The most lines that the picture itself may take."""
