@@ -1,23 +1,38 @@
-"""Makes the pictures in this folder by running the real program.
+"""Makes the pictures in this folder by running the real program with the built-in demo model.
 
-    python screenshots/make.py
+    python -m screenshots.make [NAME ...]
 
-`ask.svg`: the picture that is asked about, and `nemochat ask` with the built-in demo model answering.
+`ask.svg` is `nemochat ask`; the others are the full-screen interface, driven without a terminal.
+Times and speeds on them are those of the machine that made them.
 """
 
 from __future__ import annotations
 
+import asyncio
 import io
+import os
 import re
 import shlex
 import subprocess
 import sys
 import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import patch
 
 from PIL import Image, ImageDraw
 from rich.console import Console
 from rich.text import Text
+from textual.pilot import Pilot
+from textual.screen import Screen
+from textual.widgets import Input, TextArea
+
+from nemochat.cli.tui import Desk
+from nemochat.paths import CACHE_VARIABLE, CONFIG_VARIABLE, DATA_VARIABLE, LOG_VARIABLE
+from nemochat.tui.app import NemochatApp
+from nemochat.tui.screens.chat import ChatScreen
+from nemochat.tui.screens.theme_picker import ThemePicker
 
 FOLDER = Path(__file__).parent
 COLUMNS = 108
@@ -25,6 +40,8 @@ QUESTIONS = ("Describe the picture.", "What colour is the triangle?")
 SCENE_SIDE = 240
 BLOCKS = 34
 """The picture's width in characters; two rows of pixels share a line."""
+PATIENCE_SECONDS = 60.0
+"""For loading a model, looking at a picture, writing a reply."""
 
 
 def draw_scene(path: Path) -> None:
@@ -70,18 +87,150 @@ def ask(question: str, picture: Path) -> Text:
     return text
 
 
-def main() -> None:
-    """Run, and write the SVG without the link to a font on the network that Rich puts into it."""
+def command_line(picture: Path) -> str:
+    """The picture that is asked about, and `nemochat ask` answering."""
     console = Console(width=COLUMNS, record=True, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    console.print(as_blocks(picture))
+    for question in QUESTIONS:
+        console.print(ask(question, picture))
+    return console.export_svg(title="nemochat")
+
+
+class Hand:
+    """What a user does at the keyboard, each thing waited for until the program is done with it."""
+
+    def __init__(self, app: NemochatApp, pilot: Pilot[None], picture: Path) -> None:
+        self.app, self.pilot, self.picture = app, pilot, picture
+
+    @property
+    def screen(self) -> ChatScreen:
+        """The chat, whatever lies above it."""
+        return self.app.chat_screen
+
+    async def until(self, holds: Callable[[], object]) -> None:
+        """Let the app work until something holds. Raises TimeoutError."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not holds():
+                await self.pilot.pause(0.02)
+        await self.pilot.pause()
+
+    async def attach(self) -> None:
+        """Attach the picture, and let the model look at it."""
+        self.screen.dropping.picture(str(self.picture))
+        await self.until(lambda: any(item.state == "encoded" for item in self.screen.incomings.items))
+        await self.rest()
+
+    async def write(self, text: str) -> None:
+        """Put text into the prompt, behind what is there."""
+        self.screen.prompt.insert_text(text)
+        await self.rest()
+
+    async def say(self, *texts: str) -> None:
+        """Send these one after the other, each when the one before is answered."""
+        for text in texts:
+            await self.write(text)
+            await self.pilot.press("enter")
+            await self.pilot.pause()
+            await self.until(lambda: not self.screen.turns.is_running)
+            await self.rest()
+
+    async def over(self, kind: type[Screen[str | None]]) -> None:
+        """Wait for a screen of this kind above the chat."""
+        await self.until(lambda: isinstance(self.app.screen, kind))
+
+    async def rest(self) -> None:
+        """Wait until everything is counted and drawn, and stop the cursors where they can be seen."""
+        await self.pilot.pause()
+        await self.until(lambda: not any(worker.is_running for worker in self.screen.workers if worker.group in ("count", "prepare")))
+        for widget in self.app.screen.query("TextArea, Input"):
+            if isinstance(widget, TextArea | Input):
+                widget.cursor_blink = False
+        await self.pilot.pause()
+
+
+async def _main(hand: Hand) -> None:
+    await hand.attach()
+    await hand.say("Describe the picture.", "What colour is the triangle?", "How many shapes are there?", "Is there a star?")
+
+
+async def _question(hand: Hand) -> None:
+    await hand.attach()
+    await hand.write("What is on the left?")
+
+
+async def _forgetting(hand: Hand) -> None:
+    await hand.say("My name is Ada.", "What is the capital of France?", "What is two plus three?", "Is fire cold?", "What is my name?")
+
+
+async def _tools(hand: Hand) -> None:
+    await hand.say("What is two plus three?")
+    hand.screen.action_command("tools")
+
+
+async def _system(hand: Hand) -> None:
+    await hand.say("/system You are Captain Mara, a pirate.", "Hello! Who are you?")
+
+
+async def _themes(hand: Hand) -> None:
+    await hand.say("What is two plus three?")
+    hand.screen.action_command("theme")
+    await hand.over(ThemePicker)
+
+
+async def _narrow(hand: Hand) -> None:
+    await hand.attach()
+    await hand.say("Describe the picture.", "What colour is the circle?")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture of the interface: what is done before it is taken, how large it is, settings as environment variables."""
+
+    steps: Callable[[Hand], Awaitable[None]]
+    size: tuple[int, int] = (120, 40)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+SCENES = {
+    "main": Scene(_main),
+    "question": Scene(_question),
+    "forgetting": Scene(_forgetting, environment={"NEMOCHAT_ENGINE_CONTEXT_LENGTH": "160", "NEMOCHAT_SAMPLING_MAX_TOKENS": "64"}),
+    "tools": Scene(_tools),
+    "system": Scene(_system),
+    "themes": Scene(_themes),
+    "narrow": Scene(_narrow, size=(80, 24)),
+}
+
+
+async def interface(scene: Scene, picture: Path) -> str:
+    """Run the interface in folders of its own and take a picture of it."""
+    with tempfile.TemporaryDirectory(prefix="nemochat-") as home:
+        folders = {name: str(Path(home) / name) for name in (CONFIG_VARIABLE, DATA_VARIABLE, LOG_VARIABLE, CACHE_VARIABLE)}
+        with patch.dict(os.environ, {**folders, **scene.environment}):
+            app = NemochatApp(Desk(None, None, {}))
+            app.animation_level = "none"
+            async with app.run_test(size=scene.size) as pilot:
+                hand = Hand(app, pilot, picture)
+                await hand.until(lambda: len(app.screen_stack) > 1 and hand.screen.holder.is_loaded)
+                await scene.steps(hand)
+                await hand.rest()
+                return app.export_screenshot(title="nemochat")
+
+
+def save(name: str, svg: str) -> None:
+    """Write a picture, without the link to a font on the network that Rich and Textual put into it."""
+    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
+    (FOLDER / f"{name}.svg").write_text(svg, encoding="utf-8")
+
+
+def main(names: list[str]) -> None:
+    """Make the named pictures, or all of them."""
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "shapes.png"
         draw_scene(picture)
-        console.print(as_blocks(picture))
-        for question in QUESTIONS:
-            console.print(ask(question, picture))
-    svg = re.sub(r"@font-face \{.*?\}\s*", "", console.export_svg(title="nemochat"), flags=re.DOTALL)
-    (FOLDER / "ask.svg").write_text(svg, encoding="utf-8")
+        for name in names or ["ask", *SCENES]:
+            save(name, command_line(picture) if name == "ask" else asyncio.run(interface(SCENES[name], picture)))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
