@@ -57,12 +57,12 @@ def draw_scene(path: Path) -> None:
 
 def as_blocks(path: Path) -> Text:
     """The picture in half blocks: the upper pixel as foreground, the lower one as background."""
-    image = Image.open(path).convert("RGB").resize((BLOCKS, BLOCKS), Image.Resampling.BOX)
+    pixels = Image.open(path).convert("RGB").resize((BLOCKS, BLOCKS), Image.Resampling.BOX).tobytes()
     text = Text()
     for y in range(0, BLOCKS, 2):
         text.append("  ")
         for x in range(BLOCKS):
-            upper, lower = (bytes(image.getpixel((x, y + row))).hex() for row in (0, 1))
+            upper, lower = (pixels[3 * ((y + row) * BLOCKS + x) :][:3].hex() for row in (0, 1))
             text.append("▀", style=f"#{upper} on #{lower}")
         text.append("\n")
     return text

@@ -109,6 +109,8 @@ def _ranked(typed: str, names: Iterable[str]) -> list[str]:
 def _rank(wanted: str, name: str) -> int:
     if name.startswith(wanted):
         return 0
+    if len(wanted) < 2:
+        return 3  # one letter is in nearly every name
     if wanted in name:
         return 1
     letters = iter(name)

@@ -152,7 +152,8 @@ def details(entry: Entry) -> str:
         ("Pictures in the prompt", f"{count(usage.image_tokens)} tokens"),
         ("Reply", f"{count(usage.completion_tokens)} tokens, {rate(usage.completion_tokens, times.decode_ms)}"),
         ("Not seen by the model", f"{count(len(result.forgotten))} messages"),
-        ("Sampling", f"temperature {sampling.temperature:g}, top-k {sampling.top_k}, top-p {sampling.top_p:g}, min-p {sampling.min_p:g}"),
+        ("Sampling", f"temperature {sampling.temperature:g}, top-k {sampling.top_k}"),
+        ("", f"top-p {sampling.top_p:g}, min-p {sampling.min_p:g}"),
         ("", f"repeat penalty {sampling.repeat_penalty:g}, seed {'random' if sampling.seed is None else sampling.seed}"),
         ("", f"at most {count(sampling.max_tokens)} tokens"),
     ]

@@ -96,16 +96,16 @@ async def test_the_line_says_everything_where_there_is_room() -> None:
         await pilot.pause()
         [line] = text_of(app.query_one(StatusLine))
         assert line.startswith("nemotron-vl · ready ")
-        assert line.endswith(" 1,234/4,096 30 % · TTFT 1.2 s · 25 tok/s · █▃")
+        assert line.endswith(" 1,234/4,096 (30 %) · TTFT 1.2 s █▃ · 25 tok/s")
 
 
 def test_the_least_important_goes_first() -> None:
-    full = len("1,234/4,096 30 % · TTFT 1.2 s · 25 tok/s · ██")
+    full = len("1,234/4,096 (30 %) · TTFT 1.2 s ██ · 25 tok/s")
     kept = [" · ".join(figures(VIEW, width)) for width in range(full, -1, -1)]
     assert list(dict.fromkeys(kept)) == [
-        "1,234/4,096 30 % · TTFT 1.2 s · 25 tok/s · █▃",
-        "1,234/4,096 30 % · TTFT 1.2 s · 25 tok/s",
-        "1,234/4,096 30 % · TTFT 1.2 s",
+        "1,234/4,096 (30 %) · TTFT 1.2 s █▃ · 25 tok/s",
+        "1,234/4,096 (30 %) · TTFT 1.2 s · 25 tok/s",
+        "1,234/4,096 (30 %) · TTFT 1.2 s",
         "1,234/4,096 · TTFT 1.2 s",
         "1,234/4,096",
         "",

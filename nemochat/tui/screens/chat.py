@@ -199,7 +199,7 @@ class ChatScreen(Screen[None]):
         try:
             session = await self.holder.open(name)
         except NemochatError as error:
-            self._state = "no model"
+            self._state = "press F3 to choose one"
             self.draw()
             await self.slash.offer_models(error)
             return
@@ -251,7 +251,7 @@ class ChatScreen(Screen[None]):
         """Show what came of it and its figures."""
         self.transcript.end_reply()
         self._last = result or self._last
-        self._state = "ready" if self.holder.is_loaded else "no model"
+        self._state = "ready" if self.holder.is_loaded else "press F3 to choose one"
         if error is not None:
             self._state = "stopped: the reply failed"
             self.complain(error)
@@ -259,7 +259,8 @@ class ChatScreen(Screen[None]):
             self._state = "stopped by you"
         if result is not None and len(result.forgotten) > self._forgotten:
             read = count(result.usage.evaluated_tokens)
-            self.say(f"The window was full: the model no longer sees {len(result.forgotten)} messages; {read} tokens were read again.")
+            gone = len(result.forgotten)
+            self.say(f"The window was full: the model no longer sees {gone} messages; {read} tokens were read for this reply.")
         self.call_after_refresh(self.draw)
 
     def queue_changed(self, labels: tuple[str, ...]) -> None:

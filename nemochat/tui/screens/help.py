@@ -26,19 +26,31 @@ def help_for(screen: Screen[object], app: App[None]) -> HelpScreen:
     focused = screen.focused
     here: dict[str, tuple[str, str]] = {}
     everywhere: dict[str, tuple[str, str]] = {}
+    moving: dict[str, tuple[str, str]] = {}
     for active in screen.active_bindings.values():
         binding = active.binding
         if not binding.description:
             continue
         keys = app.get_key_display(binding)
-        place = everywhere if active.node is app or active.node is screen else here
+        # What has no id of ours is Textual's own: moving about and editing text.
+        place = moving if not binding.id else everywhere if active.node is app or active.node is screen else here
         known = place.get(binding.action)
         place[binding.action] = (f"{known[0]}, {keys}" if known else keys, active.tooltip or binding.description)
     title = str(getattr(focused, "help_title", "") or "The focused part")
     parts = [_heading(title), *_lines(here.values())] if here else []
     commands = [(f"/{command.name} {command.argument}".rstrip(), command.help) for command in COMMANDS]
     return HelpScreen(
-        Content("\n").join([*parts, _heading("Everywhere"), *_lines(everywhere.values()), _heading("Commands"), *_lines(commands)])
+        Content("\n").join(
+            [
+                *parts,
+                _heading("Everywhere"),
+                *_lines(everywhere.values()),
+                _heading("Commands"),
+                *_lines(commands),
+                _heading("Moving and editing"),
+                *_lines(moving.values()),
+            ]
+        )
     )
 
 

@@ -35,8 +35,8 @@ def parts_of(view: ContextView) -> list[Part]:
         Part("history", "▒", "$text-success", view.history),
         Part("pictures", "╱", "$text-accent", view.images),  # noqa: RUF001
         Part("draft", "▞", "$foreground", view.draft),
-        Part("free", "·", "$foreground 60%", view.free),
-        Part("reserve", "░", "$foreground 60%", view.reserve),
+        Part("free", "·", "$text-muted", view.free),
+        Part("reserve", "░", "$text-muted", view.reserve),
     ]
     return [part for part in parts if part.tokens > 0]
 
@@ -74,7 +74,7 @@ class ContextGraph(Widget):
     def _content(self, width: int) -> Content:
         view = self.view
         if view is None:
-            return Content.styled("Waiting for the model.", "$foreground 60%")
+            return Content.styled("Waiting for the model.", "$text-muted")
         parts = parts_of(view)
         cells = share([part.tokens for part in parts], width)
         bar = Content.assemble(*((part.fill * size, part.colour) for part, size in zip(parts, cells, strict=True)))
@@ -104,7 +104,7 @@ def sentences(view: ContextView) -> list[Content]:
     over = view.used + view.reserve - view.limit
     if over > 0 and not view.trims:
         lines.append(Content.styled(f"! {plural(over, 'token')} too many", "$text-error"))
-    lines.append(Content.styled(f"cached {count(view.cached)} · to read {count(view.to_read)}", "$foreground 60%"))
+    lines.append(Content.styled(f"cached {count(view.cached)} · to read {count(view.to_read)}", "$text-muted"))
     if view.forgotten:
         lines.append(Content(f"forgotten {plural(len(view.forgotten), 'message')}, {plural(view.forgotten_tokens, 'token')}"))
     if view.excluded:

@@ -235,7 +235,7 @@ def _record_signs(record: ReplyRecord) -> list[str]:
     if result.ttft_ms is not None:
         signs.append(f"{duration(result.ttft_ms)} to first token")
     if tokens > 1 and result.timings.decode_ms > 0:
-        signs.append(rate(tokens - 1, result.timings.decode_ms))
+        signs.append(rate(tokens, result.timings.decode_ms))
     return signs
 
 

@@ -98,7 +98,7 @@ class Pane(Vertical):
         return self._line.display
 
     def _write(self) -> None:
-        summary = (f" · {self.body.summary}", "not bold $foreground 60%") if self.folded else ""
+        summary = (f" · {self.body.summary}", "not bold $text-muted") if self.folded else ""
         self._line.update(Content.assemble("▸ " if self.folded else "▾ ", self.title, summary))
 
 

@@ -59,7 +59,7 @@ def figures(view: StatusView, width: int) -> list[str]:
     window, share, first, speed, sparks = "", "", "", "", ""
     if view.limit:
         window = f"{count(view.used)}/{count(view.limit)}"
-        share = f" {round(100 * view.used / view.limit)} %"
+        share = f" ({round(100 * view.used / view.limit)} %)"
     last = view.last
     if last is not None and last.ttft_ms is not None:
         first = f"TTFT {duration(last.ttft_ms)}"
@@ -68,7 +68,7 @@ def figures(view: StatusView, width: int) -> list[str]:
     if len(view.ttfts) > 1:
         sparks = sparkline(view.ttfts)
     choices = [
-        [window + share, first, speed, sparks],
+        [window + share, f"{first} {sparks}".rstrip(), speed],
         [window + share, first, speed],
         [window + share, first],
         [window, first],
@@ -143,7 +143,7 @@ class StatusLine(Widget, can_focus=True):
         if view is None or width < 1:
             return Content("")
         first = self._line(view, width)
-        return Content("\n").join([first, Content.styled(self._split(width), "$foreground 60%")]) if self.opened else first
+        return Content("\n").join([first, Content.styled(self._split(width), "$text-muted")]) if self.opened else first
 
     @staticmethod
     def _line(view: StatusView, width: int) -> Content:
@@ -151,10 +151,10 @@ class StatusLine(Widget, can_focus=True):
         # The state may be long ("stopped: ..."), the name of a file too: both are cut before the line is, the name first.
         needed = Content(state).cell_length + 3
         name = Content(model).truncate(max(8, width - needed), ellipsis=True)
-        left = Content.assemble((name.plain, "bold"), (_GAP, "$foreground 60%"), state).truncate(width, ellipsis=True)
+        left = Content.assemble((name.plain, "bold"), (_GAP, "$text-muted"), state).truncate(width, ellipsis=True)
         right = _GAP.join(figures(view, width - left.cell_length - 2))
         space = width - left.cell_length - Content(right).cell_length
-        return Content.assemble(left, " " * space, (right, "$foreground 60%"))
+        return Content.assemble(left, " " * space, (right, "$text-muted"))
 
     def _split(self, width: int) -> str:
         last = self.view.last if self.view else None

@@ -26,7 +26,7 @@ _COLOURS = {
     ToolState.RUNNING: "$text-primary",
     ToolState.DONE: "$text-success",
     ToolState.FAILED: "$text-error",
-    ToolState.REFUSED: "$foreground 60%",
+    ToolState.REFUSED: "$text-muted",
 }
 _PREVIEW_LINES, _PREVIEW_CHARACTERS = 3, 90
 _MOST_CHARACTERS = 4000
@@ -87,8 +87,8 @@ class ToolLine(Static, can_focus=True):
             Content.assemble(
                 f"{box} {word} ",
                 (sanitize(tool.name, strict=True), "bold" if tool.enabled else ""),
-                (cost, "$foreground 60%"),
-                (f"\n{description}" if description else "", "$foreground 60%"),
+                (cost, "$text-muted"),
+                (f"\n{description}" if description else "", "$text-muted"),
             )
         )
 
@@ -164,7 +164,7 @@ class RunView(Vertical, can_focus=True):
                 (f"{_SIGNS[run.state]} {run.state.value}", _COLOURS[run.state]),
                 "  ",
                 (sanitize(run.name, strict=True), "bold"),
-                (time, "$foreground 60%"),
+                (time, "$text-muted"),
             )
         )
         self._arguments.update(Content(argument_lines(run)))
