@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 
 from textual.app import App
@@ -11,7 +12,9 @@ from textual.screen import Screen
 from nemochat.chat.commands import COMMANDS
 from nemochat.tui.screens.dialogs import Read
 
-_LEFT = 24
+_LEFT = 18
+_AROUND = 10
+"""Columns of the dialog that are not text."""
 
 
 class HelpScreen(Read):
@@ -36,27 +39,35 @@ def help_for(screen: Screen[object], app: App[None]) -> HelpScreen:
         place = moving if not binding.id else everywhere if active.node is app or active.node is screen else here
         known = place.get(binding.action)
         place[binding.action] = (f"{known[0]}, {keys}" if known else keys, active.tooltip or binding.description)
+    width = min(110, app.size.width * 94 // 100) - _AROUND
     title = str(getattr(focused, "help_title", "") or "The focused part")
-    parts = [_heading(title), *_lines(here.values())] if here else []
+    parts = [_heading(title), *_lines(here.values(), width)] if here else []
     commands = [(f"/{command.name} {command.argument}".rstrip(), command.help) for command in COMMANDS]
-    return HelpScreen(
+    text = (
         Content("\n").join(
             [
                 *parts,
                 _heading("Everywhere"),
-                *_lines(everywhere.values()),
+                *_lines(everywhere.values(), width),
                 _heading("Commands"),
-                *_lines(commands),
+                *_lines(commands, width),
                 _heading("Moving and editing"),
-                *_lines(moving.values()),
+                *_lines(moving.values(), width),
             ]
         )
     )
+    return HelpScreen(text[1:])  # without the blank line before the first heading
 
 
 def _heading(text: str) -> Content:
     return Content.assemble("\n", (text, "bold $text-primary"))
 
 
-def _lines(rows: Iterable[tuple[str, str]]) -> list[Content]:
-    return [Content.assemble((f"  {left:<{_LEFT}} ", "bold"), right) for left, right in rows]
+def _lines(rows: Iterable[tuple[str, str]], width: int) -> list[Content]:
+    """Keys and what they do in two columns; what is too long goes on below its own column."""
+    lines = []
+    for left, right in rows:
+        wrapped = textwrap.wrap(right, max(20, width - _LEFT - 3))
+        head = [f"  {left:<{_LEFT}} "] if len(left) <= _LEFT else [f"  {left}\n", " " * (_LEFT + 3)]
+        lines.append(Content.assemble((head[0], "bold"), *head[1:], f"\n{' ' * (_LEFT + 3)}".join(wrapped)))
+    return lines
