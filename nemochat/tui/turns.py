@@ -103,6 +103,7 @@ class TurnRunner:
     async def _run(self, job: Job) -> None:
         result: TurnResult | None = None
         error: NemochatError | None = None
+        is_leaving = False
         try:
             # A task of its own, so that Esc can end the wait for a model without ending the loop.
             self._task = asyncio.create_task(self._opened(job))
@@ -116,13 +117,15 @@ class TurnRunner:
         except asyncio.CancelledError:
             current = asyncio.current_task()
             if current is not None and current.cancelling():
+                is_leaving = True  # the program ends: there may be no screen any more
                 raise
             job.restore()
         except NemochatError as failure:
             error = failure
         finally:
             self._session = self._task = None
-            self._stage.turn_ends(result, error)
+            if not is_leaving:
+                self._stage.turn_ends(result, error)
 
     async def _opened(self, job: Job) -> AsyncGenerator[ChatEvent, None]:
         """The stream of a job, once the session is there and its message is complete."""

@@ -29,6 +29,7 @@ class Host(App[None]):
         super().__init__()
         self.folder = folder
         self.heard: list[Message] = []
+        self.attaches = False
 
     def compose(self) -> ComposeResult:
         yield Prompt(find_drops=self.find, complete=self.complete_, history=PromptHistory(self.folder / "prompts.jsonl"))
@@ -47,6 +48,9 @@ class Host(App[None]):
 
     def on_prompt_dropped(self, event: Prompt.Dropped) -> None:
         self.heard.append(event)
+        if self.attaches:
+            for file in event.drop.files:
+                self.query_one(Prompt).insert_token(file.path.name, f"[image: {file.path.name}, reading]")
 
     def on_prompt_notice(self, event: Prompt.Notice) -> None:
         self.heard.append(event)
@@ -225,3 +229,100 @@ async def test_a_text_that_does_not_fit_says_by_how_much(tmp_path: Path) -> None
         driver.prompt.token_count, driver.prompt.room = 5000, -120
         await press()
         assert str(driver.host.query_one("#count", Static).render()) == "too long by 120 tokens"
+
+
+async def test_enter_right_behind_a_typed_path_sends_the_picture_with_it(tmp_path: Path) -> None:
+    draw_circle(tmp_path / "cat.png", (220, 40, 40))
+    async with prompt(tmp_path) as (driver, press):
+        driver.host.attaches = True
+        driver.area.insert(f"what is {tmp_path}/cat.png")
+        await press("enter")
+        assert driver.names == ["Dropped", "Submitted"]
+        event = driver.host.heard[1]
+        assert isinstance(event, Prompt.Submitted)
+        assert (event.text, event.tokens) == ("what is", ["cat.png"])
+
+
+async def test_the_enter_that_comes_with_a_dropped_path_sends_nothing(tmp_path: Path) -> None:
+    draw_circle(tmp_path / "cat.png", (220, 40, 40))
+    async with prompt(tmp_path) as (driver, press):
+        driver.host.attaches = True
+        driver.prompt.insert_token("k", LABEL)
+        driver.area.insert(f"{tmp_path}/cat.png")
+        await press("enter")
+        assert driver.names == ["Dropped"]
+        assert driver.prompt.tokens == ["k", "cat.png"]
+
+
+async def looked(driver: Driver, press: Press) -> bool:
+    """Whether the prompt is about to look for paths, or has just done so."""
+    await press()
+    return driver.prompt._timer is not None
+
+
+async def test_what_the_program_puts_there_is_no_drop(tmp_path: Path) -> None:
+    """Else "only its path", asked about a text file, brings the same question again, and a restored draft loses its paths."""
+    (tmp_path / "notes.txt").write_text("notes\n")
+    path = f"{tmp_path}/notes.txt"
+    PromptHistory(tmp_path / "prompts.jsonl").add(f"read {path}")
+    async with prompt(tmp_path) as (driver, press):
+        driver.prompt.insert_text(path)
+        assert not await looked(driver, press)
+        driver.prompt.load_text(f"read {path}")
+        assert not await looked(driver, press)
+        driver.prompt.clear()
+        await press("up")
+        assert driver.area.text == f"read {path}"
+        assert not await looked(driver, press)
+        await press("!")
+        assert await looked(driver, press)
+
+
+async def test_ctrl_v_goes_the_way_of_a_paste(tmp_path: Path) -> None:
+    draw_circle(tmp_path / "cat.png", (220, 40, 40))
+    async with prompt(tmp_path) as (driver, press):
+        driver.host.copy_to_clipboard(f"{tmp_path}/cat.png")
+        await press("ctrl+v")
+        assert driver.names == ["Dropped"]
+        driver.host.copy_to_clipboard("a\x1b[31mb")
+        await press("ctrl+v")
+        assert driver.area.text == "a[31mb"
+
+
+async def test_what_stands_beside_a_dropped_picture_is_cut_as_well(tmp_path: Path) -> None:
+    async with prompt(tmp_path) as (driver, _):
+        driver.area.post_message(Paste("data:image/png;base64,iVBORw0KGgo= " + "y " * 150_000))
+        await driver._press()
+        assert driver.names == ["Notice", "Dropped"]
+        assert len(driver.area.text) == 200_000
+
+
+@pytest.mark.parametrize("size", [(80, 24), (80, 12), (40, 16)])
+async def test_the_line_being_written_and_the_hint_are_always_seen(tmp_path: Path, size: tuple[int, int]) -> None:
+    for name in "abcdefghij":
+        (tmp_path / f"{name}.txt").touch()
+    async with prompt(tmp_path, size) as (driver, press):
+        driver.prompt.queued = tuple("abcdefg")
+        driver.prompt.insert_text("line\n" * 12)
+        await press(*"see", "space", "full_stop", "slash")
+        screen = driver.host.screen.region
+        assert driver.host.query_one(CompletionList).is_open
+        assert all(screen.contains_region(driver.host.query_one(name).region) for name in ("#frame", "#hint", "CompletionList"))
+        assert driver.area.region.contains_point(driver.area.cursor_screen_offset)
+
+
+async def test_a_row_of_the_list_is_one_line_however_narrow(tmp_path: Path) -> None:
+    async with prompt(tmp_path, (40, 24)) as (driver, press):
+        await press("slash")
+        assert driver.host.query_one(CompletionList).virtual_size.height == driver.host.query_one(CompletionList).option_count
+
+
+async def test_a_hint_gives_way_whole(tmp_path: Path) -> None:
+    async with prompt(tmp_path, (80, 24)) as (driver, press):
+        driver.prompt.state, driver.prompt.token_count, driver.prompt.room = PromptState.QUEUES, 12, 2900
+        await press()
+        assert str(driver.host.query_one("#hint", Static).render()) == "Enter queues: a reply is being written"
+    async with prompt(tmp_path, (40, 24)) as (driver, press):
+        driver.prompt.state, driver.prompt.token_count, driver.prompt.room = PromptState.QUEUES, 12, 2900
+        await press()
+        assert str(driver.host.query_one("#hint", Static).render()) == "Enter queues"

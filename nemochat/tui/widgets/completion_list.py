@@ -19,8 +19,11 @@ class CompletionList(OptionList, can_focus=False):
     DEFAULT_CSS = """
     CompletionList {
         height: auto; max-height: 8; display: none; border: none; padding: 0 1; background: $panel; scrollbar-size-vertical: 1;
+        text-wrap: nowrap; text-overflow: ellipsis;
         &.-open { display: block; }
-        & > .option-list--option-highlighted { background: $primary; color: $background; text-style: bold; }
+        & > .option-list--option-highlighted {
+            background: $block-cursor-background; color: $block-cursor-foreground; text-style: bold;
+        }
     }
     """
 

@@ -23,10 +23,15 @@ from nemochat.chat.drops import Drop, FileKind
 from nemochat.chat.recall import PromptHistory
 from nemochat.domain.sanitize import sanitize
 from nemochat.tui.numbers import count
-from nemochat.tui.widgets.completion_list import CompletionList
+from nemochat.tui.widgets.completion_list import MAX_ROWS, CompletionList
 from nemochat.tui.widgets.prompt_area import MAX_PASTE, PromptArea
 
 MAX_LINES = 8
+_MAX_QUEUE = 5
+_FIXED_LINES = 3
+"""The frame and the hint."""
+_SIDES = 3
+"""Columns of the hint's line that hold no words."""
 _PATH_PAUSE = 0.15
 _BURST = 4
 _PATH_SIGNS = ("/", "\\", "file:", "data:image")
@@ -56,12 +61,12 @@ class Prompt(Vertical):
 
     DEFAULT_CSS = """
     Prompt {
-        height: auto; max-height: 60%; padding: 0 1;
+        height: auto; padding: 0 1;
         #frame { height: auto; border: round $panel; padding: 0 1; &:focus-within { border: round $primary; } }
-        PromptArea { height: auto; max-height: 8; border: none; padding: 0; background: $background; }
+        PromptArea { height: auto; max-height: 8; border: none; padding: 0; background: $background; scrollbar-size-vertical: 1; }
         #hints { height: 1; padding: 0 1; color: $text-muted; }
         #hint { width: 1fr; height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
-        #count { width: auto; height: 1; }
+        #count { width: auto; height: 1; padding-left: 1; }
         #queue { height: auto; max-height: 5; overflow-y: auto; padding: 0 1; }
         _Queued { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
     }
@@ -73,9 +78,15 @@ class Prompt(Vertical):
     class Submitted(Message):
         """Enter, with the text and the keys of the tokens in it. The text stays until `clear`."""
 
-        def __init__(self, text: str, tokens: list[str]) -> None:
+        def __init__(self, prompt: Prompt, text: str) -> None:
             super().__init__()
-            self.text, self.tokens = text, tokens
+            self.text = text
+            self._prompt = prompt
+
+        @property
+        def tokens(self) -> list[str]:
+            """Those that are there now: a drop right before Enter gets its tokens only when `Dropped`, posted before this, is handled."""
+            return self._prompt.tokens
 
     class Changed(Message):
         """The text is another one."""
@@ -139,7 +150,6 @@ class Prompt(Vertical):
         self._area = PromptArea(history)
         self._list = CompletionList()
         self._completion: Completion | None = None
-        self._known_text = ""
         self._timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
@@ -186,7 +196,6 @@ class Prompt(Vertical):
 
     def load_text(self, text: str) -> None:
         """Replace everything, tokens too."""
-        self._area.forget_tokens()
         self._area.load_text(sanitize(text))
         self._area.move_cursor(self._area.document.end)
 
@@ -207,9 +216,9 @@ class Prompt(Vertical):
             return
         self._close_list()
         # In a terminal without bracketed paste the Enter may come right behind a dropped path.
-        if self._take_paths() and not self.plain_text and not self.tokens:
+        if self._take_paths() and not self.plain_text:
             return
-        self.post_message(self.Submitted(self.plain_text, self.tokens))
+        self.post_message(self.Submitted(self, self.plain_text))
 
     @on(PromptArea.Pasted)
     def _pasted(self, event: PromptArea.Pasted) -> None:
@@ -217,9 +226,13 @@ class Prompt(Vertical):
         drop = self._find_drops(text) if self._find_drops is not None else None
         if drop is not None and (drop.files or drop.data_uris or drop.missing):
             if drop.rest:
-                self._area.insert_pasted(drop.rest)
+                self._insert_paste(drop.rest)
             self.post_message(self.Dropped(drop))
             return
+        self._insert_paste(text)
+
+    def _insert_paste(self, text: str) -> None:
+        """Put pasted text at the cursor, as much as is sensible."""
         if len(text) > MAX_PASTE:
             self.post_message(self.Notice(f"Only the first {count(MAX_PASTE)} of {count(len(text))} characters were pasted."))
             text = text[:MAX_PASTE]
@@ -233,16 +246,26 @@ class Prompt(Vertical):
     def _text_changed(self, event: TextArea.Changed) -> None:
         event.stop()
         text = self._area.text
-        grown = len(text) - len(self._known_text)
-        self._known_text = text
+        grown = len(text) - len(self._area.settled_text)
+        is_typed = text != self._area.settled_text
+        self._area.settled_text = text
         self._offer()
         self._draw_hint()
         self.post_message(self.Changed(text))
+        # What the program put there (a draft, an earlier prompt, a path that the user wants as text) is no drop.
+        if is_typed:
+            self._look_soon(all_kinds=grown >= _BURST)
+
+    def _look_soon(self, *, all_kinds: bool) -> None:
+        """Look for paths when the typing pauses; at once when so much came that it was dropped."""
         if self._timer is not None:
             self._timer.stop()
-        if any(sign in text for sign in _PATH_SIGNS) and not self._list.is_open:
-            burst = grown >= _BURST
-            self._timer = self.set_timer(0.01 if burst else _PATH_PAUSE, partial(self._take_paths, all_kinds=burst))
+        if any(sign in self._area.text for sign in _PATH_SIGNS):
+            self._timer = self.set_timer(0.01 if all_kinds else _PATH_PAUSE, partial(self._look, all_kinds=all_kinds))
+
+    def _look(self, *, all_kinds: bool) -> None:
+        """While the user is choosing what to type, only a whole path to a picture counts."""
+        self._take_paths(all_kinds=all_kinds and not self._list.is_open)
 
     @on(PromptArea.Key)
     def _key(self, event: PromptArea.Key) -> None:
@@ -293,14 +316,17 @@ class Prompt(Vertical):
         row, column = self._area.cursor_location
         before = self._area.document.get_text_range((0, 0), (row, column))
         completion = self._complete(before) if self._complete is not None and before else None
+        self._show_list(completion)
+
+    def _show_list(self, completion: Completion | None) -> None:
         self._completion = completion
         self._list.show(completion)
         self._area.has_list = completion is not None
+        # There is not always room for both.
+        self.query_one("#queue").display = completion is None
 
     def _close_list(self) -> None:
-        self._completion = None
-        self._list.show(None)
-        self._area.has_list = False
+        self._show_list(None)
 
     def _accept(self, index: int) -> None:
         completion = self._completion
@@ -312,6 +338,9 @@ class Prompt(Vertical):
         insert = completion.candidates[index].insert
         self._area.replace(insert, start, self._area.cursor_location, maintain_selection_offset=False)
         self._area.move_cursor((start[0], start[1] + len(insert)))
+        # A picture that was chosen is attached; a folder may be the first half of a path.
+        self._area.settled_text = self._area.text
+        self._look_soon(all_kinds=False)
         if not insert.endswith(("/", " ")):
             self._close_list()
 
@@ -342,20 +371,29 @@ class Prompt(Vertical):
             await queue.mount_all(_Queued(index, label) for index, label in enumerate(queued))
 
     def on_resize(self) -> None:
-        """More or less room for hints."""
+        """More or less room. However little there is, the line being written and the hint under it are seen."""
+        height = self.screen.size.height
+        n_lines = min(max(height * 2 // 5, 1), MAX_LINES)
+        self._area.styles.max_height = n_lines
+        self._list.styles.max_height = min(max(height * 17 // 20 - _FIXED_LINES - n_lines, 1), MAX_ROWS)
+        self.query_one("#queue").styles.max_height = min(max(height // 5, 1), _MAX_QUEUE)
         self._draw_hint()
 
     def _draw_hint(self) -> None:
         if not self.is_mounted:
             return
         is_command = self._area.text.startswith("/") and not self._area.text.startswith("//")
-        words = [(PromptState.RUNS if is_command else self.state).value]
-        if self.size.width >= 70:
-            words.append("Ctrl+J new line")
-        if self.size.width >= 100:
-            words.append("Ctrl+O picture · F1 help")
-        self.query_one("#hint", Static).update(Content(" · ".join(words)))
-        self.query_one("#count", Static).update(Content(self._count_words()))
+        words = (PromptState.RUNS if is_command else self.state).value
+        figures = self._count_words()
+        room = self.size.width - _SIDES - len(figures)
+        if len(words) > room:
+            words = words.partition(":")[0]
+        for more, least in ((" · Ctrl+J new line", 70), (" · Ctrl+O picture · F1 help", 100)):
+            if self.size.width >= least and len(words + more) <= room:
+                words += more
+        is_too_long = self.room is not None and self.room < 0
+        self.query_one("#hint", Static).update(Content(words))
+        self.query_one("#count", Static).update(Content.styled(figures, "bold $text-error" if is_too_long else ""))
 
     def _count_words(self) -> str:
         tokens = "…" if self.token_count is None else count(self.token_count)

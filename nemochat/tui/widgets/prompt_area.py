@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import ClassVar
+from contextlib import contextmanager
+from typing import ClassVar, NamedTuple
 
 from rich.text import Text
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.document._document import EditResult
+from textual.document._document import EditResult, Location, Selection
 from textual.document._edit import Edit
 from textual.message import Message
 from textual.widgets import TextArea
@@ -21,11 +21,31 @@ MAX_PASTE = 200_000
 """The longest paste, in characters: many times what the window holds."""
 
 
+class _Token(NamedTuple):
+    """The words that stand for an attachment, and where they begin. They never span lines."""
+
+    label: str
+    start: Location
+
+    @property
+    def end(self) -> Location:
+        """Where the words end."""
+        return self.start[0], self.start[1] + len(self.label)
+
+    def shifted(self, old: Location, new: Location) -> _Token:
+        """The token when what ended at `old` ends at `new`."""
+        if self.start < old:
+            return self
+        row, column = self.start
+        return self._replace(start=(row + new[0] - old[0], column + (new[1] - old[1] if row == old[0] else 0)))
+
+
 class PromptArea(TextArea):
     """Where the user types. What a key means outside the text is posted as a message.
 
-    An attachment is its label in the text, tracked by key. Every edit that touches a label takes it whole; typing within one goes behind
-    it. A label whose text is gone is reported as removed.
+    An attachment is a label in the text, known by its place: the same words, typed or pasted, are text. Every edit that touches a label
+    takes it whole and reports it as removed; typing within one goes behind it. Undo goes back to the last change of a token, no further:
+    it would bring back a label without its picture.
     """
 
     class Send(Message):
@@ -67,7 +87,10 @@ class PromptArea(TextArea):
 
     def __init__(self, history: PromptHistory | None) -> None:
         # Before the base class, whose set-up sets the selection and reads a line.
-        self._tokens: dict[str, str] = {}
+        self._tokens: dict[str, _Token] = {}
+        self._is_changing = False
+        self.settled_text = ""
+        """The text as the program, not the user's typing, left it last: there, nothing is to be found that he has just typed."""
         super().__init__(
             soft_wrap=True,
             tab_behavior="focus",
@@ -85,108 +108,147 @@ class PromptArea(TextArea):
     @property
     def token_keys(self) -> list[str]:
         """The tokens in the order in which they stand."""
-        places = {key: self.text.find(label) for key, label in self._tokens.items()}
-        return sorted((key for key, place in places.items() if place >= 0), key=lambda key: places[key])
+        return sorted(self._tokens, key=lambda key: self._tokens[key].start)
 
     @property
     def plain_text(self) -> str:
         """The text without tokens."""
-        text = self.text
-        for label in self._tokens.values():
-            text = text.replace(f"{label} ", "", 1) if f"{label} " in text else text.replace(label, "", 1)
-        return text.strip()
+        lines = self.text.split("\n")
+        for token in sorted(self._tokens.values(), key=lambda token: token.start, reverse=True):
+            row, column = token.start
+            lines[row] = lines[row][:column] + lines[row][token.end[1] :].removeprefix(" ")
+        return "\n".join(lines).strip()
 
     def insert_token(self, key: str, label: str) -> None:
         """Put a token at the cursor, set off by spaces."""
-        self._tokens[key] = label
+        label = sanitize(label, strict=True)
         row, column = self.cursor_location
         before = self.document.get_line(row)[:column]
-        self.insert(f"{' ' if before and not before.endswith(' ') else ''}{label} ")
+        gap = " " if before and not before.endswith(" ") else ""
+        self.insert(f"{gap}{label} ")
+        self._tokens[key] = _Token(label, (row, column + len(gap)))
+        self._settle()
 
     def replace_token(self, key: str, label: str) -> None:
         """Change a token's words; nothing when it is not there."""
-        old = self._tokens.get(key)
-        span = self._span(old) if old is not None else None
-        if span is None or old == label:
+        label = sanitize(label, strict=True)
+        token = self._tokens.get(key)
+        if token is None or token.label == label:
             return
-        self._tokens[key] = label
-        # Past `edit`, which would take the token for touched; and not a step of the user's that he could undo.
-        super().edit(Edit(label, *span, maintain_selection_offset=True))
-        self.history.checkpoint()
+        # Past `edit`, which would report the token as removed.
+        self._apply(Edit(label, token.start, token.end, maintain_selection_offset=True))
+        self._tokens[key] = _Token(label, token.start)
+        self._settle()
 
     def remove_token(self, key: str) -> None:
         """Take a token out of the text without reporting it."""
-        label = self._tokens.pop(key, None)
-        span = self._span(label) if label is not None else None
-        if span is not None:
-            (row, start), (_, end) = span
-            line = self.document.get_line(row)
-            super().edit(Edit("", (row, start), (row, end + (line[end : end + 1] == " ")), maintain_selection_offset=True))
+        token = self._tokens.get(key)
+        if token is not None:
+            row, column = token.end
+            blank = self.document.get_line(row)[column : column + 1] == " "
+            self._apply(Edit("", token.start, (row, column + blank), maintain_selection_offset=True))
+            self._settle()
+
+    def load_text(self, text: str) -> None:
+        """Replace everything; the tokens go with the text that held them."""
+        self._tokens.clear()
+        with self._changing():
+            super().load_text(text)
+        self.settled_text = self.text
 
     def replace_plain(self, text: str) -> None:
         """Replace the text; the tokens stay, before it."""
-        kept = {key: self._tokens[key] for key in self.token_keys}
-        self._tokens.clear()
+        kept = [(key, self._tokens[key].label) for key in self.token_keys]
         self.load_text("")
-        for key, label in kept.items():
+        for key, label in kept:
             self.insert_token(key, label)
         self.insert_pasted(text)
 
-    def forget_tokens(self) -> None:
-        """Drop all tokens, with the text that is about to be replaced."""
-        self._tokens.clear()
-
-    def _span(self, label: str) -> tuple[tuple[int, int], tuple[int, int]] | None:
-        """Where a label stands: start and end as row and column."""
-        for row in range(self.document.line_count):
-            at = self.document.get_line(row).find(label)
-            if at >= 0:
-                return (row, at), (row, at + len(label))
-        return None
-
-    def _spans(self) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-        for label in self._tokens.values():
-            span = self._span(label)
-            if span is not None:
-                yield span
+    def _settle(self) -> None:
+        """A token has changed: what is undone from here on begins here."""
+        self.history.clear()
+        self.settled_text = self.text
 
     def edit(self, edit: Edit) -> EditResult:
         """Make a change; one that touches a token takes it whole."""
-        start, end = sorted((edit.from_location, edit.to_location))
-        for first, last in list(self._spans()):
-            if start == end and first < start < last:
-                start = end = last
-            elif start < last and end > first:
-                start, end = min(start, first), max(end, last)
-        result = super().edit(Edit(edit.text, start, end, edit.maintain_selection_offset))
+        start, end = edit.top, edit.bottom
+        for token in self._tokens.values():
+            if start == end and token.start < start < token.end:
+                start = end = token.end
+            elif start < token.end and end > token.start:
+                start, end = min(start, token.start), max(end, token.end)
+        result, gone = self._apply(Edit(edit.text, start, end, edit.maintain_selection_offset))
         if start == end and edit.text and edit.from_location != start:
             self.move_cursor(result.end_location)
-        self._report_removed()
+        self._report(gone)
         return result
 
-    def _report_removed(self) -> None:
-        for key, label in list(self._tokens.items()):
-            if label not in self.text:
-                del self._tokens[key]
-                # Undo would bring back the label's words without the picture.
-                self.history.clear()
-                self.post_message(self.Removed(key))
+    def undo(self) -> None:
+        """Take the last change back; the tokens move with the text."""
+        batch = self.history.undo_stack[-1:]
+        with self._changing():
+            super().undo()
+        self._follow([(_inserted_end(edit), edit.bottom) for edits in batch for edit in reversed(edits)])
+
+    def redo(self) -> None:
+        """Make it again; the tokens move with the text."""
+        batch = self.history.redo_stack[-1:]
+        with self._changing():
+            super().redo()
+        self._follow([(edit.bottom, _inserted_end(edit)) for edits in batch for edit in edits])
+
+    def _apply(self, edit: Edit) -> tuple[EditResult, list[str]]:
+        """Make a change and move the tokens behind it; with the keys of those that it took."""
+        start, end = edit.top, edit.bottom
+        gone = [key for key, token in self._tokens.items() if token.start < end and start < token.end]
+        with self._changing():
+            result = super().edit(edit)
+        for key in gone:
+            del self._tokens[key]
+        self._tokens = {key: token.shifted(end, result.end_location) for key, token in self._tokens.items()}
+        return result, gone
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """While the text changes, the places of the tokens are not to be relied on."""
+        self._is_changing = True
+        try:
+            yield
+        finally:
+            self._is_changing = False
+
+    def _follow(self, moves: list[tuple[Location, Location]]) -> None:
+        """Move the tokens after an undo: what ended at the first place now ends at the second, one change after the other."""
+        for old, new in moves:
+            self._tokens = {key: token.shifted(old, new) for key, token in self._tokens.items()}
+        # No change that can be undone has touched a token; should one have, its words are not to pass for a picture.
+        gone = [key for key, token in self._tokens.items() if self.document.get_text_range(token.start, token.end) != token.label]
+        for key in gone:
+            del self._tokens[key]
+        self._report(gone)
+
+    def _report(self, gone: list[str]) -> None:
+        if gone:
+            self.history.clear()
+        for key in gone:
+            self.post_message(self.Removed(key))
 
     def get_line(self, line_index: int) -> Text:
         """A line with its tokens marked."""
         line = super().get_line(line_index)
-        for label in self._tokens.values():
-            for match in re.finditer(re.escape(label), line.plain):
-                line.stylize("bold reverse", match.start(), match.end())
+        for token in self._tokens.values():
+            if token.start[0] == line_index:
+                line.stylize("bold reverse", token.start[1], token.end[1])
         return line
 
-    def watch_selection(self, previous: object, selection: object) -> None:
-        """The cursor jumps over tokens."""
-        row, column = self.cursor_location
-        for (line, start), (_, end) in self._spans():
-            if line == row and start < column < end:
-                came_from_left = getattr(previous, "end", (0, 0)) <= (row, start)
-                self.move_cursor((row, end if came_from_left else start))
+    def watch_selection(self, previous: Selection, selection: Selection) -> None:
+        """The cursor jumps over tokens, with the selection that it draws along."""
+        if self._is_changing:
+            return
+        for token in self._tokens.values():
+            if token.start < selection.end < token.end:
+                target = token.end if previous.end <= token.start else token.start
+                self.selection = Selection(target if selection.is_empty else selection.start, target)
                 return
 
     # -- keys
@@ -205,9 +267,14 @@ class PromptArea(TextArea):
         event.prevent_default()
         self.post_message(self.Pasted(event.text))
 
+    def action_paste(self) -> None:
+        """Ctrl+V: what was copied in the program, by the same way as a paste of the terminal's."""
+        self.post_message(self.Pasted(self.app.clipboard))
+
     def insert_pasted(self, text: str) -> None:
         """Put text that came from outside at the cursor, made safe."""
         self._replace_via_keyboard(sanitize(text.replace("\r\n", "\n").replace("\r", "\n")), *self.selection)
+        self.settled_text = self.text
 
     def action_send(self) -> None:
         """Enter."""
@@ -250,3 +317,12 @@ class PromptArea(TextArea):
     def _recall(self, text: str | None) -> None:
         if text is not None:
             self.replace_plain(text)
+
+
+def _inserted_end(edit: Edit) -> Location:
+    """Where the text that a change has put in ends. Lines are told apart as the document does it."""
+    lines = edit.text.splitlines() or [""]
+    if edit.text.endswith(("\n", "\r")):
+        lines.append("")
+    row, column = edit.top
+    return row + len(lines) - 1, len(lines[-1]) + (column if len(lines) == 1 else 0)

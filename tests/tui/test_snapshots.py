@@ -1,0 +1,269 @@
+"""Every screen and state as a picture, compared with the accepted one in __snapshots__ (``pytest --snapshot-update`` accepts new ones).
+
+A difference means: the interface looks different than when somebody last looked at it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from textual.widgets import OptionList
+
+from nemochat.domain.events import Progress, Stage, TextDelta
+from nemochat.errors import EngineDiedError
+from nemochat.settings import InterfaceSettings, SamplingSettings, Settings
+from nemochat.tui.screens.dialogs import Choose, Menu, PictureScreen, Read, Write
+from nemochat.tui.screens.help import HelpScreen
+from nemochat.tui.screens.picker import Picker
+from nemochat.tui.screens.settings import SettingsScreen
+from nemochat.tui.screens.theme_picker import ThemePicker
+from tests.images.pictures import draw_circle
+from tests.tui.bench import Driver
+from tests.tui.snapshot_app import State, bring_into, reply, rest, still_app
+
+Compare = Callable[..., bool]
+
+NARROW = ((80, 24),)
+THEMES = sorted(path.stem for path in (Path(__file__).parents[2] / "themes").glob("*.toml"))
+
+_STORY = (
+    "A parser reads text and builds a tree.\n\n"
+    "1. The **lexer** cuts it into words.\n"
+    "2. The parser puts them together:\n\n"
+    "```python\ndef parse(words):\n    return Tree(words)\n```\n\n"
+    "That is all there is to it, and it is enough for most small languages."
+)
+_LONG = "The harbour lies in the north of the town, where the river meets the sea. Ships have come here for nine hundred years."
+
+
+async def _empty(driver: Driver) -> None:
+    return
+
+
+async def _ask(driver: Driver, text: str) -> None:
+    """Put a question into the prompt and send it, without waiting for the reply."""
+    await driver.type(text)
+    await driver.press("enter")
+
+
+async def _ask_all(driver: Driver, *texts: str) -> None:
+    """Send these one after the other, each when the one before is answered."""
+    for text in texts:
+        await _ask(driver, text)
+        await driver.settle()
+
+
+async def _half(driver: Driver) -> None:
+    """The first half of the reply is on the screen."""
+    gate = driver.bench.engines["demo"].gate
+    assert gate is not None
+    await _ask(driver, "What does a parser do?")
+    gate.release()
+    await driver.until(lambda: _streamed(driver))
+    driver.screen.ahead.count()
+
+
+def _streamed(driver: Driver) -> bool:
+    return driver.screen._state == "writing" and not driver.screen.transcript._stream._pending  # type: ignore[union-attr]
+
+
+async def _waiting(driver: Driver) -> None:
+    await _ask(driver, "What does a parser do?")
+    await driver.until(lambda: driver.screen._state.startswith("reading"))
+    driver.screen.ahead.count()
+
+
+async def _attached(driver: Driver) -> None:
+    """A picture is in the prompt, and the model has looked at it."""
+    picture = driver.bench.paths.config_dir.parent / "a circle.png"
+    draw_circle(picture, (220, 40, 40))
+    driver.screen.dropping.picture(str(picture))
+    await driver.until(lambda: driver.screen.incomings.items and driver.screen.incomings.items[0].state == "encoded")
+
+
+async def _attached_in_drawer(driver: Driver) -> None:
+    await _attached(driver)
+    await driver.press("f2")
+
+
+async def _answered(driver: Driver) -> None:
+    await _attached(driver)
+    await driver.type("What is on it?")
+    await driver.press("enter")
+    await driver.settle()
+
+
+async def _enlarged(driver: Driver) -> None:
+    await _answered(driver)
+    driver.screen.dropping.enlarge(driver.screen.chat.entries[0].message.images[0].digest)
+    await driver.until(lambda: isinstance(driver.app.screen, PictureScreen))
+
+
+async def _window_full(driver: Driver) -> None:
+    """With the notice that tells of it."""
+    await _ask_all(driver, "Where is the harbour?", "And the market?", "Who built the wall?", "When was that?")
+
+
+async def _forgetting(driver: Driver) -> None:
+    """The notice is gone, which would lie over the line."""
+    await _window_full(driver)
+    driver.app.clear_notifications()
+
+
+async def _dead(driver: Driver) -> None:
+    await _ask_all(driver, "What does a parser do?")
+    await driver.until(lambda: driver.notices)
+
+
+async def _unloadable(driver: Driver) -> None:
+    await driver.until(lambda: isinstance(driver.app.screen, Choose))
+
+
+async def _one(driver: Driver) -> None:
+    await _ask_all(driver, "What does a parser do?")
+
+
+async def _menu(driver: Driver) -> None:
+    await _one(driver)
+    driver.screen.transcript.focus_last()
+    await driver.pilot.pause()
+    await driver.press("enter")
+    await driver.until(lambda: isinstance(driver.app.screen, Menu))
+
+
+async def _details(driver: Driver) -> None:
+    await _menu(driver)
+    await driver.press("i")
+    await driver.until(lambda: isinstance(driver.app.screen, Read))
+
+
+async def _marked(driver: Driver) -> None:
+    """A message that is pinned and one that the model does not see; the focus is on the last one."""
+    await _ask_all(driver, "What does a parser do?", "Thanks. And a lexer?")
+    chat = driver.screen.chat
+    driver.screen.change_chat(chat.marked(0, pinned=True).marked(2, excluded=True))
+    driver.screen.transcript.focus_last()
+
+
+async def _queued(driver: Driver) -> None:
+    await _half(driver)
+    for text in ("And what is a lexer?", "Show me one in Python, please."):
+        await _ask(driver, text)
+    await rest(driver)
+    driver.screen.ahead.count()
+
+
+async def _editing(driver: Driver) -> None:
+    await _one(driver)
+    await driver.press("ctrl+up")
+
+
+async def _completion(driver: Driver) -> None:
+    await driver.type("/e")
+
+
+async def _command(driver: Driver, name: str, kind: type) -> None:
+    driver.screen.action_command(name)
+    await driver.until(lambda: isinstance(driver.app.screen, kind))
+
+
+async def _help(driver: Driver) -> None:
+    await driver.press("f1")
+    await driver.until(lambda: isinstance(driver.app.screen, HelpScreen))
+
+
+async def _models(driver: Driver) -> None:
+    await _command(driver, "model", Picker)
+
+
+async def _chats(driver: Driver) -> None:
+    await _one(driver)
+    await driver.press("ctrl+n")
+    await _command(driver, "open", Picker)
+
+
+async def _themes(driver: Driver) -> None:
+    await _one(driver)
+    await _command(driver, "theme", ThemePicker)
+
+
+async def _settings(driver: Driver) -> None:
+    await _command(driver, "settings", SettingsScreen)
+
+
+async def _system(driver: Driver) -> None:
+    await _command(driver, "system", Write)
+
+
+async def _with_system(driver: Driver) -> None:
+    driver.screen.change_chat(driver.screen.chat.framed("You are Captain Mara, a pirate. Answer in one sentence."))
+    await _one(driver)
+
+
+async def _split(driver: Driver) -> None:
+    await _one(driver)
+    driver.screen.query_one("StatusLine").focus()
+
+
+async def _tools(driver: Driver) -> None:
+    await _one(driver)
+    driver.screen.action_command("tools")
+
+
+async def _palette(driver: Driver) -> None:
+    await driver.press("ctrl+p")
+    await driver.until(lambda: driver.app.screen is not driver.screen and driver.app.screen.query(OptionList))
+    await driver.until(lambda: driver.app.screen.query_one(OptionList).option_count > 5)
+
+
+_SMALL = Settings(sampling=SamplingSettings(max_tokens=64))
+
+STATES = {
+    "empty": State(_empty),
+    "streaming": State(_half, [reply(_STORY)], gated=True),
+    "waiting": State(_waiting, [[Progress(Stage.PREFILL, 312, 960), TextDelta("A")]], gated=True),
+    "picture-attached": State(_attached),
+    "picture-drawer": State(_attached_in_drawer, sizes=NARROW),
+    "picture-answered": State(_answered, [reply("A red circle, on beige.", pictures=1)]),
+    "picture-enlarged": State(_enlarged, [reply("A red circle, on beige.", pictures=1)]),
+    "forgetting": State(_forgetting, [reply(_LONG) for _ in range(4)], _SMALL, context_length=190),
+    "window-full": State(_window_full, [reply(_LONG) for _ in range(4)], _SMALL, context_length=190, sizes=NARROW),
+    "died": State(_dead, [[TextDelta("A parser reads"), EngineDiedError("The engine was killed.", "Send the message again.")]]),
+    "unloadable": State(_unloadable, first="broken"),
+    "markdown": State(_one, [reply(_STORY)]),
+    "menu": State(_menu, [reply(_STORY)]),
+    "details": State(_details, [reply(_STORY)]),
+    "marked": State(_marked, [reply("It builds a tree."), reply("It cuts text into words.")]),
+    "queued": State(_queued, [reply(_STORY)], gated=True),
+    "editing": State(_editing, [reply("It builds a tree.")], sizes=NARROW),
+    "completion": State(_completion, sizes=NARROW),
+    "help": State(_help),
+    "models": State(_models, sizes=NARROW),
+    "chats": State(_chats, [reply("It builds a tree.")], sizes=NARROW),
+    "themes": State(_themes, [reply("It builds a tree.")]),
+    "settings": State(_settings),
+    "system": State(_system, sizes=NARROW),
+    "with-system": State(_with_system, [reply("Arr, it makes trees out of words!")], sizes=NARROW),
+    "split": State(_split, [reply("It builds a tree.")], sizes=NARROW),
+    "tools": State(_tools, [reply("It builds a tree.")]),
+    "palette": State(_palette),
+}
+
+
+CASES = [pytest.param(name, size, id=f"{name}-{size[0]}x{size[1]}") for name, state in STATES.items() for size in state.sizes]
+
+
+@pytest.mark.parametrize(("name", "size"), CASES)
+def test_it_looks_as_accepted(
+    name: str, size: tuple[int, int], snap_compare: Compare, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    state = STATES[name]
+    assert snap_compare(still_app(monkeypatch, tmp_path, state), terminal_size=size, run_before=bring_into(state))
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_a_theme_looks_as_accepted(theme: str, snap_compare: Compare, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    state = State(_one, [reply(_STORY)], Settings(interface=InterfaceSettings(theme=theme)))
+    assert snap_compare(still_app(monkeypatch, tmp_path, state), terminal_size=(80, 24), run_before=bring_into(state))
