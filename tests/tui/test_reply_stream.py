@@ -246,3 +246,27 @@ def test_the_language_of_code_is_never_guessed(monkeypatch: pytest.MonkeyPatch) 
     assert reply_text.Fence.highlight("#!/bin/sh\nls", "").plain == "#!/bin/sh\nls"
     assert reply_text.Fence.highlight("x", "no-such-language title=y").plain == "x"
     assert not reply_text.Fence.highlight("x = 1\n" * 20_000, "python").spans[1:]
+
+
+def test_while_the_user_types_a_flush_waits_for_the_gap_behind_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    delays: list[float] = []
+    clock = [100.0]
+    monkeypatch.setattr("nemochat.tui.widgets.reply_stream.time.monotonic", lambda: clock[0])
+
+    class Driver:
+        def set_timer(self, delay: float, callback: object) -> Driver:
+            delays.append(round(delay, 3))
+            return self
+
+        def stop(self) -> None:
+            return
+
+    stream = reply_stream.ReplyStream(Driver())  # type: ignore[arg-type]
+    stream._last_flush = 100.0
+    stream.append("a")
+    assert delays == [0.1]  # nobody types: at the next tenth of a second
+    stream.typed()
+    assert delays[-1] == 0.35  # too soon after the last flush: the next key brings it forward
+    clock[0] += 0.09
+    stream.typed()
+    assert delays[-1] == reply_stream.ECHO_SECONDS

@@ -275,6 +275,7 @@ class ChatScreen(Screen[None]):
 
     @on(Prompt.Changed)
     def _changed(self, event: Prompt.Changed) -> None:
+        self.transcript.typed()
         self.aid.keep_draft(self, self.prompt.plain_text)
         self.ahead.count()
 

@@ -257,11 +257,11 @@ class Prompt(Vertical):
             self._look_soon(all_kinds=grown >= _BURST)
 
     def _look_soon(self, *, all_kinds: bool) -> None:
-        """Look for paths when the typing pauses; at once when so much came that it was dropped."""
+        """Look for paths when the typing pauses, because a drop without bracketed paste comes key by key."""
         if self._timer is not None:
             self._timer.stop()
         if any(sign in self._area.text for sign in _PATH_SIGNS):
-            self._timer = self.set_timer(0.01 if all_kinds else _PATH_PAUSE, partial(self._look, all_kinds=all_kinds))
+            self._timer = self.set_timer(_PATH_PAUSE, partial(self._look, all_kinds=all_kinds))
 
     def _look(self, *, all_kinds: bool) -> None:
         """While the user is choosing what to type, only a whole path to a picture counts."""

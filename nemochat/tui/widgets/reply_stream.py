@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from nemochat.tui.widgets.message import MessageView
 
 FLUSH_SECONDS = 0.1
+TYPING_SECONDS = 0.25
+"""For how long after a key another one is expected."""
+ECHO_SECONDS = 0.025
+"""How long the echo of a key takes to be drawn, with some room."""
 
 
 class ToolCallLine(Static):
@@ -70,6 +74,7 @@ class ReplyStream:
         self._waiting: WaitingLine | None = None
         self._timer: Timer | None = None
         self._last_flush = 0.0
+        self._typed_at = float("-inf")
         self._is_finished = False
 
     @property
@@ -103,8 +108,27 @@ class ReplyStream:
         if text := sanitize(text):
             self._pending.append(text)
             if self._timer is None:
-                delay = self._last_flush + FLUSH_SECONDS - time.monotonic()
-                self._timer = self._driver.set_timer(max(delay, 0.001), self.flush)
+                self._schedule()
+
+    def typed(self) -> None:
+        """The user has typed: what was collected is shown right behind the echo of that key, so that the next one meets no layout."""
+        self._typed_at = time.monotonic()
+        if self._pending:
+            if self._timer is not None:
+                self._timer.stop()
+            self._schedule(behind_key=True)
+
+    def _schedule(self, *, behind_key: bool = False) -> None:
+        """Set the timer for the next flush."""
+        now = time.monotonic()
+        due = self._last_flush + FLUSH_SECONDS - now
+        if behind_key and due <= ECHO_SECONDS:
+            delay = ECHO_SECONDS
+        elif now - self._typed_at < TYPING_SECONDS:
+            delay = max(due, 0) + TYPING_SECONDS  # the next key brings it forward
+        else:
+            delay = max(due, 0.001)
+        self._timer = self._driver.set_timer(delay, self.flush)
 
     async def flush(self) -> None:
         """Show what has been collected."""

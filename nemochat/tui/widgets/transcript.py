@@ -85,6 +85,11 @@ class Transcript(MessageWindow):
             self._stream.append(text)
             self.below.display = not self.is_following
 
+    def typed(self) -> None:
+        """The user types elsewhere: the stream makes way for the echo of the keys."""
+        if self._stream is not None:
+            self._stream.typed()
+
     def end_reply(self) -> None:
         """The reply has ended, in whatever way. Its widget stays until `show` brings its message."""
         if self._stream is not None:
