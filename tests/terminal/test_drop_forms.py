@@ -90,9 +90,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("name", "n_files", "is_bracketed"), CASES, ids=[f"{name}-{number}-{'paste' if pasted else 'characters'}" for name, number, pasted in CASES]
-)
+@pytest.mark.parametrize(("name", "n_files", "is_bracketed"), CASES, ids=[f"{a}-{b}-{'paste' if c else 'keys'}" for a, b, c in CASES])
 def test_a_drop_becomes_tokens(tty: Terminal, paths: list[Path], name: str, n_files: int, is_bracketed: bool) -> None:
     tty.send("x")  # so that there is something to wait for: a clearing still under way could meet the drop
     tty.wait_for(lambda text: EMPTY not in text)
