@@ -196,7 +196,7 @@ async def decoding(picture: Path, replies: int) -> tuple[list[tuple[float, float
     """Replies in turns: by the app, and by the session alone. Both have a process of their own for the model."""
     greedy = {"sampling": {"temperature": 0.0}}
     session = await Desk(None, None, greedy).open(None)
-    attached = await session.attach(open_picture(str(picture)), picture.name)
+    attached = await session.attach(open_picture(str(picture)).image, picture.name)
     app = NemochatApp(Desk(None, None, greedy))
     ours: list[tuple[float, float]] = []
     alone: list[tuple[float, float]] = []

@@ -34,6 +34,16 @@ class Paths:
         return self.data_dir / "models.json"
 
     @property
+    def library(self) -> Path:
+        """The conversations and their pictures."""
+        return self.data_dir / "library"
+
+    @property
+    def personas(self) -> Path:
+        """The user's personas."""
+        return self.data_dir / "personas"
+
+    @property
     def prompt_history(self) -> Path:
         """What was typed in earlier runs."""
         return self.data_dir / "prompts.jsonl"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from nemochat.chat.chat import Chat
 from nemochat.chat.session import ChatSession
-from nemochat.chat.values import Attachment, ChatEvent, ContextView, Entry, ReplyRecord, ToolRun, ToolState, TurnResult
+from nemochat.chat.values import Attachment, ChatEvent, ContextView, ToolRun, ToolState
+from nemochat.domain.chat import Chat, Entry
+from nemochat.domain.replies import ReplyRecord, TurnResult
 
 __all__ = [
     "Attachment",

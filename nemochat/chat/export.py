@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from nemochat.chat.export_html import HEADINGS, remarks, to_html
-from nemochat.chat.values import Entry
+from nemochat.domain.chat import Entry
 from nemochat.domain.images import RgbImage
-from nemochat.domain.messages import ImagePart, Message, Role, TextPart, ToolCallPart
+from nemochat.domain.messages import ContextPart, ImagePart, Message, Part, Role, TextPart, ToolCallPart
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError, UsageError
 from nemochat.images import to_png
@@ -143,7 +143,7 @@ def _as_generated(message: Message) -> str:
     return "".join(pieces)
 
 
-def _markdown_part(part: TextPart | ImagePart | ToolCallPart, role: Role, picture_links: Mapping[str, str]) -> str:
+def _markdown_part(part: Part, role: Role, picture_links: Mapping[str, str]) -> str:
     match part:
         case TextPart():
             text = sanitize(part.text).strip()
@@ -154,6 +154,9 @@ def _markdown_part(part: TextPart | ImagePart | ToolCallPart, role: Role, pictur
             return f"*[picture: {name}]*" if link is None else f"![{name}]({urllib.parse.quote(link, safe='/:#?&=%+,;@~')})"
         case ToolCallPart():
             return _fenced(sanitize(part.raw).strip(), "json")
+        case ContextPart():
+            source = sanitize(part.source, strict=True) or "context"
+            return "\n".join(f"> {line}".rstrip() for line in [f"*{source}*", "", *sanitize(part.text).strip().splitlines()])
 
 
 def _fenced(text: str, language: str = "") -> str:

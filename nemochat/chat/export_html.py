@@ -8,9 +8,9 @@ import html
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from nemochat.chat.values import Entry
+from nemochat.domain.chat import Entry
 from nemochat.domain.images import RgbImage
-from nemochat.domain.messages import ImagePart, Role, TextPart, ToolCallPart
+from nemochat.domain.messages import ContextPart, ImagePart, Part, Role, TextPart, ToolCallPart
 from nemochat.domain.sanitize import sanitize
 from nemochat.images import to_png
 
@@ -98,7 +98,7 @@ def _article(kind: str, heading: str, parts: Iterable[str], notes: Iterable[str]
     return f'<article class="{kind}">\n<h2>{heading}{small}</h2>\n<div>\n{body}\n</div>\n</article>'
 
 
-def _part(part: TextPart | ImagePart | ToolCallPart, role: Role, pictures: Mapping[str, RgbImage], markdown: MarkdownIt) -> str:
+def _part(part: Part, role: Role, pictures: Mapping[str, RgbImage], markdown: MarkdownIt) -> str:
     match part:
         case TextPart() if role is Role.ASSISTANT:
             return _rendered(part.text, markdown)
@@ -108,6 +108,8 @@ def _part(part: TextPart | ImagePart | ToolCallPart, role: Role, pictures: Mappi
             return _plain(part.text)
         case ToolCallPart():
             return f"<pre><code>{_escaped(part.raw.strip())}</code></pre>"
+        case ContextPart():
+            return f"<blockquote><small>{_escaped(part.source or 'context')}</small>{_plain(part.text)}</blockquote>"
         case ImagePart():
             return _figure(part, pictures.get(part.digest))
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import msgspec
 
-from nemochat.chat.chat import Chat
 from nemochat.chat.openai_messages import AnyMessage, ConversationBody, decode, image_sources, to_conversation
 from nemochat.chat.pictures import open_picture, picture_name
+from nemochat.domain.chat import Chat
 from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import ImagePart
 from nemochat.errors import ConversationError
@@ -36,7 +36,7 @@ def read_conversation(path: Path) -> tuple[Chat, dict[str, RgbImage]]:
     pictures: dict[str, RgbImage] = {}
     parts: dict[str, ImagePart] = {}
     for source in image_sources(body.messages):
-        picture = open_picture(source)
+        picture = open_picture(source).image
         pictures[picture.digest] = picture
         parts[source] = ImagePart(picture.digest, picture_name(source))
     return msgspec.structs.replace(Chat.of(to_conversation(body, parts)), name=path.stem), pictures

@@ -4,21 +4,36 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from nemochat import images
-from nemochat.domain.images import RgbImage
+from nemochat.domain.images import Original, RgbImage
 from nemochat.errors import ImageError
 
 
-def open_picture(source: str) -> RgbImage:
+class OpenedPicture(msgspec.Struct, frozen=True):
+    """A picture at its full size, and the file that it was read from."""
+
+    image: RgbImage
+    original: Original | None = None
+
+
+def open_picture(source: str) -> OpenedPicture:
     """The picture behind a data URI or a path (relative to the working directory; ``~`` is the home). Raises ImageError."""
     if source.startswith("data:"):
-        return images.load(images.decode_data_uri(source), "the picture in the data URI")
+        data = images.decode_data_uri(source)
+        return _opened(data, "the picture in the data URI")
     if source.startswith(("http://", "https://")):
         raise ImageError("nemochat does not fetch pictures from the network.", "Save the picture first and give its path.")
     try:
-        return images.load(Path(source).expanduser())
+        path = Path(source).expanduser()
     except RuntimeError:
         raise ImageError(f"There is no home folder for {Path(source).parts[0]}.") from None
+    return _opened(images.read_picture(path), str(path))
+
+
+def _opened(data: bytes, name: str) -> OpenedPicture:
+    return OpenedPicture(images.load(data, name), Original(data, (images.picture_format(data) or "").lower()))
 
 
 def picture_name(source: str) -> str:

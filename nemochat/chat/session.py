@@ -8,17 +8,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from enum import Enum, auto
 
 import msgspec
 
 from nemochat import images
-from nemochat.chat.chat import Chat
+from nemochat.chat.assembly import assemble
 from nemochat.chat.context import view_of
-from nemochat.chat.values import Attachment, ChatEvent, ContextView, Entry, ReplyRecord, TurnResult
+from nemochat.chat.growing import Growing
+from nemochat.chat.lore import with_lore
+from nemochat.chat.values import Attachment, ChatEvent, ContextView
+from nemochat.domain.chat import Chat, Entry
 from nemochat.domain.events import Finished, FinishReason, Progress, Stage, TextDelta, Timings, Usage
-from nemochat.domain.images import RgbImage
-from nemochat.domain.messages import Conversation, ImagePart, Message, Role, ToolCall, ToolCallPart
+from nemochat.domain.images import Original, RgbImage
+from nemochat.domain.messages import Conversation, ImagePart, Message, Role, TextPart, ToolCall, ToolCallPart
+from nemochat.domain.replies import ReplyRecord, TurnResult
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.segments import Plain, Segment
@@ -28,6 +33,17 @@ from nemochat.prompt import nemotron, window
 from nemochat.prompt.toolcalls import CLOSE_TAG, OPEN_TAG, parse_reply
 
 _LOAD_REPORT_SECONDS = 0.1
+_TITLE_TOKENS = 24
+_TITLE_CHARACTERS = 60
+_ASK_FOR_TITLE = "Give this conversation a title of at most six words. Answer with the title alone."
+
+
+class _Purpose(Enum):
+    """What the loop makes: a reply, the user's next words as a draft, or a title. Only a reply becomes part of the conversation."""
+
+    REPLY = auto()
+    DRAFT = auto()
+    TITLE = auto()
 
 
 class ChatSession:
@@ -35,15 +51,18 @@ class ChatSession:
 
     `image_size`: the side in pixels of what the projector gets when that is fixed, else None. The conversation's value changes as
     turns are added; the user's message is in it before anything is evaluated, and what came of a reply stays in it however it ended.
+    save: awaited before the engine is asked, and begun about once a second with the conversation as the reply grows.
     """
 
     def __init__(self, engine: Engine, request: LoadRequest, sampling: Sampling, image_size: int | None = None) -> None:
         self.sampling = sampling
+        self.save: Callable[[Chat], Awaitable[None]] | None = None
         self._engine = engine
         self._request = request
         self._image_size = image_size
         self._chat = Chat()
         self._pictures: dict[str, RgbImage] = {}
+        self._originals: dict[str, Original] = {}
         self._told: set[str] = set()
         self._held: tuple[Segment, ...] = ()
         self._counts: dict[Segment, int] = {}
@@ -78,6 +97,11 @@ class ChatSession:
         """The pixels of every picture attached in this session, by digest."""
         return self._pictures
 
+    @property
+    def originals(self) -> Mapping[str, Original]:
+        """The files of the pictures that came from one, by the digest of their pixels."""
+        return self._originals
+
     def open_conversation(self, conversation: Conversation) -> None:
         """Go on with another conversation. Its pictures must have been attached in this session."""
         self.open_chat(Chat.of(conversation))
@@ -98,8 +122,11 @@ class ChatSession:
             yield progress
         await self._model()
 
-    async def attach(self, picture: RgbImage, name: str = "") -> Attachment:
-        """Give the engine a picture. Raises ImageError when the model cannot see, EngineError when the engine fails."""
+    async def attach(self, picture: RgbImage, name: str = "", original: Original | None = None) -> Attachment:
+        """Give the engine a picture, at its full size; `original` is its file.
+
+        Raises ImageError when the model cannot see, EngineError when the engine fails.
+        """
         pixels = picture if self._image_size is None else await asyncio.to_thread(images.fit, picture, self._image_size)
         info = await self._model()
         if not info.has_vision:
@@ -108,12 +135,14 @@ class ChatSession:
         tokens = await self._engine.add_image(pixels)
         self._pictures[pixels.digest] = pixels
         self._told.add(pixels.digest)
-        return Attachment(ImagePart(pixels.digest, name), pixels, tokens)
+        if original is not None:
+            self._originals[pixels.digest] = original
+        return Attachment(ImagePart(pixels.digest, name, picture.width, picture.height, tokens), pixels, tokens)
 
     async def prompt_sizes(self) -> list[tuple[Segment, int]]:
         """The whole prompt of the conversation, each segment with its tokens. Nothing is evaluated."""
         await self._model()
-        segments = nemotron.lay_out(self.conversation).segments
+        segments = nemotron.lay_out(assemble(self._chat).conversation).segments
         return list(zip(segments, await self._count(segments), strict=True))
 
     async def context_view(self, draft: Message | None = None) -> ContextView:
@@ -122,7 +151,7 @@ class ChatSession:
         A draft that does not fit raises nothing here: the view's numbers show it. Raises EngineError when the engine fails.
         """
         info = await self._model()
-        return await view_of(self._chat, draft, info.context_length, self.sampling.max_tokens, self._held, self._count)
+        return await view_of(self._chat, draft, info.context_length, self._reserve, self._held, self._count)
 
     async def prepare(self, draft: Message, on_progress: Callable[[Progress], None] | None = None) -> None:
         """Encode pictures and evaluate the prompt up to the end of `draft` ahead of time, so that the reply begins sooner.
@@ -131,11 +160,11 @@ class ChatSession:
         """
         info = await self._model()
         await self._tell_pictures()
-        chat = self._chat.added(Entry(draft))
-        layout = nemotron.lay_out(chat.visible)
+        assembled = assemble(self._chat.added(Entry(draft)))
+        layout = nemotron.lay_out(assembled.conversation)
         size = window.measure(layout, await self._count(layout.segments))
         try:
-            fit = window.fit(size, limit=info.context_length, reserve=self.sampling.max_tokens, first_kept=chat.first_shown)
+            fit = window.fit(size, limit=info.context_length, reserve=self._reserve, first_kept=assembled.first_kept)
         except WindowError:
             return
         segments = layout.select(fit.kept)[: -len(layout.reply_head)]
@@ -149,21 +178,29 @@ class ChatSession:
         evaluated, and EngineError; closing the stream early stops the engine.
         """
         asked_at = asked_at or time.perf_counter()
-        self._chat = self._chat.added(Entry(message))
+        self._chat = self._chat.added(Entry(with_lore(self._chat, message)))
         async with contextlib.aclosing(self._reply(asked_at)) as events:
             async for event in events:
                 yield event
 
-    async def regenerate(self) -> AsyncGenerator[ChatEvent, None]:
-        """Take back everything after the user's last message and make another reply. Raises as `send`, and ConversationError."""
+    async def regenerate(self, index: int | None = None) -> AsyncGenerator[ChatEvent, None]:
+        """Make another reply to the user's message at `index` (None: the last one), beside the one that is there.
+
+        When nothing comes of it, the reply before is in its place again. Raises as `send`, and ConversationError.
+        """
         asked_at = time.perf_counter()
-        last_user = max((index for index, entry in enumerate(self.entries) if entry.message.role is Role.USER), default=None)
-        if last_user is None:
+        users = [at for at, entry in enumerate(self.entries) if entry.message.role is Role.USER and index in (None, at)]
+        if not users:
             raise ConversationError("There is no message to reply to.")
-        self._chat = self._chat.cut(last_user + 1)
-        async with contextlib.aclosing(self._reply(asked_at)) as events:
-            async for event in events:
-                yield event
+        before = self._chat
+        self._chat = before.cut(users[-1] + 1)
+        try:
+            async with contextlib.aclosing(self._reply(asked_at)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            if len(self.entries) == users[-1] + 1:
+                self._chat = before
 
     async def continue_reply(self) -> AsyncGenerator[ChatEvent, None]:
         """Let the model go on from the end of its last reply. Raises as `send`, and ConversationError."""
@@ -173,6 +210,26 @@ class ChatSession:
         async with contextlib.aclosing(self._reply(asked_at, continues=True)) as events:
             async for event in events:
                 yield event
+
+    async def impersonate(self) -> AsyncGenerator[ChatEvent, None]:
+        """Let the model write what the user might say next. It does not become part of the conversation. Raises as `send`."""
+        async with contextlib.aclosing(self._reply(time.perf_counter(), purpose=_Purpose.DRAFT)) as events:
+            async for event in events:
+                yield event
+
+    async def suggest_title(self) -> str:
+        """A title for the conversation by the model, in few words; "" when it finds none or is stopped. Nothing is added to it.
+
+        It is asked at the end of the prompt as it stands, so that the KV cache of the conversation stays. Raises WindowError, EngineError.
+        """
+        pieces: list[str] = []
+        async with contextlib.aclosing(self._reply(time.perf_counter(), purpose=_Purpose.TITLE)) as events:
+            async for event in events:
+                if isinstance(event, TextDelta):
+                    pieces.append(event.text)
+                elif isinstance(event, TurnResult) and event.reason is FinishReason.CANCELLED:
+                    return ""
+        return as_title("".join(pieces))
 
     async def stop(self) -> None:
         """End the reply under way; its stream closes with a TurnResult of reason CANCELLED. Nothing happens when there is none."""
@@ -186,9 +243,26 @@ class ChatSession:
             await asyncio.gather(self._loading, return_exceptions=True)
         await self._engine.close()
 
-    async def _reply(self, asked_at: float, *, continues: bool = False) -> AsyncGenerator[ChatEvent, None]:
-        """The generation loop: wait for the model, count, fit, generate, keep what came."""
+    @property
+    def _sampling(self) -> Sampling:
+        """The user's, with what the persona asks for."""
+        wanted = msgspec.structs.asdict(self._chat.persona.sampling) if self._chat.persona is not None else {}
+        return msgspec.structs.replace(self.sampling, **{name: value for name, value in wanted.items() if value is not None})
+
+    @property
+    def _reserve(self) -> int:
+        """Tokens of the window that are kept free for the reply."""
+        return self._sampling.max_tokens
+
+    async def _reply(
+        self, asked_at: float, *, continues: bool = False, purpose: _Purpose = _Purpose.REPLY
+    ) -> AsyncGenerator[ChatEvent, None]:
+        """The generation loop: keep what was said, wait for the model, count, fit, generate, keep what came."""
         self._is_stopped = False
+        is_reply = purpose is _Purpose.REPLY
+        save = self.save if is_reply else None
+        if save is not None:
+            await save(self._chat)
         async for progress in self._load_reports():
             yield progress
         if self._is_stopped:
@@ -196,12 +270,17 @@ class ChatSession:
             return
         info = await self._model()
         await self._tell_pictures()
-        shown = self._chat.shown
-        layout = nemotron.lay_out(self._chat.visible, continue_reply=continues)
+        asking = Entry(Message(Role.USER, (TextPart(_ASK_FOR_TITLE),)))
+        assembled = assemble(self._chat if purpose is not _Purpose.TITLE else self._chat.added(asking))
+        speaks = Role.USER if purpose is _Purpose.DRAFT else Role.ASSISTANT
+        layout = nemotron.lay_out(assembled.conversation, continue_reply=continues, speaks=speaks)
         size = window.measure(layout, await self._count(layout.segments))
-        fit = window.fit(size, limit=info.context_length, reserve=self.sampling.max_tokens, first_kept=self._chat.first_shown)
-        self._chat = msgspec.structs.replace(self._chat, first_kept=shown[fit.first_kept] if shown else 0)
-        request = GenerateRequest(layout.select(fit.kept), self.sampling)
+        fit = window.fit(size, limit=info.context_length, reserve=self._reserve, first_kept=assembled.first_kept)
+        if is_reply:
+            self._chat = assembled.trimmed(self._chat, fit)
+        sampling = msgspec.structs.replace(self._sampling, max_tokens=_TITLE_TOKENS) if purpose is _Purpose.TITLE else self._sampling
+        request = GenerateRequest(layout.select(fit.kept), sampling)
+        growing = Growing(save, lambda text: self._with_reply(text, continues, interrupted=True))
         pieces: list[str] = []
         first_text_at: float | None = None
         finished: Finished | None = None
@@ -216,6 +295,7 @@ class ChatSession:
                             if text:
                                 first_text_at = first_text_at or time.perf_counter()
                                 pieces.append(text)
+                                growing.grown(pieces)
                                 yield TextDelta(text)
                         case Progress():
                             yield event
@@ -225,7 +305,9 @@ class ChatSession:
             interrupted = True
             raise
         finally:
-            calls = self._keep("".join(pieces), continues=continues, interrupted=interrupted)
+            if is_reply and (chat := self._with_reply("".join(pieces), continues, interrupted=interrupted)) is not None:
+                self._chat = chat
+                calls = chat.entries[-1].message.tool_calls
             self._held = (*request.segments, Plain("".join(pieces).strip()))
         if finished is None:
             raise EngineError("The engine ended the reply without saying why.", "Send the message again.")
@@ -236,22 +318,24 @@ class ChatSession:
             usage=finished.usage,
             timings=self._as_waited(finished.timings, asked_at, first_text_at),
             ttft_ms=None if first_text_at is None else (first_text_at - asked_at) * 1000,
-            forgotten=tuple(shown[index] for index in fit.forgotten),
+            forgotten=assembled.indices(fit.forgotten),
         )
-        if pieces:
-            self._chat = self._chat.recorded(ReplyRecord(result, self.sampling, info.name, request.segments))
+        if pieces and is_reply:
+            self._chat = self._chat.recorded(ReplyRecord(result, request.sampling, info.name, request.segments))
         yield result
 
-    def _keep(self, text: str, *, continues: bool, interrupted: bool) -> tuple[ToolCall, ...]:
-        """Put the reply into the conversation, whole or partial, and return its tool calls. A reply without text leaves nothing."""
-        before = _as_generated(self.entries[-1].message) if continues else ""
+    def _with_reply(self, text: str, continues: bool, *, interrupted: bool) -> Chat | None:
+        """The conversation with the reply in it, whole or partial; None for one without text."""
+        last = self.entries[-1] if continues else None
+        before = _as_generated(last.message) if last is not None else ""
         if not before + text:
-            return ()
-        chat = self._chat.cut(len(self.entries) - 1) if continues else self._chat
-        kept = self.entries[-1].message if continues else Message(Role.ASSISTANT, ())
-        reply = msgspec.structs.replace(kept, parts=parse_reply(before + text))
-        self._chat = chat.added(Entry(reply, self.entries[-1].record if continues else None, interrupted))
-        return reply.tool_calls
+            return None
+        message = last.message if last is not None else Message(Role.ASSISTANT, ())
+        message = msgspec.structs.replace(message, parts=parse_reply(before + text))
+        if last is not None:
+            return self._chat.changed(len(self.entries) - 1, msgspec.structs.replace(last, message=message, interrupted=interrupted))
+        speaker = self._chat.persona.name if self._chat.persona is not None else ""
+        return self._chat.added(Entry(message, interrupted=interrupted, speaker=speaker))
 
     async def _tell_pictures(self) -> None:
         """Give the engine the conversation's pictures that were attached in another session."""
@@ -311,6 +395,13 @@ class ChatSession:
             if self._load_progress != shown and not self._loading.done():
                 shown = self._load_progress
                 yield shown
+
+
+def as_title(text: str) -> str:
+    """The first line of what a model answered when it was asked for a title, without its quotes and marks."""
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    line = line.removeprefix("Title:").strip(" \t\"'“”*#.")
+    return line if len(line) <= _TITLE_CHARACTERS else line[: _TITLE_CHARACTERS - 1].rstrip() + "…"
 
 
 def _as_generated(message: Message) -> str:

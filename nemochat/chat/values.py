@@ -1,4 +1,4 @@
-"""Values of the chat core: what a turn brings, how a message came to be, and how the window is filled. No I/O."""
+"""Values of the chat core: what a turn brings and how the window is filled. No I/O."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import Any
 
 import msgspec
 
-from nemochat.domain.events import FinishReason, Progress, TextDelta, Timings, Usage
+from nemochat.domain.events import Progress, TextDelta
 from nemochat.domain.images import RgbImage
-from nemochat.domain.messages import ImagePart, Message, ToolCall
-from nemochat.domain.sampling import Sampling
-from nemochat.domain.segments import Segment
+from nemochat.domain.messages import ContextPart, ImagePart
+from nemochat.domain.replies import TurnResult
 
 
 class Attachment(msgspec.Struct, frozen=True):
@@ -22,56 +21,21 @@ class Attachment(msgspec.Struct, frozen=True):
     tokens: int
 
 
-class TurnResult(msgspec.Struct, frozen=True):
-    """The last event of a turn: what was said and what it cost.
-
-    text: exactly as generated, tool-call tags included, without terminal escapes. tool_calls: those of this reply that could be read.
-    timings: as the user waited: load_ms is the time this turn waited for the model to load, first_token_ms what was left of the
-    TTFT after load, encode and prefill. ttft_ms: from Enter to the first text, None when there was no text.
-    forgotten: indices into the conversation's messages that the model did not see.
-    """
-
-    text: str
-    reason: FinishReason
-    tool_calls: tuple[ToolCall, ...]
-    usage: Usage
-    timings: Timings
-    ttft_ms: float | None
-    forgotten: tuple[int, ...]
-
-
 ChatEvent = Progress | TextDelta | TurnResult
-
-
-class ReplyRecord(msgspec.Struct, frozen=True):
-    """How a reply was made: its result, the sampling, the model, and the exact prompt."""
-
-    result: TurnResult
-    sampling: Sampling
-    model: str
-    prompt: tuple[Segment, ...]
-
-
-class Entry(msgspec.Struct, frozen=True):
-    """A message of the conversation with how it came to be.
-
-    record: of the Assistant's replies that were made in this run. interrupted: the engine failed in the middle of this reply.
-    """
-
-    message: Message
-    record: ReplyRecord | None = None
-    interrupted: bool = False
 
 
 class ContextView(msgspec.Struct, frozen=True):
     """How the next prompt will fill the window, in tokens.
 
+    template: what the chat template puts around the system text and before the reply. documents: contexts, of the frame and in messages.
     history: text of messages, turn markers included. reserve: kept free for the reply. cached: what of the next prompt the KV cache
     holds; to_read: what must still be evaluated. forgotten: indices of messages that the window leaves out, forgotten_tokens their
-    size. excluded: indices of those that the user took out. trims: sending now makes the window forget more.
+    size. excluded: indices of those that the user took out. trims: sending now makes the window forget more. contexts: what stands
+    beside messages that the model sees, the draft's among them: entries of a lorebook that fired, passages.
     """
 
     limit: int
+    template: int = 0
     system: int = 0
     tools: int = 0
     documents: int = 0
@@ -85,11 +49,12 @@ class ContextView(msgspec.Struct, frozen=True):
     excluded: tuple[int, ...] = ()
     forgotten_tokens: int = 0
     trims: bool = False
+    contexts: tuple[ContextPart, ...] = ()
 
     @property
     def used(self) -> int:
         """The prompt, without the reply's reserve."""
-        return self.system + self.tools + self.documents + self.history + self.images + self.draft
+        return self.template + self.system + self.tools + self.documents + self.history + self.images + self.draft
 
     @property
     def free(self) -> int:

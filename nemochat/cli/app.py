@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from nemochat import __version__
+from nemochat.cli.library_app import JsonOption, library_app, personas_app, search
 from nemochat.errors import NemochatError, UsageError
 
 GREETING = f"""\
@@ -31,8 +32,10 @@ Until you choose another model it answers with a small one of its own, made for 
 app = typer.Typer(no_args_is_help=False, add_completion=False, pretty_exceptions_enable=False)
 models_app = typer.Typer(help="The models that nemochat knows.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
+app.add_typer(library_app, name="library")
+app.add_typer(personas_app, name="personas")
+app.command()(search)
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ModelOption = Annotated[
     str | None, typer.Option("--model", help="A model's name, or a path to a GGUF file or its folder.", metavar="NAME_OR_PATH")
 ]
@@ -48,7 +51,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        app()
+        app(_with_values(sys.argv[1:]))
     except Exception as error:
         if os.environ.get("NEMOCHAT_DEBUG"):
             raise
@@ -57,6 +60,16 @@ def main() -> None:
         shown = _as_shown(error)
         print_error(shown)
         sys.exit(shown.exit_code)
+
+
+def _with_values(arguments: list[str]) -> list[str]:
+    """The arguments with an empty value behind a ``--resume`` that has none, which typer cannot express."""
+    given: list[str] = []
+    for index, argument in enumerate(arguments):
+        given.append(argument)
+        if argument == "--resume" and (index + 1 == len(arguments) or arguments[index + 1].startswith("-")):
+            given.append("")
+    return given
 
 
 def _as_shown(error: Exception) -> NemochatError:
@@ -81,10 +94,15 @@ def start(
     context: typer.Context,
     model: ModelOption = None,
     mmproj: MmprojOption = None,
+    resume: Annotated[
+        str | None, typer.Option(help="Go on with a conversation: the beginning of its id, or nothing for the last one.", metavar="[ID]")
+    ] = None,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)] = False,
 ) -> None:
     """Talk with a vision-language model that runs on your own machine."""
     if context.invoked_subcommand is not None:
+        if resume is not None:
+            raise UsageError("--resume opens the interface; it stands alone.", "nemochat --resume")
         if model or mmproj:
             raise UsageError("--model and --mmproj stand behind the command.", f"nemochat {context.invoked_subcommand} --model NAME")
         return
@@ -93,7 +111,7 @@ def start(
         return
     from nemochat.cli.tui import run
 
-    run(model, mmproj, {})
+    run(model, mmproj, {}, resume)
 
 
 @app.command()

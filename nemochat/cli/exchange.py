@@ -78,7 +78,7 @@ class JsonReply(msgspec.Struct, frozen=True):
 async def attach_pictures(session: ChatSession, sources: Sequence[str], save_pixels: Path | None = None) -> list[Attachment]:
     """Read pictures (paths or data URIs) beside the loading of the model, give them to the engine, and write out their final pixels."""
     pictures = [await asyncio.to_thread(open_picture, source) for source in sources]
-    attached = [await session.attach(picture, picture_name(source)) for picture, source in zip(pictures, sources, strict=True)]
+    attached = [await session.attach(picture.image, picture_name(source)) for picture, source in zip(pictures, sources, strict=True)]
     if save_pixels is not None:
         for attachment in attached:
             _save_pixels(attachment, save_pixels)

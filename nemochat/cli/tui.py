@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -15,9 +16,11 @@ from nemochat.cli.opening import SCRIPT_SUFFIX, new_session
 from nemochat.cli.output import print_error, print_note
 from nemochat.cli.setup import Setup
 from nemochat.errors import NemochatError
+from nemochat.library import Library
 from nemochat.models import Catalogue
 from nemochat.models.catalogue import DEMO_NAME
 from nemochat.paths import Paths, find_paths
+from nemochat.personas.store import PersonaStore
 from nemochat.settings import Settings
 from nemochat.settings_file import load_or_set_aside, locked_settings, write_setting
 from nemochat.tui.app import NemochatApp
@@ -28,14 +31,20 @@ from nemochat.tui.workbench import ModelChoice
 class Desk:
     """The `Workbench` of the interface (nemochat.tui.workbench): settings, models and the sessions with them."""
 
-    def __init__(self, model: str | None, mmproj: Path | None, overrides: Mapping[str, Mapping[str, object]]) -> None:
+    def __init__(
+        self, model: str | None, mmproj: Path | None, overrides: Mapping[str, Mapping[str, object]], resume: str | None = None
+    ) -> None:
         paths = find_paths(os.environ)
         settings, notices = load_or_set_aside(paths.settings_file, os.environ, overrides)
         self._setup = Setup(paths, settings, Catalogue(paths.models_file))
         self._overrides = overrides
         self._model, self._mmproj = model, mmproj
+        self._spare: tempfile.TemporaryDirectory[str] | None = None
         self._notices = list(notices)
         self._told = 0
+        self.resume = resume
+        self.personas = PersonaStore(paths.personas)
+        self.library = self._open_library(paths.library)
         self._pictures = "halfblocks"
 
     @property
@@ -62,6 +71,23 @@ class Desk:
     def locked(self) -> Mapping[str, str]:
         """Settings that the environment or the command line has set."""
         return locked_settings(os.environ, self._overrides)
+
+    def _open_library(self, folder: Path) -> Library:
+        """The user's library; one that lasts as long as the program where that cannot be used."""
+        try:
+            library, notices = Library.open(folder)
+        except NemochatError as error:
+            self._spare = tempfile.TemporaryDirectory(prefix="nemochat-")
+            library, notices = Library.open(Path(self._spare.name))
+            notices = [f"{error.message} {error.hint} This run's conversations are not kept: /export those that you need.", *notices]
+        self._notices += notices
+        return library
+
+    def close(self) -> None:
+        """Give the library's files back."""
+        self.library.close()
+        if self._spare is not None:
+            self._spare.cleanup()
 
     def ask_terminal(self) -> None:
         """Find out how the terminal shows pictures; it answers on stdin, so this comes before the interface starts."""
@@ -96,9 +122,11 @@ class Desk:
         self._notices += notices
 
 
-def run(model: str | None, mmproj: Path | None, overrides: Mapping[str, Mapping[str, object]]) -> None:
-    """Open the interface, in a terminal, and stay in it. Raises SystemExit after a crash."""
-    desk = Desk(model, mmproj, overrides)
+def run(
+    model: str | None, mmproj: Path | None, overrides: Mapping[str, Mapping[str, object]], resume: str | None = None
+) -> None:
+    """Open the interface, in a terminal, and stay in it. resume: see `Workbench`. Raises SystemExit after a crash."""
+    desk = Desk(model, mmproj, overrides, resume)
     desk.ask_terminal()
     app = NemochatApp(desk)
     try:
@@ -107,6 +135,8 @@ def run(model: str | None, mmproj: Path | None, overrides: Mapping[str, Mapping[
         if os.environ.get("NEMOCHAT_DEBUG"):
             raise
         app.crash = error
+    finally:
+        desk.close()
     if app.crash is not None:
         raise SystemExit(_tell(app.crash, desk.paths.crash_log))
     if app.return_code:

@@ -1,4 +1,4 @@
-"""A picture as the model gets it."""
+"""A picture as the model gets it, and the file that it came from."""
 
 from __future__ import annotations
 
@@ -22,3 +22,10 @@ class RgbImage(msgspec.Struct, frozen=True):
             raise ValueError(f"{len(rgb)} bytes are not {width} x {height} RGB pixels")
         digest = hashlib.sha256(b"%d %d " % (width, height) + rgb).hexdigest()
         return cls(width, height, rgb, digest)
+
+
+class Original(msgspec.Struct, frozen=True):
+    """A picture's file as it came. suffix: what it holds, as the ending of a name, without the dot."""
+
+    data: bytes
+    suffix: str

@@ -23,10 +23,16 @@ class TextPart(msgspec.Struct, frozen=True, tag="text"):
 
 
 class ImagePart(msgspec.Struct, frozen=True, tag="image"):
-    """A picture, by the digest of its final pixels (see `nemochat.domain.images.RgbImage`); `name` is for people."""
+    """A picture, by the digest of its final pixels (see `nemochat.domain.images.RgbImage`).
+
+    The rest is for people: the file's name, the size of the picture in it, what it takes in the prompt. 0 is not known.
+    """
 
     digest: str
     name: str = ""
+    width: int = 0
+    height: int = 0
+    tokens: int = 0
 
 
 class ToolCall(msgspec.Struct, frozen=True):
@@ -43,29 +49,47 @@ class ToolCallPart(msgspec.Struct, frozen=True, tag="tool_call"):
     calls: tuple[ToolCall, ...] = ()
 
 
-Part = TextPart | ImagePart | ToolCallPart
+class ContextPart(msgspec.Struct, frozen=True, tag="context"):
+    """Knowledge that was put beside the user's words when they were sent: a lorebook entry that fired, a passage of a document.
+
+    source: where it comes from. reason: why it is there, in a few words.
+    """
+
+    text: str
+    source: str = ""
+    reason: str = ""
+
+
+Part = TextPart | ImagePart | ToolCallPart | ContextPart
 
 
 class Message(msgspec.Struct, frozen=True):
     """One message. A Tool message holds the result of the calls in the Assistant message before it.
 
     `pinned`: stays in the window when older turns are forgotten. `excluded`: the user took it out, so the model does not see it.
+    `example`: not said in this conversation: a persona's example of how it might go, the first to be forgotten.
     """
 
     role: Role
     parts: tuple[Part, ...]
     pinned: bool = False
     excluded: bool = False
+    example: bool = False
 
     @property
     def text(self) -> str:
-        """The text parts joined, tool calls and pictures left out."""
+        """The text parts joined; tool calls, pictures and contexts left out."""
         return "".join(part.text for part in self.parts if isinstance(part, TextPart))
 
     @property
     def images(self) -> tuple[ImagePart, ...]:
         """The pictures, in order."""
         return tuple(part for part in self.parts if isinstance(part, ImagePart))
+
+    @property
+    def contexts(self) -> tuple[ContextPart, ...]:
+        """What was put beside the words, in order."""
+        return tuple(part for part in self.parts if isinstance(part, ContextPart))
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:

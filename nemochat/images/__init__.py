@@ -3,6 +3,8 @@
 from nemochat.images.data_uri import decode_data_uri
 from nemochat.images.decode import load
 from nemochat.images.fit import fit
+from nemochat.images.formats import picture_format
 from nemochat.images.png import save_png, to_png
+from nemochat.images.source import read_picture
 
-__all__ = ["decode_data_uri", "fit", "load", "save_png", "to_png"]
+__all__ = ["decode_data_uri", "fit", "load", "picture_format", "read_picture", "save_png", "to_png"]

@@ -15,7 +15,7 @@ from itertools import chain
 
 import msgspec
 
-from nemochat.domain.messages import Conversation, ImagePart, Message, Role, TextPart, ToolCallPart, ToolSpec
+from nemochat.domain.messages import Conversation, Message, Role, TextPart, ToolCallPart, ToolSpec
 from nemochat.domain.segments import Control, ImageSlot, Plain, Segment
 
 IMAGE_TAG = "<image>"
@@ -24,6 +24,8 @@ TURN_TAGS = ("<extra_id_0>", "<extra_id_1>", "<extra_id_2>")
 
 _ROLE_NAMES = {Role.USER: "User", Role.ASSISTANT: "Assistant", Role.TOOL: "Tool"}
 _NEWLINE = Control("\n")
+CONTEXT_OPEN, _CONTEXT_CLOSE = Control("<context>"), Control(" </context>\n")
+"""Around a context in a message; its text stands between them, as one segment."""
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -47,8 +49,8 @@ class Layout(msgspec.Struct, frozen=True):
         return (*self.system, *chain.from_iterable(self.messages[index] for index in kept), *self.reply_head)
 
 
-def lay_out(conversation: Conversation, *, continue_reply: bool = False) -> Layout:
-    """Render a conversation up to where the Assistant is to speak.
+def lay_out(conversation: Conversation, *, continue_reply: bool = False, speaks: Role = Role.ASSISTANT) -> Layout:
+    """Render a conversation up to where the Assistant, or who else `speaks`, is to begin.
 
     With `continue_reply` the last message must be the Assistant's: it is left open so that the model goes on from its end.
     Raises ValueError otherwise.
@@ -56,7 +58,7 @@ def lay_out(conversation: Conversation, *, continue_reply: bool = False) -> Layo
     system = tuple(system_segments(conversation.system, conversation.tools, conversation.contexts))
     messages = tuple(tuple(message_segments(message)) for message in conversation.messages)
     if not continue_reply:
-        return Layout(conversation, system, messages, tuple(reply_head()))
+        return Layout(conversation, system, messages, tuple(reply_head(speaks)))
     if not messages or conversation.messages[-1].role is not Role.ASSISTANT:
         raise ValueError("only a reply of the Assistant can be continued")
     return Layout(conversation, system, (*messages[:-1], messages[-1][:-1]), ())
@@ -87,19 +89,24 @@ def system_segments(system: str, tools: Sequence[ToolSpec] = (), contexts: Seque
 
 
 def message_segments(message: Message) -> list[Segment]:
-    """One turn: its marker, its pictures one a line, its stripped text and tool calls, and the newline that closes it."""
+    """One turn: its marker, its pictures and contexts one a line, its stripped text and tool calls, and the newline that closes it.
+
+    Contexts in a turn, not in the System turn where the template has them, leave all that stands before them in the KV cache.
+    """
     segments: list[Segment] = [Control(f"<extra_id_1>{_ROLE_NAMES[message.role]}\n")]
     content = _content_segments(message)
     for image in message.images:
         segments += [ImageSlot(image.digest), _NEWLINE]
-    if message.images and not content:
+    for context in message.contexts:
+        segments += [CONTEXT_OPEN, Plain(f" {context.text.strip()}"), _CONTEXT_CLOSE]
+    if len(segments) > 1 and not content:
         return segments
     return [*segments, *content, _NEWLINE]
 
 
-def reply_head() -> list[Segment]:
-    """The marker after which the Assistant speaks."""
-    return [Control("<extra_id_1>Assistant\n")]
+def reply_head(speaks: Role = Role.ASSISTANT) -> list[Segment]:
+    """The marker after which the Assistant, or another, speaks."""
+    return [Control(f"<extra_id_1>{_ROLE_NAMES[speaks]}\n")]
 
 
 def tool_json(tool: ToolSpec) -> str:
@@ -115,7 +122,7 @@ def as_text(segments: Sequence[Segment]) -> str:
 
 def _content_segments(message: Message) -> list[Segment]:
     """Text and tool calls in order, without the white space around the whole."""
-    pieces = [part for part in message.parts if not isinstance(part, ImagePart)]
+    pieces = [part for part in message.parts if isinstance(part, TextPart | ToolCallPart)]
     segments: list[Segment] = []
     for index, part in enumerate(pieces):
         if isinstance(part, ToolCallPart):

@@ -1,8 +1,9 @@
 """What goes into the context window: a pure policy over exact token counts.
 
 A turn is a user's message and everything up to the next one: replies, tool calls, tool results, with their pictures. A greeting before
-the first user's message is a turn of its own. Turns are kept or forgotten whole, so a call never loses its result, nor an answer its
-question; for the same reason a pinned message keeps its whole turn. System text, tools, contexts and the last turn always stay.
+the first user's message is a turn of its own, and so is each turn of a persona's example dialogues, which stand before it. Turns are kept
+or forgotten whole, so a call never loses its result, nor an answer its question; for the same reason a pinned message keeps its whole turn.
+System text, tools, contexts and the last turn always stay.
 
 Forgetting happens in blocks, because each change at the front makes the engine evaluate everything behind it again. Nothing moves until
 the prompt passes `TRIGGER` of the room (window minus the reply's reserve); then the oldest turns go until it is at most `TARGET`, and the
@@ -35,6 +36,7 @@ class MessageSize(msgspec.Struct, frozen=True):
     role: Role
     tokens: int
     pinned: bool = False
+    example: bool = False
 
 
 class PromptSize(msgspec.Struct, frozen=True):
@@ -84,7 +86,7 @@ def measure(layout: Layout, counts: Sequence[int]) -> PromptSize:
 
     system = tokens(layout.system)
     messages = tuple(
-        MessageSize(message.role, tokens(segments), message.pinned)
+        MessageSize(message.role, tokens(segments), message.pinned, message.example)
         for message, segments in zip(layout.conversation.messages, layout.messages, strict=True)
     )
     return PromptSize(system, messages, tokens(layout.reply_head))
@@ -135,8 +137,12 @@ def _fit(size: PromptSize, turns: Sequence[_Turn], cut: int, before: int) -> Fit
 
 
 def _turns(messages: Sequence[MessageSize]) -> list[_Turn]:
-    """Cut the conversation before each user's message."""
-    starts = [index for index, message in enumerate(messages) if index == 0 or message.role is Role.USER]
+    """Cut the conversation before each user's message, and where the examples end."""
+    starts = [
+        index
+        for index, message in enumerate(messages)
+        if index == 0 or message.role is Role.USER or message.example != messages[index - 1].example
+    ]
     return [
         _Turn(start, stop, sum(message.tokens for message in messages[start:stop]), any(message.pinned for message in messages[start:stop]))
         for start, stop in pairwise([*starts, len(messages)])

@@ -40,8 +40,7 @@ class Ahead:
         self._ask("prepare", self._prepare)
 
     def _ask(self, group: str, question: Callable[[], Coroutine[None, None, None]]) -> Worker[None]:
-        # The function, not a coroutine made now: one that is replaced before it begins would never be awaited.
-        return self._screen.run_worker(question, group=group, exclusive=True)
+        return self._screen.background(question, group, exclusive=True)
 
     def _attached(self) -> list[Attachment]:
         return [item.attachment for item in self._screen.incomings.items if item.attachment]

@@ -94,12 +94,6 @@ class NemochatApp(App[None]):
         self._interrupted_at = now
         self.notify("Press Ctrl+C again to quit.", timeout=_AGAIN_SECONDS, markup=False)
 
-    async def on_unmount(self) -> None:
-        """The engine ends with the screen."""
-        for screen in self.screen_stack:
-            if isinstance(screen, ChatScreen):
-                await screen.holder.close()
-
     def _handle_exception(self, error: Exception) -> None:
         # Textual prints its own traceback, locals and all, over the restored terminal; nemochat writes a log and one sentence instead.
         # There is no public hook for it.

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from nemochat.chat import Attachment, ChatSession
-from nemochat.domain.images import RgbImage
+from nemochat.chat.pictures import OpenedPicture
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
 from nemochat.tui.numbers import count
@@ -57,7 +57,7 @@ class Incomings:
         """In the order in which the message will hold them."""
         return list(self._items.values())
 
-    def add(self, name: str, read: Callable[[], RgbImage]) -> Incoming:
+    def add(self, name: str, read: Callable[[], OpenedPicture]) -> Incoming:
         """Begin to read a picture; `read` runs in a thread."""
         self._made += 1
         item = Incoming(f"a{self._made}", sanitize(name, strict=True), len(self._items) + 1)
@@ -81,9 +81,12 @@ class Incomings:
         self._items = {key: self._items[key] for key in keys if key in self._items}
         self._renumber()
 
-    def take(self) -> list[Incoming]:
-        """Empty the draft: its pictures now belong to a message. They go on being read."""
-        taken, self._items = self.items, {}
+    def take(self, keys: list[str]) -> list[Incoming]:
+        """Take these pictures out of the draft, in this order: they belong to a message now. They go on being read."""
+        taken = [self._items.pop(key) for key in keys if key in self._items]
+        for number, item in enumerate(taken, 1):
+            item.number = number
+        self._renumber()
         return taken
 
     def put_back(self, items: list[Incoming]) -> None:
@@ -97,13 +100,13 @@ class Incomings:
                 item.number = number
                 self._changed(item)
 
-    async def _attach(self, item: Incoming, read: Callable[[], RgbImage]) -> Attachment:
+    async def _attach(self, item: Incoming, read: Callable[[], OpenedPicture]) -> Attachment:
         picture = await asyncio.to_thread(read)
-        item.size = picture.width, picture.height
+        item.size = picture.image.width, picture.image.height
         item.state = "waiting for the model"
         self._changed(item)
         session = await self._session_ready()
-        item.attachment = await session.attach(picture, item.name)
+        item.attachment = await session.attach(picture.image, item.name, picture.original)
         item.state = "ready"
         self._changed(item)
         return item.attachment

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from nemochat.chat.drops import Drop
 from nemochat.domain.messages import Message, Role, TextPart
 from nemochat.tui.attaching import Incoming, parts_of
 from nemochat.tui.turns import Job
@@ -25,30 +26,31 @@ class Composer:
         """Whether an earlier message is in the prompt."""
         return self._editing is not None
 
-    def submit(self, text: str, tokens: list[str]) -> None:
-        """Run a command, or send a message with the pictures of these tokens."""
+    def submit(self, text: str, tokens: list[str], drop: Drop | None = None) -> None:
+        """Run a command, or send a message with the pictures of these tokens and of the drop. The prompt has been emptied."""
         screen = self._screen
-        screen.incomings.arrange(tokens)
+        tokens = [*tokens, *(screen.dropping.sent(drop) if drop is not None else ())]
+        items = {item.key: item for item in screen.incomings.items}
+        labels = [(key, items[key].label) for key in tokens if key in items]
         text = text.strip()
         if screen.slash.run(text):
             screen.aid.history.add(text)
-            screen.prompt.replace_text("")
+            screen.prompt.put_back("", labels)
             return
         if text.startswith("//"):
             text = text[1:]
-        if not text and not screen.incomings.items:
+        if not text and not labels:
             return
         if self._editing is not None:
             if screen.refuse_while_busy():
+                screen.prompt.put_back(text, labels)
                 return
-            screen.put_aside(screen.chat)
             screen.change_chat(screen.chat.cut(self._editing))
             self._editing = None
-        items = screen.incomings.take()
+        taken = screen.incomings.take(tokens)
         screen.aid.history.add(text)
-        screen.prompt.clear()
         screen.aid.draft.clear()
-        screen.turns.submit(Job(text or "picture", message=partial(_message, text, items), restore=partial(self._restore, text, items)))
+        screen.turns.submit(Job(text or "picture", message=partial(_message, text, taken), restore=partial(self._restore, text, taken)))
         screen.draw_side()
 
     def edit(self, index: int) -> None:
@@ -61,6 +63,10 @@ class Composer:
         screen.dropping.bring_back(message)
         screen.prompt.focus_area()
         screen.draw_status()
+
+    def leave(self) -> None:
+        """The conversation on the screen is left: its message is not edited any more."""
+        self._editing = None
 
     def edit_last(self) -> None:
         """The same with the user's last message."""
@@ -82,16 +88,9 @@ class Composer:
 
     def _restore(self, text: str, items: list[Incoming]) -> None:
         """A message that was not sent comes back into the prompt; pictures that failed are left out."""
-        screen = self._screen
-        if screen.prompt.plain_text or screen.incomings.items:
-            screen.say("A message was not sent; it is in the prompt's history (Up).")
-            return
         good = [item for item in items if not item.state.startswith("failed")]
-        screen.incomings.put_back(good)
-        screen.prompt.load_text("")
-        for item in good:
-            screen.prompt.insert_token(item.key, item.label)
-        screen.prompt.insert_text(text)
+        self._screen.incomings.put_back(good)
+        self._screen.prompt.put_back(text, [(item.key, item.label) for item in good])
 
 
 async def _message(text: str, items: list[Incoming]) -> Message:

@@ -10,7 +10,7 @@ from typing import Protocol
 from nemochat.chat import Chat
 from nemochat.chat.drops import Drop, DroppedFile, FileKind
 from nemochat.chat.file_kinds import file_kind
-from nemochat.chat.pictures import open_picture, picture_name
+from nemochat.chat.pictures import OpenedPicture, open_picture, picture_name
 from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import ImagePart, Message
 from nemochat.domain.sanitize import sanitize
@@ -155,9 +155,14 @@ class Dropping:
         for each in keys:
             self._host.prompt.insert_token(each, items[each].label)
 
-    def _add(self, name: str, read: Callable[[], RgbImage]) -> None:
+    def _add(self, name: str, read: Callable[[], OpenedPicture]) -> None:
         item = self._host.incomings.add(name, read)
         self._host.prompt.insert_token(item.key, item.label)
+
+    def sent(self, drop: Drop) -> list[str]:
+        """The pictures of a drop that is sent with the text around it: their keys, without tokens in the prompt."""
+        sources = [*(str(file.path) for file in drop.files), *drop.data_uris]
+        return [self._host.incomings.add(picture_name(source), partial(open_picture, source)).key for source in sources]
 
     def _offer_text(self, file: DroppedFile) -> None:
         name = _shown(file.path)
@@ -196,18 +201,19 @@ def _drafted(item: Incoming) -> AttachmentItem:
 
 
 def _held(part: ImagePart, pixels: RgbImage) -> AttachmentItem:
-    return AttachmentItem(part.digest, part.name or "picture", pixels.width, pixels.height, None, "in the chat", pixels, in_draft=False)
+    width, height = part.width or pixels.width, part.height or pixels.height
+    return AttachmentItem(part.digest, part.name or "picture", width, height, part.tokens or None, "in the chat", pixels, in_draft=False)
 
 
-def _clipboard_picture() -> RgbImage:
+def _clipboard_picture() -> OpenedPicture:
     picture = read_clipboard_picture()
     if picture is None:
         raise ImageError("There is no picture on the clipboard.", "Copy one first, or drop its file.")
-    return picture
+    return OpenedPicture(picture)
 
 
-def _same(picture: RgbImage) -> RgbImage:
-    return picture
+def _same(picture: RgbImage) -> OpenedPicture:
+    return OpenedPicture(picture)
 
 
 def _shown(path: Path) -> str:

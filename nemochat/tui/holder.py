@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from nemochat.chat import Chat, ChatSession
 from nemochat.domain.events import Progress
@@ -20,6 +20,8 @@ class SessionHolder:
         self._ready = asyncio.Event()
         self._chat = Chat()
         self._pictures: dict[str, RgbImage] = {}
+        self.save: Callable[[Chat], Awaitable[None]] | None = None
+        """Keeps the conversation while a reply is being written."""
         self.session: ChatSession | None = None
         self.is_loaded = False
 
@@ -62,6 +64,7 @@ class SessionHolder:
         await self.close()
         session = await self._bench.open(model)
         session.open_chat(self._chat, self._pictures)
+        session.save = self.save
         self.session = session
         self._ready.set()
         try:

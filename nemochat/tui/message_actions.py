@@ -21,11 +21,11 @@ class Desk(Protocol):
     def chat(self) -> Chat:
         """The conversation."""
 
-    def change_chat(self, chat: Chat) -> None:
-        """Show and use another value of it."""
+    def change_chat(self, chat: Chat, *, can_undo: bool = True) -> None:
+        """Show, use and keep another value of it."""
 
-    def put_aside(self, chat: Chat) -> None:
-        """Keep a conversation among those that can be opened again."""
+    def begin_chat(self, chat: Chat) -> None:
+        """Leave it for another, new one."""
 
     def submit(self, job: Job) -> None:
         """Run a turn."""
@@ -99,30 +99,41 @@ async def act(desk: Desk, index: int, name: str) -> None:
         case "continue":
             desk.submit(Job("let it go on", play=ChatSession.continue_reply, continues=True))
         case "fork":
-            desk.put_aside(desk.chat)
-            desk.change_chat(desk.chat.cut(index + 1))
+            desk.begin_chat(desk.chat.forked(index + 1))
             desk.say("This is a new chat now; the one before is in the list (Ctrl+R).")
         case "pin":
             desk.change_chat(desk.chat.marked(index, pinned=not message.pinned))
         case "exclude":
             desk.change_chat(desk.chat.marked(index, excluded=not message.excluded))
         case "delete":
-            desk.put_aside(desk.chat)
             desk.change_chat(desk.chat.without(index))
-            desk.say("Deleted. The chat as it was is in the list (Ctrl+R).")
+            desk.say("Deleted. /undo brings it back.")
+        case "swipe_left" | "swipe_right":
+            _swipe(desk, index, 1 if name == "swipe_right" else -1)
 
 
 def _regenerate(desk: Desk, index: int) -> None:
-    """Another reply to the user's message at or before `index`. What comes after it is put aside, not lost."""
+    """Another reply to the user's message at or before `index`, beside the one that is there."""
     entries = desk.chat.entries
     user = next((at for at in range(index, -1, -1) if entries[at].message.role is Role.USER), None)
     if user is None:
         desk.say("There is no message to reply to.")
         return
-    if len(entries) > user + 1:
-        desk.put_aside(desk.chat)
-        desk.change_chat(desk.chat.cut(user + 1))
-    desk.submit(Job("another reply", play=ChatSession.regenerate))
+    desk.submit(Job("another reply", play=lambda session: session.regenerate(user), keeps=user + 1))
+
+
+def _swipe(desk: Desk, index: int, by: int) -> None:
+    """To the next alternative of a message; to the right of the newest reply a new one is made. Greetings go round."""
+    chat = desk.chat
+    ids = chat.alternatives(index)
+    to = ids.index(chat.entries[index].id) + by
+    is_reply = chat.entries[index].message.role is Role.ASSISTANT
+    if is_reply and index == len(chat.entries) - 1 and index > 0 and to == len(ids):
+        _regenerate(desk, index)
+    elif len(ids) > 1 and (index == 0 or 0 <= to < len(ids)):
+        desk.change_chat(chat.swiped(index, ids[to % len(ids)]), can_undo=False)
+    else:
+        desk.say("There is no other version of this message.")
 
 
 _ENDINGS = {
@@ -137,7 +148,7 @@ def details(entry: Entry) -> str:
     """All that is known of a message: times, tokens, sampling, and the exact prompt of a reply."""
     record = entry.record
     if record is None:
-        said = "Nothing was measured for it: only replies made since nemochat was started have figures."
+        said = "Nothing was measured for it: a greeting, or words that were edited or came from elsewhere."
         return f"{len(entry.message.text):,} characters\n{said}" if entry.message.role is Role.ASSISTANT else _plain_details(entry)
     result, times, usage, sampling = record.result, record.result.timings, record.result.usage, record.sampling
     rows = [
@@ -158,6 +169,8 @@ def details(entry: Entry) -> str:
         ("", f"at most {count(sampling.max_tokens)} tokens"),
     ]
     table = "\n".join(f"{name:<24}{value}" for name, value in rows)
+    if not record.prompt:
+        return f"{table}\n\nThe exact prompt is known only in the run of nemochat that made the reply."
     return f"{table}\n\nThe exact prompt\n\n{as_text(record.prompt)}"
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ from nemochat.chat import Chat
 from nemochat.chat.commands import Invoke, Unknown, parse
 from nemochat.chat.drops import find_drops
 from nemochat.chat.import_file import read_conversation
+from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import Role
 from nemochat.errors import NemochatError
 from nemochat.tui import message_actions
@@ -38,6 +41,10 @@ class Slash:
             "search": self._search,
             "model": self._model,
             "persona": self._persona,
+            "me": lambda _: screen.roleplay.profile(),
+            "note": screen.roleplay.note,
+            "impersonate": lambda _: screen.roleplay.impersonate(),
+            "undo": lambda _: screen.conversations.undo(),
             "system": self._system,
             "tools": self._tools,
             "regen": lambda _: self._on_last("regenerate"),
@@ -78,12 +85,14 @@ class Slash:
 
     def invoke(self, name: str, argument: str = "") -> None:
         """Run a command by name."""
-        self._in_background(self._handlers[name], argument)
+        self.in_background(partial(self._handlers[name], argument))
 
-    def _in_background(self, handler: Callable[[str], object], argument: str) -> None:
+    def in_background(self, handler: Callable[[], object]) -> None:
+        """Do something that may wait, and say what went wrong with it."""
+
         async def run() -> None:
             try:
-                done = handler(argument)
+                done = handler()
                 if hasattr(done, "__await__"):
                     await done
             except NemochatError as error:
@@ -121,43 +130,33 @@ class Slash:
     def _new(self, _: str) -> None:
         if not self._screen.refuse_while_busy():
             chat = self._screen.chat
-            self._screen.put_aside(chat)
-            self._screen.change_chat(Chat().framed(chat.frame.system))
+            roleplay = self._screen.roleplay
+            fresh = Chat().framed(chat.frame.system) if chat.persona is None else roleplay.opened(chat.persona, chat.frame.system)
+            self._screen.begin_chat(fresh)
 
     def _clear(self, argument: str) -> None:
         self._new(argument)
 
     async def _open(self, argument: str) -> None:
+        if not argument:
+            drawer = self._screen.conversations.drawer
+            if drawer.is_open and drawer.has_focus_within:
+                drawer.toggle()
+                return
+            drawer.open()
+            await self._screen.conversations.list()
+            return
         if self._screen.refuse_while_busy():
             return
-        if argument:
-            chat, pictures = read_conversation(_path(argument))
-            self._screen.put_aside(self._screen.chat)
-            self._screen.holder.keep_pictures(pictures)
-            self._screen.change_chat(chat)
-            return
-        await self._pick_chat("")
+        path = _path(argument)
+        if path.is_file():
+            chat, pictures = await asyncio.to_thread(read_conversation, path)
+            self._screen.conversations.begin(chat, pictures)
+        else:
+            await self._screen.conversations.resume(argument)
 
     async def _search(self, argument: str) -> None:
-        if not self._screen.refuse_while_busy():
-            await self._pick_chat(argument)
-
-    async def _pick_chat(self, words: str) -> None:
-        """Choose among the conversations of this run; with words, among those that hold all of them."""
-        wanted = words.lower().split()
-        found = [
-            (index, chat)
-            for index, chat in enumerate(self._screen.shelf.chats)
-            if all(word in " ".join(entry.message.text for entry in chat.entries).lower() for word in wanted)
-        ]
-        items = [PickerItem(str(index), chat.title, f"{len(chat.entries)} messages") for index, chat in found]
-        title = f"Chats with “{words}”" if words else "Chats of this session"
-        empty = "No other chat yet. A new chat (Ctrl+N), a fork or an edit puts the one before here; /open FILE.json opens an exported one."
-        chosen = await self._screen.app.push_screen_wait(Picker(title, items, empty="Nothing found." if words else empty))
-        if chosen is not None:
-            chat = self._screen.shelf.take(int(chosen))
-            self._screen.put_aside(self._screen.chat)
-            self._screen.change_chat(chat)
+        await self._screen.conversations.search(argument)
 
     async def _rename(self, argument: str) -> None:
         name = argument or await self._screen.ask(Write("Name of this chat", self._screen.chat.title, one_line=True))
@@ -165,12 +164,15 @@ class Slash:
             self._screen.change_chat(self._screen.chat.named(name.strip()))
 
     async def _export(self, argument: str) -> None:
-        if not self._screen.chat.entries:
+        await self.export_chat(self._screen.chat, self._screen.holder.pictures, argument)
+
+    async def export_chat(self, chat: Chat, pictures: Mapping[str, RgbImage], name: str) -> None:
+        """Write a conversation to a file, which is asked for when it is not named. Raises NemochatError."""
+        if not chat.entries:
             self._screen.say("There is nothing to export yet.")
             return
-        name = argument or await self._screen.ask(
-            Write("Export to which file?", "chat.md", hint="The ending decides: .md, .json (OpenAI messages) or .html.", one_line=True)
-        )
+        asks = Write("Export to which file?", "chat.md", hint="The ending decides: .md, .json (OpenAI messages) or .html.", one_line=True)
+        name = name or await self._screen.ask(asks) or ""
         if not name:
             return
         path = Path(name).expanduser()
@@ -182,8 +184,7 @@ class Slash:
                 return
         from nemochat.chat.export import export
 
-        chat = self._screen.chat
-        export(path, chat.entries, chat.frame.system, self._screen.holder.pictures, replace=replace)
+        export(path, chat.entries, chat.frame.system, pictures, replace=replace)
         self._screen.say(f"Written to {path}.")
 
     # -- the model and what it is told
@@ -217,9 +218,15 @@ class Slash:
             if name:
                 self._screen.open_model(name)
 
-    async def _persona(self, _: str) -> None:
-        self._screen.say("A persona is the system text for now: write it with /system.")
-        await self._system("")
+    async def _persona(self, argument: str) -> None:
+        """``/persona NAME``, ``/persona import FILE``, ``/persona off``; alone it opens the list."""
+        word, _, rest = argument.partition(" ")
+        if word == "import" and rest.strip():
+            await self._screen.roleplay.import_file(_path(rest.strip()))
+        elif word == "off" and not rest:
+            self._screen.roleplay.give_up()
+        else:
+            await self._screen.roleplay.choose(argument)
 
     async def _system(self, argument: str) -> None:
         if self._screen.refuse_while_busy():
@@ -272,7 +279,7 @@ class Slash:
     def open_link(self, url: str) -> None:
         """Show where a link leads before it is opened."""
 
-        async def run(_: str) -> None:
+        async def run() -> None:
             answers = (Answer("no", "Do not open"), Answer("copy", "Copy it"), Answer("yes", "Open in the browser"))
             chosen = await self._screen.ask(Choose("A link in the conversation", url, answers))
             if chosen == "copy":
@@ -280,7 +287,7 @@ class Slash:
             elif chosen == "yes":
                 webbrowser.open(url)
 
-        self._in_background(run, "")
+        self.in_background(run)
 
 
 def _path(argument: str) -> Path:

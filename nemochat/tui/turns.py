@@ -15,19 +15,24 @@ from nemochat.domain.events import Progress, TextDelta
 from nemochat.domain.messages import Message
 from nemochat.errors import NemochatError
 
+_LEAVE_SECONDS = 1.0
+
 
 @dataclass
 class Job:
     """A turn that waits or runs. `label` is what the queue shows; `message` is awaited for, because a picture may still be on its way in.
 
-    Without a message it is a turn that `play` starts: a regeneration, say. continues: the last reply goes
-    on. restore: brings a message that was not sent back.
+    Without a message it is a turn that `play` starts: a regeneration, say. continues: the last reply goes on. drafts: what comes is no
+    reply but a draft for the user. keeps: how many of the messages stay on the screen, None for all. restore: brings a message that was
+    not sent back.
     """
 
     label: str
     message: Callable[[], Awaitable[Message]] | None = None
     play: Callable[[ChatSession], AsyncGenerator[ChatEvent, None]] | None = None
     continues: bool = False
+    drafts: bool = False
+    keeps: int | None = None
     restore: Callable[[], None] = lambda: None
     asked_at: float = field(default_factory=time.perf_counter)
 
@@ -63,6 +68,9 @@ class TurnRunner:
         self._waiting: deque[Job] = deque()
         self._session: ChatSession | None = None
         self._task: asyncio.Task[AsyncGenerator[ChatEvent, None]] | None = None
+        self._is_leaving = False
+        """The program ends: there may be no screen any more."""
+        self._serving: asyncio.Task[None] | None = None
         self.is_running = False
 
     def submit(self, job: Job) -> None:
@@ -90,7 +98,19 @@ class TurnRunner:
         elif self._task is not None:
             self._task.cancel()
 
+    async def leave(self) -> None:
+        """The program ends: stop the reply under way and wait until what came of it is in the conversation, but not for long."""
+        self._is_leaving = True
+        self._waiting.clear()
+        await self.stop()
+        if self._serving is not None:
+            _, late = await asyncio.wait({self._serving}, timeout=_LEAVE_SECONDS)
+            for task in late:  # an engine that does not stop
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
     async def _serve(self) -> None:
+        self._serving = asyncio.current_task()
         try:
             while self._waiting:
                 job = self._waiting.popleft()
@@ -98,12 +118,12 @@ class TurnRunner:
                 self._stage.turn_begins(job)
                 await self._run(job)
         finally:
+            self._serving = None
             self.is_running = False
 
     async def _run(self, job: Job) -> None:
         result: TurnResult | None = None
         error: NemochatError | None = None
-        is_leaving = False
         try:
             # A task of its own, so that Esc can end the wait for a model without ending the loop.
             self._task = asyncio.create_task(self._opened(job))
@@ -112,19 +132,19 @@ class TurnRunner:
                 async for event in stream:
                     if isinstance(event, TurnResult):
                         result = event
-                    else:
+                    elif not self._is_leaving:
                         self._stage.turn_reports(event)
         except asyncio.CancelledError:
             current = asyncio.current_task()
             if current is not None and current.cancelling():
-                is_leaving = True  # the program ends: there may be no screen any more
+                self._is_leaving = True
                 raise
             job.restore()
         except NemochatError as failure:
             error = failure
         finally:
             self._session = self._task = None
-            if not is_leaving:
+            if not self._is_leaving:
                 self._stage.turn_ends(result, error)
 
     async def _opened(self, job: Job) -> AsyncGenerator[ChatEvent, None]:

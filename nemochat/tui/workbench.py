@@ -8,7 +8,9 @@ from typing import Protocol
 import msgspec
 
 from nemochat.chat import ChatSession
+from nemochat.library import Library
 from nemochat.paths import Paths
+from nemochat.personas.store import PersonaStore
 from nemochat.settings import Settings
 
 
@@ -33,6 +35,18 @@ class Workbench(Protocol):
     @property
     def paths(self) -> Paths:
         """Where files lie."""
+
+    @property
+    def library(self) -> Library:
+        """The conversations that are kept."""
+
+    @property
+    def personas(self) -> PersonaStore:
+        """Whom the model can play."""
+
+    @property
+    def resume(self) -> str | None:
+        """The conversation to begin with: the beginning of its id, "" for the last one, None for a new one."""
 
     @property
     def pictures(self) -> str:

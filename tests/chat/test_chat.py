@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nemochat.chat.chat import Chat
-from nemochat.chat.values import Entry
+from nemochat.chat import Entry
+from nemochat.domain.chat import Chat
 from nemochat.domain.messages import Conversation, ImagePart, Message, Role, TextPart, ToolCall, ToolCallPart
 from nemochat.errors import ConversationError
 
@@ -77,8 +77,9 @@ def test_the_windows_cut_follows_the_messages() -> None:
 
 def test_rewriting_keeps_pictures_and_pin_and_drops_the_figures() -> None:
     message = Message(Role.USER, (ImagePart("d", "cat.png"), TextPart("old")), pinned=True)
-    chat = Chat(entries=(Entry(message, interrupted=True),)).rewritten(0, "new")
-    assert chat.entries == (Entry(Message(Role.USER, (ImagePart("d", "cat.png"), TextPart("new")), pinned=True)),)
+    chat = Chat().added(Entry(message, interrupted=True)).rewritten(0, "new")
+    assert chat.entries == (Entry(Message(Role.USER, (ImagePart("d", "cat.png"), TextPart("new")), pinned=True), id=2),)
+    assert chat.swiped(0, 1).entries == (Entry(message, interrupted=True, id=1),)
 
 
 def test_a_message_cannot_be_emptied_by_rewriting() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from nemochat.chat import ChatSession
-from nemochat.chat.chat import Chat
 from nemochat.chat.values import ContextView
+from nemochat.domain.chat import Chat
 from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import Conversation, Message, Role, TextPart, ToolSpec
 from nemochat.domain.sampling import Sampling

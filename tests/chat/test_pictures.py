@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from nemochat.chat.pictures import open_picture, picture_name
-from nemochat.domain.images import RgbImage
+from nemochat.chat.pictures import OpenedPicture, open_picture, picture_name
+from nemochat.domain.images import Original, RgbImage
 from nemochat.errors import ImageError
 from nemochat.images import to_png
 
@@ -20,7 +20,10 @@ def test_a_path_and_a_data_uri_give_the_same_picture(tmp_path: Path, monkeypatch
     uri = "data:image/png;base64," + base64.b64encode(to_png(RED)).decode()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert open_picture(uri) == open_picture("red.png") == open_picture("~/red.png") == open_picture(str(tmp_path / "red.png")) == RED
+    data = to_png(RED)
+    assert open_picture(uri) == OpenedPicture(RED, Original(data, "png"))
+    for source in ("red.png", "~/red.png", str(tmp_path / "red.png")):
+        assert open_picture(source) == OpenedPicture(RED, Original(data, "png"))
     assert (picture_name(uri), picture_name("a/red.png")) == ("picture", "red.png")
 
 

@@ -51,7 +51,7 @@ def as_published(conversation: Conversation) -> str:
 
 def content_of(message: Message) -> str:
     """A message as the card writes it: one ``<image>`` line per picture, then the text with its calls in their tags."""
-    pieces = [part for part in message.parts if not isinstance(part, ImagePart)]
+    pieces = [part for part in message.parts if isinstance(part, TextPart | ToolCallPart)]
     texts = [part.text if isinstance(part, TextPart) else f"<toolcall>{part.raw}</toolcall>" for part in pieces]
     return "<image>\n" * len(message.images) + "".join(texts).strip()
 

@@ -38,6 +38,15 @@ def test_typing_and_sending_need_not_wait_for_the_model(terminal: Open) -> None:
     tty.wait_for("I am here.")
 
 
+def test_what_is_typed_right_behind_enter_is_the_next_message(terminal: Open) -> None:
+    tty = terminal(replies=("Yes.",))
+    tty.wait_for(READY)
+    tty.send("one\rtwo")  # in one write, without bracketed paste
+    tty.wait_for("Yes.")
+    tty.wait_for(lambda text: re.search(r"│ one  ", text) is not None)
+    tty.wait_for(lambda text: re.search(r"│ two +│", text) is not None)
+
+
 def test_escape_stops_a_reply_and_keeps_what_came(terminal: Open) -> None:
     tty = terminal(replies=("word " * 400,), script={"token_seconds": 0.02})
     tty.wait_for(READY)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
+from rich.cells import cell_len
+from textual.events import Paste
 from textual.pilot import Pilot
 
 from nemochat.chat import ChatSession
 from nemochat.domain.sampling import Sampling
 from nemochat.engine.protocol import LoadRequest
 from nemochat.errors import ModelFileError
+from nemochat.library import Library
 from nemochat.paths import Paths
+from nemochat.personas.store import PersonaStore
 from nemochat.settings import Settings
 from nemochat.settings_file import write_setting
 from nemochat.tui.app import NemochatApp
@@ -22,11 +28,19 @@ from nemochat.tui.screens.chat import ChatScreen
 from nemochat.tui.workbench import ModelChoice
 from tests.chat.fake_engine import FakeEngine
 
+AnyScreen = TypeVar("AnyScreen")
+
 
 class Bench:
     """A `Workbench` on a temporary folder. `engines` by model name; a name that is missing cannot be loaded."""
 
-    def __init__(self, folder: Path, engines: Mapping[str, FakeEngine], settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        engines: Mapping[str, FakeEngine],
+        settings: Settings | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.settings = settings or Settings()
         self.locked: Mapping[str, str] = {}
         self.paths = Paths(folder / "config", folder / "data", folder / "log", folder / "cache")
@@ -35,6 +49,9 @@ class Bench:
         self.engines = engines
         self.first = next(iter(engines), "none")
         self.used: list[str] = []
+        self.resume: str | None = None
+        self.library, _ = Library.open(self.paths.library, clock=clock)
+        self.personas = PersonaStore(self.paths.personas)
 
     def take_notices(self) -> Sequence[str]:
         return ()
@@ -85,6 +102,66 @@ class Driver:
         """The queue."""
         return list(self.screen.prompt.queued)
 
+    @property
+    def rows(self) -> list[str]:
+        """The rows of the screen, as the user reads them."""
+        return [strip.text for strip in self.app.screen._compositor.render_strips()]
+
+    @property
+    def shown(self) -> str:
+        """The whole screen as text."""
+        return "\n".join(self.rows)
+
+    async def click(self, text: str, *, button: int = 1) -> None:
+        """Click on the last place of the screen where this text is read."""
+        await self.until(lambda: text in self.shown)
+        row, words = next((row, words) for row, words in reversed(list(enumerate(self.rows))) if text in words)
+        await self.click_at(cell_len(words[: words.rindex(text)]), row, button=button)
+
+    async def click_at(self, column: int, row: int, *, button: int = 1) -> None:
+        """Click on a cell of the screen. The event names the widget there, as that of a terminal does and the pilot's alone does not."""
+        widget, _ = self.app.screen.get_widget_at(column, row)
+        await self.pilot.click(widget, offset=(column - widget.region.x, row - widget.region.y), button=button)
+        await self.pilot.pause()
+
+    async def dialog(self, kind: type[AnyScreen]) -> AnyScreen:
+        """Wait for a screen of this kind above the conversation."""
+        await self.until(lambda: isinstance(self.app.screen, kind))
+        await self.pilot.pause()
+        screen = self.app.screen
+        assert isinstance(screen, kind)
+        return screen
+
+    async def back(self) -> None:
+        """Wait until the conversation is on top again."""
+        await self.until(lambda: self.app.screen is self.screen)
+        await self.pilot.pause()
+
+    async def told(self, words: str) -> None:
+        """Wait for a notice that says this."""
+        await self.until(lambda: any(words in notice for notice in self.notices))
+
+    async def focus_message(self, index: int) -> None:
+        """Put the focus on a message, counted from the first."""
+        self.screen.transcript.go_to(index)
+        await self.until(lambda: (view := self.screen.transcript.focused_view()) is not None and view.standing.index == index)
+
+    async def paste(self, text: str) -> None:
+        """What a terminal sends when something is dropped or pasted, and wait until its pictures are there."""
+        self.screen.prompt._area.post_message(Paste(text))
+        await self.pilot.pause()
+        await self.attached()
+
+    async def attached(self) -> None:
+        """Wait until every picture of the draft was read."""
+        await self.until(lambda: all(item.attachment for item in self.screen.incomings.items))
+        await self.settle()
+
+    @property
+    def draft(self) -> list[str]:
+        """The names of the draft's pictures, in order."""
+        return [item.name for item in self.screen.incomings.items]
+
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
         await self.pilot.pause()
@@ -95,7 +172,8 @@ class Driver:
         await self.pilot.pause()
 
     async def send(self, text: str) -> None:
-        """Type, press Enter, and wait until nothing runs any more."""
+        """Go to the prompt, type, press Enter, and wait until nothing runs any more."""
+        self.screen.prompt.focus_area()
         await self.type(text)
         await self.press("enter")
         await self.settle()
@@ -132,3 +210,4 @@ async def running(
             await driver.until(lambda: driver.screen.holder.is_loaded)
             await driver.settle()
         yield driver
+    bench.library.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -27,6 +28,8 @@ from tests.tui.bench import Bench, Driver
 
 _TICK_SECONDS = 0.052
 _PICTURE_TOKENS = 256
+_NOW = 1_772_000_000.0
+"""The 25th of February 2026."""
 
 Steps = Callable[[Driver], Awaitable[None]]
 Events = Sequence[EngineEvent | Exception]
@@ -96,6 +99,8 @@ def reply(text: str, *, pieces: int = 2, read: int = 320, reused: int = 640, pic
 
 def still_app(monkeypatch: pytest.MonkeyPatch, folder: Path, state: State) -> StillApp:
     """The app on a bench that plays `state`."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
     ticks = itertools.count(1)
 
     def clock() -> float:
@@ -110,7 +115,8 @@ def still_app(monkeypatch: pytest.MonkeyPatch, folder: Path, state: State) -> St
     # What is typed here comes all at once, so there is no pause in the typing to wait for.
     monkeypatch.setattr(Ahead, "count", lambda ahead, delay=0.0: count(ahead, 0.0))
     engines = {"demo": QuarterEngine(*state.replies, context_length=state.context_length), "second": QuarterEngine()}
-    bench = Bench(folder, engines, state.settings)
+    monkeypatch.setattr("nemochat.tui.conversations.time", SimpleNamespace(time=lambda: _NOW))
+    bench = Bench(folder, engines, state.settings, lambda: _NOW)
     bench.first = state.first
     app = StillApp(bench)
     app.animation_level = "none"

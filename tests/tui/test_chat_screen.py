@@ -13,8 +13,7 @@ from nemochat.domain.messages import Role
 from nemochat.errors import EngineDiedError
 from nemochat.tui.screens.dialogs import Choose, Menu, Read, Write
 from nemochat.tui.screens.help import HelpScreen
-from nemochat.tui.screens.picker import Picker
-from nemochat.tui.widgets.prompt import PromptState
+from nemochat.tui.widgets.hint_line import PromptState
 from nemochat.tui.widgets.transcript import Transcript
 from tests.chat.fake_engine import FakeEngine, reply
 from tests.images.pictures import draw_circle
@@ -120,12 +119,17 @@ async def test_a_model_that_cannot_be_loaded_says_why_and_offers_the_demo_model(
         assert driver.said == ["hello", "Hi."]
 
 
-async def test_another_reply_keeps_the_old_one_in_the_list(tmp_path: Path) -> None:
+async def test_another_reply_stands_beside_the_old_one(tmp_path: Path) -> None:
     async with running(tmp_path, FakeEngine(reply("One."), reply("Two."))) as driver:
         await driver.send("hello")
         await driver.send("/regen")
         assert driver.said == ["hello", "Two."]
-        assert [entry.message.text for entry in driver.screen.shelf.chats[0].entries] == ["hello", "One."]
+        await driver.until(lambda: "2/2" in driver.shown)
+        await driver.focus_message(1)
+        await driver.press("left")
+        assert driver.said == ["hello", "One."]
+        await driver.press("right")
+        assert driver.said == ["hello", "Two."]
 
 
 async def test_a_reply_goes_on_from_its_end(tmp_path: Path) -> None:
@@ -143,7 +147,7 @@ async def test_an_edited_message_is_sent_again_and_the_old_chat_stays(tmp_path: 
         assert driver.screen.prompt.state is PromptState.EDITS
         await driver.send(" again")
         assert driver.said == ["first again", "Two."]
-        assert len(driver.screen.shelf.chats) == 1
+        assert driver.screen.chat.counters == {0: (2, 2)}
 
 
 async def test_escape_gives_an_edit_up(tmp_path: Path) -> None:
@@ -167,7 +171,7 @@ async def test_messages_are_pinned_and_excluded_by_key(tmp_path: Path, key: str,
         assert not any(getattr(entry.message, attribute) for entry in driver.screen.chat.entries)
 
 
-async def test_fork_and_delete_keep_the_chat_as_it_was(tmp_path: Path) -> None:
+async def test_a_deletion_is_taken_back_and_a_fork_leaves_the_chat_as_it_was(tmp_path: Path) -> None:
     async with running(tmp_path, FakeEngine(reply("One."), reply("Two."))) as driver:
         await driver.send("first")
         await driver.send("second")
@@ -176,9 +180,13 @@ async def test_fork_and_delete_keep_the_chat_as_it_was(tmp_path: Path) -> None:
         await driver.pilot.pause()
         await driver.press("d")
         assert driver.said == ["first", "One.", "second"]
-        assert len(driver.screen.shelf.chats[0].entries) == 4
+        await driver.send("/undo")
+        assert driver.said == ["first", "One.", "second", "Two."]
+        before = driver.screen.conversations.id
         await driver.screen.run_worker(_act(driver.screen, 0, "fork")).wait()
         assert driver.said == ["first"]
+        await driver.until(lambda: driver.screen.conversations.id not in ("", before))
+        assert len(driver.bench.library.load(before).chat.entries) == 4
 
 
 async def _act(screen: object, index: int, name: str) -> None:
@@ -218,10 +226,9 @@ async def test_a_new_chat_leaves_the_old_one_in_the_list(tmp_path: Path) -> None
         await driver.press("ctrl+n")
         assert driver.said == []
         await driver.press("ctrl+r")
-        await driver.until(lambda: isinstance(driver.app.screen, Picker))
+        await driver.until(lambda: len(driver.screen.conversations.drawer.rows) == 1)
         await driver.press("enter")
-        await driver.until(lambda: driver.app.screen is driver.screen)
-        assert driver.said == ["first", "One."]
+        await driver.until(lambda: driver.said == ["first", "One."])
 
 
 async def test_a_dropped_picture_becomes_a_token_and_goes_with_the_message(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from textual import events
 from textual.app import App, ComposeResult
 from textual.events import Paste
 from textual.message import Message
@@ -16,7 +17,8 @@ from nemochat.chat.completion import Completion, complete
 from nemochat.chat.drops import Drop, find_drops
 from nemochat.chat.recall import PromptHistory
 from nemochat.tui.widgets.completion_list import CompletionList
-from nemochat.tui.widgets.prompt import Prompt, PromptState
+from nemochat.tui.widgets.hint_line import PromptState
+from nemochat.tui.widgets.prompt import Prompt
 from nemochat.tui.widgets.prompt_area import PromptArea
 from tests.images.pictures import draw_circle
 
@@ -28,11 +30,12 @@ class Host(App[None]):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.folder = folder
-        self.heard: list[Message] = []
+        self.heard: list[Message | Drop] = []
         self.attaches = False
 
     def compose(self) -> ComposeResult:
-        yield Prompt(find_drops=self.find, complete=self.complete_, history=PromptHistory(self.folder / "prompts.jsonl"))
+        history = PromptHistory(self.folder / "prompts.jsonl")
+        yield Prompt(find_drops=self.find, take_drop=self.take, complete=self.complete_, history=history)
 
     def find(self, text: str) -> Drop:
         return find_drops(text, self.folder, self.folder)
@@ -46,10 +49,10 @@ class Host(App[None]):
     def on_prompt_token_removed(self, event: Prompt.TokenRemoved) -> None:
         self.heard.append(event)
 
-    def on_prompt_dropped(self, event: Prompt.Dropped) -> None:
-        self.heard.append(event)
+    def take(self, drop: Drop) -> None:
+        self.heard.append(drop)
         if self.attaches:
-            for file in event.drop.files:
+            for file in drop.files:
                 self.query_one(Prompt).insert_token(file.path.name, f"[image: {file.path.name}, reading]")
 
     def on_prompt_notice(self, event: Prompt.Notice) -> None:
@@ -92,13 +95,28 @@ async def prompt(folder: Path, size: tuple[int, int] = (100, 24)) -> AsyncGenera
         yield driver, press
 
 
-async def test_enter_hands_out_the_text_and_keeps_it(tmp_path: Path) -> None:
+async def test_enter_hands_out_the_text_and_what_is_put_back_stands_before_what_came_since(tmp_path: Path) -> None:
     async with prompt(tmp_path) as (driver, press):
         await press(*"hello", "enter")
         (event,) = driver.host.heard
         assert isinstance(event, Prompt.Submitted)
         assert (event.text, event.tokens) == ("hello", [])
-        assert driver.prompt.plain_text == "hello"
+        await press(*"more")
+        driver.prompt.put_back("hello", [("k", LABEL)])
+        assert driver.prompt.plain_text == "hello\nmore"
+        assert driver.prompt.tokens == ["k"]
+
+
+async def test_letters_right_behind_enter_belong_to_the_next_message(tmp_path: Path) -> None:
+    """Enter as a binding is run only when the key has gone up to the app, behind letters of the same burst."""
+    async with prompt(tmp_path) as (driver, press):
+        for key in ("o", "n", "e", "enter", "t", "w", "o"):
+            driver.area.post_message(events.Key(key, key if len(key) == 1 else "\r"))
+        await press()
+        (event,) = driver.host.heard
+        assert isinstance(event, Prompt.Submitted)
+        assert event.text == "one"
+        assert driver.prompt.plain_text == "two"
 
 
 @pytest.mark.parametrize("key", ["ctrl+j", "shift+enter", "alt+enter"])
@@ -164,8 +182,8 @@ async def test_a_paste_of_paths_is_a_drop_and_leaves_the_rest_as_text(tmp_path: 
         driver.area.post_message(Paste(f"what is in '{tmp_path}/a b.png'?"))
         await driver._press()
         (event,) = driver.host.heard
-        assert isinstance(event, Prompt.Dropped)
-        assert [file.path.name for file in event.drop.files] == ["a b.png"]
+        assert isinstance(event, Drop)
+        assert [file.path.name for file in event.files] == ["a b.png"]
         assert driver.prompt.plain_text.startswith("what is in")
 
 
@@ -217,6 +235,7 @@ async def test_recall_keeps_the_tokens_and_brings_back_what_was_typed(tmp_path: 
 async def test_the_hint_gives_way_on_narrow_screens(tmp_path: Path, width: int, wanted: str) -> None:
     async with prompt(tmp_path, (width, 24)) as (driver, press):
         driver.prompt.state = PromptState.SENDS
+        await press("a")
         driver.prompt.token_count, driver.prompt.room = 12, 3400
         await press()
         hint = str(driver.host.query_one("#hint", Static).render())
@@ -237,10 +256,12 @@ async def test_enter_right_behind_a_typed_path_sends_the_picture_with_it(tmp_pat
         driver.host.attaches = True
         driver.area.insert(f"what is {tmp_path}/cat.png")
         await press("enter")
-        assert driver.names == ["Dropped", "Submitted"]
-        event = driver.host.heard[1]
+        assert driver.names == ["Submitted"]
+        event = driver.host.heard[0]
         assert isinstance(event, Prompt.Submitted)
-        assert (event.text, event.tokens) == ("what is", ["cat.png"])
+        assert event.text == "what is"
+        assert event.drop is not None
+        assert [file.path for file in event.drop.files] == [tmp_path / "cat.png"]
 
 
 async def test_the_enter_that_comes_with_a_dropped_path_sends_nothing(tmp_path: Path) -> None:
@@ -250,7 +271,7 @@ async def test_the_enter_that_comes_with_a_dropped_path_sends_nothing(tmp_path: 
         driver.prompt.insert_token("k", LABEL)
         driver.area.insert(f"{tmp_path}/cat.png")
         await press("enter")
-        assert driver.names == ["Dropped"]
+        assert driver.names == ["Drop"]
         assert driver.prompt.tokens == ["k", "cat.png"]
 
 
@@ -270,7 +291,7 @@ async def test_what_the_program_puts_there_is_no_drop(tmp_path: Path) -> None:
         assert not await looked(driver, press)
         driver.prompt.load_text(f"read {path}")
         assert not await looked(driver, press)
-        driver.prompt.clear()
+        driver.prompt.load_text("")
         await press("up")
         assert driver.area.text == f"read {path}"
         assert not await looked(driver, press)
@@ -283,7 +304,7 @@ async def test_ctrl_v_goes_the_way_of_a_paste(tmp_path: Path) -> None:
     async with prompt(tmp_path) as (driver, press):
         driver.host.copy_to_clipboard(f"{tmp_path}/cat.png")
         await press("ctrl+v")
-        assert driver.names == ["Dropped"]
+        assert driver.names == ["Drop"]
         driver.host.copy_to_clipboard("a\x1b[31mb")
         await press("ctrl+v")
         assert driver.area.text == "a[31mb"
@@ -293,7 +314,7 @@ async def test_what_stands_beside_a_dropped_picture_is_cut_as_well(tmp_path: Pat
     async with prompt(tmp_path) as (driver, _):
         driver.area.post_message(Paste("data:image/png;base64,iVBORw0KGgo= " + "y " * 150_000))
         await driver._press()
-        assert driver.names == ["Notice", "Dropped"]
+        assert driver.names == ["Drop", "Notice"]
         assert len(driver.area.text) == 200_000
 
 
@@ -317,12 +338,26 @@ async def test_a_row_of_the_list_is_one_line_however_narrow(tmp_path: Path) -> N
         assert driver.host.query_one(CompletionList).virtual_size.height == driver.host.query_one(CompletionList).option_count
 
 
-async def test_a_hint_gives_way_whole(tmp_path: Path) -> None:
-    async with prompt(tmp_path, (80, 24)) as (driver, press):
+@pytest.mark.parametrize(
+    ("width", "wanted"),
+    [
+        (100, "Enter queues: a reply is being written · Ctrl+J new line"),
+        (66, "Enter queues: a reply is being written"),
+        (40, "Enter queues"),
+    ],
+)
+async def test_a_hint_gives_way_whole(tmp_path: Path, width: int, wanted: str) -> None:
+    async with prompt(tmp_path, (width, 24)) as (driver, press):
+        await press("a")
         driver.prompt.state, driver.prompt.token_count, driver.prompt.room = PromptState.QUEUES, 12, 2900
         await press()
-        assert str(driver.host.query_one("#hint", Static).render()) == "Enter queues: a reply is being written"
-    async with prompt(tmp_path, (40, 24)) as (driver, press):
-        driver.prompt.state, driver.prompt.token_count, driver.prompt.room = PromptState.QUEUES, 12, 2900
+        assert str(driver.host.query_one("#hint", Static).render()) == wanted
+
+
+async def test_an_empty_prompt_and_a_command_cost_nothing(tmp_path: Path) -> None:
+    async with prompt(tmp_path) as (driver, press):
+        driver.prompt.token_count, driver.prompt.room = 0, 2900
         await press()
-        assert str(driver.host.query_one("#hint", Static).render()) == "Enter queues"
+        assert str(driver.host.query_one("#count", Static).render()) == "2,900 free"
+        await press(*"/x")
+        assert str(driver.host.query_one("#count", Static).render()) == "2,900 free"

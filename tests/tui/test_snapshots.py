@@ -17,6 +17,7 @@ from nemochat.settings import InterfaceSettings, SamplingSettings, Settings
 from nemochat.tui.screens.dialogs import Choose, Menu, PictureScreen, Read, Write
 from nemochat.tui.screens.help import HelpScreen
 from nemochat.tui.screens.picker import Picker
+from nemochat.tui.screens.search import SearchScreen
 from nemochat.tui.screens.settings import SettingsScreen
 from nemochat.tui.screens.theme_picker import ThemePicker
 from tests.images.pictures import draw_circle
@@ -66,12 +67,12 @@ async def _half(driver: Driver) -> None:
 
 
 def _streamed(driver: Driver) -> bool:
-    return driver.screen._state == "writing" and not driver.screen.transcript._stream._pending  # type: ignore[union-attr]
+    return driver.screen.stage.state == "writing" and not driver.screen.transcript._stream._pending  # type: ignore[union-attr]
 
 
 async def _waiting(driver: Driver) -> None:
     await _ask(driver, "What does a parser do?")
-    await driver.until(lambda: driver.screen._state.startswith("reading"))
+    await driver.until(lambda: driver.screen.stage.state.startswith("reading"))
     driver.screen.ahead.count()
 
 
@@ -181,7 +182,21 @@ async def _models(driver: Driver) -> None:
 async def _chats(driver: Driver) -> None:
     await _one(driver)
     await driver.press("ctrl+n")
-    await _command(driver, "open", Picker)
+    await _ask_all(driver, "What does a lexer do?")
+    driver.screen.slash.invoke("open")
+    await driver.until(lambda: len(driver.screen.conversations.drawer.rows) == 2)
+
+
+async def _search(driver: Driver) -> None:
+    await _one(driver)
+    driver.screen.slash.invoke("search", "tree")
+    await driver.until(lambda: isinstance(driver.app.screen, SearchScreen) and bool(driver.app.screen.results.hits))
+
+
+async def _swiped(driver: Driver) -> None:
+    await _one(driver)
+    await _ask_all(driver, "/regen")
+    await driver.focus_message(1)
 
 
 async def _themes(driver: Driver) -> None:
@@ -241,7 +256,9 @@ STATES = {
     "completion": State(_completion, sizes=NARROW),
     "help": State(_help),
     "models": State(_models, sizes=NARROW),
-    "chats": State(_chats, [reply("It builds a tree.")], sizes=NARROW),
+    "chats": State(_chats, [reply("It builds a tree."), reply("It cuts words.")]),
+    "search": State(_search, [reply("It builds a tree.")]),
+    "swiped": State(_swiped, [reply("It builds a tree."), reply("It makes a tree.")], sizes=NARROW),
     "themes": State(_themes, [reply("It builds a tree.")]),
     "settings": State(_settings),
     "system": State(_system, sizes=NARROW),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
 import pytest
+from PIL import Image
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 from textual.widgets import Static
 
-from nemochat.chat.values import ContextView, Entry, ReplyRecord, TurnResult
+from nemochat.chat import ContextView, Entry, ReplyRecord, TurnResult
 from nemochat.domain.events import FinishReason, Timings, Usage
-from nemochat.domain.messages import ImagePart, Message, Role, TextPart, ToolCall, ToolCallPart
+from nemochat.domain.messages import ContextPart, ImagePart, Message, Role, TextPart, ToolCall, ToolCallPart
 from nemochat.domain.sampling import Sampling
+from nemochat.tui.widgets.half_blocks import half_blocks
 from nemochat.tui.widgets.message import MessageLabel, MessageView
 from nemochat.tui.widgets.message_window import MOST
 from nemochat.tui.widgets.reply_text import ReplyText
@@ -391,6 +394,7 @@ async def test_keys_on_a_message_ask_for_actions() -> None:
         await settle(pilot)
         keys = {"c": "copy", "e": "edit", "r": "regenerate", "n": "continue", "alt+enter": "continue", "f": "fork", "p": "pin"}
         keys |= {"x": "exclude", "delete": "delete", "d": "delete", "i": "details", "enter": "menu", "space": "menu", "y": "copy_code"}
+        keys |= {"left": "swipe_left", "right": "swipe_right"}
         await pilot.press(*keys)
         await settle(pilot)
         assert isinstance(pilot.app, Host)
@@ -414,6 +418,141 @@ async def test_the_right_button_and_a_click_on_the_label_ask_for_the_menu() -> N
         await pilot.click(transcript.views[1], offset=(5, 1))
         await settle(pilot)
         assert pilot.app.posted == [(1, "menu"), (0, "menu")]
+
+
+async def test_a_counter_shows_the_alternatives_and_its_signs_can_be_clicked() -> None:
+    async with Host().run_test(size=(80, 24)) as pilot:
+        transcript = pilot.app.query_one(Transcript)
+        transcript.show(talk(4), None, "model", alternatives={0: (1, 2), 1: (2, 3)})
+        await settle(pilot)
+        headings = [text_of(view).split("\n")[0] for view in transcript.views]
+        assert [heading.split() for heading in headings] == [["You", "‹", "1/2", "›"], ["model", "‹", "2/3", "›"], ["You"], ["model"]]  # noqa: RUF001
+        assert all(len(heading) == len(headings[0]) for heading in headings)
+        assert isinstance(pilot.app, Host)
+        label = transcript.views[1].query_one(MessageLabel)
+        at = headings[1].index("‹")  # noqa: RUF001
+        for offset in (at, at + 1, at + 5, at + 6):
+            await pilot.click(label, offset=(offset, 0))
+        assert pilot.app.posted == [(1, "swipe_left"), (1, "swipe_left"), (1, "swipe_right"), (1, "swipe_right")]
+        pilot.app.posted.clear()
+        for offset in (at - 1, at + 3, at + 7):
+            await pilot.click(label, offset=(offset, 0))
+        await pilot.click(transcript.views[2].query_one(MessageLabel), offset=(at, 0))
+        assert pilot.app.posted == [(1, "menu")] * 3 + [(2, "menu")]
+
+
+async def test_left_and_right_swipe_where_there_is_something_to_swipe_to() -> None:
+    """The last reply too, when it is the only one: right of it another one can be made."""
+    async with Host().run_test(size=(80, 24)) as pilot:
+        transcript = pilot.app.query_one(Transcript)
+        transcript.show(talk(4), None, "model", alternatives={1: (3, 3)})
+        transcript.focus_last()
+        await settle(pilot)
+        await pilot.press("right", "left", "k", "right", "k", "left", "k", "left")
+        await settle(pilot)
+        assert isinstance(pilot.app, Host)
+        assert pilot.app.posted == [(3, "swipe_right"), (3, "swipe_left"), (1, "swipe_left")]
+
+
+async def test_a_swipe_changes_the_message_in_its_place() -> None:
+    """Fails when a swipe moves the view or mounts the messages around it anew."""
+    async with Host().run_test(size=(80, 24)) as pilot:
+        transcript = pilot.app.query_one(Transcript)
+        transcript.show(talk(4), None, "model", alternatives={3: (1, 2)})
+        await settle(pilot)
+        views = list(transcript.views)
+        transcript.show([*talk(3), reply("Another one")], None, "model", alternatives={3: (2, 2)})
+        await settle(pilot)
+        assert transcript.views == views
+        assert "2/2" in text_of(views[3])
+        assert text_of(views[3]).endswith("Another one")
+
+
+async def test_the_persona_speaks_under_its_own_name() -> None:
+    async with Host().run_test(size=(80, 24)) as pilot:
+        spoken = Entry(Message(Role.ASSISTANT, (TextPart("Aye."),)), record(FinishReason.STOP), speaker="The\x1b[2J Smith")
+        transcript = await shown(pilot, [user("Who is there?"), spoken, reply("I am.", record(FinishReason.STOP))])
+        assert [text_of(view).split("  ")[0] for view in transcript.views] == ["You", "The[2J Smith", "other-model"]
+        transcript.begin_reply("model", speaker="The Smith")
+        transcript.append("Come in.")
+        await settle(pilot)
+        assert transcript.writing is not None
+        assert text_of(transcript.writing).startswith("The Smith  ")
+
+
+def portrait() -> bytes:
+    """Red above, blue below."""
+    data = io.BytesIO()
+    picture = Image.new("RGB", (40, 40), "red")
+    picture.paste("blue", (0, 20, 40, 40))
+    picture.save(data, "PNG")
+    return data.getvalue()
+
+
+def test_half_blocks_are_two_pixels_to_a_cell() -> None:
+    drawn = half_blocks(portrait(), 4, 3)
+    assert drawn.plain == "\n".join(["▀▀▀▀"] * 3)
+    styles = [str(span.style) for span in drawn.spans]
+    assert styles == ["#ff0000 on #ff0000"] * 4 + ["#ff0000 on #0000ff"] * 4 + ["#0000ff on #0000ff"] * 4
+    assert not half_blocks(b"\x89PNG\r\n\x1a\nbroken", 4, 3)
+
+
+async def test_a_portrait_stands_beside_what_its_persona_says() -> None:
+    """And nowhere else; and it stays when the reply is swiped; and goes when pictures are not wanted or there is no room."""
+
+    def pictured() -> list[int]:
+        found = [view.standing.index for view in transcript.views if any(widget.display for widget in view.query(".portrait"))]
+        indented = [view.standing.index for view in transcript.views if view.query_one(MessageLabel).region.x > view.region.x + 2]
+        assert indented == found
+        return found
+
+    async with Host().run_test(size=(80, 24)) as pilot:
+        spoken = [Entry(Message(Role.ASSISTANT, (TextPart(f"Aye {i}."),)), speaker="Smith") for i in range(2)]
+        other = Entry(Message(Role.ASSISTANT, (TextPart("I am."),)), speaker="Ghost")
+        broken = Entry(Message(Role.ASSISTANT, (TextPart("So am I."),)), speaker="Broken")
+        entries = [user("hi"), spoken[0], reply("no"), other, broken]
+        transcript = await shown(pilot, entries)
+        transcript.portraits = {"Smith": portrait(), "Broken": b"no picture"}
+        await settle(pilot)
+        assert pictured() == []
+        transcript.show_portraits = True
+        await settle(pilot)
+        assert pictured() == [1]
+        assert transcript.views[1].outer_size.height == 4
+        await shown(pilot, [entries[0], spoken[1], *entries[2:]])
+        assert pictured() == [1]
+        assert "Aye 1." in text_of(transcript.views[1])
+        await pilot.resize_terminal(50, 24)
+        await settle(pilot)
+        assert pictured() == []
+        await pilot.resize_terminal(80, 24)
+        await settle(pilot)
+        transcript.begin_reply("model", speaker="Smith")
+        transcript.append("Aye again.")
+        transcript.end_reply()
+        await settle(pilot)
+        written = Entry(Message(Role.ASSISTANT, (TextPart("Aye again."),)), speaker="Smith")
+        await shown(pilot, [*entries, written])
+        assert pictured() == [1, 5]
+        transcript.portraits = {}
+        await settle(pilot)
+        assert pictured() == []
+
+
+async def test_what_was_put_beside_the_words_is_one_quiet_line() -> None:
+    async with Host().run_test(size=(80, 24)) as pilot:
+        lore = (
+            ContextPart("Long text.", "The Old\x1b[2J Mill\nof Ham", "the key “mill” in the last message"),
+            ContextPart("It is always dark here."),
+        )
+        asked = Entry(Message(Role.USER, (*lore, TextPart("Tell me of the mill."))))
+        transcript = await shown(pilot, [asked, user("ok")])
+        assert text_of(transcript.views[0]).split("\n")[1:] == [
+            "Tell me of the mill.",
+            "+ The Old[2J Mill of Ham (the key “mill” in the last message) · It is always dark here.",
+        ]
+        assert transcript.views[0].query_one(".contexts").outer_size.height == 1
+        assert not transcript.views[1].query(".contexts")
 
 
 async def test_web_addresses_are_passed_on_and_nothing_else_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:

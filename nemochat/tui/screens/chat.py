@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import ClassVar
 
 import msgspec
@@ -13,29 +14,33 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.events import Resize
 from textual.screen import Screen
+from textual.worker import Worker
 
-from nemochat.chat import Chat, ChatSession, ContextView, Entry, TurnResult
-from nemochat.domain.events import FinishReason, Progress, TextDelta
+from nemochat.chat import Chat, ContextView, Entry
+from nemochat.domain.events import Progress
 from nemochat.domain.images import RgbImage
-from nemochat.domain.messages import Message
+from nemochat.domain.messages import Role
 from nemochat.domain.sampling import Sampling
 from nemochat.errors import NemochatError
 from nemochat.tui import clipboard, message_actions
 from nemochat.tui.ahead import Ahead
 from nemochat.tui.attaching import Incomings
 from nemochat.tui.composer import Composer
+from nemochat.tui.conversations import Conversations
 from nemochat.tui.dropping import Dropping
 from nemochat.tui.holder import SessionHolder
-from nemochat.tui.numbers import count
+from nemochat.tui.roleplay import Roleplay
 from nemochat.tui.screens.dialogs import Choose, Menu, PictureScreen, Read, Write
-from nemochat.tui.shelf import Shelf
 from nemochat.tui.slash import Slash
+from nemochat.tui.stage import Stage
+from nemochat.tui.titles import Titles
 from nemochat.tui.turns import Job, TurnRunner
 from nemochat.tui.typing_aid import TypingAid, edit_in_editor
 from nemochat.tui.widgets.attachments import AttachmentsPane
-from nemochat.tui.widgets.prompt import Prompt, PromptState
+from nemochat.tui.widgets.conversations import ConversationsDrawer
+from nemochat.tui.widgets.prompt import Prompt
 from nemochat.tui.widgets.side import SidePanes
-from nemochat.tui.widgets.status import StatusLine, StatusView, state_words
+from nemochat.tui.widgets.status import StatusLine, state_words
 from nemochat.tui.widgets.transcript import Transcript
 from nemochat.tui.workbench import Workbench
 
@@ -57,13 +62,15 @@ class ChatScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Stop / back", show=False, id="chat.stop", tooltip="Stop the reply; close the drawer; to the prompt"),
         Binding("ctrl+n", "command('new')", "New chat", id="chat.new", tooltip="Begin a new chat; this one stays in the list"),
-        Binding("ctrl+r", "command('open')", "Open", id="chat.open", tooltip="Go to another chat"),
+        Binding("ctrl+r", "command('open')", "Chats", id="chat.open", tooltip="The list of your chats"),
+        Binding("ctrl+f", "command('search')", "Search", id="chat.search", tooltip="Search in every chat"),
         Binding("ctrl+o", "command('image')", "Attach", id="chat.attach", tooltip="Choose a picture"),
         Binding("f2", "side", "Panes", id="chat.panes", tooltip="Show or hide attachments, tools and context"),
         Binding("f3", "command('model')", "Model", id="chat.model", tooltip="Choose the model"),
         Binding("f4", "command('settings')", "Settings", id="chat.settings", tooltip="Change settings"),
         Binding("ctrl+enter", "command('regen')", "Another reply", show=False, id="chat.regenerate", tooltip="Make the last reply anew"),
         Binding("ctrl+up", "edit_last", "Edit last", show=False, id="chat.edit_last", tooltip="Edit your last message and send it again"),
+        Binding("f5", "command('persona')", "Persona", id="chat.persona", tooltip="Choose whom the model plays"),
         Binding("f8", "command('paste')", "Paste picture", show=False, id="chat.paste_picture", tooltip="Attach the clipboard's picture"),
     ]
 
@@ -71,33 +78,37 @@ class ChatScreen(Screen[None]):
         super().__init__()
         self.bench = bench
         self.holder = SessionHolder(bench, self._model_loads)
-        self.turns = TurnRunner(self, self._start)
+        self.stage = Stage(self)
+        self.turns = TurnRunner(self.stage, self.stage.start)
         self.dropping = Dropping(self)
         self.incomings = Incomings(self.holder.ready, self.dropping.changed, self.dropping.failed)
-        self.shelf = Shelf()
+        self.conversations: Conversations = Conversations(self)
+        self.roleplay: Roleplay = Roleplay(self)
+        self.titles: Titles = Titles(self)
+        self.holder.save = self.conversations.save
         self.aid = TypingAid(bench.paths, self._choices)
         self.ahead = Ahead(self)
         self.composer = Composer(self)
         self.slash = Slash(self)
-        self._state = "loading the model"
-        self._last: TurnResult | None = None
-        self._forgotten = 0
-        self._continues = False
 
     # -- what is on it
 
     def compose(self) -> ComposeResult:
         """Conversation and prompt, the panes beside them, the status line below."""
         with Horizontal(id="main"):
+            yield ConversationsDrawer()
             with Vertical(id="talk"):
                 yield Transcript(empty=EMPTY)
-                yield Prompt(find_drops=self.aid.find_drops, complete=self.aid.complete, history=self.aid.history)
+                yield Prompt(
+                    find_drops=self.aid.find_drops, take_drop=self.dropping.take, complete=self.aid.complete, history=self.aid.history
+                )
             yield SidePanes(pictures=self.bench.pictures)
         yield StatusLine()
 
     def on_mount(self) -> None:
         """Show everything empty, bring the unfinished draft back, and open the model."""
         self.side.set_narrow(self.app.size.width < NARROW)
+        self.conversations.drawer.set_narrow(self.app.size.width < NARROW)
         self.side.display = self.bench.settings.interface.side_panes
         self.draw()
         if draft := self.aid.draft.load():
@@ -105,10 +116,22 @@ class ChatScreen(Screen[None]):
         for notice in self.bench.take_notices():
             self.say(notice)
         self.open_model(None)
+        if self.bench.resume is not None:
+            self.slash.in_background(partial(self.conversations.resume, self.bench.resume))
+
+    async def on_unmount(self) -> None:
+        """The program ends: what came of a reply under way is kept, and the engine ends."""
+        for worker in self.workers:
+            if worker.node is self and worker.group != "turns":
+                worker.cancel()
+        await self.turns.leave()
+        await self.conversations.save(self.chat)
+        await self.holder.close()
 
     def on_resize(self, event: Resize) -> None:
         """The panes become a drawer on a narrow screen."""
         self.side.set_narrow(event.size.width < NARROW)
+        self.conversations.drawer.set_narrow(event.size.width < NARROW)
 
     @property
     def transcript(self) -> Transcript:
@@ -134,14 +157,22 @@ class ChatScreen(Screen[None]):
 
     def draw(self) -> None:
         """Make the screen equal to the conversation, and ask for the numbers that only the engine knows."""
-        self._draw_transcript(self.chat.entries)
+        self.draw_transcript(self.chat.entries)
         self.draw_side()
         self.draw_status()
         self.sub_title = self.chat.title
         self.ahead.count(0)
 
-    def _draw_transcript(self, entries: tuple[Entry, ...]) -> None:
-        self.transcript.show(entries, self.view, self.holder.model_name or "the model", system=self.chat.frame.system)
+    def draw_transcript(self, entries: tuple[Entry, ...]) -> None:
+        """The messages."""
+        chat = self.chat
+        system = f"{chat.persona.name}: {chat.persona.summary}".rstrip(": ") if chat.persona is not None else chat.frame.system
+        self.transcript.show(entries, self.view, self.holder.model_name or "the model", system=system, alternatives=chat.counters)
+
+    @property
+    def speaker(self) -> str:
+        """Who replies."""
+        return self.chat.persona.name if self.chat.persona is not None else self.holder.model_name
 
     def draw_side(self) -> None:
         """The panes."""
@@ -151,24 +182,11 @@ class ChatScreen(Screen[None]):
 
     def draw_status(self) -> None:
         """The status line, and what Enter will do."""
-        records = [entry.record for entry in self.chat.entries if entry.record is not None]
-        ttfts = tuple(record.result.ttft_ms for record in records if record.result.ttft_ms is not None)
-        used, limit = (self.view.used, self.view.limit) if self.view else (0, 0)
-        name = self.holder.model_name or "no model"
-        self.query_one(StatusLine).show(StatusView(name, self._state, used, limit, self._last, ttfts))
-        self.prompt.state = self._prompt_state()
-
-    def _prompt_state(self) -> PromptState:
-        if self.composer.is_editing:
-            return PromptState.EDITS
-        if self.turns.is_running:
-            return PromptState.QUEUES
-        return PromptState.SENDS if self.holder.is_loaded else PromptState.WAITS
+        self.stage.draw_status()
 
     def set_state(self, words: str) -> None:
         """What the engine is doing, in words."""
-        self._state = words
-        self.draw_status()
+        self.stage.set_state(words)
 
     def say(self, text: str) -> None:
         """A short notice."""
@@ -181,7 +199,7 @@ class ChatScreen(Screen[None]):
     def counted(self) -> None:
         """New numbers came (nemochat.tui.ahead)."""
         if not self.turns.is_running:
-            self._draw_transcript(self.chat.entries)
+            self.draw_transcript(self.chat.entries)
         self.side.context.show(self.view)
         self.draw_status()
 
@@ -199,11 +217,11 @@ class ChatScreen(Screen[None]):
         try:
             session = await self.holder.open(name)
         except NemochatError as error:
-            self._state = "press F3 to choose one"
+            self.stage.settle()
             self.draw()
             await self.slash.offer_models(error)
             return
-        self._state = "ready"
+        self.stage.settle()
         for notice in self.bench.take_notices():
             self.say(notice)
         if name is not None:
@@ -214,64 +232,11 @@ class ChatScreen(Screen[None]):
         if not self.turns.is_running:
             self.set_state(state_words(progress))
 
-    # -- turns (nemochat.tui.turns.Stage)
-
-    def _start(self, serve: Awaitable[None]) -> object:
-        return self.run_worker(serve, group="turns")
-
-    async def session_ready(self) -> ChatSession:
-        """The session, as soon as there is one."""
-        return await self.holder.ready()
-
-    def turn_begins(self, job: Job) -> None:
-        """Its place in the conversation opens."""
-        self._continues = job.continues
-        self._forgotten = len(self.view.forgotten) if self.view else 0
-        self.set_state("waiting for the picture" if any(not item.attachment for item in self.incomings.items) else "starting")
-
-    def turn_opens(self, message: Message | None) -> None:
-        """Show what was said, and that a reply begins."""
-        entries = self.chat.entries if message is None else (*self.chat.entries, Entry(message))
-        self._draw_transcript(entries)
-        self.transcript.begin_reply(self.holder.model_name, continues=self._continues)
-        self.transcript.waiting(self._state)
-
-    def turn_reports(self, event: Progress | TextDelta) -> None:
-        """Progress in words, text into the conversation."""
-        if isinstance(event, TextDelta):
-            if self._state != "writing":
-                self.set_state("writing")
-            self.transcript.append(event.text)
-        else:
-            words = state_words(event)
-            self.transcript.waiting(words)
-            self.set_state(words)
-
-    def turn_ends(self, result: TurnResult | None, error: NemochatError | None) -> None:
-        """Show what came of it and its figures."""
-        self.transcript.end_reply()
-        self._last = result or self._last
-        self._state = "ready" if self.holder.is_loaded else "press F3 to choose one"
-        if error is not None:
-            self._state = "stopped: the reply failed"
-            self.complain(error)
-        elif result is not None and result.reason is FinishReason.CANCELLED and result.text:
-            self._state = "stopped by you"
-        if result is not None and len(result.forgotten) > self._forgotten:
-            read = count(result.usage.evaluated_tokens)
-            gone = len(result.forgotten)
-            self.say(f"The window was full: the model no longer sees {gone} messages; {read} tokens were read for this reply.")
-        self.call_after_refresh(self.draw)
-
-    def queue_changed(self, labels: tuple[str, ...]) -> None:
-        """The messages that wait."""
-        self.prompt.queued = labels
-
     # -- what the user does in the prompt
 
     @on(Prompt.Submitted)
     def _submitted(self, event: Prompt.Submitted) -> None:
-        self.composer.submit(event.text, event.tokens)
+        self.composer.submit(event.text, event.tokens, event.drop)
 
     @on(Prompt.Changed)
     def _changed(self, event: Prompt.Changed) -> None:
@@ -282,10 +247,6 @@ class ChatScreen(Screen[None]):
     @on(Prompt.TokenRemoved)
     def _token_removed(self, event: Prompt.TokenRemoved) -> None:
         self.dropping.remove(event.key)
-
-    @on(Prompt.Dropped)
-    def _dropped(self, event: Prompt.Dropped) -> None:
-        self.dropping.take(event.drop)
 
     @on(Prompt.Notice)
     def _notice(self, event: Prompt.Notice) -> None:
@@ -301,6 +262,12 @@ class ChatScreen(Screen[None]):
         if written is not None:
             self.prompt.replace_text(written)
 
+    @on(Prompt.Swipe)
+    def _swipe(self, event: Prompt.Swipe) -> None:
+        last = len(self.chat.entries) - 1
+        if last >= 0 and self.chat.entries[last].message.role is Role.ASSISTANT and not self.turns.is_running:
+            self.run_worker(message_actions.act(self, last, "swipe_right" if event.to_right else "swipe_left"), group="actions")
+
     @on(Prompt.Unqueue)
     def _unqueue(self, event: Prompt.Unqueue) -> None:
         self.composer.unqueue(event.index)
@@ -314,6 +281,8 @@ class ChatScreen(Screen[None]):
             self.composer.give_up_edit()
         elif self.side.is_open:
             self.side.toggle()
+        elif self.conversations.drawer.is_open:
+            self.conversations.drawer.toggle()
         else:
             self.prompt.focus_area()
 
@@ -335,6 +304,24 @@ class ChatScreen(Screen[None]):
     def _attach_requested(self) -> None:
         self.action_command("image")
 
+    # -- the drawer of conversations
+
+    @on(ConversationsDrawer.Action)
+    def _drawer_action(self, event: ConversationsDrawer.Action) -> None:
+        self.slash.in_background(partial(self.conversations.act, event.conversation, event.name))
+
+    @on(ConversationsDrawer.Search)
+    def _drawer_search(self, event: ConversationsDrawer.Search) -> None:
+        self.slash.in_background(partial(self.conversations.search, event.words))
+
+    @on(ConversationsDrawer.New)
+    def _drawer_new(self) -> None:
+        self.action_command("new")
+
+    @on(ConversationsDrawer.Left)
+    def _drawer_left(self) -> None:
+        self.prompt.focus_area()
+
     # -- messages (nemochat.tui.message_actions.Desk)
 
     @on(Transcript.Action)
@@ -345,14 +332,13 @@ class ChatScreen(Screen[None]):
     def _link_clicked(self, event: Transcript.LinkClicked) -> None:
         self.slash.open_link(event.url)
 
-    def change_chat(self, chat: Chat) -> None:
-        """Show and use another value of the conversation."""
-        self.holder.chat = chat
-        self.draw()
+    def change_chat(self, chat: Chat, *, can_undo: bool = True) -> None:
+        """Show, use and keep another value of the conversation."""
+        self.conversations.change(chat, can_undo=can_undo)
 
-    def put_aside(self, chat: Chat) -> None:
-        """Keep a conversation in the list."""
-        self.shelf.put(chat)
+    def begin_chat(self, chat: Chat) -> None:
+        """Leave the conversation for another, new one."""
+        self.conversations.begin(chat)
 
     def submit(self, job: Job) -> None:
         """Run a turn."""
@@ -402,6 +388,13 @@ class ChatScreen(Screen[None]):
             self.say("The engine's settings apply when the model is loaded again: /model")
         self.draw()
 
+    def background(self, work: Callable[[], Coroutine[None, None, None]], group: str, *, exclusive: bool = False) -> Worker[None]:
+        """Do something beside everything else; an exclusive one replaces what its group is doing.
+
+        The function, not a coroutine made now: one that is replaced before it begins would never be awaited.
+        """
+        return self.run_worker(work, group=group, exclusive=exclusive)
+
     def in_background(self, screen: Choose, then: Callable[[str | None], None]) -> None:
         """Show a dialog; `then` gets its answer."""
         self.app.push_screen(screen, then)
@@ -424,6 +417,6 @@ class ChatScreen(Screen[None]):
         return {
             "model": [choice.name for choice in self.bench.models()],
             "theme": sorted(self.app.available_themes),
-            "open": [chat.title for chat in self.shelf.chats],
+            "persona": [],
         }
 

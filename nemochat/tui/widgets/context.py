@@ -12,9 +12,11 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from nemochat.chat import ContextView
+from nemochat.domain.sanitize import sanitize
 from nemochat.tui.numbers import count, plural
 
 _GUTTER = 2
+_MOST_CONTEXTS = 6
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -29,6 +31,7 @@ class Part(msgspec.Struct, frozen=True):
 def parts_of(view: ContextView) -> list[Part]:
     """The parts that take any room, in the order of the bar."""
     parts = [
+        Part("template", "▁", "$text-muted", view.template),
         Part("system", "█", "$text-primary", view.system),
         Part("tools", "▓", "$text-secondary", view.tools),
         Part("documents", "▚", "$text-warning", view.documents),
@@ -112,6 +115,11 @@ def sentences(view: ContextView) -> list[Content]:
     if view.trims:
         words = f"! the next message makes the model forget more: {plural(view.to_read, 'token')} will be read again"
         lines.append(Content.styled(words, "$text-warning"))
+    for context in view.contexts[-_MOST_CONTEXTS:]:
+        source, reason = (sanitize(text, strict=True) for text in (context.source or "context", context.reason))
+        lines.append(Content.assemble(("+ ", "$text-secondary"), source, (f": {reason}" if reason else "", "$text-muted")))
+    if len(view.contexts) > _MOST_CONTEXTS:
+        lines.append(Content.styled(f"+ {count(len(view.contexts) - _MOST_CONTEXTS)} more", "$text-muted"))
     return lines
 
 

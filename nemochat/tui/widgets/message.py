@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 import msgspec
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalGroup
@@ -16,12 +17,13 @@ from textual.selection import Selection
 from textual.widget import Widget
 from textual.widgets import Static
 
-from nemochat.chat.values import Entry, ReplyRecord
+from nemochat.chat import Entry, ReplyRecord
 from nemochat.domain.events import FinishReason
 from nemochat.domain.messages import ImagePart, Message, Part, Role, TextPart
 from nemochat.domain.sanitize import sanitize
-from nemochat.tui.numbers import duration, rate
+from nemochat.tui.numbers import count, duration, rate
 from nemochat.tui.widgets import reply_stream
+from nemochat.tui.widgets.half_blocks import half_blocks
 from nemochat.tui.widgets.markdown_blocks import code_blocks
 
 TOOL_LINES = 8
@@ -29,6 +31,8 @@ TOOL_LINES = 8
 TEXT_CHARACTERS = 50_000
 """Characters shown of a user's message; a screenful is laid out in one piece, so a pasted book would hold it up."""
 
+_CONTEXT_CHARACTERS = 80
+_PORTRAIT_CELLS = (6, 3)
 _LABEL_STYLES = {Role.USER: "bold $text-primary", Role.ASSISTANT: "bold $text-secondary", Role.TOOL: "bold"}
 
 
@@ -40,24 +44,48 @@ class Standing(msgspec.Struct, frozen=True):
     forgotten: bool = False
     can_regenerate: bool = False
     can_continue: bool = False
+    place: int = 1
+    alternatives: int = 1
+    portrait: bytes = b""
+
+    @property
+    def can_swipe(self) -> bool:
+        """Whether there is another message for this place, or may be made."""
+        return self.alternatives > 1 or self.can_continue
 
 
 class MessageLabel(Widget):
-    """Who speaks at the left, signs at the right. A click asks for the menu."""
+    """Who speaks and which of the alternatives this is at the left, signs at the right. A click asks for the menu."""
 
     ALLOW_SELECT = False
     DEFAULT_CSS = "MessageLabel { height: 1; width: 1fr; color: $text-muted; }"
 
+    class Swiped(TextualMessage):
+        """A sign beside the counter was clicked; by: -1 or 1."""
+
+        def __init__(self, by: int) -> None:
+            super().__init__()
+            self.by = by
+
     def __init__(self) -> None:
         super().__init__(markup=False)
-        self._who, self._style, self._signs = "", "", ""
+        self._shown = ("", "", "", "")
 
-    def set_text(self, name: str, style: str, signs: Iterable[str]) -> None:
-        """Change what is shown."""
-        text = " · ".join(signs)
-        if (name, style, text) != (self._who, self._style, self._signs):
-            self._who, self._style, self._signs = name, style, text
+    def set_text(self, name: str, style: str, signs: Iterable[str], *, counter: str = "") -> None:
+        """Change what is shown. counter: as ``2/3``, "" where there are no alternatives."""
+        shown = (name, style, f"‹ {counter} ›" if counter else "", " · ".join(signs))  # noqa: RUF001
+        if shown != self._shown:
+            self._shown = shown
             self.refresh()
+
+    def on_click(self, event: Click) -> None:
+        """The signs of the counter are for the message before and the one after; the rest of the line is not."""
+        name, _, counter, _ = self._shown
+        start = cell_len(name) + 2
+        end = start + cell_len(counter)
+        if counter and event.button != 3 and (start <= event.x < start + 2 or end - 2 <= event.x < end):
+            event.stop()
+            self.post_message(self.Swiped(-1 if event.x < start + 2 else 1))
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
         """Who speaks is no text to copy."""
@@ -65,9 +93,12 @@ class MessageLabel(Widget):
 
     def render(self) -> Content:
         """Name and signs; where the line is too short for both, the signs are cut."""
-        name = Content.styled(self._who, self._style)
+        who, style, counter, text = self._shown
+        name = Content.styled(who, style)
+        if counter:
+            name = Content.assemble(name, "  ", counter)
         room = self.outer_size.width - name.cell_length
-        signs = Content(self._signs)
+        signs = Content(text)
         if signs.cell_length > room - 2:
             signs = signs.truncate(max(0, room - 2), ellipsis=True)
         return Content.assemble(name, " " * max(0, room - signs.cell_length), signs)
@@ -94,6 +125,8 @@ class MessageView(VerticalGroup, can_focus=True):
                 ("y", "copy_code", "Copy code", "Copy the last code block of this message", True),
                 ("e", "edit", "Edit", "Change the text of this message", True),
                 ("r", "regenerate", "Again", "Make another reply", True),
+                ("left", "swipe_left", "Before", "The alternative before this one", False),
+                ("right", "swipe_right", "Next one", "The next alternative; after the last one, another reply", False),
                 ("n,alt+enter", "continue", "Go on", "Let the model go on from the end of this reply", True),
                 ("f", "fork", "Fork", "Begin a new chat that ends with this message", False),
                 ("p", "pin", "Pin", "Keep this message in the window, or let it be forgotten again", False),
@@ -114,6 +147,8 @@ class MessageView(VerticalGroup, can_focus=True):
         &.-dimmed { opacity: 55%; }
         &:focus { border-left: thick $accent; background: $foreground 6%; }
         & > .text { height: auto; }
+        & > .contexts { height: 1; width: 1fr; color: $text-muted; text-wrap: nowrap; text-overflow: ellipsis; }
+        & > .portrait { display: none; dock: left; width: 7; height: 3; }
     }
     """
 
@@ -124,10 +159,13 @@ class MessageView(VerticalGroup, can_focus=True):
         self.is_streaming = is_streaming
         self.parts = reply_stream.joined(entry.message.parts)
         self._label = MessageLabel()
+        self._portrait: Static | None = None
         self._draw_label()
 
     def compose(self) -> ComposeResult:
-        """The label and the body."""
+        """The portrait, the label and the body."""
+        if portrait := self._new_portrait():
+            yield portrait
         yield self._label
         yield from self._body()
 
@@ -135,8 +173,10 @@ class MessageView(VerticalGroup, can_focus=True):
         """Show another state of the message; what has not changed is not touched."""
         if entry is self.entry and standing == self.standing:
             return
-        before, self.entry, self.standing = self.entry, entry, standing
+        before, portrait, self.entry, self.standing = self.entry, self.standing.portrait, entry, standing
         self._draw_label()
+        if portrait != standing.portrait:
+            await self._set_portrait()
         if self.is_streaming or entry.message.parts is before.message.parts:
             return
         if (parts := reply_stream.joined(entry.message.parts)) != self.parts:
@@ -149,8 +189,8 @@ class MessageView(VerticalGroup, can_focus=True):
         return entry.message.role is self.entry.message.role and reply_stream.joined(entry.message.parts) == self.parts
 
     async def clear_body(self) -> None:
-        """Take everything out but the label."""
-        await self.remove_children([child for child in self.children if child is not self._label])
+        """Take everything out but the label and the portrait."""
+        await self.remove_children([child for child in self.children if child not in (self._label, self._portrait)])
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done with this message now is offered."""
@@ -163,6 +203,8 @@ class MessageView(VerticalGroup, can_focus=True):
                 return self.standing.can_continue
             case ("regenerate",):
                 return self.standing.can_regenerate
+            case ("swipe_left" | "swipe_right",):
+                return self.standing.can_swipe
             case ("copy_code",):
                 return code_of(self.entry.message) is not None
         return True
@@ -170,6 +212,12 @@ class MessageView(VerticalGroup, can_focus=True):
     def action_ask(self, name: str) -> None:
         """Pass it on."""
         self.post_message(self.Asked(self, name))
+
+    def on_message_label_swiped(self, event: MessageLabel.Swiped) -> None:
+        """Pass it on."""
+        event.stop()
+        if not self.is_streaming:
+            self.action_ask("swipe_left" if event.by < 0 else "swipe_right")
 
     def on_click(self, event: Click) -> None:
         """The right button, or any click on the label, asks for the menu."""
@@ -182,24 +230,41 @@ class MessageView(VerticalGroup, can_focus=True):
         if message.role is Role.ASSISTANT:
             return reply_stream.widgets_of(self.parts)
         text = _tool_text(self.parts) if message.role is Role.TOOL else _user_text(self.parts)
-        return [Static(text, markup=False, classes="text")]
+        body: list[Widget] = [Static(text, markup=False, classes="text")]
+        if message.contexts:
+            body.append(Static(_contexts_text(message), markup=False, classes="contexts"))
+        return body
+
+    def _new_portrait(self) -> Static | None:
+        """The portrait as a widget, None when there is none that can be read."""
+        picture = half_blocks(self.standing.portrait, *_PORTRAIT_CELLS) if self.standing.portrait else None
+        self._portrait = Static(picture, markup=False, classes="portrait") if picture else None
+        self.set_class(self._portrait is not None, "-with-portrait")
+        return self._portrait
+
+    async def _set_portrait(self) -> None:
+        if self._portrait is not None:
+            await self._portrait.remove()
+        if portrait := self._new_portrait():
+            await self.mount(portrait, before=0)
 
     def _draw_label(self) -> None:
-        message = self.entry.message
-        self.set_class(self.standing.forgotten or message.excluded, "-dimmed")
-        name = label_of(self.entry, self.standing.model_name)
-        self._label.set_text(name, _LABEL_STYLES[message.role], signs_of(self.entry, self.standing))
+        message, standing = self.entry.message, self.standing
+        self.set_class(standing.forgotten or message.excluded, "-dimmed")
+        counter = f"{count(standing.place)}/{count(standing.alternatives)}" if standing.alternatives > 1 else ""
+        name = label_of(self.entry, standing.model_name)
+        self._label.set_text(name, _LABEL_STYLES[message.role], signs_of(self.entry, standing), counter=counter)
 
 
 def label_of(entry: Entry, model_name: str) -> str:
-    """Who speaks."""
+    """Who speaks: the persona, else the model."""
     match entry.message.role:
         case Role.USER:
             return "You"
         case Role.TOOL:
             return "Tool"
         case _:
-            return sanitize(entry.record.model if entry.record else model_name, strict=True)
+            return sanitize(entry.speaker or (entry.record.model if entry.record else model_name), strict=True)
 
 
 def signs_of(entry: Entry, standing: Standing) -> list[str]:
@@ -251,6 +316,16 @@ def _user_text(parts: Iterable[Part]) -> Content:
                 text = f"{text[:TEXT_CHARACTERS]}\n… and {more:,} more characters"
             lines.append(Content(text))
     return Content("\n").join(lines)
+
+
+def _contexts_text(message: Message) -> Content:
+    """What was put beside the user's words, folded into one line: where each piece comes from, and why it is there."""
+    pieces = []
+    for context in message.contexts:
+        source = sanitize(context.source or context.text[:_CONTEXT_CHARACTERS], strict=True).strip()
+        reason = sanitize(context.reason, strict=True).strip()
+        pieces.append(f"{source} ({reason})" if reason else source)
+    return Content(f"+ {' · '.join(pieces)}")
 
 
 def _tool_text(parts: Iterable[Part]) -> Content:

@@ -5,13 +5,13 @@ Near an end of the window more messages are mounted on that side, and as many re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.widget import Widget
 
-from nemochat.chat.values import ContextView, Entry
+from nemochat.chat import ContextView, Entry
 from nemochat.domain.messages import Role
 from nemochat.tui.widgets.message import MessageView, Standing
 from nemochat.tui.widgets.steady_scroll import SteadyScroll
@@ -43,6 +43,7 @@ class MessageWindow(SteadyScroll):
         self._seen: ContextView | None = None
         self._forgotten: frozenset[int] = frozenset()
         self._model_name = ""
+        self._alternatives: Mapping[int, tuple[int, int]] = {}
         self._last_user = -1
         self._will_page = False
         self._empty = EmptyState(empty)
@@ -69,6 +70,10 @@ class MessageWindow(SteadyScroll):
         """The index after the last mounted message."""
         return self.first + len(self.views)
 
+    def portrait_of(self, entry: Entry) -> bytes:
+        """The picture of who speaks, b"" for none."""
+        return b""
+
     def is_last(self) -> bool:
         """Whether nothing lies below the window."""
         return self.stop >= len(self.entries)
@@ -85,13 +90,20 @@ class MessageWindow(SteadyScroll):
             self._will_page = True
             self.call_later(self._page)
 
-    async def change(self, entries: tuple[Entry, ...], seen: ContextView | None, model_name: str, system: str) -> None:
+    async def change(
+        self,
+        entries: tuple[Entry, ...],
+        seen: ContextView | None,
+        model_name: str,
+        system: str,
+        alternatives: Mapping[int, tuple[int, int]],
+    ) -> None:
         """Make the display equal to these messages; widgets of unchanged ones stay."""
         difference = compare(self.entries, entries)
         kept = {place: view for index, view in self._by_index().items() if (place := difference.place_of(index)) is not None}
         kept = {place: view for place, view in kept.items() if view.entry.message.role is entries[place].message.role}
         was_last, first, stop = self.is_last(), self.first, self.stop
-        self.entries, self._seen, self._model_name = entries, seen, model_name
+        self.entries, self._seen, self._model_name, self._alternatives = entries, seen, model_name, alternatives
         self._forgotten = frozenset(seen.forgotten if seen else ())
         self._last_user = max((i for i in range(difference.prefix, len(entries)) if entries[i].message.role is Role.USER), default=-1)
         if self._last_user < 0:
@@ -247,10 +259,14 @@ class MessageWindow(SteadyScroll):
 
     def _standing(self, index: int) -> Standing:
         is_reply = self.entries[index].message.role is Role.ASSISTANT
+        place, alternatives = self._alternatives.get(index, (1, 1))
         return Standing(
             index=index,
             model_name=self._model_name,
             forgotten=index in self._forgotten,
             can_regenerate=is_reply or index == self._last_user,
             can_continue=is_reply and index == len(self.entries) - 1,
+            place=place,
+            alternatives=alternatives,
+            portrait=self.portrait_of(self.entries[index]),
         )

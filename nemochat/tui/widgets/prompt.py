@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from enum import StrEnum
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Vertical
 from textual.content import Content
 from textual.events import Click
 from textual.message import Message
@@ -24,49 +23,39 @@ from nemochat.chat.recall import PromptHistory
 from nemochat.domain.sanitize import sanitize
 from nemochat.tui.numbers import count
 from nemochat.tui.widgets.completion_list import MAX_ROWS, CompletionList
+from nemochat.tui.widgets.hint_line import Hint, HintLine, PromptState
 from nemochat.tui.widgets.prompt_area import MAX_PASTE, PromptArea
 
 MAX_LINES = 8
 _MAX_QUEUE = 5
 _FIXED_LINES = 3
 """The frame and the hint."""
-_SIDES = 3
-"""Columns of the hint's line that hold no words."""
 _PATH_PAUSE = 0.15
 _BURST = 4
 _PATH_SIGNS = ("/", "\\", "file:", "data:image")
 
 
-class PromptState(StrEnum):
-    """What Enter will do, in words."""
-
-    SENDS = "Enter sends"
-    QUEUES = "Enter queues: a reply is being written"
-    WAITS = "Enter sends as soon as the model is there"
-    EDITS = "Enter sends the edited message, Esc leaves it"
-    RUNS = "Enter runs the command"
-
-
 class _Queued(Static):
-    """A message that waits; a click takes it back."""
+    """A message that waits; a click takes it back, and the last one says so."""
 
-    def __init__(self, index: int, label: str) -> None:
+    def __init__(self, index: int, label: str, *, is_last: bool) -> None:
         words = " ".join(sanitize(label, strict=True).split())
-        super().__init__(Content.assemble(("queued ", "dim"), words, ("  (F9 or a click takes it back)", "dim")))
+        super().__init__(Content.assemble(("queued ", "dim"), words, ("  (F9 or a click takes it back)", "dim") if is_last else ""))
         self.index = index
 
 
 class Prompt(Vertical):
-    """Where the user writes."""
+    """Where the user writes.
+
+    find_drops: what a text names that can be attached. take_drop: attaches it and inserts its tokens, at once: were it told by a message,
+    letters that come right behind a drop would stand before its tokens. complete: what could be meant.
+    """
 
     DEFAULT_CSS = """
     Prompt {
         height: auto; padding: 0 1;
         #frame { height: auto; border: round $panel; padding: 0 1; &:focus-within { border: round $primary; } }
         PromptArea { height: auto; max-height: 8; border: none; padding: 0; background: $background; scrollbar-size-vertical: 1; }
-        #hints { height: 1; padding: 0 1; color: $text-muted; }
-        #hint { width: 1fr; height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
-        #count { width: auto; height: 1; padding-left: 1; }
         #queue { height: auto; max-height: 5; overflow-y: auto; padding: 0 1; }
         _Queued { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
     }
@@ -76,17 +65,16 @@ class Prompt(Vertical):
     ]
 
     class Submitted(Message):
-        """Enter, with the text and the keys of the tokens in it. The text stays until `clear`."""
+        """Enter, with the text and the keys of the tokens in it. Both have left the prompt; `put_back` brings them back.
 
-        def __init__(self, prompt: Prompt, text: str) -> None:
+        drop: files that were found in the text at the last moment, as they come without bracketed paste.
+        """
+
+        def __init__(self, text: str, tokens: list[str], drop: Drop | None) -> None:
             super().__init__()
             self.text = text
-            self._prompt = prompt
-
-        @property
-        def tokens(self) -> list[str]:
-            """Those that are there now: a drop right before Enter gets its tokens only when `Dropped`, posted before this, is handled."""
-            return self._prompt.tokens
+            self.tokens = tokens
+            self.drop = drop
 
     class Changed(Message):
         """The text is another one."""
@@ -101,13 +89,6 @@ class Prompt(Vertical):
         def __init__(self, key: str) -> None:
             super().__init__()
             self.key = key
-
-    class Dropped(Message):
-        """Files were dropped, pasted or typed."""
-
-        def __init__(self, drop: Drop) -> None:
-            super().__init__()
-            self.drop = drop
 
     class Notice(Message):
         """Something that the user should know."""
@@ -130,6 +111,13 @@ class Prompt(Vertical):
             super().__init__()
             self.index = index
 
+    class Swipe(Message):
+        """Left or Right in an empty prompt: another version of the last reply."""
+
+        def __init__(self, to_right: bool) -> None:
+            super().__init__()
+            self.to_right = to_right
+
     class Escape(Message):
         """Esc, with no list open."""
 
@@ -142,12 +130,13 @@ class Prompt(Vertical):
         self,
         *,
         find_drops: Callable[[str], Drop] | None = None,
+        take_drop: Callable[[Drop], None] = lambda _: None,
         complete: Callable[[str], Completion | None] | None = None,
         history: PromptHistory | None = None,
     ) -> None:
         super().__init__()
-        self._find_drops, self._complete = find_drops, complete
-        self._area = PromptArea(history)
+        self._find_drops, self._take_drop, self._complete = find_drops, take_drop, complete
+        self._area = PromptArea(history, self._send)
         self._list = CompletionList()
         self._completion: Completion | None = None
         self._timer: Timer | None = None
@@ -158,9 +147,7 @@ class Prompt(Vertical):
         yield self._list
         with Vertical(id="frame"):
             yield self._area
-        with Horizontal(id="hints"):
-            yield Static(id="hint")
-            yield Static(id="count")
+        yield HintLine()
 
     # -- for the outside
 
@@ -203,22 +190,29 @@ class Prompt(Vertical):
         """Replace the text; the tokens stay before it."""
         self._area.replace_plain(text)
 
-    def clear(self) -> None:
-        """Empty it, tokens too."""
-        self.load_text("")
+    def put_back(self, text: str, tokens: Sequence[tuple[str, str]]) -> None:
+        """What was submitted is there again, before what was typed since: text and tokens (key and label)."""
+        self._area.put_back(text, tokens)
 
     # -- what the user does
 
-    @on(PromptArea.Send)
     def _send(self) -> None:
+        """Enter. The text is taken at once, so that letters that come right behind it are not sent with it."""
+        if self._list.is_open:
+            self._offer()  # the list may be of a moment ago, when keys come in a burst
         if self._list.is_open and self._completion is not None and self._area.text.strip() not in _whole(self._completion):
             self._accept(self._list.highlighted or 0)
             return
         self._close_list()
-        # In a terminal without bracketed paste the Enter may come right behind a dropped path.
-        if self._take_paths() and not self.plain_text:
+        # In a terminal without bracketed paste the Enter may come right behind a dropped path, and even belong to the drop.
+        drop = self._paths_in(self.plain_text)
+        text = self.plain_text if drop is None else drop.rest
+        if drop is not None and not text.strip():
+            self._take(drop)
             return
-        self.post_message(self.Submitted(self, self.plain_text))
+        tokens = self.tokens
+        self.load_text("")
+        self.post_message(self.Submitted(text, tokens, drop))
 
     @on(PromptArea.Pasted)
     def _pasted(self, event: PromptArea.Pasted) -> None:
@@ -227,7 +221,7 @@ class Prompt(Vertical):
         if drop is not None and (drop.files or drop.data_uris or drop.missing):
             if drop.rest:
                 self._insert_paste(drop.rest)
-            self.post_message(self.Dropped(drop))
+            self._take_drop(drop)
             return
         self._insert_paste(text)
 
@@ -265,7 +259,9 @@ class Prompt(Vertical):
 
     def _look(self, *, all_kinds: bool) -> None:
         """While the user is choosing what to type, only a whole path to a picture counts."""
-        self._take_paths(all_kinds=all_kinds and not self._list.is_open)
+        drop = self._paths_in(self.plain_text, all_kinds=all_kinds and not self._list.is_open)
+        if drop is not None:
+            self._take(drop)
 
     @on(PromptArea.Key)
     def _key(self, event: PromptArea.Key) -> None:
@@ -274,6 +270,8 @@ class Prompt(Vertical):
                 self._close_list()
             case "escape":
                 self.post_message(self.Escape())
+            case "left" | "right":
+                self.post_message(self.Swipe(event.name == "right"))
             case "editor":
                 self.post_message(self.EditInEditor(self.plain_text))
             case "up" | "down":
@@ -293,22 +291,23 @@ class Prompt(Vertical):
         if self.queued:
             self.post_message(self.Unqueue(len(self.queued) - 1))
 
-    def _take_paths(self, *, all_kinds: bool = False) -> bool:
-        """Turn paths in the text, dropped without bracketed paste, into attachments; whether there were any.
+    def _paths_in(self, text: str, *, all_kinds: bool = False) -> Drop | None:
+        """The files that a text names, when they are to become attachments.
 
         Typed by hand, only pictures count: the pause after ``/home/`` must not swallow a folder.
         """
-        if self._find_drops is None:
-            return False
-        text = self._area.plain_text
-        if not any(sign in text for sign in _PATH_SIGNS) or (text.startswith("/") and " " in text and not text.split()[0].count("/") > 1):
-            return False
+        if self._find_drops is None or not any(sign in text for sign in _PATH_SIGNS):
+            return None
+        if text.startswith("/") and " " in text and not text.split()[0].count("/") > 1:
+            return None
         drop = self._find_drops(text)
-        if not (drop.files or drop.data_uris) or not (all_kinds or all(file.kind is FileKind.PICTURE for file in drop.files)):
-            return False
+        is_wanted = all_kinds or all(file.kind is FileKind.PICTURE for file in drop.files)
+        return drop if is_wanted and (drop.files or drop.data_uris) else None
+
+    def _take(self, drop: Drop) -> None:
+        """Files in the text become attachments."""
         self.replace_text(drop.rest)
-        self.post_message(self.Dropped(drop))
-        return True
+        self._take_drop(drop)
 
     # -- completion
 
@@ -368,7 +367,7 @@ class Prompt(Vertical):
         if self.is_mounted:
             queue = self.query_one("#queue", Vertical)
             await queue.remove_children()
-            await queue.mount_all(_Queued(index, label) for index, label in enumerate(queued))
+            await queue.mount_all(_Queued(index, label, is_last=index == len(queued) - 1) for index, label in enumerate(queued))
 
     def on_resize(self) -> None:
         """More or less room. However little there is, the line being written and the hint under it are seen."""
@@ -380,28 +379,11 @@ class Prompt(Vertical):
         self._draw_hint()
 
     def _draw_hint(self) -> None:
-        if not self.is_mounted:
-            return
-        is_command = self._area.text.startswith("/") and not self._area.text.startswith("//")
-        words = (PromptState.RUNS if is_command else self.state).value
-        figures = self._count_words()
-        room = self.size.width - _SIDES - len(figures)
-        if len(words) > room:
-            words = words.partition(":")[0]
-        for more, least in ((" · Ctrl+J new line", 70), (" · Ctrl+O picture · F1 help", 100)):
-            if self.size.width >= least and len(words + more) <= room:
-                words += more
-        is_too_long = self.room is not None and self.room < 0
-        self.query_one("#hint", Static).update(Content(words))
-        self.query_one("#count", Static).update(Content.styled(figures, "bold $text-error" if is_too_long else ""))
-
-    def _count_words(self) -> str:
-        tokens = "…" if self.token_count is None else count(self.token_count)
-        if self.room is None:
-            return f"{tokens} tokens" if self._area.text else ""
-        if self.room < 0:
-            return f"too long by {count(-self.room)} tokens"
-        return f"{tokens} tokens · {count(self.room)} free"
+        if self.is_mounted:
+            text = self._area.text
+            is_command = text.startswith("/") and not text.startswith("//")
+            state = PromptState.RUNS if is_command else self.state
+            self.query_one(HintLine).hint = Hint(state, self.token_count, self.room, is_empty=not text)
 
 
 def _whole(completion: Completion) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import ClassVar, NamedTuple
 
@@ -48,11 +48,8 @@ class PromptArea(TextArea):
     it would bring back a label without its picture.
     """
 
-    class Send(Message):
-        """Enter."""
-
     class Key(Message):
-        """A key for the prompt around: "escape", "editor", "tab", "up" or "down" (with a list open)."""
+        """A key for the prompt around: "escape", "editor", "tab", "up" or "down" (with a list open), "left" or "right" (with no text)."""
 
         def __init__(self, name: str) -> None:
             super().__init__()
@@ -85,7 +82,7 @@ class PromptArea(TextArea):
         Binding("ctrl+y", "redo", "Redo", show=False, id="prompt.redo", tooltip="Make it again"),
     ]
 
-    def __init__(self, history: PromptHistory | None) -> None:
+    def __init__(self, history: PromptHistory | None, send: Callable[[], None]) -> None:
         # Before the base class, whose set-up sets the selection and reads a line.
         self._tokens: dict[str, _Token] = {}
         self._is_changing = False
@@ -100,6 +97,7 @@ class PromptArea(TextArea):
             placeholder="Ask something, drop a picture, or type / for commands",
         )
         self._history_of_prompts = history
+        self._send = send
         self.has_list = False
         """Whether a completion list is open: Up and Down belong to it then."""
 
@@ -160,9 +158,15 @@ class PromptArea(TextArea):
         """Replace the text; the tokens stay, before it."""
         kept = [(key, self._tokens[key].label) for key in self.token_keys]
         self.load_text("")
-        for key, label in kept:
+        self.put_back(text, kept)
+
+    def put_back(self, text: str, tokens: Sequence[tuple[str, str]]) -> None:
+        """Tokens (key and label) and text that were taken out are there again, before what was typed since."""
+        since, kept = self.plain_text, [(key, self._tokens[key].label) for key in self.token_keys]
+        self.load_text("")
+        for key, label in (*tokens, *kept):
             self.insert_token(key, label)
-        self.insert_pasted(text)
+        self.insert_pasted("\n".join(part for part in (text, since) if part))
 
     def _settle(self) -> None:
         """A token has changed: what is undone from here on begins here."""
@@ -261,6 +265,16 @@ class PromptArea(TextArea):
         if event.key == "enter":
             # Bound to `send`, unless the user bound that elsewhere: then it does nothing. The text area would insert a line.
             event.prevent_default()
+        if not event.is_printable and self._sends(event.key):
+            # At once: as a binding it would be run behind the letters that came with it.
+            event.prevent_default()
+            event.stop()
+            self.action_send()
+
+    def _sends(self, key: str) -> bool:
+        """Whether a key is bound to `send`, by us or by the user."""
+        active = self.screen.active_bindings.get(key)
+        return active is not None and active.node is self and active.binding.action == "send"
 
     async def _on_paste(self, event: events.Paste) -> None:
         event.stop()
@@ -278,7 +292,21 @@ class PromptArea(TextArea):
 
     def action_send(self) -> None:
         """Enter."""
-        self.post_message(self.Send())
+        self._send()
+
+    def action_cursor_left(self, select: bool = False) -> None:
+        """Left: in the text; with nothing written, to another version of the last reply."""
+        if self.text or select:
+            super().action_cursor_left(select)
+        else:
+            self.post_message(self.Key("left"))
+
+    def action_cursor_right(self, select: bool = False) -> None:
+        """Right: in the text; with nothing written, to another version of the last reply."""
+        if self.text or select:
+            super().action_cursor_right(select)
+        else:
+            self.post_message(self.Key("right"))
 
     def action_newline(self) -> None:
         """A line break at the cursor."""

@@ -5,16 +5,17 @@ All changes run one after another, in the order of the calls, in the widget's ow
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 from urllib.parse import urlsplit
 
 from textual import on
 from textual.binding import Binding, BindingType
 from textual.message import Message as TextualMessage
+from textual.reactive import reactive
 from textual.widgets import Markdown
 
-from nemochat.chat.values import ContextView, Entry
+from nemochat.chat import ContextView, Entry
 from nemochat.domain.messages import Message, Part, Role, ToolCallPart
 from nemochat.domain.sanitize import sanitize
 from nemochat.prompt.toolcalls import CLOSE_TAG, OPEN_TAG
@@ -24,7 +25,7 @@ from nemochat.tui.widgets.reply_stream import ReplyStream
 from nemochat.tui.widgets.transcript_notes import Jump
 
 _LINE_STEP = 3
-_NO_REPLY = Entry(Message(Role.ASSISTANT, ()))
+_ROOM_FOR_PORTRAITS = 56
 
 
 class Transcript(MessageWindow):
@@ -57,22 +58,45 @@ class Transcript(MessageWindow):
     ]
 
     DEFAULT_CSS = """
-    Transcript { layers: default signs; scrollbar-gutter: stable; scrollbar-size-vertical: 1; }
+    Transcript {
+        layers: default signs; scrollbar-gutter: stable; scrollbar-size-vertical: 1;
+        &.-roomy .portrait { display: block; }
+        &.-roomy MessageView.-with-portrait { min-height: 4; }
+    }
     """
+
+    portraits: reactive[Mapping[str, bytes]] = reactive[Mapping[str, bytes]](dict)
+    """Pictures of those who speak, by name: small PNG files."""
+    show_portraits: reactive[bool] = reactive(False)
+    """Whether they stand beside the replies. Where the transcript is narrow they never do."""
 
     _stream: ReplyStream | None = None
 
     # -- what the caller tells
 
-    def show(self, entries: Sequence[Entry], view: ContextView | None, model_name: str, *, system: str = "") -> None:
-        """Make the display equal to these messages. Unchanged ones keep their widgets, also a reply that was just streamed."""
-        self.call_later(self.change, tuple(entries), view, sanitize(model_name, strict=True), system)
+    def show(
+        self,
+        entries: Sequence[Entry],
+        view: ContextView | None,
+        model_name: str,
+        *,
+        system: str = "",
+        alternatives: Mapping[int, tuple[int, int]] = {},
+    ) -> None:
+        """Make the display equal to these messages. Unchanged ones keep their widgets, also a reply that was just streamed.
 
-    def begin_reply(self, model_name: str, *, continues: bool = False) -> None:
-        """A reply begins below the messages, or at the end of the last one when it `continues`. The view goes there and follows."""
+        alternatives: of the messages that have any, by index, which one this is (from 1) and how many there are.
+        """
+        self.call_later(self.change, tuple(entries), view, sanitize(model_name, strict=True), system, alternatives)
+
+    def begin_reply(self, model_name: str, *, continues: bool = False, speaker: str = "") -> None:
+        """A reply begins below the messages, or at the end of the last one when it `continues`. The view goes there and follows.
+
+        speaker: the persona that speaks, "" for the model itself.
+        """
         self.end_reply()
         stream = self._stream = ReplyStream(self)
-        self.call_later(self._begin, stream, sanitize(model_name, strict=True), continues)
+        self.call_later(self._begin, stream, sanitize(model_name, strict=True), continues, speaker)
 
     def waiting(self, text: str) -> None:
         """Say what is happening, until the first text comes."""
@@ -107,6 +131,33 @@ class Transcript(MessageWindow):
     def code_of(self, index: int) -> str | None:
         """The last code block of a message, None when it has none."""
         return code_of(self.entries[index].message)
+
+    # -- portraits
+
+    def portrait_of(self, entry: Entry) -> bytes:
+        """The picture beside a message: of the persona that replies, when pictures are wanted and can be drawn."""
+        if not self.show_portraits or entry.message.role is not Role.ASSISTANT or not entry.speaker or self.app.no_color:
+            return b""
+        return self.portraits.get(entry.speaker, b"")
+
+    def watch_portraits(self) -> None:
+        """Other pictures."""
+        self._redraw()
+
+    def watch_show_portraits(self) -> None:
+        """With or without them."""
+        self._redraw()
+
+    def on_resize(self) -> None:
+        """Where it is narrow, the words need the room."""
+        self.set_class(self.outer_size.width >= _ROOM_FOR_PORTRAITS, "-roomy")
+
+    def _redraw(self) -> None:
+        if self.is_mounted and self.entries:
+            self.call_later(self._set_again)
+
+    async def _set_again(self) -> None:
+        await self.set_window(self.first, self.stop)
 
     # -- what the user does
 
@@ -170,7 +221,7 @@ class Transcript(MessageWindow):
 
     # -- in the message queue
 
-    async def _begin(self, stream: ReplyStream, model_name: str, continues: bool) -> None:
+    async def _begin(self, stream: ReplyStream, model_name: str, continues: bool, speaker: str) -> None:
         """Open the place of the reply."""
         await self.open_end()
         if continues and self.views and self.views[-1].entry.message.role is Role.ASSISTANT:
@@ -183,7 +234,9 @@ class Transcript(MessageWindow):
         with self.app.batch_update():
             if self.writing is not None:
                 await self.writing.remove()
-            self.writing = MessageView(_NO_REPLY, Standing(len(self.entries), model_name), is_streaming=True)
+            entry = Entry(Message(Role.ASSISTANT, ()), speaker=speaker)
+            standing = Standing(len(self.entries), model_name, portrait=self.portrait_of(entry))
+            self.writing = MessageView(entry, standing, is_streaming=True)
             await self.mount(self.writing, before=self.later)
             await stream.open(self.writing)
             await self.set_window(self.first, self.stop)

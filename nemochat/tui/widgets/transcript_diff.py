@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from nemochat.chat.values import Entry
+from nemochat.chat import Entry
 
 
 class Change(msgspec.Struct, frozen=True):

@@ -1,0 +1,133 @@
+"""``nemochat search`` and ``nemochat library``."""
+
+from __future__ import annotations
+
+import os
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nemochat.cli.output import print_json, print_note, print_table
+from nemochat.domain.library import SearchFilters
+from nemochat.errors import NemochatError
+from nemochat.library import Library, ListQuery
+from nemochat.library.errors import shown
+from nemochat.library.foreign import read_foreign
+from nemochat.library.repair import repair as recover
+from nemochat.library.transfer import export_library, import_library
+from nemochat.paths import find_paths
+
+_DAY = 24 * 60 * 60
+_TITLE = 60
+
+
+@contextmanager
+def opened() -> Iterator[Library]:
+    """The user's library; what was found while opening it is said. Raises LibraryError."""
+    library, notices = Library.open(find_paths(os.environ).library)
+    with library:
+        for notice in notices:
+            print_note(notice)
+        yield library
+
+
+def search(
+    words: str, *, persona: str, model: str, days: int | None, pictures: bool | None, limit: int, as_json: bool
+) -> None:
+    """Print what was found, the newest first within titles and messages. Raises LibraryError."""
+    filters = SearchFilters(persona, model, time.time() - days * _DAY if days else None, None, pictures)
+    with opened() as library:
+        hits = library.search(words, filters, limit)
+    if as_json:
+        print_json({"hits": hits})
+    elif not hits:
+        print_note(f"Nothing found for {words}.")
+    else:
+        rows = [(hit.conversation, _when(hit.updated), _short(hit.title), hit.role if hit.node else "title", hit.snippet) for hit in hits]
+        print_table(("id", "when", "conversation", "", "found"), rows)
+
+
+def print_list(*, limit: int, archived: bool, deleted: bool, as_json: bool) -> None:
+    """Print the conversations. Raises LibraryError."""
+    with opened() as library:
+        rows = library.conversations(ListQuery(archived=None if deleted else archived, deleted=deleted, limit=limit))
+    if as_json:
+        print_json({"conversations": rows})
+        return
+    lines = [(row.id, _when(row.updated), _short(row.title), str(row.n_messages), row.persona or row.model) for row in rows]
+    print_table(("id", "changed", "title", "messages", "with"), lines)
+    if rows and not deleted:
+        print_note("Go on with one: nemochat --resume ID")
+
+
+def export(file: Path) -> None:
+    """Write everything into a zip file. Raises LibraryError."""
+    with opened() as library:
+        print(f"{export_library(library, file)} conversations written to {file}.")
+
+
+def import_(file: Path) -> None:
+    """Add what a file holds. Raises LibraryError."""
+    with opened() as library:
+        if _is_library(file):
+            report = import_library(library, file)
+            for problem in report.problems:
+                print_note(problem)
+            print(f"{len(report.added)} conversations added, {report.skipped} were here already.")
+            return
+        chats, problems = read_foreign(file)
+        for each in chats:
+            library.add(each.chat, model=each.model, created=each.created, updated=each.updated)
+        for problem in problems:
+            print_note(problem)
+        print(f"{len(chats)} conversations added.")
+
+
+def check() -> None:
+    """Say what is wrong. Raises NemochatError when anything is."""
+    with opened() as library:
+        problems = library.check()
+    for problem in problems:
+        print_note(problem)
+    if problems:
+        raise NemochatError("The library is damaged.", "Export what is readable (nemochat library export), then nemochat library repair.")
+    print("The library is in order.")
+
+
+def repair(file: Path | None) -> None:
+    """Recover from a broken database. Raises LibraryError."""
+    folder = find_paths(os.environ).library
+    if file is None:
+        aside = sorted(folder.glob("library-damaged-*.db"), key=lambda path: path.stat().st_mtime)
+        if not aside:
+            raise NemochatError(f"No broken database was set aside in {shown(folder)}.", "Name the file: nemochat library repair FILE")
+        file = aside[-1]
+    with opened() as library:
+        report = recover(file, library)
+    print(f"{len(report.conversations)} conversations with {report.messages} messages recovered from {shown(file)}.")
+    if report.incomplete:
+        print_note(f"Something is missing in {', '.join(report.incomplete)}.")
+
+
+def purge(days: int) -> None:
+    """Remove what was deleted long ago. Raises LibraryError."""
+    with opened() as library:
+        print(f"{library.purge(time.time() - days * _DAY)} conversations removed for good.")
+
+
+def _is_library(file: Path) -> bool:
+    """Whether a file is a zip that is no export of ChatGPT's."""
+    if not zipfile.is_zipfile(file):
+        return False
+    with zipfile.ZipFile(file) as archive:
+        return "conversations.json" not in archive.namelist()
+
+
+def _when(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+
+
+def _short(title: str) -> str:
+    return title if len(title) <= _TITLE else title[: _TITLE - 1] + "…"

@@ -1,0 +1,129 @@
+"""The commands about conversations that are kept and about personas: their arguments. What they do is imported when they are run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+library_app = typer.Typer(help="Conversations: list, export, import, check and repair.", no_args_is_help=True)
+personas_app = typer.Typer(help="Personas: list, show, import and export.", no_args_is_help=True)
+
+
+def search(
+    words: Annotated[list[str], typer.Argument(help='What to look for; "words in quotes" stand together.')],
+    persona: Annotated[str, typer.Option(help="Only conversations with this persona.", metavar="NAME")] = "",
+    model: Annotated[str, typer.Option(help="Only conversations with this model.", metavar="NAME")] = "",
+    days: Annotated[int | None, typer.Option(min=1, help="Only messages of the last N days.", metavar="N")] = None,
+    pictures: Annotated[
+        bool | None, typer.Option("--pictures/--no-pictures", help="Only messages with pictures, or without.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="The most to print.", metavar="N")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """Search in every conversation."""
+    from nemochat.cli.library import search as run
+
+    run(" ".join(words), persona=persona, model=model, days=days, pictures=pictures, limit=limit, as_json=as_json)
+
+
+@library_app.command("list")
+def library_list(
+    limit: Annotated[int, typer.Option(min=1, help="The most to print.", metavar="N")] = 50,
+    archived: Annotated[bool, typer.Option("--archived", help="Those in the archive instead.")] = False,
+    deleted: Annotated[bool, typer.Option("--deleted", help="Those in the bin instead.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List the conversations, the newest first."""
+    from nemochat.cli.library import print_list
+
+    print_list(limit=limit, archived=archived, deleted=deleted, as_json=as_json)
+
+
+@library_app.command("export")
+def library_export(file: Annotated[Path, typer.Argument(help="The zip file to write.")]) -> None:
+    """Write the whole library, pictures too, into one zip file."""
+    from nemochat.cli.library import export
+
+    export(file)
+
+
+@library_app.command("import")
+def library_import(
+    file: Annotated[
+        Path, typer.Argument(help="An exported library, OpenAI messages (JSON), or a ChatGPT export (zip or conversations.json).")
+    ],
+) -> None:
+    """Add the conversations of a file; what is here already is not overwritten."""
+    from nemochat.cli.library import import_
+
+    import_(file)
+
+
+@library_app.command("check")
+def library_check() -> None:
+    """Read the whole library and say what is wrong with it."""
+    from nemochat.cli.library import check
+
+    check()
+
+
+@library_app.command("repair")
+def library_repair(
+    file: Annotated[Path | None, typer.Argument(help="The broken database; the newest one that was set aside when left out.")] = None,
+) -> None:
+    """Bring what is readable in a broken database into the library, as new conversations."""
+    from nemochat.cli.library import repair
+
+    repair(file)
+
+
+@library_app.command("purge")
+def library_purge(
+    days: Annotated[int, typer.Option(min=0, help="Remove what was deleted more than N days ago.", metavar="N")] = 30,
+) -> None:
+    """Remove deleted conversations for good, with the pictures that nobody uses."""
+    from nemochat.cli.library import purge
+
+    purge(days)
+
+
+@personas_app.command("list")
+def personas_list(as_json: JsonOption = False) -> None:
+    """List the personas."""
+    from nemochat.cli.personas import print_list
+
+    print_list(as_json=as_json)
+
+
+@personas_app.command("show")
+def personas_show(
+    name: Annotated[str, typer.Argument(help="A persona's name or id.")],
+    prompt: Annotated[bool, typer.Option("--prompt", help="The system text that the model reads instead.")] = False,
+) -> None:
+    """Print a persona as TOML."""
+    from nemochat.cli.personas import show
+
+    show(name, prompt=prompt)
+
+
+@personas_app.command("import")
+def personas_import(files: Annotated[list[Path], typer.Argument(help="Cards (PNG, APNG, JSON, charx) or TOML files.")]) -> None:
+    """Keep the personas of community character cards."""
+    from nemochat.cli.personas import import_
+
+    import_(files)
+
+
+@personas_app.command("export")
+def personas_export(
+    name: Annotated[str, typer.Argument(help="A persona's name or id.")],
+    file: Annotated[Path, typer.Argument(help="The file to write: .toml, .json or .png.")],
+) -> None:
+    """Write a persona as TOML or as a card."""
+    from nemochat.cli.personas import export
+
+    export(name, file)

@@ -1,0 +1,73 @@
+"""``nemochat personas``: list, show, import and export."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from nemochat.cli.output import print_error, print_json, print_note, print_table
+from nemochat.domain.sanitize import sanitize
+from nemochat.errors import NemochatError
+from nemochat.paths import find_paths
+from nemochat.personas.prompt_text import system_text
+from nemochat.personas.store import PersonaStore
+from nemochat.personas.toml_text import write_toml
+
+
+def print_list(*, as_json: bool) -> None:
+    """All personas. Raises NemochatError."""
+    store = _store()
+    found = store.list()
+    for notice in store.notices:
+        print_note(notice)
+    if as_json:
+        print_json({"personas": found})
+        return
+    print_table(("id", "name", "", ""), [(each.id, each.name, "built in" if each.is_builtin else "", each.summary) for each in found])
+
+
+def show(name: str, *, prompt: bool) -> None:
+    """One persona as TOML, or what the model reads of it. Raises NemochatError."""
+    store = _store()
+    persona, _ = store.load(_find(store, name))
+    if prompt:
+        print(sanitize(system_text(persona, store.profiles().current, "", seed="0")))
+    else:
+        print(sanitize(write_toml(persona)), end="")
+
+
+def import_(files: list[Path]) -> None:
+    """Keep personas of files; one that cannot be read does not stop the others. Raises NemochatError when any could not."""
+    store = _store()
+    failed = 0
+    for file in files:
+        try:
+            id_ = store.import_file(file)
+        except NemochatError as error:
+            print_error(error)
+            failed += 1
+            continue
+        for notice in store.notices:
+            print_note(notice)
+        print(f"{store.load(id_)[0].name} is among your personas now, as {id_}.")
+    if failed:
+        raise NemochatError(f"{failed} of {len(files)} files could not be imported.")
+
+
+def export(name: str, file: Path) -> None:
+    """Write a persona to a file. Raises NemochatError."""
+    store = _store()
+    store.export(_find(store, name), file)
+    print(f"Written to {sanitize(str(file), strict=True)}.")
+
+
+def _store() -> PersonaStore:
+    return PersonaStore(find_paths(os.environ).personas)
+
+
+def _find(store: PersonaStore, name: str) -> str:
+    """The id of a persona by its id or name. Raises NemochatError."""
+    found = [each.id for each in store.list() if name.lower() in (each.id.lower(), each.name.lower())]
+    if not found:
+        raise NemochatError(f"There is no persona {sanitize(name, strict=True)}.", "nemochat personas list shows all.")
+    return found[0]

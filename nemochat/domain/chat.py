@@ -1,0 +1,294 @@
+"""One conversation as a value: a tree of messages with the path through it that is on the screen.
+
+Every change gives a new value; nothing is done in place. A message that is edited, made anew or swiped away stays in the tree beside the
+one that took its place.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from nemochat.domain.messages import Conversation, Message, Role, TextPart
+from nemochat.domain.personas import AuthorNote, Persona, UserProfile
+from nemochat.domain.replies import ReplyRecord
+from nemochat.errors import ConversationError
+
+_TITLE_WORDS = 8
+_TITLE_CHARACTERS = 48
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A message of the conversation with how it came to be.
+
+    record: of the Assistant's replies. interrupted: the engine or the program ended in the middle of this reply. speaker: the persona
+    that spoke, "" for the model itself. id: within its conversation, 0 until it is part of one.
+    """
+
+    message: Message
+    record: ReplyRecord | None = None
+    interrupted: bool = False
+    speaker: str = ""
+    id: int = 0
+
+
+class Node(msgspec.Struct, frozen=True):
+    """A message in the tree. parent: id of the message before it. chosen: of the one that the path goes on with. 0 is none."""
+
+    entry: Entry
+    parent: int
+    chosen: int = 0
+
+    @property
+    def id(self) -> int:
+        """The id of its message."""
+        return self.entry.id
+
+
+class Chat(msgspec.Struct, frozen=True):
+    """The path through the tree (`entries`) behind its frame (system text, tools, contexts; its own messages stay empty).
+
+    first_kept: index of the entry where the window's unbroken tail begins; examples_gone: how many messages of the persona's example
+    dialogues the window has forgotten. name: a title, "" for none. aside: the messages that are not on the path, by id. next_id: what
+    the next message is called; no id is ever used twice. persona, user, note: the roleplay, as far as there is one. seed: what chance in
+    the persona's macros hangs on, so that a text stays the same in one chat.
+    """
+
+    frame: Conversation = Conversation()
+    entries: tuple[Entry, ...] = ()
+    first_kept: int = 0
+    name: str = ""
+    aside: Mapping[int, Node] = {}
+    next_id: int = 1
+    persona: Persona | None = None
+    user: UserProfile | None = None
+    note: AuthorNote | None = None
+    examples_gone: int = 0
+    seed: int = 0
+
+    # -- what is in it
+
+    @classmethod
+    def of(cls, conversation: Conversation) -> Chat:
+        """A conversation that comes from elsewhere."""
+        return cls(msgspec.structs.replace(conversation, messages=())).with_messages(conversation.messages)
+
+    def with_messages(self, messages: Iterable[Message]) -> Chat:
+        """With these messages at the end of the path."""
+        entries = tuple(Entry(message, id=self.next_id + index) for index, message in enumerate(messages))
+        return msgspec.structs.replace(self, entries=(*self.entries, *entries), next_id=self.next_id + len(entries))
+
+    @classmethod
+    def of_nodes(cls, nodes: Iterable[Node], chosen: int, bare: Chat) -> Chat:
+        """The tree of `nodes` (see `nodes`) whose path begins with the message `chosen`; everything else as in `bare`.
+
+        A path that does not hold together ends where it breaks, and what is left of it is aside.
+        """
+        aside = {node.id: node for node in nodes}
+        next_id = max([bare.next_id, *(id_ + 1 for id_ in aside)])
+        return _going_on(msgspec.structs.replace(bare, entries=(), aside=aside, next_id=next_id), chosen)
+
+    @property
+    def nodes(self) -> list[Node]:
+        """Every message of the tree, those of the path first."""
+        ids = [0, *(entry.id for entry in self.entries), 0]
+        path = [Node(entry, ids[index], ids[index + 2]) for index, entry in enumerate(self.entries)]
+        return [*path, *self.aside.values()]
+
+    @property
+    def conversation(self) -> Conversation:
+        """Everything on the path, also what the model does not see."""
+        return msgspec.structs.replace(self.frame, messages=tuple(entry.message for entry in self.entries))
+
+    @property
+    def shown(self) -> tuple[int, ...]:
+        """Indices of the entries that the user has not taken out."""
+        return tuple(index for index, entry in enumerate(self.entries) if not entry.message.excluded)
+
+    @property
+    def visible(self) -> Conversation:
+        """The conversation of the `shown` entries."""
+        return msgspec.structs.replace(self.frame, messages=tuple(self.entries[index].message for index in self.shown))
+
+    @property
+    def first_shown(self) -> int:
+        """`first_kept` as an index into `shown`."""
+        return bisect.bisect_left(self.shown, self.first_kept)
+
+    @property
+    def title(self) -> str:
+        """Its name, else its first words."""
+        if self.name:
+            return self.name
+        first = next((entry.message for entry in self.entries if entry.message.role is Role.USER), None)
+        if first is None:
+            return self.persona.name if self.persona is not None and self.entries else "New chat"
+        words = first.text.split()
+        text = " ".join(words[:_TITLE_WORDS]) or ", ".join(part.name or "picture" for part in first.images)
+        return text if len(text) <= _TITLE_CHARACTERS and len(words) <= _TITLE_WORDS else text[: _TITLE_CHARACTERS - 1].rstrip() + "…"
+
+    def alternatives(self, index: int) -> tuple[int, ...]:
+        """Ids of the messages that could stand at `index`, the one that does among them, in the order in which they came to be."""
+        parent = self.entries[index - 1].id if index else 0
+        return tuple(sorted([self.entries[index].id, *(node.id for node in self.aside.values() if node.parent == parent)]))
+
+    @property
+    def counters(self) -> dict[int, tuple[int, int]]:
+        """For each index with alternatives: which of them stands there, from 1, and how many there are."""
+        others: dict[int, list[int]] = {}
+        for node in self.aside.values():
+            others.setdefault(node.parent, []).append(node.id)
+        found = {}
+        before = 0
+        for index, entry in enumerate(self.entries):
+            if before in others:
+                found[index] = sum(id_ < entry.id for id_ in others[before]) + 1, len(others[before]) + 1
+            before = entry.id
+        return found
+
+    # -- the path
+
+    def added(self, entry: Entry) -> Chat:
+        """With one more entry at the end of the path."""
+        entry = msgspec.structs.replace(entry, id=self.next_id)
+        return msgspec.structs.replace(self, entries=(*self.entries, entry), next_id=self.next_id + 1)
+
+    def cut(self, length: int) -> Chat:
+        """The path ends after its first `length` entries; what comes behind them stays in the tree."""
+        if length >= len(self.entries):
+            return self
+        gone = {node.id: node for node in self.nodes[length : len(self.entries)]}
+        return msgspec.structs.replace(
+            self, entries=self.entries[:length], aside={**self.aside, **gone}, first_kept=min(self.first_kept, length)
+        )
+
+    def swiped(self, index: int, chosen: int) -> Chat:
+        """With the message `chosen` of `alternatives(index)` in its place, and what came behind that one."""
+        if chosen == self.entries[index].id:
+            return self
+        return _going_on(self.cut(index), chosen)
+
+    def through(self, node: int) -> Chat:
+        """With the path that leads through this message, wherever in the tree it is; unchanged when there is no such message."""
+        parents = {each.id: each.parent for each in self.nodes}
+        way: list[int] = []
+        while node in parents and node not in way:
+            way.insert(0, node)
+            node = parents[node]
+        chat = self
+        for index, id_ in enumerate(way):
+            if index >= len(chat.entries):
+                return _going_on(chat, id_)
+            chat = chat.swiped(index, id_)
+        return chat
+
+    def opened(self, greetings: Sequence[str], speaker: str) -> Chat:
+        """An empty conversation in which `speaker` has spoken first: the first of these texts, the others beside it."""
+        entries = [
+            Entry(Message(Role.ASSISTANT, (TextPart(text),)), speaker=speaker, id=self.next_id + index)
+            for index, text in enumerate(greetings)
+        ]
+        aside = {entry.id: Node(entry, 0) for entry in entries[1:]}
+        return msgspec.structs.replace(self, entries=tuple(entries[:1]), aside=aside, next_id=self.next_id + len(entries))
+
+    def forked(self, length: int) -> Chat:
+        """Another conversation: the first `length` entries of the path alone."""
+        return msgspec.structs.replace(
+            self, entries=self.entries[:length], aside={}, first_kept=min(self.first_kept, length), name=""
+        )
+
+    # -- messages
+
+    def recorded(self, record: ReplyRecord) -> Chat:
+        """With a record on its last entry."""
+        return self.changed(len(self.entries) - 1, msgspec.structs.replace(self.entries[-1], record=record))
+
+    def changed(self, index: int, entry: Entry) -> Chat:
+        """With another entry at `index`, under the same id."""
+        entry = msgspec.structs.replace(entry, id=self.entries[index].id)
+        return msgspec.structs.replace(self, entries=(*self.entries[:index], entry, *self.entries[index + 1 :]))
+
+    def marked(self, index: int, *, pinned: bool | None = None, excluded: bool | None = None) -> Chat:
+        """With a message pinned or not, taken out or not; None leaves it. A tool call and its results are taken out together."""
+        chat = self
+        for at in range(*self._together(index)) if excluded is not None else (index,):
+            entry = chat.entries[at]
+            message = entry.message
+            message = msgspec.structs.replace(
+                message,
+                pinned=message.pinned if pinned is None else pinned,
+                excluded=message.excluded if excluded is None else excluded,
+            )
+            chat = chat.changed(at, msgspec.structs.replace(entry, message=message))
+        return chat
+
+    def without(self, index: int) -> Chat:
+        """Without a message; a tool call goes with its results. What stood behind it, on the path or aside, moves up.
+
+        When it was the last one and there are alternatives, the newest of them takes its place.
+        """
+        start, stop = self._together(index)
+        before = self.entries[start - 1].id if start else 0
+        gone = {entry.id for entry in self.entries[start:stop]}
+        aside = {id_: msgspec.structs.replace(node, parent=before) if node.parent in gone else node for id_, node in self.aside.items()}
+        first_kept = self.first_kept - max(0, min(stop, self.first_kept) - start)
+        chat = msgspec.structs.replace(
+            self, entries=(*self.entries[:start], *self.entries[stop:]), aside=aside, first_kept=first_kept
+        )
+        others = [node.id for node in aside.values() if node.parent == before]
+        if start < len(chat.entries) or not others:
+            return chat
+        return _going_on(chat, max(others))
+
+    def rewritten(self, index: int, text: str) -> Chat:
+        """With other words in a message: a new one beside it, which what stood behind follows. Its pictures stay, its record goes.
+
+        Raises ConversationError for a message left empty.
+        """
+        entry = self.entries[index]
+        message = entry.message
+        if not text.strip() and not message.images:
+            raise ConversationError("A message cannot be empty.", "Delete it instead.")
+        kept = tuple(part for part in message.parts if not isinstance(part, TextPart)) if message.role is Role.USER else message.images
+        parts = (*kept, *((TextPart(text),) if text.strip() else ()))
+        new = Entry(msgspec.structs.replace(message, parts=parts), speaker=entry.speaker, id=self.next_id)
+        before = self.entries[index - 1].id if index else 0
+        return msgspec.structs.replace(
+            self,
+            entries=(*self.entries[:index], new, *self.entries[index + 1 :]),
+            aside={**self.aside, entry.id: Node(entry, before)},
+            next_id=self.next_id + 1,
+        )
+
+    # -- around the messages
+
+    def framed(self, system: str) -> Chat:
+        """With another system text."""
+        return msgspec.structs.replace(self, frame=msgspec.structs.replace(self.frame, system=system))
+
+    def named(self, name: str) -> Chat:
+        """With a title."""
+        return msgspec.structs.replace(self, name=name)
+
+    def _together(self, index: int) -> tuple[int, int]:
+        """Start and stop of the messages that go with this one: a reply that calls tools and the results behind it."""
+        messages = [entry.message for entry in self.entries]
+        start = index
+        while start > 0 and messages[start].role is Role.TOOL:
+            start -= 1
+        stop = start + 1
+        while messages[start].tool_calls and stop < len(messages) and messages[stop].role is Role.TOOL:
+            stop += 1
+        return (start, stop) if index < stop else (index, index + 1)
+
+
+def _going_on(chat: Chat, chosen: int) -> Chat:
+    """With the branch that begins with `chosen` at the end of the path."""
+    aside = dict(chat.aside)
+    entries = list(chat.entries)
+    while node := aside.pop(chosen, None):
+        entries.append(node.entry)
+        chosen = node.chosen
+    return msgspec.structs.replace(chat, entries=tuple(entries), aside=aside)

@@ -1,0 +1,122 @@
+"""Whom the model plays: personas with their lorebook, and who the user is. Pure values; reading and writing is `nemochat.personas`.
+
+The fields are those of the community's character cards (versions 1 to 3) under plainer names.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+
+class Position(StrEnum):
+    """Where a lorebook entry that is always there stands: before or after the persona's description."""
+
+    BEFORE = "before_char"
+    AFTER = "after_char"
+
+
+class LoreEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of knowledge that enters the prompt when one of its `keys` is read.
+
+    order: lower stands higher up. priority: lower is dropped first when the budget is short. selective: one of `secondary_keys` has to be
+    there too. constant: always in the prompt. use_regex: the keys are regular expressions. case_sensitive: None is no. id: as the card had
+    it. extensions: what other programs keep there, carried along untouched.
+    """
+
+    content: str
+    keys: tuple[str, ...] = ()
+    secondary_keys: tuple[str, ...] = ()
+    name: str = ""
+    comment: str = ""
+    enabled: bool = True
+    constant: bool = False
+    selective: bool = False
+    use_regex: bool = False
+    case_sensitive: bool | None = None
+    order: int = 100
+    priority: int = 10
+    position: Position = Position.BEFORE
+    id: int | str | None = None
+    extensions: dict[str, Any] = {}
+
+
+class Lorebook(msgspec.Struct, frozen=True, kw_only=True):
+    """Entries with the rules of reading. scan_depth: how many of the last messages are searched. token_budget: the most that fired
+    entries may take; None is nemochat's own default for both. recursive: what fired is searched too.
+    """
+
+    entries: tuple[LoreEntry, ...] = ()
+    name: str = ""
+    description: str = ""
+    scan_depth: int | None = None
+    token_budget: int | None = None
+    recursive: bool = False
+    extensions: dict[str, Any] = {}
+
+
+class PersonaSampling(msgspec.Struct, frozen=True, kw_only=True):
+    """Sampling that a persona asks for; None leaves the user's own setting."""
+
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    repeat_penalty: float | None = None
+    max_tokens: int | None = None
+
+
+class Persona(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom the model plays. Texts may hold macros such as ``{{char}}`` and ``{{user}}``.
+
+    name: who speaks; nickname replaces it for ``{{char}}`` when it is there. summary: one line for lists. system: replaces the user's own
+    system text (``{{original}}`` puts that back in). greeting, greetings: how the persona opens, and other ways to. examples: dialogues
+    in the form of cards, blocks that begin with ``<START>``. post_history: said again behind the history. creator_notes: for people,
+    never in the prompt. model: a model's name, "" for whichever is open. accent: a colour (``#rrggbb``) or "". user_name: what the
+    persona calls the user, "" for the profile's. card: fields of the card that nemochat does not use, kept for the next export
+    (``assets``, ``source``, dates).
+    """
+
+    name: str
+    nickname: str = ""
+    summary: str = ""
+    description: str = ""
+    personality: str = ""
+    scenario: str = ""
+    system: str = ""
+    greeting: str = ""
+    greetings: tuple[str, ...] = ()
+    examples: str = ""
+    post_history: str = ""
+    creator_notes: str = ""
+    creator: str = ""
+    version: str = ""
+    tags: tuple[str, ...] = ()
+    model: str = ""
+    accent: str = ""
+    user_name: str = ""
+    sampling: PersonaSampling = PersonaSampling()
+    book: Lorebook | None = None
+    extensions: dict[str, Any] = {}
+    card: dict[str, Any] = {}
+
+    @property
+    def called(self) -> str:
+        """What ``{{char}}`` becomes."""
+        return self.nickname or self.name
+
+
+class UserProfile(msgspec.Struct, frozen=True):
+    """Who the user is in a roleplay. `description` is for the model."""
+
+    name: str = "User"
+    description: str = ""
+
+
+class AuthorNote(msgspec.Struct, frozen=True):
+    """A text that stays `depth` messages before the end of the conversation; 0 is with the last message of the user."""
+
+    text: str
+    depth: int = 4

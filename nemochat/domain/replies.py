@@ -1,0 +1,37 @@
+"""What came of a turn, and how a reply was made. Pure values."""
+
+from __future__ import annotations
+
+import msgspec
+
+from nemochat.domain.events import FinishReason, Timings, Usage
+from nemochat.domain.messages import ToolCall
+from nemochat.domain.sampling import Sampling
+from nemochat.domain.segments import Segment
+
+
+class TurnResult(msgspec.Struct, frozen=True):
+    """The last event of a turn: what was said and what it cost.
+
+    text: exactly as generated, tool-call tags included, without terminal escapes. tool_calls: those of this reply that could be read.
+    timings: as the user waited: load_ms is the time this turn waited for the model to load, first_token_ms what was left of the
+    TTFT after load, encode and prefill. ttft_ms: from Enter to the first text, None when there was no text.
+    forgotten: indices into the conversation's messages that the model did not see.
+    """
+
+    text: str
+    reason: FinishReason
+    tool_calls: tuple[ToolCall, ...]
+    usage: Usage
+    timings: Timings
+    ttft_ms: float | None
+    forgotten: tuple[int, ...]
+
+
+class ReplyRecord(msgspec.Struct, frozen=True):
+    """How a reply was made: its result, the sampling, the model, and the exact prompt (empty once it has been stored and read back)."""
+
+    result: TurnResult
+    sampling: Sampling
+    model: str
+    prompt: tuple[Segment, ...]

@@ -1,0 +1,66 @@
+"""What the library takes and gives."""
+
+from __future__ import annotations
+
+import msgspec
+
+from nemochat.domain.chat import Chat
+
+
+class Saved(msgspec.Struct, frozen=True):
+    """Where a conversation is, and the version to name at the next save."""
+
+    id: str
+    version: int
+
+
+class StoredChat(msgspec.Struct, frozen=True):
+    """A conversation as it is in the library.
+
+    created, updated: seconds since the epoch. deleted: it is in the bin. damaged: how many messages have only their words left.
+    """
+
+    id: str
+    version: int
+    chat: Chat
+    model: str
+    tags: tuple[str, ...]
+    archived: bool
+    deleted: bool
+    created: float
+    updated: float
+    damaged: int = 0
+
+
+class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which conversations, newest first. archived: None is both. deleted: those in the bin instead, whether archived or not."""
+
+    archived: bool | None = False
+    deleted: bool = False
+    tag: str = ""
+    persona: str = ""
+    limit: int = 200
+    offset: int = 0
+
+
+class Original(msgspec.Struct, frozen=True):
+    """A picture's file as it came."""
+
+    data: bytes
+    suffix: str
+
+
+class RepairReport(msgspec.Struct, frozen=True):
+    """What was recovered, all of it into new conversations. incomplete: ids of those in which messages or settings are missing."""
+
+    conversations: tuple[str, ...]
+    messages: int
+    incomplete: tuple[str, ...]
+
+
+class ImportReport(msgspec.Struct, frozen=True):
+    """added: ids under which conversations are new here. skipped: how many were here already. problems: sentences for the user."""
+
+    added: tuple[str, ...]
+    skipped: int
+    problems: tuple[str, ...]

@@ -1,0 +1,163 @@
+"""Character cards of the community (versions 1 to 3) in PNG, APNG, JSON and charx files, read and written."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterable
+from pathlib import PurePath
+
+import msgspec
+
+from nemochat.domain.personas import Persona
+from nemochat.domain.sanitize import sanitize
+from nemochat.errors import NemochatError
+from nemochat.personas import avatars, png_chunks
+from nemochat.personas.card_json import Spec, from_json, to_json
+from nemochat.personas.charx import Charx, is_zip, member_name
+from nemochat.personas.decorators import without_decorators
+from nemochat.personas.limits import MAX_AVATAR, MAX_FILE, Unreadable
+
+__all__ = ["Card", "Spec", "read_card", "write_json", "write_png"]
+
+_HINT = "A character card is a PNG, JSON or charx file, as character sites and other chat programs write it."
+
+
+class Card(msgspec.Struct, frozen=True):
+    """What a card file brings: the persona, its portrait as a PNG, and sentences about what could not be taken over."""
+
+    persona: Persona
+    avatar: bytes | None = None
+    notices: tuple[str, ...] = ()
+
+
+def read_card(data: bytes, name: str) -> Card:
+    """Read a card from the bytes of a file; `name` is the file's, for messages and for a card that names nobody.
+
+    What the bytes are decides, not the suffix. Raises NemochatError with one sentence about what is wrong.
+    """
+    shown = sanitize(name, strict=True) or "The card"
+    if len(data) > MAX_FILE:
+        raise NemochatError(f"{shown} is larger than {MAX_FILE // 1024 // 1024} MiB.", "No character card needs as much.")
+    fallback = sanitize(PurePath(name).stem, strict=True).strip()[:100] or "Persona"
+    try:
+        if data.startswith(png_chunks.SIGNATURE):
+            return _from_png(data, fallback)
+        if is_zip(data):
+            return _from_charx(data, fallback)
+        return _from_json_file(data, fallback)
+    except Unreadable as problem:
+        raise NemochatError(f"{shown} cannot be read as a character card: {problem}.", _HINT) from None
+
+
+def write_json(persona: Persona, spec: Spec = Spec.V2) -> str:
+    """The persona as the JSON of a card."""
+    return to_json(persona, spec) + "\n"
+
+
+def write_png(persona: Persona, avatar_png: bytes) -> bytes:
+    """The portrait with the card in it twice, as version 2 and as version 3, in place of any card that it held.
+
+    Raises NemochatError when the portrait is no PNG.
+    """
+    if not avatar_png.startswith(png_chunks.SIGNATURE) or not png_chunks.is_picture(avatar_png):
+        raise NemochatError("The portrait is no PNG picture.", "Choose another picture for this persona.")
+    # Programs that know version 2 alone would show the decorators of lorebook entries to the model.
+    v2, v3 = to_json(without_decorators(persona), Spec.V2, indent=None), to_json(persona, Spec.V3, indent=None)
+    return png_chunks.with_texts(avatar_png, [("chara", base64.b64encode(v2.encode())), ("ccv3", base64.b64encode(v3.encode()))])
+
+
+def _from_png(data: bytes, fallback: str) -> Card:
+    values = png_chunks.card_values(data)
+    problem: Unreadable | None = None
+    for keyword in png_chunks.KEYWORDS:
+        value = values.get(keyword)
+        if isinstance(value, bytes):
+            try:
+                persona = from_json(_from_base64(value), fallback)
+            except Unreadable as error:
+                problem = problem or error
+                continue
+            avatar = avatars.as_png(data)
+            notices = () if avatar else ("The picture of the card is broken and was left out.",)
+            return Card(persona, avatar, notices)
+        problem = problem or value
+    if problem is None:
+        cut = png_chunks.cut_off(data)
+        problem = Unreadable("it is a picture without a card")
+        if cut is not None:
+            problem = Unreadable(f"it ends in the middle of a piece that claims {cut.length:,} bytes")
+    raise problem
+
+
+def _from_charx(data: bytes, fallback: str) -> Card:
+    with Charx(data) as box:
+        persona = from_json(_decoded(box.card()), fallback)
+        avatar = None
+        used = ""
+        for uri in _icons(persona):
+            content = box.asset(uri)
+            avatar = avatars.as_png(content) if content is not None else avatars.from_data_uri(uri)
+            if avatar is not None:
+                used = uri
+                break
+        if avatar is None and not data.startswith(b"PK"):  # a picture with the zip behind it
+            avatar = avatars.as_png(data[:MAX_AVATAR])
+        left = len([name for name in box.names if name != member_name(used)])
+    if member_name(used) is not None:
+        persona = _with_own_icon(persona, used)
+    notices = (f"{left:,} more {'file' if left == 1 else 'files'} in the card (pictures, sounds) cannot be kept.",) if left else ()
+    return Card(persona, avatar, notices)
+
+
+def _from_json_file(data: bytes, fallback: str) -> Card:
+    if not data.strip():
+        raise Unreadable("it is empty")
+    text = _decoded(data)
+    if not text[:4096].lstrip("\0\ufeff \t\r\n").startswith(("{", "[")):
+        raise Unreadable("it is neither a PNG picture nor JSON nor a charx file")
+    persona = from_json(text, fallback)
+    found = (avatars.from_data_uri(uri) for uri in _icons(persona))
+    return Card(persona, next((avatar for avatar in found if avatar is not None), None))
+
+
+def _icons(persona: Persona) -> list[str]:
+    """Addresses of the pictures that the card names as portraits, the main one first."""
+    assets = persona.card.get("assets")
+    icons = [asset for asset in _mappings(assets) if asset.get("type") == "icon" and isinstance(asset.get("uri"), str)]
+    return [str(asset["uri"]) for asset in sorted(icons, key=lambda asset: asset.get("name") != "main")][:16]
+
+
+def _with_own_icon(persona: Persona, uri: str) -> Persona:
+    """The portrait is kept beside the persona from now on: its address in the zip would lead nowhere."""
+    assets = [
+        {**asset, "uri": "ccdefault:"} if isinstance(asset, dict) and asset.get("uri") == uri else asset for asset in persona.card["assets"]
+    ]
+    return msgspec.structs.replace(persona, card={**persona.card, "assets": assets})
+
+
+def _mappings(value: object) -> Iterable[dict[str, object]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _from_base64(value: bytes) -> str:
+    """The JSON in a chunk. White space, padding and the letters of URLs do not matter; JSON that was never encoded is read too."""
+    value = value.strip(b"\0 \t\r\n")
+    if value.startswith((b"{", b"\xef\xbb\xbf{")):
+        return _decoded(value)
+    compact = b"".join(value.split()).translate(bytes.maketrans(b"-_", b"+/")).rstrip(b"=")
+    if len(compact) % 4 == 1:
+        raise Unreadable("the base64 of its card is broken")
+    try:
+        return _decoded(base64.b64decode(compact + b"=" * (-len(compact) % 4), validate=True))
+    except (binascii.Error, ValueError):
+        raise Unreadable("the base64 of its card is broken") from None
+
+
+def _decoded(data: bytes) -> str:
+    """Text of any Unicode encoding; single bytes that are none become U+FFFD."""
+    try:
+        return data.decode(json.detect_encoding(data), "surrogatepass")
+    except UnicodeDecodeError:
+        return data.decode("utf-8", "replace")

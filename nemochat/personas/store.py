@@ -1,0 +1,246 @@
+"""Personas on the disk: the user's own in a folder each, and the built-in ones, which are never written to.
+
+``FOLDER/ID/persona.toml`` with ``avatar.png`` beside it; ``FOLDER/deleted/`` for what can still be brought back; ``FOLDER/profiles.toml``.
+A persona of the user with the id of a built-in one stands in its place: that is what editing a built-in one makes, and deleting the copy
+brings the original back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from nemochat.domain.personas import Persona
+from nemochat.domain.sanitize import sanitize
+from nemochat.errors import NemochatError, UsageError
+from nemochat.personas import avatars, files, profiles
+from nemochat.personas.cards import read_card, write_json, write_png
+from nemochat.personas.cleaning import clean
+from nemochat.personas.index import Index, PersonaSummary, load_toml
+from nemochat.personas.limits import MAX_FILE, MAX_TOML, Unreadable
+from nemochat.personas.profiles import Profiles
+from nemochat.personas.toml_text import read_toml, write_toml
+
+PRESETS = Path(__file__).parent / "presets"
+SUFFIXES = (".toml", ".json", ".png")
+"""How the name of an exported persona ends."""
+
+_TOML, _AVATAR, _DELETED = "persona.toml", "avatar.png", "deleted"
+_RESERVED = {_DELETED, "con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
+_NOT_IN_ID = re.compile(r"[^a-z0-9]+")
+_COPY = re.compile(r" \(copy(?: \d+)?\)$")
+
+
+class PersonaStore:
+    """The personas in a folder, which need not exist yet, and those in `presets`.
+
+    notices: sentences about what the last call could not use: a broken file in `list`, what a card held besides in `import_file`.
+    """
+
+    def __init__(self, folder: Path, presets: Path = PRESETS) -> None:
+        self._folder = folder
+        self._presets = presets
+        self._index = Index(folder / ".index.json")
+        self.notices: tuple[str, ...] = ()
+
+    def list(self) -> tuple[PersonaSummary, ...]:
+        """All personas by name. One that cannot be read is left out and named in `notices`."""
+        found: dict[str, PersonaSummary] = {}
+        problems = []
+        try:
+            for id_, path, is_builtin in self._files():
+                try:
+                    found[id_] = self._index.summary(path, id_, is_builtin=is_builtin)
+                except NemochatError as error:
+                    problems.append(error.message)
+        except OSError as error:
+            problems.append(f"The personas in {files.shown(self._folder)} cannot be listed ({error.strerror or error}).")
+        self._index.keep()
+        self.notices = tuple(problems)
+        return tuple(sorted(found.values(), key=lambda each: (each.name.casefold(), each.id)))
+
+    def load(self, id_: str) -> tuple[Persona, bytes | None]:
+        """A persona and its portrait (a PNG). Raises NemochatError."""
+        path, avatar = self._place(id_)
+        persona = load_toml(path)
+        try:
+            return persona, avatars.as_png(files.read(avatar, MAX_FILE)) if os.path.lexists(avatar) else None
+        except NemochatError:
+            return persona, None
+
+    def save(self, persona: Persona, id_: str | None = None, avatar: bytes | None = None) -> str:
+        """Keep a persona, and give its id. Without `id_` it is a new one. With the id of a built-in one the user gets a copy in its place.
+
+        avatar: a picture; None leaves the one that is there, b"" takes it away. Raises NemochatError; the persona is then as it was.
+        """
+        try:
+            persona = clean(persona)
+        except Unreadable as problem:
+            raise NemochatError(f"The persona cannot be saved: {problem}.") from None
+        text = write_toml(persona).encode()
+        if len(text) > MAX_TOML:
+            raise NemochatError(f"The persona cannot be saved: it is larger than {MAX_TOML // 1024 // 1024} MiB.")
+        picture = self._picture(id_, avatar)
+        with files.saving(f"The persona {persona.name}"):
+            if id_ is None:
+                id_ = self._new_folder(slug(persona.name))
+            else:
+                self._place(id_)
+                self._make(self._folder / id_)
+            folder = self._folder / id_
+            if picture:
+                files.write(folder / _AVATAR, picture)
+            files.write(folder / _TOML, text)
+            if picture == b"":
+                (folder / _AVATAR).unlink(missing_ok=True)
+        return id_
+
+    def duplicate(self, id_: str) -> str:
+        """A copy under another name; its id."""
+        persona, avatar = self.load(id_)
+        names = {summary.name for summary in self.list()}
+        stem, number = _COPY.sub("", persona.name), 1
+        while (name := f"{stem} (copy)" if number == 1 else f"{stem} (copy {number})") in names:
+            number += 1
+        return self.save(msgspec.structs.replace(persona, name=name, nickname=persona.nickname or persona.name), avatar=avatar)
+
+    def delete(self, id_: str) -> str:
+        """Take a persona away; what is returned brings it back with `restore`. Raises NemochatError for a built-in one."""
+        self._place(id_)
+        source = self._folder / id_
+        if not os.path.lexists(source / _TOML):
+            raise UsageError("This persona comes with nemochat and cannot be deleted.", "It can be duplicated and edited.")
+        with files.saving("The change"):
+            self._make(self._folder / _DELETED)
+            number = 1
+            while os.path.lexists(target := self._folder / _DELETED / f"{id_}~{number}"):
+                number += 1
+            source.rename(target)
+        return target.name
+
+    def restore(self, deleted: str) -> str:
+        """Bring back what `delete` took away; its id, another one when that is taken by now."""
+        source = self._folder / _DELETED / deleted
+        if not _is_plain(deleted) or not os.path.lexists(source / _TOML):
+            raise NemochatError("This persona cannot be brought back: it is not among the deleted ones.")
+        id_ = deleted.rpartition("~")[0] or deleted
+        with files.saving("The change"):
+            if os.path.lexists(self._folder / id_):
+                id_ = self._new_folder(id_)
+                (self._folder / id_).rmdir()
+            source.rename(self._folder / id_)
+        return id_
+
+    def import_file(self, path: Path) -> str:
+        """Keep the persona of a card file (PNG, APNG, JSON, charx) or of a TOML file; its id. Raises NemochatError."""
+        data = files.read(path, MAX_FILE)
+        avatar: bytes | None = None
+        notices: tuple[str, ...] = ()
+        if path.suffix.lower() == ".toml":
+            try:
+                persona = read_toml(data.decode(), path.name)
+            except UnicodeDecodeError:
+                raise NemochatError(f"{files.shown(path)} cannot be read as a persona: it is no UTF-8 text.") from None
+        else:
+            card = read_card(data, path.name)
+            persona, avatar, notices = card.persona, card.avatar, card.notices
+        id_ = self.save(persona, avatar=avatar)
+        self.notices = notices
+        return id_
+
+    def export(self, id_: str, path: Path) -> None:
+        """Write a persona as TOML, as a JSON card (version 2) or as a PNG card (versions 2 and 3), by the suffix of `path`.
+
+        Raises UsageError when the file exists already or has another suffix, NemochatError when it cannot be written.
+        """
+        suffix = path.suffix.lower()
+        if suffix not in SUFFIXES:
+            wanted = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
+            raise UsageError(f"{files.shown(path)}: the name of an exported persona ends with {wanted}.")
+        persona, avatar = self.load(id_)
+        if suffix == ".png":
+            data = write_png(persona, avatar or avatars.plain(persona.accent))
+        else:
+            data = (write_toml(persona) if suffix == ".toml" else write_json(persona)).encode()
+        with files.saving(files.shown(path)):
+            files.write_new(path, data)
+
+    def profiles(self) -> Profiles:
+        """Who the user is. A broken file is kept under another name and named in `notices`."""
+        found, notice = profiles.load(self._folder / "profiles.toml")
+        self.notices = (notice,) if notice else ()
+        return found
+
+    def save_profiles(self, changed: Profiles) -> None:
+        """Keep the user's profiles. Raises NemochatError."""
+        profiles.save(self._folder / "profiles.toml", changed)
+
+    # -- places
+
+    def _files(self) -> Iterator[tuple[str, Path, bool]]:
+        """Every persona's id and file, built-in ones first, so that the user's own take their places."""
+        with contextlib.suppress(FileNotFoundError):
+            for preset in sorted(self._presets.iterdir()):
+                if preset.suffix == ".toml" and not os.path.lexists(self._folder / preset.stem / _TOML):
+                    yield preset.stem, preset, True
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(self._folder) as entries:
+            for entry in entries:
+                file = Path(entry.path) / _TOML
+                if entry.name != _DELETED and _is_plain(entry.name) and entry.is_dir() and os.path.lexists(file):
+                    yield entry.name, file, False
+
+    def _place(self, id_: str) -> tuple[Path, Path]:
+        """The file of a persona and the one of its portrait. Raises NemochatError for an id that nobody has."""
+        if _is_plain(id_) and id_ != _DELETED:
+            own, preset = self._folder / id_ / _TOML, self._presets / f"{id_}.toml"
+            if os.path.lexists(own):
+                return own, own.with_name(_AVATAR)
+            if os.path.lexists(preset):
+                return preset, preset.with_suffix(".png")
+        raise NemochatError(f"There is no persona “{sanitize(id_, strict=True)[:100]}”.", "`nemochat personas` lists them.")
+
+    def _picture(self, id_: str | None, avatar: bytes | None) -> bytes | None:
+        """The portrait to write; None leaves what is there, b"" takes it away. Raises NemochatError for one that is no picture."""
+        if not avatar:
+            if avatar is None and id_ is not None and not os.path.lexists(self._folder / id_ / _TOML):
+                return self.load(id_)[1]  # the user's copy of a built-in one begins with its portrait
+            return avatar
+        picture = avatars.as_png(avatar)
+        if picture is None:
+            raise NemochatError("The portrait is no picture that can be used.", "Choose a PNG, JPEG or WebP file.")
+        return picture
+
+    def _new_folder(self, wish: str) -> str:
+        """Make an empty folder of a name that neither a persona nor a built-in one has. Raises OSError."""
+        self._make(self._folder)
+        number = 1
+        while True:
+            id_ = wish if number == 1 else f"{wish}-{number}"
+            number += 1
+            if not os.path.lexists(self._presets / f"{id_}.toml"):
+                with contextlib.suppress(FileExistsError):
+                    (self._folder / id_).mkdir(mode=0o700)
+                    return id_
+
+    def _make(self, folder: Path) -> None:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def slug(name: str) -> str:
+    """A name as an id: small Latin letters, digits and hyphens."""
+    latin = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    id_ = _NOT_IN_ID.sub("-", latin).strip("-")[:40].rstrip("-")
+    return f"{id_ or 'persona'}-1" if id_ in _RESERVED else id_ or "persona"
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a text is the name of one thing in a folder, and nothing hidden."""
+    harmless = not name.startswith(".") and "/" not in name and "\\" not in name and sanitize(name, strict=True) == name
+    return 0 < len(name) <= 200 and harmless

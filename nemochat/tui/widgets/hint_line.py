@@ -1,0 +1,98 @@
+"""The line under the prompt: what Enter will do, and what the draft costs."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widgets import Static
+
+from nemochat.tui.numbers import count
+
+_GAP = 1
+"""Columns between words and figures."""
+_MORE = ((" · Ctrl+J new line", 70), (" · Ctrl+O picture · F1 help", 100))
+"""What is added, and the width from which on."""
+
+
+class PromptState(StrEnum):
+    """What Enter will do, in words. What stands before the colon says it where there is no room for the whole."""
+
+    SENDS = "Enter sends"
+    QUEUES = "Enter queues: a reply is being written"
+    WAITS = "Enter sends as soon as the model is there"
+    EDITS = "Enter sends the edited message: Esc leaves it"
+    RUNS = "Enter runs the command"
+
+
+class Hint(msgspec.Struct, frozen=True):
+    """What the line says. tokens: of the draft, None while they are being counted. room: what is free behind it, None when not known.
+
+    is_empty: there is no draft.
+    """
+
+    state: PromptState
+    tokens: int | None = None
+    room: int | None = None
+    is_empty: bool = True
+
+    @property
+    def figures(self) -> str:
+        """The cost of the draft and what is left; a command is never sent, so it costs nothing."""
+        if self.room is not None and self.room < 0:
+            return f"too long by {count(-self.room)} tokens"
+        free = "" if self.room is None else f"{count(self.room)} free"
+        if self.is_empty or self.state is PromptState.RUNS:
+            return free
+        tokens = f"{'…' if self.tokens is None else count(self.tokens)} tokens"
+        return f"{tokens} · {free}" if free else tokens
+
+    def words(self, width: int) -> str:
+        """What Enter will do, in a line of this width beside the figures."""
+        room = width - _GAP - len(self.figures)
+        words = self.state.value
+        if len(words) > room:
+            words = words.partition(":")[0]
+        for more, least in _MORE:
+            if width >= least and len(words + more) <= room:
+                words += more
+        return words
+
+
+class HintLine(Horizontal):
+    """Shows a `Hint`."""
+
+    DEFAULT_CSS = """
+    HintLine {
+        height: 1; padding: 0 1; color: $text-muted;
+        #hint { width: 1fr; height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
+        #count { width: auto; height: 1; padding-left: 1; }
+    }
+    """
+
+    hint: reactive[Hint] = reactive(Hint(PromptState.WAITS))
+
+    def compose(self) -> ComposeResult:
+        """Words at the left, figures at the right."""
+        yield Static(id="hint")
+        yield Static(id="count")
+
+    def watch_hint(self) -> None:
+        """Other words."""
+        self._draw()
+
+    def on_resize(self) -> None:
+        """More or less room."""
+        self._draw()
+
+    def _draw(self) -> None:
+        if not self.is_mounted:
+            return
+        hint = self.hint
+        is_too_long = hint.room is not None and hint.room < 0
+        self.query_one("#hint", Static).update(Content(hint.words(self.size.width)))
+        self.query_one("#count", Static).update(Content.styled(hint.figures, "bold $text-error" if is_too_long else ""))

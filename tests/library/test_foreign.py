@@ -1,0 +1,187 @@
+"""Conversations of other programs, whole or broken."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nemochat.domain.chat import Chat
+from nemochat.domain.messages import Role
+from nemochat.library import LibraryError
+from nemochat.library.foreign import read_foreign
+
+
+def node(id_: str, parent: str | None, role: str, *parts: object, time: float = 0, **more: Any) -> dict[str, Any]:
+    message = {"id": id_, "author": {"role": role}, "content": {"content_type": "text", "parts": list(parts)}, "create_time": time, **more}
+    return {"id": id_, "parent": parent, "children": [], "message": message}
+
+
+def mapping(*nodes: dict[str, Any]) -> dict[str, Any]:
+    return {each["id"]: each for each in nodes}
+
+
+HIDDEN: dict[str, Any] = {"metadata": {"is_visually_hidden_from_conversation": True}}
+POINTER = {"content_type": "image_asset_pointer", "asset_pointer": "file-service://file-abc"}
+TREE = {
+    "title": "A talk",
+    "create_time": 1000.5,
+    "update_time": 2000.0,
+    "current_node": "a2",
+    "mapping": mapping(
+        {"id": "root", "parent": None, "children": ["sys"], "message": None},
+        node("sys", "root", "system", "You are helpful."),
+        node("ctx", "sys", "user", "About me", **HIDDEN),
+        node("q1", "ctx", "user", "What is this?", POINTER, time=1),
+        node("a1", "q1", "assistant", "A cat.", time=2, metadata={"model_slug": "gpt-4o"}),
+        node("a2", "q1", "assistant", "A dog.", time=3),
+        node("q2", "a1", "user", "Sure?", time=4),
+        node("t1", "q2", "tool", "found: 1", time=5),
+        node("a3", "t1", "assistant", "", time=6),
+        node("a4", "a3", "assistant", "Yes.", time=7),
+    ),
+}
+
+
+def read(folder: Path, content: object) -> list[Chat]:
+    file = folder / "conversations.json"
+    file.write_text(json.dumps(content))
+    chats, problems = read_foreign(file)
+    assert problems == []
+    return [each.chat for each in chats]
+
+
+def said(chat: Chat) -> list[tuple[Role, str]]:
+    return [(entry.message.role, entry.message.text) for entry in chat.entries]
+
+
+def test_a_chatgpt_tree_is_kept_whole(tmp_path: Path) -> None:
+    (chat,) = read(tmp_path, [TREE])
+    assert chat.title == "A talk"
+    assert said(chat) == [
+        (Role.USER, "What is this?\n[picture not in the file: file-service://file-abc]"),
+        (Role.ASSISTANT, "A dog."),
+    ]
+    other = chat.swiped(1, chat.alternatives(1)[0])
+    assert [text for _, text in said(other)][1:] == ["A cat.", "Sure?", "found: 1", "Yes."]
+    assert said(other)[3][0] is Role.TOOL
+    assert len(chat.nodes) == 6
+
+
+def test_the_zip_that_chatgpt_sends(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "export.zip", "w") as file:
+        file.writestr("user.json", "{}")
+        file.writestr("export/conversations.json", json.dumps([TREE]))
+    ((chat,), _) = read_foreign(tmp_path / "export.zip")
+    assert (chat.model, chat.created, chat.updated) == ("gpt-4o", 1000.5, 2000.0)
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as file:
+        file.writestr("user.json", "{}")
+    with pytest.raises(LibraryError, match="missing"):
+        read_foreign(tmp_path / "other.zip")
+
+
+def test_without_a_current_node_the_newest_branch_is_shown(tmp_path: Path) -> None:
+    for current in (None, "nowhere", 7, ["a2"]):
+        (chat,) = read(tmp_path, [{**TREE, "current_node": current}])
+        assert said(chat)[1][1] == "A dog."
+    (chat,) = read(tmp_path, [{**TREE, "current_node": "a1"}])
+    assert [text for _, text in said(chat)][1:] == ["A cat.", "Sure?", "found: 1", "Yes."]  # to the end of the branch
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        mapping(node("a", "b", "user", "1"), node("b", "a", "assistant", "2")),
+        mapping(node("a", "a", "user", "1")),
+        mapping(node("a", "gone", "user", "1"), node("b", "a", "assistant", "2"), node("c", "b", "user", "3"), node("d", "c", "user", "4")),
+    ],
+)
+def test_circles_and_missing_parents_end(tmp_path: Path, broken: dict[str, Any]) -> None:
+    (chat,) = read(tmp_path, [{"mapping": broken, "current_node": "a"}])
+    assert {node.entry.message.text for node in chat.nodes} == {str(number) for number in range(1, len(broken) + 1)}
+
+
+def test_a_long_chain_is_no_trouble(tmp_path: Path) -> None:
+    nodes = [node(str(number), str(number - 1), "user", f"message {number}") for number in range(5000)]
+    (chat,) = read(tmp_path, [{"mapping": mapping(*nodes), "current_node": "4999"}])
+    assert len(chat.entries) == 5000
+
+
+KEYS = st.sampled_from(["a", "b", "c", "", "root"])
+FIELDS = st.sampled_from(["parent", "message", "author", "role", "content", "parts", "text", "create_time", "a"])
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | KEYS,
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(FIELDS, inner, max_size=4),
+    max_leaves=12,
+)
+NODES = st.fixed_dictionaries(
+    {
+        "parent": KEYS | JUNK,
+        "message": st.fixed_dictionaries(
+            {"author": st.fixed_dictionaries({"role": st.sampled_from(["user", "tool"])}) | JUNK, "content": JUNK, "create_time": JUNK}
+        )
+        | JUNK,
+    }
+)
+
+
+TREES = st.fixed_dictionaries(
+    {"mapping": st.dictionaries(KEYS, NODES | JUNK, max_size=5), "current_node": KEYS | JUNK, "title": JUNK}
+)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(content=TREES | JUNK)
+def test_any_json_gives_conversations_or_a_sentence(tmp_path_factory: pytest.TempPathFactory, content: object) -> None:
+    file = tmp_path_factory.getbasetemp() / "any.json"
+    file.write_text(json.dumps([content]))
+    chats, _ = read_foreign(file)
+    for each in chats:
+        ids = [node.id for node in each.chat.nodes]
+        assert len(ids) == len(set(ids))
+
+
+def test_openai_messages(tmp_path: Path) -> None:
+    talk = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "text", "text": "Look"}, {"type": "image_url", "image_url": {"url": "data:image/png;,AA"}}]},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "function": {"name": "add", "arguments": '{"a": 1}'}}]},
+        {"role": "tool", "content": "2", "tool_call_id": "1"},
+        {"role": "assistant", "content": "Two.\x1b[2J", "refusal": None},
+    ]
+    for content in (talk, [talk], [{"messages": talk}], {"messages": talk}, {"conversations": [{"messages": talk}]}):
+        (chat,) = read(tmp_path, content)
+        assert chat.frame.system == "Be brief."
+        assert said(chat) == [
+            (Role.USER, "Look\n[picture not in the file: inline]"),
+            (Role.ASSISTANT, 'add({"a": 1})'),
+            (Role.TOOL, "2"),
+            (Role.ASSISTANT, "Two.[2J"),
+        ]
+    (tmp_path / "x.jsonl").write_text("\n".join(json.dumps({"messages": talk, "title": name}) for name in ("One", "Two")) + "\n")
+    assert [each.chat.title for each in read_foreign(tmp_path / "x.jsonl")[0]] == ["One", "Two"]
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_is_kept(tmp_path: Path) -> None:
+    deep: Any = "x"
+    for _ in range(400):
+        deep = [deep, "y"]
+    content = [{"messages": [{"role": "user", "content": "q"}]}, {"other": 1}, 7, {"mapping": 3}, {"messages": ["x"]}]
+    content.append({"messages": [{"role": "user", "content": deep}]})
+    (tmp_path / "x.json").write_text(json.dumps(content))
+    chats, problems = read_foreign(tmp_path / "x.json")
+    assert len(chats) >= 1
+    assert [problem.partition(":")[0] for problem in problems][:4] == [f"Conversation {number}" for number in (2, 3, 4, 5)]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"7", b'"x"', b"\xff\xfe", b"[" * 100_000, b"PK\x03\x04"])
+def test_other_files_are_told(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.json").write_bytes(content)
+    with pytest.raises(LibraryError):
+        read_foreign(tmp_path / "x.json")
+    with pytest.raises(LibraryError):
+        read_foreign(tmp_path / "none.json")
