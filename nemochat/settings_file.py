@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 from collections.abc import Mapping, MutableMapping
 from enum import Enum
 from pathlib import Path
@@ -14,6 +11,7 @@ import msgspec
 
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import SettingsError
+from nemochat.files import reason, write_whole
 from nemochat.settings import GROUPS, Settings, decode_settings, in_force, variable_of
 
 if TYPE_CHECKING:
@@ -110,20 +108,10 @@ def _put(document: tomlkit.TOMLDocument, key: str, value: object) -> None:
 
 def _replace(target: Path, content: bytes) -> None:
     """The whole content at once, for the user's eyes only."""
-    temporary = None
     try:
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f"{target.name}.", dir=target.parent)  # which makes it 0600
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).replace(target)
+        write_whole(target, content)
     except OSError as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
-        raise SettingsError(f"The settings cannot be saved in {target}: {error.strerror or error}.") from error
+        raise SettingsError(f"The settings cannot be saved in {target}: {reason(error)}.") from error
 
 
 def _set_aside(file: Path, problem: SettingsError) -> str:

@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 from PIL import Image, ImageDraw
@@ -32,6 +33,8 @@ from nemochat.cli.tui import Desk
 from nemochat.paths import CACHE_VARIABLE, CONFIG_VARIABLE, DATA_VARIABLE, LOG_VARIABLE
 from nemochat.tui.app import NemochatApp
 from nemochat.tui.screens.chat import ChatScreen
+from nemochat.tui.screens.persona_picker import PersonaPicker
+from nemochat.tui.screens.search import SearchScreen
 from nemochat.tui.screens.theme_picker import ThemePicker
 
 FOLDER = Path(__file__).parent
@@ -134,7 +137,7 @@ class Hand:
             await self.until(lambda: not self.screen.turns.is_running)
             await self.rest()
 
-    async def over(self, kind: type[Screen[str | None]]) -> None:
+    async def over(self, kind: type[Screen[Any]]) -> None:
         """Wait for a screen of this kind above the chat."""
         await self.until(lambda: isinstance(self.app.screen, kind))
 
@@ -167,8 +170,34 @@ async def _tools(hand: Hand) -> None:
     hand.screen.action_command("tools")
 
 
-async def _system(hand: Hand) -> None:
-    await hand.say("/system You are Captain Mara, a pirate.", "Hello! Who are you?")
+async def _chats(hand: Hand) -> None:
+    await hand.say("My name is Ada.", "What is my name?")
+    await hand.pilot.press("ctrl+n")
+    await hand.say("What is TTFT?", "Is fire cold?", "/regen")
+    await hand.pilot.press("ctrl+n")
+    await hand.attach()
+    await hand.say("Describe the picture.", "Where is the triangle?")
+    hand.screen.action_command("open")
+    await hand.until(lambda: len(hand.screen.conversations.drawer.rows) == 3)
+
+
+async def _search(hand: Hand) -> None:
+    await _chats(hand)
+    hand.screen.slash.invoke("search", "triangle")
+    await hand.over(SearchScreen)
+    await hand.until(lambda: isinstance(hand.app.screen, SearchScreen) and bool(hand.app.screen.results.hits))
+
+
+async def _persona(hand: Hand) -> None:
+    await hand.say("/persona innkeeper", "Good evening! My name is Ada. What about the bridge?")
+    await hand.until(lambda: bool(hand.screen.transcript.portraits))
+
+
+async def _personas(hand: Hand) -> None:
+    hand.screen.action_command("persona")
+    await hand.over(PersonaPicker)
+    await hand.pilot.press(*("down",) * 6)
+    await hand.until(lambda: "Hild" in str(hand.app.export_screenshot()))
 
 
 async def _themes(hand: Hand) -> None:
@@ -196,7 +225,10 @@ SCENES = {
     "question": Scene(_question),
     "forgetting": Scene(_forgetting, environment={"NEMOCHAT_ENGINE_CONTEXT_LENGTH": "160", "NEMOCHAT_SAMPLING_MAX_TOKENS": "64"}),
     "tools": Scene(_tools),
-    "system": Scene(_system),
+    "chats": Scene(_chats),
+    "search": Scene(_search),
+    "persona": Scene(_persona),
+    "personas": Scene(_personas),
     "themes": Scene(_themes),
     "narrow": Scene(_narrow, size=(80, 24)),
 }

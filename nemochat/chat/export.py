@@ -7,8 +7,6 @@ import contextlib
 import json
 import os
 import re
-import secrets
-import shutil
 import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +18,7 @@ from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import ContextPart, ImagePart, Message, Part, Role, TextPart, ToolCallPart
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError, UsageError
+from nemochat.files import SHARED, write_new, write_whole
 from nemochat.images import to_png
 from nemochat.prompt.toolcalls import CLOSE_TAG, OPEN_TAG
 
@@ -183,33 +182,12 @@ def _write_pictures(path: Path, entries: Iterable[Entry], pictures: Mapping[str,
 
 def _write(path: Path, data: bytes, *, replace: bool) -> None:
     """Write a whole file or none. Raises FileExistsError when it would need `replace`."""
-    if path.is_symlink() and replace:
+    if not replace:
+        write_new(path, data)
+        return
+    if path.is_symlink():
         path = path.resolve()
-    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if replace:
-            with contextlib.suppress(OSError):
-                shutil.copymode(path, temporary)
-            temporary.replace(path)
-        else:
-            _move_to_new(temporary, path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def _move_to_new(temporary: Path, path: Path) -> None:
-    """Give the file its name unless that is taken."""
-    try:
-        path.hardlink_to(temporary)
-    except FileExistsError:
-        raise
-    except OSError:
-        # File systems without hard links, such as FAT.
-        if os.path.lexists(path):
-            raise FileExistsError(path) from None
-        temporary.replace(path)
+    mode = SHARED
+    with contextlib.suppress(OSError):
+        mode = path.stat().st_mode & 0o777
+    write_whole(path, data, mode=mode)

@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import msgspec
 
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
+from nemochat.files import reason, write_whole
 
 if sys.platform != "win32":
     import fcntl
@@ -118,7 +118,7 @@ class PromptHistory:
         kept = [line for line, size in zip(lines, sizes, strict=True) if size <= _MAX_BYTES // 2]
         # A file that stays long is no loss.
         with contextlib.suppress(NemochatError):
-            write_private(self._path, b"".join(reversed(kept)))
+            _write(self._path, b"".join(reversed(kept)))
 
 
 class DraftFile:
@@ -137,7 +137,7 @@ class DraftFile:
 
     def save(self, text: str) -> None:
         """Keep the draft. Raises NemochatError."""
-        write_private(self._path, sanitize(text).encode())
+        _write(self._path, sanitize(text).encode())
 
     def clear(self) -> None:
         """The draft was sent. Never raises: at worst it is offered once more."""
@@ -145,23 +145,13 @@ class DraftFile:
             self._path.unlink(missing_ok=True)
 
 
-def write_private(path: Path, data: bytes) -> None:
-    """Replace a file in one step, readable for its owner alone. Raises NemochatError when the system refuses."""
+def _write(path: Path, data: bytes) -> None:
+    """Replace a file, readable for its owner alone. Raises NemochatError when the system refuses."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        write_whole(path, data)
     except OSError as error:
         shown = sanitize(str(path), strict=True)
-        raise NemochatError(f"{shown} cannot be written: {error.strerror or error}.", "Free some space, or check the folder.") from error
+        raise NemochatError(f"{shown} cannot be written: {reason(error)}.", "Free some space, or check the folder.") from error
 
 
 def _signature(path: Path) -> tuple[int, int, int] | None:

@@ -171,15 +171,18 @@ class ChatSession:
         await self._engine.prepare(segments, on_progress)
         self._held = segments
 
-    async def send(self, message: Message, *, asked_at: float | None = None) -> AsyncGenerator[ChatEvent, None]:
+    async def send(
+        self, message: Message, *, asked_at: float | None = None, on_kept: Callable[[], None] = lambda: None
+    ) -> AsyncGenerator[ChatEvent, None]:
         """Add a message of the user or a tool and stream the reply; the TurnResult comes last.
 
-        `asked_at`: when Enter was pressed (time.perf_counter), if that was before this call. Raises WindowError before anything is
+        `asked_at`: when Enter was pressed (time.perf_counter), if that was before this call. `on_kept`: called once the message is part of
+        the conversation and saved. Raises WindowError before anything is
         evaluated, and EngineError; closing the stream early stops the engine.
         """
         asked_at = asked_at or time.perf_counter()
         self._chat = self._chat.added(Entry(with_lore(self._chat, message)))
-        async with contextlib.aclosing(self._reply(asked_at)) as events:
+        async with contextlib.aclosing(self._reply(asked_at, on_kept=on_kept)) as events:
             async for event in events:
                 yield event
 
@@ -255,7 +258,12 @@ class ChatSession:
         return self._sampling.max_tokens
 
     async def _reply(
-        self, asked_at: float, *, continues: bool = False, purpose: _Purpose = _Purpose.REPLY
+        self,
+        asked_at: float,
+        *,
+        continues: bool = False,
+        purpose: _Purpose = _Purpose.REPLY,
+        on_kept: Callable[[], None] = lambda: None,
     ) -> AsyncGenerator[ChatEvent, None]:
         """The generation loop: keep what was said, wait for the model, count, fit, generate, keep what came."""
         self._is_stopped = False
@@ -263,6 +271,7 @@ class ChatSession:
         save = self.save if is_reply else None
         if save is not None:
             await save(self._chat)
+        on_kept()
         async for progress in self._load_reports():
             yield progress
         if self._is_stopped:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from pathlib import Path
 
-TEMPORARY = ".part-"
+from nemochat.files import write_whole
 
 
 def make_folder(folder: Path) -> None:
@@ -32,20 +31,10 @@ def make_empty(file: Path) -> None:
             file.chmod(0o600)
 
 
-def write_whole(target: Path, data: bytes) -> None:
-    """Put a file in its place at once, safe on the disk. Raises OSError; a file that was there is then as it was."""
+def write_safely(target: Path, data: bytes) -> None:
+    """Put a file in its place at once, with its name safe on the disk as well. Raises OSError; what was there is then as it was."""
     make_folder(target.parent)
-    handle, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=target.parent)  # which makes it 0600
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).replace(target)
-    except OSError:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        raise
+    write_whole(target, data)
     sync_folder(target.parent)
 
 

@@ -12,8 +12,9 @@ import sqlite3
 import time
 from pathlib import Path
 
+from nemochat.files import TEMPORARY
 from nemochat.library.errors import LibraryError, cannot
-from nemochat.library.files import TEMPORARY, write_whole
+from nemochat.library.files import write_safely
 from nemochat.library.values import Original
 
 GRACE_MS = 10 * 60 * 1000
@@ -99,7 +100,7 @@ def _put(target: Path, data: bytes) -> None:
     if target.exists():
         return
     try:
-        write_whole(target, data)
+        write_safely(target, data)
     except OSError as error:
         raise cannot("The picture cannot be stored as", target, error) from error
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import os
 import re
-import tempfile
 from pathlib import Path
 
 import msgspec
 
 from nemochat.errors import ModelFileError
+from nemochat.files import reason, write_whole
 from nemochat.models.card import ModelCard, inspect
 from nemochat.models.checks import shown
 from nemochat.models.folders import find_pair, is_there, nvigi_name
@@ -159,20 +158,10 @@ class Catalogue:
     def _write(self, stored: _Stored) -> None:
         """Replace the file at once: a crash leaves the old one or the new one."""
         content = msgspec.json.format(msgspec.json.encode(stored), indent=2) + b"\n"
-        temporary = None
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(prefix=f"{self._path.name}.", dir=self._path.parent)
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(self._path)
+            write_whole(self._path, content)
         except OSError as error:
-            if temporary is not None:
-                with contextlib.suppress(OSError):
-                    Path(temporary).unlink()
-            raise ModelFileError(f"The list of models cannot be saved: {shown(self._path)} ({error.strerror or error})") from None
+            raise ModelFileError(f"The list of models cannot be saved: {shown(self._path)} ({reason(error)})") from None
 
 
 def _decode(content: bytes) -> _Stored:

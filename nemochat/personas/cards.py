@@ -19,8 +19,9 @@ from nemochat.personas.charx import Charx, is_zip, member_name
 from nemochat.personas.decorators import without_decorators
 from nemochat.personas.limits import MAX_AVATAR, MAX_FILE, Unreadable
 
-__all__ = ["Card", "Spec", "read_card", "write_json", "write_png"]
+__all__ = ["Card", "Spec", "is_card", "read_card", "write_json", "write_png"]
 
+_LOOK = 4096
 _HINT = "A character card is a PNG, JSON or charx file, as character sites and other chat programs write it."
 
 
@@ -49,6 +50,19 @@ def read_card(data: bytes, name: str) -> Card:
         return _from_json_file(data, fallback)
     except Unreadable as problem:
         raise NemochatError(f"{shown} cannot be read as a character card: {problem}.", _HINT) from None
+
+
+def is_card(data: bytes) -> bool:
+    """Whether the bytes of a file look like a card, at little cost: a PNG that holds one, a charx, JSON that says so."""
+    if data.startswith(png_chunks.SIGNATURE):
+        try:
+            return bool(png_chunks.card_values(data))
+        except Unreadable:
+            return False
+    if is_zip(data):
+        return b"card.json" in data
+    start = data[:_LOOK].lstrip()
+    return start.startswith(b"{") and (b'"chara_card_v' in start or (b'"first_mes"' in data and b'"mes_example"' in data))
 
 
 def write_json(persona: Persona, spec: Spec = Spec.V2) -> str:

@@ -15,6 +15,7 @@ import msgspec
 from nemochat.domain.personas import Persona
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
+from nemochat.files import write_whole
 from nemochat.personas import files
 from nemochat.personas.limits import MAX_TOML
 from nemochat.personas.macros import Macros
@@ -87,7 +88,7 @@ class Index:
             # A folder that cannot be written to only makes the next list slower.
             with contextlib.suppress(OSError):
                 if self._file.parent.is_dir():
-                    files.write(self._file, msgspec.json.encode(_Table(_VERSION, self._rows)))
+                    write_whole(self._file, msgspec.json.encode(_Table(_VERSION, self._rows)))
         self._asked, self._changed = set(), False
 
     def _loaded(self) -> dict[str, _Row]:

@@ -11,6 +11,7 @@ import msgspec
 from nemochat.domain.personas import UserProfile
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
+from nemochat.files import write_whole
 from nemochat.personas import files
 from nemochat.personas.cleaning import one_line
 from nemochat.personas.limits import MAX_NAME, MAX_TEXT, Unreadable
@@ -106,7 +107,7 @@ def save(file: Path, profiles: Profiles) -> None:
         raise NemochatError(f"The profiles cannot be saved: {problem}.") from None
     with files.saving("The profiles"):
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        files.write(file, write_text(profiles).encode())
+        write_whole(file, write_text(profiles).encode())
 
 
 def _aside(file: Path) -> str:

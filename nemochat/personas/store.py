@@ -19,6 +19,7 @@ import msgspec
 from nemochat.domain.personas import Persona
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError, UsageError
+from nemochat.files import write_whole
 from nemochat.personas import avatars, files, profiles
 from nemochat.personas.cards import read_card, write_json, write_png
 from nemochat.personas.cleaning import clean
@@ -95,8 +96,8 @@ class PersonaStore:
                 self._make(self._folder / id_)
             folder = self._folder / id_
             if picture:
-                files.write(folder / _AVATAR, picture)
-            files.write(folder / _TOML, text)
+                write_whole(folder / _AVATAR, picture)
+            write_whole(folder / _TOML, text)
             if picture == b"":
                 (folder / _AVATAR).unlink(missing_ok=True)
         return id_

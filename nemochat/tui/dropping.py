@@ -23,6 +23,8 @@ from nemochat.tui.screens.dialogs import Answer, Choose
 from nemochat.tui.widgets.attachments import AttachmentItem
 from nemochat.tui.widgets.prompt import Prompt
 
+MAX_CARD = 16_000_000
+"""The largest file that is looked into for a character card, in bytes; larger ones are imported with /persona import."""
 MAX_TEXT_FILE = 200_000
 """The longest text file that is put into the prompt, in bytes: more never fits the window."""
 
@@ -54,6 +56,9 @@ class Host(Protocol):
     def show_picture(self, pixels: RgbImage) -> None:
         """A picture on a screen of its own."""
 
+    def import_card(self, path: Path) -> None:
+        """Keep the persona of a character card."""
+
     def in_background(self, screen: Choose, then: Callable[[str | None], None]) -> None:
         """Show a dialog; `then` gets its answer."""
 
@@ -67,6 +72,9 @@ class Dropping:
     def take(self, drop: Drop) -> None:
         """All files of one drop, in their order."""
         for file in drop.files:
+            if file.kind is not FileKind.FOLDER and _may_be_card(file.path):
+                self._offer_card(file)
+                continue
             match file.kind:
                 case FileKind.PICTURE:
                     self.picture(str(file.path))
@@ -164,6 +172,21 @@ class Dropping:
         sources = [*(str(file.path) for file in drop.files), *drop.data_uris]
         return [self._host.incomings.add(picture_name(source), partial(open_picture, source)).key for source in sources]
 
+    def _offer_card(self, file: DroppedFile) -> None:
+        is_picture = file.kind is FileKind.PICTURE
+        other = Answer("other", "Attach it as a picture" if is_picture else "Take it as a file")
+        screen = Choose(f"{file.path.name} is a character card", "What shall become of it?", (Answer("card", "Make it a persona"), other))
+
+        def then(answer: str | None) -> None:
+            if answer == "card":
+                self._host.import_card(file.path)
+            elif answer == "other" and is_picture:
+                self.picture(str(file.path))
+            elif answer == "other":
+                self._offer_text(file)
+
+        self._host.in_background(screen, then)
+
     def _offer_text(self, file: DroppedFile) -> None:
         name = _shown(file.path)
         answers = (Answer("text", "Put its text into the prompt"), Answer("path", "Only its path"), Answer("no", "Neither"))
@@ -192,6 +215,20 @@ class Dropping:
             return
         text = sanitize(data.decode("utf-8", errors="replace")).strip()
         self._host.prompt.insert_text(f"{path.name}:\n{text}\n")
+
+
+def _may_be_card(path: Path) -> bool:
+    """Whether a dropped file is a character card; one that cannot be read is left to those who will say why."""
+    if path.suffix.lower() not in (".png", ".apng", ".json", ".charx"):
+        return False
+    from nemochat.personas.cards import is_card
+
+    try:
+        if path.stat().st_size > MAX_CARD or not path.is_file():
+            return False
+        return is_card(path.read_bytes())
+    except OSError:
+        return False
 
 
 def _drafted(item: Incoming) -> AttachmentItem:

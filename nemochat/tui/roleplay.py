@@ -17,6 +17,7 @@ from nemochat.personas.prompt_text import greetings
 from nemochat.tui.screens.dialogs import Answer, Choose, Write
 from nemochat.tui.screens.picker import Picker, PickerItem
 from nemochat.tui.turns import Job
+from nemochat.tui.typing_aid import edit_in_editor
 
 if TYPE_CHECKING:
     from nemochat.tui.screens.chat import ChatScreen
@@ -49,16 +50,28 @@ class Roleplay:
         await self.pick()
 
     async def pick(self) -> None:
-        """Choose among all personas. Raises NemochatError."""
-        store, mine = self._screen.bench.personas, self._screen.chat.persona
-        personas = await asyncio.to_thread(store.list)
-        for notice in store.notices:
-            self._screen.say(notice)
-        current = next((each.id for each in personas if mine is not None and each.name == mine.name), "")
-        items = [PickerItem(each.id, each.name, each.summary) for each in personas]
-        chosen = await self._screen.app.push_screen_wait(Picker("Whom shall the model play?", items, current=current))
-        if chosen is not None:
-            await self.use(chosen)
+        """The picker, until something was chosen that leaves it. Raises NemochatError."""
+        from nemochat.tui.screens.persona_picker import PersonaPicker
+
+        store = self._screen.bench.personas
+        current = ""
+        while True:
+            personas = await asyncio.to_thread(store.list)
+            for notice in store.notices:
+                self._screen.say(notice)
+            mine = self._screen.chat.persona
+            current = current or next((each.id for each in personas if mine is not None and each.name == mine.name), "")
+            chosen = await self._screen.app.push_screen_wait(PersonaPicker(personas, store.load, current=current, user=self.user.name))
+            if chosen is None:
+                return
+            current = chosen.id or current
+            if chosen.action == "use":
+                await self.use(chosen.id)
+                return
+            try:
+                current = await self._act(chosen.action, chosen.id) or current
+            except NemochatError as error:
+                self._screen.complain(error)
 
     async def use(self, id_: str) -> None:
         """Begin a chat with a persona, or let it take over this one. Raises NemochatError."""
@@ -99,10 +112,12 @@ class Roleplay:
         for notice in store.notices:
             self._screen.say(notice)
         persona, _ = await asyncio.to_thread(store.load, id_)
-        answers = (Answer("use", "Talk with it now"), Answer("later", "Later"))
+        answers = (Answer("use", "Talk with it now"), Answer("view", "Look at its card"), Answer("later", "Later"))
         chosen = await self._screen.ask(Choose(f"{persona.name} is among your personas now", persona.summary, answers))
         if chosen == "use":
             await self.use(id_)
+        elif chosen == "view":
+            await self._act("view", id_)
 
     async def _use_model(self, persona: Persona) -> None:
         """The model that the persona was written for, when there is such a one."""
@@ -112,6 +127,59 @@ class Roleplay:
                 screen.open_model(persona.model)
             else:
                 screen.say(f"{persona.name} asks for the model {persona.model}, which is not here; {screen.holder.model_name} is used.")
+
+    async def _act(self, action: str, id_: str) -> str:
+        """What the picker asks for with a persona; the id to come back to. Raises NemochatError."""
+        from nemochat.tui.screens.persona_card import PersonaCard
+
+        store, screen = self._screen.bench.personas, self._screen
+        match action:
+            case "view":
+                persona, avatar = await asyncio.to_thread(store.load, id_)
+                await screen.app.push_screen_wait(PersonaCard(persona, avatar))
+            case "edit" | "new":
+                return await self._edit(id_ if action == "edit" else None)
+            case "duplicate":
+                return await asyncio.to_thread(store.duplicate, id_)
+            case "export":
+                hint = "The ending decides: .png (card), .json (card) or .toml."
+                name = await screen.ask(Write("Export to which file?", f"{id_}.png", hint=hint, one_line=True))
+                if name:
+                    await asyncio.to_thread(store.export, id_, Path(name).expanduser())
+                    screen.say(f"Written to {name}.")
+            case "import":
+                name = await screen.ask(Write("Import which card?", "", hint="A PNG, JSON, charx or TOML file.", one_line=True))
+                if name:
+                    return await asyncio.to_thread(store.import_file, Path(name.strip()).expanduser())
+            case "delete":
+                kept = await asyncio.to_thread(store.delete, id_)
+                answers = (Answer("yes", "Good"), Answer("undo", "Bring it back"))
+                if await screen.ask(Choose("The persona is deleted", "Its chats stay as they are.", answers)) == "undo":
+                    return await asyncio.to_thread(store.restore, kept)
+        return ""
+
+    async def _edit(self, id_: str | None) -> str:
+        """The form, and the text editor as far as it is asked for; the id under which the persona is kept then."""
+        from nemochat.personas.toml_text import read_toml, write_toml
+        from nemochat.tui.screens.persona_form import PersonaForm
+
+        store, screen = self._screen.bench.personas, self._screen
+        persona = (await asyncio.to_thread(store.load, id_))[0] if id_ else Persona(name="")
+        while True:
+            edited = await screen.app.push_screen_wait(PersonaForm(persona))
+            if edited is None:
+                return id_ or ""
+            persona = edited.persona
+            if edited.in_editor:
+                text = edit_in_editor(screen, write_toml(persona))
+                if text is not None:
+                    persona = read_toml(text)
+                continue
+            kept = await asyncio.to_thread(store.save, persona, id_)
+            mine = screen.chat.persona
+            if mine is not None and mine.name == persona.name:
+                screen.conversations.change(msgspec.structs.replace(screen.chat, persona=persona))
+            return kept
 
     # -- the user
 

@@ -17,6 +17,7 @@ from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import Role
 from nemochat.errors import NemochatError
 from nemochat.tui import message_actions
+from nemochat.tui.applying import apply_settings
 from nemochat.tui.screens.dialogs import Answer, Choose, Write
 from nemochat.tui.screens.picker import Picker, PickerItem
 
@@ -274,7 +275,7 @@ class Slash:
 
         changes = await self._screen.app.push_screen_wait(SettingsScreen(self._screen.bench.settings, self._screen.bench.locked))
         if changes:
-            self._screen.apply_settings(changes)
+            apply_settings(self._screen, changes)
 
     def open_link(self, url: str) -> None:
         """Show where a link leads before it is opened."""

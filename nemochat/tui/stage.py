@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
-from nemochat.chat import ChatSession, Entry, TurnResult
+from nemochat.chat import ChatSession, TurnResult
 from nemochat.domain.events import FinishReason, Progress, TextDelta
-from nemochat.domain.messages import Message
 from nemochat.errors import NemochatError
 from nemochat.tui.numbers import plural
 from nemochat.tui.turns import Job
@@ -84,13 +83,12 @@ class Stage:
         self._forgotten = len(self._screen.view.forgotten) if self._screen.view else 0
         self.set_state("waiting for the picture" if any(not item.attachment for item in self._screen.incomings.items) else "starting")
 
-    def turn_opens(self, message: Message | None) -> None:
+    def turn_opens(self) -> None:
         """Show what was said, and that a reply begins."""
         job, screen = self._job, self._screen
         if job is None or job.drafts:
             return
-        entries = screen.chat.entries if message is None else (*screen.chat.entries, Entry(message))
-        screen.draw_transcript(entries[: job.keeps])
+        screen.draw_transcript(screen.chat.entries[: job.keeps])
         screen.transcript.begin_reply(screen.speaker, continues=job.continues)
         screen.transcript.waiting(self.state)
 

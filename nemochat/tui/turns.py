@@ -46,8 +46,8 @@ class Stage(Protocol):
     def turn_begins(self, job: Job) -> None:
         """A job has left the queue."""
 
-    def turn_opens(self, message: Message | None) -> None:
-        """The session has it; `message` is what the user said, None when the reply is made anew or continued."""
+    def turn_opens(self) -> None:
+        """The session has it, and what the user said is kept: it may be shown."""
 
     def turn_reports(self, event: Progress | TextDelta) -> None:
         """Something came."""
@@ -150,7 +150,6 @@ class TurnRunner:
     async def _opened(self, job: Job) -> AsyncGenerator[ChatEvent, None]:
         """The stream of a job, once the session is there and its message is complete."""
         session = await self._stage.session_ready()
-        message = None
         if job.play is not None:
             events = job.play(session)
         else:
@@ -160,9 +159,10 @@ class TurnRunner:
             except NemochatError:
                 job.restore()
                 raise
-            events = session.send(message, asked_at=job.asked_at)
+            events = session.send(message, asked_at=job.asked_at, on_kept=self._stage.turn_opens)
         self._session = session
-        self._stage.turn_opens(message)
+        if job.play is not None:
+            self._stage.turn_opens()
         return events
 
     def _announce(self) -> None:

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from nemochat.chat import recall
-from nemochat.chat.recall import LONGEST, DraftFile, PromptHistory, write_private
+from nemochat.chat.recall import LONGEST, DraftFile, PromptHistory
 from nemochat.errors import NemochatError
 
 
@@ -227,16 +227,3 @@ def test_a_draft_that_cannot_be_written_says_so_in_one_sentence(tmp_path: Path) 
         draft.save("x")
     assert draft.load() == ""
     draft.clear()
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "kept"
-    write_private(path, b"old")
-
-    def refuse(handle: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", refuse)
-    with pytest.raises(NemochatError, match="No space left"):
-        write_private(path, b"new")
-    assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [("kept", b"old")]

@@ -82,7 +82,7 @@ async def test_numbers_are_aligned_on_the_right_in_both_columns() -> None:
 
 async def test_a_narrow_pane_has_one_column() -> None:
     rows = (await lines_of(FULL, 24))[1:9]
-    assert [row.split()[1] for row in rows] == ["system", "tools", "documents", "history", "pictures", "draft", "free", "reserve"]
+    assert [row.split()[1] for row in rows] == ["system", "tools", "contexts", "history", "pictures", "draft", "free", "reserve"]
     assert {len(row) for row in rows} == {22}
 
 
@@ -90,7 +90,7 @@ async def test_what_is_zero_is_left_out() -> None:
     text = "\n".join(await lines_of(ContextView(4096, history=96)))
     assert "history" in text
     assert "free" in text
-    for name in ("system", "tools", "documents", "pictures", "draft", "reserve", "forgotten"):
+    for name in ("system", "tools", "contexts", "pictures", "draft", "reserve", "forgotten"):
         assert name not in text
 
 

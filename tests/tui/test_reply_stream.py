@@ -270,3 +270,10 @@ def test_while_the_user_types_a_flush_waits_for_the_gap_behind_a_key(monkeypatch
     clock[0] += 0.09
     stream.typed()
     assert delays[-1] == reply_stream.ECHO_SECONDS
+
+
+async def test_a_line_break_of_the_model_is_one_on_the_screen() -> None:
+    from nemochat.tui.widgets.markdown_blocks import parser
+
+    (inline,) = [token for token in parser().parse("*She nods.*\nCome in.") if token.type == "inline"]
+    assert "hardbreak" in [child.type for child in inline.children or ()]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
-import msgspec
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -20,7 +20,6 @@ from nemochat.chat import Chat, ContextView, Entry
 from nemochat.domain.events import Progress
 from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import Role
-from nemochat.domain.sampling import Sampling
 from nemochat.errors import NemochatError
 from nemochat.tui import clipboard, message_actions
 from nemochat.tui.ahead import Ahead
@@ -368,26 +367,6 @@ class ChatScreen(Screen[None]):
         """Show a dialog and wait for its answer (call it from a worker)."""
         return await self.app.push_screen_wait(screen)
 
-    def apply_settings(self, changes: Mapping[str, object]) -> None:
-        """Write settings and put into force what can be; the rest waits for the model to be loaded again."""
-        try:
-            for key, value in changes.items():
-                self.bench.change_setting(key, value)
-        except NemochatError as error:
-            self.complain(error)
-        settings = self.bench.settings
-        if settings.interface.theme in self.app.available_themes:
-            self.app.theme = settings.interface.theme
-        else:
-            self.say(f"There is no theme {settings.interface.theme}. /theme shows all.")
-        self.app.set_keymap(settings.keys)
-        self.side.display = settings.interface.side_panes
-        if self.holder.session is not None:
-            self.holder.session.sampling = Sampling(**msgspec.structs.asdict(settings.sampling))
-        if any(key.startswith("engine.") for key in changes):
-            self.say("The engine's settings apply when the model is loaded again: /model")
-        self.draw()
-
     def background(self, work: Callable[[], Coroutine[None, None, None]], group: str, *, exclusive: bool = False) -> Worker[None]:
         """Do something beside everything else; an exclusive one replaces what its group is doing.
 
@@ -398,6 +377,10 @@ class ChatScreen(Screen[None]):
     def in_background(self, screen: Choose, then: Callable[[str | None], None]) -> None:
         """Show a dialog; `then` gets its answer."""
         self.app.push_screen(screen, then)
+
+    def import_card(self, path: Path) -> None:
+        """Keep the persona of a character card, and offer to use it."""
+        self.slash.in_background(partial(self.roleplay.import_file, path))
 
     def show_picture(self, pixels: RgbImage) -> None:
         """A picture on a screen of its own."""

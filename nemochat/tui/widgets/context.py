@@ -34,7 +34,7 @@ def parts_of(view: ContextView) -> list[Part]:
         Part("template", "▁", "$text-muted", view.template),
         Part("system", "█", "$text-primary", view.system),
         Part("tools", "▓", "$text-secondary", view.tools),
-        Part("documents", "▚", "$text-warning", view.documents),
+        Part("contexts", "▚", "$text-warning", view.documents),
         Part("history", "▒", "$text-success", view.history),
         Part("pictures", "╱", "$text-accent", view.images),  # noqa: RUF001
         Part("draft", "▞", "$foreground", view.draft),

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import msgspec
 from markdown_it import MarkdownIt
+from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 
 _SURE_BEGINNING = re.compile(r"[^\W\d_]|\*\*[^\s*]|#{1,6} \S")
@@ -21,14 +22,22 @@ _ENDED_BY_LINE_BREAK = frozenset({"hr"})
 
 
 class _Parser(MarkdownIt):
-    """GitHub's flavour, with HTML shown as it was written instead of dropped."""
+    """GitHub's flavour, with HTML shown as it was written instead of dropped, and line breaks kept: a model means those that it writes."""
 
     def __init__(self) -> None:
         super().__init__("gfm-like", {"html": False})
+        self.core.ruler.push("line_breaks", _keep_line_breaks)
 
     def normalizeLink(self, url: str) -> str:
         """Encode the address. Percent signs are doubled up because Textual decodes a link once more when it is clicked."""
         return super().normalizeLink(url).replace("%", "%25")
+
+
+def _keep_line_breaks(state: StateCore) -> None:
+    for token in state.tokens:
+        for child in token.children or ():
+            if child.type == "softbreak":
+                child.type = "hardbreak"
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,157 @@
+"""The whole card of a persona, to read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from nemochat.domain.personas import Lorebook, LoreEntry, Persona, Position
+from nemochat.domain.sanitize import sanitize
+from nemochat.personas.index import summary_line
+from nemochat.personas.lore import title
+from nemochat.tui.numbers import count, plural
+from nemochat.tui.widgets.portrait import Portrait
+
+MOST_CHARACTERS = 20_000
+"""Shown of one text. The form and the editor have all of it."""
+MOST_ENTRIES = 200
+_MOST_OF_AN_ENTRY = 2_000
+_MOST_KEYS = 40
+
+_SECTIONS = (
+    ("Description", "description"),
+    ("Personality", "personality"),
+    ("Scenario", "scenario"),
+    ("System text, in place of yours", "system"),
+    ("Said again behind the history", "post_history"),
+    ("Greeting", "greeting"),
+    ("Example dialogues, the first to be forgotten", "examples"),
+)
+_SAMPLING = {
+    "temperature": "temperature",
+    "top_k": "top k",
+    "top_p": "top p",
+    "min_p": "min p",
+    "repeat_penalty": "repeat penalty",
+    "max_tokens": "longest reply",
+}
+
+
+class PersonaCard(ModalScreen[None]):
+    """Everything that a persona says, as it is written."""
+
+    CSS_PATH = "persona_card.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,enter,f2", "leave", "Close", id="persona_card.close", tooltip="Back to where you were"),
+    ]
+
+    def __init__(self, persona: Persona, portrait: bytes | None = None) -> None:
+        super().__init__()
+        self._persona, self._portrait = persona, portrait
+
+    def compose(self) -> ComposeResult:
+        """Portrait and facts; the texts under quiet headings; the lorebook."""
+        persona = self._persona
+        with Vertical(id="card"):
+            with VerticalScroll(id="card-scroll"):
+                with Horizontal(id="card-head"):
+                    yield Portrait(self._portrait, persona.name, persona.accent)
+                    with Vertical(id="card-who"):
+                        yield Static(Content(sanitize(persona.name, strict=True)), id="card-name")
+                        yield Static(_facts(persona))
+                for heading, text in _texts(persona):
+                    yield Static(Content(heading), classes="heading")
+                    yield Static(Content(text), classes="text")
+                if persona.book is not None and (persona.book.entries or persona.book.description):
+                    yield from _book(persona.book)
+            yield Static("↑↓ PgUp PgDn scroll · Esc closes", id="card-hint")
+
+    def on_mount(self) -> None:
+        """The arrow keys scroll."""
+        self.query_one(VerticalScroll).focus()
+
+    def action_leave(self) -> None:
+        """Close."""
+        self.dismiss(None)
+
+
+def _facts(persona: Persona) -> Content:
+    """A few lines about it."""
+    made = (f"by {persona.creator}" if persona.creator else "", f"version {persona.version}" if persona.version else "")
+    asked = [f"{words} {value:,}" for field, words in _SAMPLING.items() if (value := getattr(persona.sampling, field)) is not None]
+    quiet = (
+        f"answers to {_line(persona.nickname)}" if persona.nickname else "",
+        f"calls you {_line(persona.user_name)}" if persona.user_name else "",
+        " · ".join(_line(tag) for tag in persona.tags[:20]),
+        " · ".join(_line(part) for part in made if part),
+        f"for the model {_line(persona.model)}" if persona.model else "",
+        ", ".join(asked),
+    )
+    lines = [Content(_line(summary_line(persona))), *(Content.styled(each, "$text-muted") for each in quiet)]
+    return Content("\n").join(line for line in lines if line)
+
+
+def _texts(persona: Persona) -> Iterator[tuple[str, str]]:
+    """Headings and texts, without those that are empty."""
+    for heading, field in _SECTIONS:
+        if text := _cut(getattr(persona, field)):
+            yield heading, text
+        if field == "greeting":
+            for number, greeting in enumerate(persona.greetings[:20], 1):
+                yield f"Another greeting, {number} of {count(len(persona.greetings))}", _cut(greeting)
+    if text := _cut(persona.creator_notes):
+        yield "Notes of its author, not told to the model", text
+
+
+def _book(book: Lorebook) -> ComposeResult:
+    """The lorebook's rules and its entries."""
+    name = f" “{_line(book.name)}”" if book.name else ""
+    rules = (
+        f"the last {plural(book.scan_depth, 'message')} are searched" if book.scan_depth is not None else "",
+        f"at most {plural(book.token_budget, 'token')} a turn" if book.token_budget is not None else "",
+        "what fired is searched too" if book.recursive else "",
+    )
+    yield Static(Content(f"Lorebook{name}, {plural(len(book.entries), 'entry', 'entries')}"), classes="heading")
+    if about := "\n".join(part for part in (_cut(book.description), ", ".join(rule for rule in rules if rule)) if part):
+        yield Static(Content(about), classes="text")
+    for entry in book.entries[:MOST_ENTRIES]:
+        yield Static(_entry(entry), classes="entry")
+    if len(book.entries) > MOST_ENTRIES:
+        yield Static(Content(f"… and {count(len(book.entries) - MOST_ENTRIES)} more entries"), classes="text")
+
+
+def _entry(entry: LoreEntry) -> Content:
+    keys = ", ".join(_line(key) for key in entry.keys[:_MOST_KEYS])
+    also = ", ".join(_line(key) for key in entry.secondary_keys[:_MOST_KEYS])
+    conditions = (
+        "" if entry.enabled else "switched off",
+        f"always there, {'before' if entry.position is Position.BEFORE else 'after'} the description" if entry.constant else "",
+        "" if entry.constant or not keys else f"keys: {keys}",
+        f"and one of: {also}" if entry.selective and also else "",
+        "as regular expressions" if entry.use_regex else "",
+        "upper and lower case count" if entry.case_sensitive else "",
+    )
+    return Content.assemble(
+        (_line(title(entry)) or "(no name)", "bold"),
+        ("  " + " · ".join(each for each in conditions if each), "$text-muted"),
+        "\n",
+        _cut(entry.content, _MOST_OF_AN_ENTRY),
+    )
+
+
+def _line(text: str) -> str:
+    """On one line, and not too long a one."""
+    text = sanitize(text, strict=True).strip()
+    return text if len(text) <= 200 else f"{text[:199]}…"
+
+
+def _cut(text: str, most: int = MOST_CHARACTERS) -> str:
+    text = sanitize(text).strip()
+    return text if len(text) <= most else f"{text[:most].rstrip()}…\n({count(len(text) - most)} more characters)"

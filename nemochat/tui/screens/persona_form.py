@@ -1,0 +1,223 @@
+"""The form in which a persona is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, cast
+
+import msgspec
+from textual.binding import Binding, BindingType
+
+from nemochat.domain.personas import Lorebook, LoreEntry, Persona, PersonaSampling
+from nemochat.errors import SettingsError
+from nemochat.personas.limits import MAX_NAME
+from nemochat.personas.lore import BUDGET, SCAN_DEPTH, title
+from nemochat.settings import describe, parse_setting
+from nemochat.tui.screens.form import FormScreen, Section
+from nemochat.tui.screens.lore_form import LoreForm, TextForm
+from nemochat.tui.widgets.form_fields import ColourField, Field, LineField, Parse, SwitchField, TextField
+from nemochat.tui.widgets.form_lists import ListField
+
+_MACROS = "{{char}} and {{user}} stand for the two names."
+_LIST_KEYS = "Enter writes one, Delete takes it away, Ctrl+Z brings it back."
+_GREETING = f"How the persona opens. {_MACROS}"
+_SAMPLING, _BOOK = "sampling.", "book."
+_LABELS = {"repeat_penalty": "Repeat penalty", "max_tokens": "Longest reply", "top_k": "Top k", "top_p": "Top p", "min_p": "Min p"}
+
+
+class PersonaEdit(msgspec.Struct, frozen=True):
+    """What came of the form. in_editor: the user wants to go on with it as TOML in a text editor; it is not to be saved yet."""
+
+    persona: Persona
+    in_editor: bool = False
+
+
+class PersonaForm(FormScreen[PersonaEdit]):
+    """Every field of a persona. saved: how it is kept now, where that is not `persona` (after an editor, say)."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+g", "editor", "Editor", id="form.editor", priority=True, tooltip="Go on with it as TOML in $EDITOR"),
+    ]
+    MORE_KEYS: ClassVar[str] = " · Ctrl+G in $EDITOR"
+
+    def __init__(self, persona: Persona, saved: Persona | None = None) -> None:
+        super().__init__(persona.name or "A new persona", was_changed=saved is not None and saved != persona)
+        self._persona = persona
+        self._book = persona.book or Lorebook()
+
+    def sections(self) -> Iterator[Section]:
+        """Name, who it is, what the model is told, how it opens, the lorebook, sampling, what is for people."""
+        yield from (self._names(), self._texts(), self._orders(), self._openings(), self._lore(), self._numbers(), self._people())
+
+    def _names(self) -> Section:
+        persona = self._persona
+        fields = (
+            _name("name", "Name", persona.name, "Who speaks. It stands over the replies and in lists."),
+            _name("nickname", "Called", persona.nickname, "What {{char}} becomes; empty is the name."),
+            LineField("summary", "Summary", persona.summary, help="One line for lists; empty is made from the texts."),
+            LineField("tags", "Tags", persona.tags, text=", ".join(persona.tags), parse=_tags, help="Words to find it by, between commas."),
+            ColourField("accent", "Colour", persona.accent, help="Of its name; empty is the theme's own."),
+            _name("user_name", "Calls you", persona.user_name, "What {{user}} becomes; empty is the name of your profile."),
+            _name("model", "Model", persona.model, "The name of the model that it was written for; empty is whichever is open."),
+        )
+        return Section("", fields)
+
+    def _texts(self) -> Section:
+        persona = self._persona
+        fields = (
+            TextField("description", "Description", persona.description, help=f"Looks, history, manner. {_MACROS}"),
+            TextField("personality", "Personality", persona.personality, help="A few words or sentences, behind the description."),
+            TextField("scenario", "Scenario", persona.scenario, help="Where you two are and what is going on."),
+        )
+        return Section("Who it is", fields)
+
+    def _orders(self) -> Section:
+        persona = self._persona
+        fields = (
+            TextField(
+                "system", "System text", persona.system,
+                help="In place of your own system text; {{original}} puts that back in. Empty: yours, and whom to play.",
+            ),
+            TextField("post_history", "Said again", persona.post_history, help="Added to your last message, for what is soon forgotten."),
+        )  # fmt: skip
+        return Section("What the model is told", fields)
+
+    def _openings(self) -> Section:
+        persona = self._persona
+        fields = (
+            TextField("greeting", "Greeting", persona.greeting, help=f"{_GREETING} Empty: you begin."),
+            ListField[str](
+                "greetings", "Others", persona.greetings, line=lambda text: (text, ""), add="another greeting",
+                help=f"Swipes of the greeting. {_LIST_KEYS}",
+            ),
+            TextField(
+                "examples", "Examples", persona.examples,
+                help="Dialogues: each begins with <START>, then lines “{{user}}: …” and “{{char}}: …”. The first to be forgotten.",
+            ),
+        )  # fmt: skip
+        return Section("How it opens", fields)
+
+    def _lore(self) -> Section:
+        book = self._book
+        fields = (
+            ListField[LoreEntry](
+                "book.entries", "Entries", book.entries, line=lambda entry: (title(entry), _about(entry)), add="another entry",
+                help=f"What is known of the world. {_LIST_KEYS}",
+            ),
+            _name("book.name", "Book", book.name, "The lorebook's name, for people."),
+            TextField("book.description", "About it", book.description, help="For people."),
+            _optional("book.scan_depth", "Messages", book.scan_depth, f"How many of the last are searched; empty is {SCAN_DEPTH}."),
+            _optional("book.token_budget", "Tokens", book.token_budget, f"The most that entries add in a turn; empty is {BUDGET}."),
+            SwitchField("book.recursive", "Chains", book.recursive, help="What entered is searched for keys too."),
+        )  # fmt: skip
+        return Section("Lorebook", fields)
+
+    def _numbers(self) -> Section:
+        sampling = self._persona.sampling
+        known = {info.key.removeprefix(_SAMPLING): info for info in describe("sampling")}
+        fields = [
+            LineField(
+                f"{_SAMPLING}{name}", _LABELS.get(name, name.capitalize()), value, text="" if value is None else f"{value:g}",
+                parse=_setting(f"{_SAMPLING}{name}", known[name].allowed), hint="yours", is_short=True,
+                help=f"{known[name].help} Empty is your own setting.",
+            )
+            for name in PersonaSampling.__struct_fields__
+            for value in [getattr(sampling, name)]
+        ]  # fmt: skip
+        return Section("Sampling", fields)
+
+    def _people(self) -> Section:
+        persona = self._persona
+        fields = (
+            TextField("creator_notes", "Notes", persona.creator_notes, help="For people; they are never told to the model."),
+            _name("creator", "Author", persona.creator, "Who wrote it."),
+            _name("version", "Version", persona.version, "Of the card."),
+        )
+        return Section("For people", fields)
+
+    def missing(self, values: Mapping[str, object]) -> tuple[str, str] | None:
+        """A persona has a name."""
+        return None if str(values["name"]).strip() else ("name", "A persona needs a name.")
+
+    def made(self, values: Mapping[str, object]) -> PersonaEdit:
+        """The persona, with what the form does not show as it was."""
+        return PersonaEdit(self._made(values))
+
+    def _made(self, values: Mapping[str, object]) -> Persona:
+        sampling = {key.removeprefix(_SAMPLING): value for key, value in values.items() if key.startswith(_SAMPLING)}
+        book_values = {key.removeprefix(_BOOK): value for key, value in values.items() if key.startswith(_BOOK)}
+        book: Lorebook | None = msgspec.structs.replace(self._book, **book_values)
+        if self._persona.book is None and book == Lorebook():
+            book = None
+        others: dict[str, Any] = {key: value for key, value in values.items() if "." not in key}
+        return msgspec.structs.replace(self._persona, **others, sampling=PersonaSampling(**cast("dict[str, Any]", sampling)), book=book)
+
+    def action_editor(self) -> None:
+        """Close with what stands here, to go on in a text editor."""
+        if self.is_current and self.is_sound():
+            self.dismiss(PersonaEdit(self._made(self.values), in_editor=True))
+
+    def on_list_field_opened(self, event: ListField.Opened) -> None:
+        """Write a greeting or an entry of the lorebook."""
+        event.stop()
+        field, index = event.field, event.index
+        known = field.items[index] if index < len(field.items) else None
+
+        def written(item: object) -> None:
+            if item is not None and item != "":
+                field.put(index, item)
+
+        if isinstance(known, LoreEntry) or field.key == "book.entries":
+            self.app.push_screen(LoreForm(known if isinstance(known, LoreEntry) else None), written)
+        else:
+            heading = f"Another greeting, {index + 1}"
+            self.app.push_screen(TextForm(heading, "" if known is None else str(known), help=_GREETING), written)
+
+
+def _name(key: str, label: str, value: str, help: str) -> Field:
+    return LineField(key, label, value, help=help, parse=_short)
+
+
+def _optional(key: str, label: str, value: int | None, help: str) -> Field:
+    return LineField(key, label, value, text="" if value is None else str(value), parse=_count_or_none, is_short=True, help=help)
+
+
+def _about(entry: LoreEntry) -> str:
+    keys = "always there" if entry.constant else ", ".join(entry.keys[:20])
+    return keys if entry.enabled else f"off · {keys}"
+
+
+def _short(text: str) -> str:
+    if len(text) > MAX_NAME:
+        raise ValueError(f"This has to be at most {MAX_NAME} characters.")
+    return text.strip()
+
+
+def _tags(text: str) -> tuple[str, ...]:
+    return tuple(tag for part in text.split(",") if (tag := part.strip()))
+
+
+def _count_or_none(text: str) -> int | None:
+    if not text.strip():
+        return None
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise ValueError("This has to be a whole number, 0 or more, or nothing.")
+    return number
+
+
+def _setting(key: str, allowed: str) -> Parse:
+    """Reads a value as the settings do; nothing is None."""
+
+    def parse(text: str) -> object:
+        if not text.strip():
+            return None
+        try:
+            return parse_setting(key, text)
+        except SettingsError:
+            raise ValueError(f"This has to be {allowed}, or nothing.") from None
+
+    return parse

@@ -1,0 +1,97 @@
+"""What a persona is like, at a glance: portrait, name, what it is, how it opens."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from nemochat.domain.personas import Persona
+from nemochat.domain.sanitize import sanitize
+from nemochat.personas.index import PersonaSummary, summary_line
+from nemochat.personas.macros import Macros
+from nemochat.tui.numbers import plural
+from nemochat.tui.widgets.portrait import Portrait
+
+MOST_CHARACTERS = 4_000
+"""Of one text; the whole card is another screen."""
+_MOST_TAGS = 12
+
+
+class PersonaPreview(VerticalScroll, can_focus=False):
+    """Shows one persona; `say` shows a sentence in its place."""
+
+    DEFAULT_CSS = """
+    PersonaPreview {
+        scrollbar-size-vertical: 1;
+        #preview-head { height: auto; margin-bottom: 1; }
+        #preview-who { height: auto; width: 1fr; padding-left: 2; }
+        #preview-name { text-style: bold; }
+        #preview-text { height: auto; }
+    }
+    """
+
+    def compose(self) -> ComposeResult:
+        """Portrait and facts beside each other, the texts below."""
+        with Horizontal(id="preview-head"):
+            yield Portrait()
+            with Vertical(id="preview-who"):
+                yield Static(id="preview-name", markup=False)
+                yield Static(id="preview-facts", markup=False)
+        yield Static(id="preview-text", markup=False)
+
+    def on_mount(self) -> None:
+        """Nothing yet."""
+        self.say("")
+
+    def say(self, text: str) -> None:
+        """A sentence and no persona."""
+        self.query_one("#preview-head").display = False
+        self.query_one("#preview-text", Static).update(Content(sanitize(text)))
+
+    def show(self, persona: Persona, png: bytes | None, about: PersonaSummary, user: str) -> None:
+        """A persona. user: what its texts call the user."""
+        self.query_one("#preview-head").display = True
+        self.query_one(Portrait).show(png, persona.name, persona.accent)
+        self.query_one("#preview-name", Static).update(Content(sanitize(persona.name, strict=True)))
+        self.query_one("#preview-facts", Static).update(_facts(persona, about))
+        self.query_one("#preview-text", Static).update(_texts(persona, Macros(char=persona.called, user=user)))
+        self.scroll_home(animate=False)
+
+
+def _facts(persona: Persona, about: PersonaSummary) -> Content:
+    tags = " · ".join(sanitize(tag, strict=True)[:40] for tag in persona.tags[:_MOST_TAGS])
+    lines = [
+        Content(sanitize(summary_line(persona), strict=True)[:200]),
+        Content.styled(tags, "$text-muted"),
+        Content.styled(" · ".join(_counted(persona, about)), "$text-muted"),
+    ]
+    return Content("\n").join(line for line in lines if line)
+
+
+def _counted(persona: Persona, about: PersonaSummary) -> list[str]:
+    entries = len(persona.book.entries) if persona.book is not None else 0
+    creator = sanitize(persona.creator, strict=True)[:60]
+    mine = f"yours, by {creator}" if creator and creator != "nemochat" else "yours"
+    return [
+        *([plural(entries, "lore entry", "lore entries")] if entries else []),
+        *([plural(len(persona.greetings), "other greeting")] if persona.greetings else []),
+        "comes with nemochat" if about.is_builtin else mine,
+    ]
+
+
+def _texts(persona: Persona, macros: Macros) -> Content:
+    """The description (else what tells the model whom to play) and the greeting."""
+    who = "\n".join(text for text in (persona.description, persona.personality, persona.scenario) if text.strip())
+    parts = (("Who", who) if who else ("What the model is told", persona.system), ("Greeting", persona.greeting))
+    return Content("\n\n").join(
+        Content.assemble((f"{title}\n", "$text-muted"), _short(macros.expand(text[: 2 * MOST_CHARACTERS]).strip()))
+        for title, text in parts
+        if text.strip()
+    )
+
+
+def _short(text: str) -> str:
+    text = sanitize(text)
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS].rstrip()}…"

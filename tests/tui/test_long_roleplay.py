@@ -1,0 +1,76 @@
+"""Sixty turns with a persona, the demo model and the real engine, through the interface, in a window that fills up several times."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nemochat.cli.tui import Desk
+from nemochat.domain.personas import UserProfile
+from nemochat.personas.examples import blocks
+from nemochat.personas.prompt_text import macros_of
+from nemochat.prompt.nemotron import as_text
+from nemochat.tui.app import NemochatApp
+from tests.tui.bench import Bench, Driver
+
+TURNS = 60
+WINDOW = 1600
+RESERVE = 128
+SAYINGS = (
+    "Good evening.",
+    "Do you have a room for the night?",
+    "Tell me about the ferry.",
+    "What is there to eat?",
+    "Who lives upstairs?",
+    "My name is Anna.",
+)
+
+
+async def test_the_persona_stays_the_examples_go_first_and_no_turn_reads_more_than_it_must(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in ("CONFIG", "DATA", "LOG", "CACHE"):
+        monkeypatch.setenv(f"NEMOCHAT_{kind}_DIR", str(tmp_path / kind.lower()))
+    desk = Desk(None, None, {"engine": {"context_length": WINDOW}})
+    app = NemochatApp(desk)
+    async with app.run_test(size=(120, 40)) as pilot:
+        bench = Bench(tmp_path / "bench", {})
+        bench.library.close()
+        driver = Driver(app, pilot, bench)
+        await driver.until(lambda: len(app.screen_stack) > 1 and driver.screen.holder.is_loaded)
+        await driver.screen.roleplay.use("innkeeper")
+        await driver.until(lambda: len(driver.said) == 1)
+        persona = driver.screen.chat.persona
+        assert persona is not None
+        macros = macros_of(persona, UserProfile(), seed=str(driver.screen.chat.seed))
+        examples = [message.text for block in blocks(persona, macros) for message in block]
+        assert examples
+        trims = 0
+        for turn in range(TURNS):
+            before = driver.screen.chat
+            driver.screen.prompt.insert_text(f"{SAYINGS[turn % len(SAYINGS)]} ({turn})")
+            await driver.press("enter")
+            await driver.until(lambda: not driver.screen.turns.is_running)
+            assert len(driver.said) == len(before.entries) + 2
+            record = driver.screen.chat.entries[-1].record
+            assert record is not None
+            prompt = as_text(record.prompt)
+            assert "Osbert Pell is fifty-eight" in prompt
+            assert record.result.usage.prompt_tokens + record.sampling.max_tokens <= WINDOW
+            chat = driver.screen.chat
+            shown = [example for example in examples if example in prompt]
+            assert shown == examples[chat.examples_gone :], "the examples go from the front"
+            assert chat.first_kept == 0 or not shown, "an example outlived what was said"
+            if (chat.examples_gone, chat.first_kept) != (before.examples_gone, before.first_kept):
+                trims += 1
+            elif turn > 0:
+                # Without a trim: the user's words before (which lose what is said again behind the history), the reply, the new words.
+                new = before.entries[-2:] + chat.entries[-2:-1]
+                spoken = sum(len(each.message.text) + sum(len(part.text) for part in each.message.contexts) for each in new)
+                bound = spoken // 2 + len(persona.post_history) // 2 + 24
+                assert record.result.usage.evaluated_tokens <= bound, turn
+        stored = desk.library.load(driver.screen.conversations.id).chat
+        assert len(stored.entries) == 1 + 2 * TURNS
+    desk.close()
+    assert trims >= 3
