@@ -75,6 +75,12 @@ class NemochatApp(App[None]):
         yield SystemCommand("Keys", "The keys of the focused part (F1)", self.action_help)
         yield SystemCommand("Quit", "Leave nemochat", self.action_quit)
 
+    def watch_theme(self, theme_name: str) -> None:
+        """A persona's colour is made readable on each theme."""
+        for screen in self.screen_stack:
+            if isinstance(screen, ChatScreen) and screen.is_mounted:
+                screen.roleplay.show_accents()
+
     def action_help(self) -> None:
         """Explain the focused part."""
         self.push_screen(help_for(self.screen, self))

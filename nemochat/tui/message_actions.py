@@ -55,6 +55,8 @@ def menu_of(entry: Entry, *, is_last: bool) -> Menu:
         answers.append(Answer("copy_code", "Copy the code", "y"))
     if message.role is not Role.TOOL:
         answers.append(Answer("edit", "Edit" if is_reply else "Edit and send again", "e"))
+    if message.role is Role.USER:
+        answers.append(Answer("rewrite", "Change the words only", "w"))
     if message.role is not Role.TOOL:
         answers.append(Answer("regenerate", "Another reply", "r"))
     if is_reply and is_last:
@@ -90,8 +92,11 @@ async def act(desk: Desk, index: int, name: str) -> None:
             return
         case "edit" if message.role is Role.USER:
             desk.edit_in_prompt(index)
-        case "edit" if message.role is Role.ASSISTANT:
-            text = await desk.ask(Write("Edit the reply", message.text, hint="The model will take it for its own words."))
+        case "edit" | "rewrite" if message.role is not Role.TOOL:
+            title, hint = "Edit the reply", "The model will take it for its own words."
+            if message.role is Role.USER:
+                title, hint = "Change your words", "What came behind them stays."
+            text = await desk.ask(Write(title, message.text, hint=hint))
             if text is not None and text.strip():
                 desk.change_chat(desk.chat.rewritten(index, text))
         case "regenerate":

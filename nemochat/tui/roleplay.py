@@ -16,6 +16,7 @@ from nemochat.personas.profiles import Profiles
 from nemochat.personas.prompt_text import greetings
 from nemochat.tui.screens.dialogs import Answer, Choose, Write
 from nemochat.tui.screens.picker import Picker, PickerItem
+from nemochat.tui.themes import accent_on
 from nemochat.tui.turns import Job
 from nemochat.tui.typing_aid import edit_in_editor
 
@@ -32,6 +33,7 @@ class Roleplay:
     def __init__(self, screen: ChatScreen) -> None:
         self._screen = screen
         self._portraits: dict[str, bytes] = {}
+        self._accents: dict[str, str] = {}
         self._sought: set[str] = set()
 
     # -- personas
@@ -164,20 +166,25 @@ class Roleplay:
         from nemochat.tui.screens.persona_form import PersonaForm
 
         store, screen = self._screen.bench.personas, self._screen
-        persona = (await asyncio.to_thread(store.load, id_))[0] if id_ else Persona(name="")
+        saved = (await asyncio.to_thread(store.load, id_))[0] if id_ else Persona(name="")
+        persona, text = saved, ""
         while True:
-            edited = await screen.app.push_screen_wait(PersonaForm(persona))
+            edited = await screen.app.push_screen_wait(PersonaForm(persona, saved=saved))
             if edited is None:
                 return id_ or ""
             persona = edited.persona
-            if edited.in_editor:
-                text = edit_in_editor(screen, write_toml(persona))
-                if text is not None:
-                    persona = read_toml(text)
+            try:
+                if edited.in_editor:
+                    text = edit_in_editor(screen, text or write_toml(persona), "persona.toml") or ""
+                    persona = read_toml(text) if text else persona
+                    text = ""
+                    continue
+                kept = await asyncio.to_thread(store.save, persona, id_)
+            except NemochatError as error:
+                screen.complain(error)  # and once more to the form; what was written in the editor is there again with Ctrl+G
                 continue
-            kept = await asyncio.to_thread(store.save, persona, id_)
             mine = screen.chat.persona
-            if mine is not None and mine.name == persona.name:
+            if mine is not None and mine.name == saved.name:
                 screen.conversations.change(msgspec.structs.replace(screen.chat, persona=persona))
             return kept
 
@@ -255,6 +262,15 @@ class Roleplay:
         if speakers:
             self._screen.run_worker(lambda: self._find_portraits(speakers), thread=True, group="portraits")
         self._screen.transcript.portraits = dict(self._portraits)
+        self.show_accents()
+
+    def show_accents(self) -> None:
+        """Colour the names, as they can be read on the theme."""
+        persona = self._screen.chat.persona
+        if persona is not None:
+            self._accents[persona.name] = persona.accent
+        theme = self._screen.app.current_theme
+        self._screen.transcript.accents = {name: accent_on(accent, theme) for name, accent in self._accents.items() if accent}
 
     def _find_portraits(self, names: set[str]) -> None:
         store = self._screen.bench.personas

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
-from textual.color import Color
+from textual.color import Color, ColorParseError
 from textual.theme import BUILTIN_THEMES, Theme
 
 from nemochat.domain.sanitize import sanitize
 
 DEFAULT_THEME = "nemochat-dark"
+_AA = 4.5
+"""The contrast of words that WCAG 2 asks for at least."""
 _MAX_BYTES = 64 * 1024
 _MAX_FILES = 200
 _HUES = ("primary", "secondary", "accent", "success", "warning", "error")
@@ -183,6 +185,17 @@ def _derive(file: ThemeFile) -> dict[str, str]:
         **{f"{name}-muted": ground for name, ground in muted.items()},
     }
     return {key: value if isinstance(value, str) else value.hex for key, value in variables.items()}
+
+
+def accent_on(accent: str, theme: Theme) -> str:
+    """A persona's colour as words on this theme's ground can be read in it; "" for what is no colour."""
+    try:
+        colour = Color.parse(accent)
+    except ColorParseError:
+        return ""
+    ground = Color.parse(theme.background or ("black" if theme.dark else "white"))
+    ink = Color.parse(theme.foreground or ("white" if theme.dark else "black"))
+    return _readable(colour, ink, (ground,), _AA).hex
 
 
 def _readable(colour: Color, ink: Color, grounds: Iterable[Color], enough: float) -> Color:

@@ -59,11 +59,11 @@ class TypingAid:
                 screen.notify(error.message, severity="warning", markup=False)
 
 
-def edit_in_editor(screen: Screen[None], text: str) -> str | None:
-    """Let the user write in $VISUAL or $EDITOR; None when that failed (the user is told) or nothing was changed."""
+def edit_in_editor(screen: Screen[None], text: str, name: str = "prompt.md") -> str | None:
+    """Let the user write in $VISUAL or $EDITOR, in a file of that name; None when that failed (the user is told) or nothing was changed."""
     command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
     with tempfile.TemporaryDirectory(prefix="nemochat-") as folder:
-        path = Path(folder) / "prompt.md"
+        path = Path(folder) / name
         path.write_text(text, encoding="utf-8")
         try:
             with screen.app.suspend():

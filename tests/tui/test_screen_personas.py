@@ -130,3 +130,25 @@ async def test_a_persona_that_is_not_there_is_a_sentence(tmp_path: Path) -> None
     async with running(tmp_path, FakeEngine()) as driver:
         await driver.send("/persona nobody")
         await driver.told("There is no persona nobody")
+
+
+async def test_the_users_own_words_are_changed_without_sending_them_again(tmp_path: Path) -> None:
+    async with running(tmp_path, FakeEngine(reply("Hm."))) as driver:
+        await driver.send("Helo")
+        await driver.focus_message(0)
+        await driver.press("w")
+        await driver.dialog(Write)
+        await driver.press(*"!", "ctrl+s")
+        await driver.back()
+        assert driver.said == ["Helo!", "Hm."]
+        assert len(driver.bench.engines["demo"].requests) == 1
+
+
+async def test_a_personas_colour_is_on_its_name_and_follows_the_theme(tmp_path: Path) -> None:
+    made = bench(tmp_path, FakeEngine())
+    made.personas.save(Persona(name="Vera", greeting="Yes?", accent="#303030"))
+    async with running(tmp_path, bench=made) as driver:
+        await driver.send("/persona vera")
+        dark = driver.screen.transcript.accents["Vera"]
+        driver.app.theme = "nemochat-light"
+        await driver.until(lambda: driver.screen.transcript.accents["Vera"] != dark)

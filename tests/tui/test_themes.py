@@ -15,7 +15,7 @@ from textual.theme import Theme
 from textual.widgets import Button, Footer, Input, Markdown, OptionList, Select, Static, Switch, TextArea
 
 from nemochat.settings import InterfaceSettings
-from nemochat.tui.themes import DEFAULT_THEME, NamedTheme, built_in_folder, contrast, load_themes
+from nemochat.tui.themes import DEFAULT_THEME, NamedTheme, accent_on, built_in_folder, contrast, load_themes
 
 NOWHERE = Path("/nonexistent")
 THEMES = {theme.name: theme for theme in load_themes(built_in_folder(), NOWHERE)[0]}
@@ -316,3 +316,11 @@ async def test_without_colour_everything_is_grey(monkeypatch: pytest.MonkeyPatch
     colours = {Color.parse(code) for code in re.findall(r"#[0-9a-f]{6}", picture) if code not in FRAME}
     assert len(colours) > 5
     assert {colour.hex for colour in colours if not colour.r == colour.g == colour.b} == set()
+
+
+@pytest.mark.parametrize("accent", ["#c0552d", "#000000", "#ffffff", "#808080", "#00ff00"])
+def test_a_personas_colour_can_be_read_on_every_theme(accent: str) -> None:
+    for theme in THEMES.values():
+        ground = Color.parse(theme.background or "black")
+        assert contrast(Color.parse(accent_on(accent, theme)), ground) >= 4.5
+    assert accent_on("no colour", theme) == ""

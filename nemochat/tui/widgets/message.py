@@ -47,6 +47,7 @@ class Standing(msgspec.Struct, frozen=True):
     place: int = 1
     alternatives: int = 1
     portrait: bytes = b""
+    accent: str = ""
 
     @property
     def can_swipe(self) -> bool:
@@ -124,6 +125,7 @@ class MessageView(VerticalGroup, can_focus=True):
                 ("c", "copy", "Copy", "Copy the text of this message", True),
                 ("y", "copy_code", "Copy code", "Copy the last code block of this message", True),
                 ("e", "edit", "Edit", "Change the text of this message", True),
+                ("w", "rewrite", "Rewrite", "Change the words of this message and leave what came behind it", False),
                 ("r", "regenerate", "Again", "Make another reply", True),
                 ("left", "swipe_left", "Before", "The alternative before this one", False),
                 ("right", "swipe_right", "Next one", "The next alternative; after the last one, another reply", False),
@@ -253,7 +255,8 @@ class MessageView(VerticalGroup, can_focus=True):
         self.set_class(standing.forgotten or message.excluded, "-dimmed")
         counter = f"{count(standing.place)}/{count(standing.alternatives)}" if standing.alternatives > 1 else ""
         name = label_of(self.entry, standing.model_name)
-        self._label.set_text(name, _LABEL_STYLES[message.role], signs_of(self.entry, standing), counter=counter)
+        style = f"bold {standing.accent}" if standing.accent else _LABEL_STYLES[message.role]
+        self._label.set_text(name, style, signs_of(self.entry, standing), counter=counter)
 
 
 def label_of(entry: Entry, model_name: str) -> str:

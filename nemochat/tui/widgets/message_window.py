@@ -70,6 +70,10 @@ class MessageWindow(SteadyScroll):
         """The index after the last mounted message."""
         return self.first + len(self.views)
 
+    def accent_of(self, entry: Entry) -> str:
+        """The colour of the speaker's name, "" for the theme's."""
+        return ""
+
     def portrait_of(self, entry: Entry) -> bytes:
         """The picture of who speaks, b"" for none."""
         return b""
@@ -269,4 +273,5 @@ class MessageWindow(SteadyScroll):
             place=place,
             alternatives=alternatives,
             portrait=self.portrait_of(self.entries[index]),
+            accent=self.accent_of(self.entries[index]),
         )

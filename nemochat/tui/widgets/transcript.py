@@ -67,6 +67,8 @@ class Transcript(MessageWindow):
 
     portraits: reactive[Mapping[str, bytes]] = reactive[Mapping[str, bytes]](dict)
     """Pictures of those who speak, by name: small PNG files."""
+    accents: reactive[Mapping[str, str]] = reactive[Mapping[str, str]](dict)
+    """By speaker: a colour that can be read on the theme's ground."""
     show_portraits: reactive[bool] = reactive(False)
     """Whether they stand beside the replies. Where the transcript is narrow they never do."""
 
@@ -139,6 +141,14 @@ class Transcript(MessageWindow):
         if not self.show_portraits or entry.message.role is not Role.ASSISTANT or not entry.speaker or self.app.no_color:
             return b""
         return self.portraits.get(entry.speaker, b"")
+
+    def accent_of(self, entry: Entry) -> str:
+        """The colour of the speaker's name, "" for the theme's."""
+        return self.accents.get(entry.speaker, "") if entry.speaker and entry.message.role is Role.ASSISTANT else ""
+
+    def watch_accents(self) -> None:
+        """Other colours."""
+        self._redraw()
 
     def watch_portraits(self) -> None:
         """Other pictures."""
@@ -235,7 +245,7 @@ class Transcript(MessageWindow):
             if self.writing is not None:
                 await self.writing.remove()
             entry = Entry(Message(Role.ASSISTANT, ()), speaker=speaker)
-            standing = Standing(len(self.entries), model_name, portrait=self.portrait_of(entry))
+            standing = Standing(len(self.entries), model_name, portrait=self.portrait_of(entry), accent=self.accent_of(entry))
             self.writing = MessageView(entry, standing, is_streaming=True)
             await self.mount(self.writing, before=self.later)
             await stream.open(self.writing)
