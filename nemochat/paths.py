@@ -44,6 +44,31 @@ class Paths:
         return self.data_dir / "personas"
 
     @property
+    def documents(self) -> Path:
+        """The index of documents."""
+        return self.data_dir / "documents" / "index.db"
+
+    @property
+    def tools(self) -> Path:
+        """The user's own tools: Python files."""
+        return self.config_dir / "tools"
+
+    @property
+    def mcp_servers(self) -> Path:
+        """The MCP servers, in the shape that other programs use."""
+        return self.config_dir / "mcp.json"
+
+    @property
+    def mcp_pins(self) -> Path:
+        """Which servers the user trusts, and what their tools looked like then."""
+        return self.data_dir / "mcp-pins.json"
+
+    @property
+    def notes(self) -> Path:
+        """What the model was asked to remember over conversations."""
+        return self.data_dir / "notes.jsonl"
+
+    @property
     def prompt_history(self) -> Path:
         """What was typed in earlier runs."""
         return self.data_dir / "prompts.jsonl"

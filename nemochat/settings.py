@@ -35,6 +35,13 @@ _AT_START = "at the next start"
 _AT_LOADING = "when the model is loaded again"
 
 
+class ToolAsking(StrEnum):
+    """Which calls the user is asked about, where no rule says otherwise."""
+
+    HARMLESS_UNASKED = "harmless unasked"
+    EVERYTHING = "ask"
+
+
 class InterfaceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the full-screen interface looks and behaves; each field says in its description what it does."""
 
@@ -99,23 +106,47 @@ class SamplingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stop: Annotated[tuple[str, ...], Meta(description="Further texts that end the reply.")] = ()
 
 
+class ToolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Tools that the model may call; each field says in its description what it does."""
+
+    offered: Annotated[tuple[str, ...], Meta(description="Tools that are offered in a new chat, by name.")] = ()
+    ask: Annotated[
+        ToolAsking, Meta(description="Whether harmless tools of nemochat's own run unasked, or every call is asked about.")
+    ] = ToolAsking.HARMLESS_UNASKED
+    folders: Annotated[tuple[str, ...], Meta(description="Folders whose files the model may read with its tools.")] = ()
+    fetch: Annotated[bool, Meta(description="Offer a tool that reads pages of the internet; each call is asked about.")] = False
+    constrained: Annotated[bool, Meta(description="Hold calls to what the tools ask for while they are written.")] = True
+    seconds: Annotated[float, Meta(ge=1, le=600, description="How long a call may take.")] = 30.0
+    document_tokens: Annotated[
+        int, Meta(ge=0, le=32_768, description="How many tokens of the prompt passages of documents may take.")
+    ] = 800
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that config.toml may hold.
 
     model: a name or a path; empty means the one chosen with `nemochat models use`. keys: the id of a binding and the keys for it,
-    separated by commas ("ctrl+t,f2").
+    separated by commas ("ctrl+t,f2"). tool_rules: by a tool's name or a pattern: "ask", "harmless unasked", "never" or, for a name,
+    "always".
     """
 
     model: str = ""
     engine: EngineSettings = EngineSettings()
     sampling: SamplingSettings = SamplingSettings()
     interface: InterfaceSettings = InterfaceSettings()
+    tools: ToolSettings = ToolSettings()
     keys: dict[str, str] = {}
+    tool_rules: dict[str, str] = {}
 
 
 _PREFIX = "NEMOCHAT_"
-_Group = type[EngineSettings] | type[SamplingSettings] | type[InterfaceSettings]
-GROUPS: dict[str, _Group] = {"engine": EngineSettings, "sampling": SamplingSettings, "interface": InterfaceSettings}
+_Group = type[EngineSettings] | type[SamplingSettings] | type[InterfaceSettings] | type[ToolSettings]
+GROUPS: dict[str, _Group] = {
+    "engine": EngineSettings,
+    "sampling": SamplingSettings,
+    "interface": InterfaceSettings,
+    "tools": ToolSettings,
+}
 """The groups by the names that they have in the file."""
 
 
@@ -135,7 +166,7 @@ class SettingInfo(msgspec.Struct, frozen=True):
 
 
 def describe(group: str) -> tuple[SettingInfo, ...]:
-    """The settings of a group ("interface", "engine", "sampling") in their order."""
+    """The settings of a group ("interface", "engine", "sampling", "tools") in their order."""
     infos = []
     for field in msgspec.structs.fields(GROUPS[group]):
         kind = msgspec.inspect.type_info(field.type)

@@ -166,8 +166,17 @@ async def _forgetting(hand: Hand) -> None:
 
 
 async def _tools(hand: Hand) -> None:
-    await hand.say("What is two plus three?")
+    await hand.say("What is 12 * 7?", "What time is it?")
     hand.screen.action_command("tools")
+
+
+async def _documents(hand: Hand) -> None:
+    notes = hand.picture.with_name("notes.txt")
+    notes.write_text("The green key is under the mat.\n\nThe blue box is in the cellar.\n")
+    await hand.say(f"/doc {notes}")
+    await hand.until(lambda: hand.screen.chat.collections)
+    hand.app.clear_notifications()
+    await hand.say("Where is the green key?", "Where is the blue box?")
 
 
 async def _chats(hand: Hand) -> None:
@@ -224,7 +233,8 @@ SCENES = {
     "main": Scene(_main),
     "question": Scene(_question),
     "forgetting": Scene(_forgetting, environment={"NEMOCHAT_ENGINE_CONTEXT_LENGTH": "160", "NEMOCHAT_SAMPLING_MAX_TOKENS": "64"}),
-    "tools": Scene(_tools),
+    "tools": Scene(_tools, environment={"NEMOCHAT_TOOLS_OFFERED": '["calculator", "current_time"]'}),
+    "documents": Scene(_documents),
     "chats": Scene(_chats),
     "search": Scene(_search),
     "persona": Scene(_persona),

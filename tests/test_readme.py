@@ -38,6 +38,7 @@ def test_the_two_lines_that_set_it_up() -> None:
 @pytest.mark.parametrize("line", COMMANDS)
 def test_commands_exist_with_their_options(line: str) -> None:
     words = shlex.split(line.split("<")[0], comments=True)[1:]
+    words = words[: words.index("--")] if "--" in words else words
     command: Any = typer.main.get_command(app)
     while words and not words[0].startswith("-") and hasattr(command, "commands"):
         command = command.commands[words.pop(0)]

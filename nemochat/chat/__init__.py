@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nemochat.chat.session import ChatSession
-from nemochat.chat.values import Attachment, ChatEvent, ContextView, ToolRun, ToolState
+from nemochat.chat.values import Attachment, ChatEvent, ContextView, RoundEnded, ToolRun, ToolsAnswered, ToolState
 from nemochat.domain.chat import Chat, Entry
 from nemochat.domain.replies import ReplyRecord, TurnResult
 
@@ -15,7 +15,9 @@ __all__ = [
     "ContextView",
     "Entry",
     "ReplyRecord",
+    "RoundEnded",
     "ToolRun",
     "ToolState",
+    "ToolsAnswered",
     "TurnResult",
 ]

@@ -42,7 +42,7 @@ class Command(msgspec.Struct, frozen=True):
 COMMANDS: tuple[Command, ...] = (
     Command("image", "Attach a picture; alone it opens the file dialog", "[PATH]", ArgumentKind.PATH, aliases=("attach",)),
     Command("paste", "Attach the picture on the clipboard"),
-    Command("doc", "Put a text file into the prompt", "PATH", ArgumentKind.PATH, needs_argument=True),
+    Command("doc", "Search a file or folder for each message; alone it lists them", "[PATH]", ArgumentKind.PATH),
     Command("new", "Begin a new chat; this one stays"),
     Command("clear", "Begin anew with an empty chat"),
     Command("open", "The list of your chats; an exported file", "[FILE]", ArgumentKind.PATH),

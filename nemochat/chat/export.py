@@ -20,7 +20,7 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError, UsageError
 from nemochat.files import SHARED, write_new, write_whole
 from nemochat.images import to_png
-from nemochat.prompt.toolcalls import CLOSE_TAG, OPEN_TAG
+from nemochat.prompt.toolcalls import as_generated
 
 __all__ = ["SUFFIXES", "export", "to_html", "to_json", "to_markdown"]
 
@@ -85,7 +85,7 @@ def to_json(entries: Iterable[Entry], system: str, pictures: Mapping[str, RgbIma
                 calls = _tool_calls(message, n_calls)
                 n_calls += len(calls)
                 waiting = [call["id"] for call in calls]
-                said = {"content": message.text or None, "tool_calls": calls} if calls else {"content": _as_generated(message)}
+                said = {"content": message.text or None, "tool_calls": calls} if calls else {"content": as_generated(message.parts)}
                 messages.append({"role": "assistant"} | said)
             case Role.TOOL:
                 # A Tool message may hold the results of several calls; it is put to the first that has none yet.
@@ -129,17 +129,6 @@ def _tool_calls(message: Message, n_before: int) -> list[dict[str, Any]]:
         }
         for number, call in enumerate(message.tool_calls, n_before + 1)
     ]
-
-
-def _as_generated(message: Message) -> str:
-    """A reply with its calls in their tags, from which they can be read again."""
-    pieces: list[str] = []
-    for part in message.parts:
-        if isinstance(part, TextPart):
-            pieces.append(part.text)
-        elif isinstance(part, ToolCallPart):
-            pieces.append(f"{OPEN_TAG}{part.raw}{CLOSE_TAG}")
-    return "".join(pieces)
 
 
 def _markdown_part(part: Part, role: Role, picture_links: Mapping[str, str]) -> str:

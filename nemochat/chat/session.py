@@ -14,28 +14,32 @@ from enum import Enum, auto
 import msgspec
 
 from nemochat import images
+from nemochat.chat import titles
+from nemochat.chat.answering import Answering
 from nemochat.chat.assembly import assemble
 from nemochat.chat.context import view_of
 from nemochat.chat.growing import Growing
+from nemochat.chat.loading import Loading
 from nemochat.chat.lore import with_lore
-from nemochat.chat.values import Attachment, ChatEvent, ContextView
+from nemochat.chat.passages import FindPassages
+from nemochat.chat.toolbox import Toolbox
+from nemochat.chat.values import Attachment, ChatEvent, ContextView, RoundEnded, ToolsAnswered
 from nemochat.domain.chat import Chat, Entry
-from nemochat.domain.events import Finished, FinishReason, Progress, Stage, TextDelta, Timings, Usage
+from nemochat.domain.events import Finished, FinishReason, Progress, TextDelta, Timings, Usage
 from nemochat.domain.images import Original, RgbImage
-from nemochat.domain.messages import Conversation, ImagePart, Message, Role, TextPart, ToolCall, ToolCallPart
+from nemochat.domain.messages import Conversation, ImagePart, Message, Role, TextPart, ToolCall, ToolSpec
 from nemochat.domain.replies import ReplyRecord, TurnResult
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.segments import Plain, Segment
-from nemochat.engine.protocol import Engine, GenerateRequest, LoadRequest, ModelInfo
-from nemochat.errors import ConversationError, EngineError, ImageError, NemochatError, WindowError
+from nemochat.engine.protocol import Engine, GenerateRequest, LoadRequest
+from nemochat.errors import ConversationError, EngineError, ImageError, WindowError
 from nemochat.prompt import nemotron, window
-from nemochat.prompt.toolcalls import CLOSE_TAG, OPEN_TAG, parse_reply
+from nemochat.prompt.grammar import tool_call_grammar
+from nemochat.prompt.toolcalls import as_generated, parse_reply
 
-_LOAD_REPORT_SECONDS = 0.1
-_TITLE_TOKENS = 24
-_TITLE_CHARACTERS = 60
-_ASK_FOR_TITLE = "Give this conversation a title of at most six words. Answer with the title alone."
+MAX_ROUNDS = 6
+"""Replies in one turn: how often the model may call tools before it has to answer."""
 
 
 class _Purpose(Enum):
@@ -51,12 +55,17 @@ class ChatSession:
 
     `image_size`: the side in pixels of what the projector gets when that is fixed, else None. The conversation's value changes as
     turns are added; the user's message is in it before anything is evaluated, and what came of a reply stays in it however it ended.
-    save: awaited before the engine is asked, and begun about once a second with the conversation as the reply grows.
+    save: awaited before the engine is asked, and begun about once a second with the conversation as the reply grows. toolbox: answers the
+    calls of tools; without it they end the turn. find_passages: of the conversation's documents, for each message of the user.
+    holds_calls_to_schema: whether calls are held to the tools' schemas while they are written.
     """
 
     def __init__(self, engine: Engine, request: LoadRequest, sampling: Sampling, image_size: int | None = None) -> None:
         self.sampling = sampling
         self.save: Callable[[Chat], Awaitable[None]] | None = None
+        self.toolbox: Toolbox | None = None
+        self.find_passages: FindPassages | None = None
+        self.holds_calls_to_schema = True
         self._engine = engine
         self._request = request
         self._image_size = image_size
@@ -66,11 +75,10 @@ class ChatSession:
         self._told: set[str] = set()
         self._held: tuple[Segment, ...] = ()
         self._counts: dict[Segment, int] = {}
-        self._loading: asyncio.Task[ModelInfo] | None = None
-        self._load_progress = Progress(Stage.LOAD, 0, 1000)
-        self._loaded: ModelInfo | None = None
-        self._loaded_at = 0.0
+        self._load = Loading(engine, request)
         self._is_stopped = False
+        self._grammar: tuple[tuple[ToolSpec, ...], str] = ((), "")
+        self._answering: Answering | None = None
 
     @property
     def model_name(self) -> str:
@@ -113,14 +121,13 @@ class ChatSession:
 
     def start_loading(self) -> None:
         """Begin to load the model now, so that the first turn waits less; a failure is reported by the first call that needs the model."""
-        if self._loading is None:
-            self._loading = asyncio.create_task(self._load())
+        self._load.start()
 
     async def loaded(self) -> AsyncGenerator[Progress, None]:
         """The progress of the load up to its end. Raises ModelFileError and EngineError when the model cannot be loaded."""
-        async for progress in self._load_reports():
+        async for progress in self._load.reports(lambda: self._is_stopped):
             yield progress
-        await self._model()
+        await self._load.model()
 
     async def attach(self, picture: RgbImage, name: str = "", original: Original | None = None) -> Attachment:
         """Give the engine a picture, at its full size; `original` is its file.
@@ -128,7 +135,7 @@ class ChatSession:
         Raises ImageError when the model cannot see, EngineError when the engine fails.
         """
         pixels = picture if self._image_size is None else await asyncio.to_thread(images.fit, picture, self._image_size)
-        info = await self._model()
+        info = await self._load.model()
         if not info.has_vision:
             hint = "Load it with its projector, or choose another model."
             raise ImageError(f"{info.name} reads text only: it cannot look at pictures.", hint)
@@ -141,16 +148,23 @@ class ChatSession:
 
     async def prompt_sizes(self) -> list[tuple[Segment, int]]:
         """The whole prompt of the conversation, each segment with its tokens. Nothing is evaluated."""
-        await self._model()
+        await self._load.model()
         segments = nemotron.lay_out(assemble(self._chat).conversation).segments
         return list(zip(segments, await self._count(segments), strict=True))
+
+    async def tool_costs(self, specs: Sequence[ToolSpec]) -> list[int]:
+        """What offering each of these tools costs in every prompt, in tokens. Raises EngineError."""
+        await self._load.model()
+        groups = [nemotron.tool_segments(spec) for spec in specs]
+        counts = iter(await self._engine.count([segment for group in groups for segment in group]))
+        return [sum(next(counts) for _ in group) for group in groups]
 
     async def context_view(self, draft: Message | None = None) -> ContextView:
         """How the next prompt, with `draft` at its end, would fill the window. Nothing is evaluated.
 
         A draft that does not fit raises nothing here: the view's numbers show it. Raises EngineError when the engine fails.
         """
-        info = await self._model()
+        info = await self._load.model()
         return await view_of(self._chat, draft, info.context_length, self._reserve, self._held, self._count)
 
     async def prepare(self, draft: Message, on_progress: Callable[[Progress], None] | None = None) -> None:
@@ -158,7 +172,7 @@ class ChatSession:
 
         A reply that is asked for meanwhile ends it early. What does not fit is left alone. Raises EngineError.
         """
-        info = await self._model()
+        info = await self._load.model()
         await self._tell_pictures()
         assembled = assemble(self._chat.added(Entry(draft)))
         layout = nemotron.lay_out(assembled.conversation)
@@ -181,8 +195,8 @@ class ChatSession:
         evaluated, and EngineError; closing the stream early stops the engine.
         """
         asked_at = asked_at or time.perf_counter()
-        self._chat = self._chat.added(Entry(with_lore(self._chat, message)))
-        async with contextlib.aclosing(self._reply(asked_at, on_kept=on_kept)) as events:
+        self._chat = self._chat.added(Entry(await self._with_contexts(message)))
+        async with contextlib.aclosing(self._turn(asked_at, on_kept=on_kept)) as events:
             async for event in events:
                 yield event
 
@@ -198,7 +212,7 @@ class ChatSession:
         before = self._chat
         self._chat = before.cut(users[-1] + 1)
         try:
-            async with contextlib.aclosing(self._reply(asked_at)) as events:
+            async with contextlib.aclosing(self._turn(asked_at)) as events:
                 async for event in events:
                     yield event
         finally:
@@ -210,7 +224,7 @@ class ChatSession:
         asked_at = time.perf_counter()
         if not self.entries or self.entries[-1].message.role is not Role.ASSISTANT or self.entries[-1].message.excluded:
             raise ConversationError("There is no reply to continue.")
-        async with contextlib.aclosing(self._reply(asked_at, continues=True)) as events:
+        async with contextlib.aclosing(self._turn(asked_at, continues=True)) as events:
             async for event in events:
                 yield event
 
@@ -232,19 +246,58 @@ class ChatSession:
                     pieces.append(event.text)
                 elif isinstance(event, TurnResult) and event.reason is FinishReason.CANCELLED:
                     return ""
-        return as_title("".join(pieces))
+        return titles.as_title("".join(pieces))
 
     async def stop(self) -> None:
         """End the reply under way; its stream closes with a TurnResult of reason CANCELLED. Nothing happens when there is none."""
         self._is_stopped = True
+        if self._answering is not None:
+            self._answering.stop()
         await self._engine.cancel()
 
     async def close(self) -> None:
         """End the engine, also in the middle of loading."""
-        if self._loading is not None:
-            self._loading.cancel()
-            await asyncio.gather(self._loading, return_exceptions=True)
+        await self._load.close()
         await self._engine.close()
+
+    async def _with_contexts(self, message: Message) -> Message:
+        """The user's message with what belongs beside it: entries of the lorebook that fire, passages of documents."""
+        message = with_lore(self._chat, message)
+        if self.find_passages is None or message.role is not Role.USER or not self._chat.collections:
+            return message
+        return msgspec.structs.replace(message, parts=(*message.parts, *await self.find_passages(self._chat, message)))
+
+    async def _turn(
+        self, asked_at: float, *, continues: bool = False, on_kept: Callable[[], None] = lambda: None
+    ) -> AsyncGenerator[ChatEvent, None]:
+        """Replies until one calls no tools, with the results of the tools between them; the last TurnResult alone is given as such."""
+        for left in reversed(range(MAX_ROUNDS)):
+            result: TurnResult | None = None
+            async with contextlib.aclosing(self._reply(asked_at, continues=continues, on_kept=on_kept)) as events:
+                async for event in events:
+                    if isinstance(event, TurnResult):
+                        result = event
+                    else:
+                        yield event
+            assert result is not None  # else the loop has raised
+            box = self.toolbox
+            if box is None or result.reason is FinishReason.CANCELLED or not left or not box.answers(self._chat):
+                yield result
+                return
+            yield RoundEnded(result)
+            self._answering = Answering(box, self._chat, self.attach)
+            try:
+                async with contextlib.aclosing(self._answering.runs()) as runs:
+                    async for run in runs:
+                        yield run
+            finally:
+                self._chat = self._chat.added(Entry(self._answering.message))
+                stopped, self._answering = self._answering.is_stopped, None
+            if stopped:
+                yield msgspec.structs.replace(result, reason=FinishReason.CANCELLED)
+                return
+            yield ToolsAnswered()
+            asked_at, continues, on_kept = time.perf_counter(), False, lambda: None
 
     @property
     def _sampling(self) -> Sampling:
@@ -272,14 +325,14 @@ class ChatSession:
         if save is not None:
             await save(self._chat)
         on_kept()
-        async for progress in self._load_reports():
+        async for progress in self._load.reports(lambda: self._is_stopped):
             yield progress
         if self._is_stopped:
             yield TurnResult("", FinishReason.CANCELLED, (), Usage(), Timings(), None, ())
             return
-        info = await self._model()
+        info = await self._load.model()
         await self._tell_pictures()
-        asking = Entry(Message(Role.USER, (TextPart(_ASK_FOR_TITLE),)))
+        asking = Entry(Message(Role.USER, (TextPart(titles.QUESTION),)))
         assembled = assemble(self._chat if purpose is not _Purpose.TITLE else self._chat.added(asking))
         speaks = Role.USER if purpose is _Purpose.DRAFT else Role.ASSISTANT
         layout = nemotron.lay_out(assembled.conversation, continue_reply=continues, speaks=speaks)
@@ -287,8 +340,9 @@ class ChatSession:
         fit = window.fit(size, limit=info.context_length, reserve=self._reserve, first_kept=assembled.first_kept)
         if is_reply:
             self._chat = assembled.trimmed(self._chat, fit)
-        sampling = msgspec.structs.replace(self._sampling, max_tokens=_TITLE_TOKENS) if purpose is _Purpose.TITLE else self._sampling
-        request = GenerateRequest(layout.select(fit.kept), sampling)
+        sampling = msgspec.structs.replace(self._sampling, max_tokens=titles.TOKENS) if purpose is _Purpose.TITLE else self._sampling
+        grammar = self._grammar_of(assembled.conversation.tools) if is_reply and self.holds_calls_to_schema else ""
+        request = GenerateRequest(layout.select(fit.kept), sampling, grammar=grammar)
         growing = Growing(save, lambda text: self._with_reply(text, continues, interrupted=True))
         pieces: list[str] = []
         first_text_at: float | None = None
@@ -336,7 +390,7 @@ class ChatSession:
     def _with_reply(self, text: str, continues: bool, *, interrupted: bool) -> Chat | None:
         """The conversation with the reply in it, whole or partial; None for one without text."""
         last = self.entries[-1] if continues else None
-        before = _as_generated(last.message) if last is not None else ""
+        before = as_generated(last.message.parts) if last is not None else ""
         if not before + text:
             return None
         message = last.message if last is not None else Message(Role.ASSISTANT, ())
@@ -345,6 +399,12 @@ class ChatSession:
             return self._chat.changed(len(self.entries) - 1, msgspec.structs.replace(last, message=message, interrupted=interrupted))
         speaker = self._chat.persona.name if self._chat.persona is not None else ""
         return self._chat.added(Entry(message, interrupted=interrupted, speaker=speaker))
+
+    def _grammar_of(self, tools: tuple[ToolSpec, ...]) -> str:
+        """What holds the calls of these tools; made once for the same ones."""
+        if self._grammar[0] != tools:
+            self._grammar = (tools, tool_call_grammar(tools).text)
+        return self._grammar[1]
 
     async def _tell_pictures(self) -> None:
         """Give the engine the conversation's pictures that were attached in another session."""
@@ -355,11 +415,11 @@ class ChatSession:
 
     def _as_waited(self, timings: Timings, asked_at: float, first_text_at: float | None) -> Timings:
         """The engine's timings with those that only the asking side knows, so that the parts add up to the TTFT."""
-        load_ms = timings.load_ms + max(0.0, (self._loaded_at - asked_at) * 1000)
-        if self._engine.info is not None and self._engine.info is not self._loaded:
+        load_ms = timings.load_ms + max(0.0, (self._load.loaded_at - asked_at) * 1000)
+        if self._engine.info is not None and self._engine.info is not self._load.loaded:
             # The engine had died and loaded the model again within this turn.
-            self._loaded = self._engine.info
-            load_ms += self._loaded.load_ms
+            self._load.loaded = self._engine.info
+            load_ms += self._load.loaded.load_ms
         if first_text_at is None:
             return msgspec.structs.replace(timings, load_ms=load_ms, first_token_ms=0.0)
         rest = (first_text_at - asked_at) * 1000 - load_ms - timings.encode_ms - timings.prefill_ms
@@ -374,49 +434,3 @@ class ChatSession:
         known = self._counts | dict(zip(unknown, await self._engine.count(unknown), strict=True))
         self._counts = {segment: known[segment] for segment in segments}
         return [known[segment] for segment in segments]
-
-    async def _model(self) -> ModelInfo:
-        """The loaded model, waiting for it where needed. After a failure the next call tries again."""
-        self.start_loading()
-        assert self._loading is not None
-        loading = self._loading
-        try:
-            return await asyncio.shield(loading)
-        except NemochatError:
-            self._loading = None
-            raise
-
-    async def _load(self) -> ModelInfo:
-        info = await self._engine.load(self._request, self._note_progress)
-        self._loaded, self._loaded_at = info, time.perf_counter()
-        return info
-
-    def _note_progress(self, progress: Progress) -> None:
-        self._load_progress = progress
-
-    async def _load_reports(self) -> AsyncGenerator[Progress, None]:
-        """Progress of the load while it lasts."""
-        self.start_loading()
-        assert self._loading is not None
-        shown: Progress | None = None
-        while not self._loading.done() and not self._is_stopped:
-            await asyncio.wait({self._loading}, timeout=_LOAD_REPORT_SECONDS)
-            if self._load_progress != shown and not self._loading.done():
-                shown = self._load_progress
-                yield shown
-
-
-def as_title(text: str) -> str:
-    """The first line of what a model answered when it was asked for a title, without its quotes and marks."""
-    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    line = line.removeprefix("Title:").strip(" \t\"'“”*#.")
-    return line if len(line) <= _TITLE_CHARACTERS else line[: _TITLE_CHARACTERS - 1].rstrip() + "…"
-
-
-def _as_generated(message: Message) -> str:
-    """The text of a reply with its tool calls in their tags."""
-    return "".join(
-        f"{OPEN_TAG}{part.raw}{CLOSE_TAG}" if isinstance(part, ToolCallPart) else part.text
-        for part in message.parts
-        if not isinstance(part, ImagePart)
-    )

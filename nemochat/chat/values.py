@@ -21,8 +21,6 @@ class Attachment(msgspec.Struct, frozen=True):
     tokens: int
 
 
-ChatEvent = Progress | TextDelta | TurnResult
-
 
 class ContextView(msgspec.Struct, frozen=True):
     """How the next prompt will fill the window, in tokens.
@@ -80,3 +78,16 @@ class ToolRun(msgspec.Struct, frozen=True):
     result: str | None
     state: ToolState
     elapsed_ms: float | None = None
+
+
+class RoundEnded(msgspec.Struct, frozen=True):
+    """A reply called tools, which are run now; another reply follows. result: of the reply that called."""
+
+    result: TurnResult
+
+
+class ToolsAnswered(msgspec.Struct, frozen=True):
+    """The results of the tools are part of the conversation, and the next reply begins."""
+
+
+ChatEvent = Progress | TextDelta | ToolRun | RoundEnded | ToolsAnswered | TurnResult

@@ -17,6 +17,7 @@ import typer
 
 from nemochat import __version__
 from nemochat.cli.library_app import JsonOption, library_app, personas_app, search
+from nemochat.cli.tool_app import docs_app, mcp_app, tools_app
 from nemochat.errors import NemochatError, UsageError
 
 GREETING = f"""\
@@ -34,6 +35,9 @@ models_app = typer.Typer(help="The models that nemochat knows.", no_args_is_help
 app.add_typer(models_app, name="models")
 app.add_typer(library_app, name="library")
 app.add_typer(personas_app, name="personas")
+app.add_typer(tools_app, name="tools")
+app.add_typer(mcp_app, name="mcp")
+app.add_typer(docs_app, name="docs")
 app.command()(search)
 
 ModelOption = Annotated[
@@ -66,6 +70,8 @@ def _with_values(arguments: list[str]) -> list[str]:
     """The arguments with an empty value behind a ``--resume`` that has none, which typer cannot express."""
     given: list[str] = []
     for index, argument in enumerate(arguments):
+        if argument == "--":
+            return [*given, *arguments[index:]]
         given.append(argument)
         if argument == "--resume" and (index + 1 == len(arguments) or arguments[index + 1].startswith("-")):
             given.append("")
@@ -121,6 +127,17 @@ def ask(
         list[str] | None, typer.Option("--image", "-i", help="A picture to ask about; may be given several times.", metavar="PATH")
     ] = None,
     system: Annotated[str, typer.Option(help="Instructions for the model.", metavar="TEXT")] = "",
+    tool: Annotated[
+        list[str] | None,
+        typer.Option(help="A tool that the model may call; each call is asked about. May be given several times.", metavar="NAME"),
+    ] = None,
+    yes_tool: Annotated[list[str] | None, typer.Option(help="The same, and it runs without being asked about.", metavar="NAME")] = None,
+    doc: Annotated[
+        list[Path] | None, typer.Option(help="A file or folder to answer from; may be given several times.", metavar="PATH")
+    ] = None,
+    collection: Annotated[
+        list[str] | None, typer.Option(help="Documents to answer from that were added before (nemochat docs).", metavar="NAME")
+    ] = None,
     model: ModelOption = None,
     mmproj: MmprojOption = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="The longest reply, in tokens.", metavar="N")] = None,
@@ -150,7 +167,23 @@ def ask(
         "sampling": {"max_tokens": max_tokens, "temperature": temperature, "seed": seed},
     }
     given = {group: {name: value for name, value in values.items() if value is not None} for group, values in overrides.items()}
-    run(AskOptions(question or "", tuple(image or ()), system, model, mmproj, given, save_pixels, stats, as_json, jsonl), asked_at)
+    options = AskOptions(
+        question=question or "",
+        images=tuple(image or ()),
+        system=system,
+        model=model,
+        mmproj=mmproj,
+        overrides=given,
+        save_pixels=save_pixels,
+        stats=stats,
+        as_json=as_json,
+        jsonl=jsonl,
+        tools=tuple(tool or ()),
+        yes_tools=tuple(yes_tool or ()),
+        documents=tuple(doc or ()),
+        collections=tuple(collection or ()),
+    )
+    run(options, asked_at)
 
 
 @app.command()

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
+from typing import TYPE_CHECKING
 
-from nemochat.chat import ChatSession, TurnResult
+from nemochat.chat import Attachment, ChatSession, TurnResult
 from nemochat.cli.exchange import AskOptions, JsonReply, attach_pictures, stats_line
 from nemochat.cli.opening import open_session
 from nemochat.cli.output import StatusLine, print_json, print_note
-from nemochat.cli.setup import read_setup
+from nemochat.cli.replying import ReplyPrinter
+from nemochat.cli.setup import Setup, read_setup
 from nemochat.cli.stdin import is_piped, read_text
-from nemochat.domain.events import Progress, TextDelta
 from nemochat.domain.messages import Conversation, Message, Role, TextPart
 from nemochat.errors import UsageError
+
+if TYPE_CHECKING:
+    from nemochat.cli.aids import Aids
 
 
 def run(options: AskOptions, asked_at: float) -> None:
@@ -23,6 +27,8 @@ def run(options: AskOptions, asked_at: float) -> None:
 
         if options.question or options.images or options.as_json:
             raise UsageError("--jsonl takes its questions from standard input.", "Put question and images into the request lines.")
+        if options.has_aids:
+            raise UsageError("Tools and documents are for a single question, not for --jsonl.")
         asyncio.run(serve(options))
     else:
         asyncio.run(_ask(options, asked_at))
@@ -31,18 +37,57 @@ def run(options: AskOptions, asked_at: float) -> None:
 async def _ask(options: AskOptions, asked_at: float) -> None:
     if not (options.question or options.images or is_piped()):
         raise _no_question()
-    async with open_session(read_setup(options.overrides), options.model, options.mmproj) as session:
+    setup = read_setup(options.overrides)
+    async with open_session(setup, options.model, options.mmproj) as session, AsyncExitStack() as stack:
         with StatusLine() as status:
             text = await _question(options, status)
+            pictures: list[Attachment] = []
+            aids = await _aids(options, setup, session, text, pictures, stack, status) if options.has_aids else None
             status.show("loading the model ...")
-            attached = await attach_pictures(session, options.images, options.save_pixels)
-            session.open_conversation(Conversation(system=options.system))
-            message = Message(Role.USER, (*(each.part for each in attached), TextPart(text)))
-            result = await _stream(session, message, status, asked_at, quiet=options.as_json)
-        if options.as_json:
-            print_json(JsonReply.of(result, session.model_name))
-        if options.stats:
-            print_note(stats_line(result))
+            pictures += await attach_pictures(session, options.images, options.save_pixels, keep_files=aids is not None)
+            session.open_conversation(Conversation(system=options.system, tools=aids.tools if aids is not None else ()))
+            contexts = aids.contexts if aids is not None else ()
+            message = Message(Role.USER, (*(each.part for each in pictures), TextPart(text), *contexts))
+            printer = ReplyPrinter(status, is_quiet=options.as_json, hides_calls=session.toolbox is not None)
+            result = await _stream(session, message, printer, asked_at)
+        _tell(options, session, printer, result, aids)
+
+
+async def _aids(
+    options: AskOptions,
+    setup: Setup,
+    session: ChatSession,
+    text: str,
+    pictures: list[Attachment],
+    stack: AsyncExitStack,
+    status: StatusLine,
+) -> Aids:
+    """Tools and documents; `pictures` are those that are attached by the time that a tool looks at one."""
+    from nemochat.cli.aids import open_aids
+
+    def original(number: int) -> bytes | None:
+        if not 0 < number <= len(pictures):
+            return None
+        file = session.originals.get(pictures[number - 1].part.digest)
+        return file.data if file is not None else None
+
+    return await stack.enter_async_context(open_aids(options, setup, session, options.question or text, original, status))
+
+
+def _tell(options: AskOptions, session: ChatSession, printer: ReplyPrinter, result: TurnResult, aids: Aids | None) -> None:
+    """What is printed behind the reply."""
+    shelf = aids.shelf if aids is not None else None
+    if options.as_json:
+        print_json(JsonReply.of(result, session.model_name, printer.runs, shelf.used if shelf is not None else ()))
+    else:
+        printer.tell_unanswered(result)
+        if shelf is not None:
+            from nemochat.cli.aids import tell_sources
+
+            tell_sources(shelf)
+    if options.stats:
+        for each in (*printer.rounds, result):
+            print_note(stats_line(each))
 
 
 async def _question(options: AskOptions, status: StatusLine) -> str:
@@ -61,22 +106,14 @@ def _no_question() -> UsageError:
     return UsageError("There is no question.", 'Write it behind the command: nemochat ask "What is in this picture?" -i picture.png')
 
 
-async def _stream(session: ChatSession, message: Message, status: StatusLine, asked_at: float, *, quiet: bool) -> TurnResult:
+async def _stream(session: ChatSession, message: Message, printer: ReplyPrinter, asked_at: float) -> TurnResult:
     """Print the reply as it comes; what came stays printed however it ends."""
-    ends_line = True
     try:
         async with aclosing(session.send(message, asked_at=asked_at)) as events:
             async for event in events:
-                match event:
-                    case Progress():
-                        status.show_progress(event)
-                    case TextDelta(text) if not quiet:
-                        status.clear()
-                        print(text, end="", flush=True)
-                        ends_line = text.endswith("\n")
-                    case TurnResult():
-                        return event
+                if isinstance(event, TurnResult):
+                    return event
+                printer.show(event)
     finally:
-        if not ends_line:
-            print(flush=True)
+        printer.end()
     raise AssertionError("a turn ends with its result or with an error")

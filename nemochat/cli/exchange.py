@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from nemochat.chat import Attachment, ChatSession, TurnResult
+from nemochat.chat import Attachment, ChatSession, ToolRun, ToolState, TurnResult
 from nemochat.chat.pictures import open_picture, picture_name
 from nemochat.domain.events import FinishReason
 from nemochat.domain.messages import ToolCall
@@ -16,7 +17,7 @@ from nemochat.errors import UsageError
 
 
 class AskOptions(msgspec.Struct, frozen=True):
-    """The command line of ``ask``. `overrides`: settings by group, only those that were given."""
+    """The command line of ``ask``. `overrides`: settings by group, only those that were given. yes_tools: offered and run unasked."""
 
     question: str
     images: tuple[str, ...]
@@ -28,6 +29,38 @@ class AskOptions(msgspec.Struct, frozen=True):
     stats: bool
     as_json: bool
     jsonl: bool
+    tools: tuple[str, ...] = ()
+    yes_tools: tuple[str, ...] = ()
+    documents: tuple[Path, ...] = ()
+    collections: tuple[str, ...] = ()
+
+    @property
+    def has_aids(self) -> bool:
+        """Whether the model gets tools or documents."""
+        return bool(self.tools or self.yes_tools or self.documents or self.collections)
+
+
+class Source(msgspec.Struct, frozen=True):
+    """A passage that the model was given. locator: the page, heading or line, "" when not known. place: the path of the document."""
+
+    document: str
+    locator: str
+    score: float
+    place: str
+    text: str
+
+    def in_words(self) -> str:
+        """As it stands behind a reply."""
+        return f"{self.document}, {self.locator}" if self.locator else self.document
+
+
+class JsonToolRun(msgspec.Struct, frozen=True):
+    """A call that was answered. state: "done", "failed" or "refused"; result: what the model read of it."""
+
+    name: str
+    arguments: dict[str, Any]
+    result: str
+    state: ToolState
 
 
 class JsonTimings(msgspec.Struct, frozen=True):
@@ -40,7 +73,10 @@ class JsonTimings(msgspec.Struct, frozen=True):
 
 
 class JsonReply(msgspec.Struct, frozen=True):
-    """What ``--json`` prints, and ``--jsonl`` for each line. Counts are tokens; ttft_ms is null when there was no text."""
+    """What ``--json`` prints, and ``--jsonl`` for each line. Counts are tokens; ttft_ms is null when there was no text.
+
+    When tools were called, all but tool_runs and sources is about the last reply, and tool_calls are those that nobody answered.
+    """
 
     text: str
     finish_reason: FinishReason
@@ -54,9 +90,11 @@ class JsonReply(msgspec.Struct, frozen=True):
     ttft_ms: float | None
     timings: JsonTimings
     forgotten_messages: int
+    tool_runs: tuple[JsonToolRun, ...]
+    sources: tuple[Source, ...]
 
     @classmethod
-    def of(cls, result: TurnResult, model: str) -> JsonReply:
+    def of(cls, result: TurnResult, model: str, runs: Iterable[ToolRun] = (), sources: Iterable[Source] = ()) -> JsonReply:
         """The result of a turn with this model, times rounded to microseconds."""
         usage, times = result.usage, result.timings
         return cls(
@@ -72,13 +110,23 @@ class JsonReply(msgspec.Struct, frozen=True):
             ttft_ms=None if result.ttft_ms is None else round(result.ttft_ms, 3),
             timings=JsonTimings(*(round(each, 3) for each in (times.load_ms, times.encode_ms, times.prefill_ms, times.decode_ms))),
             forgotten_messages=len(result.forgotten),
+            tool_runs=tuple(JsonToolRun(run.name, run.arguments, run.result or "", run.state) for run in runs),
+            sources=tuple(sources),
         )
 
 
-async def attach_pictures(session: ChatSession, sources: Sequence[str], save_pixels: Path | None = None) -> list[Attachment]:
-    """Read pictures (paths or data URIs) beside the loading of the model, give them to the engine, and write out their final pixels."""
+async def attach_pictures(
+    session: ChatSession, sources: Sequence[str], save_pixels: Path | None = None, *, keep_files: bool = False
+) -> list[Attachment]:
+    """Read pictures (paths or data URIs) beside the loading of the model, give them to the engine, and write out their final pixels.
+
+    keep_files: for a tool that looks at them again.
+    """
     pictures = [await asyncio.to_thread(open_picture, source) for source in sources]
-    attached = [await session.attach(picture.image, picture_name(source)) for picture, source in zip(pictures, sources, strict=True)]
+    attached = [
+        await session.attach(picture.image, picture_name(source), picture.original if keep_files else None)
+        for picture, source in zip(pictures, sources, strict=True)
+    ]
     if save_pixels is not None:
         for attachment in attached:
             _save_pixels(attachment, save_pixels)

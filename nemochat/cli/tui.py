@@ -6,8 +6,9 @@ import os
 import tempfile
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -15,6 +16,8 @@ from nemochat.chat import ChatSession
 from nemochat.cli.opening import SCRIPT_SUFFIX, new_session
 from nemochat.cli.output import print_error, print_note
 from nemochat.cli.setup import Setup
+from nemochat.cli.toolset import build_toolset
+from nemochat.documents import DocumentIndex
 from nemochat.errors import NemochatError
 from nemochat.library import Library
 from nemochat.models import Catalogue
@@ -23,9 +26,13 @@ from nemochat.paths import Paths, find_paths
 from nemochat.personas.store import PersonaStore
 from nemochat.settings import Settings
 from nemochat.settings_file import load_or_set_aside, locked_settings, write_setting
+from nemochat.tools.registry import Registry
 from nemochat.tui.app import NemochatApp
 from nemochat.tui.widgets.picture import prepare_pictures
-from nemochat.tui.workbench import ModelChoice
+from nemochat.tui.workbench import ModelChoice, ToolChest
+
+if TYPE_CHECKING:
+    from nemochat.tools.mcp.servers import McpServers
 
 
 class Desk:
@@ -39,6 +46,8 @@ class Desk:
         self._setup = Setup(paths, settings, Catalogue(paths.models_file))
         self._overrides = overrides
         self._model, self._mmproj = model, mmproj
+        self._servers: McpServers | None = None
+        self._documents: DocumentIndex | None = None
         self._spare: tempfile.TemporaryDirectory[str] | None = None
         self._notices = list(notices)
         self._told = 0
@@ -72,6 +81,14 @@ class Desk:
         """Settings that the environment or the command line has set."""
         return locked_settings(os.environ, self._overrides)
 
+    @property
+    def documents(self) -> DocumentIndex:
+        """The index of documents, opened when it is first needed. Raises DocumentError."""
+        if self._documents is None:
+            self._documents, notices = DocumentIndex.open(self.paths.documents)
+            self._notices += notices
+        return self._documents
+
     def _open_library(self, folder: Path) -> Library:
         """The user's library; one that lasts as long as the program where that cannot be used."""
         try:
@@ -86,12 +103,41 @@ class Desk:
     def close(self) -> None:
         """Give the library's files back."""
         self.library.close()
+        if self._documents is not None:
+            self._documents.close()
         if self._spare is not None:
             self._spare.cleanup()
 
     def ask_terminal(self) -> None:
         """Find out how the terminal shows pictures; it answers on stdin, so this comes before the interface starts."""
         self._pictures = prepare_pictures(self.settings.interface.pictures)
+
+    def tools(self, picture: Callable[[int], bytes | None]) -> ToolChest:
+        """nemochat's own tools and the user's."""
+        return build_toolset(self._setup, picture)
+
+    async def add_server_tools(self, registry: Registry) -> frozenset[str]:
+        """Take in the tools of the MCP servers that the user trusts."""
+        if not self.paths.mcp_servers.exists():
+            return frozenset()
+        from nemochat.cli.offering import add_servers
+        from nemochat.cli.servers import open_servers
+
+        self._servers = open_servers(self.paths)
+        try:
+            await self._servers.reload()
+            unaccepted = await add_servers(self._servers, registry)
+        except NemochatError as error:
+            self._notices.append(f"{error.message} {error.hint}".strip())
+            return frozenset()
+        self._notices += self._servers.problems.values()
+        self._notices += [f"{name} is new or has changed, so it is asked about." for name in sorted(unaccepted)]
+        return unaccepted
+
+    async def close_servers(self) -> None:
+        """End the MCP servers that were started."""
+        if self._servers is not None:
+            await self._servers.close()
 
     def take_notices(self) -> Sequence[str]:
         """What was found while files were read, each once."""

@@ -53,7 +53,7 @@ class Chat(msgspec.Struct, frozen=True):
     first_kept: index of the entry where the window's unbroken tail begins; examples_gone: how many messages of the persona's example
     dialogues the window has forgotten. name: a title, "" for none. aside: the messages that are not on the path, by id. next_id: what
     the next message is called; no id is ever used twice. persona, user, note: the roleplay, as far as there is one. seed: what chance in
-    the persona's macros hangs on, so that a text stays the same in one chat.
+    the persona's macros hangs on, so that a text stays the same in one chat. collections: of documents that are searched for each message.
     """
 
     frame: Conversation = Conversation()
@@ -67,6 +67,7 @@ class Chat(msgspec.Struct, frozen=True):
     note: AuthorNote | None = None
     examples_gone: int = 0
     seed: int = 0
+    collections: tuple[str, ...] = ()
 
     # -- what is in it
 

@@ -40,6 +40,13 @@ class Cutter:
             return self._release(cut)
         return self._release(len(self._pending) - self._held_back())
 
+    def pass_on(self, data: bytes) -> str:
+        """Take bytes in which no stop string is looked for: inside a constrained tool call it can only be part of an argument."""
+        if self.stopped:
+            return ""
+        self._pending += data
+        return self._release(len(self._pending))
+
     def finish(self) -> str:
         """The reply is over: return the rest of the text, without white space at its end."""
         if self.stopped:

@@ -51,10 +51,17 @@ class Prepared(msgspec.Struct, frozen=True):
 
 
 class GenerateRequest(msgspec.Struct, frozen=True):
-    """One reply. Stop strings and the reply's length are part of `sampling`; turn markers always stop."""
+    """One reply. Stop strings and the reply's length are part of `sampling`; turn markers always stop.
+
+    grammar: GBNF that holds what follows each `grammar_trigger` in the reply (or the one that the prompt itself ends with, as Control
+    text) until the grammar is complete; empty for none. Without a trigger it holds the reply from its first token, once. No stop string
+    ends the reply in between. An engine that cannot hold to it goes on without it, so what comes back is to be checked in any case.
+    """
 
     segments: tuple[Segment, ...]
     sampling: Sampling
+    grammar: str = ""
+    grammar_trigger: str = "<toolcall>"
 
 
 class Engine(Protocol):

@@ -150,6 +150,8 @@ class ScriptedBackend:
         self._encoded: set[str] = set()
         self._ledger: list[Token] = []
         self._last_text = ""
+        self.asked: GenerateRequest | None = None
+        """The last request for a reply, for tests that want to see what was sent. Its grammar is not followed."""
 
     def load(self, request: LoadRequest, on_progress: ProgressSink) -> ModelInfo:
         """Read the script and take the load's time."""
@@ -189,6 +191,7 @@ class ScriptedBackend:
 
     def generate(self, request: GenerateRequest, cancelled: Cancelled) -> Iterator[EngineEvent]:
         """Evaluate the prompt and say the reply."""
+        self.asked = request
         prompt = sum(self.count(request.segments))
         if prompt >= self._window:
             raise EngineError(f"The prompt has {prompt} tokens and the window {self._window}.", "Shorten it.")

@@ -1,5 +1,6 @@
 """Pictures: from a file or bytes to the RGB pixels that the model gets. Pillow is imported where it is used: start-up stays fast."""
 
+from nemochat.images.crop import crop
 from nemochat.images.data_uri import decode_data_uri
 from nemochat.images.decode import load
 from nemochat.images.fit import fit
@@ -7,4 +8,4 @@ from nemochat.images.formats import picture_format
 from nemochat.images.png import save_png, to_png
 from nemochat.images.source import read_picture
 
-__all__ = ["decode_data_uri", "fit", "load", "picture_format", "read_picture", "save_png", "to_png"]
+__all__ = ["crop", "decode_data_uri", "fit", "load", "picture_format", "read_picture", "save_png", "to_png"]

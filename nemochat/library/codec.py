@@ -24,12 +24,13 @@ _MAX_FORGOTTEN = 1_000_000
 
 
 class Roleplay(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The roleplay of a conversation."""
+    """The roleplay of a conversation, and the documents that are searched for it."""
 
     persona: Persona | None = None
     user: UserProfile | None = None
     note: AuthorNote | None = None
     seed: int = 0
+    collections: tuple[str, ...] = ()
 
 
 class _Record(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -97,6 +97,7 @@ class _Found:
             note=roleplay.note,
             examples_gone=read.examples_gone,
             seed=roleplay.seed,
+            collections=roleplay.collections,
         )
         chat, connected = mended([message.node for message in messages.values()], read.chosen, bare)
         whole = whole and connected and head is not None and all(message.whole for message in messages.values())

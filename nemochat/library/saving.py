@@ -114,6 +114,7 @@ def load(db: sqlite3.Connection, id_: str) -> StoredChat:
         user=roleplay.user,
         note=roleplay.note,
         seed=roleplay.seed,
+        collections=roleplay.collections,
         examples_gone=examples_gone,
     )
     nodes, damaged = [], 0 if whole else 1
@@ -156,11 +157,11 @@ def _counts(chat: Chat) -> dict[str, int]:
 
 
 def _roleplay(chat: Chat) -> Roleplay:
-    return Roleplay(chat.persona, chat.user, chat.note, chat.seed)
+    return Roleplay(chat.persona, chat.user, chat.note, chat.seed, chat.collections)
 
 
 def _scene_differs(before: Chat, after: Chat) -> bool:
-    if all(getattr(before, field) is getattr(after, field) for field in ("frame", "persona", "user", "note", "seed")):
+    if all(getattr(before, field) is getattr(after, field) for field in ("frame", "persona", "user", "note", "seed", "collections")):
         return False
     return before.frame != after.frame or _roleplay(before) != _roleplay(after)
 

@@ -78,6 +78,7 @@ class _Conversation(msgspec.Struct, frozen=True):
     first_kept: int
     examples_gone: int
     seed: int
+    collections: tuple[str, ...]
     frame: Conversation
     persona: Persona | None
     user: UserProfile | None
@@ -178,6 +179,7 @@ def _leaving(stored: StoredChat, title: str, pictures: Mapping[str, str]) -> _Co
         chat.first_kept,
         chat.examples_gone,
         chat.seed,
+        chat.collections,
         chat.frame,
         chat.persona,
         chat.user,
@@ -209,6 +211,7 @@ def _arriving(read: _Conversation) -> Arriving:
         note=read.note,
         examples_gone=read.examples_gone,
         seed=read.seed,
+        collections=read.collections,
     )
     nodes = []
     for message in read.messages:

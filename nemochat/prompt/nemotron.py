@@ -80,12 +80,17 @@ def system_segments(system: str, tools: Sequence[ToolSpec] = (), contexts: Seque
         if tools or contexts:
             segments.append(_NEWLINE)
     for tool in tools:
-        segments += [Control("\n<tool>"), Plain(f" {tool_json(tool)}"), Control(" </tool>")]
+        segments += tool_segments(tool)
     if tools and contexts:
         segments.append(_NEWLINE)
     for context in contexts:
         segments += [Control("\n<context>"), Plain(f" {context.strip()}"), Control(" </context>")]
     return [*segments, Control("\n\n")]
+
+
+def tool_segments(tool: ToolSpec) -> list[Segment]:
+    """The line of one tool in the System turn."""
+    return [Control("\n<tool>"), Plain(f" {tool_json(tool)}"), Control(" </tool>")]
 
 
 def message_segments(message: Message) -> list[Segment]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from nemochat.domain.messages import TextPart, ToolCall, ToolCallPart
+from nemochat.domain.messages import Part, TextPart, ToolCall, ToolCallPart
 
 OPEN_TAG = "<toolcall>"
 CLOSE_TAG = "</toolcall>"
@@ -47,6 +47,14 @@ def parse_reply(text: str) -> tuple[ReplyPart, ...]:
     """
     parser = StreamParser()
     return _joined([*parser.push(text), *parser.finish()])
+
+
+def as_generated(parts: Iterable[Part]) -> str:
+    """The parts of a reply as the text that they were read from, calls in their tags."""
+    return "".join(
+        f"{OPEN_TAG}{part.raw}{CLOSE_TAG}" if isinstance(part, ToolCallPart) else part.text if isinstance(part, TextPart) else ""
+        for part in parts
+    )
 
 
 class StreamParser:

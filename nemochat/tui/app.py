@@ -68,7 +68,7 @@ class NemochatApp(App[None]):
         """Every slash command, and what has only a key."""
         if isinstance(screen, ChatScreen):
             for command in COMMANDS:
-                name = f"/{command.name} {command.argument}".rstrip()
+                name = command.usage.replace("[", r"\[")  # the palette reads titles as markup
                 yield SystemCommand(name, command.help, partial(screen.action_command, command.name))
             yield SystemCommand("Side panes", "Show or hide attachments, tools and context", screen.action_side)
             yield SystemCommand("Edit the last message", "Change your last message and send it again", screen.action_edit_last)

@@ -218,6 +218,8 @@ class Conversations:
         self._screen.holder.keep_pictures(pictures)
         self._screen.holder.chat = chat
         self._screen.roleplay.chat_changed()
+        self._screen.stage.chat_changed()
+        self._screen.tooling.chat_changed()
         self._screen.draw()
 
     def _load(self, id_: str) -> tuple[StoredChat, dict[str, RgbImage]]:

@@ -56,6 +56,9 @@ class Host(Protocol):
     def show_picture(self, pixels: RgbImage) -> None:
         """A picture on a screen of its own."""
 
+    def add_document(self, path: Path) -> None:
+        """Search a file for each message."""
+
     def import_card(self, path: Path) -> None:
         """Keep the persona of a character card."""
 
@@ -189,11 +192,18 @@ class Dropping:
 
     def _offer_text(self, file: DroppedFile) -> None:
         name = _shown(file.path)
-        answers = (Answer("text", "Put its text into the prompt"), Answer("path", "Only its path"), Answer("no", "Neither"))
+        answers = (
+            Answer("document", "Search it"),
+            Answer("text", "Put in its text"),
+            Answer("path", "Its path"),
+            Answer("no", "Neither"),
+        )
         screen = Choose(f"{file.path.name} is a text file", "What shall become of it?", answers)
 
         def then(answer: str | None) -> None:
-            if answer == "path":
+            if answer == "document":
+                self._host.add_document(file.path)
+            elif answer == "path":
                 self._host.prompt.insert_text(name)
             elif answer == "text":
                 self._insert_file(file.path)

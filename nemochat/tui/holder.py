@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from nemochat.chat import Chat, ChatSession
+from nemochat.chat.passages import FindPassages
+from nemochat.chat.toolbox import Toolbox
 from nemochat.domain.events import Progress
 from nemochat.domain.images import RgbImage
 from nemochat.tui.workbench import Workbench
@@ -22,6 +24,10 @@ class SessionHolder:
         self._pictures: dict[str, RgbImage] = {}
         self.save: Callable[[Chat], Awaitable[None]] | None = None
         """Keeps the conversation while a reply is being written."""
+        self.toolbox: Toolbox | None = None
+        """Answers the calls of tools."""
+        self.find_passages: FindPassages | None = None
+        """Of the conversation's documents, for each message."""
         self.session: ChatSession | None = None
         self.is_loaded = False
 
@@ -64,7 +70,7 @@ class SessionHolder:
         await self.close()
         session = await self._bench.open(model)
         session.open_chat(self._chat, self._pictures)
-        session.save = self.save
+        session.save, session.toolbox, session.find_passages = self.save, self.toolbox, self.find_passages
         self.session = session
         self._ready.set()
         try:

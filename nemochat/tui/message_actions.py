@@ -8,6 +8,7 @@ from nemochat.chat import Chat, ChatSession, Entry
 from nemochat.domain.events import FinishReason
 from nemochat.domain.messages import Role
 from nemochat.prompt.nemotron import as_text
+from nemochat.tui.documents import sources
 from nemochat.tui.numbers import count, duration, rate
 from nemochat.tui.screens.dialogs import Answer, Choose, Menu, Read, Write
 from nemochat.tui.turns import Job
@@ -61,6 +62,8 @@ def menu_of(entry: Entry, *, is_last: bool) -> Menu:
         answers.append(Answer("regenerate", "Another reply", "r"))
     if is_reply and is_last:
         answers.append(Answer("continue", "Let it go on", "n"))
+    if message.contexts:
+        answers.append(Answer("sources", "What was put beside it", "s"))
     answers += [
         Answer("fork", "New chat from here", "f"),
         Answer("pin", "Unpin" if message.pinned else "Pin: the model keeps seeing it", "p"),
@@ -86,6 +89,8 @@ async def act(desk: Desk, index: int, name: str) -> None:
             desk.copy(message.text)
         case "copy_code":
             desk.copy(code_of(message) or "")
+        case "sources":
+            await desk.ask(Read("Beside this message", sources(message)))
         case "details":
             await desk.ask(Read("Details", details(entry)))
         case _ if desk.refuse_while_busy():

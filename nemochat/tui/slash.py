@@ -13,6 +13,7 @@ from nemochat.chat import Chat
 from nemochat.chat.commands import Invoke, Unknown, parse
 from nemochat.chat.drops import find_drops
 from nemochat.chat.import_file import read_conversation
+from nemochat.chat.toolbox import with_tools
 from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import Role
 from nemochat.errors import NemochatError
@@ -120,11 +121,11 @@ class Slash:
     def _paste(self, _: str) -> None:
         self._screen.dropping.clipboard()
 
-    def _doc(self, argument: str) -> None:
+    async def _doc(self, argument: str) -> None:
         if argument:
-            self._screen.dropping.text_file(_path(argument))
+            await self._screen.documents.add(_path(argument))
         else:
-            self._screen.say("Name a text file: /doc PATH")
+            await self._screen.documents.choose()
 
     # -- conversations
 
@@ -133,7 +134,7 @@ class Slash:
             chat = self._screen.chat
             roleplay = self._screen.roleplay
             fresh = Chat().framed(chat.frame.system) if chat.persona is None else roleplay.opened(chat.persona, chat.frame.system)
-            self._screen.begin_chat(fresh)
+            self._screen.begin_chat(with_tools(fresh, chat.frame.tools))
 
     def _clear(self, argument: str) -> None:
         self._new(argument)

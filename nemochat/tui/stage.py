@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
-from nemochat.chat import ChatSession, TurnResult
+from nemochat.chat import ChatSession, RoundEnded, ToolRun, ToolsAnswered, ToolState, TurnResult
 from nemochat.domain.events import FinishReason, Progress, TextDelta
+from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
 from nemochat.tui.numbers import plural
 from nemochat.tui.turns import Job
@@ -92,13 +93,30 @@ class Stage:
         screen.transcript.begin_reply(screen.speaker, continues=job.continues)
         screen.transcript.waiting(self.state)
 
-    def turn_reports(self, event: Progress | TextDelta) -> None:
-        """Progress in words, text into the conversation or the prompt."""
-        if isinstance(event, Progress):
-            words = state_words(event)
-            self._screen.transcript.waiting(words)
-            self.set_state(words)
-            return
+    def turn_reports(self, event: Progress | TextDelta | ToolRun | RoundEnded | ToolsAnswered) -> None:
+        """Progress in words, text into the conversation or the prompt, calls into the tools' pane."""
+        screen = self._screen
+        match event:
+            case Progress():
+                words = state_words(event)
+                screen.transcript.waiting(words)
+                self.set_state(words)
+            case TextDelta():
+                self._take_text(event)
+            case RoundEnded():
+                screen.transcript.end_reply()
+                screen.draw_transcript(screen.chat.entries)
+            case ToolRun():
+                running = event.state in (ToolState.ASKED, ToolState.RUNNING)
+                self.set_state(f"running {sanitize(event.name, strict=True)}" if running else "reading the result")
+                screen.tooling.noted(event)
+            case ToolsAnswered():
+                screen.tooling.settled()
+                screen.draw_transcript(screen.chat.entries)
+                screen.transcript.begin_reply(screen.speaker)
+                screen.transcript.waiting(self.state)
+
+    def _take_text(self, event: TextDelta) -> None:
         if self.state != "writing":
             self.set_state("writing")
         if self._job is not None and self._job.drafts:
@@ -122,6 +140,7 @@ class Stage:
             read = plural(result.usage.evaluated_tokens, "token")
             gone = plural(len(result.forgotten), "message")
             screen.say(f"The window was full: the model no longer sees {gone}; {read} were read for this reply.")
+        screen.tooling.settled()
         screen.conversations.save_soon()
         screen.titles.soon()
         screen.call_after_refresh(screen.draw)

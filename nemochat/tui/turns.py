@@ -10,7 +10,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from nemochat.chat import ChatEvent, ChatSession, TurnResult
+from nemochat.chat import ChatEvent, ChatSession, RoundEnded, ToolRun, ToolsAnswered, TurnResult
 from nemochat.domain.events import Progress, TextDelta
 from nemochat.domain.messages import Message
 from nemochat.errors import NemochatError
@@ -49,7 +49,7 @@ class Stage(Protocol):
     def turn_opens(self) -> None:
         """The session has it, and what the user said is kept: it may be shown."""
 
-    def turn_reports(self, event: Progress | TextDelta) -> None:
+    def turn_reports(self, event: Progress | TextDelta | ToolRun | RoundEnded | ToolsAnswered) -> None:
         """Something came."""
 
     def turn_ends(self, result: TurnResult | None, error: NemochatError | None) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
 from nemochat.chat import ChatSession
+from nemochat.documents import DocumentIndex
 from nemochat.library import Library
 from nemochat.paths import Paths
 from nemochat.personas.store import PersonaStore
 from nemochat.settings import Settings
+from nemochat.tools.approval import Rules
+from nemochat.tools.registry import Registry
 
 
 class ModelChoice(msgspec.Struct, frozen=True):
@@ -19,6 +22,14 @@ class ModelChoice(msgspec.Struct, frozen=True):
 
     name: str
     detail: str
+
+
+class ToolChest(msgspec.Struct, frozen=True):
+    """Tools, what the settings say about them, and sentences about those that cannot be used."""
+
+    registry: Registry
+    rules: Rules
+    notices: tuple[str, ...] = ()
 
 
 class Workbench(Protocol):
@@ -41,8 +52,24 @@ class Workbench(Protocol):
         """The conversations that are kept."""
 
     @property
+    def documents(self) -> DocumentIndex:
+        """The documents that can be searched for a message."""
+
+    @property
     def personas(self) -> PersonaStore:
         """Whom the model can play."""
+
+    def tools(self, picture: Callable[[int], bytes | None]) -> ToolChest:
+        """The tools that need no server. picture: the file of a picture of the conversation by its number."""
+
+    async def add_server_tools(self, registry: Registry) -> frozenset[str]:
+        """Take in the tools of the MCP servers that the user trusts; what does not work is told in `take_notices`.
+
+        Returns the names (``server/name``) of those that are not as they were accepted: no rule lets them run unasked.
+        """
+
+    async def close_servers(self) -> None:
+        """End the servers."""
 
     @property
     def resume(self) -> str | None:

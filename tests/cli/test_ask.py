@@ -15,7 +15,7 @@ from tests.cli.conftest import Run, WriteScript, command
 
 REPLY_KEYS = {
     "text", "finish_reason", "model", "prompt_tokens", "image_tokens", "reused_tokens", "evaluated_tokens", "completion_tokens",
-    "ttft_ms", "timings", "forgotten_messages", "tool_calls",
+    "ttft_ms", "timings", "forgotten_messages", "tool_calls", "tool_runs", "sources",
 }  # fmt: skip
 
 

@@ -96,3 +96,13 @@ def test_no_stop_is_ever_shown_and_nothing_else_is_lost(text: str, more_stops: l
     assert text.startswith(shown)
     if not stopped:
         assert shown == text.rstrip()
+
+
+def test_what_is_passed_on_holds_no_stops_and_keeps_its_place() -> None:
+    cutter = Cutter(("END", "<extra_id_1>"))
+    assert cutter.push(b"a <extra") == "a"
+    assert cutter.pass_on(b"_id_1>END \xe2\x82") == " <extra_id_1>END"
+    assert cutter.pass_on(b"\xac E") == " \u20ac E"
+    assert cutter.push(b"ND bEND c") == "ND b"
+    assert cutter.stopped
+    assert cutter.pass_on(b"d") == ""

@@ -23,6 +23,7 @@ COMMANDS: list[Command] = [
     wire.Count(SEGMENTS),
     wire.Prepare(()),
     wire.Generate(GenerateRequest(SEGMENTS, Sampling(seed=3, stop=("x",)))),
+    wire.Generate(GenerateRequest(SEGMENTS, Sampling(), 'root ::= "é"', "<call>")),
     wire.Cancel(),
     wire.Ping(),
     wire.Close(),

@@ -15,6 +15,7 @@ from textual.events import Paste
 from textual.pilot import Pilot
 
 from nemochat.chat import ChatSession
+from nemochat.documents import DocumentIndex
 from nemochat.domain.sampling import Sampling
 from nemochat.engine.protocol import LoadRequest
 from nemochat.errors import ModelFileError
@@ -23,9 +24,12 @@ from nemochat.paths import Paths
 from nemochat.personas.store import PersonaStore
 from nemochat.settings import Settings
 from nemochat.settings_file import write_setting
+from nemochat.tools.approval import Rules
+from nemochat.tools.making import Tool
+from nemochat.tools.registry import Registry
 from nemochat.tui.app import NemochatApp
 from nemochat.tui.screens.chat import ChatScreen
-from nemochat.tui.workbench import ModelChoice
+from nemochat.tui.workbench import ModelChoice, ToolChest
 from tests.chat.fake_engine import FakeEngine
 
 AnyScreen = TypeVar("AnyScreen")
@@ -50,8 +54,19 @@ class Bench:
         self.first = next(iter(engines), "none")
         self.used: list[str] = []
         self.resume: str | None = None
+        self.own_tools: list[Tool] = []
+        self.documents, _ = DocumentIndex.open(self.paths.documents)
         self.library, _ = Library.open(self.paths.library, clock=clock)
         self.personas = PersonaStore(self.paths.personas)
+
+    def tools(self, picture: Callable[[int], bytes | None]) -> ToolChest:
+        return ToolChest(Registry(self.own_tools), Rules())
+
+    async def add_server_tools(self, registry: Registry) -> frozenset[str]:
+        return frozenset()
+
+    async def close_servers(self) -> None:
+        return
 
     def take_notices(self) -> Sequence[str]:
         return ()
@@ -211,3 +226,4 @@ async def running(
             await driver.settle()
         yield driver
     bench.library.close()
+    bench.documents.close()

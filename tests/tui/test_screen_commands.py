@@ -141,3 +141,11 @@ async def test_help_can_be_read_to_its_end_and_names_every_command(tmp_path: Pat
             read += driver.shown
         assert [command.name for command in COMMANDS if f"/{command.name}" not in read] == []
         assert "Moving and editing" in read
+
+
+async def test_the_palette_shows_what_may_follow_a_command(tmp_path: Path) -> None:
+    async with running(tmp_path, FakeEngine()) as driver:
+        await driver.press("ctrl+p")
+        await driver.dialog(CommandPalette)
+        await driver.until(lambda: "/export" in driver.shown)
+        assert "/export [FILE]" in driver.shown

@@ -15,7 +15,7 @@ from nemochat.tui.widgets.message import MessageView
 from tests.chat.fake_engine import FakeEngine, reply
 from tests.tui.bench import Driver, running
 
-WAYS = ("key", "mouse")
+WAYS = ("key", "menu", "mouse")
 CODE = "Look:\n\n```python\nprint(1)\n```\n\nand\n\n```python\nprint(2)\n```\n"
 
 

@@ -155,11 +155,13 @@ async def test_a_clipboard_without_a_picture_is_one_sentence(
         assert driver.screen.prompt.plain_text == "my words"
 
 
-async def test_doc_puts_a_files_text_into_the_prompt(tmp_path: Path) -> None:
+async def test_a_dropped_files_text_is_sent_with_the_question(tmp_path: Path) -> None:
     file = tmp_path / "my notes.txt"
     file.write_text("Roses are red.\nViolets are \x1b[31mblue.\n")
     async with running(tmp_path, FakeEngine(reply("Yes."))) as driver:
-        await driver.send(f"/doc '{file}'")
+        await driver.paste(f"'{file}'")
+        await driver.dialog(Choose)
+        await driver.press("right", "enter")
         await driver.until(lambda: "Roses are red." in driver.screen.prompt.plain_text)
         assert "\x1b" not in driver.screen.prompt.plain_text
         assert "my notes.txt" in driver.screen.prompt.plain_text
@@ -171,13 +173,21 @@ async def test_doc_puts_a_files_text_into_the_prompt(tmp_path: Path) -> None:
 async def test_doc_of_what_is_no_text_is_one_sentence(tmp_path: Path, pictures: Path) -> None:
     async with running(tmp_path, FakeEngine()) as driver:
         await driver.send(f"/doc {pictures / 'red.png'}")
-        await driver.told("is not a text file")
+        await driver.told("red.png")
         await driver.send("/doc /nowhere/notes.txt")
-        await driver.told("cannot be read")
+        await driver.told("notes.txt cannot be read")
         assert driver.screen.prompt.plain_text == ""
+        assert driver.screen.chat.collections == ()
 
 
-@pytest.mark.parametrize(("keys", "wanted"), [(["enter"], "Roses are red."), (["right", "enter"], "notes.txt"), (["escape"], "")])
+@pytest.mark.parametrize(
+    ("keys", "wanted"),
+    [
+        (["right", "enter"], "Roses are red."),
+        (["right", "right", "enter"], "notes.txt"),
+        (["escape"], ""),
+    ],
+)
 async def test_a_dropped_text_file_is_asked_about(tmp_path: Path, keys: list[str], wanted: str) -> None:
     """Its text, its path alone, or nothing."""
     file = tmp_path / "notes.txt"
@@ -201,3 +211,14 @@ async def test_a_dropped_folder_says_what_to_do(tmp_path: Path, pictures: Path) 
         await driver.paste(str(pictures))
         await driver.told("is a folder: drop the pictures in it")
         assert driver.draft == []
+
+
+@pytest.mark.parametrize("size", [(120, 40), (80, 24)])
+async def test_every_answer_about_a_text_file_is_seen_whole(tmp_path: Path, size: tuple[int, int]) -> None:
+    (tmp_path / "notes.txt").write_text("Roses are red.\n")
+    async with running(tmp_path, FakeEngine(), size=size) as driver:
+        await driver.paste(f"'{tmp_path / 'notes.txt'}'")
+        await driver.dialog(Choose)
+        await driver.click("Neither")
+        await driver.back()
+        assert driver.screen.prompt.plain_text == ""

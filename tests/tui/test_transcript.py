@@ -406,7 +406,7 @@ async def test_keys_on_a_message_ask_for_actions() -> None:
         await settle(pilot)
         assert pilot.app.posted == [(2, "regenerate"), (1, "regenerate")]
         identities = {binding.id for bindings in transcript.views[0]._bindings.key_to_bindings.values() for binding in bindings}
-        assert identities == {f"message.{name}" for name in keys.values()}
+        assert identities == {f"message.{name}" for name in (*keys.values(), "sources")}
 
 
 async def test_the_right_button_and_a_click_on_the_label_ask_for_the_menu() -> None:
@@ -620,3 +620,14 @@ async def test_the_system_text_is_two_lines_until_it_is_clicked() -> None:
         await pilot.click(system)
         await settle(pilot)
         assert system.outer_size.height > 5
+
+
+async def test_the_top_of_the_window_is_a_place_to_stay() -> None:
+    """Fails when the line above the window is held: then more is mounted without end, up to the first message."""
+    async with Host().run_test(size=(80, 24)) as pilot:
+        transcript = await shown(pilot, talk(300))
+        transcript.scroll_to(y=0, animate=False)
+        for _ in range(8):
+            await settle(pilot)
+        assert transcript.first > 200
+        assert transcript.scroll_y >= transcript.rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -11,9 +12,10 @@ import psutil
 
 from nemochat.domain.events import EngineEvent, Finished, FinishReason, Progress, Stage, TextDelta, Timings, Usage
 from nemochat.domain.images import RgbImage
-from nemochat.domain.segments import ImageSlot, Segment
+from nemochat.domain.segments import Control, ImageSlot, Segment
 from nemochat.engine.backend import Cancelled, ProgressSink
 from nemochat.engine.cutter import Cutter
+from nemochat.engine.llama.constraint import Constraint
 from nemochat.engine.llama.context import Context
 from nemochat.engine.llama.evaluator import Evaluator, Outcome, Prompt
 from nemochat.engine.llama.ledger import Cell, image_tokens_of, tokens_of
@@ -25,6 +27,7 @@ from nemochat.engine.protocol import GenerateRequest, LoadRequest, ModelInfo, Pr
 from nemochat.errors import EngineError
 from nemochat.prompt.nemotron import TURN_TAGS
 
+_log = logging.getLogger(__name__)
 _THOUSANDTHS = 1000
 _SMALL_MODEL = 50_000_000
 """Parameters below which one thread is chosen: a second one gains next to nothing, and when another process holds its core, the
@@ -222,14 +225,16 @@ class _Reply:
         self._sampling = request.sampling
         self._limit = min(request.sampling.max_tokens, loaded.context_length - tokens_of(prompt.cells))
         self._history = [cell for cell in prompt.cells if isinstance(cell, int)]
+        self._request = request
 
     def texts(self, cancelled: Cancelled) -> Iterator[str]:
         """Pieces of text, none empty. When exhausted, `tokens` and `reason` are final; the tokeniser remembers the reply in any case."""
         cutter = Cutter((*TURN_TAGS, *self._sampling.stop))
+        constraint = self._constraint()
         sampler = Sampler(self._sampling, self._loaded.model.vocab_size, self._history)
         shown: list[str] = []
         try:
-            for text in self._draw(sampler, cutter, cancelled):
+            for text in self._draw(sampler, constraint, cutter, cancelled):
                 shown.append(text)
                 yield text
             if rest := cutter.finish():
@@ -237,9 +242,30 @@ class _Reply:
                 yield rest
         finally:
             sampler.close()
+            if constraint is not None:
+                constraint.close()
             self._loaded.tokenizer.remember_reply(self.tokens, "".join(shown))
 
-    def _draw(self, sampler: Sampler, cutter: Cutter, cancelled: Cancelled) -> Iterator[str]:
+    def _constraint(self) -> Constraint | None:
+        """What holds the reply's tool calls to the grammar of the request, if it has one that llama.cpp takes."""
+        request = self._request
+        if not request.grammar:
+            return None
+        last, trigger = request.segments[-1], request.grammar_trigger
+        try:
+            return Constraint(
+                self._loaded.model,
+                self._loaded.tokenizer,
+                grammar=request.grammar,
+                trigger=trigger,
+                banned=self._loaded.turn_tokens,
+                is_open=not trigger or (isinstance(last, Control) and last.text.endswith(trigger)),
+            )
+        except EngineError as error:
+            _log.warning("the reply goes without a grammar: %s", error.message)
+            return None
+
+    def _draw(self, sampler: Sampler, constraint: Constraint | None, cutter: Cutter, cancelled: Cancelled) -> Iterator[str]:
         model, evaluator, turn_tokens = self._loaded.model, self._loaded.evaluator, self._loaded.turn_tokens
         while len(self.tokens) < self._limit:
             if cancelled():
@@ -247,12 +273,13 @@ class _Reply:
                 return
             if self.tokens:
                 evaluator.append(self.tokens[-1])
-            token = sampler.sample(evaluator.context)
+            is_held = constraint is not None and constraint.is_open
+            token = sampler.sample(evaluator.context) if constraint is None else constraint.sample(sampler, evaluator.context)
             if token in turn_tokens or model.ends_generation(token):
                 self.reason = FinishReason.STOP
                 return
             self.tokens.append(token)
-            if text := cutter.push(model.piece(token)):
+            if text := (cutter.pass_on if is_held else cutter.push)(model.piece(token)):
                 yield text
             if cutter.stopped:
                 self.reason = FinishReason.STOP

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import llama_cpp
 
 from nemochat.domain.sampling import Sampling
+from nemochat.engine.llama.candidates import Candidates
 from nemochat.engine.llama.context import Context
 
 _DEFAULT_SEED = llama_cpp.LLAMA_DEFAULT_SEED
@@ -31,6 +32,14 @@ class Sampler:
     def sample(self, context: Context) -> int:
         """Draw a token from the distribution after the last evaluated one, and remember it."""
         return int(llama_cpp.llama_sampler_sample(self._chain, context.pointer, -1))
+
+    def choose(self, candidates: Candidates) -> int:
+        """Draw one of the candidates, at least one of which must be possible. `accept` then has to follow."""
+        return candidates.apply(self._chain)
+
+    def accept(self, token: int) -> None:
+        """Remember a token that was chosen."""
+        llama_cpp.llama_sampler_accept(self._chain, token)
 
     def close(self) -> None:
         """Free the chain and its stages."""

@@ -42,6 +42,12 @@ class Tokenizer:
             self._segments.put(key, ids)
         return ids
 
+    def spelled(self, text: str) -> tuple[int, ...]:
+        """Tokens that stand for exactly this text and are no structure; none when the vocabulary cannot spell it."""
+        ids = self._spell(text)
+        is_exact = b"".join(map(self._model.piece, ids)) == text.encode("utf-8", "replace")
+        return tuple(ids) if is_exact and not any(map(self._model.is_marker, ids)) else ()
+
     def remember_reply(self, tokens: Sequence[int], shown: str) -> None:
         """Keep the tokens of a generated reply for when its text comes back in a prompt. `shown`: the text without stops.
 

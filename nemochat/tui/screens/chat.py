@@ -26,6 +26,7 @@ from nemochat.tui.ahead import Ahead
 from nemochat.tui.attaching import Incomings
 from nemochat.tui.composer import Composer
 from nemochat.tui.conversations import Conversations
+from nemochat.tui.documents import Documents
 from nemochat.tui.dropping import Dropping
 from nemochat.tui.holder import SessionHolder
 from nemochat.tui.roleplay import Roleplay
@@ -33,6 +34,7 @@ from nemochat.tui.screens.dialogs import Choose, Menu, PictureScreen, Read, Writ
 from nemochat.tui.slash import Slash
 from nemochat.tui.stage import Stage
 from nemochat.tui.titles import Titles
+from nemochat.tui.tooling import Tooling
 from nemochat.tui.turns import Job, TurnRunner
 from nemochat.tui.typing_aid import TypingAid, edit_in_editor
 from nemochat.tui.widgets.attachments import AttachmentsPane
@@ -40,6 +42,7 @@ from nemochat.tui.widgets.conversations import ConversationsDrawer
 from nemochat.tui.widgets.prompt import Prompt
 from nemochat.tui.widgets.side import SidePanes
 from nemochat.tui.widgets.status import StatusLine, state_words
+from nemochat.tui.widgets.tools import ToolsPane
 from nemochat.tui.widgets.transcript import Transcript
 from nemochat.tui.workbench import Workbench
 
@@ -84,7 +87,13 @@ class ChatScreen(Screen[None]):
         self.conversations: Conversations = Conversations(self)
         self.roleplay: Roleplay = Roleplay(self)
         self.titles: Titles = Titles(self)
-        self.holder.save = self.conversations.save
+        self.tooling: Tooling = Tooling(self)
+        self.documents: Documents = Documents(self)
+        self.holder.save, self.holder.toolbox, self.holder.find_passages = (
+            self.conversations.save,
+            self.tooling.toolbox,
+            self.documents.find,
+        )
         self.aid = TypingAid(bench.paths, self._choices)
         self.ahead = Ahead(self)
         self.composer = Composer(self)
@@ -114,6 +123,8 @@ class ChatScreen(Screen[None]):
             self.prompt.load_text(draft)
         for notice in self.bench.take_notices():
             self.say(notice)
+        self.tooling.begin()
+        self.holder.chat = self.tooling.fresh(self.chat)
         self.open_model(None)
         if self.bench.resume is not None:
             self.slash.in_background(partial(self.conversations.resume, self.bench.resume))
@@ -126,6 +137,7 @@ class ChatScreen(Screen[None]):
         await self.turns.leave()
         await self.conversations.save(self.chat)
         await self.holder.close()
+        await self.bench.close_servers()
 
     def on_resize(self, event: Resize) -> None:
         """The panes become a drawer on a narrow screen."""
@@ -176,7 +188,7 @@ class ChatScreen(Screen[None]):
     def draw_side(self) -> None:
         """The panes."""
         self.side.attachments.show(self.dropping.shown())
-        self.side.tools.show((), ())
+        self.tooling.draw()
         self.side.context.show(self.view)
 
     def draw_status(self) -> None:
@@ -221,6 +233,7 @@ class ChatScreen(Screen[None]):
             await self.slash.offer_models(error)
             return
         self.stage.settle()
+        self.background(self.tooling.count, "costs")
         for notice in self.bench.take_notices():
             self.say(notice)
         if name is not None:
@@ -321,6 +334,10 @@ class ChatScreen(Screen[None]):
     def _drawer_left(self) -> None:
         self.prompt.focus_area()
 
+    @on(ToolsPane.Toggled)
+    def _tool_toggled(self, event: ToolsPane.Toggled) -> None:
+        self.tooling.toggle(event.name, event.enabled)
+
     # -- messages (nemochat.tui.message_actions.Desk)
 
     @on(Transcript.Action)
@@ -377,6 +394,10 @@ class ChatScreen(Screen[None]):
     def in_background(self, screen: Choose, then: Callable[[str | None], None]) -> None:
         """Show a dialog; `then` gets its answer."""
         self.app.push_screen(screen, then)
+
+    def add_document(self, path: Path) -> None:
+        """Search a file for each message."""
+        self.slash.in_background(partial(self.documents.add, path))
 
     def import_card(self, path: Path) -> None:
         """Keep the persona of a character card, and offer to use it."""

@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
+from textual.events import Key
 from textual.screen import ModalScreen
 from textual.widgets import Button, Label, OptionList, Static, TextArea
 from textual.widgets.option_list import Option
@@ -88,11 +89,11 @@ class Menu(_Dialog):
         """A line was chosen."""
         self.dismiss(event.option.id)
 
-    def on_key(self, event: object) -> None:
-        """A line's own key chooses it."""
-        pressed = getattr(event, "key", "")
+    def on_key(self, event: Key) -> None:
+        """A line's own key chooses it, and is not seen by what lies below this screen."""
         for answer in self._answers:
-            if answer.key and answer.key == pressed:
+            if answer.key and answer.key == event.key:
+                event.stop()
                 self.dismiss(answer.value)
 
 

@@ -131,6 +131,7 @@ class MessageView(VerticalGroup, can_focus=True):
                 ("right", "swipe_right", "Next one", "The next alternative; after the last one, another reply", False),
                 ("n,alt+enter", "continue", "Go on", "Let the model go on from the end of this reply", True),
                 ("f", "fork", "Fork", "Begin a new chat that ends with this message", False),
+                ("s", "sources", "Sources", "What was put beside this message: passages, lore", False),
                 ("p", "pin", "Pin", "Keep this message in the window, or let it be forgotten again", False),
                 ("x", "exclude", "Leave out", "Take this message out of what the model sees, or back in", False),
                 ("delete,d", "delete", "Delete", "Delete this message", False),
@@ -207,6 +208,10 @@ class MessageView(VerticalGroup, can_focus=True):
                 return self.standing.can_regenerate
             case ("swipe_left" | "swipe_right",):
                 return self.standing.can_swipe
+            case ("sources",):
+                return bool(self.entry.message.contexts)
+            case ("rewrite",):
+                return self.entry.message.role is not Role.TOOL
             case ("copy_code",):
                 return code_of(self.entry.message) is not None
         return True

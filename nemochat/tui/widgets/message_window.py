@@ -70,6 +70,10 @@ class MessageWindow(SteadyScroll):
         """The index after the last mounted message."""
         return self.first + len(self.views)
 
+    def top_child(self) -> Widget | None:
+        """The first child in view. The line above the window is no place: it stays at the top, whatever is mounted below it."""
+        return next((each for each, region in self._regions.items() if each is not self.earlier and region.bottom > self.scroll_y), None)
+
     def accent_of(self, entry: Entry) -> str:
         """The colour of the speaker's name, "" for the theme's."""
         return ""
@@ -92,7 +96,7 @@ class MessageWindow(SteadyScroll):
             self.below.display = False
         if not self._will_page and self._next_window() is not None:
             self._will_page = True
-            self.call_later(self._page)
+            self.call_after_refresh(self._page)  # the page that the reader asked for is seen first
 
     async def change(
         self,

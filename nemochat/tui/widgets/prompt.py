@@ -136,7 +136,7 @@ class Prompt(Vertical):
     ) -> None:
         super().__init__()
         self._find_drops, self._take_drop, self._complete = find_drops, take_drop, complete
-        self._area = PromptArea(history, self._send)
+        self._area = PromptArea(history, self._send, self._paste)
         self._list = CompletionList()
         self._completion: Completion | None = None
         self._timer: Timer | None = None
@@ -214,9 +214,8 @@ class Prompt(Vertical):
         self.load_text("")
         self.post_message(self.Submitted(text, tokens, drop))
 
-    @on(PromptArea.Pasted)
-    def _pasted(self, event: PromptArea.Pasted) -> None:
-        text = event.text
+    def _paste(self, text: str) -> None:
+        """A paste: files that it names become attachments, the rest is text."""
         drop = self._find_drops(text) if self._find_drops is not None else None
         if drop is not None and (drop.files or drop.data_uris or drop.missing):
             if drop.rest:

@@ -43,6 +43,9 @@ class _Token(NamedTuple):
 class PromptArea(TextArea):
     """Where the user types. What a key means outside the text is posted as a message.
 
+    send, paste: called for Enter and for a paste, which is not in the text yet. They are no messages, because keys and pastes come in
+    bursts in which their order counts.
+
     An attachment is a label in the text, known by its place: the same words, typed or pasted, are text. Every edit that touches a label
     takes it whole and reports it as removed; typing within one goes behind it. Undo goes back to the last change of a token, no further:
     it would bring back a label without its picture.
@@ -54,13 +57,6 @@ class PromptArea(TextArea):
         def __init__(self, name: str) -> None:
             super().__init__()
             self.name = name
-
-    class Pasted(Message):
-        """A paste; it is not in the text yet."""
-
-        def __init__(self, text: str) -> None:
-            super().__init__()
-            self.text = text
 
     class Removed(Message):
         """A token was deleted."""
@@ -82,7 +78,7 @@ class PromptArea(TextArea):
         Binding("ctrl+y", "redo", "Redo", show=False, id="prompt.redo", tooltip="Make it again"),
     ]
 
-    def __init__(self, history: PromptHistory | None, send: Callable[[], None]) -> None:
+    def __init__(self, history: PromptHistory | None, send: Callable[[], None], paste: Callable[[str], None]) -> None:
         # Before the base class, whose set-up sets the selection and reads a line.
         self._tokens: dict[str, _Token] = {}
         self._is_changing = False
@@ -97,7 +93,7 @@ class PromptArea(TextArea):
             placeholder="Ask something, drop a picture, or type / for commands",
         )
         self._history_of_prompts = history
-        self._send = send
+        self._send, self._take_paste = send, paste
         self.has_list = False
         """Whether a completion list is open: Up and Down belong to it then."""
 
@@ -279,11 +275,11 @@ class PromptArea(TextArea):
     async def _on_paste(self, event: events.Paste) -> None:
         event.stop()
         event.prevent_default()
-        self.post_message(self.Pasted(event.text))
+        self._take_paste(event.text)
 
     def action_paste(self) -> None:
         """Ctrl+V: what was copied in the program, by the same way as a paste of the terminal's."""
-        self.post_message(self.Pasted(self.app.clipboard))
+        self._take_paste(self.app.clipboard)
 
     def insert_pasted(self, text: str) -> None:
         """Put text that came from outside at the cursor, made safe."""

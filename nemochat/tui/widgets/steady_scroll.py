@@ -74,11 +74,12 @@ class SteadyScroll(VerticalScroll, can_focus=False, can_focus_children=True, inh
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """The reader scrolled: remember where."""
+        # Before anything else: a layout in between would put the view back to what was held.
+        self.is_following, self._held = False, None
         super().watch_scroll_y(old_value, new_value)
         if new_value >= self.max_scroll_y and self.is_last():
             self.is_following, self._held = True, None
         else:
-            self.is_following = False
             top = self.top_child()
             self._held = None if top is None else (top, self._regions[top].y - new_value)
         self.has_moved()

@@ -213,9 +213,9 @@ class ToolsPane(VerticalScroll, can_focus=False):
         self._note = Static(Content(_EMPTY), classes="note")
 
     def compose(self) -> ComposeResult:
-        """Both lists and a note."""
-        yield self._tool_list
+        """The calls, which are what is looked for, then the tools, and a note."""
         yield self._run_list
+        yield self._tool_list
         yield self._note
 
     def on_mount(self) -> None:

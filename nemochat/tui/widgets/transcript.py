@@ -16,9 +16,9 @@ from textual.reactive import reactive
 from textual.widgets import Markdown
 
 from nemochat.chat import ContextView, Entry
-from nemochat.domain.messages import Message, Part, Role, ToolCallPart
+from nemochat.domain.messages import Message, Role
 from nemochat.domain.sanitize import sanitize
-from nemochat.prompt.toolcalls import CLOSE_TAG, OPEN_TAG
+from nemochat.prompt.toolcalls import as_generated
 from nemochat.tui.widgets.message import MessageView, Standing, code_of
 from nemochat.tui.widgets.message_window import MessageWindow
 from nemochat.tui.widgets.reply_stream import ReplyStream
@@ -239,7 +239,7 @@ class Transcript(MessageWindow):
             view.is_streaming = True
             with self.app.batch_update():
                 await view.clear_body()
-                await stream.open(view, _as_generated(view.parts))
+                await stream.open(view, as_generated(view.parts))
             return
         with self.app.batch_update():
             if self.writing is not None:
@@ -280,10 +280,3 @@ class Transcript(MessageWindow):
         await self.open_end()
         if self.views:
             self.screen.set_focus(self.views[-1], scroll_visible=False)
-
-
-def _as_generated(parts: Sequence[Part]) -> str:
-    """The parts of a reply as the text that they were read from."""
-    return "".join(
-        f"{OPEN_TAG}{part.raw}{CLOSE_TAG}" if isinstance(part, ToolCallPart) else getattr(part, "text", "") for part in parts
-    )

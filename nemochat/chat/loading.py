@@ -1,0 +1,64 @@
+"""The loading of a session's model: begun early, waited for by whoever needs it, tried again after a failure."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+
+from nemochat.domain.events import Progress, Stage
+from nemochat.engine.protocol import Engine, LoadRequest, ModelInfo
+from nemochat.errors import NemochatError
+
+_REPORT_SECONDS = 0.1
+
+
+class Loading:
+    """Loads one model into one engine. loaded_at: when it was there (time.perf_counter)."""
+
+    def __init__(self, engine: Engine, request: LoadRequest) -> None:
+        self._engine = engine
+        self._request = request
+        self._task: asyncio.Task[ModelInfo] | None = None
+        self._progress = Progress(Stage.LOAD, 0, 1000)
+        self.loaded: ModelInfo | None = None
+        self.loaded_at = 0.0
+
+    def start(self) -> asyncio.Task[ModelInfo]:
+        """Begin, unless that was done; a failure is reported by the first call that needs the model."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._load())
+        return self._task
+
+    async def model(self) -> ModelInfo:
+        """The loaded model, waiting for it where needed. After a failure the next call tries again. Raises NemochatError."""
+        task = self.start()
+        try:
+            return await asyncio.shield(task)
+        except NemochatError:
+            self._task = None
+            raise
+
+    async def reports(self, is_stopped: Callable[[], bool] = lambda: False) -> AsyncGenerator[Progress, None]:
+        """Progress while it lasts."""
+        task = self.start()
+        shown: Progress | None = None
+        while not task.done() and not is_stopped():
+            await asyncio.wait({task}, timeout=_REPORT_SECONDS)
+            if self._progress != shown and not task.done():
+                shown = self._progress
+                yield shown
+
+    async def close(self) -> None:
+        """End it, also in the middle."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _load(self) -> ModelInfo:
+        info = await self._engine.load(self._request, self._note)
+        self.loaded, self.loaded_at = info, time.perf_counter()
+        return info
+
+    def _note(self, progress: Progress) -> None:
+        self._progress = progress

@@ -1,0 +1,127 @@
+"""The tools that a command offers or runs: nemochat's own, the user's, and those of MCP servers where they are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from nemochat.cli.asking import ask_yes, can_ask
+from nemochat.cli.output import print_note
+from nemochat.cli.servers import open_servers
+from nemochat.cli.setup import Setup
+from nemochat.cli.toolset import build_toolset
+from nemochat.domain.sanitize import sanitize
+from nemochat.domain.tools import Approval, OfferedTool, ToolOrigin, ToolRequest
+from nemochat.errors import UsageError
+from nemochat.tools.approval import Rules, arguments_for_people
+from nemochat.tools.builtin.search import Search
+from nemochat.tools.registry import Approve, Registry
+
+if TYPE_CHECKING:
+    from nemochat.tools.mcp.servers import McpServers
+
+_PATIENCE_SECONDS = 60.0
+
+
+class Toolshed(msgspec.Struct, frozen=True):
+    """Tools and the rules about them. unaccepted: full names of servers' tools that are not as the user accepted them."""
+
+    registry: Registry
+    rules: Rules
+    notices: tuple[str, ...] = ()
+    unaccepted: frozenset[str] = frozenset()
+
+    def find(self, name: str) -> OfferedTool:
+        """A tool by its name or by ``source/name``. Raises UsageError naming those that there are."""
+        found = _find(self.registry, name)
+        if found is None:
+            there = ", ".join(each.name for each in self.registry.offered())
+            raise UsageError(f"There is no tool {sanitize(name, strict=True)}.", f"There are: {there}.")
+        return found
+
+
+def full_name(tool: OfferedTool) -> str:
+    """What the rules call a tool for certain."""
+    return f"{tool.source}/{tool.name}"
+
+
+@asynccontextmanager
+async def open_toolshed(
+    setup: Setup,
+    wanted: Sequence[str] | None,
+    *,
+    original: Callable[[int], bytes | None] | None = None,
+    search: Search | None = None,
+) -> AsyncGenerator[Toolshed, None]:
+    """The tools; servers run until the end of the block, and only when `wanted` names a tool that is not here, or is None for all."""
+    chest = build_toolset(setup, original, search)
+    registry = chest.registry
+    is_complete = wanted is not None and all(_find(registry, name) for name in wanted)
+    if is_complete or not setup.paths.mcp_servers.exists():
+        yield Toolshed(registry, chest.rules, chest.notices)
+        return
+    servers = open_servers(setup.paths)
+    try:
+        await servers.reload()
+        unaccepted = await add_servers(servers, registry)
+        notices = (*chest.notices, *servers.problems.values())
+        yield Toolshed(registry, chest.rules.asking(unaccepted), notices, unaccepted)
+    finally:
+        await servers.close()
+
+
+def allowed(shed: Toolshed, names: Sequence[str]) -> Rules:
+    """The rules with these tools running unasked. One that is not as it was accepted is asked about all the same, and that is said.
+
+    Raises UsageError for a server's tool that is named without its server: another server could take that name.
+    """
+    sure = []
+    for name in names:
+        tool = shed.find(name)
+        if tool.origin is ToolOrigin.MCP and name != full_name(tool):
+            raise UsageError(f"{tool.name} is a tool of the server {tool.source}.", f"Name it with its server: {full_name(tool)}")
+        if full_name(tool) not in shed.unaccepted:
+            sure.append(name)
+    return shed.rules.with_always(*sure)
+
+
+def tell_unaccepted(shed: Toolshed, tools: Sequence[OfferedTool]) -> None:
+    """Say which of these tools are not as the user accepted them."""
+    for tool in tools:
+        if full_name(tool) in shed.unaccepted:
+            print_note(f"{full_name(tool)} is new or has changed, so it is asked about. Look at it: nemochat mcp check {tool.source}")
+
+
+def approver(before: Callable[[], None], hint: str) -> Approve:
+    """Asks at the terminal, with the arguments in full; where there is none the answer is no. before: called first, to clear the line."""
+
+    async def approve(request: ToolRequest) -> Approval:
+        before()
+        tool = request.tool
+        if not can_ask():
+            print_note(f"{tool.name} was not run: it has to be asked about, and there is no terminal. {hint}")
+            return Approval.REFUSED
+        question = f"The model calls {tool.name} ({origin_text(tool)}):\n{arguments_for_people(request.arguments)}\nRun it?"
+        return Approval.ONCE if await ask_yes(question) else Approval.REFUSED
+
+    return approve
+
+
+def origin_text(tool: OfferedTool) -> str:
+    """Who wrote it, with the file or the server."""
+    return tool.origin.value if tool.origin is ToolOrigin.BUILTIN else f"{tool.origin.value} {tool.source}"
+
+
+def _find(registry: Registry, name: str) -> OfferedTool | None:
+    return registry.find(name) or next((each for each in registry.offered() if full_name(each) == name), None)
+
+
+async def add_servers(servers: McpServers, registry: Registry, patience: float = _PATIENCE_SECONDS) -> frozenset[str]:
+    """Take the servers' tools in; the full names of those that are not as they were accepted."""
+    tools = await servers.tools(patience)
+    changed = {(server.name, name) for server in servers.servers for name in server.changes()}
+    offered = [(registry.add(tool), tool.original) for tool in tools]
+    return frozenset(full_name(each) for each, original in offered if (each.source, original) in changed)

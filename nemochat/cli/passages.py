@@ -1,0 +1,150 @@
+"""The documents that a question is asked about: their passages, and where these come from."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import threading
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from nemochat.cli.exchange import Source
+from nemochat.cli.output import StatusLine, print_note
+from nemochat.documents import (
+    DocumentError,
+    DocumentIndex,
+    Passage,
+    Progress,
+    Report,
+    Retriever,
+    as_context,
+    collection_name,
+    estimate_tokens,
+    named_collection,
+)
+from nemochat.domain.messages import ContextPart
+from nemochat.domain.sanitize import sanitize
+from nemochat.errors import UsageError
+from nemochat.tools.builtin import search as search_tool
+
+_GIVEN = "given"
+_Place = tuple[DocumentIndex, tuple[str, ...]]
+
+
+def as_source(passage: Passage) -> Source:
+    """Where a passage comes from."""
+    return Source(passage.document, passage.locator.in_words(), round(passage.score, 3), passage.place, passage.text)
+
+
+class Shelf:
+    """Collections in one or two indexes. budget: tokens that the passages for one question may take. used: what was found, each once."""
+
+    def __init__(self, places: Sequence[_Place], budget: int) -> None:
+        self._places = places
+        self._budget = budget
+        self.used: list[Source] = []
+
+    async def beside(self, question: str) -> tuple[ContextPart, ...]:
+        """The passages that stand beside a question in the prompt; what there is to say about them is said. Raises DocumentError."""
+        found, notice = await self._find(question)
+        if notice:
+            print_note(notice)
+        return tuple(ContextPart(as_context(each), as_source(each).in_words(), f"score {each.score:.2f}") for each in found)
+
+    async def search(self, query: str) -> Sequence[search_tool.Passage]:
+        """The same for the tool that searches. Raises DocumentError."""
+        found, _ = await self._find(query)
+        return [search_tool.Passage(as_source(each).in_words(), each.text) for each in found]
+
+    async def _find(self, question: str) -> tuple[list[Passage], str]:
+        results = [await Retriever(index).retrieve(question, names, self._budget, estimates) for index, names in self._places]
+        found = [passage for result in results for passage in result.passages]
+        if len(results) > 1:
+            found = self._fitting(sorted(found, key=lambda passage: -passage.score))
+        self.used += [source for source in map(as_source, found) if source not in self.used]
+        notices = [result.notice for result in results if result.notice and (result.passages or not found)]
+        return found, next(iter(notices), "")
+
+    def _fitting(self, passages: Sequence[Passage]) -> list[Passage]:
+        kept, left = [], self._budget
+        for passage in passages:
+            size = estimate_tokens(as_context(passage))
+            if size <= left:
+                kept.append(passage)
+                left -= size
+        return kept
+
+
+@asynccontextmanager
+async def open_shelf(
+    index_file: Path, documents: Sequence[Path], collections: Sequence[str], budget: int, status: StatusLine
+) -> AsyncGenerator[Shelf, None]:
+    """The given files and folders, read into an index that is gone with the block, and collections of the user's; all of those when
+    neither is given.
+
+    Raises DocumentError for a file that cannot be read and UsageError for a collection that there is not.
+    """
+    async with AsyncExitStack() as stack:
+        places: list[_Place] = []
+        if documents:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="nemochat-"))
+            given, _ = DocumentIndex.open(Path(folder) / "index.db")
+            stack.enter_context(given)
+            for path in documents:
+                _told(path, await _add(given, path, status))
+            places.append((given, (_GIVEN,)))
+        if collections or (not documents and index_file.exists()):
+            index, notices = DocumentIndex.open(index_file)
+            stack.enter_context(index)
+            for notice in notices:
+                print_note(notice)
+            places.append((index, chosen(index, collections)))
+        yield Shelf(places, budget)
+
+
+def chosen(index: DocumentIndex, names: Sequence[str]) -> tuple[str, ...]:
+    """The collections that the user means, or all that have a name. Raises UsageError for one that there is not."""
+    known = [row.name for row in index.collections() if collection_name(row.name) is not None]
+    wanted = [named_collection(name) for name in names]
+    for name, collection in zip(names, wanted, strict=True):
+        if collection not in known:
+            there = ", ".join(sanitize(collection_name(each) or "", strict=True) for each in known)
+            hint = f"There are: {there}." if there else "nemochat docs add PATH makes one."
+            raise UsageError(f"There is no collection {sanitize(name, strict=True)}.", hint)
+    return tuple(wanted or known)
+
+
+async def estimates(texts: Sequence[str]) -> Sequence[int]:
+    """Tokens of each text, roughly."""
+    return [estimate_tokens(text) for text in texts]
+
+
+def progress_text(progress: Progress) -> str:
+    """The line that says how far the reading is."""
+    return f"reading {min(progress.done + 1, progress.total):,} of {progress.total:,}: {progress.name} ..."
+
+
+async def _add(index: DocumentIndex, path: Path, status: StatusLine) -> Report:
+    """Read into the index in a thread, which ends soon when this is cancelled."""
+    stop = threading.Event()
+
+    def read() -> Report:
+        return index.add(path, _GIVEN, progress=lambda at: status.show(progress_text(at)), cancelled=stop.is_set)
+
+    try:
+        return await asyncio.to_thread(read)
+    finally:
+        stop.set()
+
+
+def _told(path: Path, report: Report) -> None:
+    """Say what was odd. Raises DocumentError when nothing of what the user named could be read."""
+    for notice in report.notices:
+        print_note(notice)
+    if report.problems and not report.read:
+        raise DocumentError(report.problems[0].message, report.problems[0].hint)
+    for problem in report.problems:
+        print_note(problem.message)
+    if not report.read and not report.unchanged:
+        raise DocumentError(f"{sanitize(str(path), strict=True)} holds nothing that can be read as text.")

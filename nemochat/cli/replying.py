@@ -1,0 +1,106 @@
+"""How a reply is printed while it comes: its text on stdout, the tools that it calls on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+
+from nemochat.chat import ChatEvent, RoundEnded, ToolRun, ToolState, TurnResult
+from nemochat.cli.output import StatusLine, print_note
+from nemochat.domain.events import Progress, TextDelta
+from nemochat.domain.messages import TextPart
+from nemochat.domain.sanitize import sanitize
+from nemochat.prompt.toolcalls import ReplyPart, StreamParser
+
+_DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
+_WIDTH = 200
+_MARKS = {ToolState.DONE: "->", ToolState.FAILED: "failed:", ToolState.REFUSED: "refused:"}
+
+
+class ReplyPrinter:
+    """Prints the events of a turn. is_quiet: nothing but progress. hides_calls: the text of calls is left out, because they are answered.
+
+    runs: the calls that were answered. rounds: the replies that called.
+    """
+
+    def __init__(self, status: StatusLine, *, is_quiet: bool, hides_calls: bool) -> None:
+        self._status = status
+        self._is_quiet = is_quiet
+        self._hides_calls = hides_calls
+        self._parser = StreamParser()
+        self._is_blank = True
+        self._ends_line = True
+        self._unread = False
+        self.runs: list[ToolRun] = []
+        self.rounds: list[TurnResult] = []
+
+    def show(self, event: ChatEvent) -> None:
+        """Print one event."""
+        match event:
+            case Progress():
+                self._status.show_progress(event)
+            case TextDelta(text) if not self._is_quiet:
+                self._text(text)
+            case RoundEnded(result):
+                self.rounds.append(result)
+                self.end()
+            case ToolRun(state=ToolState.RUNNING):
+                self._status.show(f"{event.name} ...")
+            case ToolRun():
+                self._status.clear()
+                self.runs.append(event)
+                if not self._is_quiet:
+                    _print_dim(run_line(event))
+
+    def end(self) -> None:
+        """A reply has ended: what was held back is printed, and its line is closed."""
+        if self._hides_calls:
+            self._parts(self._parser.finish())
+        if not self._ends_line:
+            print(flush=True)
+        self._parser, self._is_blank, self._ends_line = StreamParser(), True, True
+
+    def tell_unanswered(self, result: TurnResult) -> None:
+        """Say that the model wanted more than it was given."""
+        if not self._hides_calls:
+            return
+        if result.tool_calls:
+            names = ", ".join(dict.fromkeys(call.name for call in result.tool_calls))
+            print_note(f"The model calls tools again ({sanitize(names, strict=True)}), but it has done so often enough for one question.")
+        elif self._unread:
+            print_note("The model wrote a call that cannot be read.")
+
+    def _text(self, text: str) -> None:
+        if self._hides_calls:
+            self._parts(self._parser.push(text))
+        else:
+            self._print(text)
+
+    def _parts(self, parts: tuple[ReplyPart, ...]) -> None:
+        for part in parts:
+            if isinstance(part, TextPart):
+                self._print(part.text.lstrip() if self._is_blank else part.text)
+            else:
+                self._unread = not part.calls
+
+    def _print(self, text: str) -> None:
+        if not text:
+            return
+        self._status.clear()
+        print(text, end="", flush=True)
+        self._is_blank, self._ends_line = False, text.endswith("\n")
+
+
+def run_line(run: ToolRun) -> str:
+    """A call with what came of it, on one line that is cut where it gets too long."""
+    arguments = json.dumps(run.arguments, ensure_ascii=False)
+    line = sanitize(f"{run.name} {arguments} {_MARKS.get(run.state, run.state.value)} {run.result or ''}", strict=True)
+    width = shutil.get_terminal_size().columns if sys.stderr.isatty() else _WIDTH
+    return line if len(line) <= width else f"{line[: width - 1]}…"
+
+
+def _print_dim(line: str) -> None:
+    is_dim = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    print(f"{_DIM}{line}{_PLAIN}" if is_dim else line, file=sys.stderr, flush=True)

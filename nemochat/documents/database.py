@@ -1,0 +1,175 @@
+"""The file of the index: SQLite in WAL mode, for its owner's eyes only. Everything in it can be made again from the documents."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from nemochat.documents.errors import BROKEN, DocumentError, code_of, explain, shown
+from nemochat.files import reason
+
+VERSION = 1
+_SCHEMA = """
+CREATE TABLE source (
+    collection TEXT NOT NULL,
+    place TEXT NOT NULL,      -- a file or a folder that the user has added
+    PRIMARY KEY (collection, place)
+) WITHOUT ROWID;
+CREATE TABLE document (
+    id INTEGER PRIMARY KEY,
+    collection TEXT NOT NULL,
+    place TEXT NOT NULL,
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    is_file INTEGER NOT NULL, -- 0: a text that was handed over, which cannot be read again
+    changed INTEGER NOT NULL, -- when the file was last written, in nanoseconds
+    size INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    read REAL NOT NULL,
+    UNIQUE (collection, place)
+);
+CREATE TABLE passage (
+    id INTEGER PRIMARY KEY,
+    document INTEGER NOT NULL REFERENCES document ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    page INTEGER,
+    heading TEXT NOT NULL,
+    line INTEGER NOT NULL,
+    UNIQUE (document, position)
+);
+-- Holds no text of its own: what goes in is made of the passage by `rows.indexed`, and taken out again with the same words.
+CREATE VIRTUAL TABLE word_index USING fts5 (
+    text, heading, title, content = '', tokenize = 'porter unicode61 remove_diacritics 2'
+);
+CREATE TABLE vector (
+    passage INTEGER NOT NULL REFERENCES passage ON DELETE CASCADE,
+    model TEXT NOT NULL,
+    vector BLOB NOT NULL,     -- float32, of length 1
+    PRIMARY KEY (passage, model)
+) WITHOUT ROWID;
+"""
+_PRAGMAS = ("foreign_keys = ON", "synchronous = NORMAL", "temp_store = MEMORY", "cache_size = -32000", "secure_delete = FAST")
+_ENDINGS = ("", "-wal", "-shm")
+
+
+class Database:
+    """One connection for reading and one for writing, so that a question is answered while documents are added. Safe in threads.
+
+    Every error of SQLite leaves here as a DocumentError.
+    """
+
+    def __init__(self, file: Path, busy_seconds: float) -> None:
+        self.file = file
+        self._busy_seconds = busy_seconds
+        self._locks = {True: threading.Lock(), False: threading.Lock()}
+        self._connections: dict[bool, sqlite3.Connection] = {}
+
+    def open(self) -> list[str]:
+        """Open the file, or a new one when it is broken, and return sentences about that. Raises DocumentError."""
+        try:
+            self._prepare()
+        except sqlite3.Error as error:
+            self.close()
+            if code_of(error) not in BROKEN:
+                raise explain(error, self.file) from error
+            aside = self._set_aside()
+            try:
+                self._prepare()
+            except sqlite3.Error as again:
+                raise explain(again, self.file) from again
+            return [f"The index of documents was damaged and a new one was begun; add your documents again. The old one is {shown(aside)}."]
+        return []
+
+    def close(self) -> None:
+        """Give the file back."""
+        for writes, lock in self._locks.items():
+            with lock:
+                connection = self._connections.pop(writes, None)
+                if connection is not None:
+                    connection.close()
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """See one state of the index."""
+        with self._transaction(writes=False) as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """Change it: all or nothing."""
+        with self._transaction(writes=True) as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def _transaction(self, *, writes: bool) -> Iterator[sqlite3.Connection]:
+        with self._locks[writes]:
+            try:
+                connection = self._connections.get(writes) or self._connect(writes)
+                connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+                try:
+                    yield connection
+                    connection.execute("COMMIT")
+                except BaseException:
+                    if connection.in_transaction:
+                        with contextlib.suppress(sqlite3.Error):  # what was wrong is on its way already
+                            connection.execute("ROLLBACK")
+                    raise
+            except sqlite3.Error as error:
+                raise explain(error, self.file) from error
+
+    def _connect(self, writes: bool) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.file, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False)
+        try:
+            for pragma in _PRAGMAS:
+                connection.execute(f"PRAGMA {pragma}")
+        except BaseException:
+            connection.close()
+            raise
+        self._connections[writes] = connection
+        return connection
+
+    def _prepare(self) -> None:
+        try:
+            self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(self.file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            if self.file.stat().st_mode & 0o077:
+                self.file.chmod(0o600)
+        except OSError as error:
+            raise DocumentError(f"The index of documents {shown(self.file)} cannot be made: {reason(error)}.") from error
+        connection = self._connect(writes=True)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+            if version == 0:
+                for statement in _SCHEMA.split(";\n"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {VERSION}")
+            connection.execute("SELECT 1 FROM word_index WHERE word_index MATCH 'x' LIMIT 1").fetchone()
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        if version > VERSION:
+            self.close()
+            raise DocumentError(f"The index of documents {shown(self.file)} was written by a newer nemochat.", "Update nemochat.")
+
+    def _set_aside(self) -> Path:
+        """Move a broken file out of the way."""
+        number = 1
+        while (aside := self.file.with_name(f"{self.file.stem}-damaged-{number}{self.file.suffix}")).exists():
+            number += 1
+        try:
+            for ending in _ENDINGS:
+                part = self.file.with_name(f"{self.file.name}{ending}")
+                if part.exists():
+                    part.rename(aside.with_name(f"{aside.name}{ending}"))
+        except OSError as error:
+            raise DocumentError(f"The damaged index of documents {shown(self.file)} cannot be moved away: {reason(error)}.") from error
+        return aside

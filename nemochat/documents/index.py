@@ -1,0 +1,244 @@
+"""The index of documents: collections of files and folders, kept in one SQLite file and read again when they change."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+
+from nemochat.documents import rows, walking
+from nemochat.documents.adding import Batch, Job
+from nemochat.documents.database import Database
+from nemochat.documents.errors import DocumentError, shown
+from nemochat.documents.load import load_bytes
+from nemochat.documents.matching import Match, match
+from nemochat.documents.split import MAX_TOKENS, estimate_tokens, split_sections
+from nemochat.documents.values import Cancelled, CollectionRow, CountOne, DocumentRow, OnProgress, Passage, Progress, Report
+from nemochat.files import reason
+
+BUSY_SECONDS = 10.0
+
+
+def _ignore(_: Progress) -> None:
+    """For who does not want to know."""
+
+
+def _never() -> bool:
+    return False
+
+
+class DocumentIndex:
+    """Everything here waits for the disk: call it in a thread. It may be called from several; every error is a DocumentError.
+
+    A collection is made by adding to it; see `chat_collection` and `named_collection`. count, max_tokens: how large a passage may become.
+    """
+
+    def __init__(
+        self, file: Path, *, clock: Callable[[], float] = time.time, count: CountOne = estimate_tokens, max_tokens: int = MAX_TOKENS,
+        busy_seconds: float = BUSY_SECONDS,
+    ) -> None:  # fmt: skip
+        self._database = Database(file, busy_seconds)
+        self._clock = clock
+        self._count = count
+        self._max_tokens = max_tokens
+
+    @classmethod
+    def open(
+        cls, file: Path, *, clock: Callable[[], float] = time.time, count: CountOne = estimate_tokens, max_tokens: int = MAX_TOKENS
+    ) -> tuple[DocumentIndex, list[str]]:
+        """The index in a file, which is made, and sentences for the user: a broken one is kept aside. Raises DocumentError."""
+        index = cls(file, clock=clock, count=count, max_tokens=max_tokens)
+        return index, index._database.open()
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._database.close()
+
+    def __enter__(self) -> DocumentIndex:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    # -- adding and removing
+
+    def add(self, path: Path, collection: str, *, progress: OnProgress = _ignore, cancelled: Cancelled = _never) -> Report:
+        """Read a file, or the files of a folder, into a collection. What cannot be read is told in the report, and the rest goes on."""
+        path = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - `absolute` keeps "..", `resolve` loses the name that the user knows
+        paths = _files_of(path)
+        with self._database.write() as db:
+            db.execute("INSERT OR IGNORE INTO source VALUES (?, ?)", (collection, str(path)))
+        report = self._read(collection, paths, is_named=not path.is_dir(), progress=progress, cancelled=cancelled)
+        if not path.is_dir() and report.problems:
+            with self._database.write() as db:  # a file that was never read is not waited for
+                db.execute(
+                    "DELETE FROM source WHERE collection = ?1 AND place = ?2 "
+                    "AND NOT EXISTS (SELECT 1 FROM document WHERE collection = ?1 AND place = ?2)",
+                    (collection, str(path)),
+                )
+        return report
+
+    def add_text(self, place: str, name: str, text: str, collection: str) -> Report:
+        """Take a text that is no file here, such as a resource of a server; `place` tells it from others. Raises DocumentError."""
+        data = text.encode(errors="replace")
+        document = load_bytes(data, name)
+        pieces = split_sections(document.sections, count=self._count, max_tokens=self._max_tokens)
+        with self._database.write() as db:
+            rows.put(db, collection, place, document, pieces, changed=0, size=len(data), read=self._clock(), is_file=False)
+        return Report(read=(place,), notices=document.notices)
+
+    def remove(self, path: Path | str, collection: str) -> int:
+        """Take a file, or a folder with all below it, out of a collection; how many documents there were. The files stay."""
+        place = str(path) if isinstance(path, str) else os.path.abspath(path.expanduser())  # noqa: PTH100 - as in `add`
+        below = place.rstrip(os.sep) + os.sep
+        values = (collection, place, len(below), below)
+        with self._database.write() as db:
+            where = "collection = ? AND (place = ? OR substr(place, 1, ?) = ?)"
+            db.execute(f"DELETE FROM source WHERE {where}", values)  # noqa: S608 - written above
+            found = db.execute(f"SELECT id FROM document WHERE {where}", values).fetchall()  # noqa: S608
+            return rows.take_out(db, (row[0] for row in found))
+
+    def forget(self, collection: str) -> int:
+        """Remove a whole collection; how many documents there were."""
+        with self._database.write() as db:
+            db.execute("DELETE FROM source WHERE collection = ?", (collection,))
+            found = db.execute("SELECT id FROM document WHERE collection = ?", (collection,)).fetchall()
+            return rows.take_out(db, (row[0] for row in found))
+
+    def refresh(
+        self, collections: Sequence[str] | None = None, *, progress: OnProgress = _ignore, cancelled: Cancelled = _never
+    ) -> Report:
+        """Read what has changed or is new in the folders, and drop what is gone, in these collections or in all."""
+        whole = Report()
+        with self._database.read() as db:
+            known = [row.name for row in rows.collections(db)]
+        for collection in known if collections is None else collections:
+            whole = _together(whole, self._refresh(collection, progress, cancelled))
+            if whole.stopped:
+                break
+        return whole
+
+    def _refresh(self, collection: str, progress: OnProgress, cancelled: Cancelled) -> Report:
+        with self._database.read() as db:
+            sources = [Path(row[0]) for row in db.execute("SELECT place FROM source WHERE collection = ?", (collection,))]
+            stamps = rows.stamps(db, collection)
+        named = {source for source in sources if not source.is_dir()}
+        paths: dict[Path, None] = {}
+        for source in sources:
+            if source.exists():
+                try:
+                    paths.update(dict.fromkeys(_files_of(source)))
+                except DocumentError:
+                    # A folder that cannot be listed now: what is known of it is kept.
+                    paths.update(dict.fromkeys(Path(place) for place in stamps if Path(place).is_relative_to(source)))
+        gone = [stamp for place, stamp in stamps.items() if Path(place) not in paths and not os.path.lexists(place)]
+        places = {stamp.id: place for place, stamp in stamps.items()}
+        if gone:
+            with self._database.write() as db:
+                rows.take_out(db, (stamp.id for stamp in gone))
+        report = self._read(collection, list(paths), named=named, progress=progress, cancelled=cancelled)
+        return msgspec.structs.replace(report, dropped=tuple(places[stamp.id] for stamp in gone))
+
+    def _read(
+        self, collection: str, paths: Sequence[Path], *, progress: OnProgress, cancelled: Cancelled, is_named: bool = False,
+        named: Iterable[Path] = (),
+    ) -> Report:  # fmt: skip
+        with self._database.read() as db:
+            stamps = rows.stamps(db, collection)
+        names = set(paths) if is_named else set(named)
+        batch = Batch(self._database, collection, stamps, self._clock, self._count, self._max_tokens)
+        stopped = False
+        for at, path in enumerate(paths):
+            if cancelled():
+                stopped = True
+                break
+            progress(Progress(at, len(paths), shown(path.name)))
+            batch.take(Job(path, is_named=path in names))
+        batch.flush()
+        if len(paths) >= walking.MAX_FILES:
+            batch.tell(f"There are too many files: only the first {walking.MAX_FILES:,} were looked at. Add folders further down.")
+        if not stopped and paths:
+            progress(Progress(len(paths), len(paths), ""))
+        return batch.report(stopped=stopped)
+
+    # -- asking
+
+    def documents(self, collection: str) -> tuple[DocumentRow, ...]:
+        """The documents of a collection, by name."""
+        with self._database.read() as db:
+            return rows.documents(db, collection)
+
+    def collections(self) -> tuple[CollectionRow, ...]:
+        """The collections, by name."""
+        with self._database.read() as db:
+            return rows.collections(db)
+
+    def passages(self, document: int) -> tuple[Passage, ...]:
+        """All passages of a document in order, to open one in its place."""
+        with self._database.read() as db:
+            return tuple(rows.passages(db, "d.id = ? ORDER BY p.position", (document,)))
+
+    def match(self, question: str, collections: Sequence[str]) -> Match:
+        """The passages that share words with a question; see `nemochat.documents.retrieve` for what most want."""
+        with self._database.read() as db:
+            return match(db, question, collections)
+
+    def fetch(self, ids: Sequence[int], collections: Sequence[str]) -> list[Passage]:
+        """These passages, as far as they are in the collections."""
+        with self._database.read() as db:
+            where = f"p.id IN ({rows.marks(ids)}) AND d.collection IN ({rows.marks(collections)})"
+            return rows.passages(db, where, (*ids, *collections))
+
+    # -- vectors
+
+    def without_vectors(self, model: str, limit: int) -> list[tuple[int, str]]:
+        """Passages that have no vector of this model yet: their ids, and headings with texts."""
+        with self._database.read() as db:
+            found = db.execute(
+                "SELECT id, heading, text FROM passage WHERE id NOT IN (SELECT passage FROM vector WHERE model = ?) ORDER BY id LIMIT ?",
+                (model, limit),
+            )
+            return [(id, f"{heading}\n{text}" if heading else text) for id, heading, text in found]
+
+    def put_vectors(self, model: str, vectors: Iterable[tuple[int, bytes]]) -> None:
+        """Store vectors; those of passages that are gone meanwhile are let go."""
+        with self._database.write() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO vector SELECT id, ?2, ?3 FROM passage WHERE id = ?1",
+                ((id, model, vector) for id, vector in vectors),
+            )
+
+    def vectors(self, model: str, collections: Sequence[str]) -> Iterator[tuple[int, bytes]]:
+        """The vectors of the passages of these collections."""
+        with self._database.read() as db:
+            statement = (
+                "SELECT v.passage, v.vector FROM document AS d JOIN passage AS p ON p.document = d.id JOIN vector AS v ON v.passage = p.id "
+                "WHERE v.model = ? AND d.collection IN "
+            )
+            found = db.execute(f"{statement} ({rows.marks(collections)})", (model, *collections)).fetchall()
+        yield from found
+
+
+def _files_of(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    try:
+        return list(walking.files_below(path))
+    except OSError as error:
+        raise DocumentError(f"The folder {shown(path)} cannot be read: {reason(error)}.", "Check its permissions.") from error
+
+
+def _together(one: Report, other: Report) -> Report:
+    return Report(
+        read=one.read + other.read,
+        unchanged=one.unchanged + other.unchanged,
+        dropped=one.dropped + other.dropped,
+        skipped=one.skipped + other.skipped,
+        problems=one.problems + other.problems,
+        notices=one.notices + other.notices,
+        stopped=one.stopped or other.stopped,
+    )

@@ -1,0 +1,74 @@
+"""What the user has accepted of each server: the command that it runs, and every tool as it was then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from nemochat.files import reason, write_whole
+from nemochat.tools.mcp.config import ServerConfig
+from nemochat.tools.mcp.errors import McpError, shown
+
+
+class _Pinned(msgspec.Struct, frozen=True):
+    """identity: of the trusted entry, empty for none. tools: fingerprints by the name that the server gives."""
+
+    identity: str = ""
+    tools: dict[str, str] = {}
+
+
+class Pins:
+    """A file of what was accepted. A file that cannot be understood accepts nothing: everything is asked about again."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def is_trusted(self, server: ServerConfig) -> bool:
+        """Whether the user has allowed exactly this command or address."""
+        return self._pinned(server.name).identity == server.identity()
+
+    def trust(self, server: ServerConfig) -> None:
+        """Allow it. Another command than before loses what was accepted of its tools."""
+        pinned = self._pinned(server.name)
+        if pinned.identity != server.identity():
+            self._save(server.name, _Pinned(server.identity()))
+
+    def changes(self, server: str, tools: Mapping[str, str]) -> list[str]:
+        """The tools (name to fingerprint) that are new or not as they were accepted."""
+        known = self._pinned(server).tools
+        return [name for name, fingerprint in tools.items() if known.get(name) != fingerprint]
+
+    def is_known(self, server: str, tool: str) -> bool:
+        """Whether a tool of that name was accepted once, in whatever form."""
+        return tool in self._pinned(server).tools
+
+    def accept(self, server: str, tools: Mapping[str, str], names: Iterable[str] | None = None) -> None:
+        """Accept tools as they are now: the named ones, or all, and then those that are gone are forgotten."""
+        pinned = self._pinned(server)
+        accepted = dict(tools) if names is None else {**pinned.tools, **{name: tools[name] for name in names if name in tools}}
+        self._save(server, _Pinned(pinned.identity, accepted))
+
+    def forget(self, server: str) -> None:
+        """Forget everything about a server, for one that is removed."""
+        self._save(server, None)
+
+    def _pinned(self, server: str) -> _Pinned:
+        return self._read().get(server, _Pinned())
+
+    def _read(self) -> dict[str, _Pinned]:
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=dict[str, _Pinned])
+        except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
+            return {}
+        except OSError as error:
+            raise McpError(f"What you have allowed servers cannot be read from {shown(self._path)}: {reason(error)}.") from error
+
+    def _save(self, server: str, pinned: _Pinned | None) -> None:
+        others = {name: value for name, value in self._read().items() if name != server}
+        whole = others if pinned is None else {**others, server: pinned}
+        try:
+            write_whole(self._path, msgspec.json.format(msgspec.json.encode(whole), indent=2))
+        except OSError as error:
+            raise McpError(f"What you have allowed servers cannot be kept in {shown(self._path)}: {reason(error)}.") from error

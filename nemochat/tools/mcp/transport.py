@@ -1,0 +1,243 @@
+"""A server's pipes as the SDK's streams, with bounds.
+
+The SDK's own stdio transport joins the chunks of a line however long it gets. This one holds at most one message of a bounded size, answers
+for the server when a message is too large or none at all, and keeps standard error in a log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import shutil
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from mcp.shared.message import SessionMessage
+from mcp_types import (
+    ErrorData,
+    JSONRPCError,
+    JSONRPCMessage,
+    JSONRPCNotification,
+    JSONRPCRequest,
+    JSONRPCResponse,
+    RequestId,
+    jsonrpc_message_adapter,
+)
+
+from nemochat.tools.mcp.config import ServerConfig
+from nemochat.tools.mcp.errors import McpError, shown
+from nemochat.tools.mcp.lines import LineCutter, TooLong
+from nemochat.tools.mcp.log import BoundedLog
+
+Received = MemoryObjectReceiveStream[SessionMessage | Exception]
+Sent = MemoryObjectSendStream[SessionMessage]
+
+REFUSED = -32099
+"""The error code of the answers that are made here in place of the server's."""
+_READ_BYTES = 64 * 1024
+_EXIT_SECONDS = 2.0
+"""How long a server may take to end after its input was closed, and again after SIGTERM."""
+_POLL_SECONDS = 0.01
+_MOST_OWED = 32
+"""How many of a server's own requests may wait for an answer; further ones are dropped."""
+_ID = re.compile(rb'"id"\s*:\s*(\d{1,18})\s*[,}]')
+
+
+class StdioProcess:
+    """A running server. All methods belong to the event loop that started it.
+
+    ended: set when it has nothing more to say. when_closed: called after it is gone, when `how_it_ended` knows. junk: the first thing that
+    it printed where only messages belong.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process, log: BoundedLog, message_bytes: int, ended: asyncio.Event) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self.ended = ended
+        self.junk = ""
+        self.when_closed: Callable[[], None] | None = None
+        self._process, self._stdin, self._stdout, self._stderr = process, process.stdin, process.stdout, process.stderr
+        self._log = log
+        self._message_bytes = message_bytes
+        self._waiting: set[int] = set()
+        self._owed = 0
+        self._closing: asyncio.Task[None] | None = None
+        self._to_session, self.received = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+        self.sent, self._from_session = anyio.create_memory_object_stream[SessionMessage](0)
+        self._tasks = [asyncio.create_task(work) for work in (self._read(), self._write(), self._keep_log())]
+
+    @classmethod
+    async def start(
+        cls, config: ServerConfig, environment: Mapping[str, str], log: BoundedLog, message_bytes: int, ended: asyncio.Event
+    ) -> StdioProcess:
+        """Run the server's command. Raises McpError when it cannot be run."""
+        command = config.command
+        if os.sep not in command:
+            found = shutil.which(command, path=environment.get("PATH"))
+            if found is None:
+                raise McpError(f"The command “{shown(command)}” of the server “{config.name}” is not installed.", "Install it first.")
+            command = found
+        try:
+            process = await asyncio.create_subprocess_exec(
+                command,
+                *config.args,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                cwd=Path(config.cwd).expanduser() if config.cwd else None,
+                env=dict(environment),
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            raise McpError(f"The server “{config.name}” cannot be started: {shown(why)}.", "Check its command and folder.") from error
+        return cls(process, log, message_bytes, ended)
+
+    def how_it_ended(self) -> str:
+        """A verb phrase: "ended with code 3"."""
+        code = self._process.returncode
+        if code is None:
+            return "closed its output"
+        if code >= 0:
+            return f"ended with code {code}"
+        with contextlib.suppress(ValueError):
+            return f"was ended by {signal.Signals(-code).name}"
+        return f"was ended by signal {-code}"
+
+    async def close(self) -> None:
+        """End the server and all that it started: politely, then with SIGTERM, then with SIGKILL.
+
+        In a task of its own: neither a cancelled caller nor one of the SDK's cancel scopes may leave the process behind.
+        """
+        self._closing = self._closing or asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        self.received.close()
+        with contextlib.suppress(OSError):
+            self._stdin.close()
+        if not await self._exits(_EXIT_SECONDS):
+            self._signal(signal.SIGTERM)
+            await self._exits(_EXIT_SECONDS)
+        self._signal(signal.SIGKILL)
+        await self._exits(_EXIT_SECONDS)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for stream in (self._to_session, self.received, self.sent, self._from_session):
+            stream.close()
+        if self.when_closed is not None:
+            self.when_closed()
+        # A descendant that left the group may hold the pipes; nothing public closes our ends of them.
+        transport = getattr(self._process, "_transport", None)
+        if isinstance(transport, asyncio.SubprocessTransport):
+            transport.close()
+
+    async def _exits(self, seconds: float) -> bool:
+        """Whether the process ends in time. `wait` would wait for its pipes too, which a descendant may hold."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while self._process.returncode is None and loop.time() < end:
+            await asyncio.sleep(_POLL_SECONDS)
+        return self._process.returncode is not None
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+    async def _read(self) -> None:
+        """Hand the messages on, one at a time; the pipe waits while the session is busy. What cannot be handed on is read and dropped."""
+        cutter = LineCutter(self._message_bytes)
+        try:
+            while chunk := await self._stdout.read(_READ_BYTES):
+                for line in cutter.feed(chunk):
+                    for message in self._understood(line):
+                        with contextlib.suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
+                            await self._to_session.send(SessionMessage(message))
+        except OSError as error:
+            self._log.note(f"Its output cannot be read: {error}")
+        finally:
+            self._to_session.close()
+            self.ended.set()
+
+    def _understood(self, line: bytes | TooLong) -> list[JSONRPCMessage]:
+        """The message in a line, or the answers that it is refused with."""
+        if isinstance(line, TooLong):
+            self._log.note(f"A message of more than {self._message_bytes:,} bytes was refused.")
+            return self._refusals(line.head, f"it is larger than {self._message_bytes:,} bytes", or_all=True)
+        if not line.strip():
+            return []
+        try:
+            message = jsonrpc_message_adapter.validate_json(line, by_name=False)
+        except ValueError:
+            self.junk = self.junk or shown(line[:200].decode("utf-8", "replace"), 100)
+            self._log.note(f"On its output, which is for messages only: {line[:400].decode('utf-8', 'replace')}")
+            is_meant = b'"jsonrpc"' in line[:_READ_BYTES]
+            return self._refusals(line[:_READ_BYTES], "it is not a valid message", or_all=False) if is_meant else []
+        if isinstance(message, JSONRPCNotification):
+            # None of them is needed, and a flood of them would only keep the session busy.
+            if message.method == "notifications/message":
+                self._log.note(f"It says: {str(message.params)[:400]}")
+            return []
+        if isinstance(message, JSONRPCRequest):
+            # A server that asks and never reads the answers may not pile them up here.
+            self._owed += 1
+            return [message] if self._owed <= _MOST_OWED else []
+        if _number(message.id) not in self._waiting:
+            self._log.note(f"An answer to no question was ignored (id {message.id!r}).")
+            return []
+        self._waiting.discard(_number(message.id))
+        return [message]
+
+    def _refusals(self, head: bytes, why: str, *, or_all: bool) -> list[JSONRPCMessage]:
+        """Errors for the request that a bad line answers; for all that wait when it does not tell and `or_all` is asked for."""
+        told = _ID.search(head)
+        ids = {int(told.group(1))} & self._waiting if told else set()
+        refused = ids or (set(self._waiting) if or_all else set())
+        self._waiting -= refused
+        error = ErrorData(code=REFUSED, message=why)
+        return [JSONRPCError(jsonrpc="2.0", id=each, error=error) for each in sorted(refused)]
+
+    async def _write(self) -> None:
+        try:
+            async for item in self._from_session:
+                message = item.message
+                if isinstance(message, JSONRPCRequest) and isinstance(message.id, int):
+                    self._waiting.add(message.id)
+                self._stdin.write(message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
+                await self._stdin.drain()
+                if isinstance(message, JSONRPCResponse | JSONRPCError):
+                    self._owed -= 1
+        except OSError as error:
+            self._log.note(f"Its input cannot be written: {error}")
+            self._to_session.close()
+            self.ended.set()
+
+    async def _keep_log(self) -> None:
+        with contextlib.suppress(OSError):
+            while chunk := await self._stderr.read(_READ_BYTES):
+                self._log.write(chunk)
+
+
+@contextlib.asynccontextmanager
+async def running(
+    config: ServerConfig, environment: Mapping[str, str], log: BoundedLog, message_bytes: int, ended: asyncio.Event
+) -> AsyncIterator[StdioProcess]:
+    """A server's process, ended on the way out whatever happens. Raises McpError when it cannot be run."""
+    process = await StdioProcess.start(config, environment, log, message_bytes, ended)
+    try:
+        yield process
+    finally:
+        await process.close()
+
+
+def _number(request_id: RequestId | None) -> int:
+    """The id of one of our requests; servers that write it as a text are understood. No id of ours is negative."""
+    text = str(request_id)
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else -1

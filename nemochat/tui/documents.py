@@ -1,0 +1,108 @@
+"""Documents of the conversation on the screen: added, listed, read and taken out; their passages go beside each message."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from nemochat.chat import Chat
+from nemochat.chat.passages import Passages
+from nemochat.documents import DocumentIndex, DocumentRow, Progress, Retriever, chat_collection, collection_name, named_collection
+from nemochat.domain.messages import ContextPart, Message
+from nemochat.domain.sanitize import sanitize
+from nemochat.tui.numbers import count, plural
+from nemochat.tui.screens.dialogs import Answer, Choose, Read
+from nemochat.tui.screens.picker import Picker, PickerItem
+
+if TYPE_CHECKING:
+    from nemochat.tui.screens.chat import ChatScreen
+
+_CHAT = chat_collection("")
+_ADD, _REMOVE = "add:", "remove:"
+
+
+class Documents:
+    """The documents that belong to the conversation alone, and the named collections that it searches as well."""
+
+    def __init__(self, screen: ChatScreen) -> None:
+        self._screen = screen
+
+    @property
+    def _index(self) -> DocumentIndex:
+        return self._screen.bench.documents
+
+    async def find(self, chat: Chat, message: Message) -> tuple[ContextPart, ...]:
+        """What goes beside a message (nemochat.chat.passages.FindPassages)."""
+        budget = self._screen.bench.settings.tools.document_tokens
+        return tuple(await Passages(Retriever(self._index), budget, self._screen.say).find(chat, message))
+
+    async def add(self, path: Path) -> None:
+        """Read a file or a folder into the documents of this chat. Raises DocumentError."""
+        screen = self._screen
+        chat = screen.chat
+        own = next((name for name in chat.collections if name.startswith(_CHAT)), None)
+        collection = own or chat_collection(secrets.token_hex(6))
+
+        def tell(progress: Progress) -> None:
+            words = f"reading {sanitize(progress.name, strict=True)} ({count(progress.done + 1)} of {count(progress.total)})"
+            screen.app.call_from_thread(screen.set_state, words)
+
+        report = await asyncio.to_thread(self._index.add, path, collection, progress=tell)
+        screen.stage.settle()
+        for problem in report.problems[:3]:
+            screen.say(f"{problem.message} {problem.hint}".strip())
+        if len(report.problems) > 3:
+            screen.say(f"{count(len(report.problems) - 3)} more files could not be read.")
+        if report.read and own is None:
+            chat = screen.chat
+            screen.change_chat(msgspec.structs.replace(chat, collections=(*chat.collections, collection)))
+        if report.read or report.unchanged:
+            n_files = len(report.read) + report.unchanged
+            screen.say(f"{plural(n_files, 'document')} in this chat: what fits is put beside each message you send. /doc lists them.")
+        screen.draw_status()
+
+    async def choose(self) -> None:
+        """The documents of this chat: read one, take one out; named collections: search them as well, or no more. Raises DocumentError."""
+        chat = self._screen.chat
+        own = [name for name in chat.collections if name.startswith(_CHAT)]
+        rows = [row for name in own for row in await asyncio.to_thread(self._index.documents, name)]
+        items = [PickerItem(str(row.id), row.name, f"{row.kind.value}, {plural(row.passages, 'passage')}") for row in rows]
+        for collection in await asyncio.to_thread(self._index.collections):
+            name = collection_name(collection.name)
+            if name is not None:
+                is_on = collection.name in chat.collections
+                action = f"{_REMOVE if is_on else _ADD}{name}"
+                words = "searched, Enter leaves it out" if is_on else "Enter searches it"
+                items.append(PickerItem(action, name, f"collection, {plural(collection.documents, 'document')} · {words}"))
+        empty = "No documents yet: /doc PATH, or drop a file. Collections are made with nemochat docs add."
+        chosen = await self._screen.app.push_screen_wait(Picker("Documents of this chat", items, empty=empty))
+        if chosen is None:
+            return
+        if chosen.startswith((_ADD, _REMOVE)):
+            verb, _, name = chosen.partition(":")
+            others = tuple(each for each in chat.collections if each != named_collection(name))
+            collections = others if f"{verb}:" == _REMOVE else (*others, named_collection(name))
+            self._screen.change_chat(msgspec.structs.replace(chat, collections=collections))
+        else:
+            await self._open(next(row for row in rows if row.id == int(chosen)))
+
+    async def _open(self, row: DocumentRow) -> None:
+        answers = (Answer("read", "Read it"), Answer("remove", "Take it out of this chat"), Answer("no", "Neither"))
+        chosen = await self._screen.ask(Choose(row.name, f"{row.place}", answers))
+        if chosen == "read":
+            passages = await asyncio.to_thread(self._index.passages, row.id)
+            texts = (f"[{passage.locator.in_words()}]\n{passage.text}".removeprefix("[]\n") for passage in passages)
+            await self._screen.ask(Read(row.name, "\n\n".join(texts)))
+        elif chosen == "remove":
+            await asyncio.to_thread(self._index.remove, row.place, row.collection)
+            self._screen.say(f"{row.name} is no document of this chat any more. What stands in earlier messages stays.")
+
+
+def sources(message: Message) -> str:
+    """What was put beside a message, in full: where it is from, why it is there, and its words."""
+    blocks = (f"{part.source or 'context'}{f'  ({part.reason})' if part.reason else ''}\n{part.text}" for part in message.contexts)
+    return "\n\n".join(blocks)

@@ -1,0 +1,205 @@
+"""Tool calls held by a grammar in llama.cpp: with the built-in model, which knows none of these tools, and with scripted ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+import nemochat
+from nemochat.domain.events import FinishReason, TextDelta
+from nemochat.domain.messages import ToolCall, ToolCallPart, ToolSpec
+from nemochat.domain.sampling import Sampling
+from nemochat.domain.segments import Control, Plain, Segment
+from nemochat.engine.llama import LlamaBackend
+from nemochat.engine.protocol import GenerateRequest, LoadRequest
+from nemochat.engine.scripted import Script, ScriptedBackend
+from nemochat.prompt.grammar import Limits, tool_call_grammar
+from nemochat.prompt.toolcalls import StreamParser, parse_reply
+from nemochat.settings import EngineSettings
+from tests.engine.llama_harness import Reply, after, gather, loaded, never, question
+from tests.prompt.tool_schemas import varied_tools
+from tests.tiny_gguf import write_language_model
+
+DEMO = Path(nemochat.__file__).parent / "models" / "demo" / "nemochat-demo.gguf"
+SCHEMAS, CALLS_EACH = 100, int(os.environ.get("CALLS_PER_SCHEMA", "2"))
+"""10 calls for each schema, a thousand in all, take a minute; they have been made, and here some of them are made again."""
+FREE: dict[str, Any] = {"top_k": 0, "top_p": 1.0, "min_p": 0.0}
+"""Sampling from the whole vocabulary: nothing but the grammar keeps a call in order."""
+CALCULATOR = ToolSpec(
+    "calculator",
+    "Calculates.",
+    {"type": "object", "properties": {"expression": {"type": "string", "maxLength": 12}}, "required": ["expression"]},
+)
+GRAMMAR = tool_call_grammar([CALCULATOR]).text
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[LlamaBackend]:
+    backend = loaded(DEMO, settings=EngineSettings(threads=1, context_length=2048))
+    yield backend
+    backend.close()
+
+
+def ask(backend: LlamaBackend, segments: Sequence[Segment], grammar: str = GRAMMAR, trigger: str = "<toolcall>", **sampling: Any) -> Reply:
+    return gather(backend.generate(GenerateRequest(tuple(segments), Sampling(**sampling), grammar, trigger), never))
+
+
+def first_call(backend: LlamaBackend, grammar: str, **sampling: Any) -> ToolCallPart:
+    """The call that follows a prompt in which it has just begun; what the model says behind it is not waited for."""
+    parser = StreamParser()
+    parts = [*parser.push("<toolcall>")]
+    request = GenerateRequest(BEGUN, Sampling(**sampling), grammar)
+    events = backend.generate(request, lambda: bool(parts))
+    parts += [part for event in events if isinstance(event, TextDelta) for part in parser.push(event.text)]
+    part = next(iter([*parts, *parser.finish()]))
+    assert isinstance(part, ToolCallPart)
+    return part
+
+
+def calls_of(text: str) -> tuple[ToolCall, ...]:
+    return tuple(call for part in parse_reply(text) if isinstance(part, ToolCallPart) for call in part.calls)
+
+
+BEGUN = (*question("What is 2 + 2?"), Control("<toolcall>"))
+"""A prompt behind which a call has just begun. That it names no tools makes it short, and the demo model could not use them anyway."""
+
+
+def test_sampled_calls_parse_and_fit_their_schemas(demo: LlamaBackend) -> None:
+    """At temperature 1.5, every other call from the whole vocabulary. The demo model was trained on none of these tools."""
+    seen = set()
+    for number, tool in enumerate(varied_tools(SCHEMAS)):
+        grammar = tool_call_grammar([tool], Limits(string=8, items=2, keys=2))
+        assert not grammar.uncovered
+        validator = jsonschema.Draft202012Validator(tool.parameters, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER)
+        for seed in range(CALLS_EACH):
+            sampling = {} if seed % 2 else FREE
+            part = first_call(demo, grammar.text, temperature=1.5, seed=number * 100 + seed, max_tokens=1500, **sampling)
+            (call,) = part.calls
+            assert call.name == tool.name
+            validator.validate(call.arguments)
+            seen.add(part.raw)
+    assert len(seen) > SCHEMAS * CALLS_EACH * 0.5
+
+
+def test_without_the_grammar_the_same_calls_are_rubbish(demo: LlamaBackend) -> None:
+    """The demo model does not just happen to write what fits."""
+    parts = [first_call(demo, "", temperature=1.5, seed=1, max_tokens=60, **FREE) for tool in varied_tools(20)]
+    assert not any(call.name == tool.name for part, tool in zip(parts, varied_tools(20), strict=True) for call in part.calls)
+
+
+def scripted(tmp_path: Path, script: Sequence[str]) -> LlamaBackend:
+    return loaded(write_language_model(tmp_path / "scripted.gguf", script=script))
+
+
+def test_the_grammar_begins_where_the_model_opens_a_call_and_begins_again_with_the_next(tmp_path: Path) -> None:
+    backend = scripted(tmp_path, ["hello", "<toolcall>", "a", "b"])
+    reply = ask(backend, question("x"), max_tokens=300)
+    assert reply.text.startswith("hello<toolcall>")
+    calls = calls_of(reply.text)
+    assert len(calls) > 2
+    assert {call.name for call in calls} == {"calculator"}
+    # What the model wanted to say in the call became the argument.
+    assert calls[0].arguments == {"expression": "abbbbbbbbbbb"}
+    assert ask(backend, question("x"), "", max_tokens=6).text == "hello<toolcall>abbb"
+    backend.close()
+
+
+@pytest.mark.parametrize("trigger", ["go:h", "go:", "g", "go:hell"])
+def test_no_token_reaches_over_the_end_of_the_trigger(tmp_path: Path, trigger: str) -> None:
+    """The word of the script begins before the trigger's end or at it, and what of it stands behind does not fit the grammar."""
+    backend = scripted(tmp_path, ["g", "o", ":", "hello", "a", "</s>"])
+    reply = ask(backend, question("x"), 'root ::= "123"', trigger, max_tokens=12)
+    assert reply.text.startswith(trigger + "123"), reply.text
+    backend.close()
+
+
+REFUSED = ["root ::= (", 'x ::= "a"', 'root ::= root "a"', "root ::= nobody", 'root ::= ("a"{0,1500}){0,1500}', "\0", "x" * 2_000_000]
+
+
+@pytest.mark.parametrize("grammar", REFUSED, ids=range(len(REFUSED)))
+def test_a_grammar_that_llama_cpp_refuses_is_done_without(tmp_path: Path, grammar: str, caplog: pytest.LogCaptureFixture) -> None:
+    backend = scripted(tmp_path, ["<toolcall>", "a", "b", "</s>"])
+    assert ask(backend, question("x"), grammar, max_tokens=9).text == "<toolcall>ab"
+    assert "without a grammar" in caplog.text
+    backend.close()
+
+
+def test_a_grammar_that_nothing_in_the_vocabulary_fits_is_given_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    backend = scripted(tmp_path, ["<toolcall>", "a", "b", "</s>"])
+    assert ask(backend, question("x"), 'root ::= "<tool>"[^\\x00-\\U0010FFFF]', max_tokens=20).text.startswith("<toolcall><tool>")
+    assert "goes on without it" in caplog.text
+    backend.close()
+
+
+@pytest.mark.parametrize("marker", ["<extra_id_1>", "</s>", "<tool>", "</toolcall>", "<note>"])
+def test_no_marker_stands_in_a_string(tmp_path: Path, marker: str) -> None:
+    """A control token where its name would be a fine argument: it is not drawn, and neither ends the reply nor hides in the call."""
+    backend = scripted(tmp_path, ["<toolcall>", marker, "a", "b"])
+    reply = ask(backend, question("x"), 'root ::= "\\"" [^\\"]{4,9} "\\"" "</toolcall>"', max_tokens=30)
+    body = reply.text.removeprefix("<toolcall>").partition("</toolcall>")[0]
+    assert len(body) >= 6
+    assert (body[0], body[-1]) == ('"', '"')
+    assert marker not in body
+    assert reply.finished.usage.completion_tokens > 6
+    backend.close()
+
+
+def test_neither_stop_strings_nor_spelled_markers_end_a_call(tmp_path: Path) -> None:
+    backend = scripted(tmp_path, ["<toolcall>", "a", "b", "</s>"])
+    grammar = 'root ::= "<extra_id_1>END" "</toolcall>"'
+    reply = ask(backend, question("x"), grammar, max_tokens=40, stop=("END",))
+    assert reply.text.startswith("<toolcall><extra_id_1>END</toolcall>")
+    backend.close()
+
+
+def test_characters_are_whole_however_their_bytes_are_drawn(tmp_path: Path) -> None:
+    """Random weights choose among bytes freely; llama.cpp itself would take a quote for the rest of a character."""
+    backend = loaded(write_language_model(tmp_path / "random.gguf"))
+    grammar = 'root ::= "\\"" [^\\x00-\\x7F]{3} "\\"" "</toolcall>"'
+    for seed in range(30):
+        reply = ask(backend, (*question("x"), Control("<toolcall>")), grammar, max_tokens=30, temperature=1.5, seed=seed, **FREE)
+        body = reply.text.partition("</toolcall>")[0]
+        assert len(body) == 5, body
+        assert "\ufffd" not in body
+    backend.close()
+
+
+def test_the_limit_and_a_cancel_cut_a_call(demo: LlamaBackend) -> None:
+    reply = ask(demo, BEGUN, max_tokens=5)
+    assert (reply.finished.reason, reply.finished.usage.completion_tokens) == (FinishReason.LENGTH, 5)
+    assert not calls_of("<toolcall>" + reply.text)
+    request = GenerateRequest(BEGUN, Sampling(), GRAMMAR)
+    assert gather(demo.generate(request, after(12))).finished.reason is FinishReason.CANCELLED
+    assert calls_of("<toolcall>" + ask(demo, BEGUN, max_tokens=200).text)
+
+
+def test_a_seed_repeats_a_call(demo: LlamaBackend) -> None:
+    grammar = tool_call_grammar(varied_tools(1)).text
+    texts = {first_call(demo, grammar, max_tokens=99, temperature=1.5, seed=seed % 2, repeat_penalty=1.1, **FREE).raw for seed in range(4)}
+    assert len(texts) == 2
+
+
+def test_without_a_trigger_the_grammar_holds_the_reply_from_its_first_token(demo: LlamaBackend) -> None:
+    assert ask(demo, question("What is 2 + 2?"), 'root ::= "maybe" "!"', "", max_tokens=20).text.startswith("maybe!")
+
+
+def test_a_constrained_call_is_reused_in_the_next_prompt(demo: LlamaBackend) -> None:
+    """The tokens that the grammar chose are those that the next prompt has for the same text."""
+    part = first_call(demo, GRAMMAR, temperature=1.5, seed=4, max_tokens=200)
+    held = sum(demo.count(BEGUN))
+    again = (*BEGUN, Plain(part.raw), Control("</toolcall>"), Control("\n<extra_id_1>Tool\n"))
+    usage = ask(demo, again, "", max_tokens=1).finished.usage
+    assert usage.reused_tokens >= held + demo.count([Plain(part.raw)])[0]
+
+
+def test_the_scripted_engine_shows_what_it_was_sent() -> None:
+    backend = ScriptedBackend(Script())
+    backend.load(LoadRequest("scripted", "", None, EngineSettings()), lambda _: None)
+    gather(backend.generate(GenerateRequest(question("x"), Sampling(), GRAMMAR), never))
+    assert backend.asked is not None
+    assert (backend.asked.grammar, backend.asked.grammar_trigger) == (GRAMMAR, "<toolcall>")

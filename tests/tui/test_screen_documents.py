@@ -1,0 +1,92 @@
+"""Documents on the screen: dropped or named, searched for each message, shown with where the words are from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nemochat.documents import named_collection
+from nemochat.prompt.nemotron import as_text
+from nemochat.tui.screens.dialogs import Choose, Read
+from nemochat.tui.screens.picker import Picker
+from tests.chat.fake_engine import FakeEngine, reply
+from tests.tui.bench import Driver, running
+
+NOTES = "# Garden\n\nThe pond is drained every October, because of the ice.\n\n# House\n\nThe spare key lies under the blue pot.\n"
+
+
+def prompt(driver: Driver) -> str:
+    return as_text(driver.bench.engines["demo"].requests[-1].segments)
+
+
+async def test_a_dropped_file_is_searched_for_each_message_and_named_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text(NOTES)
+    async with running(tmp_path, FakeEngine(reply("Under the blue pot."), reply("In October."))) as driver:
+        await driver.paste(f"'{tmp_path / 'notes.md'}'")
+        await driver.dialog(Choose)
+        await driver.press("enter")
+        await driver.told("1 document in this chat")
+        await driver.send("Where does the spare key lie?")
+        assert "<context> notes.md: " in prompt(driver)
+        assert "blue pot" in prompt(driver)
+        await driver.until(lambda: "notes.md, " in driver.shown)
+        await driver.focus_message(0)
+        await driver.press("s")
+        await driver.dialog(Read)
+        assert "The spare key lies under the blue pot." in driver.shown
+        await driver.press("escape")
+        await driver.back()
+        await driver.send("When is the pond drained?")
+        assert prompt(driver).count("<context>") == 1, "what is in the window already is not said again"
+
+
+async def test_nothing_relevant_is_said(tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text(NOTES)
+    async with running(tmp_path, FakeEngine(reply("I do not know."))) as driver:
+        await driver.send(f"/doc {tmp_path / 'notes.md'}")
+        await driver.told("1 document in this chat")
+        await driver.send("Who won the chess championship in Reykjavik?")
+        await driver.told("Nothing")
+        assert "<context>" not in prompt(driver)
+
+
+async def test_documents_are_listed_read_and_taken_out(tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text(NOTES)
+    async with running(tmp_path, FakeEngine()) as driver:
+        await driver.send(f"/doc {tmp_path / 'notes.md'}")
+        await driver.told("1 document in this chat")
+        await driver.send("/doc")
+        await driver.dialog(Picker)
+        await driver.press("enter")
+        await driver.dialog(Choose)
+        await driver.press("enter")
+        await driver.dialog(Read)
+        assert "drained every October" in driver.shown
+        await driver.press("escape")
+        await driver.back()
+        await driver.send("/doc")
+        await driver.dialog(Picker)
+        await driver.press("enter")
+        await driver.dialog(Choose)
+        await driver.press("right", "enter")
+        await driver.told("no document of this chat any more")
+
+
+async def test_a_named_collection_is_searched_in_the_chats_that_want_it(tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text(NOTES)
+    async with running(tmp_path, FakeEngine(reply("In October."))) as driver:
+        driver.bench.documents.add(tmp_path / "notes.md", named_collection("garden"))
+        await driver.send("/doc")
+        await driver.dialog(Picker)
+        await driver.press("enter")
+        await driver.back()
+        assert driver.screen.chat.collections == (named_collection("garden"),)
+        await driver.send("When is the pond drained?")
+        assert "October" in prompt(driver)
+
+
+async def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
+    (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.7 nothing")
+    async with running(tmp_path, FakeEngine()) as driver:
+        await driver.send(f"/doc {tmp_path / 'broken.pdf'}")
+        await driver.told("broken.pdf")
+        assert driver.screen.chat.collections == ()
