@@ -110,7 +110,8 @@ def still_app(monkeypatch: pytest.MonkeyPatch, folder: Path, state: State) -> St
         return Job(*args, **{"asked_at": clock(), **options})  # type: ignore[arg-type]
 
     count = Ahead.count
-    monkeypatch.setattr("nemochat.chat.session.time", SimpleNamespace(perf_counter=clock))
+    for module in ("session", "loading"):
+        monkeypatch.setattr(f"nemochat.chat.{module}.time", SimpleNamespace(perf_counter=clock))
     monkeypatch.setattr("nemochat.tui.composer.Job", job)
     # What is typed here comes all at once, so there is no pause in the typing to wait for.
     monkeypatch.setattr(Ahead, "count", lambda ahead, delay=0.0: count(ahead, 0.0))
