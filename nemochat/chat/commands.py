@@ -56,6 +56,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("impersonate", "Let the model write your next words as a draft"),
     Command("system", "Change what the model is told before everything else", "[TEXT]", ArgumentKind.TEXT),
     Command("tools", "Show the tools and what they did"),
+    Command("mcp", "MCP servers: trust, prompts, what they let be read, log"),
     Command("regen", "Make the last reply again", aliases=("regenerate",)),
     Command("continue", "Let the last reply go on"),
     Command("edit", "Change your last message and send it again"),

@@ -116,21 +116,28 @@ class Desk:
         """nemochat's own tools and the user's."""
         return build_toolset(self._setup, picture)
 
+    async def mcp_servers(self) -> McpServers:
+        """The MCP servers of the configuration, read anew."""
+        from nemochat.cli.servers import open_servers
+
+        if self._servers is None:
+            self._servers = open_servers(self.paths)
+        await self._servers.reload()
+        return self._servers
+
     async def add_server_tools(self, registry: Registry) -> frozenset[str]:
         """Take in the tools of the MCP servers that the user trusts."""
         if not self.paths.mcp_servers.exists():
             return frozenset()
         from nemochat.cli.offering import add_servers
-        from nemochat.cli.servers import open_servers
 
-        self._servers = open_servers(self.paths)
         try:
-            await self._servers.reload()
-            unaccepted = await add_servers(self._servers, registry)
+            servers = await self.mcp_servers()
+            unaccepted = await add_servers(servers, registry)
         except NemochatError as error:
             self._notices.append(f"{error.message} {error.hint}".strip())
             return frozenset()
-        self._notices += self._servers.problems.values()
+        self._notices += servers.problems.values()
         self._notices += [f"{name} is new or has changed, so it is asked about." for name in sorted(unaccepted)]
         return unaccepted
 

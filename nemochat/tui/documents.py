@@ -11,7 +11,7 @@ import msgspec
 
 from nemochat.chat import Chat
 from nemochat.chat.passages import Passages
-from nemochat.documents import DocumentIndex, DocumentRow, Progress, Retriever, chat_collection, collection_name, named_collection
+from nemochat.documents import DocumentIndex, DocumentRow, Progress, Report, Retriever, chat_collection, collection_name, named_collection
 from nemochat.domain.messages import ContextPart, Message
 from nemochat.domain.sanitize import sanitize
 from nemochat.tui.numbers import count, plural
@@ -43,9 +43,7 @@ class Documents:
     async def add(self, path: Path) -> None:
         """Read a file or a folder into the documents of this chat. Raises DocumentError."""
         screen = self._screen
-        chat = screen.chat
-        own = next((name for name in chat.collections if name.startswith(_CHAT)), None)
-        collection = own or chat_collection(secrets.token_hex(6))
+        collection = self._own()
 
         def tell(progress: Progress) -> None:
             words = f"reading {sanitize(progress.name, strict=True)} ({count(progress.done + 1)} of {count(progress.total)})"
@@ -53,12 +51,27 @@ class Documents:
 
         report = await asyncio.to_thread(self._index.add, path, collection, progress=tell)
         screen.stage.settle()
+        self._tell(report, collection)
+
+    async def add_text(self, place: str, name: str, text: str) -> None:
+        """Take a text that is in no file into the documents of this chat. Raises DocumentError."""
+        collection = self._own()
+        self._tell(await asyncio.to_thread(self._index.add_text, place, name, text, collection), collection)
+
+    def _own(self) -> str:
+        """The collection of this chat, a new one when it has none yet."""
+        own = (name for name in self._screen.chat.collections if name.startswith(_CHAT))
+        return next(own, "") or chat_collection(secrets.token_hex(6))
+
+    def _tell(self, report: Report, collection: str) -> None:
+        """Say what came of it, and search the collection from now on."""
+        screen = self._screen
         for problem in report.problems[:3]:
             screen.say(f"{problem.message} {problem.hint}".strip())
         if len(report.problems) > 3:
             screen.say(f"{count(len(report.problems) - 3)} more files could not be read.")
-        if report.read and own is None:
-            chat = screen.chat
+        chat = screen.chat
+        if report.read and collection not in chat.collections:
             screen.change_chat(msgspec.structs.replace(chat, collections=(*chat.collections, collection)))
         if report.read or report.unchanged:
             n_files = len(report.read) + report.unchanged

@@ -102,6 +102,10 @@ class Dropping:
         """A path or a data URI."""
         self._add(picture_name(source), partial(open_picture, source))
 
+    def opened(self, name: str, picture: OpenedPicture) -> None:
+        """A picture that is no file of the user's."""
+        self._add(name, lambda: picture)
+
     def text_file(self, path: Path) -> None:
         """Put a text file's content into the prompt."""
         self._insert_file(path)

@@ -9,7 +9,7 @@ from nemochat.chat import Chat, ToolRun, ToolState
 from nemochat.chat.toolbox import Toolbox, with_tools
 from nemochat.domain.chat import Entry
 from nemochat.domain.messages import Role
-from nemochat.domain.tools import Approval, ToolRequest
+from nemochat.domain.tools import Approval, ToolOrigin, ToolRequest
 from nemochat.tools.approval import Approvals
 from nemochat.tui.screens.approval import ApprovalScreen
 from nemochat.tui.widgets.tools import ToolInfo
@@ -35,7 +35,7 @@ class Tooling:
         """Tell what cannot be used, and bring the tools of servers, which takes a while."""
         for notice in self._notices:
             self._screen.say(notice)
-        self._screen.background(self._add_servers, "servers")
+        self._screen.background(self.add_servers, "servers")
 
     def chat_changed(self) -> None:
         """Another conversation: nothing that was allowed in the one before holds here."""
@@ -102,7 +102,11 @@ class Tooling:
         answer = await self._screen.app.push_screen_wait(ApprovalScreen(request))
         return answer if isinstance(answer, Approval) else Approval.REFUSED
 
-    async def _add_servers(self) -> None:
+    async def add_servers(self) -> None:
+        """Take in the tools of the servers as they are now."""
+        for each in self.toolbox.offered:
+            if each.origin is ToolOrigin.MCP:
+                self.toolbox.registry.remove(each.origin, each.source)
         unaccepted = await self._screen.bench.add_server_tools(self.toolbox.registry)
         self._rules = self._rules.asking(unaccepted)
         self.toolbox.approvals.rules = self._rules

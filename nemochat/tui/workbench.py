@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -15,6 +15,9 @@ from nemochat.personas.store import PersonaStore
 from nemochat.settings import Settings
 from nemochat.tools.approval import Rules
 from nemochat.tools.registry import Registry
+
+if TYPE_CHECKING:
+    from nemochat.tools.mcp.servers import McpServers
 
 
 class ModelChoice(msgspec.Struct, frozen=True):
@@ -67,6 +70,9 @@ class Workbench(Protocol):
 
         Returns the names (``server/name``) of those that are not as they were accepted: no rule lets them run unasked.
         """
+
+    async def mcp_servers(self) -> McpServers:
+        """The servers of the user's configuration, read anew."""
 
     async def close_servers(self) -> None:
         """End the servers."""

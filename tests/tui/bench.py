@@ -26,6 +26,7 @@ from nemochat.settings import Settings
 from nemochat.settings_file import write_setting
 from nemochat.tools.approval import Rules
 from nemochat.tools.making import Tool
+from nemochat.tools.mcp.servers import McpServers
 from nemochat.tools.registry import Registry
 from nemochat.tui.app import NemochatApp
 from nemochat.tui.screens.chat import ChatScreen
@@ -55,6 +56,7 @@ class Bench:
         self.used: list[str] = []
         self.resume: str | None = None
         self.own_tools: list[Tool] = []
+        self.servers = McpServers(self.paths.mcp_servers, self.paths.mcp_pins, self.paths.log_dir)
         self.documents, _ = DocumentIndex.open(self.paths.documents)
         self.library, _ = Library.open(self.paths.library, clock=clock)
         self.personas = PersonaStore(self.paths.personas)
@@ -63,10 +65,17 @@ class Bench:
         return ToolChest(Registry(self.own_tools), Rules())
 
     async def add_server_tools(self, registry: Registry) -> frozenset[str]:
+        await self.servers.reload()
+        for tool in await self.servers.tools():
+            registry.add(tool)
         return frozenset()
 
+    async def mcp_servers(self) -> McpServers:
+        await self.servers.reload()
+        return self.servers
+
     async def close_servers(self) -> None:
-        return
+        await self.servers.close()
 
     def take_notices(self) -> Sequence[str]:
         return ()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
 from functools import partial
-from pathlib import Path
 from typing import ClassVar
 
 from textual import on, work
@@ -13,15 +11,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.events import Resize
-from textual.screen import Screen
-from textual.worker import Worker
 
 from nemochat.chat import Chat, ContextView, Entry
 from nemochat.domain.events import Progress
-from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import Role
 from nemochat.errors import NemochatError
-from nemochat.tui import clipboard, message_actions
+from nemochat.tui import message_actions
 from nemochat.tui.ahead import Ahead
 from nemochat.tui.attaching import Incomings
 from nemochat.tui.composer import Composer
@@ -30,12 +25,13 @@ from nemochat.tui.documents import Documents
 from nemochat.tui.dropping import Dropping
 from nemochat.tui.holder import SessionHolder
 from nemochat.tui.roleplay import Roleplay
-from nemochat.tui.screens.dialogs import Choose, Menu, PictureScreen, Read, Write
+from nemochat.tui.screens.chat_desk import ChatDesk
+from nemochat.tui.servers import Servers
 from nemochat.tui.slash import Slash
 from nemochat.tui.stage import Stage
 from nemochat.tui.titles import Titles
 from nemochat.tui.tooling import Tooling
-from nemochat.tui.turns import Job, TurnRunner
+from nemochat.tui.turns import TurnRunner
 from nemochat.tui.typing_aid import TypingAid, edit_in_editor
 from nemochat.tui.widgets.attachments import AttachmentsPane
 from nemochat.tui.widgets.conversations import ConversationsDrawer
@@ -56,7 +52,7 @@ NARROW = 100
 """Below this width the side panes are a drawer."""
 
 
-class ChatScreen(Screen[None]):
+class ChatScreen(ChatDesk):
     """One conversation at a time with one model at a time."""
 
     CSS_PATH = "chat.tcss"
@@ -89,6 +85,7 @@ class ChatScreen(Screen[None]):
         self.titles: Titles = Titles(self)
         self.tooling: Tooling = Tooling(self)
         self.documents: Documents = Documents(self)
+        self.servers: Servers = Servers(self)
         self.holder.save, self.holder.toolbox, self.holder.find_passages = (
             self.conversations.save,
             self.tooling.toolbox,
@@ -198,14 +195,6 @@ class ChatScreen(Screen[None]):
     def set_state(self, words: str) -> None:
         """What the engine is doing, in words."""
         self.stage.set_state(words)
-
-    def say(self, text: str) -> None:
-        """A short notice."""
-        self.notify(text, markup=False, timeout=self.bench.settings.interface.notify_seconds)
-
-    def complain(self, error: NemochatError) -> None:
-        """One sentence about what failed, and what to do."""
-        self.notify(error.hint or " ", title=error.message, severity="error", markup=False, timeout=12)
 
     def counted(self) -> None:
         """New numbers came (nemochat.tui.ahead)."""
@@ -347,65 +336,6 @@ class ChatScreen(Screen[None]):
     @on(Transcript.LinkClicked)
     def _link_clicked(self, event: Transcript.LinkClicked) -> None:
         self.slash.open_link(event.url)
-
-    def change_chat(self, chat: Chat, *, can_undo: bool = True) -> None:
-        """Show, use and keep another value of the conversation."""
-        self.conversations.change(chat, can_undo=can_undo)
-
-    def begin_chat(self, chat: Chat) -> None:
-        """Leave the conversation for another, new one."""
-        self.conversations.begin(chat)
-
-    def submit(self, job: Job) -> None:
-        """Run a turn."""
-        self.turns.submit(job)
-
-    def refuse_while_busy(self) -> bool:
-        """Whether a reply is being written; says so."""
-        if self.turns.is_running:
-            self.say("A reply is being written: wait for it, or stop it with Esc.")
-        return self.turns.is_running
-
-    def edit_in_prompt(self, index: int) -> None:
-        """Bring the user's message back into the prompt."""
-        self.composer.edit(index)
-
-    def copy(self, text: str) -> None:
-        """To the clipboard, as far as the terminal allows; says what happened."""
-        self._copy(text)
-
-    @work(thread=True, group="copy")
-    def _copy(self, text: str) -> None:
-        """The programs that copy may take a while."""
-        said = clipboard.copy(lambda copied: self.app.call_from_thread(self.app.copy_to_clipboard, copied), text)
-        self.app.call_from_thread(self.say, said)
-
-    async def ask(self, screen: Choose | Menu | Write | Read) -> str | None:
-        """Show a dialog and wait for its answer (call it from a worker)."""
-        return await self.app.push_screen_wait(screen)
-
-    def background(self, work: Callable[[], Coroutine[None, None, None]], group: str, *, exclusive: bool = False) -> Worker[None]:
-        """Do something beside everything else; an exclusive one replaces what its group is doing.
-
-        The function, not a coroutine made now: one that is replaced before it begins would never be awaited.
-        """
-        return self.run_worker(work, group=group, exclusive=exclusive)
-
-    def in_background(self, screen: Choose, then: Callable[[str | None], None]) -> None:
-        """Show a dialog; `then` gets its answer."""
-        self.app.push_screen(screen, then)
-
-    def add_document(self, path: Path) -> None:
-        """Search a file for each message."""
-        self.slash.in_background(partial(self.documents.add, path))
-
-    def import_card(self, path: Path) -> None:
-        """Keep the persona of a character card, and offer to use it."""
-        self.slash.in_background(partial(self.roleplay.import_file, path))
-
-    def show_picture(self, pixels: RgbImage) -> None:
-        """A picture on a screen of its own."""
-        self.app.push_screen(PictureScreen(pixels, self.bench.pictures))
 
     # -- keys
 

@@ -1,0 +1,82 @@
+"""MCP servers on the screen: nothing runs before the exact command was shown and trusted; then tools, prompts, resources and the log."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from nemochat.prompt.nemotron import as_text
+from nemochat.tools.mcp.config import ServerConfig, add
+from nemochat.tui.screens.approval import ApprovalScreen
+from nemochat.tui.screens.dialogs import Choose, Menu, Read, Write
+from nemochat.tui.screens.picker import Picker
+from tests.chat.fake_engine import FakeEngine, reply
+from tests.tui.bench import Bench, Driver, running
+
+PROPER = Path(__file__).parents[1] / "tools_mcp" / "proper.py"
+CALL = '<toolcall> {"name": "add", "arguments": {"a": 2, "b": 3}} </toolcall>'
+
+
+def bench(folder: Path, engine: FakeEngine) -> Bench:
+    made = Bench(folder, {"demo": engine})
+    add(made.paths.mcp_servers, ServerConfig("proper", sys.executable, (str(PROPER),)))
+    return made
+
+
+async def menu(driver: Driver, key: str) -> None:
+    """Choose something from the menu of the server."""
+    await driver.send("/mcp")
+    await driver.dialog(Picker)
+    await driver.press("enter")
+    await driver.dialog(Menu)
+    await driver.press(key)
+
+
+async def trust(driver: Driver) -> None:
+    await driver.send("/mcp")
+    await driver.dialog(Picker)
+    assert "not trusted yet" in driver.shown
+    await driver.press("enter")
+    await driver.dialog(Choose)
+    assert "proper.py" in driver.shown.replace("\n", "").replace(" ", "") or "proper.py" in driver.shown
+    await driver.press("right", "enter")
+    await driver.told("proper runs, with 3 tools")
+
+
+async def test_a_server_is_trusted_and_its_tool_called_with_the_users_word(tmp_path: Path) -> None:
+    engine = FakeEngine(reply(CALL), reply("5."))
+    async with running(tmp_path, bench=bench(tmp_path, engine)) as driver:
+        assert driver.screen.tooling.toolbox.offered == ()
+        await trust(driver)
+        driver.screen.tooling.toggle("add", enabled=True)
+        await driver.settle()
+        driver.screen.prompt.focus_area()
+        await driver.type("2 + 3?")
+        await driver.press("enter")
+        screen = await driver.dialog(ApprovalScreen)
+        assert "MCP server: proper" in driver.shown
+        await driver.until(lambda: screen._is_open)
+        await driver.press("right", "enter")
+        await driver.until(lambda: driver.said[-1:] == ["5."])
+        assert "<extra_id_1>Tool\n5\n" in as_text(engine.requests[1].segments)
+
+
+async def test_prompts_are_filled_and_resources_become_documents(tmp_path: Path) -> None:
+    async with running(tmp_path, bench=bench(tmp_path, FakeEngine())) as driver:
+        await trust(driver)
+        await menu(driver, "p")
+        await driver.dialog(Picker)
+        await driver.press("enter")
+        await driver.dialog(Write)
+        await driver.press(*"x=1", "enter")
+        await driver.until(lambda: "tone" in driver.shown)
+        await driver.press("enter")
+        await driver.until(lambda: driver.screen.prompt.plain_text == "Review this in a kind tone: x=1")
+        driver.screen.prompt.load_text("")
+        await menu(driver, "r")
+        await driver.dialog(Picker)
+        await driver.press(*"greeting", "enter")
+        await driver.told("1 document in this chat")
+        assert driver.screen.chat.collections
+        await menu(driver, "l")
+        await driver.dialog(Read)
