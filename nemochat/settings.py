@@ -117,9 +117,15 @@ class ToolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fetch: Annotated[bool, Meta(description="Offer a tool that reads pages of the internet; each call is asked about.")] = False
     constrained: Annotated[bool, Meta(description="Hold calls to what the tools ask for while they are written.")] = True
     seconds: Annotated[float, Meta(ge=1, le=600, description="How long a call may take.")] = 30.0
+    budget: Annotated[
+        int, Meta(ge=0, le=32_768, description="Tokens that tools may take; beyond it only those are told of that are called for. 0: no limit.")
+    ] = 0
     document_tokens: Annotated[
         int, Meta(ge=0, le=32_768, description="How many tokens of the prompt passages of documents may take.")
     ] = 800
+    embedding_model: Annotated[
+        str, Meta(description="A GGUF file of an embedding model, so that passages are also found by meaning; empty for words alone.")
+    ] = ""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -22,7 +22,8 @@ from nemochat.chat.growing import Growing
 from nemochat.chat.loading import Loading
 from nemochat.chat.lore import with_lore
 from nemochat.chat.passages import FindPassages
-from nemochat.chat.toolbox import Toolbox
+from nemochat.chat.tool_choice import choose
+from nemochat.chat.toolbox import Toolbox, with_tools
 from nemochat.chat.values import Attachment, ChatEvent, ContextView, RoundEnded, ToolsAnswered
 from nemochat.domain.chat import Chat, Entry
 from nemochat.domain.events import Finished, FinishReason, Progress, TextDelta, Timings, Usage
@@ -57,7 +58,8 @@ class ChatSession:
     turns are added; the user's message is in it before anything is evaluated, and what came of a reply stays in it however it ended.
     save: awaited before the engine is asked, and begun about once a second with the conversation as the reply grows. toolbox: answers the
     calls of tools; without it they end the turn. find_passages: of the conversation's documents, for each message of the user.
-    holds_calls_to_schema: whether calls are held to the tools' schemas while they are written.
+    holds_calls_to_schema: whether calls are held to the tools' schemas while they are written. tool_budget: tokens of the prompt that
+    tools may take, 0 for no limit; when they take more, those that the user's words call for are told of.
     """
 
     def __init__(self, engine: Engine, request: LoadRequest, sampling: Sampling, image_size: int | None = None) -> None:
@@ -66,6 +68,7 @@ class ChatSession:
         self.toolbox: Toolbox | None = None
         self.find_passages: FindPassages | None = None
         self.holds_calls_to_schema = True
+        self.tool_budget = 0
         self._engine = engine
         self._request = request
         self._image_size = image_size
@@ -77,6 +80,7 @@ class ChatSession:
         self._counts: dict[Segment, int] = {}
         self._load = Loading(engine, request)
         self._is_stopped = False
+        self._chosen: tuple[ToolSpec, ...] = ()
         self._grammar: tuple[tuple[ToolSpec, ...], str] = ((), "")
         self._answering: Answering | None = None
 
@@ -149,7 +153,7 @@ class ChatSession:
     async def prompt_sizes(self) -> list[tuple[Segment, int]]:
         """The whole prompt of the conversation, each segment with its tokens. Nothing is evaluated."""
         await self._load.model()
-        segments = nemotron.lay_out(assemble(self._chat).conversation).segments
+        segments = nemotron.lay_out(assemble(self._with_chosen_tools(self._chat)).conversation).segments
         return list(zip(segments, await self._count(segments), strict=True))
 
     async def tool_costs(self, specs: Sequence[ToolSpec]) -> list[int]:
@@ -165,7 +169,7 @@ class ChatSession:
         A draft that does not fit raises nothing here: the view's numbers show it. Raises EngineError when the engine fails.
         """
         info = await self._load.model()
-        return await view_of(self._chat, draft, info.context_length, self._reserve, self._held, self._count)
+        return await view_of(self._with_chosen_tools(self._chat), draft, info.context_length, self._reserve, self._held, self._count)
 
     async def prepare(self, draft: Message, on_progress: Callable[[Progress], None] | None = None) -> None:
         """Encode pictures and evaluate the prompt up to the end of `draft` ahead of time, so that the reply begins sooner.
@@ -174,7 +178,7 @@ class ChatSession:
         """
         info = await self._load.model()
         await self._tell_pictures()
-        assembled = assemble(self._chat.added(Entry(draft)))
+        assembled = assemble(self._with_chosen_tools(self._chat.added(Entry(draft))))
         layout = nemotron.lay_out(assembled.conversation)
         size = window.measure(layout, await self._count(layout.segments))
         try:
@@ -196,6 +200,8 @@ class ChatSession:
         """
         asked_at = asked_at or time.perf_counter()
         self._chat = self._chat.added(Entry(await self._with_contexts(message)))
+        if self.tool_budget and message.role is Role.USER:
+            await self._choose_tools(message.text)
         async with contextlib.aclosing(self._turn(asked_at, on_kept=on_kept)) as events:
             async for event in events:
                 yield event
@@ -333,7 +339,7 @@ class ChatSession:
         info = await self._load.model()
         await self._tell_pictures()
         asking = Entry(Message(Role.USER, (TextPart(titles.QUESTION),)))
-        assembled = assemble(self._chat if purpose is not _Purpose.TITLE else self._chat.added(asking))
+        assembled = assemble(self._with_chosen_tools(self._chat if purpose is not _Purpose.TITLE else self._chat.added(asking)))
         speaks = Role.USER if purpose is _Purpose.DRAFT else Role.ASSISTANT
         layout = nemotron.lay_out(assembled.conversation, continue_reply=continues, speaks=speaks)
         size = window.measure(layout, await self._count(layout.segments))
@@ -399,6 +405,19 @@ class ChatSession:
             return self._chat.changed(len(self.entries) - 1, msgspec.structs.replace(last, message=message, interrupted=interrupted))
         speaker = self._chat.persona.name if self._chat.persona is not None else ""
         return self._chat.added(Entry(message, interrupted=interrupted, speaker=speaker))
+
+    async def _choose_tools(self, text: str) -> None:
+        """Settle which of the offered tools the model is told of from now on."""
+        offered = self._chat.frame.tools
+        costs = dict(zip((spec.name for spec in offered), await self.tool_costs(offered), strict=True))
+        self._chosen = choose(offered, costs, text, [spec.name for spec in self._chosen], self.tool_budget)
+
+    def _with_chosen_tools(self, chat: Chat) -> Chat:
+        """The conversation with those of its tools that the model is told of."""
+        if not self.tool_budget or not self._chosen:
+            return chat
+        names = {spec.name for spec in self._chosen}
+        return with_tools(chat, [spec for spec in chat.frame.tools if spec.name in names])
 
     def _grammar_of(self, tools: tuple[ToolSpec, ...]) -> str:
         """What holds the calls of these tools; made once for the same ones."""

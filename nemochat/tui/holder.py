@@ -71,6 +71,8 @@ class SessionHolder:
         session = await self._bench.open(model)
         session.open_chat(self._chat, self._pictures)
         session.save, session.toolbox, session.find_passages = self.save, self.toolbox, self.find_passages
+        session.tool_budget = self._bench.settings.tools.budget
+        session.holds_calls_to_schema = self._bench.settings.tools.constrained
         self.session = session
         self._ready.set()
         try:

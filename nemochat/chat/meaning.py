@@ -1,0 +1,64 @@
+"""Finding passages by meaning, as far as the embedding model goes: when it fails, the words alone are used, and that is said once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from nemochat.documents import DocumentIndex, Embedder, Progress, Retrieval, Retriever, embed_missing
+from nemochat.documents.retrieve import MOST
+from nemochat.documents.values import CountMany
+from nemochat.errors import EngineError
+
+WORDS_ALONE = "Documents are searched by their words alone."
+
+
+class Meaning:
+    """Knows which embedder has failed: that one is not asked again. said: told the sentence about it."""
+
+    def __init__(self, said: Callable[[str], None]) -> None:
+        self._said = said
+        self._failed: Embedder | None = None
+
+    def retriever(self, index: DocumentIndex, embedder: Embedder | None) -> Retriever:
+        """Searches by words, and by meaning as long as the embedder does its work."""
+        return Retriever(index) if embedder is None or embedder is self._failed else _Careful(index, embedder, self)
+
+    async def complete(self, index: DocumentIndex, embedder: Embedder | None, progress: Callable[[str], None]) -> int:
+        """Make the vectors that passages of the index lack, telling how far it is; how many were made. Raises DocumentError."""
+        made = 0
+
+        def tell(at: Progress) -> None:
+            nonlocal made
+            made = at.done
+            progress(f"making vectors of passages: {at.done:,} ...")
+
+        if embedder is None or embedder is self._failed:
+            return 0
+        try:
+            await embed_missing(index, embedder, progress=tell)
+        except EngineError as error:
+            self.give_up(embedder, error)
+        return made
+
+    def give_up(self, embedder: Embedder, error: EngineError) -> None:
+        """Use this embedder no more."""
+        if embedder is not self._failed:
+            self._failed = embedder
+            self._said(" ".join(filter(None, (error.message, WORDS_ALONE, error.hint))))
+
+
+class _Careful(Retriever):
+    def __init__(self, index: DocumentIndex, embedder: Embedder, meaning: Meaning) -> None:
+        super().__init__(index, embedder)
+        self._words = Retriever(index)
+        self._meaning = meaning
+        self._asked = embedder
+
+    async def retrieve(
+        self, question: str, collections: Sequence[str], budget_tokens: int, count: CountMany, *, most: int = MOST
+    ) -> Retrieval:
+        try:
+            return await super().retrieve(question, collections, budget_tokens, count, most=most)
+        except EngineError as error:
+            self._meaning.give_up(self._asked, error)
+            return await self._words.retrieve(question, collections, budget_tokens, count, most=most)
