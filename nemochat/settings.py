@@ -118,7 +118,7 @@ class ToolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     constrained: Annotated[bool, Meta(description="Hold calls to what the tools ask for while they are written.")] = True
     seconds: Annotated[float, Meta(ge=1, le=600, description="How long a call may take.")] = 30.0
     budget: Annotated[
-        int, Meta(ge=0, le=32_768, description="Tokens that tools may take; beyond it only those are told of that are called for. 0: no limit.")
+        int, Meta(ge=0, le=32_768, description="Tokens that tools may take; beyond it only those are told of that are wanted. 0: no limit.")
     ] = 0
     document_tokens: Annotated[
         int, Meta(ge=0, le=32_768, description="How many tokens of the prompt passages of documents may take.")

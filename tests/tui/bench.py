@@ -15,7 +15,7 @@ from textual.events import Paste
 from textual.pilot import Pilot
 
 from nemochat.chat import ChatSession
-from nemochat.documents import DocumentIndex
+from nemochat.documents import DocumentIndex, Embedder
 from nemochat.domain.sampling import Sampling
 from nemochat.engine.protocol import LoadRequest
 from nemochat.errors import ModelFileError
@@ -33,6 +33,8 @@ from nemochat.tui.screens.chat import ChatScreen
 from nemochat.tui.workbench import ModelChoice, ToolChest
 from tests.chat.fake_engine import FakeEngine
 
+PATIENCE = 40.0
+"""How long something may take on a busy machine: a limit against hanging, not a measurement."""
 AnyScreen = TypeVar("AnyScreen")
 
 
@@ -58,6 +60,7 @@ class Bench:
         self.own_tools: list[Tool] = []
         self.servers = McpServers(self.paths.mcp_servers, self.paths.mcp_pins, self.paths.log_dir)
         self.documents, _ = DocumentIndex.open(self.paths.documents)
+        self.embedder: Embedder | None = None
         self.library, _ = Library.open(self.paths.library, clock=clock)
         self.personas = PersonaStore(self.paths.personas)
 
@@ -204,7 +207,8 @@ class Driver:
 
     async def until(self, holds: Callable[[], object]) -> None:
         """Let the app work until something holds; a failure when it never does."""
-        for _ in range(400):
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
             if holds():
                 return
             await self.pilot.pause()
