@@ -9,6 +9,7 @@ import msgspec
 
 from nemochat.chat import ChatSession
 from nemochat.chat.toolbox import Toolbox
+from nemochat.cli.embedding import open_embedder
 from nemochat.cli.exchange import AskOptions
 from nemochat.cli.offering import allowed, approver, open_toolshed, tell_unaccepted
 from nemochat.cli.output import StatusLine, print_note
@@ -48,7 +49,8 @@ async def open_aids(
         shelf = None
         if given or SEARCH_TOOL.name in names:
             budget = setup.settings.tools.document_tokens
-            places = open_shelf(setup.paths.documents, options.documents, options.collections, budget, status)
+            embedder = await stack.enter_async_context(open_embedder(setup.settings.tools.embedding_model, setup.paths))
+            places = open_shelf(setup.paths.documents, options.documents, options.collections, budget, status, embedder)
             shelf = await stack.enter_async_context(places)
         contexts = await shelf.beside(question) if shelf is not None and given else ()
         if not names:

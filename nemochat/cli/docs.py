@@ -9,9 +9,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from nemochat.cli.embedding import open_embedder
 from nemochat.cli.output import StatusLine, print_json, print_note, print_table
-from nemochat.cli.passages import as_source, chosen, estimates, progress_text
-from nemochat.documents import DocumentIndex, Report, Retriever, collection_name, named_collection
+from nemochat.cli.passages import as_source, chosen, estimates, open_meaning, progress_text
+from nemochat.cli.setup import read_setup
+from nemochat.documents import DocumentIndex, Report, Retrieval, collection_name, named_collection
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError, UsageError
 from nemochat.paths import find_paths
@@ -29,7 +31,9 @@ def add(paths: Sequence[Path], collection: str) -> None:
         raise UsageError("A collection needs a name.")
     with _opened() as index, StatusLine() as status:
         reports = {path: index.add(path, named_collection(name), progress=lambda at: status.show(progress_text(at))) for path in paths}
-    _tell(list(reports.values()), f" in the collection {name}")
+        status.clear()
+        _tell(list(reports.values()), f" in the collection {name}")
+        asyncio.run(_make_vectors(index, status))
     if failed := [path for path, report in reports.items() if report.problems and not path.expanduser().is_dir()]:
         raise NemochatError(f"{len(failed):,} of the files that you named could not be read.")
 
@@ -38,7 +42,9 @@ def refresh(collections: Sequence[str]) -> None:
     """Read again what has changed, and drop what is gone. Raises NemochatError."""
     with _opened() as index, StatusLine() as status:
         report = index.refresh(chosen(index, collections), progress=lambda at: status.show(progress_text(at)))
-    _tell((report,), "")
+        status.clear()
+        _tell((report,), "")
+        asyncio.run(_make_vectors(index, status))
 
 
 def print_list(collections: Sequence[str], *, as_json: bool) -> None:
@@ -72,8 +78,7 @@ def remove(path: str, collections: Sequence[str]) -> None:
 def search(words: str, collections: Sequence[str], *, limit: int, as_json: bool) -> None:
     """Print the passages that fit best. Raises NemochatError."""
     with _opened() as index:
-        wanted = chosen(index, collections)
-        result = asyncio.run(Retriever(index).retrieve(words, wanted, _NO_BUDGET, estimates, most=limit))
+        result = asyncio.run(_retrieve(index, words, chosen(index, collections), limit))
     sources = [as_source(passage) for passage in result.passages]
     if as_json:
         print_json({"passages": sources, "notice": result.notice})
@@ -83,6 +88,24 @@ def search(words: str, collections: Sequence[str], *, limit: int, as_json: bool)
         print("\n".join(f"      {line}".rstrip() for line in sanitize(source.text).splitlines()), end="\n\n")
     if result.notice:
         print_note(result.notice)
+
+
+async def _retrieve(index: DocumentIndex, words: str, collections: Sequence[str], limit: int) -> Retrieval:
+    setup = read_setup()
+    with StatusLine() as status:
+        async with open_embedder(setup.settings.tools.embedding_model, setup.paths) as embedder:
+            retriever = open_meaning(status).retriever(index, embedder)
+            return await retriever.retrieve(words, collections, _NO_BUDGET, estimates, most=limit)
+
+
+async def _make_vectors(index: DocumentIndex, status: StatusLine) -> None:
+    """Those that the embedding model of the settings has not made yet, also of documents that were read before it was chosen."""
+    setup = read_setup()
+    async with open_embedder(setup.settings.tools.embedding_model, setup.paths) as embedder:
+        made = await open_meaning(status).complete(index, embedder, status.show)
+    status.clear()
+    if made:
+        print(f"{made:,} {'passage' if made == 1 else 'passages'} can be found by meaning from now on.")
 
 
 @contextmanager

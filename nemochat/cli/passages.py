@@ -9,15 +9,16 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from nemochat.chat.meaning import Meaning
 from nemochat.cli.exchange import Source
 from nemochat.cli.output import StatusLine, print_note
 from nemochat.documents import (
     DocumentError,
     DocumentIndex,
+    Embedder,
     Passage,
     Progress,
     Report,
-    Retriever,
     as_context,
     collection_name,
     estimate_tokens,
@@ -40,9 +41,11 @@ def as_source(passage: Passage) -> Source:
 class Shelf:
     """Collections in one or two indexes. budget: tokens that the passages for one question may take. used: what was found, each once."""
 
-    def __init__(self, places: Sequence[_Place], budget: int) -> None:
+    def __init__(self, places: Sequence[_Place], budget: int, meaning: Meaning, embedder: Embedder | None) -> None:
         self._places = places
         self._budget = budget
+        self._meaning = meaning
+        self._embedder = embedder
         self.used: list[Source] = []
 
     async def beside(self, question: str) -> tuple[ContextPart, ...]:
@@ -58,7 +61,8 @@ class Shelf:
         return [search_tool.Passage(as_source(each).in_words(), each.text) for each in found]
 
     async def _find(self, question: str) -> tuple[list[Passage], str]:
-        results = [await Retriever(index).retrieve(question, names, self._budget, estimates) for index, names in self._places]
+        retrievers = [(self._meaning.retriever(index, self._embedder), names) for index, names in self._places]
+        results = [await retriever.retrieve(question, names, self._budget, estimates) for retriever, names in retrievers]
         found = [passage for result in results for passage in result.passages]
         if len(results) > 1:
             found = self._fitting(sorted(found, key=lambda passage: -passage.score))
@@ -78,13 +82,19 @@ class Shelf:
 
 @asynccontextmanager
 async def open_shelf(
-    index_file: Path, documents: Sequence[Path], collections: Sequence[str], budget: int, status: StatusLine
+    index_file: Path,
+    documents: Sequence[Path],
+    collections: Sequence[str],
+    budget: int,
+    status: StatusLine,
+    embedder: Embedder | None = None,
 ) -> AsyncGenerator[Shelf, None]:
     """The given files and folders, read into an index that is gone with the block, and collections of the user's; all of those when
-    neither is given.
+    neither is given. embedder: finds passages by meaning as well.
 
     Raises DocumentError for a file that cannot be read and UsageError for a collection that there is not.
     """
+    meaning = open_meaning(status)
     async with AsyncExitStack() as stack:
         places: list[_Place] = []
         if documents:
@@ -93,6 +103,7 @@ async def open_shelf(
             stack.enter_context(given)
             for path in documents:
                 _told(path, await _add(given, path, status))
+            await meaning.complete(given, embedder, status.show)
             places.append((given, (_GIVEN,)))
         if collections or (not documents and index_file.exists()):
             index, notices = DocumentIndex.open(index_file)
@@ -100,7 +111,17 @@ async def open_shelf(
             for notice in notices:
                 print_note(notice)
             places.append((index, chosen(index, collections)))
-        yield Shelf(places, budget)
+        yield Shelf(places, budget, meaning, embedder)
+
+
+def open_meaning(status: StatusLine) -> Meaning:
+    """Tells what the embedding model could not do on stderr, not into the status line."""
+
+    def say(text: str) -> None:
+        status.clear()
+        print_note(text)
+
+    return Meaning(say)
 
 
 def chosen(index: DocumentIndex, names: Sequence[str]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from nemochat.cli.embedding import open_embedder
 from nemochat.cli.offering import Toolshed, approver, full_name, open_toolshed, origin_text, tell_unaccepted
 from nemochat.cli.output import StatusLine, print_json, print_note, print_table
 from nemochat.cli.passages import open_shelf
@@ -157,7 +158,11 @@ def _search(setup: Setup, status: StatusLine) -> search_tool.Search:
     """Searches all named collections."""
 
     async def search(query: str) -> Sequence[search_tool.Passage]:
-        async with open_shelf(setup.paths.documents, (), (), setup.settings.tools.document_tokens, status) as shelf:
+        tools = setup.settings.tools
+        async with (
+            open_embedder(tools.embedding_model, setup.paths) as embedder,
+            open_shelf(setup.paths.documents, (), (), tools.document_tokens, status, embedder) as shelf,
+        ):
             return await shelf.search(query)
 
     return search

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nemochat.chat import ChatSession
+from nemochat.cli.embedding import make_embedder
 from nemochat.cli.opening import SCRIPT_SUFFIX, new_session
 from nemochat.cli.output import print_error, print_note
 from nemochat.cli.setup import Setup
 from nemochat.cli.toolset import build_toolset
-from nemochat.documents import DocumentIndex
+from nemochat.documents import DocumentIndex, Embedder
 from nemochat.errors import NemochatError
 from nemochat.library import Library
 from nemochat.models import Catalogue
@@ -32,6 +33,7 @@ from nemochat.tui.widgets.picture import prepare_pictures
 from nemochat.tui.workbench import ModelChoice, ToolChest
 
 if TYPE_CHECKING:
+    from nemochat.engine.embedder import EmbeddingProcess
     from nemochat.tools.mcp.servers import McpServers
 
 
@@ -48,6 +50,7 @@ class Desk:
         self._model, self._mmproj = model, mmproj
         self._servers: McpServers | None = None
         self._documents: DocumentIndex | None = None
+        self._embedders: dict[str, EmbeddingProcess | None] = {}
         self._spare: tempfile.TemporaryDirectory[str] | None = None
         self._notices = list(notices)
         self._told = 0
@@ -88,6 +91,14 @@ class Desk:
             self._documents, notices = DocumentIndex.open(self.paths.documents)
             self._notices += notices
         return self._documents
+
+    @property
+    def embedder(self) -> Embedder | None:
+        """The one for the model that the settings name, the same each time. Its process starts when it is first needed."""
+        model = self.settings.tools.embedding_model
+        if model not in self._embedders:
+            self._embedders[model] = make_embedder(model, self.paths)
+        return self._embedders[model]
 
     def _open_library(self, folder: Path) -> Library:
         """The user's library; one that lasts as long as the program where that cannot be used."""
@@ -142,7 +153,10 @@ class Desk:
         return unaccepted
 
     async def close_servers(self) -> None:
-        """End the MCP servers that were started."""
+        """End the MCP servers that were started, and the embedding models' processes."""
+        for embedder in self._embedders.values():
+            if embedder is not None:
+                await embedder.close()
         if self._servers is not None:
             await self._servers.close()
 

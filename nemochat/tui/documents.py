@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nemochat.chat import Chat
+from nemochat.chat.meaning import Meaning
 from nemochat.chat.passages import Passages
-from nemochat.documents import DocumentIndex, DocumentRow, Progress, Report, Retriever, chat_collection, collection_name, named_collection
+from nemochat.documents import DocumentIndex, DocumentRow, Progress, Report, chat_collection, collection_name, named_collection
 from nemochat.domain.messages import ContextPart, Message
 from nemochat.domain.sanitize import sanitize
 from nemochat.tui.numbers import count, plural
@@ -30,6 +31,7 @@ class Documents:
 
     def __init__(self, screen: ChatScreen) -> None:
         self._screen = screen
+        self._meaning = Meaning(screen.say)
 
     @property
     def _index(self) -> DocumentIndex:
@@ -37,8 +39,9 @@ class Documents:
 
     async def find(self, chat: Chat, message: Message) -> tuple[ContextPart, ...]:
         """What goes beside a message (nemochat.chat.passages.FindPassages)."""
-        budget = self._screen.bench.settings.tools.document_tokens
-        return tuple(await Passages(Retriever(self._index), budget, self._screen.say).find(chat, message))
+        bench = self._screen.bench
+        retriever = self._meaning.retriever(self._index, bench.embedder)
+        return tuple(await Passages(retriever, bench.settings.tools.document_tokens, self._screen.say).find(chat, message))
 
     async def add(self, path: Path) -> None:
         """Read a file or a folder into the documents of this chat. Raises DocumentError."""
@@ -52,11 +55,25 @@ class Documents:
         report = await asyncio.to_thread(self._index.add, path, collection, progress=tell)
         screen.stage.settle()
         self._tell(report, collection)
+        await self._make_vectors()
 
     async def add_text(self, place: str, name: str, text: str) -> None:
         """Take a text that is in no file into the documents of this chat. Raises DocumentError."""
         collection = self._own()
         self._tell(await asyncio.to_thread(self._index.add_text, place, name, text, collection), collection)
+        await self._make_vectors()
+
+    async def _make_vectors(self) -> None:
+        """Those that the embedding model has not made yet. The documents are found by their words meanwhile. Raises DocumentError."""
+        screen = self._screen
+
+        def show(words: str) -> None:
+            if not screen.turns.is_running:
+                screen.set_state(words)
+
+        if await self._meaning.complete(self._index, screen.bench.embedder, show) and not screen.turns.is_running:
+            screen.stage.settle()
+            screen.draw_status()
 
     def _own(self) -> str:
         """The collection of this chat, a new one when it has none yet."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from nemochat.chat import ChatSession
-from nemochat.documents import DocumentIndex
+from nemochat.documents import DocumentIndex, Embedder
 from nemochat.library import Library
 from nemochat.paths import Paths
 from nemochat.personas.store import PersonaStore
@@ -59,6 +59,10 @@ class Workbench(Protocol):
         """The documents that can be searched for a message."""
 
     @property
+    def embedder(self) -> Embedder | None:
+        """The embedding model that the settings name, by which passages are found by meaning as well; None for words alone."""
+
+    @property
     def personas(self) -> PersonaStore:
         """Whom the model can play."""
 
@@ -75,7 +79,7 @@ class Workbench(Protocol):
         """The servers of the user's configuration, read anew."""
 
     async def close_servers(self) -> None:
-        """End the servers."""
+        """End the servers, and the embedding model's process."""
 
     @property
     def resume(self) -> str | None:

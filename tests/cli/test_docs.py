@@ -12,6 +12,7 @@ from nemochat.errors import NemochatError
 from tests.cli.conftest import Run, WriteScript, command
 from tests.cli.test_commands import invoke
 from tests.terminal.tty import Terminal
+from tests.tiny_gguf import write_language_model
 
 NOTES = "# Garden\n\nThe lemon tree was planted in 2011 by Mr Okafor.\n"
 BOATS = "The ferry to the island leaves at seven, and the captain is called Ilse.\n"
@@ -31,6 +32,18 @@ def papers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 # -- nemochat docs
+
+
+def test_an_embedding_model_makes_vectors_and_one_that_is_gone_is_no_hindrance(papers: Path, tmp_path: Path, nemochat: Run) -> None:
+    assert nemochat("docs", "add", "papers/notes.md").returncode == 0
+    model = {"NEMOCHAT_TOOLS_EMBEDDING_MODEL": str(write_language_model(tmp_path / "tiny.gguf"))}
+    assert "1 passage can be found by meaning" in nemochat("docs", "refresh", **model).stdout
+    assert "meaning" not in nemochat("docs", "refresh", **model).stdout, "what is there is not made again"
+    assert "1 passage can" in nemochat("docs", "add", "papers/boats.txt", **model).stdout
+    assert "Mr Okafor" in nemochat("docs", "search", "lemon tree", **model).stdout
+    done = nemochat("docs", "search", "lemon tree", NEMOCHAT_TOOLS_EMBEDDING_MODEL="absent.gguf")
+    assert (done.returncode, "Mr Okafor" in done.stdout) == (0, True)
+    assert done.stderr.count("absent.gguf cannot be read") == 1
 
 
 def test_a_folder_is_read_and_what_is_broken_in_it_is_said(papers: Path, nemochat: Run) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from nemochat.chat.meaning import WORDS_ALONE
 from nemochat.documents import named_collection
+from nemochat.errors import EngineError
 from nemochat.prompt.nemotron import as_text
 from nemochat.tui.screens.dialogs import Choose, Read
 from nemochat.tui.screens.picker import Picker
@@ -12,6 +15,20 @@ from tests.chat.fake_engine import FakeEngine, reply
 from tests.tui.bench import Driver, running
 
 NOTES = "# Garden\n\nThe pond is drained every October, because of the ice.\n\n# House\n\nThe spare key lies under the blue pot.\n"
+
+
+class KeyMeanings:
+    """An embedder to which whatever has to do with keys is alike. With `fails`, one that does not work."""
+
+    model = "keys"
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self._fails = fails
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        if self._fails:
+            raise EngineError("The embedding model is broken.")
+        return [[1.0, 0.0] if "key" in text or "unlock" in text else [0.0, 1.0] for text in texts]
 
 
 def prompt(driver: Driver) -> str:
@@ -90,3 +107,25 @@ async def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
         await driver.send(f"/doc {tmp_path / 'broken.pdf'}")
         await driver.told("broken.pdf")
         assert driver.screen.chat.collections == ()
+
+
+async def test_with_an_embedding_model_passages_are_found_by_meaning(tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text(NOTES)
+    async with running(tmp_path, FakeEngine(reply("With that."))) as driver:
+        driver.bench.embedder = KeyMeanings()
+        await driver.send(f"/doc {tmp_path / 'notes.md'}")
+        await driver.told("1 document in this chat")
+        await driver.until(lambda: not driver.bench.documents.without_vectors("keys", 1))
+        await driver.send("How could somebody unlock it?")
+        assert "blue pot" in prompt(driver)
+
+
+async def test_an_embedding_model_that_fails_is_told_once_and_the_words_are_used(tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text(NOTES)
+    async with running(tmp_path, FakeEngine(reply("There."), reply("Then."))) as driver:
+        driver.bench.embedder = KeyMeanings(fails=True)
+        await driver.send(f"/doc {tmp_path / 'notes.md'}")
+        await driver.told(WORDS_ALONE)
+        await driver.send("Where does the spare key lie?")
+        assert "blue pot" in prompt(driver)
+        assert sum(WORDS_ALONE in notice for notice in driver.notices) == 1

@@ -1,0 +1,97 @@
+"""The process that makes vectors: ``python -m nemochat.engine.embed_worker MODEL LOG``, with the wire on its standard input and output.
+
+It loads the model, says so, and makes vectors until the wire ends. The reader thread ends the process then, also while the main thread
+is inside llama.cpp. Whatever native code prints goes to the log.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import queue
+import resource
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from nemochat.engine.embed_wire import Answer, Embed, Failed, Ready, Vector, pack, request_reader
+from nemochat.engine.wire import WireError
+from nemochat.engine.worker import NICENESS, LogFile, take_wire
+from nemochat.errors import EngineError
+
+_READ_BYTES = 64 * 1024
+
+log = logging.getLogger(__name__)
+
+
+def _listen(incoming: int, requests: queue.SimpleQueue[Embed], log_file: LogFile) -> None:
+    """Hand requests on until the wire ends, then end the process, whatever it is doing."""
+    frames = request_reader()
+    try:
+        while data := os.read(incoming, _READ_BYTES):
+            log_file.trim()
+            for request in frames.feed(data):
+                requests.put(request)
+    except WireError:
+        log.exception("The client sent what cannot be read")
+        os._exit(1)
+    except ConnectionResetError:
+        log.info("The client is gone")
+    os._exit(0)
+
+
+def _send(outgoing: int, answer: Answer) -> None:
+    """Write one frame. When the client is gone the process ends here."""
+    left = memoryview(pack(answer))
+    try:
+        while left:
+            left = left[os.write(outgoing, left) :]
+    except BrokenPipeError:
+        os._exit(0)
+
+
+def _serve(model_path: str, outgoing: int, requests: queue.SimpleQueue[Embed]) -> None:
+    """Load and answer for ever; returns when the model cannot be loaded."""
+    try:
+        from nemochat.engine.llama.backend import physical_cores
+        from nemochat.engine.llama.embedding import EmbeddingModel
+
+        model = EmbeddingModel(model_path, threads=physical_cores())
+    except EngineError as error:
+        _send(outgoing, Failed(EngineError.__name__, error.message, error.hint))
+        return
+    except (ImportError, OSError, RuntimeError) as error:
+        log.exception("The embedding model cannot be loaded")
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        _send(outgoing, Failed(EngineError.__name__, f"llama.cpp cannot be started: {reason}.", "Reinstall llama-cpp-python."))
+        return
+    _send(outgoing, Ready(model.length))
+    while True:
+        try:
+            for text in requests.get().texts:
+                _send(outgoing, Vector(tuple(model.embed_one(text))))
+        except EngineError as error:
+            _send(outgoing, Failed(EngineError.__name__, error.message, error.hint))
+
+
+def main() -> None:
+    """Run the process; the arguments are the paths of the model and of the log file."""
+    model_path, log_path = sys.argv[1], Path(sys.argv[2])
+    incoming, outgoing = take_wire()
+    faulthandler.enable()
+    os.nice(NICENESS)
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0 if hard == 0 else 1, hard))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
+    requests: queue.SimpleQueue[Embed] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(incoming, requests, LogFile(log_path)), name="wire", daemon=True).start()
+    _serve(model_path, outgoing, requests)
+    logging.shutdown()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
