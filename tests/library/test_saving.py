@@ -33,6 +33,7 @@ def test_every_field_of_a_conversation_is_stored() -> None:
     assert Chat.__struct_fields__ == (
         "frame", "entries", "first_kept", "name", "aside", "next_id", "persona", "user", "note", "examples_gone",
         "seed",
+        "collections",
     )  # fmt: skip
     assert Entry.__struct_fields__ == ("message", "record", "interrupted", "speaker", "id")
     assert Node.__struct_fields__ == ("entry", "parent", "chosen")
@@ -154,7 +155,8 @@ def test_what_is_around_the_messages_is_stored_when_it_changes(tmp_path: Path) -
     with open_library(tmp_path) as library:
         chat = talk("q")
         saved = library.save(None, 0, None, chat, model="")
-        changes = {"persona": MIRA, "user": UserProfile("Bob"), "seed": 1 << 70, "examples_gone": 3, "first_kept": 1, "next_id": 90}
+        changes = {"persona": MIRA, "user": UserProfile("Bob"), "seed": 1 << 70, "collections": ("chat:x",)}
+        changes |= {"examples_gone": 3, "first_kept": 1, "next_id": 90}
         for field, value in changes.items():
             before, chat = chat, msgspec.structs.replace(chat, **{field: value})
             saved = library.save(saved.id, saved.version, before, chat, model="")

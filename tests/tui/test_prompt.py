@@ -361,3 +361,22 @@ async def test_an_empty_prompt_and_a_command_cost_nothing(tmp_path: Path) -> Non
         assert str(driver.host.query_one("#count", Static).render()) == "2,900 free"
         await press(*"/x")
         assert str(driver.host.query_one("#count", Static).render()) == "2,900 free"
+
+
+@pytest.mark.parametrize("name", ["plain.png", "with blank.png", "c[bold][x].png"])
+async def test_a_whole_path_behind_a_command_needs_one_enter(tmp_path: Path, name: str) -> None:
+    """The list would put quotes around it, which says nothing new."""
+    (tmp_path / name).write_bytes(b"x")
+    async with prompt(tmp_path) as (driver, press):
+        driver.area.insert(f"/image {name}")
+        await press("enter")
+        (event,) = [heard for heard in driver.host.heard if isinstance(heard, Prompt.Submitted)]
+        assert event.text == f"/image {name}"
+
+
+async def test_the_line_that_was_chosen_in_the_list_is_the_one_that_enter_takes(tmp_path: Path) -> None:
+    for name in ("one.png", "two.png"):
+        (tmp_path / name).write_bytes(b"x")
+    async with prompt(tmp_path) as (driver, press):
+        await press(*"/image ", "down", "enter")
+        assert driver.area.text == "/image two.png"

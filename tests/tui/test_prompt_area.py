@@ -23,7 +23,7 @@ class Host(App[None]):
         self.removed: list[str] = []
 
     def compose(self) -> ComposeResult:
-        yield PromptArea(None, lambda: None, lambda _: None)
+        yield PromptArea(None, lambda: None, lambda _: None, lambda _: None)
 
     def on_prompt_area_removed(self, event: PromptArea.Removed) -> None:
         self.removed.append(event.key)

@@ -19,6 +19,7 @@ from textual.widgets import Static, TextArea
 
 from nemochat.chat.completion import Completion
 from nemochat.chat.drops import Drop, FileKind
+from nemochat.chat.quoting import unquoted
 from nemochat.chat.recall import PromptHistory
 from nemochat.domain.sanitize import sanitize
 from nemochat.tui.numbers import count
@@ -136,9 +137,11 @@ class Prompt(Vertical):
     ) -> None:
         super().__init__()
         self._find_drops, self._take_drop, self._complete = find_drops, take_drop, complete
-        self._area = PromptArea(history, self._send, self._paste)
+        self._area = PromptArea(history, self._send, self._paste, self._key)
         self._list = CompletionList()
         self._completion: Completion | None = None
+        self._offered = ""
+        """What stood before the cursor when the list was made."""
         self._timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
@@ -198,9 +201,8 @@ class Prompt(Vertical):
 
     def _send(self) -> None:
         """Enter. The text is taken at once, so that letters that come right behind it are not sent with it."""
-        if self._list.is_open:
-            self._offer()  # the list may be of a moment ago, when keys come in a burst
-        if self._list.is_open and self._completion is not None and self._area.text.strip() not in _whole(self._completion):
+        self._catch_up()
+        if self._list.is_open and self._completion is not None and not _is_whole(self._completion, self._area.text):
             self._accept(self._list.highlighted or 0)
             return
         self._close_list()
@@ -262,20 +264,20 @@ class Prompt(Vertical):
         if drop is not None:
             self._take(drop)
 
-    @on(PromptArea.Key)
-    def _key(self, event: PromptArea.Key) -> None:
-        match event.name:
+    def _key(self, name: str) -> None:
+        """A key that is not for the text."""
+        match name:
             case "escape" if self._list.is_open:
                 self._close_list()
             case "escape":
                 self.post_message(self.Escape())
             case "left" | "right":
-                self.post_message(self.Swipe(event.name == "right"))
+                self.post_message(self.Swipe(name == "right"))
             case "editor":
                 self.post_message(self.EditInEditor(self.plain_text))
             case "up" | "down":
-                self._list.move(-1 if event.name == "up" else 1)
-            case "tab" if self._list.is_open:
+                self._list.move(-1 if name == "up" else 1)
+            case "tab" if self._catch_up():
                 self._accept(self._list.highlighted or 0)
             case "tab":
                 self.screen.focus_next()
@@ -310,9 +312,18 @@ class Prompt(Vertical):
 
     # -- completion
 
+    def _catch_up(self) -> bool:
+        """When keys come in a burst, the list may be of a moment ago: make it anew. Whether it is open."""
+        if self._list.is_open and self._offered != self._before():
+            self._offer()
+        return self._list.is_open
+
+    def _before(self) -> str:
+        """The text before the cursor."""
+        return self._area.document.get_text_range((0, 0), self._area.cursor_location)
+
     def _offer(self) -> None:
-        row, column = self._area.cursor_location
-        before = self._area.document.get_text_range((0, 0), (row, column))
+        before = self._offered = self._before()
         completion = self._complete(before) if self._complete is not None and before else None
         self._show_list(completion)
 
@@ -385,6 +396,8 @@ class Prompt(Vertical):
             self.query_one(HintLine).hint = Hint(state, self.token_count, self.room, is_empty=not text)
 
 
-def _whole(completion: Completion) -> set[str]:
-    """Texts that need no completion any more: Enter sends them."""
-    return {candidate.insert.strip() for candidate in completion.candidates}
+def _is_whole(completion: Completion, text: str) -> bool:
+    """Whether what is typed needs no completion any more, written with quotes or without: Enter sends it."""
+    typed = {text.strip(), text[completion.start :].strip()}
+    inserts = {candidate.insert.strip() for candidate in completion.candidates}
+    return not typed.isdisjoint(inserts | {unquoted(insert) for insert in inserts})

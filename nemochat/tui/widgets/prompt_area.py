@@ -41,22 +41,16 @@ class _Token(NamedTuple):
 
 
 class PromptArea(TextArea):
-    """Where the user types. What a key means outside the text is posted as a message.
+    """Where the user types.
 
-    send, paste: called for Enter and for a paste, which is not in the text yet. They are no messages, because keys and pastes come in
-    bursts in which their order counts.
+    send, paste, key: called for Enter, for a paste, which is not in the text yet, and for a key that means something to the prompt around:
+    "escape", "editor", "tab", "up" or "down" (with a list open), "left" or "right" (with no text). They are no messages, because keys and
+    pastes come in bursts in which their order counts.
 
     An attachment is a label in the text, known by its place: the same words, typed or pasted, are text. Every edit that touches a label
     takes it whole and reports it as removed; typing within one goes behind it. Undo goes back to the last change of a token, no further:
     it would bring back a label without its picture.
     """
-
-    class Key(Message):
-        """A key for the prompt around: "escape", "editor", "tab", "up" or "down" (with a list open), "left" or "right" (with no text)."""
-
-        def __init__(self, name: str) -> None:
-            super().__init__()
-            self.name = name
 
     class Removed(Message):
         """A token was deleted."""
@@ -78,7 +72,9 @@ class PromptArea(TextArea):
         Binding("ctrl+y", "redo", "Redo", show=False, id="prompt.redo", tooltip="Make it again"),
     ]
 
-    def __init__(self, history: PromptHistory | None, send: Callable[[], None], paste: Callable[[str], None]) -> None:
+    def __init__(
+        self, history: PromptHistory | None, send: Callable[[], None], paste: Callable[[str], None], key: Callable[[str], None]
+    ) -> None:
         # Before the base class, whose set-up sets the selection and reads a line.
         self._tokens: dict[str, _Token] = {}
         self._is_changing = False
@@ -93,7 +89,7 @@ class PromptArea(TextArea):
             placeholder="Ask something, drop a picture, or type / for commands",
         )
         self._history_of_prompts = history
-        self._send, self._take_paste = send, paste
+        self._send, self._take_paste, self._take_key = send, paste, key
         self.has_list = False
         """Whether a completion list is open: Up and Down belong to it then."""
 
@@ -261,16 +257,14 @@ class PromptArea(TextArea):
         if event.key == "enter":
             # Bound to `send`, unless the user bound that elsewhere: then it does nothing. The text area would insert a line.
             event.prevent_default()
-        if not event.is_printable and self._sends(event.key):
-            # At once: as a binding it would be run behind the letters that came with it.
+        if event.is_printable:
+            return
+        active = self.screen.active_bindings.get(event.key)
+        if active is not None and active.node is self and active.enabled:
+            # At once: Textual runs a binding only when the key has gone up to the app, behind the letters that came with it.
             event.prevent_default()
             event.stop()
-            self.action_send()
-
-    def _sends(self, key: str) -> bool:
-        """Whether a key is bound to `send`, by us or by the user."""
-        active = self.screen.active_bindings.get(key)
-        return active is not None and active.node is self and active.binding.action == "send"
+            await self.run_action(active.binding.action)
 
     async def _on_paste(self, event: events.Paste) -> None:
         event.stop()
@@ -295,14 +289,14 @@ class PromptArea(TextArea):
         if self.text or select:
             super().action_cursor_left(select)
         else:
-            self.post_message(self.Key("left"))
+            self._take_key("left")
 
     def action_cursor_right(self, select: bool = False) -> None:
         """Right: in the text; with nothing written, to another version of the last reply."""
         if self.text or select:
             super().action_cursor_right(select)
         else:
-            self.post_message(self.Key("right"))
+            self._take_key("right")
 
     def action_newline(self) -> None:
         """A line break at the cursor."""
@@ -310,12 +304,12 @@ class PromptArea(TextArea):
 
     def action_key(self, name: str) -> None:
         """A key for the prompt around."""
-        self.post_message(self.Key(name))
+        self._take_key(name)
 
     def action_older(self) -> None:
         """Up: in the list, in the text, or to the prompt before."""
         if self.has_list:
-            self.post_message(self.Key("up"))
+            self._take_key("up")
         elif self._wraps():
             self.action_cursor_up()
         else:
@@ -324,7 +318,7 @@ class PromptArea(TextArea):
     def action_newer(self) -> None:
         """Down: in the list, in the text, or to the prompt after."""
         if self.has_list:
-            self.post_message(self.Key("down"))
+            self._take_key("down")
         elif self._wraps_below():
             self.action_cursor_down()
         else:
