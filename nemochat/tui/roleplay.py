@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nemochat.chat import Chat, ChatSession
+from nemochat.chat.toolbox import with_tools
 from nemochat.domain.personas import AuthorNote, Persona, UserProfile
 from nemochat.errors import NemochatError
 from nemochat.personas.profiles import Profiles
@@ -93,7 +94,7 @@ class Roleplay:
                 return
             if chosen != "new":
                 return
-        screen.conversations.begin(self.opened(persona, screen.chat.frame.system))
+        screen.conversations.begin(with_tools(self.opened(persona, screen.chat.frame.system), screen.chat.frame.tools))
         await self._use_model(persona)
 
     def opened(self, persona: Persona, system: str) -> Chat:
