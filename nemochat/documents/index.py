@@ -110,19 +110,27 @@ class DocumentIndex:
             return rows.take_out(db, (row[0] for row in found))
 
     def refresh(
-        self, collections: Sequence[str] | None = None, *, progress: OnProgress = _ignore, cancelled: Cancelled = _never
+        self,
+        collections: Sequence[str] | None = None,
+        *,
+        drops: bool = True,
+        progress: OnProgress = _ignore,
+        cancelled: Cancelled = _never,
     ) -> Report:
-        """Read what has changed or is new in the folders, and drop what is gone, in these collections or in all."""
+        """Read what has changed or is new in the folders, in these collections or in all.
+
+        drops: what is gone is taken out; without it, it is kept as it was read (its disk may only be away for now).
+        """
         whole = Report()
         with self._database.read() as db:
             known = [row.name for row in rows.collections(db)]
         for collection in known if collections is None else collections:
-            whole = _together(whole, self._refresh(collection, progress, cancelled))
+            whole = _together(whole, self._refresh(collection, progress, cancelled, drops=drops))
             if whole.stopped:
                 break
         return whole
 
-    def _refresh(self, collection: str, progress: OnProgress, cancelled: Cancelled) -> Report:
+    def _refresh(self, collection: str, progress: OnProgress, cancelled: Cancelled, *, drops: bool) -> Report:
         with self._database.read() as db:
             sources = [Path(row[0]) for row in db.execute("SELECT place FROM source WHERE collection = ?", (collection,))]
             stamps = rows.stamps(db, collection)
@@ -135,7 +143,8 @@ class DocumentIndex:
                 except DocumentError:
                     # A folder that cannot be listed now: what is known of it is kept.
                     paths.update(dict.fromkeys(Path(place) for place in stamps if Path(place).is_relative_to(source)))
-        gone = [stamp for place, stamp in stamps.items() if Path(place) not in paths and not os.path.lexists(place)]
+        away = [stamp for place, stamp in stamps.items() if Path(place) not in paths and not os.path.lexists(place)]
+        gone = away if drops else []
         places = {stamp.id: place for place, stamp in stamps.items()}
         if gone:
             with self._database.write() as db:

@@ -12,7 +12,16 @@ import msgspec
 from nemochat.chat import Chat
 from nemochat.chat.meaning import Meaning
 from nemochat.chat.passages import Passages
-from nemochat.documents import DocumentIndex, DocumentRow, Progress, Report, chat_collection, collection_name, named_collection
+from nemochat.documents import (
+    DocumentError,
+    DocumentIndex,
+    DocumentRow,
+    Progress,
+    Report,
+    chat_collection,
+    collection_name,
+    named_collection,
+)
 from nemochat.domain.messages import ContextPart, Message
 from nemochat.domain.sanitize import sanitize
 from nemochat.tui.numbers import count, plural
@@ -40,6 +49,14 @@ class Documents:
     async def find(self, chat: Chat, message: Message) -> tuple[ContextPart, ...]:
         """What goes beside a message (nemochat.chat.passages.FindPassages)."""
         bench = self._screen.bench
+        try:
+            # What the user has changed in an editor since; a file that is away just now is kept as it was read.
+            report = await asyncio.to_thread(self._index.refresh, chat.collections, drops=False)
+            if report.read:
+                self._screen.say(f"Read again, because changed: {', '.join(Path(place).name for place in report.read[:3])}")
+                await self._make_vectors()
+        except DocumentError as error:
+            self._screen.say(f"{error.message} {error.hint}".strip())
         retriever = self._meaning.retriever(self._index, bench.embedder)
         return tuple(await Passages(retriever, bench.settings.tools.document_tokens, self._screen.say).find(chat, message))
 

@@ -27,9 +27,16 @@ class Servers:
     def __init__(self, screen: ChatScreen) -> None:
         self._screen = screen
 
-    async def choose(self) -> None:
-        """Choose a server, and what is to be done with it. Raises McpError."""
+    async def choose(self, prompt: str = "") -> None:
+        """Put the prompt of that name into the user's, or let them choose a server and what is to be done with it. Raises McpError."""
         found = await self._screen.bench.mcp_servers()
+        if prompt:
+            for server in found.servers:
+                if server.is_trusted and prompt in {each.name for each in await server.list_prompts()}:
+                    await self._prompt(server, prompt)
+                    return
+            self._screen.say(f"No server that you trust has a prompt {prompt}. /mcp alone shows them.")
+            return
         items = [PickerItem(server.name, server.name, _state(server)) for server in found.servers]
         chosen = await self._screen.app.push_screen_wait(Picker("MCP servers", items, empty=_EMPTY))
         for name, problem in found.problems.items():
@@ -78,11 +85,14 @@ class Servers:
             await self._screen.tooling.add_servers()
             self._screen.say(f"{server.name} runs, with {plural(len(tools), 'tool')}: offer them in the tools pane.")
 
-    async def _prompt(self, server: McpServer) -> None:
+    async def _prompt(self, server: McpServer, name: str = "") -> None:
         """Put one of its prompts into the prompt, its blanks filled by the user."""
         prompts = {prompt.name: prompt for prompt in await server.list_prompts()}
-        items = [PickerItem(name, name, prompt.description) for name, prompt in prompts.items()]
-        chosen = await self._screen.app.push_screen_wait(Picker(f"Prompts of {server.name}", items, empty="It has no prompts."))
+        items = [PickerItem(each, each, prompt.description) for each, prompt in prompts.items()]
+        chosen: str | None = name
+        if not name:
+            picker = Picker(f"Prompts of {server.name}", items, empty="It has no prompts.")
+            chosen = await self._screen.app.push_screen_wait(picker)
         if chosen is None:
             return
         filled = await self._fill(prompts[chosen])

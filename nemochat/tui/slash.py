@@ -49,7 +49,7 @@ class Slash:
             "undo": lambda _: screen.conversations.undo(),
             "system": self._system,
             "tools": self._tools,
-            "mcp": lambda _: screen.servers.choose(),
+            "mcp": screen.servers.choose,
             "regen": lambda _: self._on_last("regenerate"),
             "continue": lambda _: self._on_last("continue"),
             "edit": lambda _: screen.action_edit_last(),

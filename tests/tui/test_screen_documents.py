@@ -56,6 +56,22 @@ async def test_a_dropped_file_is_searched_for_each_message_and_named_beside_it(t
         assert prompt(driver).count("<context>") == 1, "what is in the window already is not said again"
 
 
+async def test_a_file_that_was_changed_is_read_again_and_one_that_is_away_is_kept(tmp_path: Path) -> None:
+    notes = tmp_path / "notes.md"
+    notes.write_text(NOTES)
+    async with running(tmp_path, FakeEngine(reply("One."), reply("Two."))) as driver:
+        await driver.send(f"/doc {notes}")
+        await driver.told("1 document in this chat")
+        notes.write_text(NOTES.replace("blue pot", "old barrel beside the door"))
+        await driver.send("Where does the spare key lie?")
+        assert "old barrel" in prompt(driver)
+        await driver.told("Read again")
+        notes.unlink()
+        await driver.press("ctrl+up")
+        await driver.send(" I mean the spare key.")
+        assert "old barrel" in prompt(driver)
+
+
 async def test_nothing_relevant_is_said(tmp_path: Path) -> None:
     (tmp_path / "notes.md").write_text(NOTES)
     async with running(tmp_path, FakeEngine(reply("I do not know."))) as driver:
