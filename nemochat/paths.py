@@ -49,6 +49,11 @@ class Paths:
         return self.data_dir / "documents" / "index.db"
 
     @property
+    def states(self) -> Path:
+        """What conversations were read to (KV states), so that they open warm."""
+        return self.cache_dir / "states"
+
+    @property
     def tools(self) -> Path:
         """The user's own tools: Python files."""
         return self.config_dir / "tools"

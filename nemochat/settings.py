@@ -21,6 +21,16 @@ class KvType(StrEnum):
     Q8_0 = "q8_0"
 
 
+class WhenFull(StrEnum):
+    """What is done with the KV cache when the window forgets.
+
+    Shifting reads nothing anew, but what is left was computed while what is forgotten was in sight.
+    """
+
+    REREAD = "reread"
+    SHIFT = "shift"
+
+
 class PictureProtocol(StrEnum):
     """How pictures are drawn in the terminal."""
 
@@ -71,12 +81,31 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     threads: Annotated[
         int, Meta(ge=0, le=1024, description="Threads for computing; 0 is one per physical core, and one alone for a very small model.")
     ] = 0
-    batch: Annotated[int, Meta(ge=1, le=8192, description="Tokens of the prompt that are evaluated at once.")] = 512
+    batch: Annotated[int, Meta(ge=1, le=8192, description="Tokens of the prompt that are evaluated at once.")] = 256
     kv_type: Annotated[KvType, Meta(description="How the KV cache is stored; q8_0 takes half and needs flash attention.")] = KvType.Q8_0
     flash_attention: Annotated[bool, Meta(description="Compute attention in the quick way; q8_0 needs it.")] = True
     mmap: Annotated[
         bool | None, Meta(description="Map the model's file into memory; automatic does so only when layers go to a GPU.")
     ] = None
+    warm_ahead: Annotated[
+        bool, Meta(description="Read what is known of the next prompt while you look and type, so that the reply begins sooner.")
+    ] = True
+    spare_tokens: Annotated[
+        int, Meta(ge=0, le=1_048_576, description="Room in memory beside the window, in tokens: for other chats, and for what comes next.")
+    ] = 768
+    when_full: Annotated[
+        WhenFull,
+        Meta(description="When the window forgets: reread the rest ahead of time, or shift it: free, but replies may change; needs f16."),
+    ] = WhenFull.REREAD
+    prompt_lookup: Annotated[
+        bool, Meta(description="Guess words that repeat the prompt and check several at once, where that is quicker.")
+    ] = True
+    resume_mb: Annotated[
+        int, Meta(ge=0, description="Megabytes on the disk for what the engine has read of chats, so that they open warm; 0 keeps nothing.")
+    ] = 2048
+    amx: Annotated[
+        bool, Meta(description="Use the AMX units of recent Intel processors: quicker, but some builds of llama.cpp crash with them.")
+    ] = False
     image_cache_mb: Annotated[int, Meta(ge=0, description="Megabytes for pictures that were already encoded.")] = 256
     hang_seconds: Annotated[
         float, Meta(gt=0, description="An engine that does not answer for this many seconds is stopped and started again.")

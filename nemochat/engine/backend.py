@@ -8,10 +8,17 @@ from typing import Protocol
 from nemochat.domain.events import EngineEvent, Progress
 from nemochat.domain.images import RgbImage
 from nemochat.domain.segments import Segment
-from nemochat.engine.protocol import GenerateRequest, LoadRequest, ModelInfo, Prepared
+from nemochat.engine.protocol import UNNAMED, GenerateRequest, LoadRequest, ModelInfo, Place, Prepared
 
 ProgressSink = Callable[[Progress], None]
 Cancelled = Callable[[], bool]
+Drops = Callable[[str], bool]
+"""Whether the encoder may give up on the picture with this digest, once it is cancelled."""
+
+
+def anything(_digest: str) -> bool:
+    """The encoder may give up on any picture."""
+    return True
 
 
 class Backend(Protocol):
@@ -30,8 +37,13 @@ class Backend(Protocol):
     def count(self, segments: Sequence[Segment]) -> list[int]:
         """Tokens of each segment. Raises EngineError for a picture that was never added."""
 
-    def prepare(self, segments: Sequence[Segment], cancelled: Cancelled, on_progress: ProgressSink) -> Prepared:
-        """Encode and evaluate ahead; returns early when cancelled."""
+    def prepare(
+        self, segments: Sequence[Segment], cancelled: Cancelled, on_progress: ProgressSink, place: Place = UNNAMED, drops: Drops = anything
+    ) -> Prepared:
+        """Encode pictures and evaluate ahead; when cancelled, returns within a piece of work, and all that was done stays."""
+
+    def forget(self, conversation: str) -> None:
+        """Remove what is held of a conversation."""
 
     def generate(self, request: GenerateRequest, cancelled: Cancelled) -> Iterator[EngineEvent]:
         """Yield Progress and TextDelta events, and Finished last."""

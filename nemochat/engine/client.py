@@ -14,14 +14,17 @@ from nemochat import errors
 from nemochat.domain.events import EngineEvent, Finished, FinishReason, Progress, TextDelta, Timings, Usage
 from nemochat.domain.images import RgbImage
 from nemochat.domain.segments import ImageSlot, Segment
-from nemochat.engine.process import BackendName, WorkerProcess, worker_command
-from nemochat.engine.protocol import Capabilities, GenerateRequest, LoadRequest, ModelInfo, Prepared
+from nemochat.engine import states
+from nemochat.engine.process import SAVING_SECONDS, BackendName, WorkerProcess, worker_command
+from nemochat.engine.protocol import UNNAMED, Capabilities, GenerateRequest, LoadRequest, ModelInfo, Place, Prepared
 from nemochat.engine.wire import (
     AddImage,
     Cancel,
     Count,
     Counts,
     Failed,
+    Forget,
+    Forgotten,
     Generate,
     ImageCost,
     Load,
@@ -33,12 +36,14 @@ from nemochat.engine.wire import (
     WireError,
 )
 from nemochat.errors import EngineDiedError, EngineError, NemochatError
+from nemochat.files import reason
 
 PIXEL_STORE_BYTES = 256 * 1024 * 1024
 MAX_DEATHS = 2
 
 ProgressCallback = Callable[[Progress], None]
-Answer = TypeVar("Answer", Loaded, ImageCost, Counts, PreparedReport)
+Answer = TypeVar("Answer", Loaded, ImageCost, Counts, PreparedReport, Forgotten)
+_NOTHING_DONE = Prepared(0, 0, 0, 0.0, is_complete=False)
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +91,7 @@ class _Deaths(NamedTuple):
 class WorkerEngine:
     """An `Engine` (nemochat.engine.protocol) that runs its backend, "llama" or "scripted", in a child process.
 
-    One request runs at a time, others wait their turn; only a waiting `generate` ends a running `prepare` early.
+    One request runs at a time, others wait their turn; any that waits ends a running `prepare` early.
     Another model gets another process, so unloading really returns the memory. When the process dies, the request under way fails
     with EngineDiedError and the next one starts the process and loads the model again; a request on which it died twice is refused
     until another one has been tried or `load` is called. Pictures are kept up to 256 MB for that (`PixelStore`).
@@ -104,7 +109,7 @@ class WorkerEngine:
         self._pixels = PixelStore()
         self._running: Request | None = None
         self._is_cancelled = False
-        self._waiting_replies = 0
+        self._waiting = 0
         self._deaths: _Deaths | None = None
 
     @property
@@ -154,49 +159,52 @@ class WorkerEngine:
             await self._tell_images(model, command.segments)
             return (await self._ask(model.process, command, Counts)).tokens
 
-    async def prepare(self, segments: Sequence[Segment], on_progress: ProgressCallback | None = None) -> Prepared:
-        """Encode and evaluate ahead. Does nothing when a reply is waiting for its turn."""
-        command = Prepare(tuple(segments))
+    async def prepare(
+        self, segments: Sequence[Segment], on_progress: ProgressCallback | None = None, *, place: Place = UNNAMED
+    ) -> Prepared:
+        """Encode and evaluate ahead. Does nothing when something else is waiting for its turn."""
+        command = Prepare(tuple(segments), place)
         async with self._turn(command):
-            if self._waiting_replies:
-                return Prepared(0, 0, 0, 0.0)
+            if self._waiting:
+                return _NOTHING_DONE
             model = await self._ready_model()
             await self._tell_images(model, command.segments)
             if self._is_cancelled:
-                return Prepared(0, 0, 0, 0.0)
+                return _NOTHING_DONE
             return (await self._ask(model.process, command, PreparedReport, on_progress)).prepared
+
+    async def forget(self, conversation: str) -> None:
+        """Remove what is kept of a conversation, in the worker if one is loaded, and on the disk. Raises EngineError."""
+        if self._model is not None and self._model.loaded is not None:
+            command = Forget(conversation)
+            async with self._turn(command):
+                await self._ask((await self._ready_model()).process, command, Forgotten)
+        if self._wanted is not None and self._wanted.states_path is not None:
+            try:
+                await asyncio.to_thread(states.forget, Path(self._wanted.states_path), conversation)
+            except OSError as error:
+                raise EngineError(f"What was kept of the chat cannot be removed: {reason(error)}.") from error
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[EngineEvent, None]:
         """Stream one reply. Closing the iterator early stops the engine; the next request waits until it has stopped."""
         command = Generate(request)
-        self._waiting_replies += 1
-        try:
-            if isinstance(self._running, Prepare):
-                await self.cancel()
-            await self._lock.acquire()
-        finally:
-            self._waiting_replies -= 1
-        try:
-            async with self._supervised(command):
-                model = await self._ready_model()
-                await self._tell_images(model, request.segments)
-                if self._is_cancelled:
-                    yield Finished(FinishReason.CANCELLED, Usage(), Timings())
-                    return
-                async with aclosing(self._reports(model.process, command)) as events:
-                    async for event in events:
-                        if not isinstance(event, Progress | TextDelta | Finished):
-                            raise model.process.reject(event)
-                        yield event
-        finally:
-            self._lock.release()
+        async with self._turn(command):
+            model = await self._ready_model()
+            await self._tell_images(model, request.segments)
+            if self._is_cancelled:
+                yield Finished(FinishReason.CANCELLED, Usage(), Timings())
+                return
+            async with aclosing(self._reports(model.process, command)) as events:
+                async for event in events:
+                    if not isinstance(event, Progress | TextDelta | Finished):
+                        raise model.process.reject(event)
+                    yield event
 
     async def cancel(self) -> None:
         """Stop what is running now. While a model is being loaded, the request ends as soon as that is done."""
         if self._running is not None:
             self._is_cancelled = True
-            if self._model and self._model.process.is_busy:
-                self._model.process.send(Cancel())
+            self._send_cancel(())
 
     async def close(self) -> None:
         """Unload and end the worker: politely, then by force, within about 4 s. A later request would start it again."""
@@ -204,8 +212,23 @@ class WorkerEngine:
 
     @asynccontextmanager
     async def _turn(self, command: Request) -> AsyncIterator[None]:
-        async with self._lock, self._supervised(command):
-            yield
+        """Wait for this request's turn and run it. What is only being read ahead makes way.
+
+        The encoder finishes a picture that the next prompt needs as well; behind a count, the interrupted one is wanted again at once.
+        """
+        self._waiting += 1
+        try:
+            if isinstance(self._running, Prepare):
+                self._is_cancelled = True
+                self._send_cancel(_images_of(command if isinstance(command, Prepare | Generate) else self._running))
+            await self._lock.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            async with self._supervised(command):
+                yield
+        finally:
+            self._lock.release()
 
     @asynccontextmanager
     async def _supervised(self, command: Request) -> AsyncIterator[None]:
@@ -227,6 +250,10 @@ class WorkerEngine:
                 self._deaths = None
         finally:
             self._running = None
+
+    def _send_cancel(self, spares: tuple[str, ...]) -> None:
+        if self._model and self._model.process.is_busy:
+            self._model.process.send(Cancel(spares))
 
     async def _live_model(self) -> _Model:
         """A worker that is alive and idle: the present one, after the rest of an abandoned request, or a new one."""
@@ -259,6 +286,8 @@ class WorkerEngine:
 
     async def _load(self, model: _Model, request: LoadRequest, on_progress: ProgressCallback | None) -> ModelInfo:
         model.process.hang_seconds = request.settings.hang_seconds
+        if request.states_path is not None:
+            model.process.closing_seconds = SAVING_SECONDS
         try:
             model.loaded = (await self._ask(model.process, Load(request), Loaded, on_progress)).info
         except asyncio.CancelledError:
@@ -320,6 +349,18 @@ class WorkerEngine:
         model, self._model = self._model, None
         if model is not None:
             await model.process.close()
+
+
+def _images_of(command: Request) -> tuple[str, ...]:
+    """The pictures in the prompt of a request."""
+    match command:
+        case Prepare():
+            segments = command.segments
+        case Generate():
+            segments = command.request.segments
+        case _:
+            return ()
+    return tuple(segment.digest for segment in segments if isinstance(segment, ImageSlot))
 
 
 def is_open(report: Report) -> bool:

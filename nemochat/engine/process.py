@@ -25,6 +25,8 @@ _EXIT_SECONDS = 1.0
 """How long a worker that closed its wire may take to end."""
 _PATIENCE_SECONDS = 2.0
 """How long `close` waits after asking, and again after SIGTERM."""
+SAVING_SECONDS = 10.0
+"""How long it waits after asking a worker that keeps what its conversations have read on the disk."""
 
 BackendName = Literal["llama", "scripted"]
 
@@ -52,6 +54,7 @@ class WorkerProcess:
     """A running worker. All methods belong to the event loop that started it.
 
     hang_seconds: silence, pings included, after which a worker that owes an answer is killed.
+    closing_seconds: how long it may take to end when it is asked to.
     is_busy: a request was sent whose closing report has not been received.
     """
 
@@ -59,6 +62,7 @@ class WorkerProcess:
         assert process.stdin is not None
         assert process.stdout is not None
         self.hang_seconds = EngineSettings().hang_seconds
+        self.closing_seconds = _PATIENCE_SECONDS
         self.is_busy = False
         self._process = process
         self._stdin = process.stdin
@@ -157,8 +161,8 @@ class WorkerProcess:
         self.send(Cancel())
         self.send(Close())
         try:
-            for insist in (self._process.terminate, self._process.kill):
-                done, _ = await asyncio.wait({self._reader}, timeout=_PATIENCE_SECONDS)
+            for patience, insist in ((self.closing_seconds, self._process.terminate), (_PATIENCE_SECONDS, self._process.kill)):
+                done, _ = await asyncio.wait({self._reader}, timeout=patience)
                 if done:
                     return
                 with contextlib.suppress(ProcessLookupError):

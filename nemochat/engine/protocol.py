@@ -15,12 +15,16 @@ from nemochat.settings import EngineSettings
 
 
 class LoadRequest(msgspec.Struct, frozen=True):
-    """Which files to load, and how. `name` is what people call the model."""
+    """Which files to load, and how. `name` is what people call the model.
+
+    states_path: the folder for what conversations were read to (their KV state), within the budget of the settings; None keeps none.
+    """
 
     name: str
     model_path: str
     mmproj_path: str | None
     settings: EngineSettings
+    states_path: str | None = None
 
 
 class ModelInfo(msgspec.Struct, frozen=True):
@@ -34,6 +38,21 @@ class ModelInfo(msgspec.Struct, frozen=True):
     eog_text: str = "</s>"
 
 
+class Place(msgspec.Struct, frozen=True):
+    """Where in the KV cache a prompt belongs: to a conversation, and there to the prompt itself or to the one that will follow it.
+
+    conversation: its id in the library; its state is kept on the disk under it, so that it opens warm. "" is one that is kept nowhere.
+    is_next: the prompt as it will be when the window has forgotten its oldest turns; it is evaluated beside the present one, which stays.
+    """
+
+    conversation: str = ""
+    is_next: bool = False
+
+
+UNNAMED = Place()
+"""The prompt of a conversation that is kept nowhere."""
+
+
 class Capabilities(msgspec.Struct, frozen=True):
     """What an engine can do beyond generating text."""
 
@@ -42,17 +61,19 @@ class Capabilities(msgspec.Struct, frozen=True):
 
 
 class Prepared(msgspec.Struct, frozen=True):
-    """What `prepare` found and did, in tokens and milliseconds."""
+    """What `prepare` found and did, in tokens and milliseconds. `is_complete`: the whole prompt is in the KV cache now."""
 
     reused_tokens: int
     evaluated_tokens: int
     encoded_images: int
     elapsed_ms: float
+    is_complete: bool = True
 
 
 class GenerateRequest(msgspec.Struct, frozen=True):
     """One reply. Stop strings and the reply's length are part of `sampling`; turn markers always stop.
 
+    conversation: whose prompt this is (see Place).
     grammar: GBNF that holds what follows each `grammar_trigger` in the reply (or the one that the prompt itself ends with, as Control
     text) until the grammar is complete; empty for none. Without a trigger it holds the reply from its first token, once. No stop string
     ends the reply in between. An engine that cannot hold to it goes on without it, so what comes back is to be checked in any case.
@@ -62,6 +83,7 @@ class GenerateRequest(msgspec.Struct, frozen=True):
     sampling: Sampling
     grammar: str = ""
     grammar_trigger: str = "<toolcall>"
+    conversation: str = ""
 
 
 class Engine(Protocol):
@@ -87,8 +109,16 @@ class Engine(Protocol):
     async def count(self, segments: Sequence[Segment]) -> list[int]:
         """The exact number of tokens (KV positions for pictures) of each segment; sums are exact, because segments never merge."""
 
-    async def prepare(self, segments: Sequence[Segment], on_progress: Callable[[Progress], None] | None = None) -> Prepared:
-        """Encode pictures and evaluate a prompt ahead of time. `cancel`, or a waiting `generate`, ends it early."""
+    async def prepare(
+        self, segments: Sequence[Segment], on_progress: Callable[[Progress], None] | None = None, *, place: Place = UNNAMED
+    ) -> Prepared:
+        """Encode pictures and evaluate a prompt ahead of time.
+
+        `cancel`, or any other request, ends it within one batch; what was evaluated stays, and a request that begins so goes on from there.
+        """
+
+    async def forget(self, conversation: str) -> None:
+        """Remove what is kept of a conversation, in the KV cache and on the disk."""
 
     def generate(self, request: GenerateRequest) -> AsyncGenerator[EngineEvent, None]:
         """Stream one reply. Closing the iterator early, or `cancel`, stops the engine; what was evaluated stays cached."""

@@ -9,6 +9,7 @@ the script's own delays, so that a picture of the screen is the same on every ma
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import re
 import signal
@@ -23,8 +24,8 @@ import msgspec
 from nemochat.domain.events import EngineEvent, Finished, FinishReason, Progress, Stage, TextDelta, Timings, Usage
 from nemochat.domain.images import RgbImage
 from nemochat.domain.segments import Control, ImageSlot, Plain, Segment
-from nemochat.engine.backend import Cancelled, ProgressSink
-from nemochat.engine.protocol import GenerateRequest, LoadRequest, ModelInfo, Prepared
+from nemochat.engine.backend import Cancelled, Drops, ProgressSink, anything
+from nemochat.engine.protocol import UNNAMED, GenerateRequest, LoadRequest, ModelInfo, Place, Prepared
 from nemochat.errors import EngineError, ModelFileError
 
 _SLICE_SECONDS = 0.01
@@ -148,6 +149,7 @@ class ScriptedBackend:
         self._spoken = 0
         self._images: set[str] = set()
         self._encoded: set[str] = set()
+        self._ledgers: dict[Place, list[Token]] = {}
         self._ledger: list[Token] = []
         self._last_text = ""
         self.asked: GenerateRequest | None = None
@@ -161,7 +163,7 @@ class ScriptedBackend:
         self._spoken = 0
         self._images.clear()
         self._encoded.clear()
-        self._ledger.clear()
+        self._ledgers.clear()
         self._last_text = ""
         for done in (0, 500, 1000):
             on_progress(Progress(Stage.LOAD, done, 1000))
@@ -181,13 +183,21 @@ class ScriptedBackend:
         """Tokens of each segment."""
         return [len(tokens) for tokens in self._tokenize(segments)]
 
-    def prepare(self, segments: Sequence[Segment], cancelled: Cancelled, on_progress: ProgressSink) -> Prepared:
+    def prepare(
+        self, segments: Sequence[Segment], cancelled: Cancelled, on_progress: ProgressSink, place: Place = UNNAMED, drops: Drops = anything
+    ) -> Prepared:
         """Encode and evaluate ahead."""
-        reused, encoded = self._plan(segments)
+        reused, encoded = self._plan(segments, place)
         for progress in self._evaluate(segments, cancelled):
             on_progress(progress)
         done = len(self._ledger) - reused
-        return Prepared(reused, done, encoded, self._encode_ms(encoded) + self._prefill_ms(done))
+        is_complete = len(self._ledger) == sum(self.count(segments))
+        return Prepared(reused, done, encoded, self._encode_ms(encoded) + self._prefill_ms(done), is_complete)
+
+    def forget(self, conversation: str) -> None:
+        """Hold nothing of a conversation."""
+        for place in [place for place in self._ledgers if place.conversation == conversation]:
+            del self._ledgers[place]
 
     def generate(self, request: GenerateRequest, cancelled: Cancelled) -> Iterator[EngineEvent]:
         """Evaluate the prompt and say the reply."""
@@ -195,7 +205,7 @@ class ScriptedBackend:
         prompt = sum(self.count(request.segments))
         if prompt >= self._window:
             raise EngineError(f"The prompt has {prompt} tokens and the window {self._window}.", "Shorten it.")
-        reused, encoded = self._plan(request.segments)
+        reused, encoded = self._plan(request.segments, Place(request.conversation))
         yield from self._evaluate(request.segments, cancelled)
         evaluated = len(self._ledger) - reused
         said = 0
@@ -224,7 +234,7 @@ class ScriptedBackend:
     def close(self) -> None:
         """Forget everything."""
         self._images.clear()
-        self._ledger.clear()
+        self._ledgers.clear()
 
     def _tokenize(self, segments: Sequence[Segment]) -> list[list[Token]]:
         for segment in segments:
@@ -232,20 +242,19 @@ class ScriptedBackend:
                 raise EngineError("The engine was never given this picture.", "Attach it again.")
         return [tokenize(segment, self._script.image_tokens) for segment in segments]
 
-    def _plan(self, segments: Sequence[Segment]) -> tuple[int, int]:
+    def _plan(self, segments: Sequence[Segment], place: Place) -> tuple[int, int]:
         """How many tokens of a prompt are held, at least one being left to evaluate, and how many pictures need the encoder.
 
-        Cuts the ledger back to what is reused.
+        Its place then holds what is reused, of what any place holds.
         """
         tokens = [token for part in self._tokenize(segments) for token in part]
         self._last_text = next((part.text for part in reversed(segments) if isinstance(part, Plain)), "")
-        reused = 0
-        for held, wanted in zip(self._ledger, tokens[:-1], strict=False):
-            if held != wanted:
-                break
-            reused += 1
-        del self._ledger[reused:]
-        return reused, len(self._new_images(tokens[reused:]))
+        best: list[Token] = []
+        for ledger in self._ledgers.values():
+            held = [have for have, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(ledger, tokens[:-1], strict=False))]
+            best = max(best, held, key=len)
+        self._ledger = self._ledgers[place] = best
+        return len(best), len(self._new_images(tokens[len(best) :]))
 
     def _new_images(self, tokens: Sequence[Token]) -> list[str]:
         digests = dict.fromkeys(token.text.split()[0] for token in tokens if token.kind == "image")

@@ -2,7 +2,7 @@
 
 A frame is its payload's length (4 bytes, big-endian) and the payload. The pipes keep the order, and the worker does one request
 at a time, so answers need no number: every request is answered by any number of Progress and TextDelta reports and then exactly
-one closing report (Loaded, ImageCost, Counts, PreparedReport, Finished or Failed).
+one closing report (Loaded, ImageCost, Counts, PreparedReport, Forgotten, Finished or Failed).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 from nemochat.domain.events import Finished, Progress, TextDelta
 from nemochat.domain.images import RgbImage
 from nemochat.domain.segments import Segment
-from nemochat.engine.protocol import GenerateRequest, LoadRequest, ModelInfo, Prepared
+from nemochat.engine.protocol import UNNAMED, GenerateRequest, LoadRequest, ModelInfo, Place, Prepared
 
 MAX_FRAME_BYTES = 256 * 1024 * 1024
 """Longest payload. The longest real one is a picture: 89 megapixels fit."""
@@ -51,6 +51,13 @@ class Prepare(msgspec.Struct, frozen=True, tag=True):
     """Encode pictures and evaluate ahead."""
 
     segments: tuple[Segment, ...]
+    place: Place = UNNAMED
+
+
+class Forget(msgspec.Struct, frozen=True, tag=True):
+    """Remove what the KV cache holds of a conversation."""
+
+    conversation: str
 
 
 class Generate(msgspec.Struct, frozen=True, tag=True):
@@ -60,7 +67,9 @@ class Generate(msgspec.Struct, frozen=True, tag=True):
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
-    """Stop the request sent before this; has no effect on one sent after."""
+    """Stop the request sent before this; has no effect on one sent after. The encoder gives up on a picture unless `spares` has it."""
+
+    spares: tuple[str, ...] = ()
 
 
 class Ping(msgspec.Struct, frozen=True, tag=True):
@@ -71,7 +80,7 @@ class Close(msgspec.Struct, frozen=True, tag=True):
     """Free the model and end."""
 
 
-Request = Load | AddImage | Count | Prepare | Generate | Close
+Request = Load | AddImage | Count | Prepare | Generate | Forget | Close
 Command = Request | Cancel | Ping
 
 
@@ -99,6 +108,10 @@ class PreparedReport(msgspec.Struct, frozen=True, tag=True):
     prepared: Prepared
 
 
+class Forgotten(msgspec.Struct, frozen=True, tag=True):
+    """The KV cache holds nothing of the conversation any more."""
+
+
 class Failed(msgspec.Struct, frozen=True, tag=True):
     """A request failed. `kind` is the name of a class in nemochat.errors; after a fatal failure the worker ends itself."""
 
@@ -112,7 +125,7 @@ class Pong(msgspec.Struct, frozen=True, tag=True):
     """The answer to a ping."""
 
 
-Report = Loaded | ImageCost | Counts | PreparedReport | Progress | TextDelta | Finished | Failed | Pong
+Report = Loaded | ImageCost | Counts | PreparedReport | Forgotten | Progress | TextDelta | Finished | Failed | Pong
 
 Frame = TypeVar("Frame")
 

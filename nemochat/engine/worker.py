@@ -27,6 +27,8 @@ from nemochat.engine.wire import (
     Count,
     Counts,
     Failed,
+    Forget,
+    Forgotten,
     Generate,
     ImageCost,
     Load,
@@ -85,6 +87,8 @@ class Wire:
     def __init__(self, incoming: int, outgoing: int, log_file: LogFile) -> None:
         self.requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self.cancelled = threading.Event()
+        self._spared: tuple[str, ...] = ()
+        self._is_closing = False
         self._incoming = incoming
         self._outgoing = outgoing
         self._log_file = log_file
@@ -100,8 +104,12 @@ class Wire:
             except BrokenPipeError:
                 os._exit(0)
 
+    def drops(self, digest: str) -> bool:
+        """Whether the encoder may give up on a picture when it is cancelled."""
+        return digest not in self._spared
+
     def listen(self) -> None:
-        """The reader thread: act on commands until the wire ends, then end the process, whatever the main thread is doing."""
+        """The reader thread: act on commands until the wire ends, then end the process, unless the main thread is closing already."""
         frames = command_reader()
         try:
             while data := os.read(self._incoming, _READ_BYTES):
@@ -111,10 +119,13 @@ class Wire:
                         case Ping():
                             self.send(Pong())
                         case Cancel():
+                            self._spared = command.spares
                             self.cancelled.set()
                         case Close():
                             # What is still running has nobody left to hear it.
+                            self._spared = ()
                             self.cancelled.set()
+                            self._is_closing = True
                             self.requests.put(command)
                         case _:
                             # Frames keep their order, so a cancel that came too late for one request cannot hit the next.
@@ -125,7 +136,8 @@ class Wire:
             os._exit(1)
         except ConnectionResetError:
             log.info("The client is gone")
-        os._exit(0)
+        if not self._is_closing:
+            os._exit(0)
 
 
 class Worker:
@@ -174,10 +186,13 @@ class Worker:
             case Count():
                 send(Counts(backend.count(request.segments)))
             case Prepare():
-                send(PreparedReport(backend.prepare(request.segments, cancelled, send)))
+                send(PreparedReport(backend.prepare(request.segments, cancelled, send, request.place, self._wire.drops)))
             case Generate():
                 for event in backend.generate(request.request, cancelled):
                     send(event)
+            case Forget():
+                backend.forget(request.conversation)
+                send(Forgotten())
 
 
 def make_backend(name: str) -> Backend:

@@ -115,7 +115,7 @@ async def test_replies_take_turns(tmp_path: Path) -> None:
         assert [text for text, _ in replies] == ["aaaa " * 20, "bbbb " * 20] * 2
 
 
-async def test_a_reply_ends_a_running_prepare_and_skips_a_waiting_one(tmp_path: Path) -> None:
+async def test_whatever_comes_ends_a_running_prepare_and_a_waiting_one_does_nothing_then(tmp_path: Path) -> None:
     script = Script((Reply("now"),), batch_seconds=0.1)
     async with scripted_engine(tmp_path, script, EngineSettings(batch=1)) as engine:
         under_way = asyncio.Event()
@@ -124,15 +124,24 @@ async def test_a_reply_ends_a_running_prepare_and_skips_a_waiting_one(tmp_path: 
             if progress.done:
                 under_way.set()
 
-        prepares = [asyncio.create_task(engine.prepare((Plain("warm up " * 50),), on_progress)) for _ in range(2)]
+        prompt = (Plain("warm up " * 50),)
+        running = asyncio.create_task(engine.prepare(prompt, on_progress))
         await under_way.wait()
-        start = time.monotonic()
+        assert await engine.count(prompt) == [101]
+        first = await running
+        assert 0 < first.evaluated_tokens < 50
+        assert not first.is_complete
+
+        under_way.clear()
+        running = asyncio.create_task(engine.prepare(prompt, on_progress))
+        await under_way.wait()
+        waiting = asyncio.create_task(engine.prepare((Plain("x"),)))
         text, _ = await reply(engine, question("x"))
         assert text == "now"
-        assert time.monotonic() - start < 5.0
-        running, waiting = await asyncio.gather(*prepares)
-        assert 0 < running.evaluated_tokens < 50
-        assert waiting.evaluated_tokens == 0
+        second = await running
+        assert second.reused_tokens == first.evaluated_tokens
+        assert not second.is_complete
+        assert (await waiting).is_complete
 
 
 async def test_two_deaths_on_one_request_and_it_stays_down(tmp_path: Path) -> None:

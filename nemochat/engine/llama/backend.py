@@ -8,12 +8,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+import llama_cpp
 import psutil
 
 from nemochat.domain.events import EngineEvent, Finished, FinishReason, Progress, Stage, TextDelta, Timings, Usage
 from nemochat.domain.images import RgbImage
 from nemochat.domain.segments import Control, ImageSlot, Segment
-from nemochat.engine.backend import Cancelled, ProgressSink
+from nemochat.engine.backend import Cancelled, Drops, ProgressSink, anything
 from nemochat.engine.cutter import Cutter
 from nemochat.engine.llama.constraint import Constraint
 from nemochat.engine.llama.context import Context
@@ -23,12 +24,17 @@ from nemochat.engine.llama.model import Model
 from nemochat.engine.llama.projector import Picture, Projector
 from nemochat.engine.llama.sampler import Sampler
 from nemochat.engine.llama.tokens import Tokenizer
-from nemochat.engine.protocol import GenerateRequest, LoadRequest, ModelInfo, Prepared
+from nemochat.engine.protocol import UNNAMED, GenerateRequest, LoadRequest, ModelInfo, Place, Prepared
+from nemochat.engine.states import StateFolder, fingerprint
 from nemochat.errors import EngineError
 from nemochat.prompt.nemotron import TURN_TAGS
+from nemochat.settings import WhenFull
 
 _log = logging.getLogger(__name__)
 _THOUSANDTHS = 1000
+_MB = 1_000_000
+MOST_GUESSES = 8
+"""Tokens that are guessed from the prompt and evaluated together with the last one, at most."""
 _SMALL_MODEL = 50_000_000
 """Parameters below which one thread is chosen: a second one gains next to nothing, and when another process holds its core, the
 first spins at every operation until it comes back (measured: 75 times slower)."""
@@ -72,17 +78,24 @@ class LlamaBackend:
             counts[0] += 1
         return counts
 
-    def prepare(self, segments: Sequence[Segment], cancelled: Cancelled, on_progress: ProgressSink) -> Prepared:
-        """Encode and evaluate ahead; returns early when cancelled. Raises EngineError."""
+    def prepare(
+        self, segments: Sequence[Segment], cancelled: Cancelled, on_progress: ProgressSink, place: Place = UNNAMED, drops: Drops = anything
+    ) -> Prepared:
+        """Encode and evaluate ahead; when cancelled, returns within a piece of about a quarter of a second. Raises EngineError."""
         started = time.perf_counter()
         loaded = self._model()
-        prompt = self._prompt(segments)
+        prompt = self._prompt(segments, place.conversation)
         loaded.require_room(prompt, reply=0)
         outcome = Outcome()
-        for progress in loaded.evaluator.evaluate(prompt, outcome, cancelled, with_logits=False):
+        for progress in loaded.evaluator.read_ahead(prompt, place, outcome, cancelled, drops):
             on_progress(progress)
         elapsed = (time.perf_counter() - started) * 1000
-        return Prepared(outcome.reused, outcome.evaluated, outcome.encoded_images, elapsed)
+        return Prepared(outcome.reused, outcome.evaluated, outcome.encoded_images, elapsed, is_complete=not outcome.aborted)
+
+    def forget(self, conversation: str) -> None:
+        """Remove the conversation's sequences from the KV cache."""
+        if self._loaded is not None:
+            self._loaded.evaluator.forget(conversation)
 
     def generate(self, request: GenerateRequest, cancelled: Cancelled) -> Iterator[EngineEvent]:
         """Yield Progress and TextDelta events, and Finished last. Closing the iterator early leaves everything in order.
@@ -92,12 +105,12 @@ class LlamaBackend:
         """
         started = time.perf_counter()
         loaded = self._model()
-        prompt = self._prompt(request.segments)
+        prompt = self._prompt(request.segments, request.conversation)
         loaded.require_room(prompt, reply=1)
         if not isinstance(prompt.cells[-1], int):
             raise EngineError("A prompt cannot end with a picture.", "Put the marker of the Assistant's turn after it.")
         outcome = Outcome()
-        yield from loaded.evaluator.evaluate(prompt, outcome, cancelled, with_logits=True)
+        yield from loaded.evaluator.evaluate(prompt, Place(request.conversation), outcome, cancelled, with_logits=True)
         reply = _Reply(loaded, request, prompt)
         first_token_ms = 0.0
         prefilled = time.perf_counter()
@@ -120,8 +133,9 @@ class LlamaBackend:
         yield Finished(reply.reason, usage, timings)
 
     def close(self) -> None:
-        """Unload the model. The pictures stay known."""
+        """Keep what conversations have read on the disk, and unload the model. The pictures stay known."""
         if self._loaded is not None:
+            self._loaded.evaluator.keep_all()
             self._loaded.close()
             self._loaded = None
 
@@ -141,8 +155,10 @@ class LlamaBackend:
             raise EngineError("The prompt holds a picture that the engine was never given.", "Attach the picture again.")
         return image
 
-    def _prompt(self, segments: Sequence[Segment]) -> Prompt:
+    def _prompt(self, segments: Sequence[Segment], conversation: str = "") -> Prompt:
         loaded = self._model()
+        # Before anything is tokenised: replies of an earlier run are made of the tokens that were generated then.
+        loaded.tokenizer.learn(loaded.evaluator.kept_replies(conversation))
         cells: list[Cell] = [] if loaded.begin_token is None else [loaded.begin_token]
         for segment in segments:
             cells += self._cells(segment)
@@ -159,12 +175,20 @@ class _Loaded:
         progress = _LoadProgress(request, on_progress)
         with ExitStack() as stack:
             mmap = use_gpu if settings.mmap is None else settings.mmap
-            self.model = Model(request.model_path, gpu_layers=settings.gpu_layers, mmap=mmap, on_progress=progress.model)
+            self.model = Model(
+                request.model_path, gpu_layers=settings.gpu_layers, mmap=mmap, on_progress=progress.model, use_amx=settings.amx
+            )
             stack.callback(self.model.close)
             threads = settings.threads or (1 if self.model.parameters < _SMALL_MODEL else physical_cores())
             trained = self.model.trained_context
             self.context_length = min(settings.context_length or trained, trained)
-            context = Context(self.model, length=self.context_length, threads=threads, settings=settings)
+            context = Context(
+                self.model,
+                length=self.context_length + settings.spare_tokens,
+                rows=1 + MOST_GUESSES if settings.prompt_lookup else 1,
+                threads=threads,
+                settings=settings,
+            )
             stack.callback(context.close)
             self.projector: Projector | None = None
             if request.mmproj_path is not None:
@@ -182,7 +206,14 @@ class _Loaded:
             self.tokenizer = Tokenizer(self.model)
             self.begin_token = self.model.begin_token
             self.turn_tokens = frozenset(token for tag in TURN_TAGS if (token := self.model.single_token(tag)) is not None)
-            self.evaluator = Evaluator(context, self.projector, image_cache_mb=settings.image_cache_mb)
+            self.evaluator = Evaluator(
+                context,
+                self.projector,
+                image_cache_mb=settings.image_cache_mb,
+                shifts=settings.when_full is WhenFull.SHIFT,
+                states=_state_folder(request),
+                replies_in=self.tokenizer.replies_in,
+            )
             self._resources = stack.pop_all()
         progress.finish()
 
@@ -213,6 +244,16 @@ class _Loaded:
     def _close_pictures(self) -> None:
         for picture in self._pictures.values():
             picture.close()
+
+
+def _state_folder(request: LoadRequest) -> StateFolder | None:
+    """Where what conversations have read is kept; what changes the files or the meaning of what is in them is part of the key."""
+    settings = request.settings
+    if request.states_path is None or not settings.resume_mb:
+        return None
+    files = [fingerprint(Path(path)) for path in (request.model_path, request.mmproj_path) if path is not None]
+    engine = " ".join([*files, llama_cpp.__version__, settings.kv_type.value, str(settings.flash_attention)])
+    return StateFolder(Path(request.states_path), engine, settings.resume_mb * _MB)
 
 
 class _Reply:

@@ -1,10 +1,12 @@
-"""An evaluation context: llama.cpp's KV cache and `llama_decode`, for the one sequence that a chat is."""
+"""An evaluation context: llama.cpp's KV cache and `llama_decode`, for a few sequences that share one cache."""
 
 from __future__ import annotations
 
 import ctypes
 import logging
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import llama_cpp
 
@@ -16,25 +18,40 @@ from nemochat.settings import EngineSettings, KvType
 
 _log = logging.getLogger(__name__)
 _KV_TYPES = {KvType.F16: llama_cpp.GGML_TYPE_F16, KvType.Q8_0: llama_cpp.GGML_TYPE_Q8_0}
-SEQUENCE = 0
-"""The only sequence of the cache."""
+_SEQUENCES = 8
+"""How many sequences the cache tells apart. They cost nothing: the cells are shared among them."""
 _ABORTED = 2
+_NO_ROOM = 1
+_TO_THE_END = -1
 
 
 class Aborted(Exception):
     """An evaluation stopped because `cancelled` turned true. The cache may hold a part of what was being evaluated."""
 
 
-class Context:
-    """KV cache of `length` cells over a model."""
+class CacheFull(EngineError):
+    """The KV cache has no room for what was to be evaluated."""
 
-    def __init__(self, model: Model, *, length: int, threads: int, settings: EngineSettings) -> None:
-        """Allocate the cache. Raises EngineError when that fails, most likely for want of memory."""
+
+class Context:
+    """A KV cache over a model, and the evaluation of tokens into it.
+
+    can_shift: whether `shift` works with this architecture and cache.
+    rows: for how many tokens of one evaluation the distributions can be asked for. sequences: how many the cache tells apart, numbered
+    from 0.
+    """
+
+    def __init__(self, model: Model, *, length: int, rows: int, threads: int, settings: EngineSettings) -> None:
+        """Allocate a cache of `length` cells. Raises EngineError when that fails, most likely for want of memory."""
         self.batch_size = min(settings.batch, length)
-        pointer = self._create(model, length, threads, settings, settings.kv_type)
-        if not pointer and settings.kv_type is not KvType.F16:
-            _log.warning("no %s KV cache with this model, using f16: %s", settings.kv_type.value, native_log().reason)
-            pointer = self._create(model, length, threads, settings, KvType.F16)
+        self.rows = min(rows, self.batch_size)
+        self.sequences = min(_SEQUENCES, self.batch_size)  # llama.cpp wants a batch to have room for one token of each
+        kv_type = settings.kv_type
+        pointer = self._create(model, length, threads, settings, kv_type)
+        if not pointer and kv_type is not KvType.F16:
+            _log.warning("no %s KV cache with this model, using f16: %s", kv_type.value, native_log().reason)
+            kv_type = KvType.F16
+            pointer = self._create(model, length, threads, settings, kv_type)
         if not pointer:
             raise EngineError(
                 f"llama.cpp could not set up a context of {length} tokens: {native_log().reason}.",
@@ -42,6 +59,8 @@ class Context:
             )
         self.pointer: int | None = pointer
         self._memory = llama_cpp.llama_get_memory(pointer)
+        # With a quantised cache llama.cpp says that it can, and crashes (SIGSEGV in build_rope_shift, seen with llama-cpp-python 0.3.36).
+        self.can_shift = kv_type is KvType.F16 and bool(llama_cpp.llama_memory_can_shift(self._memory))
         self._cancelled: Cancelled | None = None
         self._abort = llama_cpp.ggml_abort_callback(self._is_cancelled)
         self._never = llama_cpp.ggml_abort_callback()
@@ -50,17 +69,17 @@ class Context:
         self._ids, self._positions, self._outputs = self._batch.token, self._batch.pos, self._batch.logits
         for index in range(self.batch_size):
             self._batch.n_seq_id[index] = 1
-            self._batch.seq_id[index][0] = SEQUENCE
+        self._sequence = -1
+        self._use(0)
 
-    @staticmethod
-    def _create(model: Model, length: int, threads: int, settings: EngineSettings, kv_type: KvType) -> int | None:
+    def _create(self, model: Model, length: int, threads: int, settings: EngineSettings, kv_type: KvType) -> int | None:
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = length
         params.n_batch = params.n_ubatch = min(settings.batch, length)
-        params.n_seq_max = 1
-        # Only the distribution after the last token is ever read: with the default, room is reserved for one per token of a batch,
-        # half a gigabyte at 256,000 tokens in the vocabulary.
-        params.n_outputs_max = params.n_outputs_max_per_seq = 1
+        params.n_seq_max = self.sequences
+        # With the default, room is reserved for the distribution after every token of a batch, half a gigabyte at 256,000 tokens in
+        # the vocabulary.
+        params.n_outputs_max = params.n_outputs_max_per_seq = self.rows
         params.n_threads = params.n_threads_batch = threads
         params.flash_attn_type = (
             llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED if settings.flash_attention else llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
@@ -87,24 +106,27 @@ class Context:
             llama_cpp.llama_free(self.pointer)
             self.pointer = None
 
-    def decode(self, tokens: Sequence[int], position: int, cancelled: Cancelled) -> None:
-        """Evaluate at most `batch_size` tokens from `position` on, with the distribution after the last one as output.
+    # -- evaluation. Each raises Aborted, CacheFull, or EngineError when llama.cpp fails; the sequence then needs `keep(position)`.
 
-        Raises Aborted, or EngineError when llama.cpp fails; the cache then needs `keep(position)`.
-        """
+    def decode(
+        self, tokens: Sequence[int], position: int, sequence: int, cancelled: Cancelled | None, *, all_rows: bool = False
+    ) -> None:
+        """Evaluate at most `batch_size` tokens from `position` on, with the distribution after the last one, or after each, as output."""
         native_log().forget_errors()
+        self._use(sequence)
         batch = self._batch
         batch.n_tokens = len(tokens)
         for index, token in enumerate(tokens):
             self._ids[index] = token
             self._positions[index] = position + index
-            self._outputs[index] = 0
+            self._outputs[index] = all_rows
         self._outputs[len(tokens) - 1] = 1
         with self.abortable(cancelled):
             check(llama_cpp.llama_decode(self.pointer, batch), "the prompt")
 
-    def decode_one(self, token: int, position: int) -> None:
+    def decode_one(self, token: int, position: int, sequence: int) -> None:
         """Evaluate one token, without a look at cancellation: the abort callback would cost a small model a tenth of its speed."""
+        self._use(sequence)
         batch = self._batch
         batch.n_tokens = 1
         self._ids[0] = token
@@ -112,8 +134,28 @@ class Context:
         self._outputs[0] = 1
         check(llama_cpp.llama_decode(self.pointer, batch), "the reply")
 
-    def abortable(self, cancelled: Cancelled) -> _Abortable:
-        """A block in which evaluations stop soon after `cancelled` turns true (on a GPU: after the batch)."""
+    def decode_embeddings(
+        self, values: ctypes.Array[ctypes.c_float], count: int, position: int, sequence: int, cancelled: Cancelled | None
+    ) -> None:
+        """Evaluate `count` tokens, at most `batch_size`, given as embeddings one after the other. No distribution is left."""
+        self._use(sequence)
+        batch = llama_cpp.llama_batch(
+            n_tokens=count,
+            token=None,
+            embd=ctypes.cast(values, ctypes.POINTER(ctypes.c_float)),
+            pos=self._positions,
+            n_seq_id=self._batch.n_seq_id,
+            seq_id=self._batch.seq_id,
+            logits=self._outputs,
+        )
+        for index in range(count):
+            self._positions[index] = position + index
+            self._outputs[index] = 0
+        with self.abortable(cancelled):
+            check(llama_cpp.llama_decode(self.pointer, batch), "the picture")
+
+    def abortable(self, cancelled: Cancelled | None) -> _Abortable:
+        """A block in which evaluations stop soon after `cancelled` turns true (on a GPU: after the batch); None: they never do."""
         return _Abortable(self, cancelled)
 
     def watch(self, cancelled: Cancelled | None) -> None:
@@ -125,21 +167,70 @@ class Context:
     def _is_cancelled(self, _user_data: int | None) -> bool:
         return self._cancelled is not None and self._cancelled()
 
-    def keep(self, position: int) -> bool:
-        """Remove everything from `position` on. False when this architecture cannot: then the cache is empty."""
-        if llama_cpp.llama_memory_seq_rm(self._memory, SEQUENCE, position, -1):
+    def _use(self, sequence: int) -> None:
+        """What is evaluated next belongs to this sequence."""
+        if sequence != self._sequence:
+            for index in range(self.batch_size):
+                self._batch.seq_id[index][0] = sequence
+            self._sequence = sequence
+
+    # -- the cache
+
+    def keep(self, sequence: int, position: int) -> bool:
+        """Remove everything of a sequence from `position` on. False when this architecture cannot: then the sequence is empty."""
+        if llama_cpp.llama_memory_seq_rm(self._memory, sequence, position, _TO_THE_END):
             return True
-        llama_cpp.llama_memory_clear(self._memory, False)
+        self.clear(sequence)
         return False
 
-    @property
-    def held_positions(self) -> int:
-        """Positions in the cache, by its own account."""
-        return int(llama_cpp.llama_memory_seq_pos_max(self._memory, SEQUENCE)) + 1
+    def clear(self, sequence: int) -> None:
+        """Remove a sequence. Cells that another one shares stay."""
+        llama_cpp.llama_memory_seq_rm(self._memory, sequence, 0, _TO_THE_END)
+
+    def fork(self, source: int, sequence: int, position: int) -> bool:
+        """Let an empty sequence share what `source` holds before `position`. False when this architecture cannot: it stays empty."""
+        llama_cpp.llama_memory_seq_cp(self._memory, source, sequence, 0, position)
+        if self.held_positions(sequence) == position:
+            return True
+        self.clear(sequence)
+        return False
+
+    def shift(self, sequence: int, start: int, stop: int) -> None:
+        """Take the positions from `start` to `stop` out of a sequence and move what follows down, as if they had never been.
+
+        What follows was computed with them in sight, and keeps that. No other sequence may share a cell from `start` on.
+        """
+        llama_cpp.llama_memory_seq_rm(self._memory, sequence, start, stop)
+        llama_cpp.llama_memory_seq_add(self._memory, sequence, stop, _TO_THE_END, start - stop)
+
+    def held_positions(self, sequence: int) -> int:
+        """Positions of a sequence in the cache, by its own account."""
+        return int(llama_cpp.llama_memory_seq_pos_max(self._memory, sequence)) + 1
+
+    # -- states on the disk
+
+    def state_size(self, sequence: int) -> int:
+        """Bytes that `save` would write."""
+        return int(llama_cpp.llama_state_seq_get_size(self.pointer, sequence))
+
+    def save(self, sequence: int, path: Path) -> None:
+        """Write a sequence to a file, which should exist already with the permissions that it is to have. Raises EngineError."""
+        native_log().forget_errors()
+        if not llama_cpp.llama_state_seq_save_file(self.pointer, os.fsencode(path), sequence, (llama_cpp.llama_token * 1)(), 0):
+            raise EngineError(f"The state of the chat could not be written: {native_log().reason}.")
+
+    def load(self, sequence: int, path: Path) -> None:
+        """Read an empty sequence from a file. Raises CacheFull or EngineError, and the sequence is empty then."""
+        native_log().forget_errors()
+        count = ctypes.c_size_t(0)
+        token = (llama_cpp.llama_token * 1)()
+        if not llama_cpp.llama_state_seq_load_file(self.pointer, os.fsencode(path), sequence, token, 1, ctypes.byref(count)):
+            self.clear(sequence)
+            raise CacheFull(f"The state of the chat could not be read: {native_log().reason}.")
 
 
 class _Abortable:
-    def __init__(self, context: Context, cancelled: Cancelled) -> None:
+    def __init__(self, context: Context, cancelled: Cancelled | None) -> None:
         self._context, self._cancelled = context, cancelled
 
     def __enter__(self) -> None:
@@ -150,10 +241,10 @@ class _Abortable:
 
 
 def check(status: int, what: str) -> None:
-    """Turn the status of an evaluation into Aborted or EngineError."""
+    """Turn the status of an evaluation into Aborted, CacheFull or EngineError."""
     if status == _ABORTED:
         raise Aborted
-    if status == 1:
-        raise EngineError(f"There is no room for {what} in the KV cache.", "Choose a longer context or start a new chat.")
+    if status == _NO_ROOM:
+        raise CacheFull(f"There is no room for {what} in the KV cache.", "Choose a longer context or start a new chat.")
     if status != 0:
         raise EngineError(f"llama.cpp failed to evaluate {what} (status {status}): {native_log().reason}.")

@@ -1,4 +1,4 @@
-"""What the KV cache holds, and how much of it a new prompt can use. Pure: the cache itself is llama.cpp's."""
+"""What a sequence of the KV cache holds, and how much of it a new prompt can use. Pure: the cache itself is llama.cpp's."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ class ImageSpan(msgspec.Struct, frozen=True):
     positions: int
 
 
+_TELLING = 16
+"""Cells in a row that have to agree to be taken for the same place of a conversation."""
+
 Cell = int | ImageSpan
-"""A text token's id, or a picture that is either held as a whole or not at all."""
+"""A text token's id, or a picture."""
 
 
 def tokens_of(cells: Sequence[Cell]) -> int:
@@ -52,13 +55,32 @@ def reusable(held: Sequence[Cell], wanted: Sequence[Cell], *, with_logits: bool)
     return count
 
 
+def removed(held: Sequence[Cell], wanted: Sequence[Cell], kept: int) -> int | None:
+    """Where `held` goes on as `wanted` does behind their common first `kept` cells: the end of what was taken out of the middle.
+
+    None where nothing was taken out, or so little follows that it may be chance.
+    """
+    beginning = list(wanted[kept : kept + _TELLING])
+    if len(beginning) < _TELLING:
+        return None
+    for at in range(kept + 1, len(held) - _TELLING + 1):
+        if held[at] == beginning[0] and list(held[at : at + _TELLING]) == beginning:
+            return at
+    return None
+
+
 class Ledger:
-    """The cells of the KV cache in order. Kept equal to the cache by whoever evaluates: written only after llama.cpp has succeeded."""
+    """The cells of a sequence in order. Kept equal to the cache by whoever evaluates: written only after llama.cpp has succeeded.
+
+    The last thing in it may be a picture of which only the first tokens are held, which is no cell yet.
+    """
 
     def __init__(self) -> None:
         self._cells: list[Cell] = []
         self._position = 0
         self._tokens = 0
+        self._begun: ImageSpan | None = None
+        self._begun_tokens = 0
 
     @property
     def cells(self) -> Sequence[Cell]:
@@ -67,16 +89,21 @@ class Ledger:
 
     @property
     def position(self) -> int:
-        """The position of the next token."""
-        return self._position
+        """The position behind the last cell, or within the picture that is begun."""
+        return self._position + self._begun_tokens
 
     @property
     def tokens(self) -> int:
         """KV cells in use."""
-        return self._tokens
+        return self._tokens + self._begun_tokens
+
+    def begun(self, cell: Cell) -> int:
+        """How many tokens of `cell` are held behind the last cell."""
+        return self._begun_tokens if cell == self._begun else 0
 
     def append(self, cell: Cell) -> None:
-        """One more cell was evaluated."""
+        """One more cell was evaluated; a picture that was begun was that cell."""
+        self._begun, self._begun_tokens = None, 0
         self._cells.append(cell)
         self._position += 1 if isinstance(cell, int) else cell.positions
         self._tokens += 1 if isinstance(cell, int) else cell.tokens
@@ -86,8 +113,19 @@ class Ledger:
         for cell in cells:
             self.append(cell)
 
+    def begin(self, picture: ImageSpan, tokens: int) -> None:
+        """The first `tokens` of a picture were evaluated, one position each."""
+        self._begun, self._begun_tokens = picture, tokens
+
     def cut(self, count: int) -> None:
-        """Only the first `count` cells are left."""
+        """Only the first `count` cells are left, and nothing of a picture that was begun."""
+        self._begun, self._begun_tokens = None, 0
         del self._cells[count:]
+        self._position = positions_of(self._cells)
+        self._tokens = tokens_of(self._cells)
+
+    def take_out(self, start: int, stop: int) -> None:
+        """The cells from `start` to `stop` are gone and what follows has moved down."""
+        del self._cells[start:stop]
         self._position = positions_of(self._cells)
         self._tokens = tokens_of(self._cells)

@@ -32,6 +32,10 @@ class LruCache(Generic[Key, Value]):
             self._values.move_to_end(key)
         return value
 
+    def items(self) -> list[tuple[Key, Value]]:
+        """All of them, the least recently used first."""
+        return list(self._values.items())
+
     def put(self, key: Key, value: Value) -> None:
         """Keep a value. One that alone outweighs the capacity is not kept."""
         self.discard(key)

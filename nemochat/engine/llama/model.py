@@ -5,10 +5,12 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import llama_cpp
 
+from nemochat.engine.llama import amx
 from nemochat.engine.llama.native_log import native_log
 from nemochat.errors import EngineError
 
@@ -18,7 +20,7 @@ FractionSink = Callable[[float], None]
 class Model:
     """Weights and vocabulary of a GGUF file. Must outlive what is made from it."""
 
-    def __init__(self, path: str, *, gpu_layers: int, mmap: bool, on_progress: FractionSink) -> None:
+    def __init__(self, path: str, *, gpu_layers: int, mmap: bool, on_progress: FractionSink, use_amx: bool = False) -> None:
         """Read the file; `on_progress` gets fractions from 0 to 1. Raises EngineError when llama.cpp refuses it."""
 
         def report(fraction: float, _user_data: int | None) -> bool:
@@ -41,7 +43,8 @@ class Model:
         params.no_alloc = False
         params.load_mtp = False
         log.forget_errors()
-        pointer = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
+        with nullcontext() if use_amx else amx.refused():
+            pointer = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
         if not pointer:
             raise EngineError(
                 f"llama.cpp could not load {Path(path).name}: {log.reason}.",

@@ -13,7 +13,7 @@ from llama_cpp import mtmd_cpp
 
 from nemochat.domain.images import RgbImage
 from nemochat.engine.backend import Cancelled
-from nemochat.engine.llama.context import SEQUENCE, Context, check
+from nemochat.engine.llama.context import Aborted, Context, check
 from nemochat.engine.llama.ledger import Cell, ImageSpan
 from nemochat.engine.llama.model import FractionSink, Model
 from nemochat.engine.llama.native_log import native_log
@@ -21,6 +21,14 @@ from nemochat.errors import EngineError
 
 Embedding = ctypes.Array[ctypes.c_float]
 """What the encoder makes of a picture (or tile): tokens x embedding_length floats."""
+
+
+_NODES_BETWEEN_LOOKS = 32
+"""Operations of the encoder between two looks at whether it is still wanted: about 30 looks with CLIP-L."""
+
+
+def _never() -> bool:
+    return False
 
 
 class Picture:
@@ -60,6 +68,10 @@ class Projector:
         params.image_max_tokens = -1
         params.batch_max_tokens = 1024
         params.progress_callback = callback
+        self._is_dropped: Cancelled = _never
+        self._seen_nodes = 0
+        self._watch = llama_cpp.ggml_backend_sched_eval_callback(self._goes_on)
+        params.cb_eval = self._watch
         log.forget_errors()
         pointer = mtmd_cpp.mtmd_init_from_file(os.fsencode(path), model.pointer, params)
         if not pointer:
@@ -97,24 +109,43 @@ class Projector:
                 placements[span] = placement
         return Picture(tuple(cells), placements)
 
-    def encode(self, image: RgbImage) -> dict[ImageSpan, Embedding]:
-        """Run the vision encoder over a picture, tile by tile. Cannot be stopped in the middle."""
+    def encode(self, image: RgbImage, dropped: Cancelled) -> dict[ImageSpan, Embedding]:
+        """Run the vision encoder over a picture, tile by tile. Raises Aborted soon after `dropped` turns true."""
         embeddings: dict[ImageSpan, Embedding] = {}
         with self._chunks(image) as chunks:
             for chunk, span in _with_spans(chunks, image.digest):
                 if span is None:
                     continue
-                if mtmd_cpp.mtmd_encode_chunk(self._pointer, chunk) != 0:
+                self._is_dropped, self._seen_nodes = dropped, 0
+                try:
+                    status = mtmd_cpp.mtmd_encode_chunk(self._pointer, chunk)
+                finally:
+                    self._is_dropped = _never
+                if dropped():
+                    raise Aborted
+                if status != 0:
                     raise EngineError(f"llama.cpp could not encode the picture: {native_log().reason}.")
                 embedding = (ctypes.c_float * (span.tokens * self._embedding_length))()
                 ctypes.memmove(embedding, mtmd_cpp.mtmd_get_output_embd(self._pointer), ctypes.sizeof(embedding))
                 embeddings[span] = embedding
         return embeddings
 
+    def goes_in_pieces(self, picture: Picture, span: ImageSpan) -> bool:
+        """Whether a part of an encoded picture can be evaluated by itself: one position a token, and no attention to what follows."""
+        if span.tokens != span.positions or mtmd_cpp.mtmd_decode_use_mrope(self._pointer):
+            return False
+        return not mtmd_cpp.mtmd_decode_use_non_causal(self._pointer, picture.placements[span])
+
     def decode(
-        self, context: Context, placement: mtmd_cpp.mtmd_input_chunk_p, embedding: Embedding, position: int, cancelled: Cancelled
+        self,
+        context: Context,
+        placement: mtmd_cpp.mtmd_input_chunk_p,
+        embedding: Embedding,
+        position: int,
+        sequence: int,
+        cancelled: Cancelled | None,
     ) -> None:
-        """Evaluate an encoded picture from `position` on. Raises as `Context.decode` does; the cache then needs `keep(position)`."""
+        """Evaluate an encoded picture from `position` on. Raises as `Context.decode` does; the sequence then needs `keep(position)`."""
         native_log().forget_errors()
         next_position = llama_cpp.llama_pos(position)
         with context.abortable(cancelled):
@@ -124,13 +155,29 @@ class Projector:
                 placement,
                 embedding,
                 position,
-                SEQUENCE,
+                sequence,
                 self._batch_size,
                 ctypes.byref(next_position),
                 mtmd_cpp.mtmd_helper_post_decode_callback(),
                 ctypes.c_void_p(0),
             )
         check(status, "the picture")
+
+    def decode_piece(
+        self, context: Context, embedding: Embedding, start: int, stop: int, position: int, sequence: int, cancelled: Cancelled | None
+    ) -> None:
+        """Evaluate the tokens `start` to `stop` of an encoded picture (see `goes_in_pieces`) from `position` on. Raises as `decode`."""
+        offset = start * self._embedding_length
+        length = (stop - start) * self._embedding_length
+        values = (ctypes.c_float * length).from_buffer(embedding, offset * ctypes.sizeof(ctypes.c_float))
+        context.decode_embeddings(values, stop - start, position, sequence, cancelled)
+
+    def _goes_on(self, _tensor: int | None, is_question: bool, _user_data: int | None) -> bool:
+        """llama.cpp asks at each node of the encoder whether to stop there, and there whether to go on."""
+        if not is_question:
+            return not self._is_dropped()
+        self._seen_nodes += 1
+        return self._seen_nodes % _NODES_BETWEEN_LOOKS == 0
 
     @contextmanager
     def _chunks(self, image: RgbImage) -> Iterator[mtmd_cpp.mtmd_input_chunks_p]:

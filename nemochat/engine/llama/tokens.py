@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from nemochat.domain.segments import Control, Plain
+from nemochat.engine.llama.ledger import Cell
 from nemochat.engine.llama.lru import LruCache
 from nemochat.engine.llama.model import Model
 from nemochat.errors import EngineError
 
 _ANCHOR = "\ue000"
 """A private-use character: it becomes byte tokens, which never merge with what follows."""
+_PICTURE = chr(0x10FFFF)
+"""Stands for a picture among tokens; no vocabulary is that large."""
 _MAX_SEGMENTS = 2048
 _MAX_REPLIES = 512
 
@@ -65,6 +68,17 @@ class Tokenizer:
             else:
                 run.append(token)
         self._remember_run(run)
+
+    def replies_in(self, cells: Sequence[Cell]) -> list[tuple[str, tuple[int, ...]]]:
+        """The replies known by heart whose tokens stand in these cells."""
+        # As text of one character a token: nothing finds a run within another as quickly.
+        held = "".join(chr(cell) if isinstance(cell, int) else _PICTURE for cell in cells)
+        return [(text, tokens) for text, tokens in self._replies.items() if "".join(map(chr, tokens)) in held]
+
+    def learn(self, replies: Iterable[tuple[str, tuple[int, ...]]]) -> None:
+        """Know replies of an earlier run by heart."""
+        for text, tokens in replies:
+            self._replies.put(text, tokens)
 
     def _remember_run(self, run: list[int]) -> None:
         self._remember_text(run)
