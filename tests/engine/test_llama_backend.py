@@ -30,7 +30,7 @@ from tests.tiny_gguf import IMAGE_SIZE, IMAGE_TOKENS, write_language_model, writ
 def held_matches_cache(backend: LlamaBackend) -> bool:
     assert backend._loaded is not None
     evaluator = backend._loaded.evaluator
-    return all(each.ledger.position == evaluator.context.held_positions(each.number) for each in evaluator.sequences)
+    return all(each.ledger.position == evaluator.context.held_positions(each.number) for each in evaluator.cache.sequences)
 
 
 def test_load_tells_about_the_model_and_its_progress(tiny_model: Path, tiny_projector: Path) -> None:
@@ -251,14 +251,14 @@ def test_progress_counts_what_is_evaluated(tiny_backend: LlamaBackend) -> None:
 
 def test_a_prompt_that_does_not_fit_is_refused_with_the_numbers_before_anything_is_evaluated(tiny_backend: LlamaBackend) -> None:
     ask(tiny_backend, question("hello"))
-    held = list(tiny_backend._loaded.evaluator.active.ledger.cells)  # type: ignore[union-attr]
+    held = list(tiny_backend._loaded.cache.active.ledger.cells)  # type: ignore[union-attr]
     segments = question("x" * 1024)
     total = sum(tiny_backend.count(segments))
     with pytest.raises(EngineError, match=rf"{total} tokens.* 1024 has room for 1023"):
         ask(tiny_backend, segments)
     with pytest.raises(EngineError, match=rf"{total} tokens.* 1024 has room for 1024"):
         tiny_backend.prepare(segments, never, lambda _: None)
-    assert list(tiny_backend._loaded.evaluator.active.ledger.cells) == held  # type: ignore[union-attr]
+    assert list(tiny_backend._loaded.cache.active.ledger.cells) == held  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("room", [1, 5])

@@ -54,12 +54,12 @@ def matches(backend: LlamaBackend) -> bool:
     """Whether each ledger says what the cache itself says."""
     assert backend._loaded is not None
     evaluator = backend._loaded.evaluator
-    return all(each.ledger.position == evaluator.context.held_positions(each.number) for each in evaluator.sequences)
+    return all(each.ledger.position == evaluator.context.held_positions(each.number) for each in evaluator.cache.sequences)
 
 
 def places(backend: LlamaBackend) -> set[Place]:
     assert backend._loaded is not None
-    return {each.place for each in backend._loaded.evaluator.sequences}
+    return {each.place for each in backend._loaded.cache.sequences}
 
 
 def new_tokens(backend: LlamaBackend, text: str) -> int:

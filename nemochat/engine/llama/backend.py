@@ -19,6 +19,7 @@ from nemochat.engine.cutter import Cutter
 from nemochat.engine.llama.constraint import Constraint
 from nemochat.engine.llama.context import Context
 from nemochat.engine.llama.evaluator import Evaluator, Outcome, Prompt
+from nemochat.engine.llama.kv_cache import KvCache
 from nemochat.engine.llama.ledger import Cell, image_tokens_of, tokens_of
 from nemochat.engine.llama.model import Model
 from nemochat.engine.llama.projector import Picture, Projector
@@ -81,7 +82,7 @@ class LlamaBackend:
     def prepare(
         self, segments: Sequence[Segment], cancelled: Cancelled, on_progress: ProgressSink, place: Place = UNNAMED, drops: Drops = anything
     ) -> Prepared:
-        """Encode and evaluate ahead; when cancelled, returns within a piece of about a quarter of a second. Raises EngineError."""
+        """Encode and evaluate ahead; when cancelled, returns within a piece of about half a second. Raises EngineError."""
         started = time.perf_counter()
         loaded = self._model()
         prompt = self._prompt(segments, place.conversation)
@@ -95,7 +96,7 @@ class LlamaBackend:
     def forget(self, conversation: str) -> None:
         """Remove the conversation's sequences from the KV cache."""
         if self._loaded is not None:
-            self._loaded.evaluator.forget(conversation)
+            self._loaded.cache.forget(conversation)
 
     def generate(self, request: GenerateRequest, cancelled: Cancelled) -> Iterator[EngineEvent]:
         """Yield Progress and TextDelta events, and Finished last. Closing the iterator early leaves everything in order.
@@ -135,7 +136,7 @@ class LlamaBackend:
     def close(self) -> None:
         """Keep what conversations have read on the disk, and unload the model. The pictures stay known."""
         if self._loaded is not None:
-            self._loaded.evaluator.keep_all()
+            self._loaded.cache.keep_all()
             self._loaded.close()
             self._loaded = None
 
@@ -158,7 +159,7 @@ class LlamaBackend:
     def _prompt(self, segments: Sequence[Segment], conversation: str = "") -> Prompt:
         loaded = self._model()
         # Before anything is tokenised: replies of an earlier run are made of the tokens that were generated then.
-        loaded.tokenizer.learn(loaded.evaluator.kept_replies(conversation))
+        loaded.tokenizer.learn(loaded.cache.kept_replies(conversation))
         cells: list[Cell] = [] if loaded.begin_token is None else [loaded.begin_token]
         for segment in segments:
             cells += self._cells(segment)
@@ -206,14 +207,13 @@ class _Loaded:
             self.tokenizer = Tokenizer(self.model)
             self.begin_token = self.model.begin_token
             self.turn_tokens = frozenset(token for tag in TURN_TAGS if (token := self.model.single_token(tag)) is not None)
-            self.evaluator = Evaluator(
+            self.cache = KvCache(
                 context,
-                self.projector,
-                image_cache_mb=settings.image_cache_mb,
                 shifts=settings.when_full is WhenFull.SHIFT,
                 states=_state_folder(request),
                 replies_in=self.tokenizer.replies_in,
             )
+            self.evaluator = Evaluator(self.cache, self.projector, image_cache_mb=settings.image_cache_mb)
             self._resources = stack.pop_all()
         progress.finish()
 
