@@ -16,7 +16,8 @@ def run() -> None:
         ("data", paths.data_dir, DATA_VARIABLE),
         ("engine log", paths.engine_log, LOG_VARIABLE),
         ("cache", paths.cache_dir, CACHE_VARIABLE),
+        ("chat states", paths.states, CACHE_VARIABLE),
     ]
     widest = max(len(str(place)) for _, place, _ in rows)
     for what, place, variable in rows:
-        print(f"{what:10}  {place!s:{widest}}  {variable}")
+        print(f"{what:11}  {place!s:{widest}}  {variable}")

@@ -12,7 +12,7 @@ from nemochat.domain.images import RgbImage
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.segments import Control, ImageSlot, Plain
 from nemochat.engine import wire
-from nemochat.engine.protocol import GenerateRequest, LoadRequest, ModelInfo, Prepared
+from nemochat.engine.protocol import GenerateRequest, LoadRequest, ModelInfo, Place, Prepared
 from nemochat.engine.wire import Command, Report, WireError, command_reader, encode, report_reader
 from nemochat.settings import EngineSettings
 
@@ -22,9 +22,12 @@ COMMANDS: list[Command] = [
     wire.AddImage(RgbImage.from_rgb(2, 1, bytes(range(6)))),
     wire.Count(SEGMENTS),
     wire.Prepare(()),
+    wire.Prepare(SEGMENTS, Place("chat", is_next=True)),
+    wire.Forget("chat"),
     wire.Generate(GenerateRequest(SEGMENTS, Sampling(seed=3, stop=("x",)))),
     wire.Generate(GenerateRequest(SEGMENTS, Sampling(), 'root ::= "é"', "<call>")),
     wire.Cancel(),
+    wire.Cancel(("d" * 64,)),
     wire.Ping(),
     wire.Close(),
 ]
@@ -32,6 +35,7 @@ REPORTS: list[Report] = [
     wire.Loaded(ModelInfo("demo", 4096, True, 256, 1.5)),
     wire.ImageCost(16),
     wire.Counts([1, 2, 3]),
+    wire.Forgotten(),
     wire.PreparedReport(Prepared(1, 2, 3, 4.0)),
     Progress(Stage.PREFILL, 1, 2),
     TextDelta("\U0001f600"),
