@@ -55,8 +55,8 @@ def _send(outgoing: int, answer: Answer) -> None:
 def _serve(model_path: str, outgoing: int, requests: queue.SimpleQueue[Embed]) -> None:
     """Load and answer for ever; returns when the model cannot be loaded."""
     try:
-        from nemochat.engine.llama.backend import physical_cores
         from nemochat.engine.llama.embedding import EmbeddingModel
+        from nemochat.engine.llama.threads import physical_cores
 
         model = EmbeddingModel(model_path, threads=physical_cores())
     except EngineError as error:

@@ -18,7 +18,7 @@ from nemochat.domain.messages import Role
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.segments import Control, ImageSlot, Plain
 from nemochat.engine.llama import LlamaBackend
-from nemochat.engine.llama.backend import physical_cores
+from nemochat.engine.llama.threads import physical_cores
 from nemochat.engine.protocol import GenerateRequest, LoadRequest
 from nemochat.errors import EngineError
 from nemochat.prompt.nemotron import render
@@ -108,7 +108,7 @@ def test_different_pictures_give_different_replies_and_do_not_share_a_cache(tiny
     assert [reply.finished.usage.encoded_images for reply in replies] == [1, 1, 0]
 
 
-def test_prepare_leaves_one_token_for_the_reply(tiny_backend: LlamaBackend) -> None:
+def test_prepare_leaves_two_tokens_for_the_reply(tiny_backend: LlamaBackend) -> None:
     image = picture(1)
     tiny_backend.add_image(image)
     segments = (HEAD, ImageSlot(image.digest), Plain("what is it?"), ANSWER)
@@ -118,7 +118,7 @@ def test_prepare_leaves_one_token_for_the_reply(tiny_backend: LlamaBackend) -> N
     assert seen[:3] == [Progress(Stage.ENCODE, 0, 1), Progress(Stage.ENCODE, 1, 1), Progress(Stage.PREFILL, 0, prepared.evaluated_tokens)]
     assert seen[-1] == Progress(Stage.PREFILL, prepared.evaluated_tokens, prepared.evaluated_tokens)
     usage = ask(tiny_backend, segments).finished.usage
-    assert (usage.evaluated_tokens, usage.encoded_images) == (1, 0)
+    assert (usage.evaluated_tokens, usage.encoded_images) == (2, 0)
     again = tiny_backend.prepare(segments, never, seen.append)
     assert again.evaluated_tokens == 0
 
@@ -367,7 +367,7 @@ def test_threads_are_physical_cores_that_this_process_may_use() -> None:
 def test_a_small_model_gets_one_thread_unless_more_are_asked_for(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch, wanted: int, used: int
 ) -> None:
-    monkeypatch.setattr("nemochat.engine.llama.backend.physical_cores", lambda: 2)
+    monkeypatch.setattr("nemochat.engine.llama.loaded.physical_cores", lambda: 2)
     backend = loaded(tiny_model, settings=EngineSettings(threads=wanted))
     assert backend._loaded is not None
     assert llama_cpp.llama_n_threads(backend._loaded.evaluator.context.pointer) == used
@@ -375,8 +375,8 @@ def test_a_small_model_gets_one_thread_unless_more_are_asked_for(
 
 
 def test_a_big_model_gets_a_thread_per_core(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nemochat.engine.llama.backend.physical_cores", lambda: 2)
-    monkeypatch.setattr("nemochat.engine.llama.backend._SMALL_MODEL", 0)
+    monkeypatch.setattr("nemochat.engine.llama.loaded.physical_cores", lambda: 2)
+    monkeypatch.setattr("nemochat.engine.llama.loaded.SMALL_MODEL", 0)
     backend = loaded(tiny_model, settings=EngineSettings(threads=0))
     assert backend._loaded is not None
     assert llama_cpp.llama_n_threads(backend._loaded.evaluator.context.pointer) == 2

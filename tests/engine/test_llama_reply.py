@@ -119,6 +119,6 @@ def test_a_reply_can_be_continued(tmp_path: Path) -> None:
     first = talk.ask("x", max_tokens=2)
     rest = ask(backend, render(talk.conversation, continue_reply=True), max_tokens=9)
     assert (first.text, rest.text) == ("ab", "cd")
-    assert rest.finished.usage.evaluated_tokens == 1
+    assert rest.finished.usage.evaluated_tokens == 2
     assert talk.conversation.messages[-1].role is Role.ASSISTANT
     backend.close()

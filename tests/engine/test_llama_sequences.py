@@ -324,3 +324,24 @@ def test_what_is_read_ahead_takes_no_room_from_the_present_prompt(tiny_model: Pa
     assert prepare(backend, now, Place("a"))[1] == 0
     assert backend.prepare([HEAD, Plain("y" * 200)], never, lambda _: None, NEXT).evaluated_tokens == 0
     backend.close()
+
+
+def test_a_chat_comes_back_whole_also_when_its_next_prompt_was_read_ahead(tiny_model: Path, tiny_projector: Path, tmp_path: Path) -> None:
+    backend = opened(tiny_model, tiny_projector, tmp_path, spare_tokens=64)
+    talk = Spoken(backend, "a", HEAD, Plain("x" * 150))
+    talk.ask("hello")
+    prepare(backend, [HEAD, Plain("y" * 60)], NEXT)
+    Spoken(backend, "b", HEAD, Plain("z" * 180)).ask("hello")
+    assert talk.ask("word")[1].evaluated_tokens <= new_tokens(backend, "word") + 1
+    backend.close()
+
+
+@pytest.mark.parametrize("cut", range(1, 40, 3))
+def test_a_prompt_says_the_same_wherever_it_was_cut_before(tiny_model: Path, tiny_projector: Path, cut: int) -> None:
+    """Also a single token at the end, which by itself would take other kernels."""
+    text = "the red word and hello again and the blue"
+    cold, warm = opened(tiny_model, tiny_projector), opened(tiny_model, tiny_projector)
+    prepare(warm, [HEAD, Plain(text[:cut])], Place("a"))
+    assert Spoken(warm, "a", HEAD, Plain(text)).ask("?")[0] == Spoken(cold, "", HEAD, Plain(text)).ask("?")[0]
+    cold.close()
+    warm.close()

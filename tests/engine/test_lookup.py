@@ -145,10 +145,11 @@ def test_a_text_that_never_repeats_is_hardly_slower(cost: Callable[[int], float]
     assert set(machine.used[-200:]) == {ONE_BY_ONE}
 
 
-def test_a_machine_on_which_batches_save_nothing_is_left_alone() -> None:
+@pytest.mark.parametrize("right", [0.0, 0.3, 0.5, 0.7, 0.9, 1.0])
+def test_a_machine_on_which_batches_save_nothing_is_left_alone(right: float) -> None:
     machine = Machine(one_by_one)
-    assert machine.reply(2000, 1.0) < 1.07 * one_by_one(1)
-    assert sum(plan.rows > 1 and not plan.is_rehearsal for plan in machine.used) < 2000 / 50
+    assert machine.reply(300, right) < 1.06 * one_by_one(1)
+    assert machine.reply(2000, right) < 1.04 * one_by_one(1)
 
 
 @pytest.mark.parametrize("exact", [(), (2, 3), (2, 3, 4, 6)])
@@ -214,8 +215,8 @@ def test_a_bad_moment_in_the_rehearsal_is_forgotten() -> None:
     machine = Machine(lambda rows: 300.0 if rows > 1 else 100.0)
     machine.reply(200, 0.7)
     machine.cost = free_rows
-    machine.reply(3000, 0.9)
-    assert machine.reply(500, 0.9) < 30
+    machine.reply(600, 0.9)
+    assert machine.reply(500, 0.9) < 25
 
 
 def test_noise_of_other_programs_costs_little() -> None:
@@ -225,8 +226,8 @@ def test_noise_of_other_programs_costs_little() -> None:
 
 
 @given(st.integers(0, 2**32), st.floats(0, 1), st.sampled_from([four_at_once, one_by_one, free_rows]))
-def test_rehearsals_take_a_sixteenth_of_the_time_and_six_tokens_at_most(seed: int, right: float, cost: Callable[[int], float]) -> None:
+def test_rehearsals_take_a_small_share_of_the_time_and_six_tokens_at_most(seed: int, right: float, cost: Callable[[int], float]) -> None:
     machine = Machine(cost, exact=(2,), seed=seed, noise=0.5)
     for held in (100, 200, 400, 800, 1600, 3200):
         machine.reply(50, right, held)
-    assert machine.pace._rehearsals <= machine.pace._total / 16 + 6 * 1.5 * cost(1) + 1.5 * cost(8)
+    assert machine.pace._rehearsals <= machine.pace._total / 64 + 6 * 1.5 * cost(1) + 1.5 * cost(8)

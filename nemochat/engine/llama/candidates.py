@@ -9,7 +9,6 @@ import llama_cpp
 import numpy as np
 
 from nemochat.engine.llama.context import Context
-from nemochat.errors import EngineError
 
 _TOKEN_DATA = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 """The layout of `llama_token_data`."""
@@ -24,14 +23,12 @@ class Candidates:
         self._tokens = tokens
 
     @staticmethod
-    def after(context: Context, vocab_size: int) -> Candidates:
-        """The whole vocabulary, as the distribution after the last evaluated token has it."""
-        logits = llama_cpp.llama_get_logits_ith(context.pointer, -1)
-        if not logits:
-            raise EngineError("llama.cpp has no distribution to draw the next token from.")
-        tokens = np.empty(vocab_size, _TOKEN_DATA)
-        tokens["id"] = np.arange(vocab_size, dtype=np.int32)
-        tokens["logit"] = np.ctypeslib.as_array(logits, (vocab_size,))
+    def after(context: Context, row: int = -1) -> Candidates:
+        """The whole vocabulary, as the distribution after an evaluated token has it (see Context.distribution)."""
+        logits = context.distribution(row)
+        tokens = np.empty(len(logits), _TOKEN_DATA)
+        tokens["id"] = np.arange(len(logits), dtype=np.int32)
+        tokens["logit"] = logits
         tokens["p"] = 0.0
         return Candidates(tokens)
 

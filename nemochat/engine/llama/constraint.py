@@ -106,15 +106,15 @@ class Constraint:
         self._utf8 = codecs.getincrementaldecoder("utf-8")()
         self.is_open = is_open
 
-    def sample(self, sampler: Sampler, context: Context) -> int:
-        """Draw the next token. `is_open` then tells whether the one after it is held by the grammar."""
-        if self.is_open and (held := self._held_token(sampler, context)) is not None:
+    def sample(self, sampler: Sampler, context: Context, row: int = -1) -> int:
+        """Draw the next token, from a row as Context.distribution has it. `is_open` tells whether the grammar holds the one after it."""
+        if self.is_open and (held := self._held_token(sampler, context, row)) is not None:
             return held
         if self._forced:
             token = self._forced.popleft()
             sampler.accept(token)
         else:
-            token = sampler.sample(context)
+            token = sampler.sample(context, row)
         return self._watched(token)
 
     def close(self) -> None:
@@ -149,9 +149,9 @@ class Constraint:
         self._tail = b""
         self.is_open = True
 
-    def _held_token(self, sampler: Sampler, context: Context) -> int | None:
+    def _held_token(self, sampler: Sampler, context: Context, row: int) -> int | None:
         """Draw a token that the grammar allows and take it; None when there is none, and the grammar is given up."""
-        candidates = Candidates.after(context, self._model.vocab_size)
+        candidates = Candidates.after(context, row)
         token = sampler.choose(candidates)
         if not (self._may_stand(token) and self._grammar.allows(token)):
             candidates.remove(token)

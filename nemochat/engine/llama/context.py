@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import llama_cpp
+import numpy as np
+import numpy.typing as npt
 
 from nemochat.engine.backend import Cancelled
 from nemochat.engine.llama.model import Model
@@ -37,6 +39,7 @@ class Context:
     """A KV cache over a model, and the evaluation of tokens into it.
 
     can_shift: whether `shift` works with this architecture and cache.
+    can_guess: whether tokens can be taken back, and a distribution depends on nothing but the tokens before it and the size of the batch.
     rows: for how many tokens of one evaluation the distributions can be asked for. sequences: how many the cache tells apart, numbered
     from 0.
     """
@@ -61,6 +64,9 @@ class Context:
         self._memory = llama_cpp.llama_get_memory(pointer)
         # With a quantised cache llama.cpp says that it can, and crashes (SIGSEGV in build_rope_shift, seen with llama-cpp-python 0.3.36).
         self.can_shift = kv_type is KvType.F16 and bool(llama_cpp.llama_memory_can_shift(self._memory))
+        # With f16 the attention to a long cache is added up in another order, depending on what else is in the cache; on GPUs as well.
+        self.can_guess = kv_type is KvType.Q8_0 and settings.gpu_layers == 0 and model.can_take_back
+        self._vocab_size = model.vocab_size
         self._cancelled: Cancelled | None = None
         self._abort = llama_cpp.ggml_abort_callback(self._is_cancelled)
         self._never = llama_cpp.ggml_abort_callback()
@@ -79,7 +85,8 @@ class Context:
         params.n_seq_max = self.sequences
         # With the default, room is reserved for the distribution after every token of a batch, half a gigabyte at 256,000 tokens in
         # the vocabulary.
-        params.n_outputs_max = params.n_outputs_max_per_seq = self.rows
+        params.n_outputs_max = max(self.rows, self.sequences)  # llama.cpp ends the process when there are fewer than sequences
+        params.n_outputs_max_per_seq = self.rows
         params.n_threads = params.n_threads_batch = threads
         params.flash_attn_type = (
             llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED if settings.flash_attention else llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
@@ -153,6 +160,20 @@ class Context:
             self._outputs[index] = 0
         with self.abortable(cancelled):
             check(llama_cpp.llama_decode(self.pointer, batch), "the picture")
+
+    def distribution(self, row: int) -> npt.NDArray[np.float32]:
+        """The logits after a token of the last evaluation, valid until the next one: by the token's place, or -1 for the last one.
+
+        Raises EngineError when llama.cpp has none.
+        """
+        logits = llama_cpp.llama_get_logits_ith(self.pointer, row)
+        if not logits:
+            raise EngineError("llama.cpp has no distribution to draw the next token from.")
+        return np.ctypeslib.as_array(logits, (self._vocab_size,))
+
+    def wait(self) -> None:
+        """Return when the last evaluation is done. Asking for what it gave waits as well."""
+        llama_cpp.llama_synchronize(self.pointer)
 
     def abortable(self, cancelled: Cancelled | None) -> _Abortable:
         """A block in which evaluations stop soon after `cancelled` turns true (on a GPU: after the batch); None: they never do."""

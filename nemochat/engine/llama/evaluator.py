@@ -123,11 +123,29 @@ class Evaluator:
         self.cache.fill(sequence, partial(self.context.decode_one, token, sequence.ledger.position, sequence.number))
         sequence.ledger.append(token)
 
+    def append_all(self, tokens: Sequence[int]) -> None:
+        """Evaluate a generated token and guesses of what follows it, with the distribution after each."""
+        sequence = self.cache.active
+        decode = partial(self.context.decode, tokens, sequence.ledger.position, sequence.number, None, all_rows=True)
+        self.cache.fill(sequence, decode)
+        sequence.ledger.extend(tokens)
+
+    def take_back(self, count: int) -> None:
+        """Remove the last `count` tokens."""
+        self.cache.take_back(count)
+
+    @property
+    def position(self) -> int:
+        """The position of the next token of the reply."""
+        return self.cache.active.ledger.position
+
     def _read_text(self, sequence: KvSequence, tokens: Sequence[int], step: int, aborts: Cancelled | None) -> Iterator[int]:
         """Evaluate text, yielding the tokens of each piece. Without `step` the pieces are as the stride has it."""
         done = 0
         while done < len(tokens):
-            piece = tokens[done : done + (step or self._stride.tokens)]
+            size = step or self._stride.tokens
+            # None of one token alone, for the reason that `is_lone` gives.
+            piece = tokens[done : done + size - (size > 2 and len(tokens) - done == size + 1)]
             started = time.perf_counter()
             self.cache.fill(sequence, partial(self.context.decode, piece, sequence.ledger.position, sequence.number, aborts))
             self._stride.took(len(piece), time.perf_counter() - started)

@@ -10,7 +10,7 @@ import msgspec
 
 from nemochat.engine.backend import Cancelled
 from nemochat.engine.llama.context import Aborted, CacheFull, Context
-from nemochat.engine.llama.ledger import Cell, positions_of, removed, reusable
+from nemochat.engine.llama.ledger import Cell, is_lone, positions_of, removed, reusable
 from nemochat.engine.llama.sequences import KvSequence, Sequences
 from nemochat.engine.protocol import Place
 from nemochat.engine.states import StateFolder
@@ -82,7 +82,10 @@ class KvCache:
             return kept
         if self._shifts and kept < len(held) and (stop := removed(held, wanted, kept)) is not None:
             self._shift(sequence, kept, stop)
-            kept = reusable(held, wanted, with_logits=with_logits)
+            if (kept := reusable(held, wanted, with_logits=with_logits)) == len(wanted):
+                return kept
+        if is_lone(wanted, kept):
+            kept -= 1
         is_begun = sequence.ledger.position != positions_of(held)
         if kept < len(held) or (is_begun and not sequence.ledger.begun(wanted[kept])):
             self._keep(sequence, kept)
@@ -96,6 +99,12 @@ class KvCache:
         except (Aborted, EngineError):
             self._drop_rest(sequence)
             raise
+
+    def take_back(self, count: int) -> None:
+        """Remove the last `count` tokens of the active sequence."""
+        sequence = self.active
+        sequence.ledger.drop(count)
+        self._drop_rest(sequence)
 
     def forget(self, conversation: str) -> None:
         """Remove the sequences of a conversation."""
@@ -124,7 +133,7 @@ class KvCache:
     def _new(self, place: Place, wanted: Sequence[Cell]) -> KvSequence:
         """A sequence that holds as much of a prompt as is held anywhere: in another sequence, or on the disk."""
         if self.sequences.is_full:
-            self._evict(self.sequences.oldest)
+            self._evict(self._least_needed(list(self.sequences)))
         source = self.sequences.best(wanted)
         common = source.reused(wanted) if source is not None else 0
         sequence = self.sequences.add(place)
@@ -198,8 +207,16 @@ class KvCache:
         self.sequences.remove(sequence)
 
     def _evict(self, sequence: KvSequence) -> None:
+        """Let a sequence go; what was read ahead of a conversation does not stay without it."""
+        following = None if sequence.place.is_next else self.sequences.at(Place(sequence.place.conversation, is_next=True))
+        if following is not None:
+            self._drop(following)
         self._keep_on_disk(sequence)
         self._drop(sequence)
+
+    def _least_needed(self, sequences: Sequence[KvSequence]) -> KvSequence:
+        """What was read ahead for another time, else what was used least recently."""
+        return min(sequences, key=lambda each: (not each.place.is_next, each.used))
 
     def _with_room(self, sequence: KvSequence, work: Callable[[], None]) -> None:
         """Do something that fills cells of the cache; while there are too few, others make room for it."""
@@ -218,7 +235,7 @@ class KvCache:
         conversation = sequence.place.conversation
         others = [each for each in self.sequences if each.place.conversation != conversation]
         if others:
-            self._evict(min(others, key=lambda each: each.used))
+            self._evict(self._least_needed(others))
             return True
         following = self.sequences.at(Place(conversation, is_next=True))
         if following is None or following is sequence:

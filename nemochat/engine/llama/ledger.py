@@ -55,6 +55,16 @@ def reusable(held: Sequence[Cell], wanted: Sequence[Cell], *, with_logits: bool)
     return count
 
 
+def is_lone(wanted: Sequence[Cell], kept: int) -> bool:
+    """Whether what is to be evaluated behind the first `kept` cells begins with a single token, and one before it could go with it.
+
+    A token that is evaluated alone takes other kernels than two or more, and with some weights (F16) gives slightly other numbers: with
+    two at least, a prompt gives the same in whatever pieces it is evaluated.
+    """
+    alone = isinstance(wanted[kept], int) and (kept + 1 == len(wanted) or not isinstance(wanted[kept + 1], int))
+    return alone and kept > 0 and isinstance(wanted[kept - 1], int)
+
+
 def removed(held: Sequence[Cell], wanted: Sequence[Cell], kept: int) -> int | None:
     """Where `held` goes on as `wanted` does behind their common first `kept` cells: the end of what was taken out of the middle.
 
@@ -116,6 +126,12 @@ class Ledger:
     def begin(self, picture: ImageSpan, tokens: int) -> None:
         """The first `tokens` of a picture were evaluated, one position each."""
         self._begun, self._begun_tokens = picture, tokens
+
+    def drop(self, count: int) -> None:
+        """The last `count` cells, which are tokens of text, are gone."""
+        del self._cells[len(self._cells) - count :]
+        self._position -= count
+        self._tokens -= count
 
     def cut(self, count: int) -> None:
         """Only the first `count` cells are left, and nothing of a picture that was begun."""

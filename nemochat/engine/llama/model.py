@@ -56,6 +56,8 @@ class Model:
         self.trained_context: int = llama_cpp.llama_model_n_ctx_train(pointer)
         self.parameters: int = llama_cpp.llama_model_n_params(pointer)
         self.embedding_length: int = llama_cpp.llama_model_n_embd_inp(pointer)
+        # A recurrent state is that after the last token, and no other.
+        self.can_take_back = not (llama_cpp.llama_model_is_recurrent(pointer) or llama_cpp.llama_model_is_hybrid(pointer))
         self._pieces: dict[int, bytes] = {}
         self._attributes: dict[int, int] = {}
         self._buffer = ctypes.create_string_buffer(256)

@@ -29,9 +29,9 @@ class Sampler:
             for token in history[-sampling.repeat_last_n :]:
                 llama_cpp.llama_sampler_accept(self._chain, token)
 
-    def sample(self, context: Context) -> int:
-        """Draw a token from the distribution after the last evaluated one, and remember it."""
-        return int(llama_cpp.llama_sampler_sample(self._chain, context.pointer, -1))
+    def sample(self, context: Context, row: int = -1) -> int:
+        """Draw a token from the distribution after an evaluated one (see Context.distribution), and remember it."""
+        return int(llama_cpp.llama_sampler_sample(self._chain, context.pointer, row))
 
     def choose(self, candidates: Candidates) -> int:
         """Draw one of the candidates, at least one of which must be possible. `accept` then has to follow."""

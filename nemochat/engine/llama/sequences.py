@@ -68,8 +68,3 @@ class Sequences:
     def touch(self, sequence: KvSequence) -> None:
         """It was used just now."""
         sequence.used = next(self._clock)
-
-    @property
-    def oldest(self) -> KvSequence:
-        """The one that was used least recently. There must be one."""
-        return min(self._all, key=lambda each: each.used)

@@ -1,0 +1,148 @@
+"""A model in memory with all that goes with it: its projector, its KV cache, its tokeniser."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import llama_cpp
+
+from nemochat.domain.events import Progress, Stage
+from nemochat.domain.images import RgbImage
+from nemochat.engine.backend import ProgressSink
+from nemochat.engine.llama.context import Context
+from nemochat.engine.llama.evaluator import Evaluator, Prompt
+from nemochat.engine.llama.kv_cache import KvCache
+from nemochat.engine.llama.ledger import tokens_of
+from nemochat.engine.llama.lookup import MOST_ROWS, Pace
+from nemochat.engine.llama.model import Model
+from nemochat.engine.llama.projector import Picture, Projector
+from nemochat.engine.llama.threads import SMALL_MODEL, physical_cores
+from nemochat.engine.llama.tokens import Tokenizer
+from nemochat.engine.protocol import LoadRequest
+from nemochat.engine.states import StateFolder, fingerprint
+from nemochat.errors import EngineError
+from nemochat.prompt.nemotron import TURN_TAGS
+from nemochat.settings import WhenFull
+
+_THOUSANDTHS = 1000
+_MB = 1_000_000
+
+
+class Loaded:
+    """Everything that lives as long as one loaded model, freed in the reverse order of its making."""
+
+    def __init__(self, request: LoadRequest, on_progress: ProgressSink) -> None:
+        settings = request.settings
+        use_gpu = settings.gpu_layers != 0
+        progress = _LoadProgress(request, on_progress)
+        with ExitStack() as stack:
+            mmap = use_gpu if settings.mmap is None else settings.mmap
+            self.model = Model(
+                request.model_path, gpu_layers=settings.gpu_layers, mmap=mmap, on_progress=progress.model, use_amx=settings.amx
+            )
+            stack.callback(self.model.close)
+            threads = settings.threads or (1 if self.model.parameters < SMALL_MODEL else physical_cores())
+            trained = self.model.trained_context
+            self.context_length = min(settings.context_length or trained, trained)
+            context = Context(
+                self.model,
+                length=self.context_length + settings.spare_tokens,
+                rows=MOST_ROWS if settings.prompt_lookup else 1,
+                threads=threads,
+                settings=settings,
+            )
+            stack.callback(context.close)
+            self.projector: Projector | None = None
+            if request.mmproj_path is not None:
+                self.projector = Projector(
+                    request.mmproj_path,
+                    self.model,
+                    use_gpu=use_gpu,
+                    threads=threads,
+                    batch_size=context.batch_size,
+                    on_progress=progress.projector,
+                )
+                stack.callback(self.projector.close)
+            self._pictures: dict[str, Picture] = {}
+            stack.callback(self._close_pictures)
+            self.tokenizer = Tokenizer(self.model)
+            self.begin_token = self.model.begin_token
+            self.turn_tokens = frozenset(token for tag in TURN_TAGS if (token := self.model.single_token(tag)) is not None)
+            self.cache = KvCache(
+                context,
+                shifts=settings.when_full is WhenFull.SHIFT,
+                states=_state_folder(request),
+                replies_in=self.tokenizer.replies_in,
+            )
+            self.evaluator = Evaluator(self.cache, self.projector, image_cache_mb=settings.image_cache_mb)
+            self.pace = Pace() if settings.prompt_lookup and context.can_guess else None
+            self._resources = stack.pop_all()
+        progress.finish()
+
+    def picture(self, image: RgbImage) -> Picture:
+        """How a picture stands in a prompt. Raises EngineError when the model cannot see."""
+        picture = self._pictures.get(image.digest)
+        if picture is None:
+            if self.projector is None:
+                raise EngineError("This model cannot see pictures.", "Load a model that comes with a projector (mmproj) file.")
+            picture = self._pictures[image.digest] = self.projector.place(image)
+        return picture
+
+    def require_room(self, prompt: Prompt, *, reply: int) -> None:
+        """Raise EngineError unless the prompt and `reply` more tokens fit the window."""
+        tokens = tokens_of(prompt.cells)
+        if not tokens:
+            raise EngineError("The prompt is empty.")
+        if tokens + reply > self.context_length:
+            raise EngineError(
+                f"The prompt has {tokens} tokens; the context window of {self.context_length} has room for {self.context_length - reply}.",
+                "Shorten it, or choose a longer context.",
+            )
+
+    def close(self) -> None:
+        """Free everything."""
+        self._resources.close()
+
+    def _close_pictures(self) -> None:
+        for picture in self._pictures.values():
+            picture.close()
+
+
+def _state_folder(request: LoadRequest) -> StateFolder | None:
+    """Where what conversations have read is kept; what changes the files or the meaning of what is in them is part of the key."""
+    settings = request.settings
+    if request.states_path is None or not settings.resume_mb:
+        return None
+    files = [fingerprint(Path(path)) for path in (request.model_path, request.mmproj_path) if path is not None]
+    engine = " ".join([*files, llama_cpp.__version__, settings.kv_type.value, str(settings.flash_attention)])
+    return StateFolder(Path(request.states_path), engine, settings.resume_mb * _MB)
+
+
+class _LoadProgress:
+    """One progress over two files, by their sizes, in thousandths; says nothing twice."""
+
+    def __init__(self, request: LoadRequest, on_progress: ProgressSink) -> None:
+        self._sink = on_progress
+        self._model_size = Path(request.model_path).stat().st_size if Path(request.model_path).exists() else 1
+        has_projector = request.mmproj_path is not None and Path(request.mmproj_path).exists()
+        self._projector_size = Path(request.mmproj_path or "").stat().st_size if has_projector else 0
+        self._last = -1
+
+    def model(self, fraction: float) -> None:
+        """The model file is read up to this fraction."""
+        self._report(fraction * self._model_size)
+
+    def projector(self, fraction: float) -> None:
+        """The projector file is read up to this fraction."""
+        self._report(self._model_size + fraction * self._projector_size)
+
+    def finish(self) -> None:
+        """All is ready."""
+        self._report(self._model_size + self._projector_size)
+
+    def _report(self, done: float) -> None:
+        thousandths = int(done / (self._model_size + self._projector_size) * _THOUSANDTHS)
+        if thousandths > self._last:
+            self._last = thousandths
+            self._sink(Progress(Stage.LOAD, thousandths, _THOUSANDTHS))
