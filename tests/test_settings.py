@@ -47,7 +47,7 @@ def test_without_a_file_the_defaults_hold(tmp_path: Path) -> None:
 def test_the_file(file: Path) -> None:
     settings = load_settings(file, {}, {})
     assert settings.model == "mine"
-    assert (settings.engine.threads, settings.engine.kv_type, settings.engine.mmap, settings.engine.batch) == (3, KvType.F16, True, 512)
+    assert (settings.engine.threads, settings.engine.kv_type, settings.engine.mmap, settings.engine.batch) == (3, KvType.F16, True, 256)
     assert (settings.sampling.temperature, settings.sampling.stop) == (1.0, ("END",))
 
 

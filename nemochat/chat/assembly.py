@@ -36,7 +36,8 @@ class Assembled(msgspec.Struct, frozen=True):
     def trimmed(self, chat: Chat, fit: Fit) -> Chat:
         """The chat with the window's decision in it."""
         n_examples = sum(source is None for source in self.sources)
-        source = self.sources[fit.first_kept] if fit.first_kept < len(self.sources) else None
+        is_said = n_examples < fit.first_kept < len(self.sources)
+        source = self.sources[fit.first_kept] if is_said else None
         return msgspec.structs.replace(chat, examples_gone=min(fit.first_kept, n_examples), first_kept=source or 0)
 
 

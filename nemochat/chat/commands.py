@@ -65,7 +65,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("exclude", "Hide the last message from the model"),
     Command("undo", "Take back an edit, a deletion or a pin"),
     Command("copy", "Copy the last reply"),
-    Command("stats", "How the last reply was made, and how fast"),
+    Command("stats", "Time to first token: this chat and all, with plots"),
     Command("theme", "Change the colours", "[NAME]", ArgumentKind.CHOICE),
     Command("settings", "Change the settings"),
     Command("help", "Keys and commands"),

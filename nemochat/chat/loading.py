@@ -6,7 +6,9 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
 
-from nemochat.domain.events import Progress, Stage
+import msgspec
+
+from nemochat.domain.events import Progress, Stage, Timings
 from nemochat.engine.protocol import Engine, LoadRequest, ModelInfo
 from nemochat.errors import NemochatError
 
@@ -48,6 +50,18 @@ class Loading:
             if self._progress != shown and not task.done():
                 shown = self._progress
                 yield shown
+
+    def as_waited(self, timings: Timings, asked_at: float, first_text_at: float | None) -> Timings:
+        """The engine's timings with those that only the asking side knows, so that the parts add up to the TTFT."""
+        load_ms = timings.load_ms + max(0.0, (self.loaded_at - asked_at) * 1000)
+        if self._engine.info is not None and self._engine.info is not self.loaded:
+            # The engine had died and loaded the model again within this turn.
+            self.loaded = self._engine.info
+            load_ms += self.loaded.load_ms
+        if first_text_at is None:
+            return msgspec.structs.replace(timings, load_ms=load_ms, first_token_ms=0.0)
+        rest = (first_text_at - asked_at) * 1000 - load_ms - timings.encode_ms - timings.prefill_ms
+        return msgspec.structs.replace(timings, load_ms=load_ms, first_token_ms=max(0.0, rest))
 
     async def close(self) -> None:
         """End it, also in the middle."""

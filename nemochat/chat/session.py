@@ -5,38 +5,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable
 from enum import Enum, auto
 
 import msgspec
 
-from nemochat import images
 from nemochat.chat import titles
 from nemochat.chat.answering import Answering
-from nemochat.chat.assembly import assemble
-from nemochat.chat.context import view_of
 from nemochat.chat.growing import Growing
-from nemochat.chat.loading import Loading
 from nemochat.chat.lore import with_lore
-from nemochat.chat.passages import FindPassages
-from nemochat.chat.tool_choice import choose
-from nemochat.chat.toolbox import Toolbox, with_tools
-from nemochat.chat.values import Attachment, ChatEvent, ContextView, RoundEnded, ToolsAnswered
+from nemochat.chat.opened import OpenedChat
+from nemochat.chat.values import ChatEvent, RoundEnded, ToolsAnswered
 from nemochat.domain.chat import Chat, Entry
 from nemochat.domain.events import Finished, FinishReason, Progress, TextDelta, Timings, Usage
-from nemochat.domain.images import Original, RgbImage
-from nemochat.domain.messages import Conversation, ImagePart, Message, Role, TextPart, ToolCall, ToolSpec
+from nemochat.domain.messages import Message, Role, TextPart, ToolCall
 from nemochat.domain.replies import ReplyRecord, TurnResult
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.sanitize import sanitize
-from nemochat.domain.segments import Plain, Segment
 from nemochat.engine.protocol import Engine, GenerateRequest, LoadRequest
-from nemochat.errors import ConversationError, EngineError, ImageError, WindowError
-from nemochat.prompt import nemotron, window
-from nemochat.prompt.grammar import tool_call_grammar
+from nemochat.errors import ConversationError, EngineError
 from nemochat.prompt.toolcalls import as_generated, parse_reply
 
 MAX_ROUNDS = 6
@@ -51,143 +40,16 @@ class _Purpose(Enum):
     TITLE = auto()
 
 
-class ChatSession:
+class ChatSession(OpenedChat):
     """A conversation with a model.
 
-    `image_size`: the side in pixels of what the projector gets when that is fixed, else None. The conversation's value changes as
-    turns are added; the user's message is in it before anything is evaluated, and what came of a reply stays in it however it ended.
-    save: awaited before the engine is asked, and begun about once a second with the conversation as the reply grows. toolbox: answers the
-    calls of tools; without it they end the turn. find_passages: of the conversation's documents, for each message of the user.
-    holds_calls_to_schema: whether calls are held to the tools' schemas while they are written. tool_budget: tokens of the prompt that
-    tools may take, 0 for no limit; when they take more, those that the user's words call for are told of.
+    The conversation's value changes as turns are added; the user's message is in it before anything is evaluated, and what came of a reply
+    stays in it however it ended.
     """
 
     def __init__(self, engine: Engine, request: LoadRequest, sampling: Sampling, image_size: int | None = None) -> None:
-        self.sampling = sampling
-        self.save: Callable[[Chat], Awaitable[None]] | None = None
-        self.toolbox: Toolbox | None = None
-        self.find_passages: FindPassages | None = None
-        self.holds_calls_to_schema = True
-        self.tool_budget = 0
-        self._engine = engine
-        self._request = request
-        self._image_size = image_size
-        self._chat = Chat()
-        self._pictures: dict[str, RgbImage] = {}
-        self._originals: dict[str, Original] = {}
-        self._told: set[str] = set()
-        self._held: tuple[Segment, ...] = ()
-        self._counts: dict[Segment, int] = {}
-        self._load = Loading(engine, request)
-        self._is_stopped = False
-        self._chosen: tuple[ToolSpec, ...] = ()
-        self._grammar: tuple[tuple[ToolSpec, ...], str] = ((), "")
+        super().__init__(engine, request, sampling, image_size)
         self._answering: Answering | None = None
-
-    @property
-    def model_name(self) -> str:
-        """What people call the model."""
-        return self._request.name
-
-    @property
-    def conversation(self) -> Conversation:
-        """The conversation as it stands."""
-        return self._chat.conversation
-
-    @property
-    def entries(self) -> tuple[Entry, ...]:
-        """The messages with how they came to be."""
-        return self._chat.entries
-
-    @property
-    def chat(self) -> Chat:
-        """All of the conversation, to be put aside and given to `open_chat` later, here or in a session with another model."""
-        return self._chat
-
-    @property
-    def pictures(self) -> Mapping[str, RgbImage]:
-        """The pixels of every picture attached in this session, by digest."""
-        return self._pictures
-
-    @property
-    def originals(self) -> Mapping[str, Original]:
-        """The files of the pictures that came from one, by the digest of their pixels."""
-        return self._originals
-
-    def open_conversation(self, conversation: Conversation) -> None:
-        """Go on with another conversation. Its pictures must have been attached in this session."""
-        self.open_chat(Chat.of(conversation))
-
-    def open_chat(self, chat: Chat, pictures: Mapping[str, RgbImage] | None = None) -> None:
-        """Go on with another conversation, or with an edited or forked one; `pictures` are those that this session does not have yet."""
-        self._chat = chat
-        self._pictures.update(pictures or {})
-
-    def start_loading(self) -> None:
-        """Begin to load the model now, so that the first turn waits less; a failure is reported by the first call that needs the model."""
-        self._load.start()
-
-    async def loaded(self) -> AsyncGenerator[Progress, None]:
-        """The progress of the load up to its end. Raises ModelFileError and EngineError when the model cannot be loaded."""
-        async for progress in self._load.reports(lambda: self._is_stopped):
-            yield progress
-        await self._load.model()
-
-    async def attach(self, picture: RgbImage, name: str = "", original: Original | None = None) -> Attachment:
-        """Give the engine a picture, at its full size; `original` is its file.
-
-        Raises ImageError when the model cannot see, EngineError when the engine fails.
-        """
-        pixels = picture if self._image_size is None else await asyncio.to_thread(images.fit, picture, self._image_size)
-        info = await self._load.model()
-        if not info.has_vision:
-            hint = "Load it with its projector, or choose another model."
-            raise ImageError(f"{info.name} reads text only: it cannot look at pictures.", hint)
-        tokens = await self._engine.add_image(pixels)
-        self._pictures[pixels.digest] = pixels
-        self._told.add(pixels.digest)
-        if original is not None:
-            self._originals[pixels.digest] = original
-        return Attachment(ImagePart(pixels.digest, name, picture.width, picture.height, tokens), pixels, tokens)
-
-    async def prompt_sizes(self) -> list[tuple[Segment, int]]:
-        """The whole prompt of the conversation, each segment with its tokens. Nothing is evaluated."""
-        await self._load.model()
-        segments = nemotron.lay_out(assemble(self._with_chosen_tools(self._chat)).conversation).segments
-        return list(zip(segments, await self._count(segments), strict=True))
-
-    async def tool_costs(self, specs: Sequence[ToolSpec]) -> list[int]:
-        """What offering each of these tools costs in every prompt, in tokens. Raises EngineError."""
-        await self._load.model()
-        groups = [nemotron.tool_segments(spec) for spec in specs]
-        counts = iter(await self._engine.count([segment for group in groups for segment in group]))
-        return [sum(next(counts) for _ in group) for group in groups]
-
-    async def context_view(self, draft: Message | None = None) -> ContextView:
-        """How the next prompt, with `draft` at its end, would fill the window. Nothing is evaluated.
-
-        A draft that does not fit raises nothing here: the view's numbers show it. Raises EngineError when the engine fails.
-        """
-        info = await self._load.model()
-        return await view_of(self._with_chosen_tools(self._chat), draft, info.context_length, self._reserve, self._held, self._count)
-
-    async def prepare(self, draft: Message, on_progress: Callable[[Progress], None] | None = None) -> None:
-        """Encode pictures and evaluate the prompt up to the end of `draft` ahead of time, so that the reply begins sooner.
-
-        A reply that is asked for meanwhile ends it early. What does not fit is left alone. Raises EngineError.
-        """
-        info = await self._load.model()
-        await self._tell_pictures()
-        assembled = assemble(self._with_chosen_tools(self._chat.added(Entry(draft))))
-        layout = nemotron.lay_out(assembled.conversation)
-        size = window.measure(layout, await self._count(layout.segments))
-        try:
-            fit = window.fit(size, limit=info.context_length, reserve=self._reserve, first_kept=assembled.first_kept)
-        except WindowError:
-            return
-        segments = layout.select(fit.kept)[: -len(layout.reply_head)]
-        await self._engine.prepare(segments, on_progress)
-        self._held = segments
 
     async def send(
         self, message: Message, *, asked_at: float | None = None, on_kept: Callable[[], None] = lambda: None
@@ -200,8 +62,8 @@ class ChatSession:
         """
         asked_at = asked_at or time.perf_counter()
         self._chat = self._chat.added(Entry(await self._with_contexts(message)))
-        if self.tool_budget and message.role is Role.USER:
-            await self._choose_tools(message.text)
+        if message.role is Role.USER:
+            await self.tools.settle(self._chat, message.text)
         async with contextlib.aclosing(self._turn(asked_at, on_kept=on_kept)) as events:
             async for event in events:
                 yield event
@@ -261,11 +123,6 @@ class ChatSession:
             self._answering.stop()
         await self._engine.cancel()
 
-    async def close(self) -> None:
-        """End the engine, also in the middle of loading."""
-        await self._load.close()
-        await self._engine.close()
-
     async def _with_contexts(self, message: Message) -> Message:
         """The user's message with what belongs beside it: entries of the lorebook that fire, passages of documents."""
         message = with_lore(self._chat, message)
@@ -305,17 +162,6 @@ class ChatSession:
             yield ToolsAnswered()
             asked_at, continues, on_kept = time.perf_counter(), False, lambda: None
 
-    @property
-    def _sampling(self) -> Sampling:
-        """The user's, with what the persona asks for."""
-        wanted = msgspec.structs.asdict(self._chat.persona.sampling) if self._chat.persona is not None else {}
-        return msgspec.structs.replace(self.sampling, **{name: value for name, value in wanted.items() if value is not None})
-
-    @property
-    def _reserve(self) -> int:
-        """Tokens of the window that are kept free for the reply."""
-        return self._sampling.max_tokens
-
     async def _reply(
         self,
         asked_at: float,
@@ -337,18 +183,17 @@ class ChatSession:
             yield TurnResult("", FinishReason.CANCELLED, (), Usage(), Timings(), None, ())
             return
         info = await self._load.model()
-        await self._tell_pictures()
+        await self._album.tell(self._chat.visible.messages)
         asking = Entry(Message(Role.USER, (TextPart(titles.QUESTION),)))
-        assembled = assemble(self._with_chosen_tools(self._chat if purpose is not _Purpose.TITLE else self._chat.added(asking)))
+        asked = self.tools.in_force(self._chat if purpose is not _Purpose.TITLE else self._chat.added(asking))
         speaks = Role.USER if purpose is _Purpose.DRAFT else Role.ASSISTANT
-        layout = nemotron.lay_out(assembled.conversation, continue_reply=continues, speaks=speaks)
-        size = window.measure(layout, await self._count(layout.segments))
-        fit = window.fit(size, limit=info.context_length, reserve=self._reserve, first_kept=assembled.first_kept)
+        prompt = await self._prompt(asked, continues=continues, speaks=speaks)
+        fit = prompt.fit()
         if is_reply:
-            self._chat = assembled.trimmed(self._chat, fit)
+            self._chat = prompt.assembled.trimmed(self._chat, fit)
         sampling = msgspec.structs.replace(self._sampling, max_tokens=titles.TOKENS) if purpose is _Purpose.TITLE else self._sampling
-        grammar = self._grammar_of(assembled.conversation.tools) if is_reply and self.holds_calls_to_schema else ""
-        request = GenerateRequest(layout.select(fit.kept), sampling, grammar=grammar)
+        grammar = self.tools.grammar_of(asked.frame.tools) if is_reply and self.holds_calls_to_schema else ""
+        request = GenerateRequest(prompt.segments(fit), sampling, grammar=grammar, conversation=self.key)
         growing = Growing(save, lambda text: self._with_reply(text, continues, interrupted=True))
         pieces: list[str] = []
         first_text_at: float | None = None
@@ -377,7 +222,10 @@ class ChatSession:
             if is_reply and (chat := self._with_reply("".join(pieces), continues, interrupted=interrupted)) is not None:
                 self._chat = chat
                 calls = chat.entries[-1].message.tool_calls
-            self._held = (*request.segments, Plain("".join(pieces).strip()))
+            if interrupted:
+                self._held.clear()
+            else:
+                self._held.replied(request.conversation, request.segments, "".join(pieces))
         if finished is None:
             raise EngineError("The engine ended the reply without saying why.", "Send the message again.")
         result = TurnResult(
@@ -385,9 +233,9 @@ class ChatSession:
             reason=FinishReason.TOOL_CALLS if calls and finished.reason is FinishReason.STOP else finished.reason,
             tool_calls=calls,
             usage=finished.usage,
-            timings=self._as_waited(finished.timings, asked_at, first_text_at),
+            timings=self._load.as_waited(finished.timings, asked_at, first_text_at),
             ttft_ms=None if first_text_at is None else (first_text_at - asked_at) * 1000,
-            forgotten=assembled.indices(fit.forgotten),
+            forgotten=prompt.assembled.indices(fit.forgotten),
         )
         if pieces and is_reply:
             self._chat = self._chat.recorded(ReplyRecord(result, request.sampling, info.name, request.segments))
@@ -405,51 +253,3 @@ class ChatSession:
             return self._chat.changed(len(self.entries) - 1, msgspec.structs.replace(last, message=message, interrupted=interrupted))
         speaker = self._chat.persona.name if self._chat.persona is not None else ""
         return self._chat.added(Entry(message, interrupted=interrupted, speaker=speaker))
-
-    async def _choose_tools(self, text: str) -> None:
-        """Settle which of the offered tools the model is told of from now on."""
-        offered = self._chat.frame.tools
-        costs = dict(zip((spec.name for spec in offered), await self.tool_costs(offered), strict=True))
-        self._chosen = choose(offered, costs, text, [spec.name for spec in self._chosen], self.tool_budget)
-
-    def _with_chosen_tools(self, chat: Chat) -> Chat:
-        """The conversation with those of its tools that the model is told of."""
-        if not self.tool_budget or not self._chosen:
-            return chat
-        names = {spec.name for spec in self._chosen}
-        return with_tools(chat, [spec for spec in chat.frame.tools if spec.name in names])
-
-    def _grammar_of(self, tools: tuple[ToolSpec, ...]) -> str:
-        """What holds the calls of these tools; made once for the same ones."""
-        if self._grammar[0] != tools:
-            self._grammar = (tools, tool_call_grammar(tools).text)
-        return self._grammar[1]
-
-    async def _tell_pictures(self) -> None:
-        """Give the engine the conversation's pictures that were attached in another session."""
-        for part in (part for message in self._chat.visible.messages for part in message.images):
-            if part.digest not in self._told and part.digest in self._pictures:
-                await self._engine.add_image(self._pictures[part.digest])
-                self._told.add(part.digest)
-
-    def _as_waited(self, timings: Timings, asked_at: float, first_text_at: float | None) -> Timings:
-        """The engine's timings with those that only the asking side knows, so that the parts add up to the TTFT."""
-        load_ms = timings.load_ms + max(0.0, (self._load.loaded_at - asked_at) * 1000)
-        if self._engine.info is not None and self._engine.info is not self._load.loaded:
-            # The engine had died and loaded the model again within this turn.
-            self._load.loaded = self._engine.info
-            load_ms += self._load.loaded.load_ms
-        if first_text_at is None:
-            return msgspec.structs.replace(timings, load_ms=load_ms, first_token_ms=0.0)
-        rest = (first_text_at - asked_at) * 1000 - load_ms - timings.encode_ms - timings.prefill_ms
-        return msgspec.structs.replace(timings, load_ms=load_ms, first_token_ms=max(0.0, rest))
-
-    async def _count(self, segments: Sequence[Segment]) -> list[int]:
-        """Tokens of each segment; only what the last prompt did not hold is asked of the engine.
-
-        The first one is always asked, because a begin token counts with whatever comes first.
-        """
-        unknown = tuple(dict.fromkeys([segments[0], *(segment for segment in segments if segment not in self._counts)]))
-        known = self._counts | dict(zip(unknown, await self._engine.count(unknown), strict=True))
-        self._counts = {segment: known[segment] for segment in segments}
-        return [known[segment] for segment in segments]

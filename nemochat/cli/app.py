@@ -153,7 +153,7 @@ def ask(
     save_pixels: Annotated[
         Path | None, typer.Option(help="Write what the model gets of each picture into this folder.", metavar="FOLDER")
     ] = None,
-    stats: Annotated[bool, typer.Option("--stats", help="Print the time to first token and speed on stderr.")] = False,
+    stats: Annotated[bool, typer.Option("--stats", help="Print the time to first token, its parts and the speed on stderr.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="Read one JSON request a line from stdin, print one JSON object a line.")] = False,
 ) -> None:
@@ -197,6 +197,35 @@ def render(
     from nemochat.cli.render import run
 
     run(file, model, mmproj, as_json=as_json)
+
+
+@app.command()
+def stats(
+    chat: Annotated[
+        str | None, typer.Argument(help="The beginning of a conversation's id; all of them when left out.", metavar="[ID]")
+    ] = None,
+    model: Annotated[str, typer.Option(help="Only replies of this model.", metavar="NAME")] = "",
+    since: Annotated[int | None, typer.Option(min=1, help="Only replies of the last N days.", metavar="DAYS")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the time to first token and what goes with it, over every reply in the library."""
+    from nemochat.cli.stats import run
+
+    run(chat, model=model, days=since, as_json=as_json)
+
+
+@app.command()
+def tune(
+    model: Annotated[str | None, typer.Argument(help="A model's name or path; the one in use when left out.", metavar="[MODEL]")] = None,
+    mmproj: MmprojOption = None,
+    seconds: Annotated[float, typer.Option(min=5, max=3600, help="How long to try settings.", metavar="N")] = 100,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what is best and store nothing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the fastest settings for a model on this machine, and store them."""
+    from nemochat.cli.tune import run
+
+    run(model, mmproj, seconds=seconds, is_dry=dry_run, as_json=as_json)
 
 
 @app.command()

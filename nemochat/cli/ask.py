@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import AsyncExitStack, aclosing
 from typing import TYPE_CHECKING
 
 from nemochat.chat import Attachment, ChatSession, TurnResult
-from nemochat.cli.exchange import AskOptions, JsonReply, attach_pictures, stats_line
+from nemochat.cli.exchange import AskOptions, JsonReply, attach_pictures
 from nemochat.cli.opening import open_session
-from nemochat.cli.output import StatusLine, print_json, print_note
+from nemochat.cli.output import StatusLine, print_json
 from nemochat.cli.replying import ReplyPrinter
 from nemochat.cli.setup import Setup, read_setup
 from nemochat.cli.stdin import is_piped, read_text
 from nemochat.domain.messages import Conversation, Message, Role, TextPart
+from nemochat.domain.ttft import reading_of
 from nemochat.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ async def _ask(options: AskOptions, asked_at: float) -> None:
     setup = read_setup(options.overrides)
     async with open_session(setup, options.model, options.mmproj) as session, AsyncExitStack() as stack:
         with StatusLine() as status:
-            text = await _question(options, status)
+            text, waited = await _question(options, status)
             pictures: list[Attachment] = []
             aids = await _aids(options, setup, session, text, pictures, stack, status) if options.has_aids else None
             status.show("loading the model ...")
@@ -49,7 +51,7 @@ async def _ask(options: AskOptions, asked_at: float) -> None:
             contexts = aids.contexts if aids is not None else ()
             message = Message(Role.USER, (*(each.part for each in pictures), TextPart(text), *contexts))
             printer = ReplyPrinter(status, is_quiet=options.as_json, hides_calls=session.toolbox is not None)
-            result = await _stream(session, message, printer, asked_at)
+            result = await _stream(session, message, printer, asked_at + waited)
         _tell(options, session, printer, result, aids)
 
 
@@ -78,7 +80,7 @@ def _tell(options: AskOptions, session: ChatSession, printer: ReplyPrinter, resu
     """What is printed behind the reply."""
     shelf = aids.shelf if aids is not None else None
     if options.as_json:
-        print_json(JsonReply.of(result, session.model_name, printer.runs, shelf.used if shelf is not None else ()))
+        print_json(JsonReply.of(result, session.model_name, printer.runs, shelf.used if shelf is not None else (), printer.rounds))
     else:
         printer.tell_unanswered(result)
         if shelf is not None:
@@ -86,20 +88,26 @@ def _tell(options: AskOptions, session: ChatSession, printer: ReplyPrinter, resu
 
             tell_sources(shelf)
     if options.stats:
-        for each in (*printer.rounds, result):
-            print_note(stats_line(each))
+        from nemochat.cli.stats import tell
+
+        tell(reading_of(each) for each in (*printer.rounds, result))
 
 
-async def _question(options: AskOptions, status: StatusLine) -> str:
-    """The question with the text that was piped in below it. Raises UsageError when there is nothing to ask."""
-    piped = ""
+async def _question(options: AskOptions, status: StatusLine) -> tuple[str, float]:
+    """The question with the text that was piped in below it, and the seconds until that had come: the asking took so long, no reply.
+
+    Raises UsageError when there is nothing to ask.
+    """
+    piped, waited = "", 0.0
     if is_piped():
         status.show("waiting for the end of standard input ...")
+        began = time.perf_counter()
         piped = (await read_text()).strip()
+        waited = time.perf_counter() - began
     text = "\n\n".join(each for each in (options.question, piped) if each.strip())
     if not text and not options.images:
         raise _no_question()
-    return text
+    return text, waited
 
 
 def _no_question() -> UsageError:

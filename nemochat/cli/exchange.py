@@ -13,6 +13,7 @@ from nemochat.chat import Attachment, ChatSession, ToolRun, ToolState, TurnResul
 from nemochat.chat.pictures import open_picture, picture_name
 from nemochat.domain.events import FinishReason
 from nemochat.domain.messages import ToolCall
+from nemochat.domain.ttft import Reading, reading_of
 from nemochat.errors import UsageError
 
 
@@ -64,18 +65,58 @@ class JsonToolRun(msgspec.Struct, frozen=True):
 
 
 class JsonTimings(msgspec.Struct, frozen=True):
-    """Milliseconds; load_ms is what this request waited for the model."""
+    """Milliseconds; load_ms is what this request waited for the model. All but decode_ms add up to the TTFT."""
 
     load_ms: float
     encode_ms: float
     prefill_ms: float
+    first_token_ms: float
     decode_ms: float
+
+    @classmethod
+    def of(cls, reading: Reading) -> JsonTimings:
+        """To microseconds."""
+        return cls(*(round(each, 3) for each in (*reading.parts, reading.decode_ms)))
+
+
+class JsonStats(msgspec.Struct, frozen=True):
+    """How one reply was made (see `nemochat.domain.ttft`). What was not measured is null."""
+
+    cold: bool
+    ttft_ms: float | None
+    timings: JsonTimings
+    itl_ms: float | None
+    tokens_per_second: float | None
+    prefill_per_second: float | None
+    reused_tokens: int
+    evaluated_tokens: int
+    image_tokens: int
+    completion_tokens: int
+    encoded_images: int
+
+    @classmethod
+    def of(cls, reading: Reading) -> JsonStats:
+        """Times to microseconds."""
+        return cls(
+            cold=reading.is_cold,
+            ttft_ms=_rounded(reading.ttft_ms),
+            timings=JsonTimings.of(reading),
+            itl_ms=_rounded(reading.itl_ms),
+            tokens_per_second=_rounded(reading.tokens_per_second),
+            prefill_per_second=_rounded(reading.prefill_per_second),
+            reused_tokens=reading.reused_tokens,
+            evaluated_tokens=reading.evaluated_tokens,
+            image_tokens=reading.image_tokens,
+            completion_tokens=reading.completion_tokens,
+            encoded_images=reading.encoded_images,
+        )
 
 
 class JsonReply(msgspec.Struct, frozen=True):
     """What ``--json`` prints, and ``--jsonl`` for each line. Counts are tokens; ttft_ms is null when there was no text.
 
-    When tools were called, all but tool_runs and sources is about the last reply, and tool_calls are those that nobody answered.
+    When tools were called, all but tool_runs, sources and stats is about the last reply, and tool_calls are those that nobody answered.
+    stats: of each reply of the turn, those that called tools before the last one; the first one's TTFT is what the user waited for.
     """
 
     text: str
@@ -92,11 +133,19 @@ class JsonReply(msgspec.Struct, frozen=True):
     forgotten_messages: int
     tool_runs: tuple[JsonToolRun, ...]
     sources: tuple[Source, ...]
+    stats: tuple[JsonStats, ...]
 
     @classmethod
-    def of(cls, result: TurnResult, model: str, runs: Iterable[ToolRun] = (), sources: Iterable[Source] = ()) -> JsonReply:
-        """The result of a turn with this model, times rounded to microseconds."""
-        usage, times = result.usage, result.timings
+    def of(
+        cls,
+        result: TurnResult,
+        model: str,
+        runs: Iterable[ToolRun] = (),
+        sources: Iterable[Source] = (),
+        rounds: Iterable[TurnResult] = (),
+    ) -> JsonReply:
+        """The result of a turn with this model, times to microseconds. rounds: the replies that called tools."""
+        usage, reading = result.usage, reading_of(result)
         return cls(
             text=result.text,
             finish_reason=result.reason,
@@ -107,12 +156,17 @@ class JsonReply(msgspec.Struct, frozen=True):
             reused_tokens=usage.reused_tokens,
             evaluated_tokens=usage.evaluated_tokens,
             completion_tokens=usage.completion_tokens,
-            ttft_ms=None if result.ttft_ms is None else round(result.ttft_ms, 3),
-            timings=JsonTimings(*(round(each, 3) for each in (times.load_ms, times.encode_ms, times.prefill_ms, times.decode_ms))),
+            ttft_ms=_rounded(reading.ttft_ms),
+            timings=JsonTimings.of(reading),
             forgotten_messages=len(result.forgotten),
             tool_runs=tuple(JsonToolRun(run.name, run.arguments, run.result or "", run.state) for run in runs),
             sources=tuple(sources),
+            stats=tuple(JsonStats.of(reading_of(each)) for each in (*rounds, result)),
         )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
 
 
 async def attach_pictures(
@@ -142,13 +196,3 @@ def _save_pixels(attachment: Attachment, folder: Path) -> None:
     except OSError as error:
         raise UsageError(f"The folder {folder} cannot be made: {error.strerror}.") from error
     save_png(attachment.pixels, folder / f"{Path(attachment.part.name).stem}-{attachment.part.digest[:8]}.png")
-
-
-def stats_line(result: TurnResult) -> str:
-    """One line: the TTFT and its parts in milliseconds, tokens reused and evaluated, and the speed of writing."""
-    times, usage = result.timings, result.usage
-    parts = {"load": times.load_ms, "encode": times.encode_ms, "prefill": times.prefill_ms, "first token": times.first_token_ms}
-    split = ", ".join(f"{name} {value:.0f}" for name, value in parts.items())
-    first = "no text" if result.ttft_ms is None else f"TTFT {result.ttft_ms:.0f} ms ({split})"
-    speed = f"{usage.completion_tokens / times.decode_ms * 1000:.0f} tok/s" if times.decode_ms > 0 else "- tok/s"
-    return f"{first} · {usage.reused_tokens} reused / {usage.evaluated_tokens} evaluated · {speed}"

@@ -10,13 +10,15 @@ import msgspec
 
 from nemochat.chat import ChatSession, TurnResult
 from nemochat.chat.openai_messages import ConversationBody, decode, image_sources, to_conversation
-from nemochat.cli.exchange import AskOptions, JsonReply, attach_pictures, stats_line
+from nemochat.cli.exchange import AskOptions, JsonReply, attach_pictures
 from nemochat.cli.opening import open_session
-from nemochat.cli.output import print_json, print_note
+from nemochat.cli.output import print_json
 from nemochat.cli.setup import read_setup, sampling_of
+from nemochat.cli.stats import Running
 from nemochat.cli.stdin import read_lines
 from nemochat.domain.messages import Message, Role, TextPart
 from nemochat.domain.sampling import Sampling
+from nemochat.domain.ttft import reading_of
 from nemochat.errors import ConversationError, NemochatError
 
 
@@ -50,6 +52,7 @@ async def serve(options: AskOptions) -> None:
     """Answer every line of standard input until it ends. Raises NemochatError only for what no line could be served with."""
     setup = read_setup(options.overrides)
     standard = sampling_of(setup.settings)
+    running = Running() if options.stats else None
     async with open_session(setup, options.model, options.mmproj) as session, aclosing(read_lines()) as lines:
         number = 0
         async for line in lines:
@@ -64,8 +67,10 @@ async def serve(options: AskOptions) -> None:
                 print_json(JsonError(error.message, error.hint))
             else:
                 print_json(JsonReply.of(result, session.model_name))
-                if options.stats:
-                    print_note(stats_line(result))
+                if running is not None:
+                    running.add(reading_of(result))
+        if running is not None:
+            running.finish()
 
 
 async def _answer(session: ChatSession, request: JsonRequest, sampling: Sampling, options: AskOptions, asked_at: float) -> TurnResult:

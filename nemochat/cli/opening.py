@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncGenerator
+import platform
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from nemochat.chat import ChatSession
+from nemochat.cli.output import print_note
 from nemochat.cli.setup import Setup, print_notices, sampling_of
+from nemochat.domain.sanitize import sanitize
 from nemochat.engine.client import WorkerEngine
 from nemochat.engine.protocol import LoadRequest
-from nemochat.models import inspect
+from nemochat.models import inspect, memory_warning
 
 SCRIPT_SUFFIX = ".script.json"
 """A "model" file of this kind is played by the scripted engine (see `nemochat.engine.scripted`)."""
@@ -21,11 +24,14 @@ SCRIPT_SUFFIX = ".script.json"
 
 @asynccontextmanager
 async def open_session(setup: Setup, name_or_path: str | None, mmproj: Path | None) -> AsyncGenerator[ChatSession, None]:
-    """A chat session whose model is being loaded; the engine ends with the block. Raises ModelFileError before anything is loaded."""
+    """A chat session whose model is being loaded; the engine ends with the block. Raises ModelFileError before anything is loaded.
+
+    A model that will not fit into memory is loaded all the same, after a line on stderr.
+    """
     if not os.environ.get("NEMOCHAT_DEBUG"):
         # What goes wrong is raised and shown as one sentence; the log repeats it for those who debug.
         logging.getLogger("nemochat").addHandler(logging.NullHandler())
-    session = await new_session(setup, name_or_path, mmproj)
+    session = await new_session(setup, name_or_path, mmproj, warn=print_note)
     print_notices(setup.catalogue)
     try:
         yield session
@@ -33,15 +39,24 @@ async def open_session(setup: Setup, name_or_path: str | None, mmproj: Path | No
         await session.close()
 
 
-async def new_session(setup: Setup, name_or_path: str | None, mmproj: Path | None) -> ChatSession:
-    """The same for those who close it themselves."""
+async def new_session(
+    setup: Setup, name_or_path: str | None, mmproj: Path | None, *, warn: Callable[[str], None], keeps_states: bool = False
+) -> ChatSession:
+    """The same for those who close it themselves.
+
+    warn: gets a sentence, before the model is loaded, when that needs more memory than there is. keeps_states: what the engine has read
+    of conversations is kept on the disk, as far as the settings allow.
+    """
     wanted = name_or_path or setup.settings.model or None
     is_script = wanted is not None and wanted.endswith(SCRIPT_SUFFIX)
     engine = WorkerEngine(setup.paths.engine_log, "scripted" if is_script else "llama")
     try:
         # The process starts before the files are looked at: its own start-up takes as long.
         await engine.start()
-        request, image_size = await asyncio.to_thread(_load_request, setup, wanted, mmproj, is_script=is_script)
+        states = str(setup.paths.states) if keeps_states and setup.settings.engine.resume_mb else None
+        request, image_size, warning = await asyncio.to_thread(_load_request, setup, wanted, mmproj, states, is_script=is_script)
+        if warning is not None:
+            warn(warning)
         session = ChatSession(engine, request, sampling_of(setup.settings), image_size)
         session.start_loading()
     except BaseException:
@@ -50,11 +65,29 @@ async def new_session(setup: Setup, name_or_path: str | None, mmproj: Path | Non
     return session
 
 
-def _load_request(setup: Setup, wanted: str | None, mmproj: Path | None, *, is_script: bool) -> tuple[LoadRequest, int | None]:
-    """What to load, and the side in pixels of what the projector gets when that is fixed."""
+def _load_request(
+    setup: Setup, wanted: str | None, mmproj: Path | None, states: str | None, *, is_script: bool
+) -> tuple[LoadRequest, int | None, str | None]:
+    """What to load, the side in pixels of what the projector gets when that is fixed, and a warning when memory is short."""
+    settings = setup.settings.engine
     if is_script and wanted is not None:
-        return LoadRequest(Path(wanted).name, wanted, None, setup.settings.engine), None
+        return LoadRequest(Path(wanted).name, wanted, None, settings, states), None, None
     files = setup.catalogue.resolve(wanted, mmproj)
-    projector = inspect(files.model_path, files.mmproj_path).projector
-    request = LoadRequest(files.name, str(files.model_path), str(files.mmproj_path) if files.mmproj_path else None, setup.settings.engine)
-    return request, projector.image_size if projector is not None and projector.is_fixed_size else None
+    card = inspect(files.model_path, files.mmproj_path)
+    request = LoadRequest(files.name, str(files.model_path), str(files.mmproj_path) if files.mmproj_path else None, settings, states)
+    image_size = card.projector.image_size if card.projector is not None and card.projector.is_fixed_size else None
+    name = sanitize(files.name, strict=True)
+    warning = memory_warning(name, card, settings, available_memory(), is_shared=gpu_shares_memory())
+    return request, image_size, warning
+
+
+def available_memory() -> int:
+    """Bytes that programs can still get without swapping."""
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
+def gpu_shares_memory() -> bool:
+    """Whether a GPU has no memory of its own here."""
+    return platform.system() == "Darwin"

@@ -174,7 +174,8 @@ class Desk:
 
     async def open(self, model: str | None) -> ChatSession:
         """A session with a model; a projector of the command line belongs to its model alone."""
-        return await new_session(self._setup, model or self._model, self._mmproj if model is None else None)
+        projector = self._mmproj if model is None else None
+        return await new_session(self._setup, model or self._model, projector, warn=self._notices.append, keeps_states=True)
 
     def use_model(self, name: str) -> None:
         """Remember a model of the catalogue; one that was opened by its path is for this run only."""

@@ -10,6 +10,7 @@ from nemochat.library.values import (
     ListQuery,
     Original,
     RepairReport,
+    ReplyQuery,
     Saved,
     StoredChat,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "ListQuery",
     "Original",
     "RepairReport",
+    "ReplyQuery",
     "Saved",
     "StoredChat",
 ]

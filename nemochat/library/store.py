@@ -12,17 +12,19 @@ from types import TracebackType
 from nemochat.domain.chat import Chat
 from nemochat.domain.library import ConversationRow, Hit, SearchFilters
 from nemochat.domain.sanitize import sanitize
-from nemochat.library import listing, saving, searching
+from nemochat.domain.ttft import ReplyRow
+from nemochat.library import figures, listing, saving, searching
 from nemochat.library.database import INDICES, Database
 from nemochat.library.errors import LibraryError
 from nemochat.library.pictures import Pictures
 from nemochat.library.saving import Circumstances
-from nemochat.library.values import ListQuery, Original, Saved, StoredChat
+from nemochat.library.values import ListQuery, Original, ReplyQuery, Saved, StoredChat
 
 BUSY_SECONDS = 5.0
 _FILE = "library.db"
 _ANY_LIST = ListQuery()
 _ANY_MESSAGE = SearchFilters()
+_ANY_REPLY = ReplyQuery()
 
 
 class Library:
@@ -123,6 +125,10 @@ class Library:
         """
         with self._database.read() as db:
             return searching.search(db, words, filters, limit)
+
+    def replies(self, query: ReplyQuery = _ANY_REPLY) -> list[ReplyRow]:
+        """How the replies were made, the newest first (see `nemochat.domain.ttft`)."""
+        return figures.reply_rows(self._database, query)
 
     # -- order
 

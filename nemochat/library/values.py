@@ -43,6 +43,14 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     offset: int = 0
 
 
+class ReplyQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which replies. "" and None are all of them. model: that made the reply. since: stored then or later, in seconds since the epoch."""
+
+    model: str = ""
+    since: float | None = None
+    conversation: str = ""
+
+
 class Original(msgspec.Struct, frozen=True):
     """A picture's file as it came."""
 

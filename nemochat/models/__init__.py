@@ -2,6 +2,17 @@
 
 from nemochat.models.card import ModelCard, ProjectorCard, inspect
 from nemochat.models.catalogue import Catalogue, Entry, ModelFiles
-from nemochat.models.memory import MemoryEstimate, estimate_memory
+from nemochat.models.memory import MemoryEstimate, estimate_memory, memory_on_cpu, memory_warning
 
-__all__ = ["Catalogue", "Entry", "MemoryEstimate", "ModelCard", "ModelFiles", "ProjectorCard", "estimate_memory", "inspect"]
+__all__ = [
+    "Catalogue",
+    "Entry",
+    "MemoryEstimate",
+    "ModelCard",
+    "ModelFiles",
+    "ProjectorCard",
+    "estimate_memory",
+    "inspect",
+    "memory_on_cpu",
+    "memory_warning",
+]

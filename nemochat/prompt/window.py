@@ -5,9 +5,16 @@ the first user's message is a turn of its own, and so is each turn of a persona'
 or forgotten whole, so a call never loses its result, nor an answer its question; for the same reason a pinned message keeps its whole turn.
 System text, tools, contexts and the last turn always stay.
 
-Forgetting happens in blocks, because each change at the front makes the engine evaluate everything behind it again. Nothing moves until
-the prompt passes `TRIGGER` of the room (window minus the reply's reserve); then the oldest turns go until it is at most `TARGET`, and the
-cut stays there while the conversation grows by the difference. Source: the trimming that makes peers slow at the limit.
+Forgetting happens in blocks, because each change at the front makes the engine evaluate everything behind it again. What goes next is
+settled by the front alone, long before it goes, so the prompt that will follow (`following`) can be evaluated beside the present one. A
+block is the fewest whole oldest turns that together are at least `BLOCK` of the window. So n blocks are at least n times 30 % of it, all
+of which was said since the conversation began: a full evaluation comes at most once per 30 % of the window. A turn that would make a block
+larger than `TRIGGER` - `FLOOR` of the room (window minus the reply's reserve) is left to the next one; the bound holds for windows in which
+that never happens: where no turn is larger than the difference between the two.
+
+When a block goes is another question. In idle time it goes once the prompt has passed `TRIGGER` of the room, or `EARLY` where memory is
+short (`fit_ahead`); when a message is sent, only when the prompt does not fit (`fit`). In between the cut stays where it is. Source: the
+trimming that makes peers slow at the limit.
 
     layout = nemotron.lay_out(conversation)
     counts = await engine.count(layout.segments)
@@ -26,8 +33,16 @@ from nemochat.domain.messages import Role
 from nemochat.errors import WindowError
 from nemochat.prompt.nemotron import Layout
 
+BLOCK = 0.3
+"""The least that goes at once, as a share of the window."""
 TRIGGER = 0.9
-TARGET = 0.6
+"""In idle time a block goes when the prompt has passed this share of the room."""
+EARLY = 0.8
+"""The same when what will be left has been evaluated, and would not be held beside the prompt for much longer."""
+FLOOR = 0.4
+"""No less than this share of the room is left, unless more has to go so that the prompt fits."""
+RESTORE = 0.6
+"""Nothing stays forgotten when the whole conversation takes no more than this share of the room: it is far from being cut again."""
 
 
 class MessageSize(msgspec.Struct, frozen=True):
@@ -75,6 +90,14 @@ class _Turn(msgspec.Struct, frozen=True):
     pinned: bool
 
 
+class _Block(msgspec.Struct, frozen=True):
+    """The turn at which the next decision cuts. tokens: what goes. is_settled: that stays so, whatever is said from now on."""
+
+    end: int
+    tokens: int
+    is_settled: bool
+
+
 def measure(layout: Layout, counts: Sequence[int]) -> PromptSize:
     """Add up the engine's counts of `layout.segments`. Raises ValueError when there is not one count per segment."""
     if len(counts) != len(layout.segments):
@@ -95,19 +118,47 @@ def measure(layout: Layout, counts: Sequence[int]) -> PromptSize:
 def fit(size: PromptSize, *, limit: int, reserve: int, first_kept: int = 0) -> Fit:
     """Choose the messages that the model sees, so that the prompt plus the reply's `reserve` is at most `limit` tokens.
 
-    `first_kept` is the last decision; one that begins no turn is taken as 0. Once the whole conversation is back under `TARGET`
+    `first_kept` is the last decision; one that begins no turn is taken as 0. Once the whole conversation is back under `RESTORE`
     (a larger window, a smaller reserve), nothing stays forgotten. Raises WindowError when what must stay does not fit.
     """
     turns = _turns(size.messages)
     room = limit - reserve
     _check_room(size, turns, limit, reserve)
-    before = _standing_cut(size, turns, room, first_kept)
-    cut, tokens = before, _total(size, turns, before)
-    if tokens > TRIGGER * room:
-        while cut < len(turns) - 1 and tokens > TARGET * room:
-            tokens -= 0 if turns[cut].pinned else turns[cut].tokens
-            cut += 1
+    before = cut = _standing_cut(size, turns, room, first_kept)
+    tokens = _total(size, turns, cut)
+    while tokens > room:
+        block = _next_block(turns, cut, limit, room)
+        cut, tokens = block.end, tokens - block.tokens
     return _fit(size, turns, cut, before)
+
+
+def fit_ahead(size: PromptSize, *, limit: int, reserve: int, first_kept: int = 0, early: bool = False) -> Fit:
+    """The decision in idle time: forget what would have to go soon, so that the rest is evaluated before the user asks.
+
+    `early`: now it costs nothing, and soon it will (see `EARLY`). Whether what must stay fits is not asked.
+    """
+    turns = _turns(size.messages)
+    room = limit - reserve
+    before = cut = _standing_cut(size, turns, room, first_kept)
+    tokens = _total(size, turns, cut)
+    while tokens > (EARLY if early else TRIGGER) * room:
+        block = _next_block(turns, cut, limit, room)
+        if not block.is_settled or (tokens <= room and tokens - block.tokens < FLOOR * room):
+            break
+        cut, tokens = block.end, tokens - block.tokens
+    return _fit(size, turns, cut, before)
+
+
+def following(size: PromptSize, *, limit: int, reserve: int, first_kept: int = 0) -> Fit | None:
+    """What will be left when the next block has gone, whatever is said until then; None when that is not settled yet or will not do.
+
+    `first_kept` must be the last decision of `fit` or `fit_ahead`.
+    """
+    turns = _turns(size.messages)
+    room = limit - reserve
+    cut = _standing_cut(size, turns, room, first_kept)
+    block = _next_block(turns, cut, limit, room)
+    return _fit(size, turns, block.end, cut) if block.is_settled and _total(size, turns, block.end) <= room else None
 
 
 def standing(size: PromptSize, *, limit: int, reserve: int, first_kept: int) -> Fit:
@@ -126,7 +177,25 @@ def _total(size: PromptSize, turns: Sequence[_Turn], cut: int) -> int:
 def _standing_cut(size: PromptSize, turns: Sequence[_Turn], room: int, first_kept: int) -> int:
     """The turn at which the last decision cut; 0 when all fits well again."""
     starts = [turn.start for turn in turns]
-    return starts.index(first_kept) if first_kept in starts and _total(size, turns, 0) > TARGET * room else 0
+    return starts.index(first_kept) if first_kept in starts and _total(size, turns, 0) > RESTORE * room else 0
+
+
+def _next_block(turns: Sequence[_Turn], cut: int, limit: int, room: int) -> _Block:
+    """What goes next, seen from the front alone. A block that the last turn would belong to is not settled: that turn may still grow."""
+    most = (TRIGGER - FLOOR) * room
+    gone, end = 0, cut
+    for index in range(cut, len(turns)):
+        tokens = 0 if turns[index].pinned else turns[index].tokens
+        if end > cut and gone + tokens > most:
+            return _Block(end, gone, is_settled=True)
+        if index == len(turns) - 1:
+            break
+        if turns[index].pinned:
+            continue
+        gone, end = gone + tokens, index + 1
+        if gone >= BLOCK * limit:
+            return _Block(end, gone, is_settled=True)
+    return _Block(end, gone, is_settled=False)
 
 
 def _fit(size: PromptSize, turns: Sequence[_Turn], cut: int, before: int) -> Fit:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from nemochat.chat import Attachment
 from nemochat.chat.drops import Drop
 from nemochat.domain.messages import Message, Role, TextPart
 from nemochat.tui.attaching import Incoming, parts_of
@@ -37,8 +39,7 @@ class Composer:
             screen.aid.history.add(text)
             screen.prompt.put_back("", labels)
             return
-        if text.startswith("//"):
-            text = text[1:]
+        text = _said(text)
         if not text and not labels:
             return
         if self._editing is not None:
@@ -93,7 +94,22 @@ class Composer:
         self._screen.prompt.put_back(text, [(item.key, item.label) for item in good])
 
 
+def draft_of(text: str, attached: Sequence[Attachment]) -> Message:
+    """What the prompt would send; a command sends nothing."""
+    if text.lstrip().startswith("/") and not text.lstrip().startswith("//"):
+        text = ""
+    return _made_of(_said(text.lstrip()), attached)
+
+
 async def _message(text: str, items: list[Incoming]) -> Message:
     """The message of a job, when its pictures are there."""
-    attached = await parts_of(items)
+    return _made_of(text, await parts_of(items))
+
+
+def _said(text: str) -> str:
+    """Two slashes at the beginning stand for one that begins no command."""
+    return text[1:] if text.startswith("//") else text
+
+
+def _made_of(text: str, attached: Sequence[Attachment]) -> Message:
     return Message(Role.USER, (*(each.part for each in attached), *((TextPart(text),) if text else ())))

@@ -50,6 +50,7 @@ class Conversations:
         """Keep this value of it; returns when it is on the disk, or cannot be."""
         was = self._keeper.id
         await self._keeper.save(chat, self._screen.holder.model_name)
+        self._screen.holder.key = self._keeper.id
         if self._keeper.id != was and self._screen.is_running:
             self.list_soon()
 
@@ -59,6 +60,7 @@ class Conversations:
             self._undo.append(self._screen.chat)
         self._screen.holder.chat = chat
         self._screen.draw()
+        self._screen.ahead.opened()
         self.save_soon()
 
     def save_soon(self) -> None:
@@ -182,6 +184,7 @@ class Conversations:
                     self._leave()
                     self._keeper.begin()
                     self._show(self._screen.chat.forked(0), {})
+                await self._screen.holder.forget(id_)
             case "undo":
                 await asyncio.to_thread(library.restore, id_)
             case "export":
@@ -216,11 +219,13 @@ class Conversations:
 
     def _show(self, chat: Chat, pictures: Mapping[str, RgbImage]) -> None:
         self._screen.holder.keep_pictures(pictures)
+        self._screen.holder.key = self._keeper.id
         self._screen.holder.chat = chat
         self._screen.roleplay.chat_changed()
         self._screen.stage.chat_changed()
         self._screen.tooling.chat_changed()
         self._screen.draw()
+        self._screen.ahead.opened()
 
     def _load(self, id_: str) -> tuple[StoredChat, dict[str, RgbImage]]:
         """A conversation with its pictures; those that cannot be read are left out."""

@@ -133,8 +133,7 @@ class Dropping:
         self._host.prompt.replace_token(item.key, item.label)
         self._host.draw_side()
         if item.attachment is not None:
-            self._host.ahead.count()
-            self._host.ahead.prepare()
+            self._host.ahead.attached()
 
     def failed(self, item: Incoming, error: NemochatError) -> None:
         """A picture cannot be used; the text stays."""

@@ -16,12 +16,15 @@ from nemochat.tui.workbench import Workbench
 class SessionHolder:
     """At most one session at a time: a model is closed before the next one is opened, because two may not fit into memory."""
 
-    def __init__(self, bench: Workbench, on_progress: Callable[[Progress], None]) -> None:
+    def __init__(self, bench: Workbench, on_progress: Callable[[Progress], None], on_opened: Callable[[], None]) -> None:
+        """on_opened: called when a model's files have been looked at and its loading begins."""
         self._bench = bench
         self._on_progress = on_progress
+        self._on_opened = on_opened
         self._ready = asyncio.Event()
         self._chat = Chat()
         self._pictures: dict[str, RgbImage] = {}
+        self._key = ""
         self.save: Callable[[Chat], Awaitable[None]] | None = None
         """Keeps the conversation while a reply is being written."""
         self.toolbox: Toolbox | None = None
@@ -42,6 +45,17 @@ class SessionHolder:
             self.session.open_chat(chat)
         else:
             self._chat = chat
+
+    @property
+    def key(self) -> str:
+        """The id of the conversation in the library, "" while it has none: what the engine knows it by."""
+        return self._key
+
+    @key.setter
+    def key(self, key: str) -> None:
+        self._key = key
+        if self.session is not None:
+            self.session.key = key
 
     @property
     def pictures(self) -> Mapping[str, RgbImage]:
@@ -69,9 +83,10 @@ class SessionHolder:
         """Open a model in place of the one before, the conversation stays; returns when it is loaded. Raises NemochatError."""
         await self.close()
         session = await self._bench.open(model)
-        session.open_chat(self._chat, self._pictures)
+        self._on_opened()
+        session.open_chat(self._chat, self._pictures, key=self._key)
         session.save, session.toolbox, session.find_passages = self.save, self.toolbox, self.find_passages
-        session.tool_budget = self._bench.settings.tools.budget
+        session.tools.budget = self._bench.settings.tools.budget
         session.holds_calls_to_schema = self._bench.settings.tools.constrained
         self.session = session
         self._ready.set()
@@ -83,6 +98,11 @@ class SessionHolder:
             raise
         self.is_loaded = True
         return session
+
+    async def forget(self, key: str) -> None:
+        """A conversation was deleted: what the engine has read of it goes. One that is brought back is read anew. Raises EngineError."""
+        if self.session is not None and self.is_loaded:
+            await self.session.forget(key)
 
     async def close(self) -> None:
         """End the engine; the conversation and its pictures stay here."""

@@ -7,9 +7,10 @@ from typing import Protocol
 from nemochat.chat import Chat, ChatSession, Entry
 from nemochat.domain.events import FinishReason
 from nemochat.domain.messages import Role
+from nemochat.domain.ttft import reading_of
 from nemochat.prompt.nemotron import as_text
 from nemochat.tui.documents import sources
-from nemochat.tui.numbers import count, duration, rate
+from nemochat.tui.numbers import count, duration, speed
 from nemochat.tui.screens.dialogs import Answer, Choose, Menu, Read, Write
 from nemochat.tui.turns import Job
 from nemochat.tui.widgets.message import code_of
@@ -160,18 +161,19 @@ def details(entry: Entry) -> str:
     if record is None:
         said = "Nothing was measured for it: a greeting, or words that were edited or came from elsewhere."
         return f"{len(entry.message.text):,} characters\n{said}" if entry.message.role is Role.ASSISTANT else _plain_details(entry)
-    result, times, usage, sampling = record.result, record.result.timings, record.result.usage, record.sampling
+    result, reading, sampling = record.result, reading_of(record.result), record.sampling
+    read = f"{count(reading.evaluated_tokens)} of {count(reading.prompt_tokens)} tokens"
     rows = [
         ("Model", record.model),
         ("Ended because", _ENDINGS[result.reason]),
-        ("Time to first token", duration(result.ttft_ms) if result.ttft_ms is not None else "no text came"),
-        ("  loading", duration(times.load_ms)),
-        ("  pictures", f"{duration(times.encode_ms)}, {count(usage.encoded_images)} encoded"),
-        ("  reading the prompt", f"{duration(times.prefill_ms)}, {count(usage.evaluated_tokens)} of {count(usage.prompt_tokens)} tokens"),
-        ("  first token", duration(times.first_token_ms)),
-        ("Reused from the cache", f"{count(usage.reused_tokens)} tokens"),
-        ("Pictures in the prompt", f"{count(usage.image_tokens)} tokens"),
-        ("Reply", f"{count(usage.completion_tokens)} tokens, {rate(usage.completion_tokens, times.decode_ms)}"),
+        ("Time to first token", duration(reading.ttft_ms) if reading.ttft_ms is not None else "no text came"),
+        ("  loading", duration(reading.load_ms)),
+        ("  pictures", f"{duration(reading.encode_ms)}, {count(reading.encoded_images)} encoded"),
+        ("  reading the prompt", f"{duration(reading.prefill_ms)}, {read}"),
+        ("  first token", duration(reading.first_token_ms)),
+        ("Reused from the cache", f"{count(reading.reused_tokens)} tokens"),
+        ("Pictures in the prompt", f"{count(reading.image_tokens)} tokens"),
+        ("Reply", f"{count(reading.completion_tokens)} tokens, {speed(reading.tokens_per_second)}"),
         ("Not seen by the model", f"{count(len(result.forgotten))} messages"),
         ("Sampling", f"temperature {sampling.temperature:g}, top-k {sampling.top_k}"),
         ("", f"top-p {sampling.top_p:g}, min-p {sampling.min_p:g}"),

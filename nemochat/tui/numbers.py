@@ -18,12 +18,14 @@ def duration(ms: float) -> str:
     return f"{minutes:,} min {seconds} s"
 
 
-def rate(tokens: int, ms: float) -> str:
-    """Tokens in that time as ``24 tok/s``, with a decimal below ten; a question mark when nothing was measured."""
-    if tokens <= 0 or ms <= 0:
-        return "? tok/s"
-    each = tokens / ms * 1000
-    return f"{each:.1f} tok/s" if each < 9.95 else f"{each:,.0f} tok/s"
+def speed(per_second: float | None) -> str:
+    """Tokens a second as ``24 tok/s``, with a decimal below ten; a question mark when nothing was measured."""
+    return f"{'?' if per_second is None else pace(per_second)} tok/s"
+
+
+def pace(per_second: float) -> str:
+    """The number of `speed` alone."""
+    return f"{per_second:.1f}" if per_second < 9.95 else f"{per_second:,.0f}"
 
 
 def plural(value: int, one: str, many: str = "") -> str:

@@ -60,7 +60,7 @@ class Slash:
             "export": self._export,
             "theme": self._theme,
             "settings": self._settings,
-            "stats": lambda _: self._on_last("details"),
+            "stats": self._stats,
             "copy": lambda _: self._on_last("copy"),
             "paste": self._paste,
             "help": lambda _: screen.app.run_action("help"),
@@ -257,6 +257,14 @@ class Slash:
         return message_actions.act(self._screen, at, action)
 
     # -- the program
+
+    async def _stats(self, _: str) -> None:
+        from nemochat.domain.ttft import rows_of
+        from nemochat.tui.screens.stats import StatsScreen
+
+        library = self._screen.bench.library
+        screen = StatsScreen(rows_of(self._screen.chat), lambda: asyncio.to_thread(library.replies), copy=self._screen.copy)
+        await self._screen.app.push_screen_wait(screen)
 
     async def _theme(self, argument: str) -> None:
         from nemochat.tui.screens.theme_picker import ThemePicker

@@ -81,6 +81,7 @@ class Stage:
         """Its place in the conversation opens."""
         self._job = job
         self._draft = []
+        self._screen.ahead.warming.stop()
         self._forgotten = len(self._screen.view.forgotten) if self._screen.view else 0
         self.set_state("waiting for the picture" if any(not item.attachment for item in self._screen.incomings.items) else "starting")
 
@@ -142,6 +143,7 @@ class Stage:
             screen.say(f"The window was full: the model no longer sees {gone}; {read} were read for this reply.")
         screen.tooling.settled()
         screen.conversations.save_soon()
+        screen.ahead.replied()
         screen.titles.soon()
         screen.call_after_refresh(screen.draw)
 

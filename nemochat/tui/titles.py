@@ -41,6 +41,7 @@ class Titles:
     async def _ask_when_quiet(self) -> None:
         await asyncio.sleep(IDLE_SECONDS)
         screen = self._screen
+        await screen.ahead.warming.finished()
         if not screen.turns.is_running and screen.holder.is_loaded and not screen.prompt.plain_text:
             # A task of its own: leaving it in the middle would leave the engine at work.
             self._asking = asyncio.create_task(self._ask())
@@ -58,3 +59,5 @@ class Titles:
             self._asking = None
         if title and screen.chat is asked:
             screen.conversations.change(asked.named(title), can_undo=False)
+        else:
+            screen.ahead.opened()  # what was asked for the title stands where the next message will

@@ -6,12 +6,13 @@ Counts one token per character, five per picture, and a begin token with the fir
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 from nemochat.domain.events import EngineEvent, Finished, FinishReason, Progress, Stage, TextDelta, Timings, Usage
 from nemochat.domain.images import RgbImage
 from nemochat.domain.segments import ImageSlot, Segment
-from nemochat.engine.protocol import Capabilities, GenerateRequest, LoadRequest, ModelInfo, Prepared
+from nemochat.engine.protocol import UNNAMED, Capabilities, GenerateRequest, LoadRequest, ModelInfo, Place, Prepared
 from nemochat.errors import NemochatError
 
 IMAGE_COST = 5
@@ -27,17 +28,29 @@ def reply(*pieces: str, reason: FinishReason = FinishReason.STOP) -> list[Engine
 
 
 class FakeEngine:
-    """`replies` are played in order; an exception among the events is raised. `gate`, when set, is waited for before each text."""
+    """`replies` are played in order; an exception among the events is raised. `gate`, when set, is waited for before each text.
+
+    held: every prompt that was evaluated, none of which is dropped by itself. prepared and places: what was asked to be evaluated ahead,
+    and where. interruptions: tokens at which a `prepare` is ended early, one each; `prepare_gate`, when set, is waited for before one ends,
+    which any other request ends early.
+    """
 
     def __init__(self, *replies: Sequence[EngineEvent | Exception], context_length: int = 4096, has_vision: bool = True) -> None:
         self.replies = list(replies)
         self.requests: list[GenerateRequest] = []
+        self.held: list[tuple[Segment, ...]] = []
         self.prepared: list[tuple[Segment, ...]] = []
+        self.places: list[Place] = []
+        self.forgotten: list[str] = []
+        self.interruptions: list[int] = []
+        self.prepare_errors: list[NemochatError] = []
+        self.prepare_gate: asyncio.Semaphore | None = None
         self.counted: list[Segment] = []
         self.images: list[RgbImage] = []
         self.load_errors: list[NemochatError] = []
         self.load_seconds = 0.0
         self.loads = 0
+        self._interrupted: asyncio.Future[bool] | None = None
         self.gate: asyncio.Semaphore | None = None
         self.closed_streams = 0
         self.is_closed = False
@@ -67,16 +80,59 @@ class FakeEngine:
         return IMAGE_COST
 
     async def count(self, segments: Sequence[Segment]) -> list[int]:
+        self._interrupt()
         self.counted += segments
-        counts = [IMAGE_COST if isinstance(segment, ImageSlot) else len(segment.text) for segment in segments]
+        counts = self.costs(segments)
         return [counts[0] + 1, *counts[1:]]
 
-    async def prepare(self, segments: Sequence[Segment], on_progress: Callable[[Progress], None] | None = None) -> Prepared:
+    async def prepare(
+        self, segments: Sequence[Segment], on_progress: Callable[[Progress], None] | None = None, *, place: Place = UNNAMED
+    ) -> Prepared:
+        self._interrupt()
         self.prepared.append(tuple(segments))
-        return Prepared(0, sum(await self.count(segments)), 0, 0.01)
+        self.places.append(place)
+        if self.prepare_errors:
+            raise self.prepare_errors.pop(0)
+        reused = max((self._reused(segments, held) for held in self.held), default=0)
+        evaluated = sum(self.costs(segments)) + 1 - reused
+        if self.interruptions:
+            # Another request came in between: this much was evaluated until then.
+            return Prepared(reused, self.interruptions.pop(0), 0, 0.01, is_complete=False)
+        if self.prepare_gate is not None and not await self._let_through(self.prepare_gate):
+            return Prepared(reused, 1, 0, 0.01, is_complete=False)
+        self.held.append(tuple(segments))
+        if on_progress is not None:
+            on_progress(Progress(Stage.PREFILL, evaluated, evaluated))
+        return Prepared(reused, evaluated, 0, 0.01)
+
+    def costs(self, segments: Sequence[Segment]) -> list[int]:
+        """Tokens, without a begin token."""
+        return [IMAGE_COST if isinstance(segment, ImageSlot) else len(segment.text) for segment in segments]
+
+    def _reused(self, segments: Sequence[Segment], held: Sequence[Segment]) -> int:
+        same = [mine for mine, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(segments, held, strict=False))]
+        return sum(self.costs(same)) + 1 if same else 0
+
+    async def _let_through(self, gate: asyncio.Semaphore) -> bool:
+        """Whether the gate opened before another request came."""
+        self._interrupted = asyncio.get_running_loop().create_future()
+        opening: asyncio.Future[bool] = asyncio.ensure_future(gate.acquire())
+        done, _ = await asyncio.wait({opening, self._interrupted}, return_when=asyncio.FIRST_COMPLETED)
+        opening.cancel()
+        self._interrupted = None
+        return opening in done
+
+    def _interrupt(self) -> None:
+        if self._interrupted is not None and not self._interrupted.done():
+            self._interrupted.set_result(True)
+
+    async def forget(self, conversation: str) -> None:
+        self.forgotten.append(conversation)
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[EngineEvent, None]:
+        self._interrupt()
         self.requests.append(request)
+        self.held.append(request.segments)
         try:
             for event in self.replies.pop(0):
                 if isinstance(event, Exception):

@@ -13,7 +13,7 @@ from nemochat.domain.events import EngineEvent, FinishReason, Progress, Stage, T
 from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import Conversation, Message, Part, Role, TextPart, ToolCall
 from nemochat.domain.sampling import Sampling
-from nemochat.domain.segments import Control, ImageSlot, Plain
+from nemochat.domain.segments import ImageSlot, Plain
 from nemochat.engine.protocol import Engine, LoadRequest
 from nemochat.errors import ConversationError, EngineDiedError, EngineError, ImageError, ModelFileError, NemochatError, WindowError
 from nemochat.prompt import nemotron
@@ -333,11 +333,19 @@ async def test_a_conversation_moves_to_another_session_with_its_pictures() -> No
     assert [image.digest for image in engine.images] == [picture.part.digest]
 
 
-async def test_preparing_evaluates_the_prompt_up_to_the_draft_and_no_further() -> None:
-    engine = FakeEngine(reply("Hi."))
+async def test_a_conversation_is_known_by_its_key_from_its_first_save_on() -> None:
+    engine = FakeEngine(reply("Hi."), reply("Yes."))
     chat = session(engine)
-    await chat.prepare(user("Hello"))
-    [event async for event in chat.send(user("Hello"))]
-    prepared, asked = engine.prepared[0], engine.requests[0].segments
-    assert asked[: len(prepared)] == prepared
-    assert asked[len(prepared) :] == (Control("<extra_id_1>Assistant\n"),)
+
+    async def save(_: object) -> None:
+        chat.key = "c1"
+
+    chat.save = save
+    await play(chat.send(user("Hello")))
+    chat.open_chat(chat.chat.named("A talk"))
+    await play(chat.regenerate())
+    assert [request.conversation for request in engine.requests] == ["c1", "c1"]
+    chat.open_chat(chat.chat, key="")
+    assert chat.key == ""
+    await chat.forget("c1")
+    assert engine.forgotten == ["c1"]

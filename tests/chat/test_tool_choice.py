@@ -36,7 +36,7 @@ def test_what_the_words_call_for_comes_first_and_nothing_changes_without_a_call_
 async def test_the_prompt_holds_the_chosen_ones_alone() -> None:
     engine = FakeEngine(reply("One."), reply("Two."), reply("Three."))
     session = ChatSession(engine, LoadRequest("fake", "fake", None, EngineSettings()), Sampling(max_tokens=10))
-    session.tool_budget = 200  # the engine of these tests counts characters: room for one
+    session.tools.budget = 200  # the engine of these tests counts characters: room for one
     session.open_chat(with_tools(Chat(), OFFERED))
     prompts = []
     for text in ("calculate 1 + 1", "once more", "find the route"):

@@ -15,17 +15,53 @@ from tests.cli.conftest import Run, WriteScript, command
 
 REPLY_KEYS = {
     "text", "finish_reason", "model", "prompt_tokens", "image_tokens", "reused_tokens", "evaluated_tokens", "completion_tokens",
-    "ttft_ms", "timings", "forgotten_messages", "tool_calls", "tool_runs", "sources",
+    "ttft_ms", "timings", "forgotten_messages", "tool_calls", "tool_runs", "sources", "stats",
 }  # fmt: skip
 
 
 def test_the_reply_goes_to_stdout_and_the_statistics_to_stderr(nemochat: Run, script: WriteScript) -> None:
     done = nemochat("ask", "Hi", "--model", script("Hello there."), "--stats")
     assert (done.returncode, done.stdout) == (0, "Hello there.\n")
-    assert done.stderr.startswith("TTFT ")
-    for part in ("(load ", "encode 0", "prefill 0", "first token ", "0 reused / ", " evaluated", "tok/s"):
-        assert part in done.stderr
-    assert done.stderr.count("\n") == 1
+    header, figures = done.stderr.splitlines()
+    assert header.split() == ["TTFT", "load", "pictures", "prompt", "first", "token", "read", "reused", "tok/s"]
+    assert figures.startswith("cold ")
+
+
+def test_each_reply_of_a_turn_with_tools_has_its_statistics(nemochat: Run, script: WriteScript) -> None:
+    call = '<toolcall> {"name": "calculator", "arguments": {"expression": "12 * 7"}} </toolcall>'
+    model = script(replies=[{"text": "It is 84.", "when": "84"}, {"text": call}])
+    done = nemochat("ask", "12 * 7?", "--yes-tool", "calculator", "--model", model, "--stats")
+    assert done.stdout == "It is 84.\n"
+    assert [line.split()[0] for line in done.stderr.splitlines()[1:]] == ["TTFT", "cold", "reused"]
+    reply = json.loads(nemochat("ask", "12 * 7?", "--yes-tool", "calculator", "--model", model, "--json").stdout)
+    first, last = reply["stats"]
+    assert (first["cold"], last["cold"]) == (True, False)
+    assert (last["ttft_ms"], last["timings"]) == (reply["ttft_ms"], reply["timings"])
+    assert first["ttft_ms"] > last["ttft_ms"]
+
+
+def test_the_parts_in_json_add_up_to_the_ttft(nemochat: Run, script: WriteScript) -> None:
+    reply = json.loads(nemochat("ask", "Hi", "--model", script("Hello there, you.", token_seconds=0.01), "--json").stdout)
+    times = dict(reply["timings"])
+    del times["decode_ms"]
+    assert sum(times.values()) == pytest.approx(reply["ttft_ms"], abs=0.01)
+    [stats] = reply["stats"]
+    assert stats["tokens_per_second"] == pytest.approx(1000 / stats["itl_ms"], rel=0.01)
+
+
+def test_the_wait_for_piped_text_is_no_part_of_the_ttft(script: WriteScript, tmp_path: Path) -> None:
+    with subprocess.Popen(
+        command("ask", "Hi", "--json", "--model", script("Hello.")), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        began = time.perf_counter()
+        time.sleep(4)  # whoever pipes takes a while
+        process.stdin.write("text")
+        process.stdin.close()
+        reply = json.loads(process.stdout.read())
+        waited = (time.perf_counter() - began) * 1000
+    assert reply["ttft_ms"] < waited - 2000
 
 
 def test_json_holds_everything(nemochat: Run, script: WriteScript, red: str) -> None:
@@ -40,7 +76,11 @@ def test_json_holds_everything(nemochat: Run, script: WriteScript, red: str) -> 
     assert reply["image_tokens"] == 9
     assert reply["prompt_tokens"] == reply["reused_tokens"] + reply["evaluated_tokens"] > 9
     assert reply["forgotten_messages"] == 0
-    assert set(reply["timings"]) == {"load_ms", "encode_ms", "prefill_ms", "decode_ms"}
+    assert set(reply["timings"]) == {"load_ms", "encode_ms", "prefill_ms", "first_token_ms", "decode_ms"}
+    assert set(reply["stats"][0]) == {
+        "cold", "ttft_ms", "timings", "itl_ms", "tokens_per_second", "prefill_per_second", "reused_tokens", "evaluated_tokens",
+        "image_tokens", "completion_tokens", "encoded_images",
+    }  # fmt: skip
     assert 0 < reply["timings"]["load_ms"] <= reply["ttft_ms"] < 60_000
     assert done.stderr == ""
 

@@ -150,6 +150,7 @@ def test_the_memory_shown_follows_the_settings(pair: Path, monkeypatch: pytest.M
         size: int = json.loads(invoke("models", "show", str(pair), "--json"))["memory"]["kv_cache"]
         return size
 
+    monkeypatch.setenv("NEMOCHAT_ENGINE_SPARE_TOKENS", "0")
     large = cache()
     monkeypatch.setenv("NEMOCHAT_ENGINE_CONTEXT_LENGTH", "256")
     assert cache() * 4 == large

@@ -110,7 +110,11 @@ def test_answers_come_while_standard_input_stays_open(script: WriteScript, tmp_p
             assert json.loads(process.stdout.readline())["text"] == "fine"
         process.stdin.close()
         assert process.wait(10) == 0
-        assert process.stderr.read().count("TTFT") == 3
+        told = process.stderr.read().splitlines()
+        # One line for each, and p50 and p95 of all at the end.
+        assert [line.split()[0] for line in told[:4]] == ["TTFT", "cold", "reused", "reused"]
+        assert told[5] == "3 replies: 1 cold, 2 reused"
+        assert sum(" p95 " in line for line in told) == 4
 
 
 def test_a_model_that_cannot_load_fails_at_once(nemochat: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
 
 import msgspec
@@ -14,7 +15,7 @@ from nemochat.domain.messages import Conversation, ImagePart, Message, Role, Tex
 from nemochat.domain.segments import ImageSlot, Segment
 from nemochat.errors import WindowError
 from nemochat.prompt import nemotron, window
-from nemochat.prompt.window import TARGET, TRIGGER, Fit, MessageSize, PromptSize
+from nemochat.prompt.window import BLOCK, EARLY, FLOOR, RESTORE, TRIGGER, Fit, MessageSize, PromptSize
 
 U, A, T = Role.USER, Role.ASSISTANT, Role.TOOL
 
@@ -34,20 +35,60 @@ def tokens_of(size: PromptSize, kept: Sequence[int]) -> int:
     return size.system_tokens + size.reply_head_tokens + sum(size.messages[index].tokens for index in kept)
 
 
-# Ten turns of 100 tokens in a room of 1,000: the trigger is 900 and the target 600.
+# Ten turns of 100 tokens in a window of 1,200 with a room of 1,000: a block is at least 360 tokens and at most 500, so four turns.
 TEN_TURNS = [message for _ in range(10) for message in ((U, 40), (A, 60))]
 
 
-def test_everything_is_kept_up_to_the_trigger() -> None:
-    size = sizes(*TEN_TURNS[:16], (U, 88))
-    assert window.fit(size, limit=1200, reserve=200) == Fit(tuple(range(17)), (), 0, 900, 0)
+def test_everything_is_kept_as_long_as_it_fits() -> None:
+    size = sizes(*TEN_TURNS[:18], (U, 88))
+    assert window.fit(size, limit=1200, reserve=200) == Fit(tuple(range(19)), (), 0, 1000, 0)
 
 
-def test_past_the_trigger_oldest_turns_go_down_to_the_target() -> None:
-    size = sizes(*TEN_TURNS[:16], (U, 89))
+def test_what_does_not_fit_makes_one_block_go() -> None:
+    size = sizes(*TEN_TURNS[:18], (U, 89))
     fit = window.fit(size, limit=1200, reserve=200)
-    assert fit == Fit(tuple(range(8, 17)), tuple(range(8)), 8, 501, 400)
+    assert fit == Fit(tuple(range(8, 19)), tuple(range(8)), 8, 601, 400)
     assert fit.trimmed
+
+
+def test_as_many_blocks_go_as_are_needed() -> None:
+    size = sizes(*TEN_TURNS, (U, 500))
+    assert window.fit(size, limit=1200, reserve=200) == Fit(tuple(range(16, 21)), tuple(range(16)), 16, 712, 800)
+
+
+def test_in_idle_time_a_block_goes_a_little_sooner() -> None:
+    enough, more = sizes(*TEN_TURNS[:16], (U, 88)), sizes(*TEN_TURNS[:16], (U, 89))
+    assert not window.fit_ahead(enough, limit=1200, reserve=200).trimmed
+    assert not window.fit(more, limit=1200, reserve=200).trimmed
+    assert window.fit_ahead(more, limit=1200, reserve=200) == Fit(tuple(range(8, 17)), tuple(range(8)), 8, 501, 400)
+    assert window.fit_ahead(sizes(*TEN_TURNS[:14], (U, 89)), limit=1200, reserve=200, early=True).forgotten == tuple(range(8))
+    assert not window.fit_ahead(sizes(*TEN_TURNS[:14], (U, 88)), limit=1200, reserve=200, early=True).trimmed
+
+
+def test_what_will_go_next_is_known_before_and_after() -> None:
+    for count in (10, 14, 20):
+        following = window.following(sizes(*TEN_TURNS[:count]), limit=1200, reserve=200)
+        assert following is not None
+        assert following.forgotten == tuple(range(8))
+    following = window.following(sizes(*TEN_TURNS), limit=1200, reserve=200, first_kept=8)
+    assert following is not None
+    assert following.forgotten == tuple(range(16))
+
+
+def test_a_block_with_the_last_turn_in_it_is_not_settled() -> None:
+    assert window.following(sizes(*TEN_TURNS[:8]), limit=1200, reserve=200) is None
+    # Too large for the block already, and it can only grow.
+    assert window.following(sizes(*TEN_TURNS[:4], (U, 301)), limit=1200, reserve=200) is not None
+
+
+def test_a_large_turn_does_not_make_a_block_too_large() -> None:
+    size = sizes(*TEN_TURNS[:4], (U, 400), *TEN_TURNS[:6])
+    assert window.fit_ahead(size, limit=1200, reserve=200).forgotten == (0, 1, 2, 3)
+    # Alone it has to go when nothing else helps, but not before.
+    alone = sizes((U, 600), *TEN_TURNS[:6])
+    assert not window.fit_ahead(alone, limit=1200, reserve=200).trimmed
+    fit = window.fit(sizes((U, 600), *TEN_TURNS[:8]), limit=1200, reserve=200)
+    assert fit.forgotten == (0,)
 
 
 def test_the_cut_stays_while_the_conversation_grows() -> None:
@@ -60,21 +101,21 @@ def test_the_cut_stays_while_the_conversation_grows() -> None:
 def test_a_tool_call_goes_and_stays_with_its_result() -> None:
     agentic = [(U, 50), (A, 50), (T, 200), (A, 50)]
     fit = window.fit(sizes(*agentic, *agentic, *agentic), limit=1100, reserve=100)
-    assert fit.kept == tuple(range(8, 12))
-    assert fit.forgotten == tuple(range(8))
+    assert fit.kept == tuple(range(4, 12))
+    assert fit.forgotten == tuple(range(4))
 
 
 def test_a_greeting_is_a_turn_of_its_own() -> None:
     fit = window.fit(sizes((A, 400), *TEN_TURNS[:12]), limit=1100, reserve=100)
-    assert fit.forgotten == (0, 1, 2)
+    assert fit.forgotten == (0,)
 
 
 def test_a_pinned_message_keeps_its_turn() -> None:
     size = sizes((U, 40), (A, 60), (U, 40, True), (A, 60), *TEN_TURNS[:16])
     fit = window.fit(size, limit=1200, reserve=200)
-    assert fit.kept == (2, 3, *range(12, 20))
-    assert fit.first_kept == 12
-    assert fit.prompt_tokens == 512
+    assert fit.kept == (2, 3, *range(10, 20))
+    assert fit.first_kept == 10
+    assert fit.prompt_tokens == 612
 
 
 def test_unpinning_lets_a_forgotten_turn_go() -> None:
@@ -150,37 +191,79 @@ def test_invariants(size: PromptSize, reserve: int, data: st.DataObject) -> None
     for turn in turns:
         assert set(turn) <= set(fit.kept) or set(turn) <= set(fit.forgotten)
     assert set(range(fit.first_kept, len(size.messages))) <= set(fit.kept)
-    if tokens_of(size, range(len(size.messages))) <= TARGET * room:
+    if tokens_of(size, range(len(size.messages))) <= RESTORE * room:
         assert fit.forgotten == ()
     if fit.trimmed:
-        assert fit.prompt_tokens + fit.freed_tokens > TRIGGER * room
-        assert fit.prompt_tokens <= TARGET * room or list(fit.kept) == staying
+        assert fit.prompt_tokens + fit.freed_tokens > room
     again = window.fit(size, limit=limit, reserve=reserve, first_kept=fit.first_kept)
     assert again == msgspec.structs.replace(fit, freed_tokens=0)
+    ahead = window.fit_ahead(size, limit=limit, reserve=reserve, first_kept=fit.first_kept)
+    assert set(staying) <= set(ahead.kept) <= set(fit.kept)
+    assert not ahead.trimmed or (ahead.prompt_tokens + ahead.freed_tokens > TRIGGER * room and ahead.prompt_tokens >= FLOOR * room)
+
+
+@property_settings
+@given(size=prompt_sizes, more=st.lists(message_sizes, max_size=20), room=st.integers(300, 4000), reserve=st.integers(0, 600))
+def test_what_follows_is_what_is_chosen_whatever_is_said_until_then(
+    size: PromptSize, more: list[MessageSize], room: int, reserve: int
+) -> None:
+    """What was evaluated ahead is not in vain: a later decision takes out this block, or this one and others."""
+    limit = room + reserve
+    now = window.fit_ahead(size, limit=limit, reserve=reserve)
+    following = window.following(size, limit=limit, reserve=reserve, first_kept=now.first_kept)
+    if following is None:
+        return
+    later = msgspec.structs.replace(size, messages=(*size.messages, *(msgspec.structs.replace(each, pinned=False) for each in more)))
+    again = window.following(later, limit=limit, reserve=reserve, first_kept=now.first_kept)
+    assert again is None or again.first_kept == following.first_kept
+    then = set(following.kept) | set(range(len(size.messages), len(later.messages)))
+    chosen = [window.fit_ahead(later, limit=limit, reserve=reserve, first_kept=now.first_kept)]
+    with suppress(WindowError):
+        chosen.append(window.fit(later, limit=limit, reserve=reserve, first_kept=now.first_kept))
+    for each, most in zip(chosen, (TRIGGER * room, room), strict=False):
+        if each.trimmed and set(each.kept) != then:
+            assert set(each.kept) < then
+            assert tokens_of(later, sorted(then)) > most
 
 
 small_messages = st.builds(MessageSize, st.sampled_from([U, A]), st.integers(1, 90))
 
 
 @settings(property_settings, max_examples=100)
-@given(messages=st.lists(small_messages, min_size=40, max_size=120), system=st.integers(1, 200), room=st.integers(1000, 1500))
-def test_a_growing_conversation_trims_at_most_once_per_thirty_percent(messages: list[MessageSize], system: int, room: int) -> None:
-    messages = [MessageSize(U, message.tokens) if index % 3 == 0 else message for index, message in enumerate(messages)]
-    previous = Fit((), (), 0, 0, 0)
-    new_tokens: float = TARGET * room
+@given(
+    messages=st.lists(small_messages, min_size=40, max_size=160),
+    system=st.integers(1, 200),
+    room=st.integers(1200, 1700),
+    early=st.booleans(),
+)
+def test_a_growing_conversation_trims_at_most_once_per_thirty_percent(
+    messages: list[MessageSize], system: int, room: int, early: bool
+) -> None:
+    """Where no turn is larger than what a block may be over its least size; see the module's words."""
+    limit, reserve = room + 100, 100
+    trigger = EARLY if early else TRIGGER
+    messages = [MessageSize(U if index % 2 == 0 else A, message.tokens) for index, message in enumerate(messages)]
+    assert max(first.tokens + then.tokens for first, then in pairwise(messages)) <= (TRIGGER - FLOOR) * room - BLOCK * limit
+    cut, said, changes = 0, 0, 0
+    changed_at, overshoot = None, 0.0
     for count in range(1, len(messages) + 1):
+        said += messages[count - 1].tokens
         size = PromptSize(system, tuple(messages[:count]), 3)
-        fit = window.fit(size, limit=room + 300, reserve=300, first_kept=previous.first_kept)
-        new_tokens += messages[count - 1].tokens
-        if fit.trimmed:
-            assert new_tokens >= (TRIGGER - TARGET) * room - 1e-6
-            assert fit.prompt_tokens <= TARGET * room
-            assert set(fit.forgotten) > set(previous.forgotten)
-            new_tokens = 0
+        if messages[count - 1].role is U:  # before a reply
+            fit = window.fit(size, limit=limit, reserve=reserve, first_kept=cut)
+            assert fit.prompt_tokens <= room
         else:
-            assert fit.kept == (*previous.kept, count - 1)
-            assert fit.first_kept == previous.first_kept
-        previous = fit
+            fit = window.fit_ahead(size, limit=limit, reserve=reserve, first_kept=cut, early=early)
+        if not fit.trimmed:
+            assert fit.first_kept == cut
+            continue
+        changes += 1
+        assert fit.freed_tokens >= BLOCK * limit
+        assert fit.prompt_tokens >= FLOOR * room
+        if changed_at is not None:
+            assert said - changed_at >= BLOCK * limit - overshoot
+        cut, changed_at, overshoot = fit.first_kept, said, fit.prompt_tokens + fit.freed_tokens - trigger * room
+        assert (changes - 1) * BLOCK * limit <= said + system + 3 - trigger * room
 
 
 IMAGE = ImagePart("a" * 64, "cat.png")

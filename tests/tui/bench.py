@@ -219,7 +219,8 @@ class Driver:
         """Wait until no turn runs and everything is drawn."""
         await self.until(lambda: not self.screen.turns.is_running)
         await self.pilot.pause()
-        await self.until(lambda: not any(worker.is_running for worker in self.screen.workers if worker.group in ("count", "prepare")))
+        await self.until(lambda: not self.screen.ahead.warming.is_reading)
+        await self.until(lambda: not any(worker.is_running for worker in self.screen.workers if worker.group == "count"))
         await self.pilot.pause()
 
 

@@ -64,7 +64,10 @@ class QuarterEngine(FakeEngine):
         return _PICTURE_TOKENS
 
     async def count(self, segments: Sequence[Segment]) -> list[int]:
-        self.counted += segments
+        await super().count(segments)
+        return self.costs(segments)
+
+    def costs(self, segments: Sequence[Segment]) -> list[int]:
         return [_PICTURE_TOKENS if isinstance(segment, ImageSlot) else max(1, len(segment.text) // 4) for segment in segments]
 
 
@@ -148,7 +151,8 @@ async def rest(driver: Driver) -> None:
     """Wait until the counting and all drawing are done, and stop the cursors."""
     for _ in range(3):
         await driver.pilot.pause()
-        await driver.until(lambda: not any(worker.is_running for worker in driver.screen.workers if worker.group in ("count", "prepare")))
+        await driver.until(lambda: not driver.screen.ahead.warming.is_reading)
+        await driver.until(lambda: not any(worker.is_running for worker in driver.screen.workers if worker.group == "count"))
     for screen in driver.app.screen_stack:
         for widget in screen.query(TextArea).results(TextArea):
             widget.cursor_blink = False

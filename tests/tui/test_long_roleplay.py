@@ -46,12 +46,15 @@ async def test_the_persona_stays_the_examples_go_first_and_no_turn_reads_more_th
         macros = macros_of(persona, UserProfile(), seed=str(driver.screen.chat.seed))
         examples = [message.text for block in blocks(persona, macros) for message in block]
         assert examples
+        await driver.until(lambda: not driver.screen.ahead.warming.is_reading)
         trims = 0
         for turn in range(TURNS):
             before = driver.screen.chat
             driver.screen.prompt.insert_text(f"{SAYINGS[turn % len(SAYINGS)]} ({turn})")
             await driver.press("enter")
             await driver.until(lambda: not driver.screen.turns.is_running)
+            # While the user reads the reply: the window may forget, and what is left is read before the next question.
+            await driver.until(lambda: not driver.screen.ahead.warming.is_reading)
             assert len(driver.said) == len(before.entries) + 2
             record = driver.screen.chat.entries[-1].record
             assert record is not None
@@ -60,16 +63,13 @@ async def test_the_persona_stays_the_examples_go_first_and_no_turn_reads_more_th
             assert record.result.usage.prompt_tokens + record.sampling.max_tokens <= WINDOW
             chat = driver.screen.chat
             shown = [example for example in examples if example in prompt]
-            assert shown == examples[chat.examples_gone :], "the examples go from the front"
-            assert chat.first_kept == 0 or not shown, "an example outlived what was said"
-            if (chat.examples_gone, chat.first_kept) != (before.examples_gone, before.first_kept):
-                trims += 1
-            elif turn > 0:
-                # Without a trim: the user's words before (which lose what is said again behind the history), the reply, the new words.
-                new = before.entries[-2:] + chat.entries[-2:-1]
-                spoken = sum(len(each.message.text) + sum(len(part.text) for part in each.message.contexts) for each in new)
-                bound = spoken // 2 + len(persona.post_history) // 2 + 24
-                assert record.result.usage.evaluated_tokens <= bound, turn
+            assert shown == examples[len(examples) - len(shown) :], "the examples go from the front"
+            assert not record.result.forgotten or not shown, "an example outlived what was said"
+            trims += (chat.examples_gone, chat.first_kept) != (before.examples_gone, before.first_kept)
+            # Around a trim as well as elsewhere: the new words with what is said again behind the history, and nothing from before.
+            new = chat.entries[-2].message
+            spoken = len(new.text) + sum(len(part.text) for part in new.contexts) + len(persona.post_history)
+            assert record.result.usage.evaluated_tokens <= spoken // 2 + 24, turn
         stored = desk.library.load(driver.screen.conversations.id).chat
         assert len(stored.entries) == 1 + 2 * TURNS
     desk.close()

@@ -5,6 +5,7 @@ A difference means: the interface looks different than when somebody last looked
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from textual.widgets import OptionList
 
 from nemochat.domain.events import Progress, Stage, TextDelta
+from nemochat.domain.ttft import Reading, ReplyRow
 from nemochat.errors import EngineDiedError
 from nemochat.settings import InterfaceSettings, SamplingSettings, Settings
 from nemochat.tui.screens.dialogs import Choose, Menu, PictureScreen, Read, Write
@@ -19,6 +21,7 @@ from nemochat.tui.screens.help import HelpScreen
 from nemochat.tui.screens.picker import Picker
 from nemochat.tui.screens.search import SearchScreen
 from nemochat.tui.screens.settings import SettingsScreen
+from nemochat.tui.screens.stats import StatsScreen
 from nemochat.tui.screens.theme_picker import ThemePicker
 from tests.images.pictures import draw_circle
 from tests.tui.bench import Driver
@@ -222,6 +225,26 @@ async def _split(driver: Driver) -> None:
     driver.screen.query_one("StatusLine").focus()
 
 
+async def _stats(driver: Driver) -> None:
+    """Times as a large model on two cores has them: the model loaded, a picture read, the window trimmed once."""
+    readings = [_reading(prefill=2900, load=8200, reused=0, read=68)]
+    readings += [_reading(prefill=25_400, encode=5600, reused=68, read=610, pictures=1)]
+    readings += [_reading(prefill=40 * at, reused=680 + 70 * at, read=at) for at in range(1, 11)]
+    readings += [_reading(prefill=61_000, reused=68, read=1464), _reading(prefill=410, reused=1532, read=10)]
+    rows = [ReplyRow(each, "nemovision-4b") for each in readings]
+    await driver.app.push_screen(StatsScreen(rows, lambda: asyncio.sleep(0, rows), copy=driver.screen.copy))
+    await driver.until(lambda: "TTFT of the last" in driver.shown)
+
+
+def _reading(*, prefill: float, reused: int, read: int, load: float = 0.0, encode: float = 0.0, pictures: int = 0) -> Reading:
+    return Reading(load + encode + prefill + 240, load, encode, prefill, 240.0, 21_700.0, 0, reused, read, 100, pictures)
+
+
+async def _no_stats(driver: Driver) -> None:
+    await _command(driver, "stats", StatsScreen)
+    await driver.until(lambda: "No reply in this chat yet" in driver.shown)
+
+
 async def _tools(driver: Driver) -> None:
     await _one(driver)
     driver.screen.action_command("tools")
@@ -264,6 +287,8 @@ STATES = {
     "system": State(_system, sizes=NARROW),
     "with-system": State(_with_system, [reply("Arr, it makes trees out of words!")], sizes=NARROW),
     "split": State(_split, [reply("It builds a tree.")], sizes=NARROW),
+    "stats": State(_stats),
+    "stats-empty": State(_no_stats, sizes=NARROW),
     "tools": State(_tools, [reply("It builds a tree.")]),
     "palette": State(_palette),
 }

@@ -11,7 +11,7 @@ from textual.widgets import Input
 
 from nemochat.chat import TurnResult
 from nemochat.domain.events import FinishReason, Progress, Stage, Timings, Usage
-from nemochat.tui.numbers import count, duration, plural, rate
+from nemochat.tui.numbers import count, duration, plural, speed
 from nemochat.tui.widgets.status import StatusLine, StatusView, figures, sparkline, split, state_words
 
 RESULT = TurnResult(
@@ -75,9 +75,11 @@ def test_durations(ms: float, words: str) -> None:
 
 def test_counts_and_rates() -> None:
     assert count(1234567) == "1,234,567"
-    assert rate(40, 1600) == "25 tok/s"
-    assert rate(46, 10_000) == "4.6 tok/s"
-    assert rate(0, 1000) == rate(3, 0) == "? tok/s"
+    assert speed(25) == "25 tok/s"
+    assert speed(4.6) == "4.6 tok/s"
+    assert speed(9.96) == "10 tok/s"
+    assert speed(1234.5) == "1,234 tok/s"
+    assert speed(None) == "? tok/s"
     assert plural(1, "picture") == "1 picture"
     assert plural(1200, "picture") == "1,200 pictures"
 
@@ -96,15 +98,15 @@ async def test_the_line_says_everything_where_there_is_room() -> None:
         await pilot.pause()
         [line] = text_of(app.query_one(StatusLine))
         assert line.startswith("nemotron-vl · ready ")
-        assert line.endswith(" 1,234/4,096 (30 %) · TTFT 1.2 s █▃ · 25 tok/s")
+        assert line.endswith(" 1,234/4,096 (30 %) · TTFT 1.2 s █▃ · 24 tok/s")
 
 
 def test_the_least_important_goes_first() -> None:
-    full = len("1,234/4,096 (30 %) · TTFT 1.2 s ██ · 25 tok/s")
+    full = len("1,234/4,096 (30 %) · TTFT 1.2 s ██ · 24 tok/s")
     kept = [" · ".join(figures(VIEW, width)) for width in range(full, -1, -1)]
     assert list(dict.fromkeys(kept)) == [
-        "1,234/4,096 (30 %) · TTFT 1.2 s █▃ · 25 tok/s",
-        "1,234/4,096 (30 %) · TTFT 1.2 s · 25 tok/s",
+        "1,234/4,096 (30 %) · TTFT 1.2 s █▃ · 24 tok/s",
+        "1,234/4,096 (30 %) · TTFT 1.2 s · 24 tok/s",
         "1,234/4,096 (30 %) · TTFT 1.2 s",
         "1,234/4,096 · TTFT 1.2 s",
         "1,234/4,096",

@@ -69,13 +69,14 @@ class ChatScreen(ChatDesk):
         Binding("ctrl+enter", "command('regen')", "Another reply", show=False, id="chat.regenerate", tooltip="Make the last reply anew"),
         Binding("ctrl+up", "edit_last", "Edit last", show=False, id="chat.edit_last", tooltip="Edit your last message and send it again"),
         Binding("f5", "command('persona')", "Persona", id="chat.persona", tooltip="Choose whom the model plays"),
+        Binding("ctrl+t", "command('stats')", "Figures", show=False, id="chat.stats", tooltip="Time to first token, here and in all chats"),
         Binding("f8", "command('paste')", "Paste picture", show=False, id="chat.paste_picture", tooltip="Attach the clipboard's picture"),
     ]
 
     def __init__(self, bench: Workbench) -> None:
         super().__init__()
         self.bench = bench
-        self.holder = SessionHolder(bench, self._model_loads)
+        self.holder = SessionHolder(bench, self._model_loads, self._tell_notices)
         self.stage = Stage(self)
         self.turns = TurnRunner(self.stage, self.stage.start)
         self.dropping = Dropping(self)
@@ -118,8 +119,7 @@ class ChatScreen(ChatDesk):
         self.draw()
         if draft := self.aid.draft.load():
             self.prompt.load_text(draft)
-        for notice in self.bench.take_notices():
-            self.say(notice)
+        self._tell_notices()
         self.tooling.begin()
         self.holder.chat = self.tooling.fresh(self.chat)
         self.open_model(None)
@@ -131,6 +131,7 @@ class ChatScreen(ChatDesk):
         for worker in self.workers:
             if worker.node is self and worker.group != "turns":
                 worker.cancel()
+        await self.ahead.warming.close()
         await self.turns.leave()
         await self.conversations.save(self.chat)
         await self.holder.close()
@@ -214,6 +215,7 @@ class ChatScreen(ChatDesk):
     async def open_model(self, name: str | None) -> None:
         """Open a model, by name or path, or the one in use; on failure say why and offer the demo model."""
         self.set_state("loading the model")
+        self.ahead.warming.stop()
         try:
             session = await self.holder.open(name)
         except NemochatError as error:
@@ -223,11 +225,15 @@ class ChatScreen(ChatDesk):
             return
         self.stage.settle()
         self.background(self.tooling.count, "costs")
-        for notice in self.bench.take_notices():
-            self.say(notice)
         if name is not None:
             self.bench.use_model(session.model_name)
         self.draw()
+        self.ahead.opened()
+
+    def _tell_notices(self) -> None:
+        """What was found when files were read; also why a model that is about to be loaded may not fit."""
+        for notice in self.bench.take_notices():
+            self.say(notice)
 
     def _model_loads(self, progress: Progress) -> None:
         if not self.turns.is_running:
@@ -243,7 +249,7 @@ class ChatScreen(ChatDesk):
     def _changed(self, event: Prompt.Changed) -> None:
         self.transcript.typed()
         self.aid.keep_draft(self, self.prompt.plain_text)
-        self.ahead.count()
+        self.ahead.typed()
 
     @on(Prompt.TokenRemoved)
     def _token_removed(self, event: Prompt.TokenRemoved) -> None:

@@ -21,7 +21,8 @@ from nemochat.chat import Entry, ReplyRecord
 from nemochat.domain.events import FinishReason
 from nemochat.domain.messages import ImagePart, Message, Part, Role, TextPart
 from nemochat.domain.sanitize import sanitize
-from nemochat.tui.numbers import count, duration, rate
+from nemochat.domain.ttft import reading_of
+from nemochat.tui.numbers import count, duration, speed
 from nemochat.tui.widgets import reply_stream
 from nemochat.tui.widgets.half_blocks import half_blocks
 from nemochat.tui.widgets.markdown_blocks import code_blocks
@@ -298,17 +299,17 @@ def code_of(message: Message) -> str | None:
 
 def _record_signs(record: ReplyRecord) -> list[str]:
     """How the reply ended, and how fast it came."""
-    result = record.result
-    tokens = result.usage.completion_tokens
+    result, reading = record.result, reading_of(record.result)
+    tokens = reading.completion_tokens
     signs = []
     if result.reason is FinishReason.CANCELLED:
         signs.append("stopped")
     elif result.reason is FinishReason.LENGTH:
         signs.append(f"cut at {tokens:,} tokens")
-    if result.ttft_ms is not None:
-        signs.append(f"{duration(result.ttft_ms)} to first token")
-    if tokens > 1 and result.timings.decode_ms > 0:
-        signs.append(rate(tokens, result.timings.decode_ms))
+    if reading.ttft_ms is not None:
+        signs.append(f"{duration(reading.ttft_ms)} to first token")
+    if reading.tokens_per_second is not None:
+        signs.append(speed(reading.tokens_per_second))
     return signs
 
 

@@ -14,7 +14,8 @@ from textual.widget import Widget
 from nemochat.chat import TurnResult
 from nemochat.domain.events import Progress, Stage
 from nemochat.domain.sanitize import sanitize
-from nemochat.tui.numbers import count, duration, rate
+from nemochat.domain.ttft import COLD_LOAD_MS, reading_of
+from nemochat.tui.numbers import count, duration, speed
 
 _STEPS = "▁▂▃▄▅▆▇█"
 _SPARKS = 12
@@ -56,20 +57,20 @@ def sparkline(values: Sequence[float]) -> str:
 
 def figures(view: StatusView, width: int) -> list[str]:
     """What stands on the right, as much of it as fits in `width`: the least important go first."""
-    window, share, first, speed, sparks = "", "", "", "", ""
+    window, share, first, pace, sparks = "", "", "", "", ""
     if view.limit:
         window = f"{count(view.used)}/{count(view.limit)}"
         share = f" ({round(100 * view.used / view.limit)} %)"
-    last = view.last
+    last = reading_of(view.last) if view.last is not None else None
     if last is not None and last.ttft_ms is not None:
         first = f"TTFT {duration(last.ttft_ms)}"
-        if last.timings.decode_ms > 0:
-            speed = rate(last.usage.completion_tokens, last.timings.decode_ms)
+        if last.tokens_per_second is not None:
+            pace = speed(last.tokens_per_second)
     if len(view.ttfts) > 1:
         sparks = sparkline(view.ttfts)
     choices = [
-        [window + share, f"{first} {sparks}".rstrip(), speed],
-        [window + share, first, speed],
+        [window + share, f"{first} {sparks}".rstrip(), pace],
+        [window + share, first, pace],
         [window + share, first],
         [window, first],
         [window],
@@ -83,13 +84,13 @@ def figures(view: StatusView, width: int) -> list[str]:
 
 def split(result: TurnResult, width: int) -> str:
     """Where the time to the first token of a reply went, as exactly as `width` allows."""
-    times, usage = result.timings, result.usage
-    load = [f"load {duration(times.load_ms)}"] if times.load_ms >= 1 else []
-    encode = [f"pictures {duration(times.encode_ms)}"] if times.encode_ms >= 1 else []
-    first = f"first token {duration(times.first_token_ms)}"
-    prompt = f"prompt {duration(times.prefill_ms)}"
-    evaluated, total = count(usage.evaluated_tokens), count(usage.prompt_tokens)
-    for detail in (f" ({evaluated} of {total} tokens read, {count(usage.reused_tokens)} reused)", f" ({evaluated}/{total})", ""):
+    reading = reading_of(result)
+    load = [f"load {duration(reading.load_ms)}"] if reading.load_ms >= COLD_LOAD_MS else []
+    encode = [f"pictures {duration(reading.encode_ms)}"] if reading.encode_ms >= 1 else []
+    first = f"first token {duration(reading.first_token_ms)}"
+    prompt = f"prompt {duration(reading.prefill_ms)}"
+    evaluated, total = count(reading.evaluated_tokens), count(reading.prompt_tokens)
+    for detail in (f" ({evaluated} of {total} tokens read, {count(reading.reused_tokens)} reused)", f" ({evaluated}/{total})", ""):
         words = _GAP.join([*load, *encode, prompt + detail, first])
         if len(words) <= width:
             return words

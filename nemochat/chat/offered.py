@@ -1,0 +1,57 @@
+"""The tools that the model is told of in a session, and what holds its calls to their schemas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nemochat.chat.tool_choice import choose
+from nemochat.chat.toolbox import with_tools
+from nemochat.domain.chat import Chat
+from nemochat.domain.messages import ToolSpec
+from nemochat.engine.protocol import Engine
+from nemochat.prompt import nemotron
+from nemochat.prompt.grammar import tool_call_grammar
+
+
+class Offered:
+    """budget: tokens of the prompt that tools may take, 0 for no limit; when they take more, those that the words call for are told of."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.budget = 0
+        self._engine = engine
+        self._costs: tuple[tuple[ToolSpec, ...], dict[str, int]] = ((), {})
+        self._chosen: tuple[ToolSpec, ...] = ()
+        self._grammar: tuple[tuple[ToolSpec, ...], str] = ((), "")
+
+    async def costs(self, specs: Sequence[ToolSpec]) -> list[int]:
+        """What offering each of these tools costs in every prompt, in tokens. Raises EngineError."""
+        groups = [nemotron.tool_segments(spec) for spec in specs]
+        counts = iter(await self._engine.count([segment for group in groups for segment in group]))
+        return [sum(next(counts) for _ in group) for group in groups]
+
+    async def told_of(self, chat: Chat, text: str) -> tuple[ToolSpec, ...]:
+        """Which of the chat's tools the model is told of when the user says `text` next."""
+        offered = chat.frame.tools
+        if not self.budget or not offered:
+            return offered
+        if self._costs[0] != offered:
+            self._costs = (offered, dict(zip((spec.name for spec in offered), await self.costs(offered), strict=True)))
+        return choose(offered, self._costs[1], text, [spec.name for spec in self._chosen], self.budget)
+
+    async def settle(self, chat: Chat, text: str) -> None:
+        """The user says `text`: from now on the model is told of what that calls for."""
+        if self.budget:
+            self._chosen = await self.told_of(chat, text)
+
+    def in_force(self, chat: Chat) -> Chat:
+        """The chat with those of its tools that the model was told of last."""
+        if not self.budget or not self._chosen:
+            return chat
+        names = {spec.name for spec in self._chosen}
+        return with_tools(chat, [spec for spec in chat.frame.tools if spec.name in names])
+
+    def grammar_of(self, tools: tuple[ToolSpec, ...]) -> str:
+        """What holds the calls of these tools; made once for the same ones."""
+        if self._grammar[0] != tools:
+            self._grammar = (tools, tool_call_grammar(tools).text)
+        return self._grammar[1]

@@ -1,0 +1,173 @@
+"""Reads the next prompt while the user looks and types, so that the reply begins at once. It knows no screen.
+
+First comes the prompt as it stands, up to what is known of the draft; then, when the window fills up, the prompt as it will be when the
+oldest turns have gone. Nothing of it is ever in the way: the engine puts any other request before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from nemochat.chat.opened import OpenedChat
+from nemochat.chat.previews import EMPTY, Preview, known_of
+from nemochat.domain.events import Progress
+from nemochat.domain.messages import Message
+from nemochat.errors import NemochatError
+
+PAUSE = 0.15
+"""Seconds between two looks at what is being typed; another one is only taken when a word was finished since."""
+_PAUSE_PER_MESSAGE = 0.0001
+"""The same for long conversations: rendering the prompt is to take no more than a tenth of the time, so that typing stays smooth."""
+_YIELD = 0.02
+_MOST_WAITS = 6
+"""After an interruption: how long the others have the engine for themselves, in seconds, twice as long each time that nothing was read,
+and how often that may be before it is given up."""
+
+
+class Watcher(Protocol):
+    """Who shows what is read ahead."""
+
+    def reads_ahead(self, progress: Progress) -> None:
+        """The engine is reading."""
+
+    def read_ahead(self, draft: Message, *, is_complete: bool) -> None:
+        """One prompt has been read, with what was known of this draft; not to its end where the engine had no time or room for it."""
+
+    def forgot_ahead(self) -> None:
+        """The window has forgotten its oldest turns, as there is time to read the others: the conversation's value is another one."""
+
+    def failed_ahead(self, error: NemochatError) -> None:
+        """The engine failed. Said once; nothing more is read until something happens besides typing."""
+
+
+class WarmAhead:
+    """One task reads ahead at a time. session: the conversation, None while there is none or while it is at work for the user.
+
+    A task that is not wanted any more is not cancelled: the next request makes the engine leave what it does for it, and the engine knows
+    what of that is needed again, a picture that is half encoded say.
+    """
+
+    def __init__(self, session: Callable[[], OpenedChat | None], watcher: Watcher, pause: float = PAUSE) -> None:
+        self._session = session
+        self._watcher = watcher
+        self._pause = pause
+        self._draft = self._known = EMPTY
+        self._is_due = False
+        """Whether the window may have to forget something."""
+        self._has_failed = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
+        """All tasks that have not ended."""
+        self.warm = 0
+        """How many tokens of the next prompt are ready."""
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether something is under way, or will be in a moment."""
+        return self._timer is not None or (self._task is not None and not self._task.done())
+
+    # -- what happens
+
+    def opened(self, draft: Message = EMPTY) -> None:
+        """A conversation was opened or changed, a model was loaded, or the model has made something that is no reply, a title say."""
+        self._is_due = False
+        self.attached(draft)
+
+    def attached(self, draft: Message) -> None:
+        """A picture is there."""
+        self._has_failed = False
+        self._draft = draft
+        self._begin()
+
+    def replied(self, draft: Message = EMPTY) -> None:
+        """A turn has ended."""
+        self._is_due = True
+        self.attached(draft)
+
+    def draft_changed(self, draft: Message) -> None:
+        """The user is writing."""
+        self._draft = draft
+        if self._timer is None and not self._has_failed and known_of(draft) != self._known:
+            session = self._session()
+            pause = 0.0 if session is None else len(session.entries) * _PAUSE_PER_MESSAGE
+            self._timer = asyncio.get_running_loop().call_later(max(self._pause, pause), self._begin)
+
+    def stop(self) -> None:
+        """The engine is needed: nothing is asked of it any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._task = None
+
+    async def finished(self) -> None:
+        """Wait until all is read that can be."""
+        while self._task is not None and not self._task.done():
+            await asyncio.wait({self._task})
+
+    async def close(self) -> None:
+        """End it for good."""
+        self.stop()
+        for task in self._leaving:
+            task.cancel()
+        await asyncio.gather(*self._leaving, return_exceptions=True)
+
+    # -- the reading
+
+    def _begin(self) -> None:
+        """Read what is known now."""
+        self.stop()
+        self._known = known_of(self._draft)
+        self._task = asyncio.create_task(self._read_all(self._draft))
+        self._leaving.add(self._task)
+        self._task.add_done_callback(self._ended)
+
+    def _is_current(self) -> bool:
+        return self._task is asyncio.current_task()
+
+    async def _read_all(self, draft: Message) -> None:
+        session = self._session()
+        if session is None or not session.can_warm:
+            return
+        try:
+            if self._is_due:
+                has_forgotten = await session.forget_ahead()
+                self._is_due = False
+                if has_forgotten:
+                    self._watcher.forgot_ahead()
+            shown = await session.preview(draft)
+            is_complete = bool(shown.now) and await self._read(session, shown, following=False)
+            if shown.now and self._is_current():
+                self._watcher.read_ahead(draft, is_complete=is_complete)
+            if self._is_current() and session.can_read_following(shown):
+                is_next_complete = await self._read(session, shown, following=True)
+                if self._is_current():
+                    self._watcher.read_ahead(draft, is_complete=is_complete if shown.now else is_next_complete)
+        except NemochatError as error:
+            if self._is_current() and self._session() is session:
+                self._has_failed = True
+                self._watcher.failed_ahead(error)
+
+    async def _read(self, session: OpenedChat, shown: Preview, *, following: bool) -> bool:
+        """Read one prompt, again and again while other requests come in between; whether it was read to its end."""
+        waits = 0
+        while self._is_current() and waits < _MOST_WAITS:
+            done = await session.prepare(shown, self._report, following=following)
+            if not following:
+                self.warm = done.reused_tokens + done.evaluated_tokens
+            if done.is_complete:
+                return self._is_current()
+            waits = 0 if done.evaluated_tokens or done.encoded_images else waits + 1
+            await asyncio.sleep(_YIELD * 2**waits)
+        return False
+
+    def _report(self, progress: Progress) -> None:
+        if self._is_current():
+            self._watcher.reads_ahead(progress)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """What nobody foresaw is not swallowed."""
+        self._leaving.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error

@@ -1,0 +1,90 @@
+"""How the replies were made, over the whole library: the figures in their records, and nothing else of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from nemochat.domain.events import Timings, Usage
+from nemochat.domain.sanitize import sanitize
+from nemochat.domain.ttft import Reading, ReplyRow
+from nemochat.library.codec import from_json
+from nemochat.library.database import Database
+from nemochat.library.saving import milliseconds
+from nemochat.library.values import ReplyQuery
+
+PAGE = 5_000
+"""Messages that are read in one transaction, so that a save in the middle of it waits no longer than for that."""
+_NEWEST = (1 << 63) - 1
+_PLACES = "SELECT key, id, title FROM conversation WHERE deleted = 0"
+_MESSAGES = "SELECT key, conversation, id, stored, rest FROM message WHERE {} ORDER BY key DESC LIMIT ?"
+
+
+class _Result(msgspec.Struct, frozen=True, gc=False):
+    """What is counted of a TurnResult; what else stands there is passed over."""
+
+    usage: Usage
+    timings: Timings
+    ttft_ms: float | None
+
+
+class _Record(msgspec.Struct, frozen=True, gc=False):
+    result: _Result
+    model: str
+
+
+class _Rest(msgspec.Struct, frozen=True, gc=False):
+    record: _Record | None = None
+
+
+def reply_rows(database: Database, query: ReplyQuery) -> list[ReplyRow]:
+    """The replies with a record outside of the bin, the newest first; those of every path through the trees.
+
+    A reply that was copied with its conversation (a fork, an import) is the same reply: it counts once, where it was made. A record that
+    cannot be read is passed over.
+    """
+    with database.read() as db:
+        places = {key: (id_, sanitize(title, strict=True)) for key, id_, title in db.execute(_PLACES)}
+    if query.conversation:
+        places = {key: place for key, place in places.items() if place[0] == query.conversation}
+    found: dict[tuple[int, Reading], ReplyRow] = {}
+    models: dict[str, str] = {}
+    for conversation, id_, stored, rest in _messages(database, query, places):
+        record = _record(rest)
+        if record is None or conversation not in places or (query.model and record.model != query.model):
+            continue
+        model = models.get(record.model) or models.setdefault(record.model, sanitize(record.model, strict=True))
+        reading = Reading.of(record.result.usage, record.result.timings, record.result.ttft_ms)
+        found.pop((id_, reading), None)  # the older one stands where it stood
+        found[id_, reading] = ReplyRow(reading, model, stored / 1000, *places[conversation])
+    return list(found.values())
+
+
+def _messages(database: Database, query: ReplyQuery, places: dict[int, tuple[str, str]]) -> Iterator[tuple[int, int, int, str]]:
+    """conversation, id, time and rest of each reply, the newest first."""
+    conditions, values = ["key < ?", "role = 'assistant'"], list[Any]()
+    if query.since is not None:
+        conditions.append("stored >= ?")
+        values.append(milliseconds(query.since))
+    if query.conversation:
+        conditions.append("conversation = ?")
+        values.append(next(iter(places), 0))
+    statement = _MESSAGES.format(" AND ".join(conditions))
+    before = _NEWEST
+    while True:
+        with database.read() as db:
+            rows = db.execute(statement, (before, *values, PAGE)).fetchall()
+        for key, *row in rows:
+            yield row[0], row[1], row[2], row[3]
+            before = key
+        if len(rows) < PAGE:
+            return
+
+
+def _record(rest: str) -> _Record | None:
+    try:
+        return from_json(rest, _Rest).record
+    except ValueError:
+        return None

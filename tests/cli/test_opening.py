@@ -1,0 +1,84 @@
+"""What happens between the command and the engine: the warning about memory, and what the engine may keep on the disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from nemochat.chat import ChatSession
+from nemochat.cli import opening
+from nemochat.cli.setup import Setup, read_setup
+from nemochat.cli.tui import Desk
+from nemochat.engine.protocol import LoadRequest
+
+LITTLE = 50_000_000
+
+
+@pytest.fixture
+def _little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "available_memory", lambda: LITTLE)
+
+
+@pytest.fixture
+def requests(monkeypatch: pytest.MonkeyPatch) -> list[LoadRequest]:
+    """What is asked of the engine when a session begins."""
+    made: list[LoadRequest] = []
+    real = ChatSession.__init__
+
+    def record(self: ChatSession, engine: object, request: LoadRequest, *rest: object) -> None:
+        made.append(request)
+        real(self, engine, request, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ChatSession, "__init__", record)
+    return made
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk(None, None, {})
+
+
+@pytest.mark.usefixtures("_little_memory")
+async def test_ask_says_on_stderr_what_will_not_fit_and_loads_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    async with opening.open_session(read_setup(), None, None) as session:
+        async for _ in session.loaded():
+            assert session.model_name == "nemochat-demo"
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("nemochat-demo will need about 0.")
+    assert "of memory and 0.05 GB are available" in said.err
+
+
+async def test_nothing_is_said_where_it_fits(capsys: pytest.CaptureFixture[str]) -> None:
+    async with opening.open_session(read_setup(), None, None):
+        assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("_little_memory")
+async def test_the_interface_has_the_warning_as_a_notice_before_the_model_is_there(desk: Desk) -> None:
+    session = await desk.open(None)
+    try:
+        assert ["0.05 GB are available" in notice for notice in desk.take_notices()] == [True]
+        assert list(desk.take_notices()) == []
+    finally:
+        await session.close()
+        desk.close()
+
+
+async def test_only_the_interface_keeps_what_was_read(desk: Desk, requests: list[LoadRequest], tmp_path: Path) -> None:
+    session = await desk.open(None)
+    await session.close()
+    desk.close()
+    async with opening.open_session(read_setup(), None, None):
+        assert [request.states_path for request in requests] == [str(tmp_path / "cache" / "states"), None]
+
+
+async def test_nothing_is_kept_with_a_budget_of_nothing(requests: list[LoadRequest]) -> None:
+    setup = read_setup()
+    engine = msgspec.structs.replace(setup.settings.engine, resume_mb=0)
+    setup = Setup(setup.paths, msgspec.structs.replace(setup.settings, engine=engine), setup.catalogue)
+    session = await opening.new_session(setup, None, None, warn=print, keeps_states=True)
+    await session.close()
+    assert [request.states_path for request in requests] == [None]
