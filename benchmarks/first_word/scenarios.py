@@ -67,6 +67,13 @@ def _with_picture(client: Client, write: Writer, chat: str, *, wait: float = 0, 
     return turn if wait else msgspec.structs.replace(turn, ttft=turn.ttft + attaching, total=turn.total + attaching)
 
 
+def _typed(client: Client, program: str, text: str) -> Turn:
+    """Write a question at 5 words a second and send it. To the peers typing makes no difference: they are not kept waiting for it."""
+    if program == OURS:
+        client.write(text)
+    return client.send(text)
+
+
 def tenth_turn(lab: Lab, pair: Pair) -> None:
     """The history was read turn by turn, so turn 9 is had with each program; the handler keeps nothing of it and is given its reply."""
     for program in lab.programs:
@@ -85,7 +92,7 @@ def tenth_turn(lab: Lab, pair: Pair) -> None:
                 client.send(ninth)
                 for text in later:
                     client.idle(READING)
-                    turns.append(client.send(text))
+                    turns.append(_typed(client, program, text))
             lab.record(TENTH, pair, program, turns, client)
 
 
@@ -103,7 +110,7 @@ def trim(lab: Lab, pair: Pair) -> None:
             client.idle(UNTIL_READ)
             turns = []
             for _ in range(5):
-                turns.append(client.send(write.text(size - 24)))
+                turns.append(_typed(client, program, write.text(size - 24)))
                 client.idle(READING)
             lab.record(TRIM, pair, program, turns[1:], client, f"window of {context:,} tokens")
 
