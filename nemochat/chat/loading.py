@@ -51,6 +51,11 @@ class Loading:
                 shown = self._progress
                 yield shown
 
+    def seen(self) -> None:
+        """A turn begins: when the engine has died and loaded the model again before, that was no wait of this turn."""
+        if self.loaded is not None:
+            self.loaded = self._engine.info
+
     def as_waited(self, timings: Timings, asked_at: float, first_text_at: float | None) -> Timings:
         """The engine's timings with those that only the asking side knows, so that the parts add up to the TTFT."""
         load_ms = timings.load_ms + max(0.0, (self.loaded_at - asked_at) * 1000)

@@ -68,12 +68,12 @@ class ChatSession(OpenedChat):
             async for event in events:
                 yield event
 
-    async def regenerate(self, index: int | None = None) -> AsyncGenerator[ChatEvent, None]:
+    async def regenerate(self, index: int | None = None, *, asked_at: float | None = None) -> AsyncGenerator[ChatEvent, None]:
         """Make another reply to the user's message at `index` (None: the last one), beside the one that is there.
 
-        When nothing comes of it, the reply before is in its place again. Raises as `send`, and ConversationError.
+        When nothing comes of it, the reply before is in its place again. `asked_at` as for `send`. Raises as that, and ConversationError.
         """
-        asked_at = time.perf_counter()
+        asked_at = asked_at or time.perf_counter()
         users = [at for at, entry in enumerate(self.entries) if entry.message.role is Role.USER and index in (None, at)]
         if not users:
             raise ConversationError("There is no message to reply to.")
@@ -87,18 +87,18 @@ class ChatSession(OpenedChat):
             if len(self.entries) == users[-1] + 1:
                 self._chat = before
 
-    async def continue_reply(self) -> AsyncGenerator[ChatEvent, None]:
-        """Let the model go on from the end of its last reply. Raises as `send`, and ConversationError."""
-        asked_at = time.perf_counter()
+    async def continue_reply(self, *, asked_at: float | None = None) -> AsyncGenerator[ChatEvent, None]:
+        """Let the model go on from the end of its last reply. `asked_at` as for `send`. Raises as that, and ConversationError."""
+        asked_at = asked_at or time.perf_counter()
         if not self.entries or self.entries[-1].message.role is not Role.ASSISTANT or self.entries[-1].message.excluded:
             raise ConversationError("There is no reply to continue.")
         async with contextlib.aclosing(self._turn(asked_at, continues=True)) as events:
             async for event in events:
                 yield event
 
-    async def impersonate(self) -> AsyncGenerator[ChatEvent, None]:
+    async def impersonate(self, *, asked_at: float | None = None) -> AsyncGenerator[ChatEvent, None]:
         """Let the model write what the user might say next. It does not become part of the conversation. Raises as `send`."""
-        async with contextlib.aclosing(self._reply(time.perf_counter(), purpose=_Purpose.DRAFT)) as events:
+        async with contextlib.aclosing(self._reply(asked_at or time.perf_counter(), purpose=_Purpose.DRAFT)) as events:
             async for event in events:
                 yield event
 
@@ -172,6 +172,7 @@ class ChatSession(OpenedChat):
     ) -> AsyncGenerator[ChatEvent, None]:
         """The generation loop: keep what was said, wait for the model, count, fit, generate, keep what came."""
         self._is_stopped = False
+        self._load.seen()
         is_reply = purpose is _Purpose.REPLY
         save = self.save if is_reply else None
         if save is not None:

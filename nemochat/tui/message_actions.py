@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
-from nemochat.chat import Chat, ChatSession, Entry
+from nemochat.chat import Chat, ChatEvent, ChatSession, Entry
 from nemochat.domain.events import FinishReason
 from nemochat.domain.messages import Role
 from nemochat.domain.ttft import reading_of
@@ -130,7 +131,10 @@ def _regenerate(desk: Desk, index: int) -> None:
     if user is None:
         desk.say("There is no message to reply to.")
         return
-    desk.submit(Job("another reply", play=lambda session: session.regenerate(user), keeps=user + 1))
+    def play(session: ChatSession, /, *, asked_at: float) -> AsyncGenerator[ChatEvent, None]:
+        return session.regenerate(user, asked_at=asked_at)
+
+    desk.submit(Job("another reply", play=play, keeps=user + 1))
 
 
 def _swipe(desk: Desk, index: int, by: int) -> None:

@@ -18,6 +18,13 @@ from nemochat.errors import NemochatError
 _LEAVE_SECONDS = 1.0
 
 
+class Play(Protocol):
+    """Starts a turn that has no message of its own. asked_at: when it was asked for (time.perf_counter)."""
+
+    def __call__(self, session: ChatSession, /, *, asked_at: float) -> AsyncGenerator[ChatEvent, None]:
+        """The turn's events."""
+
+
 @dataclass
 class Job:
     """A turn that waits or runs. `label` is what the queue shows; `message` is awaited for, because a picture may still be on its way in.
@@ -29,7 +36,7 @@ class Job:
 
     label: str
     message: Callable[[], Awaitable[Message]] | None = None
-    play: Callable[[ChatSession], AsyncGenerator[ChatEvent, None]] | None = None
+    play: Play | None = None
     continues: bool = False
     drafts: bool = False
     keeps: int | None = None
@@ -151,7 +158,7 @@ class TurnRunner:
         """The stream of a job, once the session is there and its message is complete."""
         session = await self._stage.session_ready()
         if job.play is not None:
-            events = job.play(session)
+            events = job.play(session, asked_at=job.asked_at)
         else:
             assert job.message is not None
             try:

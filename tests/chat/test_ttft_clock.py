@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from nemochat.chat import ChatEvent, ChatSession, RoundEnded, ToolsAnswered, TurnResult
@@ -141,3 +142,24 @@ async def test_without_text_there_is_no_ttft_and_no_record(monkeypatch: pytest.M
     assert isinstance(result, TurnResult)
     assert result.ttft_ms is None
     assert rows_of(chat.chat) == []
+
+
+async def test_another_reply_waits_from_when_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    chat = session(TimedEngine(clock, "a", "b", " and on"))
+    await last(chat.send(user("Hi")))
+    for play_again in (chat.regenerate, chat.continue_reply):
+        asked_at = clock.now
+        clock.now += 4  # it stood in the queue
+        again = await last(play_again(asked_at=asked_at))
+        assert again.ttft_ms == pytest.approx(7.5 * SECOND)
+
+
+async def test_a_model_that_had_to_be_loaded_again_before_enter_is_no_wait_of_the_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    engine = TimedEngine(clock, "a", "b")
+    chat = session(engine)
+    await last(chat.send(user("Hi")))
+    # As after a death while something was read ahead.
+    engine._info = msgspec.structs.replace(engine._info, load_ms=8000.0)
+    assert (await last(chat.send(user("Again")))).timings.load_ms == 0
