@@ -3,9 +3,10 @@
     python -m benchmarks.first_word [--only NAME ...] [--model demo|full] [--runs N] [--programs NAME ...]
                                     [--folder FOLDER] [--server PATH] [--whole-window]
 
-Scenarios: first, tenth, trim, resume, roleplay (demo only unless named), decoding, lookup (full only), greedy. Models: the built-in demo
-pair, and the random-weight pair of the full shape, which is written to FOLDER first where it is not there (`benchmarks.full_shape`; 5 GB).
-With the full shape everything takes about 20 minutes on two cores, on an idle machine; nothing else should run.
+Scenarios: first, tenth, trim, resume, roleplay and shift (demo only unless named), decoding, lookup (full only), greedy. Models: the
+built-in demo pair, and the random-weight pair of the full shape, which is written to FOLDER first where it is not there
+(`benchmarks.full_shape`; 5 GB). With the full shape everything takes about 20 minutes on two cores, on an idle machine; nothing else should
+run.
 
 All programs get the same two files, threads, window, batch, flash attention, KV cache in q8_0 and no mmap, each in a process of its own at
 nice 10. llama-server is the one within xllamacpp, whose wheel does without AVX-512: its share in the cold rows is also a share of that.
@@ -13,6 +14,7 @@ With --server a binary is taken instead; one of the same source with the same pr
 
     pip download --no-deps --no-binary llama-cpp-python llama-cpp-python==0.3.36
     cmake -S vendor/llama.cpp -B build -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_USE_PREBUILT_UI=OFF
+    (on a processor with AMX also -DGGML_NATIVE=OFF and its other features by name: see nemochat/engine/llama/amx.py)
     cmake --build build --target llama-server
 
 Progress goes to standard error as it comes.
@@ -35,7 +37,7 @@ from benchmarks.first_word.values import Pair
 from benchmarks.full_shape import PLAIN_FILE, PROJECTOR_FILE, REPEATING_FILE
 from nemochat.models.catalogue import DEMO
 
-ONLY_SMALL, ONLY_LARGE = ("roleplay",), ("lookup",)
+ONLY_SMALL, ONLY_LARGE = ("roleplay", "shift"), ("lookup",)
 
 
 def _pairs(model: str | None, folder: Path) -> list[Pair]:

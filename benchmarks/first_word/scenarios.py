@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from benchmarks.first_word.lab import BARE, HANDLER, OURS, PEERS, Client, Lab
+from benchmarks.first_word.lab import BARE, HANDLER, OURS, PEERS, Client, Lab, say
 from benchmarks.first_word.texts import Writer
 from benchmarks.first_word.values import Pair, Said, Turn
 from benchmarks.full_shape import CHAIN
@@ -15,6 +15,7 @@ TEXT_COLD, PICTURE_COLD = "text, first turn, cold", "picture, first turn, cold"
 ATTACHED, TYPED = "picture attached 10 s before", "question typed at 5 words a second"
 TENTH, TRIM, RESUME, SWITCH = "turn 10, picture in the history", "turns around a trim", "resume after a restart", "switch between two chats"
 ROLEPLAY, DECODE, LOOKUP_ON, LOOKUP_OFF = "60 turns past the window", "decoding", "repeating text, lookup on", "repeating text, lookup off"
+SHIFTED, READ_ANEW = "after forgetting, shifted (f16)", "after forgetting, read anew (f16)"
 UNTIL_READ = 300.0
 """Longer than any of this takes to read."""
 READING = 20.0
@@ -225,6 +226,25 @@ def _greedy_chat(client: Client, write: Writer, pair: Pair, at: int) -> list[str
     return replies
 
 
+def shift(lab: Lab, pair: Pair) -> None:
+    """The reply after the window has forgotten: shifted, and read anew. What differs is what shifting does to the text."""
+    texts: list[list[str]] = []
+    for scenario, when_full in ((SHIFTED, "shift"), (READ_ANEW, "reread")):
+        write = lab.writer(pair)
+        with lab.start(OURS, pair, reply=64, engine={"when_full": when_full, "kv_type": "f16", "prompt_lookup": False}) as client:
+            turns = []
+            for at in range(4 * lab.runs_of(pair)):
+                client.open(f"shift {at}", write.text(60), write.history(13, 150, 80))
+                client.idle(UNTIL_READ)
+                client.send(write.text(300))
+                client.idle(READING)
+                turns.append(client.send(write.text(30)))
+            lab.record(scenario, pair, OURS, turns, client)
+            texts.append([turn.text for turn in turns])
+    same = sum(one == other for one, other in zip(*texts, strict=True))
+    say(f"replies after shifting | {pair.name}: {same} of {len(texts[0])} as after reading anew")
+
+
 Scenario = Callable[[Lab, Pair], None]
 SCENARIOS: dict[str, Scenario] = {
     "first": first_turns,
@@ -235,5 +255,6 @@ SCENARIOS: dict[str, Scenario] = {
     "decoding": decoding,
     "lookup": lookup,
     "greedy": greedy,
+    "shift": shift,
 }
 """By the names that `--only` takes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from nemochat.domain.events import EngineEvent, Progress
 from nemochat.domain.images import RgbImage
@@ -12,13 +12,28 @@ from nemochat.engine.protocol import UNNAMED, GenerateRequest, LoadRequest, Mode
 
 ProgressSink = Callable[[Progress], None]
 Cancelled = Callable[[], bool]
-Drops = Callable[[str], bool]
-"""Whether the encoder may give up on the picture with this digest, once it is cancelled."""
 
 
-def anything(_digest: str) -> bool:
-    """The encoder may give up on any picture."""
+def _anything(_digest: str) -> bool:
     return True
+
+
+def _nobody() -> bool:
+    return False
+
+
+class Waiting(NamedTuple):
+    """Who waits when something that is only prepared was cancelled. drops: whether the encoder may give up on the picture of a digest.
+
+    for_reply: whether a user waits for a reply. Both are asked only once it is cancelled.
+    """
+
+    drops: Callable[[str], bool] = _anything
+    for_reply: Cancelled = _nobody
+
+
+NO_MATTER = Waiting()
+"""Everything may be given up, and nothing is urgent."""
 
 
 class Backend(Protocol):
@@ -38,7 +53,12 @@ class Backend(Protocol):
         """Tokens of each segment. Raises EngineError for a picture that was never added."""
 
     def prepare(
-        self, segments: Sequence[Segment], cancelled: Cancelled, on_progress: ProgressSink, place: Place = UNNAMED, drops: Drops = anything
+        self,
+        segments: Sequence[Segment],
+        cancelled: Cancelled,
+        on_progress: ProgressSink,
+        place: Place = UNNAMED,
+        waiting: Waiting = NO_MATTER,
     ) -> Prepared:
         """Encode pictures and evaluate ahead; when cancelled, returns within a piece of work, and all that was done stays."""
 

@@ -204,7 +204,7 @@ class WorkerEngine:
         """Stop what is running now. While a model is being loaded, the request ends as soon as that is done."""
         if self._running is not None:
             self._is_cancelled = True
-            self._send_cancel(())
+            self._send_cancel(Cancel())
 
     async def close(self) -> None:
         """Unload and end the worker: politely, then by force, within about 4 s. A later request would start it again."""
@@ -220,7 +220,8 @@ class WorkerEngine:
         try:
             if isinstance(self._running, Prepare):
                 self._is_cancelled = True
-                self._send_cancel(_images_of(command if isinstance(command, Prepare | Generate) else self._running))
+                spares = _images_of(command if isinstance(command, Prepare | Generate) else self._running)
+                self._send_cancel(Cancel(spares, for_reply=isinstance(command, Generate)))
             await self._lock.acquire()
         finally:
             self._waiting -= 1
@@ -251,9 +252,9 @@ class WorkerEngine:
         finally:
             self._running = None
 
-    def _send_cancel(self, spares: tuple[str, ...]) -> None:
+    def _send_cancel(self, cancel: Cancel) -> None:
         if self._model and self._model.process.is_busy:
-            self._model.process.send(Cancel(spares))
+            self._model.process.send(cancel)
 
     async def _live_model(self) -> _Model:
         """A worker that is alive and idle: the present one, after the rest of an abandoned request, or a new one."""

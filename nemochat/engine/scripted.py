@@ -24,7 +24,7 @@ import msgspec
 from nemochat.domain.events import EngineEvent, Finished, FinishReason, Progress, Stage, TextDelta, Timings, Usage
 from nemochat.domain.images import RgbImage
 from nemochat.domain.segments import Control, ImageSlot, Plain, Segment
-from nemochat.engine.backend import Cancelled, Drops, ProgressSink, anything
+from nemochat.engine.backend import NO_MATTER, Cancelled, ProgressSink, Waiting
 from nemochat.engine.protocol import UNNAMED, GenerateRequest, LoadRequest, ModelInfo, Place, Prepared
 from nemochat.errors import EngineError, ModelFileError
 
@@ -184,7 +184,12 @@ class ScriptedBackend:
         return [len(tokens) for tokens in self._tokenize(segments)]
 
     def prepare(
-        self, segments: Sequence[Segment], cancelled: Cancelled, on_progress: ProgressSink, place: Place = UNNAMED, drops: Drops = anything
+        self,
+        segments: Sequence[Segment],
+        cancelled: Cancelled,
+        on_progress: ProgressSink,
+        place: Place = UNNAMED,
+        waiting: Waiting = NO_MATTER,
     ) -> Prepared:
         """Encode and evaluate ahead."""
         reused, encoded = self._plan(segments, place)

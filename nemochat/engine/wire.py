@@ -67,9 +67,13 @@ class Generate(msgspec.Struct, frozen=True, tag=True):
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
-    """Stop the request sent before this; has no effect on one sent after. The encoder gives up on a picture unless `spares` has it."""
+    """Stop the request sent before this; has no effect on one sent after. The encoder gives up on a picture unless `spares` has it.
+
+    for_reply: a reply is waited for.
+    """
 
     spares: tuple[str, ...] = ()
+    for_reply: bool = False
 
 
 class Ping(msgspec.Struct, frozen=True, tag=True):

@@ -19,7 +19,7 @@ import sys
 import threading
 from pathlib import Path
 
-from nemochat.engine.backend import Backend
+from nemochat.engine.backend import Backend, Waiting
 from nemochat.engine.wire import (
     AddImage,
     Cancel,
@@ -87,7 +87,7 @@ class Wire:
     def __init__(self, incoming: int, outgoing: int, log_file: LogFile) -> None:
         self.requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self.cancelled = threading.Event()
-        self._spared: tuple[str, ...] = ()
+        self._cancel = Cancel()
         self._is_closing = False
         self._incoming = incoming
         self._outgoing = outgoing
@@ -104,9 +104,10 @@ class Wire:
             except BrokenPipeError:
                 os._exit(0)
 
-    def drops(self, digest: str) -> bool:
-        """Whether the encoder may give up on a picture when it is cancelled."""
-        return digest not in self._spared
+    @property
+    def waiting(self) -> Waiting:
+        """Who waits, as the last cancel said."""
+        return Waiting(drops=lambda digest: digest not in self._cancel.spares, for_reply=lambda: self._cancel.for_reply)
 
     def listen(self) -> None:
         """The reader thread: act on commands until the wire ends, then end the process, unless the main thread is closing already."""
@@ -119,11 +120,11 @@ class Wire:
                         case Ping():
                             self.send(Pong())
                         case Cancel():
-                            self._spared = command.spares
+                            self._cancel = command
                             self.cancelled.set()
                         case Close():
                             # What is still running has nobody left to hear it.
-                            self._spared = ()
+                            self._cancel = Cancel()
                             self.cancelled.set()
                             self._is_closing = True
                             self.requests.put(command)
@@ -186,7 +187,7 @@ class Worker:
             case Count():
                 send(Counts(backend.count(request.segments)))
             case Prepare():
-                send(PreparedReport(backend.prepare(request.segments, cancelled, send, request.place, self._wire.drops)))
+                send(PreparedReport(backend.prepare(request.segments, cancelled, send, request.place, self._wire.waiting)))
             case Generate():
                 for event in backend.generate(request.request, cancelled):
                     send(event)

@@ -10,6 +10,7 @@ import pytest
 from nemochat.domain.events import Usage
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.segments import Control, ImageSlot, Plain, Segment
+from nemochat.engine.backend import Waiting
 from nemochat.engine.llama import LlamaBackend
 from nemochat.engine.protocol import GenerateRequest, LoadRequest, Place
 from nemochat.settings import EngineSettings, KvType, WhenFull
@@ -137,7 +138,7 @@ def test_reading_ahead_stops_after_a_piece_and_goes_on_from_there(tiny_model: Pa
     total, pieces = sum(backend.count(segments)), 0
     done = 0
     while done < total:
-        prepared = backend.prepare(segments, after(3), lambda _: None, Place("a"), lambda _: False)
+        prepared = backend.prepare(segments, after(3), lambda _: None, Place("a"), Waiting(drops=lambda _: False))
         assert matches(backend)
         assert prepared.reused_tokens == done
         done += prepared.evaluated_tokens
@@ -153,7 +154,7 @@ def test_the_encoder_gives_up_only_on_a_picture_that_is_not_wanted_any_more(back
     image = picture(1)
     backend.add_image(image)
     segments: list[Segment] = [HEAD, ImageSlot(image.digest)]
-    stopped = backend.prepare(segments, after(1), lambda _: None, Place("a"), lambda _: drops)
+    stopped = backend.prepare(segments, after(1), lambda _: None, Place("a"), Waiting(drops=lambda _: drops))
     assert (stopped.encoded_images, stopped.is_complete) == (0 if drops else 1, False)
     again = backend.prepare(segments, never, lambda _: None, Place("a"))
     assert (again.encoded_images, again.is_complete) == (1 if drops else 0, True)
@@ -345,3 +346,13 @@ def test_a_prompt_says_the_same_wherever_it_was_cut_before(tiny_model: Path, tin
     assert Spoken(warm, "a", HEAD, Plain(text)).ask("?")[0] == Spoken(cold, "", HEAD, Plain(text)).ask("?")[0]
     cold.close()
     warm.close()
+
+
+def test_what_is_read_for_another_time_is_given_up_in_the_middle_when_a_reply_is_waited_for(backend: LlamaBackend) -> None:
+    prepare(backend, [HEAD, Plain("hello")], Place("a"))
+    then: list[Segment] = [HEAD, Plain("word " * 20)]
+    given_up = backend.prepare(then, after(2), lambda _: None, NEXT, Waiting(for_reply=lambda: True))
+    assert matches(backend)
+    kept = backend.prepare(then, after(2), lambda _: None, NEXT, Waiting(for_reply=lambda: False))
+    assert matches(backend)
+    assert given_up.evaluated_tokens == 0 < kept.evaluated_tokens

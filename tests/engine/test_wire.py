@@ -27,7 +27,7 @@ COMMANDS: list[Command] = [
     wire.Generate(GenerateRequest(SEGMENTS, Sampling(seed=3, stop=("x",)))),
     wire.Generate(GenerateRequest(SEGMENTS, Sampling(), 'root ::= "é"', "<call>")),
     wire.Cancel(),
-    wire.Cancel(("d" * 64,)),
+    wire.Cancel(("d" * 64,), for_reply=True),
     wire.Ping(),
     wire.Close(),
 ]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from nemochat.domain.events import EngineEvent, Finished, FinishReason, TextDelta, Timings, Usage
 from nemochat.domain.images import RgbImage
 from nemochat.domain.segments import ImageSlot, Segment
-from nemochat.engine.backend import Cancelled, Drops, ProgressSink, anything
+from nemochat.engine.backend import NO_MATTER, Cancelled, ProgressSink, Waiting
 from nemochat.engine.llama.evaluator import Outcome, Prompt
 from nemochat.engine.llama.ledger import Cell, image_tokens_of, tokens_of
 from nemochat.engine.llama.loaded import Loaded
@@ -56,7 +56,12 @@ class LlamaBackend:
         return counts
 
     def prepare(
-        self, segments: Sequence[Segment], cancelled: Cancelled, on_progress: ProgressSink, place: Place = UNNAMED, drops: Drops = anything
+        self,
+        segments: Sequence[Segment],
+        cancelled: Cancelled,
+        on_progress: ProgressSink,
+        place: Place = UNNAMED,
+        waiting: Waiting = NO_MATTER,
     ) -> Prepared:
         """Encode and evaluate ahead; when cancelled, returns within a piece of about half a second. Raises EngineError."""
         started = time.perf_counter()
@@ -64,7 +69,7 @@ class LlamaBackend:
         prompt = self._prompt(segments, place.conversation)
         loaded.require_room(prompt, reply=0)
         outcome = Outcome()
-        for progress in loaded.evaluator.read_ahead(prompt, place, outcome, cancelled, drops):
+        for progress in loaded.evaluator.read_ahead(prompt, place, outcome, cancelled, waiting):
             on_progress(progress)
         elapsed = (time.perf_counter() - started) * 1000
         return Prepared(outcome.reused, outcome.evaluated, outcome.encoded_images, elapsed, is_complete=not outcome.aborted)

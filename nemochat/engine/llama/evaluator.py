@@ -10,7 +10,7 @@ import msgspec
 
 from nemochat.domain.events import Progress, Stage
 from nemochat.domain.images import RgbImage
-from nemochat.engine.backend import Cancelled, Drops
+from nemochat.engine.backend import NO_MATTER, Cancelled, Waiting
 from nemochat.engine.llama.context import Aborted, CacheFull
 from nemochat.engine.llama.kv_cache import KvCache
 from nemochat.engine.llama.ledger import Cell, ImageSpan, tokens_of
@@ -60,15 +60,18 @@ class Evaluator:
         What the cache holds beyond a prompt that it holds as a whole is left there.
         `with_logits`: leave the distribution after the last cell ready for sampling. Raises EngineError when llama.cpp fails.
         """
-        yield from self._evaluate(prompt, place, outcome, cancelled, cancelled, with_logits=with_logits)
+        step = self.context.batch_size
+        yield from self._evaluate(prompt, place, outcome, cancelled, cancelled, step, with_logits=with_logits, waiting=NO_MATTER)
 
-    def read_ahead(self, prompt: Prompt, place: Place, outcome: Outcome, cancelled: Cancelled, drops: Drops) -> Iterator[Progress]:
+    def read_ahead(self, prompt: Prompt, place: Place, outcome: Outcome, cancelled: Cancelled, waiting: Waiting) -> Iterator[Progress]:
         """Evaluate a prompt for which nobody waits yet, in pieces of about half a second.
 
-        When `cancelled` turns true it ends after the piece in hand, which stays. `drops`: whether the encoder may give up on a picture
-        then. When all is read, what other conversations have read is kept on the disk. Raises EngineError when llama.cpp fails.
+        When `cancelled` turns true it ends after the piece in hand, which stays; a piece of the prompt after the next is given up when a
+        reply is waited for, because that has no use for it. When all is read, what other conversations have read is kept on the disk.
+        Raises EngineError when llama.cpp fails.
         """
-        yield from self._evaluate(prompt, place, outcome, cancelled, None, with_logits=False, drops=drops)
+        aborts = partial(_both, cancelled, waiting.for_reply) if place.is_next else None
+        yield from self._evaluate(prompt, place, outcome, cancelled, aborts, 0, with_logits=False, waiting=waiting)
         if not outcome.aborted:
             self.cache.keep_others(cancelled)
 
@@ -79,11 +82,12 @@ class Evaluator:
         outcome: Outcome,
         cancelled: Cancelled,
         aborts: Cancelled | None,
+        step: int,
         *,
         with_logits: bool,
-        drops: Drops = lambda _: True,
+        waiting: Waiting,
     ) -> Iterator[Progress]:
-        """`aborts`: stops an evaluation in the middle, whose work is lost then; without it the pieces are small."""
+        """`aborts`: stops an evaluation in the middle, whose work is lost then. `step`: tokens of a piece, 0 for what the stride says."""
         sequence = self.cache.take(place, prompt.cells)
         kept = self.cache.cut(sequence, prompt.cells, with_logits=with_logits)
         todo = prompt.cells[kept:]
@@ -92,10 +96,9 @@ class Evaluator:
         total = tokens_of(todo) - begun
         try:
             embeddings: dict[ImageSpan, Embedding] = {}
-            yield from self._encode(prompt, todo, embeddings, outcome, cancelled, drops)
+            yield from self._encode(prompt, todo, embeddings, outcome, cancelled, waiting)
             if todo:
                 yield Progress(Stage.PREFILL, 0, total)
-            step = self.context.batch_size if aborts else 0
             for run in _runs(todo):
                 work = (
                     self._read_picture(sequence, prompt.pictures[run.digest][1], run, embeddings[run], step, aborts)
@@ -113,7 +116,7 @@ class Evaluator:
         except Aborted:
             outcome.aborted = True
         except CacheFull:
-            if aborts is not None:
+            if step:
                 raise
             outcome.aborted = True  # what is read ahead may stay incomplete
 
@@ -185,7 +188,7 @@ class Evaluator:
         embeddings: dict[ImageSpan, Embedding],
         outcome: Outcome,
         cancelled: Cancelled,
-        drops: Drops,
+        waiting: Waiting,
     ) -> Iterator[Progress]:
         """Collect the embeddings of all spans to be evaluated, running the encoder for pictures whose embeddings are not cached."""
         missing: dict[str, None] = {}
@@ -202,7 +205,7 @@ class Evaluator:
             if cancelled():
                 raise Aborted
             started = time.perf_counter()
-            encoded = self._vision().encode(prompt.pictures[digest][0], partial(_both, cancelled, partial(drops, digest)))
+            encoded = self._vision().encode(prompt.pictures[digest][0], partial(_both, cancelled, partial(waiting.drops, digest)))
             outcome.encode_ms += (time.perf_counter() - started) * 1000
             outcome.encoded_images += 1
             for span, embedding in encoded.items():
