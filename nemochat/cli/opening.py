@@ -14,6 +14,7 @@ from nemochat.chat import ChatSession
 from nemochat.cli.output import print_note
 from nemochat.cli.setup import Setup, print_notices, sampling_of
 from nemochat.domain.sanitize import sanitize
+from nemochat.engine import states
 from nemochat.engine.client import WorkerEngine
 from nemochat.engine.protocol import LoadRequest
 from nemochat.models import inspect, memory_warning
@@ -53,8 +54,10 @@ async def new_session(
     try:
         # The process starts before the files are looked at: its own start-up takes as long.
         await engine.start()
-        states = str(setup.paths.states) if keeps_states and setup.settings.engine.resume_mb else None
-        request, image_size, warning = await asyncio.to_thread(_load_request, setup, wanted, mmproj, states, is_script=is_script)
+        if keeps_states and not setup.settings.engine.resume_mb:
+            await asyncio.to_thread(_clear_states, setup.paths.states)
+        kept_in = str(setup.paths.states) if keeps_states and setup.settings.engine.resume_mb else None
+        request, image_size, warning = await asyncio.to_thread(_load_request, setup, wanted, mmproj, kept_in, is_script=is_script)
         if warning is not None:
             warn(warning)
         session = ChatSession(engine, request, sampling_of(setup.settings), image_size)
@@ -65,16 +68,24 @@ async def new_session(
     return session
 
 
+def _clear_states(folder: Path) -> None:
+    """Nothing is to be kept: neither is what was kept before."""
+    try:
+        states.clear(folder)
+    except OSError as error:
+        logging.getLogger(__name__).warning("what was kept of chats cannot be removed: %s", error)
+
+
 def _load_request(
-    setup: Setup, wanted: str | None, mmproj: Path | None, states: str | None, *, is_script: bool
+    setup: Setup, wanted: str | None, mmproj: Path | None, kept_in: str | None, *, is_script: bool
 ) -> tuple[LoadRequest, int | None, str | None]:
     """What to load, the side in pixels of what the projector gets when that is fixed, and a warning when memory is short."""
     settings = setup.settings.engine
     if is_script and wanted is not None:
-        return LoadRequest(Path(wanted).name, wanted, None, settings, states), None, None
+        return LoadRequest(Path(wanted).name, wanted, None, settings, kept_in), None, None
     files = setup.catalogue.resolve(wanted, mmproj)
     card = inspect(files.model_path, files.mmproj_path)
-    request = LoadRequest(files.name, str(files.model_path), str(files.mmproj_path) if files.mmproj_path else None, settings, states)
+    request = LoadRequest(files.name, str(files.model_path), str(files.mmproj_path) if files.mmproj_path else None, settings, kept_in)
     image_size = card.projector.image_size if card.projector is not None and card.projector.is_fixed_size else None
     name = sanitize(files.name, strict=True)
     warning = memory_warning(name, card, settings, available_memory(), is_shared=gpu_shares_memory())

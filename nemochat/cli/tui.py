@@ -19,7 +19,9 @@ from nemochat.cli.output import print_error, print_note
 from nemochat.cli.setup import Setup
 from nemochat.cli.toolset import build_toolset
 from nemochat.documents import DocumentIndex, Embedder
+from nemochat.engine import states
 from nemochat.errors import NemochatError
+from nemochat.files import reason
 from nemochat.library import Library
 from nemochat.models import Catalogue
 from nemochat.models.catalogue import DEMO_NAME
@@ -176,6 +178,13 @@ class Desk:
         """A session with a model; a projector of the command line belongs to its model alone."""
         projector = self._mmproj if model is None else None
         return await new_session(self._setup, model or self._model, projector, warn=self._notices.append, keeps_states=True)
+
+    def forget_states(self, conversation: str) -> None:
+        """Remove what engines have kept of a conversation on the disk."""
+        try:
+            states.forget(self.paths.states, conversation)
+        except OSError as error:
+            raise NemochatError(f"What was kept of the chat cannot be removed: {reason(error)}.") from error
 
     def use_model(self, name: str) -> None:
         """Remember a model of the catalogue; one that was opened by its path is for this run only."""

@@ -132,6 +132,12 @@ def forget(folder: Path, conversation: str) -> None:
         path.unlink(missing_ok=True)
 
 
+def clear(folder: Path) -> None:
+    """Remove what is kept of all conversations. Raises OSError when that fails."""
+    for path in folder.glob("*"):
+        path.unlink(missing_ok=True)
+
+
 def fingerprint(path: Path) -> str:
     """What tells one model file from another: its size, beginning and end."""
     size = path.stat().st_size

@@ -100,9 +100,10 @@ class SessionHolder:
         return session
 
     async def forget(self, key: str) -> None:
-        """A conversation was deleted: what the engine has read of it goes. One that is brought back is read anew. Raises EngineError."""
+        """A conversation was deleted: what engines have read of it goes. One that is brought back is read anew. Raises NemochatError."""
         if self.session is not None and self.is_loaded:
             await self.session.forget(key)
+        await asyncio.to_thread(self._bench.forget_states, key)
 
     async def close(self) -> None:
         """End the engine; the conversation and its pictures stay here."""

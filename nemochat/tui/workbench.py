@@ -102,6 +102,9 @@ class Workbench(Protocol):
     async def open(self, model: str | None) -> ChatSession:
         """A session with a model, by name or path, or with the one in use (None). It is being loaded."""
 
+    def forget_states(self, conversation: str) -> None:
+        """Remove what engines have kept of a conversation on the disk."""
+
     def use_model(self, name: str) -> None:
         """Remember the model for the next start."""
 

@@ -11,6 +11,7 @@ from nemochat.chat import ChatSession
 from nemochat.cli import opening
 from nemochat.cli.setup import Setup, read_setup
 from nemochat.cli.tui import Desk
+from nemochat.engine import states
 from nemochat.engine.protocol import LoadRequest
 
 LITTLE = 50_000_000
@@ -82,3 +83,24 @@ async def test_nothing_is_kept_with_a_budget_of_nothing(requests: list[LoadReque
     session = await opening.new_session(setup, None, None, warn=print, keeps_states=True)
     await session.close()
     assert [request.states_path for request in requests] == [None]
+
+
+@pytest.mark.parametrize("resume_mb", [0, 100])
+async def test_turning_it_off_removes_what_was_kept_before(monkeypatch: pytest.MonkeyPatch, desk: Desk, resume_mb: int) -> None:
+    kept = desk.paths.states / "some-chat.kv"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    monkeypatch.setenv("NEMOCHAT_ENGINE_RESUME_MB", str(resume_mb))
+    session = await Desk(None, None, {}).open(None)
+    await session.close()
+    assert kept.exists() is bool(resume_mb)
+
+
+def test_a_deleted_chat_leaves_nothing_on_the_disk_also_without_a_model(desk: Desk) -> None:
+    def save(path: Path) -> None:
+        path.write_bytes(b"kv")
+
+    states.StateFolder(desk.paths.states, "an engine of long ago", 1000).write("chat", b"", 2, save)
+    assert len(list(desk.paths.states.iterdir())) == 2
+    desk.forget_states("chat")
+    assert not list(desk.paths.states.iterdir())

@@ -56,6 +56,7 @@ class Bench:
         self.engines = engines
         self.first = next(iter(engines), "none")
         self.used: list[str] = []
+        self.forgotten: list[str] = []
         self.resume: str | None = None
         self.own_tools: list[Tool] = []
         self.servers = McpServers(self.paths.mcp_servers, self.paths.mcp_pins, self.paths.log_dir)
@@ -92,6 +93,9 @@ class Bench:
             raise ModelFileError(f"There is no model {name}.", "Choose another one.")
         request = LoadRequest(name, f"{name}.gguf", None, self.settings.engine)
         return ChatSession(self.engines[name], request, Sampling(**msgspec.structs.asdict(self.settings.sampling)))
+
+    def forget_states(self, conversation: str) -> None:
+        self.forgotten.append(conversation)
 
     def use_model(self, name: str) -> None:
         self.used.append(name)
