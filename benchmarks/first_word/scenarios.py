@@ -141,13 +141,13 @@ def resume(lab: Lab, pair: Pair) -> None:
             client.idle(READING)
             client.open("long", system, said)
             question = write.text(30)
-            turn = client.send(question)
+            turn = _typed(client, program, question)
             lab.record(SWITCH, pair, program, [turn], client)
             client.idle(READING)
         if program == OURS:
             with lab.start(program, pair, states=states) as client:
                 client.open("long", system, (*said, *_exchange(question, turn)))
-                lab.record(RESUME, pair, program, [client.send(write.text(30))], client)
+                lab.record(RESUME, pair, program, [_typed(client, program, write.text(30))], client)
 
 
 def _exchange(question: str, turn: Turn) -> tuple[Said, Said]:
