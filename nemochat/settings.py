@@ -92,7 +92,7 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = True
     spare_tokens: Annotated[
         int, Meta(ge=0, le=1_048_576, description="Room in memory beside the window, in tokens: for other chats, and for what comes next.")
-    ] = 768
+    ] = 512
     when_full: Annotated[
         WhenFull,
         Meta(description="When the window forgets: reread the rest ahead of time, or shift it: free, but replies may change; needs f16."),

@@ -35,6 +35,7 @@ from nemochat.tui.app import NemochatApp
 from nemochat.tui.screens.chat import ChatScreen
 from nemochat.tui.screens.persona_picker import PersonaPicker
 from nemochat.tui.screens.search import SearchScreen
+from nemochat.tui.screens.stats import StatsScreen
 from nemochat.tui.screens.theme_picker import ThemePicker
 
 FOLDER = Path(__file__).parent
@@ -144,7 +145,8 @@ class Hand:
     async def rest(self) -> None:
         """Wait until everything is counted and drawn, and stop the cursors where they can be seen."""
         await self.pilot.pause()
-        await self.until(lambda: not any(worker.is_running for worker in self.screen.workers if worker.group in ("count", "prepare")))
+        await self.until(lambda: not self.screen.ahead.warming.is_reading)
+        await self.until(lambda: not any(worker.is_running for worker in self.screen.workers if worker.group == "count"))
         for widget in self.app.screen.query("TextArea, Input"):
             if isinstance(widget, TextArea | Input):
                 widget.cursor_blink = False
@@ -209,6 +211,15 @@ async def _personas(hand: Hand) -> None:
     await hand.until(lambda: "Hild" in str(hand.app.export_screenshot()))
 
 
+async def _figures(hand: Hand) -> None:
+    await hand.attach()
+    await hand.say("Describe the picture.", "What colour is the triangle?", "How many shapes are there?", "What is TTFT?")
+    await hand.say("My name is Ada.", "What is the capital of France?", "Is fire cold?", "/regen", "What is two plus three?")
+    await hand.pilot.press("ctrl+t")
+    await hand.over(StatsScreen)
+    await hand.until(lambda: "Distribution" in str(hand.app.export_screenshot()))
+
+
 async def _themes(hand: Hand) -> None:
     await hand.say("What is two plus three?")
     hand.screen.action_command("theme")
@@ -239,6 +250,7 @@ SCENES = {
     "search": Scene(_search),
     "persona": Scene(_persona),
     "personas": Scene(_personas),
+    "figures": Scene(_figures),
     "themes": Scene(_themes),
     "narrow": Scene(_narrow, size=(80, 24)),
 }

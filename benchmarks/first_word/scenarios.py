@@ -100,7 +100,7 @@ def tenth_turn(lab: Lab, pair: Pair) -> None:
 def trim(lab: Lab, pair: Pair) -> None:
     """Turns of a fourteenth of the window each, 20 s of reading between them, from four fifths of it on until the oldest had to go."""
     context = lab.context_of(pair)
-    spare = 768 * context // 4096
+    spare = 512 * context // 4096
     size = context // 14
     for program in lab.programs:
         if program == HANDLER and not pair.is_small:

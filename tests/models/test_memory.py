@@ -107,8 +107,8 @@ def test_no_warning_where_it_fits(nemovision: ModelCard) -> None:
 
 def test_a_warning_names_both_figures_and_what_saves_how_much(nemovision: ModelCard) -> None:
     assert memory_warning("vision", nemovision, EngineSettings(), 2_100_000_000) == (
-        "vision will need about 3.48 GB of memory and 2.10 GB are available: it may be ended by the system or make the machine slow. "
-        "Less is needed with spare_tokens = 0 (saves 0.05 GB), context_length = 2048 (saves 0.14 GB) or a smaller quantisation of the "
+        "vision will need about 3.46 GB of memory and 2.10 GB are available: it may be ended by the system or make the machine slow. "
+        "Less is needed with spare_tokens = 0 (saves 0.04 GB), context_length = 2048 (saves 0.14 GB) or a smaller quantisation of the "
         "model."
     )
     greedy = EngineSettings(mmap=True, kv_type=KvType.F16, flash_attention=False)
