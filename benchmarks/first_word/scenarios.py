@@ -234,7 +234,7 @@ def shift(lab: Lab, pair: Pair) -> None:
         with lab.start(OURS, pair, reply=64, engine={"when_full": when_full, "kv_type": "f16", "prompt_lookup": False}) as client:
             turns = []
             for at in range(4 * lab.runs_of(pair)):
-                client.open(f"shift {at}", write.text(60), write.history(13, 150, 80))
+                client.open(f"shift {at}", write.text(60), write.history(14, 150, 80))
                 client.idle(UNTIL_READ)
                 client.send(write.text(300))
                 client.idle(READING)
