@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from math import ceil, floor
+from typing import TypeGuard
 
 import msgspec
 
@@ -215,7 +216,7 @@ class Compiler:
 
     def _bounds(self, schema: Schema, least: str, most: str, limit: int) -> tuple[int, int]:
         """The smallest and the largest number of characters or items."""
-        low, high = (value if isinstance(value := schema.get(key), int) else None for key in (least, most))
+        low, high = (value if _is_count(value := schema.get(key)) else None for key in (least, most))
         low = max(0, low or 0)
         if low > _MAX_REPEAT or (high is not None and high < low):
             self._give_up(least)
@@ -299,9 +300,9 @@ class Compiler:
     def _check_size(self, schema: Schema, declared: Schema, required: Sequence[str]) -> None:
         """Name what is not held to about the number of properties, and the names of those that are not declared."""
         least, most = schema.get("minProperties", 0), schema.get("maxProperties", len(declared))
-        if not isinstance(least, int) or least > len(set(required)):
+        if not _is_count(least) or least > len(set(required)):
             self._give_up("minProperties")
-        if not isinstance(most, int) or most < len(declared) or (not declared and "maxProperties" in schema):
+        if not _is_count(most) or most < len(declared) or (not declared and "maxProperties" in schema):
             self._give_up("maxProperties")
         for key in ("propertyNames", "unevaluatedProperties"):
             if not declared and key in schema:
@@ -349,6 +350,11 @@ class Compiler:
         more = self._limits.items - 1
         array = self._rules.add(f'"[" ({inner} ("," ws {inner}){{0,{more}}})? "]"')
         return self._rules.add(f"{scalar} | {self._free_object(inner)} | {array}")
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    """Whether a schema's value is a whole number; true and false are none, though Python takes them for 1 and 0."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _decimal(value: object) -> Decimal | None:

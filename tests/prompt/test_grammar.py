@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nemochat.domain.messages import ToolCallPart, ToolSpec
@@ -213,6 +213,7 @@ JSON = st.recursive(
 
 @settings(max_examples=300, deadline=None)
 @given(schema=st.dictionaries(st.sampled_from(["type", "properties", "anyOf", "allOf", "$ref", "required", "additionalProperties"]), JSON))
+@example(schema={"additionalProperties": {"maxLength": True}})
 def test_no_schema_however_wrong_is_an_error(schema: Any) -> None:
     grammar = grammar_of(schema)
     assert msgspec.convert(grammar, Grammar)
