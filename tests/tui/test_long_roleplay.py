@@ -17,6 +17,8 @@ from tests.tui.bench import Bench, Driver
 TURNS = 60
 WINDOW = 1600
 RESERVE = 128
+OPENING = 1000
+"""Tokens; what the persona says of itself, with its examples and greeting, is a little more."""
 SAYINGS = (
     "Good evening.",
     "Do you have a room for the night?",
@@ -46,6 +48,8 @@ async def test_the_persona_stays_the_examples_go_first_and_no_turn_reads_more_th
         macros = macros_of(persona, UserProfile(), seed=str(driver.screen.chat.seed))
         examples = [message.text for block in blocks(persona, macros) for message in block]
         assert examples
+        # It is read from the first line of the persona on as soon as its chat is open; that takes a moment to begin.
+        await driver.until(lambda: driver.screen.ahead.warming.warm > OPENING)
         await driver.until(lambda: not driver.screen.ahead.warming.is_reading)
         trims = 0
         for turn in range(TURNS):
