@@ -16,7 +16,6 @@ from tests.tui.bench import Bench, Driver
 
 TURNS = 60
 WINDOW = 1600
-RESERVE = 128
 OPENING = 1000
 """Tokens; what the persona says of itself, with its examples and greeting, is a little more."""
 SAYINGS = (
