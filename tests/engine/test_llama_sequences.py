@@ -108,6 +108,15 @@ def test_a_chat_that_gets_its_name_reads_nothing_again(backend: LlamaBackend) ->
     assert talk.ask("word")[1].evaluated_tokens <= new_tokens(backend, "word") + 1
 
 
+def test_a_chat_that_gets_its_name_between_the_present_prompt_and_the_next_one_reads_nothing_again(backend: LlamaBackend) -> None:
+    """The next one, which is held under the name already, is not taken for the present one because of what both begin with."""
+    now: list[Segment] = [HEAD, *OLDEST, *REST]
+    prepare(backend, now, Place(""))
+    prepare(backend, [HEAD, *REST], NEXT)
+    assert Spoken(backend, "a", *now).ask("word")[1].reused_tokens == sum(backend.count(now))
+    assert prepare(backend, [HEAD, *REST], NEXT)[1] == 0
+
+
 def test_the_next_prompt_is_read_beside_the_present_one_and_taken_over(backend: LlamaBackend) -> None:
     oldest, rest = Plain("hello word " * 6), Plain("the red and the blue " * 4)
     now: list[Segment] = [HEAD, oldest, ANSWER, rest]

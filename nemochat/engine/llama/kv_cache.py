@@ -65,7 +65,9 @@ class KvCache:
         """The sequence in which a prompt is evaluated: its own, the one read ahead when the prompt begins as that does, or a new one."""
         sequence = self.sequences.at(place)
         following = None if place.is_next else self.sequences.at(Place(place.conversation, is_next=True))
-        if following is not None and following.reused(wanted) > (sequence.reused(wanted) if sequence is not None else 0):
+        # A chat that was read before it had its name is held by another sequence, which may well begin more like the prompt.
+        present = sequence or self.sequences.best(wanted)
+        if following is not None and following.reused(wanted) > (present.reused(wanted) if present not in (None, following) else 0):
             if sequence is not None:
                 self._drop(sequence)
             following.place, following.is_kept, sequence = place, False, following
