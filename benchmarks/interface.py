@@ -176,15 +176,15 @@ async def plain_turn(session: ChatSession, attached: Attachment) -> tuple[float,
 async def app_turn(app: NemochatApp, picture: Path) -> tuple[float, float]:
     """The same reply in the app, with an empty conversation, its picture attached beforehand as a user would have it."""
     screen = app.chat_screen
-    screen.change_chat(Chat())
-    screen.dropping.picture(str(picture))
-    while not all(item.attachment for item in screen.incomings.items) or any(worker.is_running for worker in screen.workers):
+    screen.desk.change(Chat())
+    screen.desk.draft.add_source(str(picture))
+    while not all(item.attachment for item in desk.draft.items) or any(worker.is_running for worker in screen.workers):
         await asyncio.sleep(0.01)
     screen.prompt.insert_text(QUESTION)
     await asyncio.sleep(0.05)
     started = time.perf_counter()
     app.simulate_key("enter")
-    while not (screen.chat.entries and screen.chat.entries[-1].record) or screen.turns.is_running:
+    while not (screen.chat.entries and screen.chat.entries[-1].record) or screen.desk.turns.is_running:
         await asyncio.sleep(0.001)
     elapsed = (time.perf_counter() - started) * 1000
     record = screen.chat.entries[-1].record
@@ -201,7 +201,7 @@ async def decoding(picture: Path, replies: int) -> tuple[list[tuple[float, float
     ours: list[tuple[float, float]] = []
     alone: list[tuple[float, float]] = []
     async with app.run_test(size=(120, 40)) as pilot:
-        while len(app.screen_stack) < 2 or not app.chat_screen.holder.is_loaded:
+        while len(app.screen_stack) < 2 or not app.chat_screen.desk.model.is_loaded:
             await pilot.pause(0.05)
         for index in range(replies + 2):
             plain, whole = await plain_turn(session, attached), await app_turn(app, picture)

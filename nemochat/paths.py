@@ -79,9 +79,9 @@ class Paths:
         return self.data_dir / "prompts.jsonl"
 
     @property
-    def draft(self) -> Path:
-        """What is being typed, kept so that it survives a crash."""
-        return self.data_dir / "draft.txt"
+    def drafts(self) -> Path:
+        """What is being typed, a file for each program that runs, kept so that it survives a crash."""
+        return self.data_dir / "drafts"
 
     @property
     def crash_log(self) -> Path:

@@ -32,7 +32,7 @@ from textual.widgets import Input, TextArea
 from nemochat.cli.tui import Desk
 from nemochat.paths import CACHE_VARIABLE, CONFIG_VARIABLE, DATA_VARIABLE, LOG_VARIABLE
 from nemochat.tui.app import NemochatApp
-from nemochat.tui.screens.chat import ChatScreen
+from nemochat.tui.chat.screen import ChatScreen
 from nemochat.tui.screens.persona_picker import PersonaPicker
 from nemochat.tui.screens.search import SearchScreen
 from nemochat.tui.screens.stats import StatsScreen
@@ -120,8 +120,8 @@ class Hand:
 
     async def attach(self) -> None:
         """Attach the picture, and let the model look at it."""
-        self.screen.dropping.picture(str(self.picture))
-        await self.until(lambda: any(item.state == "encoded" for item in self.screen.incomings.items))
+        self.screen.desk.draft.add_source(str(self.picture))
+        await self.until(lambda: any(item.state == "encoded" for item in self.desk.draft.items))
         await self.rest()
 
     async def write(self, text: str) -> None:
@@ -135,7 +135,7 @@ class Hand:
             await self.write(text)
             await self.pilot.press("enter")
             await self.pilot.pause()
-            await self.until(lambda: not self.screen.turns.is_running)
+            await self.until(lambda: not self.screen.desk.turns.is_running)
             await self.rest()
 
     async def over(self, kind: type[Screen[Any]]) -> None:
@@ -145,7 +145,7 @@ class Hand:
     async def rest(self) -> None:
         """Wait until everything is counted and drawn, and stop the cursors where they can be seen."""
         await self.pilot.pause()
-        await self.until(lambda: not self.screen.ahead.warming.is_reading)
+        await self.until(lambda: not self.screen.desk.reading.warming.is_reading)
         await self.until(lambda: not any(worker.is_running for worker in self.screen.workers if worker.group == "count"))
         for widget in self.app.screen.query("TextArea, Input"):
             if isinstance(widget, TextArea | Input):
@@ -189,12 +189,12 @@ async def _chats(hand: Hand) -> None:
     await hand.attach()
     await hand.say("Describe the picture.", "Where is the triangle?")
     hand.screen.action_command("open")
-    await hand.until(lambda: len(hand.screen.conversations.drawer.rows) == 3)
+    await hand.until(lambda: len(hand.screen.drawer.rows) == 3)
 
 
 async def _search(hand: Hand) -> None:
     await _chats(hand)
-    hand.screen.slash.invoke("search", "triangle")
+    hand.screen.action_command("search", "triangle")
     await hand.over(SearchScreen)
     await hand.until(lambda: isinstance(hand.app.screen, SearchScreen) and bool(hand.app.screen.results.hits))
 
@@ -265,7 +265,7 @@ async def interface(scene: Scene, picture: Path) -> str:
             app.animation_level = "none"
             async with app.run_test(size=scene.size) as pilot:
                 hand = Hand(app, pilot, picture)
-                await hand.until(lambda: len(app.screen_stack) > 1 and hand.screen.holder.is_loaded)
+                await hand.until(lambda: len(app.screen_stack) > 1 and hand.screen.desk.model.is_loaded)
                 await scene.steps(hand)
                 await hand.rest()
                 return app.export_screenshot(title="nemochat")

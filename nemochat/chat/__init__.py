@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from nemochat.chat.session import ChatSession
-from nemochat.chat.values import Attachment, ChatEvent, ContextView, RoundEnded, ToolRun, ToolsAnswered, ToolState
+from nemochat.chat.stopping import Stop
+from nemochat.chat.talk import Talk
+from nemochat.chat.values import Attachment, ChatEvent, ContextView, Proposed, RoundEnded, ToolRun, ToolsAnswered, ToolState
 from nemochat.domain.chat import Chat, Entry
 from nemochat.domain.replies import ReplyRecord, TurnResult
 
@@ -14,8 +16,11 @@ __all__ = [
     "ChatSession",
     "ContextView",
     "Entry",
+    "Proposed",
     "ReplyRecord",
     "RoundEnded",
+    "Stop",
+    "Talk",
     "ToolRun",
     "ToolState",
     "ToolsAnswered",

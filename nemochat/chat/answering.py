@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 import msgspec
 
 from nemochat import images
+from nemochat.chat.stopping import Stop, Stopped
 from nemochat.chat.toolbox import Toolbox
 from nemochat.chat.values import Attachment, ToolRun, ToolState
 from nemochat.domain.chat import Chat
@@ -22,27 +23,23 @@ _STOPPED = "The user stopped it."
 
 
 class Answering:
-    """The calls of the last reply of `chat`, one after the other. attach: makes a picture of a tool known to the engine."""
+    """The calls of the last reply of `chat`, one after the other. attach: makes a picture of a tool known to the engine.
 
-    def __init__(self, box: Toolbox, chat: Chat, attach: Callable[[RgbImage, str], Awaitable[Attachment]]) -> None:
+    A stop ends the call under way, and those behind it are not begun.
+    """
+
+    def __init__(self, box: Toolbox, chat: Chat, attach: Callable[[RgbImage, str], Awaitable[Attachment]], stop: Stop) -> None:
         self._box = box
         self._chat = chat
         self._attach = attach
-        self._calling: asyncio.Task[tuple[ToolOutcome, ToolState]] | None = None
+        self._stop = stop
         self._texts: list[str] = []
         self._pictures: list[ImagePart] = []
-        self.is_stopped = False
 
     @property
     def message(self) -> Message:
         """What the tools brought, as far as they have run."""
         return Message(Role.TOOL, (*self._pictures, TextPart("\n".join(self._texts))))
-
-    def stop(self) -> None:
-        """End the call under way; those behind it are not begun."""
-        self.is_stopped = True
-        if self._calling is not None:
-            self._calling.cancel()
 
     async def runs(self) -> AsyncGenerator[ToolRun, None]:
         """Run the calls; each is told when it begins and when it has ended."""
@@ -50,21 +47,15 @@ class Answering:
             run = ToolRun(call.name or "a call", call.arguments, None, ToolState.RUNNING)
             yield run
             started = time.perf_counter()
-            self._calling = asyncio.create_task(self._box.call(call, self._chat))
             try:
-                outcome, state = await self._calling
-            except asyncio.CancelledError:
-                if not self.is_stopped:
-                    raise
+                outcome, state = await self._stop.over(self._box.call(call, self._chat))
+                await self._stop.over(self._take_pictures(outcome, call.name))
+            except Stopped:
                 outcome, state = ToolOutcome(_STOPPED, is_error=True), ToolState.REFUSED
-            finally:
-                self._calling.cancel()
-                self._calling = None
             self._texts.append(outcome.text)
-            await self._take_pictures(outcome, call.name)
             elapsed = (time.perf_counter() - started) * 1000
             yield msgspec.structs.replace(run, result=outcome.text, state=state, elapsed_ms=elapsed)
-            if self.is_stopped:
+            if self._stop.is_set:
                 return
 
     async def _take_pictures(self, outcome: ToolOutcome, name: str) -> None:

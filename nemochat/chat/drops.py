@@ -15,7 +15,6 @@ from pathlib import Path
 
 import msgspec
 
-from nemochat.chat.commands import is_command_line
 from nemochat.chat.file_kinds import FileKind, file_kind
 from nemochat.chat.locations import has_known_suffix, is_rooted, locations
 from nemochat.chat.quoting import BLANKS, LONGEST_PATH, shell_word, unescaped
@@ -71,10 +70,10 @@ class Drop(msgspec.Struct, frozen=True):
     data_uris: tuple[str, ...] = ()
 
 
-def find_drops(text: str, cwd: Path, home: Path) -> Drop:
-    """The files in a text. `cwd` is where relative paths begin, `home` is ``~``."""
+def find_drops(text: str, cwd: Path, home: Path, *, is_command: Callable[[str], bool] = lambda _: False) -> Drop:
+    """The files in a text. `cwd` is where relative paths begin, `home` is ``~``. is_command: whether a text is a command, which is no drop."""
     disk = _Disk(cwd, home)
-    if is_command_line(text):
+    if is_command(text):
         file = disk.find(text.strip(BLANKS)) if len(text) <= LONGEST_PATH else None
         return Drop((file,)) if file is not None and file.kind is not FileKind.FOLDER else Drop(rest=text)
     uris = tuple(_LINE_BREAK.sub("", found[0]) for found in _DATA_URI.finditer(text))

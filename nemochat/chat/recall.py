@@ -121,28 +121,84 @@ class PromptHistory:
             _write(self._path, b"".join(reversed(kept)))
 
 
+class KeptDraft(msgspec.Struct, frozen=True):
+    """What was being typed, and the pictures beside it (paths, data URIs)."""
+
+    text: str = ""
+    pictures: tuple[str, ...] = ()
+
+
 class DraftFile:
-    """The text that is being typed."""
+    """The draft of this program, in a file of its own: another program has another one. What a program that is gone has left is taken over."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._own = folder / f"{_process_name(os.getpid())}.json"
 
-    def load(self) -> str:
-        """The draft of an earlier run, "" when there is none."""
-        try:
-            with self._path.open("rb") as file:
-                return sanitize(file.read(_MAX_BYTES).decode("utf-8", errors="replace"))
-        except OSError:
-            return ""
+    def load(self) -> KeptDraft:
+        """The newest draft that a program has left which does not run any more; empty when there is none. It is this program's now."""
+        for path in sorted(_files(self._folder), key=_changed, reverse=True):
+            if path != self._own and not _is_alive(path.stem):
+                kept = _read_draft(path)
+                with contextlib.suppress(OSError):
+                    path.unlink()
+                if kept.text or kept.pictures:
+                    with contextlib.suppress(NemochatError):
+                        self.save(kept)
+                    return kept
+        return KeptDraft()
 
-    def save(self, text: str) -> None:
-        """Keep the draft. Raises NemochatError."""
-        _write(self._path, sanitize(text).encode())
+    def save(self, draft: KeptDraft) -> None:
+        """Keep the draft; an empty one leaves nothing behind. Raises NemochatError."""
+        if not draft.text and not draft.pictures:
+            self.clear()
+            return
+        draft = KeptDraft(sanitize(draft.text), draft.pictures)
+        _write(self._own, msgspec.json.encode(draft))
 
     def clear(self) -> None:
-        """The draft was sent. Never raises: at worst it is offered once more."""
+        """There is no draft any more. Never raises: at worst it is offered once more."""
         with contextlib.suppress(OSError):
-            self._path.unlink(missing_ok=True)
+            self._own.unlink(missing_ok=True)
+
+
+def _process_name(pid: int) -> str:
+    """What tells a process from a later one that has its number."""
+    import psutil
+
+    try:
+        return f"{pid}-{psutil.Process(pid).create_time():.2f}"
+    except psutil.Error:
+        return f"{pid}-0"
+
+
+def _is_alive(name: str) -> bool:
+    """Whether the process of this name still runs."""
+    pid = name.partition("-")[0]
+    return pid.isdecimal() and _process_name(int(pid)) == name
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return list(folder.glob("*.json"))
+    except OSError:
+        return []
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _read_draft(path: Path) -> KeptDraft:
+    try:
+        with path.open("rb") as file:
+            kept = msgspec.json.decode(file.read(_MAX_BYTES), type=KeptDraft)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return KeptDraft()
+    return KeptDraft(sanitize(kept.text), kept.pictures)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -1,35 +1,44 @@
-"""The chat core: one conversation, one engine, and the ONE generation loop that everything goes through.
+"""The chat core: turns of a conversation with a model, and the ONE generation loop that everything goes through.
 
-`send`, `regenerate` and `continue_reply` differ only in the conversation that they hand to the loop and in where the new text goes.
+A session holds no chat. A turn gets the conversation's value and a stop, and yields what happens and what it proposes to change
+(`Proposed`); whoever owns the conversation applies that to the value as it is by then, and stores it, before asking for more.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Sequence
 from enum import Enum, auto
 
 import msgspec
 
 from nemochat.chat import titles
 from nemochat.chat.answering import Answering
-from nemochat.chat.growing import Growing
 from nemochat.chat.lore import with_lore
-from nemochat.chat.opened import OpenedChat
-from nemochat.chat.values import ChatEvent, RoundEnded, ToolsAnswered
+from nemochat.chat.reader import PromptReader
+from nemochat.chat.stopping import Stop, Stopped
+from nemochat.chat.toolbox import Toolbox
+from nemochat.chat.values import ChatEvent, Proposed, RoundEnded, ToolsAnswered
 from nemochat.domain.chat import Chat, Entry
-from nemochat.domain.events import Finished, FinishReason, Progress, TextDelta, Timings, Usage
+from nemochat.domain.edits import Edit, Put, applied, trim_between
+from nemochat.domain.events import EngineEvent, Finished, FinishReason, Progress, TextDelta, Timings, Usage
 from nemochat.domain.messages import Message, Role, TextPart, ToolCall
 from nemochat.domain.replies import ReplyRecord, TurnResult
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.sanitize import sanitize
 from nemochat.engine.protocol import Engine, GenerateRequest, LoadRequest
-from nemochat.errors import ConversationError, EngineError
+from nemochat.errors import ConversationError, EngineError, NemochatError, WindowError
 from nemochat.prompt.toolcalls import as_generated, parse_reply
 
 MAX_ROUNDS = 6
 """Replies in one turn: how often the model may call tools before it has to answer."""
+IDS = 2 * MAX_ROUNDS
+"""Ids that a turn may need for its messages (`Chat.lent`)."""
+GROWS_SECONDS = 1.0
+"""How often a reply is proposed as far as it has come."""
+_CANCEL_SECONDS = 0.05
 
 
 class _Purpose(Enum):
@@ -40,75 +49,96 @@ class _Purpose(Enum):
     TITLE = auto()
 
 
-class ChatSession(OpenedChat):
-    """A conversation with a model.
+class ChatSession:
+    """Turns with one model.
 
-    The conversation's value changes as turns are added; the user's message is in it before anything is evaluated, and what came of a reply
-    stays in it however it ended.
+    toolbox: answers the calls of tools; without it they end the turn. holds_calls_to_schema: whether calls are held to the tools' schemas
+    while they are written. Each turn's generator is to be read to its end: to end it early, set its stop. In `key` a turn is told what the
+    engine knows the conversation by, its id in the library; "" while it has none.
     """
 
     def __init__(self, engine: Engine, request: LoadRequest, sampling: Sampling, image_size: int | None = None) -> None:
-        super().__init__(engine, request, sampling, image_size)
-        self._answering: Answering | None = None
+        self.reader = PromptReader(engine, request, sampling, image_size)
+        self.toolbox: Toolbox | None = None
+        self.holds_calls_to_schema = True
+
+    @property
+    def model_name(self) -> str:
+        """What people call the model."""
+        return self.reader.model_name
+
+    def start_loading(self) -> None:
+        """Begin to load the model now, so that the first turn waits less; a failure is reported by the first call that needs the model."""
+        self.reader.load.start()
+
+    async def loaded(self) -> AsyncGenerator[Progress, None]:
+        """The progress of the load up to its end. Raises ModelFileError and EngineError when the model cannot be loaded."""
+        async for progress in self.reader.load.reports():
+            yield progress
+        await self.reader.load.model()
+
+    async def close(self) -> None:
+        """End the engine, also in the middle of loading or of a reply."""
+        await self.reader.close()
+
+    # -- turns
 
     async def send(
-        self, message: Message, *, asked_at: float | None = None, on_kept: Callable[[], None] = lambda: None
+        self, chat: Chat, message: Message, stop: Stop, *, id_: int = 0, key: str = "", asked_at: float | None = None
     ) -> AsyncGenerator[ChatEvent, None]:
-        """Add a message of the user or a tool and stream the reply; the TurnResult comes last.
+        """Propose a message of the user or a tool at the end of the conversation and stream the reply; the TurnResult comes last.
 
-        `asked_at`: when Enter was pressed (time.perf_counter), if that was before this call. `on_kept`: called once the message is part of
-        the conversation and saved. Raises WindowError before anything is
-        evaluated, and EngineError; closing the stream early stops the engine.
+        id_: the message's own where it has one (`Chat.waiting`). `asked_at`: when Enter was pressed (time.perf_counter), if that was before
+        this call. Raises WindowError, before anything is proposed, for a message that does not fit, and EngineError.
         """
-        asked_at = asked_at or time.perf_counter()
-        self._chat = self._chat.added(Entry(await self._with_contexts(message)))
-        if message.role is Role.USER:
-            await self.tools.settle(self._chat, message.text)
-        async with contextlib.aclosing(self._turn(asked_at, on_kept=on_kept)) as events:
+        turn = _Turn(chat, stop, key, asked_at or time.perf_counter())
+        async with contextlib.aclosing(self._send(turn, message, id_)) as events:
             async for event in events:
                 yield event
 
-    async def regenerate(self, index: int | None = None, *, asked_at: float | None = None) -> AsyncGenerator[ChatEvent, None]:
+    async def regenerate(
+        self, chat: Chat, stop: Stop, index: int | None = None, *, key: str = "", asked_at: float | None = None
+    ) -> AsyncGenerator[ChatEvent, None]:
         """Make another reply to the user's message at `index` (None: the last one), beside the one that is there.
 
-        When nothing comes of it, the reply before is in its place again. `asked_at` as for `send`. Raises as that, and ConversationError.
+        The conversation changes when there is new text, not before. `asked_at` as for `send`. Raises as that, and ConversationError.
         """
-        asked_at = asked_at or time.perf_counter()
-        users = [at for at, entry in enumerate(self.entries) if entry.message.role is Role.USER and index in (None, at)]
+        users = [at for at, entry in enumerate(chat.entries) if entry.message.role is Role.USER and index in (None, at)]
         if not users:
             raise ConversationError("There is no message to reply to.")
-        before = self._chat
-        self._chat = before.cut(users[-1] + 1)
-        try:
-            async with contextlib.aclosing(self._turn(asked_at)) as events:
-                async for event in events:
-                    yield event
-        finally:
-            if len(self.entries) == users[-1] + 1:
-                self._chat = before
+        turn = _Turn(chat.cut(users[-1] + 1), stop, key, asked_at or time.perf_counter())
+        async with contextlib.aclosing(self._rounds(turn)) as events:
+            async for event in events:
+                yield event
 
-    async def continue_reply(self, *, asked_at: float | None = None) -> AsyncGenerator[ChatEvent, None]:
+    async def continue_reply(
+        self, chat: Chat, stop: Stop, *, key: str = "", asked_at: float | None = None
+    ) -> AsyncGenerator[ChatEvent, None]:
         """Let the model go on from the end of its last reply. `asked_at` as for `send`. Raises as that, and ConversationError."""
-        asked_at = asked_at or time.perf_counter()
-        if not self.entries or self.entries[-1].message.role is not Role.ASSISTANT or self.entries[-1].message.excluded:
+        if not chat.entries or chat.entries[-1].message.role is not Role.ASSISTANT or chat.entries[-1].message.excluded:
             raise ConversationError("There is no reply to continue.")
-        async with contextlib.aclosing(self._turn(asked_at, continues=True)) as events:
+        turn = _Turn(chat, stop, key, asked_at or time.perf_counter(), continues=True)
+        async with contextlib.aclosing(self._rounds(turn)) as events:
             async for event in events:
                 yield event
 
-    async def impersonate(self, *, asked_at: float | None = None) -> AsyncGenerator[ChatEvent, None]:
+    async def impersonate(
+        self, chat: Chat, stop: Stop, *, key: str = "", asked_at: float | None = None
+    ) -> AsyncGenerator[ChatEvent, None]:
         """Let the model write what the user might say next. It does not become part of the conversation. Raises as `send`."""
-        async with contextlib.aclosing(self._reply(asked_at or time.perf_counter(), purpose=_Purpose.DRAFT)) as events:
+        turn = _Turn(chat, stop, key, asked_at or time.perf_counter())
+        async with contextlib.aclosing(self._reply(turn, _Purpose.DRAFT)) as events:
             async for event in events:
                 yield event
 
-    async def suggest_title(self) -> str:
-        """A title for the conversation by the model, in few words; "" when it finds none or is stopped. Nothing is added to it.
+    async def suggest_title(self, chat: Chat, stop: Stop, *, key: str = "") -> str:
+        """A title for the conversation by the model, in few words; "" when it finds none or is stopped. Nothing is proposed.
 
         It is asked at the end of the prompt as it stands, so that the KV cache of the conversation stays. Raises WindowError, EngineError.
         """
         pieces: list[str] = []
-        async with contextlib.aclosing(self._reply(time.perf_counter(), purpose=_Purpose.TITLE)) as events:
+        turn = _Turn(chat, stop, key, time.perf_counter())
+        async with contextlib.aclosing(self._reply(turn, _Purpose.TITLE)) as events:
             async for event in events:
                 if isinstance(event, TextDelta):
                     pieces.append(event.text)
@@ -116,27 +146,46 @@ class ChatSession(OpenedChat):
                     return ""
         return titles.as_title("".join(pieces))
 
-    async def stop(self) -> None:
-        """End the reply under way; its stream closes with a TurnResult of reason CANCELLED. Nothing happens when there is none."""
-        self._is_stopped = True
-        if self._answering is not None:
-            self._answering.stop()
-        await self._engine.cancel()
+    # -- what turns are made of
 
-    async def _with_contexts(self, message: Message) -> Message:
+    async def _send(self, turn: _Turn, message: Message, id_: int) -> AsyncGenerator[ChatEvent, None]:
+        async for progress in self.reader.load.reports(lambda: turn.stop.is_set):
+            yield progress
+        # Whatever it was stopped at, what was sent is said; only what does not fit is not.
+        entry = Entry(message, id=id_ or turn.new_id())
+        try:
+            entry = Entry(await turn.stop.over(self._with_contexts(turn.chat, message)), id=entry.id)
+            if message.role is Role.USER:
+                await turn.stop.over(self.reader.tools.settle(applied(turn.chat, turn.behind(entry)), message.text))
+            asked = self.reader.tools.in_force(applied(turn.chat, turn.behind(entry)))
+            (await turn.stop.over(self.reader.prompt(asked))).fit()
+        except WindowError:
+            raise
+        except Stopped:
+            yield turn.propose(turn.behind(entry), stores=True)
+            yield _NOTHING
+            return
+        except NemochatError:
+            yield turn.propose(turn.behind(entry), stores=True)
+            raise
+        yield turn.propose(turn.behind(entry), stores=True)
+        async with contextlib.aclosing(self._rounds(turn)) as events:
+            async for event in events:
+                yield event
+
+    async def _with_contexts(self, chat: Chat, message: Message) -> Message:
         """The user's message with what belongs beside it: entries of the lorebook that fire, passages of documents."""
-        message = with_lore(self._chat, message)
-        if self.find_passages is None or message.role is not Role.USER or not self._chat.collections:
+        message = with_lore(chat, message)
+        find = self.reader.find_passages
+        if find is None or message.role is not Role.USER or not chat.collections:
             return message
-        return msgspec.structs.replace(message, parts=(*message.parts, *await self.find_passages(self._chat, message)))
+        return msgspec.structs.replace(message, parts=(*message.parts, *await find(chat, message)))
 
-    async def _turn(
-        self, asked_at: float, *, continues: bool = False, on_kept: Callable[[], None] = lambda: None
-    ) -> AsyncGenerator[ChatEvent, None]:
+    async def _rounds(self, turn: _Turn) -> AsyncGenerator[ChatEvent, None]:
         """Replies until one calls no tools, with the results of the tools between them; the last TurnResult alone is given as such."""
         for left in reversed(range(MAX_ROUNDS)):
             result: TurnResult | None = None
-            async with contextlib.aclosing(self._reply(asked_at, continues=continues, on_kept=on_kept)) as events:
+            async with contextlib.aclosing(self._reply(turn, _Purpose.REPLY)) as events:
                 async for event in events:
                     if isinstance(event, TurnResult):
                         result = event
@@ -144,65 +193,52 @@ class ChatSession(OpenedChat):
                         yield event
             assert result is not None  # else the loop has raised
             box = self.toolbox
-            if box is None or result.reason is FinishReason.CANCELLED or not left or not box.answers(self._chat):
+            if box is None or result.reason is FinishReason.CANCELLED or not left or not box.answers(turn.chat):
                 yield result
                 return
             yield RoundEnded(result)
-            self._answering = Answering(box, self._chat, self.attach)
-            try:
-                async with contextlib.aclosing(self._answering.runs()) as runs:
-                    async for run in runs:
-                        yield run
-            finally:
-                self._chat = self._chat.added(Entry(self._answering.message))
-                stopped, self._answering = self._answering.is_stopped, None
-            if stopped:
+            answering = Answering(box, turn.chat, self.reader.attach, turn.stop)
+            async with contextlib.aclosing(answering.runs()) as runs:
+                async for run in runs:
+                    yield run
+            yield turn.propose(turn.behind(Entry(answering.message, id=turn.new_id())), stores=True)
+            if turn.stop.is_set:
                 yield msgspec.structs.replace(result, reason=FinishReason.CANCELLED)
                 return
             yield ToolsAnswered()
-            asked_at, continues, on_kept = time.perf_counter(), False, lambda: None
+            turn.asked_at, turn.continues = time.perf_counter(), False
 
-    async def _reply(
-        self,
-        asked_at: float,
-        *,
-        continues: bool = False,
-        purpose: _Purpose = _Purpose.REPLY,
-        on_kept: Callable[[], None] = lambda: None,
-    ) -> AsyncGenerator[ChatEvent, None]:
-        """The generation loop: keep what was said, wait for the model, count, fit, generate, keep what came."""
-        self._is_stopped = False
-        self._load.seen()
-        is_reply = purpose is _Purpose.REPLY
-        save = self.save if is_reply else None
-        if save is not None:
-            await save(self._chat)
-        on_kept()
-        async for progress in self._load.reports(lambda: self._is_stopped):
+    async def _reply(self, turn: _Turn, purpose: _Purpose) -> AsyncGenerator[ChatEvent, None]:
+        """The generation loop: wait for the model, count, fit, generate, propose what came."""
+        reader, stop = self.reader, turn.stop
+        reader.load.seen()
+        async for progress in reader.load.reports(lambda: stop.is_set):
             yield progress
-        if self._is_stopped:
-            yield TurnResult("", FinishReason.CANCELLED, (), Usage(), Timings(), None, ())
+        is_reply = purpose is _Purpose.REPLY
+        try:
+            info = await stop.over(reader.load.model())
+            await stop.over(reader.album.tell(turn.chat.visible.messages))
+            asking = Entry(Message(Role.USER, (TextPart(titles.QUESTION),)))
+            asked = reader.tools.in_force(turn.chat if purpose is not _Purpose.TITLE else turn.chat.added(asking))
+            speaks = Role.USER if purpose is _Purpose.DRAFT else Role.ASSISTANT
+            prompt = await stop.over(reader.prompt(asked, continues=turn.continues, speaks=speaks))
+        except Stopped:
+            yield _NOTHING
             return
-        info = await self._load.model()
-        await self._album.tell(self._chat.visible.messages)
-        asking = Entry(Message(Role.USER, (TextPart(titles.QUESTION),)))
-        asked = self.tools.in_force(self._chat if purpose is not _Purpose.TITLE else self._chat.added(asking))
-        speaks = Role.USER if purpose is _Purpose.DRAFT else Role.ASSISTANT
-        prompt = await self._prompt(asked, continues=continues, speaks=speaks)
         fit = prompt.fit()
-        if is_reply:
-            self._chat = prompt.assembled.trimmed(self._chat, fit)
-        sampling = msgspec.structs.replace(self._sampling, max_tokens=titles.TOKENS) if purpose is _Purpose.TITLE else self._sampling
-        grammar = self.tools.grammar_of(asked.frame.tools) if is_reply and self.holds_calls_to_schema else ""
-        request = GenerateRequest(prompt.segments(fit), sampling, grammar=grammar, conversation=self.key)
-        growing = Growing(save, lambda text: self._with_reply(text, continues, interrupted=True))
-        pieces: list[str] = []
+        if is_reply and (trim := trim_between(turn.chat, prompt.assembled.trimmed(turn.chat, fit))) is not None:
+            yield turn.propose(trim, stores=False)
+        sampling = reader.sampling_of(turn.chat)
+        if purpose is _Purpose.TITLE:
+            sampling = msgspec.structs.replace(sampling, max_tokens=titles.TOKENS)
+        grammar = reader.tools.grammar_of(asked.frame.tools) if is_reply and self.holds_calls_to_schema else ""
+        request = GenerateRequest(prompt.segments(fit), sampling, grammar=grammar, conversation=turn.key)
+        growing = _Growing(turn)
         first_text_at: float | None = None
         finished: Finished | None = None
-        calls: tuple[ToolCall, ...] = ()
-        interrupted = False
+        pieces: list[str] = []
         try:
-            async with contextlib.aclosing(self._engine.generate(request)) as events:
+            async with contextlib.aclosing(self._generated(request, stop)) as events:
                 async for event in events:
                     match event:
                         case TextDelta():
@@ -210,47 +246,122 @@ class ChatSession(OpenedChat):
                             if text:
                                 first_text_at = first_text_at or time.perf_counter()
                                 pieces.append(text)
-                                growing.grown(pieces)
                                 yield TextDelta(text)
+                                if is_reply and (edit := growing.grown(pieces)) is not None:
+                                    yield turn.propose(edit, stores=False)
                         case Progress():
                             yield event
                         case Finished():
                             finished = event
         except EngineError:
-            interrupted = True
+            reader.held.clear()
+            if is_reply and (edit := growing.put("".join(pieces), is_interrupted=True)) is not None:
+                yield turn.propose(edit, stores=True)
             raise
-        finally:
-            if is_reply and (chat := self._with_reply("".join(pieces), continues, interrupted=interrupted)) is not None:
-                self._chat = chat
-                calls = chat.entries[-1].message.tool_calls
-            if interrupted:
-                self._held.clear()
-            else:
-                self._held.replied(request.conversation, request.segments, "".join(pieces))
+        reader.held.replied(request.conversation, request.segments, "".join(pieces))
         if finished is None:
             raise EngineError("The engine ended the reply without saying why.", "Send the message again.")
+        edit = growing.put("".join(pieces)) if is_reply else None
+        calls: tuple[ToolCall, ...] = edit.entry.message.tool_calls if edit is not None else ()
         result = TurnResult(
             text="".join(pieces),
             reason=FinishReason.TOOL_CALLS if calls and finished.reason is FinishReason.STOP else finished.reason,
             tool_calls=calls,
             usage=finished.usage,
-            timings=self._load.as_waited(finished.timings, asked_at, first_text_at),
-            ttft_ms=None if first_text_at is None else (first_text_at - asked_at) * 1000,
+            timings=reader.load.as_waited(finished.timings, turn.asked_at, first_text_at),
+            ttft_ms=None if first_text_at is None else (first_text_at - turn.asked_at) * 1000,
             forgotten=prompt.assembled.indices(fit.forgotten),
         )
-        if pieces and is_reply:
-            self._chat = self._chat.recorded(ReplyRecord(result, request.sampling, info.name, request.segments))
+        if edit is not None:
+            if pieces:
+                record = ReplyRecord(result, request.sampling, info.name, request.segments)
+                edit = Put(msgspec.structs.replace(edit.entry, record=record), edit.after)
+            yield turn.propose(edit, stores=True)
         yield result
 
-    def _with_reply(self, text: str, continues: bool, *, interrupted: bool) -> Chat | None:
-        """The conversation with the reply in it, whole or partial; None for one without text."""
-        last = self.entries[-1] if continues else None
-        before = as_generated(last.message.parts) if last is not None else ""
-        if not before + text:
+    async def _generated(self, request: GenerateRequest, stop: Stop) -> AsyncGenerator[EngineEvent, None]:
+        """What the engine makes of a request, up to the end or until the stop has reached it."""
+        if stop.is_set:
+            yield Finished(FinishReason.CANCELLED, Usage(), Timings())
+            return
+
+        async def cancel() -> None:
+            # The stop may come while the request still waits for another one to make way, which is then cancelled in its place.
+            await stop.wait()
+            while True:
+                await self.reader.engine.cancel()
+                await asyncio.sleep(_CANCEL_SECONDS)
+
+        cancelling = asyncio.create_task(cancel())
+        try:
+            async with contextlib.aclosing(self.reader.engine.generate(request)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            cancelling.cancel()
+
+
+_NOTHING = TurnResult("", FinishReason.CANCELLED, (), Usage(), Timings(), None, ())
+"""What comes of a turn that is stopped before the engine has it."""
+
+
+class _Turn:
+    """The conversation as this turn has made it, and what goes with it. continues: the last reply goes on."""
+
+    def __init__(self, chat: Chat, stop: Stop, key: str, asked_at: float, *, continues: bool = False) -> None:
+        self.chat = chat
+        self.stop = stop
+        self.key = key
+        self.asked_at = asked_at
+        self.continues = continues
+
+    def new_id(self) -> int:
+        """One of those that were lent."""
+        id_ = self.chat.next_id
+        self.chat = self.chat.lent(1)
+        return id_
+
+    def behind(self, entry: Entry) -> Put:
+        """The entry at the end of the conversation."""
+        return Put(entry, self.chat.entries[-1].id if self.chat.entries else 0)
+
+    def propose(self, edit: Edit, *, stores: bool) -> Proposed:
+        """What the owner is to apply; here it holds from now on."""
+        self.chat = applied(self.chat, edit)
+        return Proposed(edit, stores)
+
+
+class _Growing:
+    """A reply on its way into the conversation: one that begins, or the last one as it goes on."""
+
+    def __init__(self, turn: _Turn) -> None:
+        entries = turn.chat.entries
+        self._last = entries[-1] if turn.continues else None
+        self._before = as_generated(self._last.message.parts) if self._last is not None else ""
+        self._after = entries[-2].id if self._last is not None and len(entries) > 1 else 0
+        if self._last is None:
+            self._after = entries[-1].id if entries else 0
+        self._turn = turn
+        self._id = self._last.id if self._last is not None else 0
+        self._at = time.monotonic()
+
+    def grown(self, pieces: Sequence[str]) -> Put | None:
+        """The reply as far as it has come, when it is time to propose that again."""
+        now = time.monotonic()
+        if now - self._at < GROWS_SECONDS:
             return None
-        message = last.message if last is not None else Message(Role.ASSISTANT, ())
-        message = msgspec.structs.replace(message, parts=parse_reply(before + text))
-        if last is not None:
-            return self._chat.changed(len(self.entries) - 1, msgspec.structs.replace(last, message=message, interrupted=interrupted))
-        speaker = self._chat.persona.name if self._chat.persona is not None else ""
-        return self._chat.added(Entry(message, interrupted=interrupted, speaker=speaker))
+        self._at = now
+        return self.put("".join(pieces), is_interrupted=True)
+
+    def put(self, text: str, *, is_interrupted: bool = False) -> Put | None:
+        """The reply with this text, whole or partial; None for one without text."""
+        if not self._before + text:
+            return None
+        self._id = self._id or self._turn.new_id()
+        parts = parse_reply(self._before + text)
+        if self._last is not None:
+            message = msgspec.structs.replace(self._last.message, parts=parts)
+            return Put(msgspec.structs.replace(self._last, message=message, interrupted=is_interrupted), self._after)
+        persona = self._turn.chat.persona
+        speaker = persona.name if persona is not None else ""
+        return Put(Entry(Message(Role.ASSISTANT, parts), interrupted=is_interrupted, speaker=speaker, id=self._id), self._after)

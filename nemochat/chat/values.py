@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from nemochat.domain.edits import Edit
 from nemochat.domain.events import Progress, TextDelta
 from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import ContextPart, ImagePart
@@ -19,7 +20,6 @@ class Attachment(msgspec.Struct, frozen=True):
     part: ImagePart
     pixels: RgbImage
     tokens: int
-
 
 
 class ContextView(msgspec.Struct, frozen=True):
@@ -90,4 +90,11 @@ class ToolsAnswered(msgspec.Struct, frozen=True):
     """The results of the tools are part of the conversation, and the next reply begins."""
 
 
-ChatEvent = Progress | TextDelta | ToolRun | RoundEnded | ToolsAnswered | TurnResult
+class Proposed(msgspec.Struct, frozen=True):
+    """A change of the conversation, to be applied before the next event is asked for. stores: and to be on the disk by then."""
+
+    edit: Edit
+    stores: bool
+
+
+ChatEvent = Progress | TextDelta | ToolRun | RoundEnded | ToolsAnswered | Proposed | TurnResult

@@ -10,8 +10,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from nemochat.chat.opened import OpenedChat
+import msgspec
+
 from nemochat.chat.previews import EMPTY, Preview, known_of
+from nemochat.chat.reader import PromptReader
+from nemochat.domain.chat import Chat
+from nemochat.domain.edits import Trim
 from nemochat.domain.events import Progress
 from nemochat.domain.messages import Message
 from nemochat.errors import NemochatError
@@ -35,22 +39,30 @@ class Watcher(Protocol):
     def read_ahead(self, draft: Message, *, is_complete: bool) -> None:
         """One prompt has been read, with what was known of this draft; not to its end where the engine had no time or room for it."""
 
-    def forgot_ahead(self) -> None:
-        """The window has forgotten its oldest turns, as there is time to read the others: the conversation's value is another one."""
+    def forgot_ahead(self, trim: Trim) -> None:
+        """The window forgets its oldest turns, as there is time to read the others: to be done to the conversation at once."""
 
     def failed_ahead(self, error: NemochatError) -> None:
         """The engine failed. Said once; nothing more is read until something happens besides typing."""
 
 
+class AtHand(msgspec.Struct, frozen=True):
+    """What can be read ahead: a conversation, what the engine knows it by, and the model that reads it."""
+
+    reader: PromptReader
+    chat: Chat
+    key: str
+
+
 class WarmAhead:
-    """One task reads ahead at a time. session: the conversation, None while there is none or while it is at work for the user.
+    """One task reads ahead at a time. at_hand: what there is to read, None while there is nothing or while it is at work for the user.
 
     A task that is not wanted any more is not cancelled: the next request makes the engine leave what it does for it, and the engine knows
     what of that is needed again, a picture that is half encoded say.
     """
 
-    def __init__(self, session: Callable[[], OpenedChat | None], watcher: Watcher, pause: float = PAUSE) -> None:
-        self._session = session
+    def __init__(self, at_hand: Callable[[], AtHand | None], watcher: Watcher, pause: float = PAUSE) -> None:
+        self._at_hand = at_hand
         self._watcher = watcher
         self._pause = pause
         self._draft = self._known = EMPTY
@@ -91,8 +103,8 @@ class WarmAhead:
         """The user is writing."""
         self._draft = draft
         if self._timer is None and not self._has_failed and known_of(draft) != self._known:
-            session = self._session()
-            pause = 0.0 if session is None else len(session.entries) * _PAUSE_PER_MESSAGE
+            at_hand = self._at_hand()
+            pause = 0.0 if at_hand is None else len(at_hand.chat.entries) * _PAUSE_PER_MESSAGE
             self._timer = asyncio.get_running_loop().call_later(max(self._pause, pause), self._begin)
 
     def stop(self) -> None:
@@ -127,33 +139,39 @@ class WarmAhead:
         return self._task is asyncio.current_task()
 
     async def _read_all(self, draft: Message) -> None:
-        session = self._session()
-        if session is None or not session.can_warm:
+        at_hand = self._at_hand()
+        if at_hand is None or not at_hand.reader.can_warm:
             return
+        reader = at_hand.reader
         try:
             if self._is_due:
-                has_forgotten = await session.forget_ahead()
+                trim = await reader.forget_ahead(at_hand.chat)
                 self._is_due = False
-                if has_forgotten:
-                    self._watcher.forgot_ahead()
-            shown = await session.preview(draft)
-            is_complete = bool(shown.now) and await self._read(session, shown, following=False)
+                now = self._at_hand()
+                if now is None or now.chat is not at_hand.chat:
+                    return  # whatever changed it has begun another reading
+                if trim is not None:
+                    self._watcher.forgot_ahead(trim)
+                    at_hand = self._at_hand() or at_hand
+            shown = await reader.preview(at_hand.chat, draft)
+            is_complete = bool(shown.now) and await self._read(at_hand, shown, following=False)
             if shown.now and self._is_current():
                 self._watcher.read_ahead(draft, is_complete=is_complete)
-            if self._is_current() and session.can_read_following(shown):
-                is_next_complete = await self._read(session, shown, following=True)
+            if self._is_current() and reader.can_read_following(shown):
+                is_next_complete = await self._read(at_hand, shown, following=True)
                 if self._is_current():
                     self._watcher.read_ahead(draft, is_complete=is_complete if shown.now else is_next_complete)
         except NemochatError as error:
-            if self._is_current() and self._session() is session:
+            now = self._at_hand()
+            if self._is_current() and now is not None and now.reader is reader:
                 self._has_failed = True
                 self._watcher.failed_ahead(error)
 
-    async def _read(self, session: OpenedChat, shown: Preview, *, following: bool) -> bool:
+    async def _read(self, at_hand: AtHand, shown: Preview, *, following: bool) -> bool:
         """Read one prompt, again and again while other requests come in between; whether it was read to its end."""
         waits = 0
         while self._is_current() and waits < _MOST_WAITS:
-            done = await session.prepare(shown, self._report, following=following)
+            done = await at_hand.reader.prepare(shown, at_hand.key, self._report, following=following)
             if not following:
                 self.warm = done.reused_tokens + done.evaluated_tokens
             if done.is_complete:

@@ -7,7 +7,7 @@ import time
 from contextlib import AsyncExitStack, aclosing
 from typing import TYPE_CHECKING
 
-from nemochat.chat import Attachment, ChatSession, TurnResult
+from nemochat.chat import Attachment, Chat, ChatSession, Talk, TurnResult
 from nemochat.cli.exchange import AskOptions, JsonReply, attach_pictures
 from nemochat.cli.opening import open_session
 from nemochat.cli.output import StatusLine, print_json
@@ -47,11 +47,11 @@ async def _ask(options: AskOptions, asked_at: float) -> None:
             aids = await _aids(options, setup, session, text, pictures, stack, status) if options.has_aids else None
             status.show("loading the model ...")
             pictures += await attach_pictures(session, options.images, options.save_pixels, keep_files=aids is not None)
-            session.open_conversation(Conversation(system=options.system, tools=aids.tools if aids is not None else ()))
+            talk = Talk(session, Chat.of(Conversation(system=options.system, tools=aids.tools if aids is not None else ())))
             contexts = aids.contexts if aids is not None else ()
             message = Message(Role.USER, (*(each.part for each in pictures), TextPart(text), *contexts))
             printer = ReplyPrinter(status, is_quiet=options.as_json, hides_calls=session.toolbox is not None)
-            result = await _stream(session, message, printer, asked_at + waited)
+            result = await _stream(talk, message, printer, asked_at + waited)
         _tell(options, session, printer, result, aids)
 
 
@@ -70,7 +70,7 @@ async def _aids(
     def original(number: int) -> bytes | None:
         if not 0 < number <= len(pictures):
             return None
-        file = session.originals.get(pictures[number - 1].part.digest)
+        file = session.reader.originals.get(pictures[number - 1].part.digest)
         return file.data if file is not None else None
 
     return await stack.enter_async_context(open_aids(options, setup, session, options.question or text, original, status))
@@ -114,10 +114,10 @@ def _no_question() -> UsageError:
     return UsageError("There is no question.", 'Write it behind the command: nemochat ask "What is in this picture?" -i picture.png')
 
 
-async def _stream(session: ChatSession, message: Message, printer: ReplyPrinter, asked_at: float) -> TurnResult:
+async def _stream(talk: Talk, message: Message, printer: ReplyPrinter, asked_at: float) -> TurnResult:
     """Print the reply as it comes; what came stays printed however it ends."""
     try:
-        async with aclosing(session.send(message, asked_at=asked_at)) as events:
+        async with aclosing(talk.send(message, asked_at=asked_at)) as events:
             async for event in events:
                 if isinstance(event, TurnResult):
                     return event

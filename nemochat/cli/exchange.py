@@ -178,7 +178,7 @@ async def attach_pictures(
     """
     pictures = [await asyncio.to_thread(open_picture, source) for source in sources]
     attached = [
-        await session.attach(picture.image, picture_name(source), picture.original if keep_files else None)
+        await session.reader.attach(picture.image, picture_name(source), picture.original if keep_files else None)
         for picture, source in zip(pictures, sources, strict=True)
     ]
     if save_pixels is not None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from nemochat.chat import ChatSession, TurnResult
+from nemochat.chat import Chat, ChatSession, Talk, TurnResult
 from nemochat.chat.openai_messages import ConversationBody, decode, image_sources, to_conversation
 from nemochat.cli.exchange import AskOptions, JsonReply, attach_pictures
 from nemochat.cli.opening import open_session
@@ -86,9 +86,9 @@ async def _answer(session: ChatSession, request: JsonRequest, sampling: Sampling
         messages = (*messages, Message(Role.USER, (*pictures, TextPart(request.question or ""))))
     if not messages or messages[-1].role is Role.ASSISTANT:
         raise ConversationError("The request asks nothing.", "Give a question, or messages that end with the user's or a tool's.")
-    session.sampling = sampling
-    session.open_conversation(msgspec.structs.replace(conversation, system=conversation.system or options.system, messages=messages[:-1]))
-    async with aclosing(session.send(messages[-1], asked_at=asked_at)) as events:
+    session.reader.sampling = sampling
+    asked = msgspec.structs.replace(conversation, system=conversation.system or options.system, messages=messages[:-1])
+    async with aclosing(Talk(session, Chat.of(asked)).send(messages[-1], asked_at=asked_at)) as events:
         async for event in events:
             if isinstance(event, TurnResult):
                 return event

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from nemochat.chat import Chat
 from nemochat.chat.import_file import read_body
 from nemochat.chat.openai_messages import ConversationBody, image_sources, to_conversation
 from nemochat.chat.pictures import picture_name
@@ -55,8 +56,8 @@ async def _print_segments(body: ConversationBody, model: str | None, mmproj: Pat
     async with open_session(read_setup(), model, mmproj) as session:
         attached = await attach_pictures(session, sources)
         parts = {source: attachment.part for source, attachment in zip(sources, attached, strict=True)}
-        session.open_conversation(to_conversation(body, parts))
-        segments = tuple(_json_segment(segment, tokens) for segment, tokens in await session.prompt_sizes())
+        sizes = await session.reader.prompt_sizes(Chat.of(to_conversation(body, parts)))
+        segments = tuple(_json_segment(segment, tokens) for segment, tokens in sizes)
         print_json(JsonPrompt(session.model_name, sum(segment.tokens for segment in segments), segments))
 
 

@@ -20,7 +20,7 @@ from nemochat.tools.builtin.search import Search
 from nemochat.tools.making import Limits
 from nemochat.tools.python_tools import read_tools
 from nemochat.tools.registry import Registry
-from nemochat.tui.workbench import ToolChest
+from nemochat.desk.port import ToolChest
 
 
 def build_toolset(setup: Setup, original: Callable[[int], bytes | None] | None = None, search: Search | None = None) -> ToolChest:

@@ -29,18 +29,19 @@ from nemochat.paths import Paths, find_paths
 from nemochat.personas.store import PersonaStore
 from nemochat.settings import Settings
 from nemochat.settings_file import load_or_set_aside, locked_settings, write_setting
+from nemochat.tools.builtin.search import Search
 from nemochat.tools.registry import Registry
 from nemochat.tui.app import NemochatApp
 from nemochat.tui.widgets.picture import prepare_pictures
-from nemochat.tui.workbench import ModelChoice, ToolChest
+from nemochat.desk.port import ModelChoice, ToolChest
 
 if TYPE_CHECKING:
     from nemochat.engine.embedder import EmbeddingProcess
     from nemochat.tools.mcp.servers import McpServers
 
 
-class Desk:
-    """The `Workbench` of the interface (nemochat.tui.workbench): settings, models and the sessions with them."""
+class Bench:
+    """The `Workbench` of the desk (nemochat.desk.port): settings, models and the sessions with them."""
 
     def __init__(
         self, model: str | None, mmproj: Path | None, overrides: Mapping[str, Mapping[str, object]], resume: str | None = None
@@ -125,9 +126,9 @@ class Desk:
         """Find out how the terminal shows pictures; it answers on stdin, so this comes before the interface starts."""
         self._pictures = prepare_pictures(self.settings.interface.pictures)
 
-    def tools(self, picture: Callable[[int], bytes | None]) -> ToolChest:
+    def tools(self, picture: Callable[[int], bytes | None], search: Search) -> ToolChest:
         """nemochat's own tools and the user's."""
-        return build_toolset(self._setup, picture)
+        return build_toolset(self._setup, picture, search)
 
     async def mcp_servers(self) -> McpServers:
         """The MCP servers of the configuration, read anew."""
@@ -203,19 +204,19 @@ def run(
     model: str | None, mmproj: Path | None, overrides: Mapping[str, Mapping[str, object]], resume: str | None = None
 ) -> None:
     """Open the interface, in a terminal, and stay in it. resume: see `Workbench`. Raises SystemExit after a crash."""
-    desk = Desk(model, mmproj, overrides, resume)
-    desk.ask_terminal()
-    app = NemochatApp(desk)
+    bench = Bench(model, mmproj, overrides, resume)
+    bench.ask_terminal()
+    app = NemochatApp(bench)
     try:
-        app.run(mouse=desk.settings.interface.mouse)
+        app.run(mouse=bench.settings.interface.mouse)
     except Exception as error:
         if os.environ.get("NEMOCHAT_DEBUG"):
             raise
         app.crash = error
     finally:
-        desk.close()
+        bench.close()
     if app.crash is not None:
-        raise SystemExit(_tell(app.crash, desk.paths.crash_log))
+        raise SystemExit(_tell(app.crash, bench.paths.crash_log))
     if app.return_code:
         raise SystemExit(app.return_code)
 

@@ -47,6 +47,19 @@ class Node(msgspec.Struct, frozen=True):
         return self.entry.id
 
 
+class Waiting(msgspec.Struct, frozen=True):
+    """A message that was sent and waits for its turn. id: what it will be called in the conversation; what waits is sent in their order.
+
+    sources: of pictures that were still being read when it was sent (paths, data URIs); they stand before those of the message.
+    replaces: id of the message in whose place it is to stand, 0 for the end of the conversation.
+    """
+
+    id: int
+    message: Message
+    sources: tuple[str, ...] = ()
+    replaces: int = 0
+
+
 class Chat(msgspec.Struct, frozen=True):
     """The path through the tree (`entries`) behind its frame (system text, tools, contexts; its own messages stay empty).
 
@@ -68,6 +81,7 @@ class Chat(msgspec.Struct, frozen=True):
     examples_gone: int = 0
     seed: int = 0
     collections: tuple[str, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
 
     # -- what is in it
 
@@ -102,6 +116,10 @@ class Chat(msgspec.Struct, frozen=True):
     def conversation(self) -> Conversation:
         """Everything on the path, also what the model does not see."""
         return msgspec.structs.replace(self.frame, messages=tuple(entry.message for entry in self.entries))
+
+    def index_of(self, id_: int) -> int | None:
+        """Where on the path the message with this id is, None when it is not."""
+        return next((index for index, entry in enumerate(self.entries) if entry.id == id_), None)
 
     @property
     def shown(self) -> tuple[int, ...]:
@@ -197,8 +215,23 @@ class Chat(msgspec.Struct, frozen=True):
     def forked(self, length: int) -> Chat:
         """Another conversation: the first `length` entries of the path alone."""
         return msgspec.structs.replace(
-            self, entries=self.entries[:length], aside={}, first_kept=min(self.first_kept, length), name=""
+            self, entries=self.entries[:length], aside={}, first_kept=min(self.first_kept, length), name="", waiting=()
         )
+
+    # -- what waits, and ids
+
+    def queued(self, message: Message, sources: Sequence[str] = (), replaces: int = 0) -> Chat:
+        """With a message behind those that wait."""
+        waiting = (*self.waiting, Waiting(self.next_id, message, tuple(sources), replaces))
+        return msgspec.structs.replace(self, waiting=waiting, next_id=self.next_id + 1)
+
+    def unqueued(self, id_: int) -> Chat:
+        """Without the waiting message of this id."""
+        return msgspec.structs.replace(self, waiting=tuple(each for each in self.waiting if each.id != id_))
+
+    def lent(self, ids: int) -> Chat:
+        """With so many ids, from `next_id` on, left to a turn that works on this value as it is now."""
+        return msgspec.structs.replace(self, next_id=self.next_id + ids)
 
     # -- messages
 

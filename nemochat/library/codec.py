@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
-from nemochat.domain.chat import Entry
+from nemochat.domain.chat import Entry, Waiting
 from nemochat.domain.messages import Conversation, Message, Part, Role, TextPart
 from nemochat.domain.personas import AuthorNote, Persona, UserProfile
 from nemochat.domain.replies import ReplyRecord, TurnResult
@@ -31,6 +31,7 @@ class Roleplay(msgspec.Struct, frozen=True, omit_defaults=True):
     note: AuthorNote | None = None
     seed: int = 0
     collections: tuple[str, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
 
 
 class _Record(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -115,6 +115,7 @@ def load(db: sqlite3.Connection, id_: str) -> StoredChat:
         note=roleplay.note,
         seed=roleplay.seed,
         collections=roleplay.collections,
+        waiting=roleplay.waiting,
         examples_gone=examples_gone,
     )
     nodes, damaged = [], 0 if whole else 1
@@ -157,11 +158,11 @@ def _counts(chat: Chat) -> dict[str, int]:
 
 
 def _roleplay(chat: Chat) -> Roleplay:
-    return Roleplay(chat.persona, chat.user, chat.note, chat.seed, chat.collections)
+    return Roleplay(chat.persona, chat.user, chat.note, chat.seed, chat.collections, chat.waiting)
 
 
 def _scene_differs(before: Chat, after: Chat) -> bool:
-    if all(getattr(before, field) is getattr(after, field) for field in ("frame", "persona", "user", "note", "seed", "collections")):
+    if all(getattr(before, field) is getattr(after, field) for field in ("frame", "persona", "user", "note", "seed", "collections", "waiting")):
         return False
     return before.frame != after.frame or _roleplay(before) != _roleplay(after)
 
@@ -212,12 +213,18 @@ def _write_difference(db: sqlite3.Connection, key: int, change: Difference, afte
     if used and (change.removed or change.written):  # what went, or was there before, may have been the last to show a picture
         gone = used - _digests(_entries(after))
         db.executemany("DELETE FROM picture_use WHERE conversation = ? AND digest = ?", [(key, digest) for digest in gone])
-    _use_pictures(db, key, _digests(node.entry for node in change.written) - used)
+    shown = (*(node.entry for node in change.written), *_waiting(after))
+    _use_pictures(db, key, _digests(shown) - used)
 
 
 def _entries(chat: Chat) -> Iterator[Entry]:
     yield from chat.entries
     yield from (node.entry for node in chat.aside.values())
+    yield from _waiting(chat)
+
+
+def _waiting(chat: Chat) -> Iterator[Entry]:
+    yield from (Entry(each.message) for each in chat.waiting)
 
 
 def _digests(entries: Iterable[Entry]) -> set[str]:

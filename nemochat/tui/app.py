@@ -12,11 +12,11 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widgets import TextArea
 
-from nemochat.chat.commands import COMMANDS
-from nemochat.tui.screens.chat import ChatScreen
+from nemochat.desk.commands import COMMANDS
+from nemochat.desk.port import Workbench
+from nemochat.tui.chat.screen import ChatScreen
 from nemochat.tui.screens.help import help_for
 from nemochat.tui.themes import built_in_folder, load_themes
-from nemochat.tui.workbench import Workbench
 
 _AGAIN_SECONDS = 2.0
 
@@ -71,7 +71,6 @@ class NemochatApp(App[None]):
                 name = command.usage.replace("[", r"\[")  # the palette reads titles as markup
                 yield SystemCommand(name, command.help, partial(screen.action_command, command.name))
             yield SystemCommand("Side panes", "Show or hide attachments, tools and context", screen.action_side)
-            yield SystemCommand("Edit the last message", "Change your last message and send it again", screen.action_edit_last)
         yield SystemCommand("Keys", "The keys of the focused part (F1)", self.action_help)
         yield SystemCommand("Quit", "Leave nemochat", self.action_quit)
 
@@ -79,7 +78,7 @@ class NemochatApp(App[None]):
         """A persona's colour is made readable on each theme."""
         for screen in self.screen_stack:
             if isinstance(screen, ChatScreen) and screen.is_mounted:
-                screen.roleplay.show_accents()
+                screen.presenter.faces.show_accents()
 
     def action_help(self) -> None:
         """Explain the focused part."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from nemochat.domain.ttft import Figures, Reading, Spread, Statistics
-from nemochat.tui.numbers import count, duration, pace, plural
+from nemochat.numbers import count, duration, pace, plural
 
 LABEL = 7
 """Columns at the beginning of a line that name it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nemochat.chat.commands import COMMANDS, ArgumentKind, Invoke, Parsed, Say, Unknown, find_command, is_command_line, parse
+from nemochat.desk.commands import COMMANDS, ArgumentKind, Invoke, Parsed, Say, Unknown, find_command, is_command_line, parse
 
 FILES = {"/cat.png", "/tmp/a b.png", "/export", "a b.png", "a\\b.png"}
 

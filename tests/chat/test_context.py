@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from nemochat.chat import ChatSession
 from nemochat.chat.values import ContextView
 from nemochat.domain.chat import Chat
 from nemochat.domain.images import RgbImage
@@ -12,18 +11,19 @@ from nemochat.domain.messages import Conversation, Message, Role, TextPart, Tool
 from nemochat.domain.sampling import Sampling
 from nemochat.engine.protocol import LoadRequest
 from nemochat.settings import EngineSettings
+from tests.chat.talking import Talking
 from tests.chat.fake_engine import IMAGE_COST, FakeEngine, reply
 
 
-def session(engine: FakeEngine, reserve: int = 20) -> ChatSession:
-    return ChatSession(engine, LoadRequest("fake", "fake.gguf", None, EngineSettings()), Sampling(max_tokens=reserve))
+def session(engine: FakeEngine, reserve: int = 20) -> Talking:
+    return Talking(engine, LoadRequest("fake", "fake.gguf", None, EngineSettings()), Sampling(max_tokens=reserve))
 
 
 def user(text: str) -> Message:
     return Message(Role.USER, (TextPart(text),))
 
 
-async def say(chat: ChatSession, text: str) -> None:
+async def say(chat: Talking, text: str) -> None:
     async for _ in chat.send(user(text)):
         await asyncio.sleep(0)
 

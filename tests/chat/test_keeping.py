@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nemochat.chat import Chat, ChatSession, growing
+from nemochat.chat import Chat, growing
 from nemochat.chat.keeping import Keeper
 from nemochat.domain.events import TextDelta
 from nemochat.domain.images import Original, RgbImage
@@ -19,6 +19,7 @@ from nemochat.errors import NemochatError
 from nemochat.images import to_png
 from nemochat.library import Library, LibraryError, Saved
 from nemochat.settings import EngineSettings
+from tests.chat.talking import Talking
 from tests.chat.fake_engine import FakeEngine, reply
 
 RED = RgbImage.from_rgb(2, 2, b"\xff\x00\x00" * 4)
@@ -118,7 +119,7 @@ async def test_the_users_words_are_stored_before_the_engine_is_asked_and_the_rep
     engine = FakeEngine(reply("one ", "two ", "three"))
     engine.gate = asyncio.Semaphore(0)
     desk = Desk(library)
-    session = ChatSession(engine, LoadRequest("fake", "fake", None, EngineSettings()), Sampling(max_tokens=10))
+    session = Talking(engine, LoadRequest("fake", "fake", None, EngineSettings()), Sampling(max_tokens=10))
     stored: list[list[str]] = []
 
     async def save(chat: Chat) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nemochat.chat import Chat, ChatSession
+from nemochat.chat import Chat
 from nemochat.chat.previews import known_of
 from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import ContextPart, Conversation, ImagePart, Message, Role, TextPart, ToolSpec
@@ -20,6 +20,7 @@ from nemochat.engine.protocol import LoadRequest
 from nemochat.engine.scripted import Token, tokenize
 from nemochat.prompt import nemotron
 from nemochat.settings import EngineSettings
+from tests.chat.talking import Talking
 from tests.chat.fake_engine import FakeEngine, reply
 
 U, A = Role.USER, Role.ASSISTANT
@@ -36,8 +37,8 @@ MIRA = Persona(
 TOOLS = (ToolSpec("add", "adds numbers"), ToolSpec("weather", "tells the weather"))
 
 
-def session(engine: FakeEngine, chat: Chat, reserve: int = 50) -> ChatSession:
-    found = ChatSession(engine, LoadRequest("fake", "fake.gguf", None, EngineSettings()), Sampling(max_tokens=reserve))
+def session(engine: FakeEngine, chat: Chat, reserve: int = 50) -> Talking:
+    found = Talking(engine, LoadRequest("fake", "fake.gguf", None, EngineSettings()), Sampling(max_tokens=reserve))
     found.open_chat(chat)
     return found
 
@@ -50,7 +51,7 @@ def tokens_of(segments: Sequence[Segment]) -> list[Token]:
     return [token for segment in segments for token in tokenize(segment, 5)]
 
 
-async def sent(chat: ChatSession, engine: FakeEngine, message: Message) -> tuple[Segment, ...]:
+async def sent(chat: Talking, engine: FakeEngine, message: Message) -> tuple[Segment, ...]:
     async for _ in chat.send(message):
         await asyncio.sleep(0)
     return engine.requests[-1].segments

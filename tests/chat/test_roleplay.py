@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 import msgspec
 import pytest
 
-from nemochat.chat import Chat, ChatEvent, ChatSession, TurnResult
+from nemochat.chat import Chat, ChatEvent, TurnResult
 from nemochat.chat.assembly import assemble
 from nemochat.chat.lore import with_lore
 from nemochat.chat.titles import as_title
@@ -19,6 +19,7 @@ from nemochat.domain.sampling import Sampling
 from nemochat.engine.protocol import LoadRequest
 from nemochat.prompt import nemotron
 from nemochat.settings import EngineSettings
+from tests.chat.talking import Talking
 from tests.chat.fake_engine import FakeEngine, reply
 
 MILL = LoreEntry(keys=("mill",), content="The mill of {{char}} burned down.", name="The mill")
@@ -51,8 +52,8 @@ def rendered(chat: Chat) -> str:
     return nemotron.as_text(nemotron.lay_out(assemble(chat).conversation).segments)
 
 
-def session(engine: FakeEngine, chat: Chat, max_tokens: int = 100) -> ChatSession:
-    found = ChatSession(engine, LoadRequest("fake", "fake", None, EngineSettings()), Sampling(max_tokens=max_tokens))
+def session(engine: FakeEngine, chat: Chat, max_tokens: int = 100) -> Talking:
+    found = Talking(engine, LoadRequest("fake", "fake", None, EngineSettings()), Sampling(max_tokens=max_tokens))
     found.open_chat(chat)
     return found
 

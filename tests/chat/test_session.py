@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from nemochat.chat import ChatEvent, ChatSession, TurnResult
+from nemochat.chat import ChatEvent, TurnResult
 from nemochat.domain.events import EngineEvent, FinishReason, Progress, Stage, TextDelta
 from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import Conversation, Message, Part, Role, TextPart, ToolCall
@@ -18,13 +18,14 @@ from nemochat.engine.protocol import Engine, LoadRequest
 from nemochat.errors import ConversationError, EngineDiedError, EngineError, ImageError, ModelFileError, NemochatError, WindowError
 from nemochat.prompt import nemotron
 from nemochat.settings import EngineSettings
+from tests.chat.talking import Talking
 from tests.chat.fake_engine import IMAGE_COST, FakeEngine, reply
 
 RED = RgbImage.from_rgb(2, 2, b"\xff\x00\x00" * 4)
 
 
-def session(engine: Engine, *, max_tokens: int = 10, image_size: int | None = None) -> ChatSession:
-    return ChatSession(engine, LoadRequest("fake", "fake", None, EngineSettings()), Sampling(max_tokens=max_tokens), image_size)
+def session(engine: Engine, *, max_tokens: int = 10, image_size: int | None = None) -> Talking:
+    return Talking(engine, LoadRequest("fake", "fake", None, EngineSettings()), Sampling(max_tokens=max_tokens), image_size)
 
 
 def user(*parts: str | Part) -> Message:
@@ -285,7 +286,7 @@ async def test_a_stop_while_the_model_loads_leaves_the_message_and_ends_the_turn
     chat = session(engine)
     events = chat.send(user("Hello"))
     await anext(events)
-    await chat.stop()
+    chat.stop()
     result = [event async for event in events][-1]
     assert isinstance(result, TurnResult)
     assert result.reason is FinishReason.CANCELLED

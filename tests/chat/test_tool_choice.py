@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nemochat.chat import Chat, ChatSession, TurnResult
+from nemochat.chat import Chat, TurnResult
 from nemochat.chat.tool_choice import choose
 from nemochat.chat.toolbox import with_tools
 from nemochat.domain.messages import Message, Role, TextPart, ToolSpec
@@ -10,6 +10,7 @@ from nemochat.domain.sampling import Sampling
 from nemochat.engine.protocol import LoadRequest
 from nemochat.prompt import nemotron
 from nemochat.settings import EngineSettings
+from tests.chat.talking import Talking
 from tests.chat.fake_engine import FakeEngine, reply
 
 MAIL, MAPS, SUMS = ToolSpec("send_mail", "Send an e-mail."), ToolSpec("find_route", "Find a route."), ToolSpec("calculator", "Calculate.")
@@ -35,7 +36,7 @@ def test_what_the_words_call_for_comes_first_and_nothing_changes_without_a_call_
 
 async def test_the_prompt_holds_the_chosen_ones_alone() -> None:
     engine = FakeEngine(reply("One."), reply("Two."), reply("Three."))
-    session = ChatSession(engine, LoadRequest("fake", "fake", None, EngineSettings()), Sampling(max_tokens=10))
+    session = Talking(engine, LoadRequest("fake", "fake", None, EngineSettings()), Sampling(max_tokens=10))
     session.tools.budget = 200  # the engine of these tests counts characters: room for one
     session.open_chat(with_tools(Chat(), OFFERED))
     prompts = []

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from nemochat.chat import Chat, ChatEvent, ChatSession, RoundEnded, ToolRun, ToolsAnswered, ToolState, TurnResult
+from nemochat.chat import Chat, ChatEvent, RoundEnded, ToolRun, ToolsAnswered, ToolState, TurnResult
 from nemochat.chat.session import MAX_ROUNDS
 from nemochat.chat.toolbox import Toolbox, with_tools
 from nemochat.domain.events import FinishReason
@@ -23,6 +23,7 @@ from nemochat.settings import EngineSettings
 from nemochat.tools.approval import Approvals
 from nemochat.tools.making import FunctionTool
 from nemochat.tools.registry import Registry
+from tests.chat.talking import Talking
 from tests.chat.fake_engine import FakeEngine, reply
 
 ADD = '<toolcall> {"name": "add", "arguments": {"a": 1, "b": 2}} </toolcall>'
@@ -46,7 +47,7 @@ class Desk:
             FunctionTool(OfferedTool(danger, ToolOrigin.PYTHON, "mine.py", fingerprint="2"), self.delete),
         ]
         self.box = Toolbox(Registry(tools), Approvals(), self.approve)
-        self.session = ChatSession(engine, LoadRequest("fake", "fake", None, EngineSettings()), Sampling(max_tokens=10))
+        self.session = Talking(engine, LoadRequest("fake", "fake", None, EngineSettings()), Sampling(max_tokens=10))
         self.session.toolbox = self.box
         self.session.open_chat(with_tools(Chat(), self.box.specs(("add", "delete"))))
 
@@ -154,7 +155,7 @@ async def test_stopping_ends_the_call_and_keeps_what_is_there() -> None:
     desk.box.registry = Registry([FunctionTool(desk.box.offered[0], slow)])
     playing = asyncio.create_task(play(desk.session.send(user("1 + 2?"))))
     await begun.wait()
-    await desk.session.stop()
+    desk.session.stop()
     events = await playing
     last = events[-1]
     assert isinstance(last, TurnResult)

@@ -9,13 +9,14 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from nemochat.chat import ChatEvent, ChatSession, RoundEnded, ToolsAnswered, TurnResult
+from nemochat.chat import ChatEvent, RoundEnded, ToolsAnswered, TurnResult
 from nemochat.domain.events import EngineEvent, Finished, FinishReason, TextDelta, Timings, Usage
 from nemochat.domain.messages import Message, Role, TextPart
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.ttft import reading_of, rows_of
 from nemochat.engine.protocol import LoadRequest, ModelInfo
 from nemochat.settings import EngineSettings
+from tests.chat.talking import Talking
 from tests.chat.fake_engine import FakeEngine
 from tests.chat.test_tools import ADD, Desk
 
@@ -53,8 +54,8 @@ class TimedEngine(FakeEngine):
             self._clock.now += 0.1
 
 
-def session(engine: FakeEngine) -> ChatSession:
-    return ChatSession(engine, LoadRequest("fake", "fake", None, EngineSettings()), Sampling(max_tokens=10))
+def session(engine: FakeEngine) -> Talking:
+    return Talking(engine, LoadRequest("fake", "fake", None, EngineSettings()), Sampling(max_tokens=10))
 
 
 def user(text: str) -> Message:

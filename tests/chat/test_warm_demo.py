@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import nemochat
-from nemochat.chat import Chat, ChatSession, TurnResult
+from nemochat.chat import Chat, TurnResult
 from nemochat.chat.warming import WarmAhead
 from nemochat.domain.events import Progress
 from nemochat.domain.images import RgbImage
@@ -38,7 +38,7 @@ MIRA = Persona(
 class Desk:
     """A session with the demo model, and what reads ahead for it."""
 
-    def __init__(self, session: ChatSession, engine: WorkerEngine) -> None:
+    def __init__(self, session: Talking, engine: WorkerEngine) -> None:
         self.session, self.engine = session, engine
         self.warming = WarmAhead(lambda: self.session, self, pause=0.0)
         self.forgotten = 0
@@ -76,7 +76,7 @@ async def demo(folder: Path, context_length: int = 2048) -> AsyncGenerator[Desk,
     engine = WorkerEngine(folder / "engine.log", "llama")
     settings = EngineSettings(context_length=context_length, threads=1)
     request = LoadRequest("demo", str(FOLDER / "nemochat-demo.gguf"), str(FOLDER / "nemochat-demo-mmproj.gguf"), settings)
-    session = ChatSession(engine, request, Sampling(max_tokens=RESERVE, temperature=0.0), SIDE)
+    session = Talking(engine, request, Sampling(max_tokens=RESERVE, temperature=0.0), SIDE)
     try:
         yield Desk(session, engine)
     finally:

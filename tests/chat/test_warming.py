@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 import pytest
 
-from nemochat.chat import Chat, ChatSession
+from nemochat.chat import Chat
 from nemochat.chat.warming import WarmAhead
 from nemochat.domain.events import Progress
 from nemochat.domain.messages import Message, Role, TextPart
@@ -18,6 +18,7 @@ from nemochat.engine.protocol import LoadRequest, Place
 from nemochat.errors import EngineError, NemochatError
 from nemochat.prompt import nemotron
 from nemochat.settings import EngineSettings, WhenFull
+from tests.chat.talking import Talking
 from tests.chat.fake_engine import FakeEngine, reply
 
 PATIENCE = 2000
@@ -30,7 +31,7 @@ class Desk:
     def __init__(self, engine: FakeEngine, settings: EngineSettings | None = None, pause: float = 0.0, reserve: int = 10) -> None:
         self.engine = engine
         request = LoadRequest("fake", "fake.gguf", None, settings or EngineSettings(spare_tokens=1000))
-        self.session = ChatSession(engine, request, Sampling(max_tokens=reserve))
+        self.session = Talking(engine, request, Sampling(max_tokens=reserve))
         self.is_free = True
         self.read: list[tuple[str, bool]] = []
         self.progress: list[Progress] = []

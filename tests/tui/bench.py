@@ -29,8 +29,8 @@ from nemochat.tools.making import Tool
 from nemochat.tools.mcp.servers import McpServers
 from nemochat.tools.registry import Registry
 from nemochat.tui.app import NemochatApp
-from nemochat.tui.screens.chat import ChatScreen
-from nemochat.tui.workbench import ModelChoice, ToolChest
+from nemochat.tui.chat.screen import ChatScreen
+from nemochat.desk.port import ModelChoice, ToolChest
 from tests.chat.fake_engine import FakeEngine
 
 PATIENCE = 40.0
@@ -185,13 +185,13 @@ class Driver:
 
     async def attached(self) -> None:
         """Wait until every picture of the draft was read."""
-        await self.until(lambda: all(item.attachment for item in self.screen.incomings.items))
+        await self.until(lambda: all(item.attachment for item in self.desk.draft.items))
         await self.settle()
 
     @property
     def draft(self) -> list[str]:
         """The names of the draft's pictures, in order."""
-        return [item.name for item in self.screen.incomings.items]
+        return [item.name for item in self.desk.draft.items]
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
@@ -221,9 +221,9 @@ class Driver:
 
     async def settle(self) -> None:
         """Wait until no turn runs and everything is drawn."""
-        await self.until(lambda: not self.screen.turns.is_running)
+        await self.until(lambda: not self.screen.desk.turns.is_running)
         await self.pilot.pause()
-        await self.until(lambda: not self.screen.ahead.warming.is_reading)
+        await self.until(lambda: not self.screen.desk.reading.warming.is_reading)
         await self.until(lambda: not any(worker.is_running for worker in self.screen.workers if worker.group == "count"))
         await self.pilot.pause()
 
@@ -240,7 +240,7 @@ async def running(
         driver = Driver(app, pilot, bench)
         await driver.until(lambda: len(app.screen_stack) > 1)
         if bench.first in bench.engines:
-            await driver.until(lambda: driver.screen.holder.is_loaded)
+            await driver.until(lambda: driver.screen.desk.model.is_loaded)
             await driver.settle()
         yield driver
     bench.library.close()

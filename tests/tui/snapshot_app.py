@@ -137,7 +137,7 @@ def bring_into(state: State) -> Callable[[Pilot[None]], Awaitable[None]]:
         driver = Driver(app, pilot, app.bench)
         await driver.until(lambda: len(app.screen_stack) > 1)
         if state.first in app.bench.engines:
-            await driver.until(lambda: driver.screen.holder.is_loaded)
+            await driver.until(lambda: driver.screen.desk.model.is_loaded)
             await driver.settle()
         if state.gated:
             app.bench.engines["demo"].gate = asyncio.Semaphore(0)
@@ -151,7 +151,7 @@ async def rest(driver: Driver) -> None:
     """Wait until the counting and all drawing are done, and stop the cursors."""
     for _ in range(3):
         await driver.pilot.pause()
-        await driver.until(lambda: not driver.screen.ahead.warming.is_reading)
+        await driver.until(lambda: not driver.screen.desk.reading.warming.is_reading)
         await driver.until(lambda: not any(worker.is_running for worker in driver.screen.workers if worker.group == "count"))
     for screen in driver.app.screen_stack:
         for widget in screen.query(TextArea).results(TextArea):

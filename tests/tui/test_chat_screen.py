@@ -113,8 +113,8 @@ async def test_a_model_that_cannot_be_loaded_says_why_and_offers_the_demo_model(
     async with running(tmp_path, bench=bench) as driver:
         await driver.until(lambda: isinstance(driver.app.screen, Choose))
         await driver.press("enter")
-        await driver.until(lambda: driver.screen.holder.is_loaded)
-        assert driver.screen.holder.model_name == "demo"
+        await driver.until(lambda: driver.screen.desk.model.is_loaded)
+        assert driver.screen.desk.model.name == "demo"
         await driver.send("hello")
         assert driver.said == ["hello", "Hi."]
 
@@ -147,7 +147,7 @@ async def test_an_edited_message_is_sent_again_and_the_old_chat_stays(tmp_path: 
         assert driver.screen.prompt.state is PromptState.EDITS
         await driver.send(" again")
         assert driver.said == ["first again", "Two."]
-        assert driver.screen.chat.counters == {0: (2, 2)}
+        assert driver.desk.chat.counters == {0: (2, 2)}
 
 
 async def test_escape_gives_an_edit_up(tmp_path: Path) -> None:
@@ -165,10 +165,10 @@ async def test_messages_are_pinned_and_excluded_by_key(tmp_path: Path, key: str,
         driver.screen.query_one(Transcript).focus_last()
         await driver.pilot.pause()
         await driver.press(key)
-        assert [getattr(entry.message, attribute) for entry in driver.screen.chat.entries] == [False, True]
+        assert [getattr(entry.message, attribute) for entry in driver.desk.chat.entries] == [False, True]
         await driver.settle()
         await driver.press(key)
-        assert not any(getattr(entry.message, attribute) for entry in driver.screen.chat.entries)
+        assert not any(getattr(entry.message, attribute) for entry in driver.desk.chat.entries)
 
 
 async def test_a_deletion_is_taken_back_and_a_fork_leaves_the_chat_as_it_was(tmp_path: Path) -> None:
@@ -182,10 +182,10 @@ async def test_a_deletion_is_taken_back_and_a_fork_leaves_the_chat_as_it_was(tmp
         assert driver.said == ["first", "One.", "second"]
         await driver.send("/undo")
         assert driver.said == ["first", "One.", "second", "Two."]
-        before = driver.screen.conversations.id
+        before = driver.desk.conversation.id
         await driver.screen.run_worker(_act(driver.screen, 0, "fork")).wait()
         assert driver.said == ["first"]
-        await driver.until(lambda: driver.screen.conversations.id not in ("", before))
+        await driver.until(lambda: driver.desk.conversation.id not in ("", before))
         assert len(driver.bench.library.load(before).chat.entries) == 4
 
 
@@ -226,7 +226,7 @@ async def test_a_new_chat_leaves_the_old_one_in_the_list(tmp_path: Path) -> None
         await driver.press("ctrl+n")
         assert driver.said == []
         await driver.press("ctrl+r")
-        await driver.until(lambda: len(driver.screen.conversations.drawer.rows) == 1)
+        await driver.until(lambda: len(driver.screen.drawer.rows) == 1)
         await driver.press("enter")
         await driver.until(lambda: driver.said == ["first", "One."])
 
@@ -237,12 +237,12 @@ async def test_a_dropped_picture_becomes_a_token_and_goes_with_the_message(tmp_p
     engine = FakeEngine(reply("Red."))
     async with running(tmp_path, engine) as driver:
         driver.screen.prompt._area.post_message(_paste(f"'{picture}' "))
-        await driver.until(lambda: driver.screen.incomings.items and driver.screen.incomings.items[0].attachment)
+        await driver.until(lambda: driver.desk.draft.items and driver.desk.draft.items[0].attachment)
         await driver.settle()
         assert "[image 1: a circle.png 240x240, 5 tokens]" in driver.screen.prompt._area.text
         assert engine.prepared
         await driver.send("What colour?")
-        message = driver.screen.chat.entries[0].message
+        message = driver.desk.chat.entries[0].message
         assert [part.name for part in message.images] == ["a circle.png"]
         assert message.text == "What colour?"
 
@@ -252,10 +252,10 @@ async def test_a_deleted_token_takes_its_picture_along(tmp_path: Path) -> None:
     draw_circle(picture, (220, 40, 40))
     async with running(tmp_path, FakeEngine(reply("No."))) as driver:
         driver.screen.prompt._area.post_message(_paste(str(picture)))
-        await driver.until(lambda: driver.screen.incomings.items and driver.screen.incomings.items[0].attachment)
+        await driver.until(lambda: driver.desk.draft.items and driver.desk.draft.items[0].attachment)
         await driver.settle()
         await driver.press("backspace", "backspace")
-        assert driver.screen.incomings.items == []
+        assert driver.desk.draft.items == []
         assert driver.screen.prompt._area.text.strip() == ""
 
 
@@ -266,7 +266,7 @@ async def test_a_file_that_is_no_picture_is_a_sentence_and_the_text_stays(tmp_pa
         driver.screen.prompt._area.post_message(_paste(f" '{tmp_path / 'broken.png'}'"))
         await driver.until(lambda: any("broken" in notice for notice in driver.notices))
         await driver.pilot.pause()
-        assert driver.screen.incomings.items == []
+        assert driver.desk.draft.items == []
         assert driver.screen.prompt.plain_text == "Look at this"
 
 
@@ -299,7 +299,7 @@ async def test_system_text_is_sent_and_kept_for_a_new_chat(tmp_path: Path) -> No
         await driver.send("hello")
         assert any("You are a pirate." in getattr(segment, "text", "") for segment in engine.requests[0].segments)
         await driver.press("ctrl+n")
-        assert driver.screen.chat.frame.system == "You are a pirate."
+        assert driver.desk.chat.frame.system == "You are a pirate."
 
 
 async def test_another_model_goes_on_with_the_same_conversation(tmp_path: Path) -> None:
@@ -307,7 +307,7 @@ async def test_another_model_goes_on_with_the_same_conversation(tmp_path: Path) 
     async with running(tmp_path, first, second) as driver:
         await driver.send("hello")
         await driver.send("/model second")
-        await driver.until(lambda: driver.screen.holder.model_name == "second" and driver.screen.holder.is_loaded)
+        await driver.until(lambda: driver.screen.desk.model.name == "second" and driver.screen.desk.model.is_loaded)
         assert first.is_closed
         assert driver.bench.used == ["second"]
         await driver.send("again")
@@ -368,7 +368,7 @@ async def test_a_narrow_screen_has_a_drawer(tmp_path: Path) -> None:
 
 
 async def test_every_slash_command_is_served(tmp_path: Path) -> None:
-    from nemochat.chat.commands import COMMANDS
+    from nemochat.desk.commands import COMMANDS
 
     async with running(tmp_path, FakeEngine()) as driver:
         assert {command.name for command in COMMANDS} == driver.screen.slash.names
@@ -380,7 +380,7 @@ async def test_roles_alternate_after_everything(tmp_path: Path) -> None:
             await driver.send(text)
         await driver.send("/regen")
         await driver.send("c")
-        roles = [entry.message.role for entry in driver.screen.chat.entries]
+        roles = [entry.message.role for entry in driver.desk.chat.entries]
         assert roles == [Role.USER, Role.ASSISTANT] * 3
 
 

@@ -26,7 +26,7 @@ async def demo(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[
     app = NemochatApp(desk)
     async with app.run_test(size=(120, 40)) as pilot:
         driver = Driver(app, pilot, bench)
-        await driver.until(lambda: len(app.screen_stack) > 1 and driver.screen.holder.is_loaded)
+        await driver.until(lambda: len(app.screen_stack) > 1 and driver.screen.desk.model.is_loaded)
         yield driver
     desk.close()
 
@@ -42,7 +42,7 @@ async def allow(driver: Driver, shown: str) -> None:
     assert shown in driver.shown
     await driver.until(lambda: screen._is_open)
     await driver.press("right", "enter")
-    await driver.until(lambda: not driver.screen.turns.is_running)
+    await driver.until(lambda: not driver.screen.desk.turns.is_running)
 
 
 async def test_it_calculates_and_tells_the_time_by_calling_tools_that_were_allowed(
@@ -56,18 +56,18 @@ async def test_it_calculates_and_tells_the_time_by_calling_tools_that_were_allow
         await driver.until(lambda: driver.said == [])
         await say(driver, "What time is it?")
         await allow(driver, "current_time")
-        result = next(entry.message.text for entry in driver.screen.chat.entries if entry.message.role is Role.TOOL)
+        result = next(entry.message.text for entry in driver.desk.chat.entries if entry.message.role is Role.TOOL)
         assert any(piece in driver.said[-1] for piece in result.replace("T", " ").split()), (result, driver.said[-1])
 
 
 async def test_it_answers_from_a_document_and_the_source_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "notes.txt").write_text("The green key is under the mat.\n")
     async with demo(tmp_path, monkeypatch) as driver:
-        for spec in driver.screen.chat.frame.tools:
-            driver.screen.tooling.toggle(spec.name, enabled=False)
+        for spec in driver.desk.chat.frame.tools:
+            driver.screen.desk.toggle_tool(spec.name, enabled=False)
         await say(driver, f"/doc {tmp_path / 'notes.txt'}")
         await driver.told("1 document in this chat")
         await say(driver, "Where is the green key?")
-        await driver.until(lambda: len(driver.said) == 2 and not driver.screen.turns.is_running)
+        await driver.until(lambda: len(driver.said) == 2 and not driver.screen.desk.turns.is_running)
         assert "under the mat" in driver.said[-1]
         await driver.until(lambda: "+ notes.txt" in driver.shown)

@@ -39,32 +39,32 @@ async def test_the_persona_stays_the_examples_go_first_and_no_turn_reads_more_th
         bench = Bench(tmp_path / "bench", {})
         bench.library.close()
         driver = Driver(app, pilot, bench)
-        await driver.until(lambda: len(app.screen_stack) > 1 and driver.screen.holder.is_loaded)
-        await driver.screen.roleplay.use("innkeeper")
+        await driver.until(lambda: len(app.screen_stack) > 1 and driver.screen.desk.model.is_loaded)
+        await driver.screen.desk.roles.use("innkeeper")
         await driver.until(lambda: len(driver.said) == 1)
-        persona = driver.screen.chat.persona
+        persona = driver.desk.chat.persona
         assert persona is not None
-        macros = macros_of(persona, UserProfile(), seed=str(driver.screen.chat.seed))
+        macros = macros_of(persona, UserProfile(), seed=str(driver.desk.chat.seed))
         examples = [message.text for block in blocks(persona, macros) for message in block]
         assert examples
         # It is read from the first line of the persona on as soon as its chat is open; that takes a moment to begin.
-        await driver.until(lambda: driver.screen.ahead.warming.warm > OPENING)
-        await driver.until(lambda: not driver.screen.ahead.warming.is_reading)
+        await driver.until(lambda: driver.screen.desk.reading.warming.warm > OPENING)
+        await driver.until(lambda: not driver.screen.desk.reading.warming.is_reading)
         trims = 0
         for turn in range(TURNS):
-            before = driver.screen.chat
+            before = driver.desk.chat
             driver.screen.prompt.insert_text(f"{SAYINGS[turn % len(SAYINGS)]} ({turn})")
             await driver.press("enter")
-            await driver.until(lambda: not driver.screen.turns.is_running)
+            await driver.until(lambda: not driver.screen.desk.turns.is_running)
             # While the user reads the reply: the window may forget, and what is left is read before the next question.
-            await driver.until(lambda: not driver.screen.ahead.warming.is_reading)
+            await driver.until(lambda: not driver.screen.desk.reading.warming.is_reading)
             assert len(driver.said) == len(before.entries) + 2
-            record = driver.screen.chat.entries[-1].record
+            record = driver.desk.chat.entries[-1].record
             assert record is not None
             prompt = as_text(record.prompt)
             assert "Osbert Pell is fifty-eight" in prompt
             assert record.result.usage.prompt_tokens + record.sampling.max_tokens <= WINDOW
-            chat = driver.screen.chat
+            chat = driver.desk.chat
             shown = [example for example in examples if example in prompt]
             assert shown == examples[len(examples) - len(shown) :], "the examples go from the front"
             assert not record.result.forgotten or not shown, "an example outlived what was said"
@@ -73,7 +73,7 @@ async def test_the_persona_stays_the_examples_go_first_and_no_turn_reads_more_th
             new = chat.entries[-2].message
             spoken = len(new.text) + sum(len(part.text) for part in new.contexts) + len(persona.post_history)
             assert record.result.usage.evaluated_tokens <= spoken // 2 + 24, turn
-        stored = desk.library.load(driver.screen.conversations.id).chat
+        stored = desk.library.load(driver.desk.conversation.id).chat
         assert len(stored.entries) == 1 + 2 * TURNS
     desk.close()
     assert trims >= 3

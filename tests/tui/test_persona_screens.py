@@ -22,8 +22,8 @@ from nemochat.personas.store import PRESETS, PersonaStore
 from nemochat.tui.screens.dialogs import Choose
 from nemochat.tui.screens.lore_form import LoreForm, TextForm
 from nemochat.tui.screens.persona_card import MOST_CHARACTERS, MOST_ENTRIES, PersonaCard
-from nemochat.tui.screens.persona_form import PersonaEdit, PersonaForm
-from nemochat.tui.screens.persona_picker import PersonaAction, PersonaChoice, PersonaPicker
+from nemochat.tui.screens.persona_form import EditedPersona, PersonaForm
+from nemochat.tui.screens.persona_picker import PersonaAction, PersonaWish, PersonaPicker
 from nemochat.tui.widgets.form_fields import Field
 from nemochat.tui.widgets.persona_preview import PersonaPreview
 from nemochat.tui.widgets.portrait import Portrait, initials
@@ -163,17 +163,17 @@ def picker() -> PersonaPicker:
 @pytest.mark.parametrize(
     ("keys", "answer"),
     [
-        (["enter"], PersonaChoice(PersonaAction.USE, "beta")),
-        (["up", "enter"], PersonaChoice(PersonaAction.USE, "alpha")),
-        ([*"tag", "enter"], PersonaChoice(PersonaAction.USE, "alpha")),
-        (["f2"], PersonaChoice(PersonaAction.VIEW, "beta")),
-        (["f3"], PersonaChoice(PersonaAction.EDIT, "beta")),
-        (["f4"], PersonaChoice(PersonaAction.NEW, "beta")),
-        (["f6"], PersonaChoice(PersonaAction.DUPLICATE, "beta")),
-        (["f7"], PersonaChoice(PersonaAction.IMPORT, "beta")),
-        (["f8"], PersonaChoice(PersonaAction.DELETE, "beta")),
-        (["f9"], PersonaChoice(PersonaAction.EXPORT, "beta")),
-        ([*"zzz", "f7"], PersonaChoice(PersonaAction.IMPORT, "")),
+        (["enter"], PersonaWish(PersonaAction.USE, "beta")),
+        (["up", "enter"], PersonaWish(PersonaAction.USE, "alpha")),
+        ([*"tag", "enter"], PersonaWish(PersonaAction.USE, "alpha")),
+        (["f2"], PersonaWish(PersonaAction.VIEW, "beta")),
+        (["f3"], PersonaWish(PersonaAction.EDIT, "beta")),
+        (["f4"], PersonaWish(PersonaAction.NEW, "beta")),
+        (["f6"], PersonaWish(PersonaAction.DUPLICATE, "beta")),
+        (["f7"], PersonaWish(PersonaAction.IMPORT, "beta")),
+        (["f8"], PersonaWish(PersonaAction.DELETE, "beta")),
+        (["f9"], PersonaWish(PersonaAction.EXPORT, "beta")),
+        ([*"zzz", "f7"], PersonaWish(PersonaAction.IMPORT, "")),
         ([*"zzz", "enter", "f3", "f8"], UNANSWERED),
         (["up", "f8"], UNANSWERED),
         (["f5"], UNANSWERED),
@@ -197,7 +197,7 @@ async def test_a_click_uses_it() -> None:
         await pilot.pause()
         await pilot.click("#personas-list", offset=(3, 0))
         await pilot.pause()
-        assert app.answer == PersonaChoice(PersonaAction.USE, "alpha")
+        assert app.answer == PersonaWish(PersonaAction.USE, "alpha")
 
 
 async def test_the_card_of_the_highlighted_one_is_shown() -> None:
@@ -229,7 +229,7 @@ async def test_without_personas_it_says_what_to_do() -> None:
         assert app.answer is UNANSWERED
         assert "F4 writes one" in app.said("#personas-empty")
         await press(pilot, "f4")
-        assert app.answer == PersonaChoice(PersonaAction.NEW, "")
+        assert app.answer == PersonaWish(PersonaAction.NEW, "")
 
 
 @pytest.mark.parametrize(("size", "beside"), [((80, 24), False), ((120, 40), True), ((200, 60), True), ((40, 12), False)])
@@ -251,7 +251,7 @@ async def test_ten_thousand_personas_are_no_trouble() -> None:
     app = Host(lambda: PersonaPicker(many, lambda id_: (Persona(name=id_), None)))
     async with app.run_test(size=(80, 24)) as pilot:
         await press(pilot, *"9999", "enter")
-        assert app.answer == PersonaChoice(PersonaAction.USE, "9999")
+        assert app.answer == PersonaWish(PersonaAction.USE, "9999")
 
 
 # -- the card
@@ -313,7 +313,7 @@ async def test_what_nobody_touched_comes_out_as_it_went_in(persona: Persona) -> 
     app = Host(lambda: PersonaForm(persona))
     async with app.run_test(size=(80, 24)) as pilot:
         await press(pilot, "ctrl+s")
-        assert app.answer == PersonaEdit(persona)
+        assert app.answer == EditedPersona(persona)
 
 
 async def test_there_is_a_field_for_everything() -> None:
@@ -347,7 +347,7 @@ async def test_what_is_written_comes_out(key: str, text: str, changed: Mapping[s
     async with app.run_test(size=(80, 24)) as pilot:
         await write(pilot, app, key, text)
         await press(pilot, "ctrl+s")
-        assert app.answer == PersonaEdit(msgspec.structs.replace(FULL, **changed))
+        assert app.answer == EditedPersona(msgspec.structs.replace(FULL, **changed))
 
 
 async def test_numbers_and_the_book_come_out() -> None:
@@ -359,7 +359,7 @@ async def test_numbers_and_the_book_come_out() -> None:
         await write(pilot, app, "book.token_budget", "0")
         app.field("book.recursive").query_one(Switch).toggle()
         await press(pilot, "ctrl+s")
-        assert isinstance(app.answer, PersonaEdit)
+        assert isinstance(app.answer, EditedPersona)
         assert app.answer.persona.sampling == msgspec.structs.replace(FULL.sampling, temperature=1.0, top_k=None)
         assert FULL.book is not None
         assert app.answer.persona.book == msgspec.structs.replace(FULL.book, scan_depth=None, token_budget=0, recursive=False)
@@ -401,7 +401,7 @@ async def test_a_persona_needs_a_name() -> None:
         assert app.answer is UNANSWERED
         assert "needs a name" in str(app.field("name").query_one(".problem", Static).content)
         await press(pilot, *"Bo", "ctrl+s")
-        assert app.answer == PersonaEdit(Persona(name="Bo", scenario="x"))
+        assert app.answer == EditedPersona(Persona(name="Bo", scenario="x"))
 
 
 async def test_escape_asks_only_when_something_was_changed() -> None:
@@ -416,7 +416,7 @@ async def test_escape_asks_only_when_something_was_changed() -> None:
 @pytest.mark.parametrize(
     ("keys", "answer"),
     [
-        (["enter"], PersonaEdit(msgspec.structs.replace(FULL, scenario="x"))),
+        (["enter"], EditedPersona(msgspec.structs.replace(FULL, scenario="x"))),
         (["right", "enter"], UNANSWERED),
         (["right", "right", "enter"], None),
         (["escape"], UNANSWERED),
@@ -438,7 +438,7 @@ async def test_what_an_editor_changed_is_not_saved_yet() -> None:
         await press(pilot, "escape")
         assert isinstance(app.screen, Choose)
         await press(pilot, "enter")
-        assert app.answer == PersonaEdit(msgspec.structs.replace(FULL, name="Orla"))
+        assert app.answer == EditedPersona(msgspec.structs.replace(FULL, name="Orla"))
 
 
 async def test_the_editor_gets_what_stands_there() -> None:
@@ -446,7 +446,7 @@ async def test_the_editor_gets_what_stands_there() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await write(pilot, app, "scenario", "x")
         await press(pilot, "ctrl+g")
-        assert app.answer == PersonaEdit(msgspec.structs.replace(FULL, scenario="x"), in_editor=True)
+        assert app.answer == EditedPersona(msgspec.structs.replace(FULL, scenario="x"), in_editor=True)
 
 
 def held(field: Field) -> object:
@@ -472,7 +472,7 @@ async def test_greetings_are_added_changed_taken_away_and_brought_back() -> None
         assert held(greetings) == ("abHm.", "First\nsecond", "new")
         await press(pilot, "end", "enter", "escape")  # nothing written, nothing asked
         await press(pilot, "ctrl+s")
-        assert isinstance(app.answer, PersonaEdit)
+        assert isinstance(app.answer, EditedPersona)
         assert app.answer.persona.greetings == ("abHm.", "First\nsecond", "new")
 
 
@@ -493,7 +493,7 @@ async def test_an_entry_is_written_in_a_form_of_its_own() -> None:
         assert lines[0].split() == ["Iron", "iron,", "ore"]
         await press(pilot, "ctrl+s")
         entry = LoreEntry(content="It is bad.", keys=("iron", "ore"), name="Iron")
-        assert app.answer == PersonaEdit(Persona(name="x", book=Lorebook(entries=(entry,))))
+        assert app.answer == EditedPersona(Persona(name="x", book=Lorebook(entries=(entry,))))
 
 
 # -- the form of an entry

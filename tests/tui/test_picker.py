@@ -11,14 +11,14 @@ from textual.pilot import Pilot
 from textual.screen import ModalScreen
 from textual.widgets import Input, Label, OptionList, Static
 
-from nemochat.tui.screens.picker import Picker, PickerItem, rank
+from nemochat.tui.screens.picker import Picker, Item, rank
 from nemochat.tui.screens.theme_picker import ThemePicker
 from nemochat.tui.themes import built_in_folder, load_themes
 
 ITEMS = [
-    PickerItem("a", "alpha model", "first"),
-    PickerItem("b", "beta", "second, [red]not markup[/]"),
-    PickerItem("c", "gamma \x1b[31m\u202ered", "third"),
+    Item("a", "alpha model", "first"),
+    Item("b", "beta", "second, [red]not markup[/]"),
+    Item("c", "gamma \x1b[31m\u202ered", "third"),
 ]
 UNANSWERED = "not answered"
 
@@ -115,7 +115,7 @@ async def test_the_current_one_is_highlighted_and_each_move_is_told() -> None:
 
 @pytest.mark.parametrize("current", ["0", "25", "49"])
 async def test_the_current_one_is_in_sight(current: str) -> None:
-    app = Host(lambda: Picker("Pick", [PickerItem(str(number), f"chat {number}") for number in range(50)], current=current))
+    app = Host(lambda: Picker("Pick", [Item(str(number), f"chat {number}") for number in range(50)], current=current))
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
         await pilot.resize_terminal(80, 20)
@@ -146,7 +146,7 @@ async def test_the_height_stays_while_the_list_is_filtered() -> None:
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (40, 12)])
 async def test_a_long_list_fits(size: tuple[int, int]) -> None:
-    app = Host(lambda: Picker("Pick", [PickerItem(str(number), f"chat {number}", "x" * 300) for number in range(2000)]))
+    app = Host(lambda: Picker("Pick", [Item(str(number), f"chat {number}", "x" * 300) for number in range(2000)]))
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
         assert app.screen.region.contains_region(app.screen.query_one("#picker-count").region)
@@ -157,19 +157,19 @@ async def test_a_long_list_fits(size: tuple[int, int]) -> None:
 
 
 def test_the_best_comes_first_and_equals_stay_in_order() -> None:
-    items = [PickerItem(label, label) for label in ("a nemo", "xnemo", "n e m o", "nemo", "other", "nemo two")]
+    items = [Item(label, label) for label in ("a nemo", "xnemo", "n e m o", "nemo", "other", "nemo two")]
     assert [item.label for item, _ in rank("nemo", items)] == ["nemo", "nemo two", "a nemo", "xnemo", "n e m o"]
     assert rank("n e o", items[3:4])[0][1] == (0, 1, 3)
     assert rank("  ", items) == [(item, ()) for item in items]
 
 
 def test_odd_letters_mark_the_right_places() -> None:
-    ((_, marks),) = rank("x", [PickerItem("", "İİx")])
+    ((_, marks),) = rank("x", [Item("", "İİx")])
     assert marks == (2,)
 
 
 def test_a_title_of_one_letter_is_not_endless() -> None:
-    assert rank("a" * 60 + "b", [PickerItem("", "a" * 100_000)]) == []
+    assert rank("a" * 60 + "b", [Item("", "a" * 100_000)]) == []
 
 
 async def test_the_theme_under_the_cursor_is_put_on_and_taken_off_again() -> None:

@@ -13,7 +13,7 @@ from textual.events import Paste
 from textual.message import Message
 from textual.widgets import Static
 
-from nemochat.chat.completion import Completion, complete
+from nemochat.desk.completion import Completion, complete
 from nemochat.chat.drops import Drop, find_drops
 from nemochat.chat.recall import PromptHistory
 from nemochat.tui.widgets.completion_list import CompletionList

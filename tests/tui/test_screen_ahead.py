@@ -38,11 +38,11 @@ async def test_what_is_opened_typed_and_replied_is_read_ahead(tmp_path: Path) ->
         assert ends(engine)[1:] == ["What", "What is"]
         await driver.press("enter")
         await driver.settle()
-        assert engine.places[-1] == Place(driver.screen.conversations.id)
+        assert engine.places[-1] == Place(driver.desk.conversation.id)
         assert engine.places[-1].conversation
         assert as_text(engine.prepared[-1]).endswith("A circle.\n<extra_id_1>User\n")
-        assert engine.requests[0].conversation == driver.screen.conversations.id
-        assert driver.screen.stage.state == "ready"
+        assert engine.requests[0].conversation == driver.desk.conversation.id
+        assert driver.screen.presenter.state == "ready"
 
 
 async def test_a_command_is_not_read_and_two_slashes_are_words(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ async def test_a_picture_is_read_when_it_is_attached(tmp_path: Path) -> None:
     async with running(tmp_path, engine) as driver:
         await driver.paste(str(picture))
         assert ends(engine)[-1] == "<image>\n"
-        assert [item.state for item in driver.screen.incomings.items] == ["encoded"]
+        assert [item.state for item in driver.desk.draft.items] == ["encoded"]
         await typed(driver, "What is it")
         assert ends(engine)[-1] == "<image>\nWhat is"
 
@@ -72,20 +72,20 @@ async def test_each_chat_has_its_place_and_a_deleted_one_is_forgotten(tmp_path: 
     engine = FakeEngine(reply("They are far."), reply("They are red."))
     async with running(tmp_path, engine) as driver:
         await driver.send("tell me of stars")
-        stars = driver.screen.conversations.id
+        stars = driver.desk.conversation.id
         await driver.press("ctrl+n")
         await driver.settle()
         assert engine.places[-1] == Place("")
         await driver.send("tell me of apples")
-        apples = driver.screen.conversations.id
+        apples = driver.desk.conversation.id
         assert engine.places[-1] == Place(apples)
-        await driver.screen.conversations.open(stars)
+        await driver.screen.desk.chats.open(stars)
         await driver.settle()
         assert engine.places[-1] == Place(stars)
         assert "tell me of stars" in as_text(engine.prepared[-1])
-        await driver.screen.conversations.act(apples, "delete")
+        await driver.screen.desk.chats.act(apples, "delete")
         assert engine.forgotten == [apples]
-        await driver.screen.conversations.act(stars, "delete")
+        await driver.screen.desk.chats.act(stars, "delete")
         await driver.settle()
         assert engine.forgotten == [apples, stars]
         assert engine.places[-1] == Place("")
@@ -99,36 +99,36 @@ async def test_another_model_reads_the_chat_anew(tmp_path: Path) -> None:
         await driver.until(lambda: second.prepared)
         await driver.settle()
         assert as_text(second.prepared[-1]).endswith("Hi.\n<extra_id_1>User\n")
-        assert second.places[-1] == Place(driver.screen.conversations.id)
+        assert second.places[-1] == Place(driver.desk.conversation.id)
 
 
 async def test_it_is_said_softly_and_the_next_turn_never_waits_for_it(tmp_path: Path) -> None:
     engine = FakeEngine(reply("Hi."))
     async with running(tmp_path, engine) as driver:
         engine.prepare_gate = asyncio.Semaphore(0)
-        driver.screen.ahead.opened()
+        driver.screen.desk.reading.opened()
         await driver.until(lambda: len(engine.prepared) == 2)
-        driver.screen.ahead.reads_ahead(Progress(Stage.PREFILL, 120, 800))
-        assert driver.screen.stage.state == "reading ahead 120 of 800"
+        driver.screen.desk.reading.reads_ahead(Progress(Stage.PREFILL, 120, 800))
+        assert driver.screen.presenter.state == "reading ahead 120 of 800"
         await driver.type("Hello")
         await driver.press("enter")
         await driver.until(lambda: driver.said == ["Hello", "Hi."])
-        assert driver.screen.stage.state == "ready"
+        assert driver.screen.presenter.state == "ready"
         engine.prepare_gate = None
         driver.screen.set_state("stopped by you")
-        driver.screen.ahead.reads_ahead(Progress(Stage.ENCODE, 0, 1))
-        assert driver.screen.stage.state == "reading the picture"
-        driver.screen.ahead.opened()
+        driver.screen.desk.reading.reads_ahead(Progress(Stage.ENCODE, 0, 1))
+        assert driver.screen.presenter.state == "reading the picture"
+        driver.screen.desk.reading.opened()
         await driver.settle()
-        assert driver.screen.stage.state == "stopped by you", "what was said before is said again"
+        assert driver.screen.presenter.state == "stopped by you", "what was said before is said again"
 
 
 async def test_a_failure_shows_in_the_status_line(tmp_path: Path) -> None:
     engine = FakeEngine()
     async with running(tmp_path, engine) as driver:
         engine.prepare_errors = [EngineError("The engine has died.")]
-        driver.screen.ahead.opened()
-        await driver.until(lambda: driver.screen.stage.state == "stopped: The engine has died.")
+        driver.screen.desk.reading.opened()
+        await driver.until(lambda: driver.screen.presenter.state == "stopped: The engine has died.")
 
 
 async def test_an_edited_message_is_not_read_behind_the_last_one(tmp_path: Path) -> None:
@@ -156,13 +156,13 @@ async def test_the_line_of_forgetting_moves_in_idle_time(tmp_path: Path) -> None
             await driver.send(f"{number}" + "x" * 19)
         await driver.told("the oldest messages are forgotten now")
         await driver.settle()
-        kept = driver.screen.chat.first_kept
+        kept = driver.desk.chat.first_kept
         assert kept > 0
         view = driver.screen.view
         assert view is not None
         assert view.forgotten == tuple(range(kept))
         assert view.to_read <= len("<extra_id_1>Assistant\n")
-        await driver.until(lambda: driver.bench.library.load(driver.screen.conversations.id).chat.first_kept == kept)
+        await driver.until(lambda: driver.bench.library.load(driver.desk.conversation.id).chat.first_kept == kept)
 
 
 async def test_after_a_title_the_next_turn_begins_warm_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +171,7 @@ async def test_after_a_title_the_next_turn_begins_warm_again(tmp_path: Path, mon
     async with running(tmp_path, engine) as driver:
         driver.bench.demo_model = "none"
         await driver.send("Hello")
-        await driver.until(lambda: driver.screen.chat.name == "A short talk")
+        await driver.until(lambda: driver.desk.chat.name == "A short talk")
         n_asked = len(engine.requests)
         assert n_asked == 2
         await driver.settle()

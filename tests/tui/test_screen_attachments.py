@@ -67,9 +67,9 @@ async def test_a_new_order_reaches_prompt_pane_and_message(tmp_path: Path, drop:
         assert driver.draft == _tokens(driver) == wanted
         cards = sorted(driver.screen.query(AttachmentCard), key=lambda card: card.region.y)
         assert [card.item.name for card in cards] == wanted
-        digests = [item.attachment.part.digest for item in driver.screen.incomings.items if item.attachment]
+        digests = [item.attachment.part.digest for item in driver.desk.draft.items if item.attachment]
         await driver.send("Which colours?")
-        message = driver.screen.chat.entries[0].message
+        message = driver.desk.chat.entries[0].message
         assert [part.name for part in message.images] == wanted
         assert " ".join(message.text.split()) == "before Which colours?"
         assert [part.digest for part in engine.requests[0].segments if isinstance(part, ImageSlot)] == digests
@@ -85,7 +85,7 @@ async def test_a_removed_picture_is_gone_everywhere(tmp_path: Path, drop: str, w
         assert "green.png" not in driver.shown
         assert "[image 2: blue.png" in driver.screen.prompt._area.text
         await driver.send("Which colours?")
-        assert [part.name for part in driver.screen.chat.entries[0].message.images] == wanted
+        assert [part.name for part in driver.desk.chat.entries[0].message.images] == wanted
 
 
 @pytest.mark.parametrize("way", ["key", "mouse"])
@@ -123,7 +123,7 @@ async def test_what_was_sent_stays_in_the_pane_and_cannot_be_removed(tmp_path: P
         await driver.send("How many?")
         assert "In this chat" in driver.shown
         await _act(driver, "red.png", "delete", "×", "key")  # noqa: RUF001
-        assert len(driver.screen.chat.entries[0].message.images) == 3
+        assert len(driver.desk.chat.entries[0].message.images) == 3
         assert "red.png" in driver.shown
 
 
@@ -136,11 +136,11 @@ async def test_a_picture_dropped_during_a_reply_belongs_to_the_next_message(tmp_
         await driver.until(lambda: engine.requests)
         driver.screen.prompt._area.insert("second ")
         driver.screen.prompt._area.post_message(Paste(drop))
-        await driver.until(lambda: len(driver.draft) == 3 and all(item.attachment for item in driver.screen.incomings.items))
+        await driver.until(lambda: len(driver.draft) == 3 and all(item.attachment for item in driver.desk.draft.items))
         await driver.press("enter")
         assert driver.waiting == ["second"]
         assert driver.draft == []
         for _ in range(2):
             engine.gate.release()
         await driver.settle()
-        assert [len(entry.message.images) for entry in driver.screen.chat.entries] == [0, 0, 3, 0]
+        assert [len(entry.message.images) for entry in driver.desk.chat.entries] == [0, 0, 3, 0]

@@ -8,7 +8,7 @@ import pytest
 from textual.command import CommandPalette
 from textual.widget import Widget
 
-from nemochat.chat.commands import COMMANDS
+from nemochat.desk.commands import COMMANDS
 from nemochat.settings import Settings
 from nemochat.tui.screens.help import HelpScreen
 from nemochat.tui.screens.picker import Picker

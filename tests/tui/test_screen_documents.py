@@ -112,7 +112,7 @@ async def test_a_named_collection_is_searched_in_the_chats_that_want_it(tmp_path
         await driver.dialog(Picker)
         await driver.press("enter")
         await driver.back()
-        assert driver.screen.chat.collections == (named_collection("garden"),)
+        assert driver.desk.chat.collections == (named_collection("garden"),)
         await driver.send("When is the pond drained?")
         assert "October" in prompt(driver)
 
@@ -122,7 +122,7 @@ async def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     async with running(tmp_path, FakeEngine()) as driver:
         await driver.send(f"/doc {tmp_path / 'broken.pdf'}")
         await driver.told("broken.pdf")
-        assert driver.screen.chat.collections == ()
+        assert driver.desk.chat.collections == ()
 
 
 async def test_with_an_embedding_model_passages_are_found_by_meaning(tmp_path: Path) -> None:

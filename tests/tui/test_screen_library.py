@@ -28,8 +28,8 @@ def engine() -> FakeEngine:
 async def drawer(driver: Driver) -> None:
     """Open the list, with the cursor on the first row."""
     await driver.press("ctrl+r")
-    await driver.until(lambda: bool(driver.screen.conversations.drawer.rows))
-    driver.screen.conversations.drawer.list.focus()
+    await driver.until(lambda: bool(driver.screen.drawer.rows))
+    driver.screen.drawer.list.focus()
     await driver.press("home")
 
 
@@ -40,13 +40,13 @@ async def test_a_conversation_goes_on_in_the_next_run_with_its_picture_and_its_f
     async with running(tmp_path, bench=first) as driver:
         await driver.paste(str(picture))
         await driver.send("what is it?")
-        before = driver.screen.chat
+        before = driver.desk.chat
     again = Bench(tmp_path, {"demo": FakeEngine(reply("Still red."))})
     again.resume = ""
     async with running(tmp_path, bench=again) as driver:
         await driver.until(lambda: driver.said == ["what is it?", "They are far."])
-        assert driver.screen.chat.entries[0] == before.entries[0]
-        record = driver.screen.chat.entries[1].record
+        assert driver.desk.chat.entries[0] == before.entries[0]
+        record = driver.desk.chat.entries[1].record
         assert record is not None
         assert record.result.usage == before.entries[1].record.result.usage if before.entries[1].record else False
         await driver.until(lambda: "circle.png" in driver.shown)
@@ -67,10 +67,10 @@ async def test_the_list_opens_renames_and_deletes_and_brings_back(tmp_path: Path
         await driver.press("down", "r")
         await driver.dialog(Write)
         await driver.press("end", "ctrl+u", *"Night", "enter")
-        await driver.until(lambda: "Night" in {row.title for row in driver.screen.conversations.drawer.rows})
-        opened = driver.screen.conversations.id
+        await driver.until(lambda: "Night" in {row.title for row in driver.screen.drawer.rows})
+        opened = driver.desk.conversation.id
         assert driver.bench.library.load(opened).chat.name == "Night"
-        driver.screen.conversations.drawer.list.focus()
+        driver.screen.drawer.list.focus()
         await driver.press("d")
         await driver.until(lambda: len(driver.bench.library.conversations()) == 1)
         assert driver.said == [], "the deleted conversation has left the screen"
@@ -100,7 +100,7 @@ async def test_tags_and_the_archive(tmp_path: Path) -> None:
         await driver.dialog(Write)
         await driver.press(*"fruit, red", "enter")
         await driver.until(lambda: driver.bench.library.conversations()[0].tags == ("fruit", "red"))
-        await driver.until(lambda: driver.screen.conversations.drawer.rows[0].tags == ("fruit", "red"))
+        await driver.until(lambda: driver.screen.drawer.rows[0].tags == ("fruit", "red"))
         await driver.press("a")
         await driver.until(lambda: len(driver.bench.library.conversations(ListQuery(archived=True))) == 1)
 
@@ -132,6 +132,6 @@ async def test_a_full_disk_is_told_and_the_chat_goes_on(tmp_path: Path) -> None:
         assert len([notice for notice in driver.notices if "library" in notice]) == 1
         database.rmdir()
         await driver.send("more")
-        await driver.until(lambda: bool(driver.screen.conversations.id))
-        kept = driver.bench.library.load(driver.screen.conversations.id).chat
+        await driver.until(lambda: bool(driver.desk.conversation.id))
+        kept = driver.bench.library.load(driver.desk.conversation.id).chat
         assert [entry.message.text for entry in kept.entries] == driver.said

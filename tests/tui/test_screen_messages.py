@@ -169,7 +169,7 @@ async def test_pin(tmp_path: Path, way: str) -> None:
         await driver.send("first")
         await _do(driver, 0, way, "p", "Pin")
         await driver.until(lambda: "pinned" in driver.shown)
-        assert [entry.message.pinned for entry in driver.screen.chat.entries] == [True, False]
+        assert [entry.message.pinned for entry in driver.desk.chat.entries] == [True, False]
         await driver.settle()
         await _do(driver, 0, way, "p", "Unpin")
         await driver.until(lambda: "pinned" not in driver.shown)

@@ -48,7 +48,7 @@ async def test_a_persona_greets_and_its_greetings_are_swiped(tmp_path: Path) -> 
         assert "Mira keeps a lighthouse." in prompt(driver)
         assert "<context> The lamp has been dark for a year. </context>" in prompt(driver)
         await driver.until(lambda: "The lamp" in driver.shown)
-        assert driver.screen.chat.entries[-1].speaker == "Mira"
+        assert driver.desk.chat.entries[-1].speaker == "Mira"
 
 
 async def test_a_new_chat_is_greeted_again_and_off_gives_the_role_up(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ async def test_another_persona_goes_on_in_the_same_chat(tmp_path: Path) -> None:
         await driver.back()
         await driver.send("Again")
         assert driver.said == ["Hello", "Plain.", "Again", "Salty."]
-        assert [entry.speaker for entry in driver.screen.chat.entries if entry.message.role is Role.ASSISTANT] == ["", "Mira"]
+        assert [entry.speaker for entry in driver.desk.chat.entries if entry.message.role is Role.ASSISTANT] == ["", "Mira"]
 
 
 async def test_a_dropped_card_becomes_a_persona_and_is_talked_with(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ async def test_several_files_in_one_drop_keep_their_order(tmp_path: Path, pictur
         await driver.paste(" ".join(f"'{pictures / name}'" for name in names))
         assert driver.draft == names
         await driver.send("Which colours?")
-        message = driver.screen.chat.entries[0].message
+        message = driver.desk.chat.entries[0].message
         assert [part.name for part in message.images] == names
         assert message.text == "Which colours?"
 
@@ -50,7 +50,7 @@ async def test_a_path_inside_a_sentence_becomes_its_picture(tmp_path: Path, pict
         assert driver.draft == ["red.png"]
         await driver.press("enter")
         await driver.settle()
-        message = driver.screen.chat.entries[0].message
+        message = driver.desk.chat.entries[0].message
         assert [part.name for part in message.images] == ["red.png"]
         assert " ".join(message.text.split()) == "What colour is please?"
 
@@ -72,7 +72,7 @@ async def test_a_data_uri_is_a_picture(tmp_path: Path, pictures: Path) -> None:
         assert driver.screen.prompt.plain_text == ""
         assert "240x240" in driver.shown
         await driver.send("What colour?")
-        assert [part.name for part in driver.screen.chat.entries[0].message.images] == ["picture"]
+        assert [part.name for part in driver.desk.chat.entries[0].message.images] == ["picture"]
 
 
 @pytest.mark.parametrize(("name", "quote"), [("red.png", ""), ("green one.png", "'"), ("green one.png", '"')])
@@ -129,8 +129,8 @@ async def test_the_picture_on_the_clipboard(tmp_path: Path, pictures: Path, monk
         await driver.until(lambda: driver.draft == ["clipboard"])
         await driver.attached()
         await driver.send("What colour?")
-        [part] = driver.screen.chat.entries[0].message.images
-        assert part.digest in driver.screen.holder.pictures
+        [part] = driver.desk.chat.entries[0].message.images
+        assert part.digest in driver.screen.desk.conversation.pictures
 
 
 def _nothing() -> RgbImage | None:
@@ -177,7 +177,7 @@ async def test_doc_of_what_is_no_text_is_one_sentence(tmp_path: Path, pictures: 
         await driver.send("/doc /nowhere/notes.txt")
         await driver.told("notes.txt cannot be read")
         assert driver.screen.prompt.plain_text == ""
-        assert driver.screen.chat.collections == ()
+        assert driver.desk.chat.collections == ()
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ async def test_the_editor_gets_the_prompt_and_gives_it_back(tmp_path: Path, monk
         assert driver.draft == ["red.png"]
         await driver.press("enter")
         await driver.settle()
-        message = driver.screen.chat.entries[0].message
+        message = driver.desk.chat.entries[0].message
         assert message.text == "a fine draft\nsecond line"
         assert [part.name for part in message.images] == ["red.png"]
 

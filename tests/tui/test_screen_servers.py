@@ -46,9 +46,9 @@ async def trust(driver: Driver) -> None:
 async def test_a_server_is_trusted_and_its_tool_called_with_the_users_word(tmp_path: Path) -> None:
     engine = FakeEngine(reply(CALL), reply("5."))
     async with running(tmp_path, bench=bench(tmp_path, engine)) as driver:
-        assert driver.screen.tooling.toolbox.offered == ()
+        assert driver.screen.desk.tools.toolbox.offered == ()
         await trust(driver)
-        driver.screen.tooling.toggle("add", enabled=True)
+        driver.screen.desk.toggle_tool("add", enabled=True)
         await driver.settle()
         driver.screen.prompt.focus_area()
         await driver.type("2 + 3?")
@@ -83,6 +83,6 @@ async def test_prompts_are_filled_and_resources_become_documents(tmp_path: Path)
         await driver.dialog(Picker)
         await driver.press(*"greeting", "enter")
         await driver.told("1 document in this chat")
-        assert driver.screen.chat.collections
+        assert driver.desk.chat.collections
         await menu(driver, "l")
         await driver.dialog(Read)

@@ -75,7 +75,7 @@ async def test_a_setting_of_the_engine_says_that_the_model_must_be_loaded_again(
         assert _written(driver).engine.batch == 128
         assert engine.loads == 1
         await driver.send("/model demo")
-        await driver.until(lambda: engine.loads == 2 and driver.screen.holder.is_loaded)
+        await driver.until(lambda: engine.loads == 2 and driver.screen.desk.model.is_loaded)
 
 
 async def test_the_theme_is_put_on_at_once(tmp_path: Path) -> None:

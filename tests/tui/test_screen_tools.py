@@ -39,7 +39,7 @@ def bench(folder: Path, mail: Mail, engine: FakeEngine) -> Bench:
 async def offer(driver: Driver) -> None:
     """Offer the tool in this chat, by a click on its line."""
     await driver.click("send_mail")
-    await driver.until(lambda: [spec.name for spec in driver.screen.chat.frame.tools] == ["send_mail"])
+    await driver.until(lambda: [spec.name for spec in driver.desk.chat.frame.tools] == ["send_mail"])
     await driver.settle()
 
 
@@ -95,7 +95,7 @@ async def test_always_holds_in_this_chat_and_not_in_the_next(tmp_path: Path) -> 
         assert driver.said[-1] == "Two."
         await driver.press("ctrl+n")
         await driver.until(lambda: driver.said == [])
-        assert [spec.name for spec in driver.screen.chat.frame.tools] == ["send_mail"]
+        assert [spec.name for spec in driver.desk.chat.frame.tools] == ["send_mail"]
         screen = await asked(driver, "and here")
         await driver.until(lambda: screen._is_open)
         await driver.press("escape")

@@ -66,25 +66,25 @@ async def _half(driver: Driver) -> None:
     await _ask(driver, "What does a parser do?")
     gate.release()
     await driver.until(lambda: _streamed(driver))
-    driver.screen.ahead.count()
+    driver.screen.desk.reading.count()
 
 
 def _streamed(driver: Driver) -> bool:
-    return driver.screen.stage.state == "writing" and not driver.screen.transcript._stream._pending  # type: ignore[union-attr]
+    return driver.screen.presenter.state == "writing" and not driver.screen.transcript._stream._pending  # type: ignore[union-attr]
 
 
 async def _waiting(driver: Driver) -> None:
     await _ask(driver, "What does a parser do?")
-    await driver.until(lambda: driver.screen.stage.state.startswith("reading"))
-    driver.screen.ahead.count()
+    await driver.until(lambda: driver.screen.presenter.state.startswith("reading"))
+    driver.screen.desk.reading.count()
 
 
 async def _attached(driver: Driver) -> None:
     """A picture is in the prompt, and the model has looked at it."""
     picture = driver.bench.paths.config_dir.parent / "a circle.png"
     draw_circle(picture, (220, 40, 40))
-    driver.screen.dropping.picture(str(picture))
-    await driver.until(lambda: driver.screen.incomings.items and driver.screen.incomings.items[0].state == "encoded")
+    driver.desk.draft.add_source(str(picture))
+    await driver.until(lambda: driver.desk.draft.items and driver.desk.draft.items[0].state == "encoded")
 
 
 async def _attached_in_drawer(driver: Driver) -> None:
@@ -101,7 +101,7 @@ async def _answered(driver: Driver) -> None:
 
 async def _enlarged(driver: Driver) -> None:
     await _answered(driver)
-    driver.screen.dropping.enlarge(driver.screen.chat.entries[0].message.images[0].digest)
+    driver.screen.dropping.enlarge(driver.desk.chat.entries[0].message.images[0].digest)
     await driver.until(lambda: isinstance(driver.app.screen, PictureScreen))
 
 
@@ -146,8 +146,8 @@ async def _details(driver: Driver) -> None:
 async def _marked(driver: Driver) -> None:
     """A message that is pinned and one that the model does not see; the focus is on the last one."""
     await _ask_all(driver, "What does a parser do?", "Thanks. And a lexer?")
-    chat = driver.screen.chat
-    driver.screen.change_chat(chat.marked(0, pinned=True).marked(2, excluded=True))
+    chat = driver.desk.chat
+    driver.screen.desk.change(chat.marked(0, pinned=True).marked(2, excluded=True))
     driver.screen.transcript.focus_last()
 
 
@@ -156,7 +156,7 @@ async def _queued(driver: Driver) -> None:
     for text in ("And what is a lexer?", "Show me one in Python, please."):
         await _ask(driver, text)
     await rest(driver)
-    driver.screen.ahead.count()
+    driver.screen.desk.reading.count()
 
 
 async def _editing(driver: Driver) -> None:
@@ -186,13 +186,13 @@ async def _chats(driver: Driver) -> None:
     await _one(driver)
     await driver.press("ctrl+n")
     await _ask_all(driver, "What does a lexer do?")
-    driver.screen.slash.invoke("open")
-    await driver.until(lambda: len(driver.screen.conversations.drawer.rows) == 2)
+    driver.screen.action_command("open")
+    await driver.until(lambda: len(driver.screen.drawer.rows) == 2)
 
 
 async def _search(driver: Driver) -> None:
     await _one(driver)
-    driver.screen.slash.invoke("search", "tree")
+    driver.screen.action_command("search", "tree")
     await driver.until(lambda: isinstance(driver.app.screen, SearchScreen) and bool(driver.app.screen.results.hits))
 
 
@@ -216,7 +216,7 @@ async def _system(driver: Driver) -> None:
 
 
 async def _with_system(driver: Driver) -> None:
-    driver.screen.change_chat(driver.screen.chat.framed("You are Captain Mara, a pirate. Answer in one sentence."))
+    driver.screen.desk.change(driver.desk.chat.framed("You are Captain Mara, a pirate. Answer in one sentence."))
     await _one(driver)
 
 

@@ -11,7 +11,7 @@ from textual.widgets import Input
 
 from nemochat.chat import TurnResult
 from nemochat.domain.events import FinishReason, Progress, Stage, Timings, Usage
-from nemochat.tui.numbers import count, duration, plural, speed
+from nemochat.numbers import count, duration, plural, speed
 from nemochat.tui.widgets.status import StatusLine, StatusView, figures, sparkline, split, state_words
 
 RESULT = TurnResult(

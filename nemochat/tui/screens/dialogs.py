@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-import msgspec
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -15,17 +14,10 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Label, OptionList, Static, TextArea
 from textual.widgets.option_list import Option
 
+from nemochat.desk.port import Answer
 from nemochat.domain.images import RgbImage
 from nemochat.domain.sanitize import sanitize
 from nemochat.tui.widgets.picture import Picture
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """One answer of a dialog: what is returned, what stands on it, and a key that gives it at once ("" for none)."""
-
-    value: str
-    label: str
-    key: str = ""
 
 
 class _Dialog(ModalScreen[str | None]):

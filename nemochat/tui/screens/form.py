@@ -16,8 +16,9 @@ from textual.widget import Widget
 from textual.widgets import Input, Label, Static
 
 from nemochat.domain.sanitize import sanitize
-from nemochat.tui.numbers import plural
-from nemochat.tui.screens.dialogs import Answer, Choose
+from nemochat.numbers import plural
+from nemochat.desk.port import Answer
+from nemochat.tui.screens.dialogs import Choose
 from nemochat.tui.widgets.form_fields import Field, field_of
 
 R = TypeVar("R")

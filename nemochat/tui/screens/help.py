@@ -9,7 +9,7 @@ from textual.app import App
 from textual.content import Content
 from textual.screen import Screen
 
-from nemochat.chat.commands import COMMANDS
+from nemochat.desk.commands import COMMANDS
 from nemochat.tui.screens.dialogs import Read
 
 _LEFT = 18

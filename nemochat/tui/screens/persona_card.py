@@ -16,7 +16,7 @@ from nemochat.domain.personas import Lorebook, LoreEntry, Persona, Position
 from nemochat.domain.sanitize import sanitize
 from nemochat.personas.index import summary_line
 from nemochat.personas.lore import title
-from nemochat.tui.numbers import count, plural
+from nemochat.numbers import count, plural
 from nemochat.tui.widgets.portrait import Portrait
 
 MOST_CHARACTERS = 20_000

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, cast
 import msgspec
 from textual.binding import Binding, BindingType
 
+from nemochat.desk.port import EditedPersona
 from nemochat.domain.personas import Lorebook, LoreEntry, Persona, PersonaSampling
 from nemochat.errors import SettingsError
 from nemochat.personas.limits import MAX_NAME
@@ -25,14 +26,7 @@ _SAMPLING, _BOOK = "sampling.", "book."
 _LABELS = {"repeat_penalty": "Repeat penalty", "max_tokens": "Longest reply", "top_k": "Top k", "top_p": "Top p", "min_p": "Min p"}
 
 
-class PersonaEdit(msgspec.Struct, frozen=True):
-    """What came of the form. in_editor: the user wants to go on with it as TOML in a text editor; it is not to be saved yet."""
-
-    persona: Persona
-    in_editor: bool = False
-
-
-class PersonaForm(FormScreen[PersonaEdit]):
+class PersonaForm(FormScreen[EditedPersona]):
     """Every field of a persona. saved: how it is kept now, where that is not `persona` (after an editor, say)."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -139,9 +133,9 @@ class PersonaForm(FormScreen[PersonaEdit]):
         """A persona has a name."""
         return None if str(values["name"]).strip() else ("name", "A persona needs a name.")
 
-    def made(self, values: Mapping[str, object]) -> PersonaEdit:
+    def made(self, values: Mapping[str, object]) -> EditedPersona:
         """The persona, with what the form does not show as it was."""
-        return PersonaEdit(self._made(values))
+        return EditedPersona(self._made(values))
 
     def _made(self, values: Mapping[str, object]) -> Persona:
         sampling = {key.removeprefix(_SAMPLING): value for key, value in values.items() if key.startswith(_SAMPLING)}
@@ -155,7 +149,7 @@ class PersonaForm(FormScreen[PersonaEdit]):
     def action_editor(self) -> None:
         """Close with what stands here, to go on in a text editor."""
         if self.is_current and self.is_sound():
-            self.dismiss(PersonaEdit(self._made(self.values), in_editor=True))
+            self.dismiss(EditedPersona(self._made(self.values), in_editor=True))
 
     def on_list_field_opened(self, event: ListField.Opened) -> None:
         """Write a greeting or an entry of the lorebook."""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from typing import ClassVar
 
-import msgspec
 from rich.cells import cell_len
 from textual import on
 from textual.app import ComposeResult
@@ -23,7 +21,8 @@ from nemochat.domain.personas import Persona
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
 from nemochat.personas.index import PersonaSummary
-from nemochat.tui.screens.picker import PickerItem, rank
+from nemochat.desk.port import Item, PersonaAction, PersonaWish
+from nemochat.tui.screens.picker import rank
 from nemochat.tui.widgets.half_blocks import half_blocks
 from nemochat.tui.widgets.persona_preview import PersonaPreview
 
@@ -36,19 +35,6 @@ _NAME_WIDTH = 22
 _SMALL, _LARGE = (12, 6), (24, 12)
 
 
-class PersonaAction(StrEnum):
-    """What shall be done with a persona."""
-
-    USE = "use"
-    VIEW = "view"
-    EDIT = "edit"
-    NEW = "new"
-    DUPLICATE = "duplicate"
-    IMPORT = "import"
-    EXPORT = "export"
-    DELETE = "delete"
-
-
 _ALONE = (PersonaAction.NEW, PersonaAction.IMPORT)
 """These need no persona."""
 _HINT = "Enter use  F2 card  F3 edit  F4 new  F6 copy  F7 import  F8 delete  F9 export"
@@ -56,14 +42,7 @@ _HINT = "Enter use  F2 card  F3 edit  F4 new  F6 copy  F7 import  F8 delete  F9 
 _MORE = "  Ctrl+↑↓ scroll the card  Esc closes"
 
 
-class PersonaChoice(msgspec.Struct, frozen=True):
-    """What was chosen. id: of the persona under the cursor, "" where there was none."""
-
-    action: PersonaAction
-    id: str
-
-
-class PersonaPicker(ModalScreen[PersonaChoice | None]):
+class PersonaPicker(ModalScreen[PersonaWish | None]):
     """Choose one of `personas` and what to do with it; None after Esc.
 
     load: a persona and its portrait by id; it is called in a thread and may raise NemochatError. current: the id that is highlighted at
@@ -103,7 +82,7 @@ class PersonaPicker(ModalScreen[PersonaChoice | None]):
         self._items = tuple(_item(persona) for persona in personas)
         self._width = max((min(cell_len(item.label), _NAME_WIDTH) for item in self._items), default=0)
         self._load, self._current, self._user = load, current, user
-        self._found: tuple[PickerItem, ...] = ()
+        self._found: tuple[Item, ...] = ()
         self._shown = ""
 
     def compose(self) -> ComposeResult:
@@ -150,7 +129,7 @@ class PersonaPicker(ModalScreen[PersonaChoice | None]):
         """Close with this action on the persona under the cursor."""
         action, chosen = PersonaAction(name), self._highlighted
         if action in _ALONE or (chosen is not None and not self._refuses(action, chosen)):
-            self.dismiss(PersonaChoice(action, chosen or ""))
+            self.dismiss(PersonaWish(action, chosen or ""))
 
     @on(Input.Changed, "#personas-filter")
     def _typed(self, event: Input.Changed) -> None:
@@ -204,7 +183,7 @@ class PersonaPicker(ModalScreen[PersonaChoice | None]):
         self.query_one("#personas-count", Label).update(count if len(ranked) <= _SHOWN else f"{count}, the first {_SHOWN} shown")
         self._reached()
 
-    def _line(self, item: PickerItem, marks: Sequence[int]) -> Content:
+    def _line(self, item: Item, marks: Sequence[int]) -> Content:
         label = Content(item.label)
         for mark in marks:
             label = label.stylize("underline", mark, mark + 1)
@@ -244,6 +223,6 @@ class _Choices(OptionList, can_focus=False):
     """The list; the filter keeps the focus, and the mouse works without one."""
 
 
-def _item(persona: PersonaSummary) -> PickerItem:
+def _item(persona: PersonaSummary) -> Item:
     detail = " · ".join(part for part in (persona.summary, ", ".join(persona.tags)) if part)
-    return PickerItem(persona.id, sanitize(persona.name, strict=True)[:120], sanitize(detail, strict=True)[:300])
+    return Item(persona.id, sanitize(persona.name, strict=True)[:120], sanitize(detail, strict=True)[:300])

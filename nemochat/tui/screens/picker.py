@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar
 
-import msgspec
 from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -18,19 +17,12 @@ from textual.types import CSSPathType
 from textual.widgets import Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
+from nemochat.desk.port import Item
 from nemochat.domain.sanitize import sanitize
 
 _SHOWN = 500
 _LABEL_WIDTH = 32
 _LABEL_CHARACTERS = 120
-
-
-class PickerItem(msgspec.Struct, frozen=True):
-    """Something to choose: what is returned, what is read, and a few quiet words beside it. The texts may be hostile."""
-
-    value: str
-    label: str
-    detail: str = ""
 
 
 class Picker(ModalScreen[str | None]):
@@ -54,7 +46,7 @@ class Picker(ModalScreen[str | None]):
     def __init__(
         self,
         title: str,
-        items: Sequence[PickerItem],
+        items: Sequence[Item],
         *,
         current: str = "",
         empty: str = "There is nothing to choose from.",
@@ -63,7 +55,7 @@ class Picker(ModalScreen[str | None]):
         super().__init__()
         self._title, self._current, self._empty = title, current, empty
         self._on_highlight = on_highlight
-        self._found: tuple[PickerItem, ...] = ()
+        self._found: tuple[Item, ...] = ()
         self._take(items)
 
     def compose(self) -> ComposeResult:
@@ -136,9 +128,9 @@ class Picker(ModalScreen[str | None]):
         """Close with this value."""
         self.dismiss(value)
 
-    def _take(self, items: Iterable[PickerItem]) -> None:
+    def _take(self, items: Iterable[Item]) -> None:
         self._items = tuple(
-            PickerItem(item.value, sanitize(item.label, strict=True)[:_LABEL_CHARACTERS], sanitize(item.detail, strict=True))
+            Item(item.value, sanitize(item.label, strict=True)[:_LABEL_CHARACTERS], sanitize(item.detail, strict=True))
             for item in items
         )
         self._width = max((min(cell_len(item.label), _LABEL_WIDTH) for item in self._items), default=0)
@@ -159,7 +151,7 @@ class Picker(ModalScreen[str | None]):
         more = f", the first {_SHOWN} shown" if len(ranked) > _SHOWN else ""
         self.query_one("#picker-count", Label).update(f"{count}{more}" if self._items else "")
 
-    def _line(self, item: PickerItem, marks: Sequence[int]) -> Content:
+    def _line(self, item: Item, marks: Sequence[int]) -> Content:
         label = Content(item.label)
         for mark in marks:
             label = label.stylize("underline", mark, mark + 1)
@@ -171,7 +163,7 @@ class _Choices(OptionList, can_focus=False):
     """The list; the filter keeps the focus, and the mouse works without one."""
 
 
-def rank(query: str, items: Iterable[PickerItem]) -> list[tuple[PickerItem, tuple[int, ...]]]:
+def rank(query: str, items: Iterable[Item]) -> list[tuple[Item, tuple[int, ...]]]:
     """The items that fit, the best first, each with the places of the label that do. Every word of the query has to fit.
 
     Textual's own fuzzy search tries every way to place the letters, which a long title of one repeated letter makes endless; this one
@@ -189,7 +181,7 @@ def rank(query: str, items: Iterable[PickerItem]) -> list[tuple[PickerItem, tupl
     return [(item, marks) for _, item, marks in found]
 
 
-def _match(word: str, item: PickerItem) -> tuple[int, Sequence[int]] | None:
+def _match(word: str, item: Item) -> tuple[int, Sequence[int]] | None:
     """How well a word fits, best first: the start of a word of the label, within it, in the detail, its letters in order."""
     # Lower case letter by letter: some letters become two, and the places have to stay those of the label.
     label = "".join(letter.lower()[:1] or letter for letter in item.label)

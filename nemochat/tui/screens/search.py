@@ -7,7 +7,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import ClassVar
 
-import msgspec
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -17,26 +16,18 @@ from textual.events import Resize
 from textual.screen import ModalScreen
 from textual.widgets import Input, Label, Static
 
+from nemochat.desk.port import Found, PreviewLine
 from nemochat.domain.library import Hit, SearchFilters
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
-from nemochat.tui.numbers import count
+from nemochat.numbers import count
 from nemochat.tui.widgets.search_filters import FilterChoice, PictureChoice, Span, WhenChoice, since
-from nemochat.tui.widgets.search_results import MOST_HITS, PreviewLine, PreviewPane, Results
-
-__all__ = ["Found", "PreviewLine", "SearchScreen"]
+from nemochat.tui.widgets.search_results import MOST_HITS, PreviewPane, Results
 
 NARROW = 100
 """Below this width the preview is under the results."""
 _HINT = "↑↓ move · Enter opens · Tab to the filters · Ctrl+↑↓ scroll the preview · Esc closes"
 _SHORT_HINT = "↑↓ move · Enter opens · Tab filters · Ctrl+↑↓ preview · Esc closes"
-
-
-class Found(msgspec.Struct, frozen=True):
-    """What was chosen: a conversation, and the message in it; node is 0 when it was found by its title."""
-
-    conversation: str
-    node: int
 
 
 class SearchScreen(ModalScreen[Found | None]):

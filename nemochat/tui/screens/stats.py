@@ -20,7 +20,7 @@ from textual.widgets import Label, Static
 
 from nemochat.domain.ttft import Reading, ReplyRow, Statistics, statistics_of
 from nemochat.errors import NemochatError
-from nemochat.tui.numbers import plural
+from nemochat.numbers import plural
 from nemochat.tui.tables import in_words
 from nemochat.tui.widgets.figures import CostTable, FiguresTable
 from nemochat.tui.widgets.plots import Bins, Distribution, ReplyBars, bins_of

@@ -11,7 +11,8 @@ from textual.theme import Theme
 from textual.types import CSSPathType
 from textual.widgets import Static
 
-from nemochat.tui.screens.picker import Picker, PickerItem
+from nemochat.desk.port import Item
+from nemochat.tui.screens.picker import Picker
 from nemochat.tui.themes import NamedTheme
 
 _CODE = "def area(radius: float) -> float:  # in metres\n    return 3.14159 * radius**2"
@@ -52,10 +53,10 @@ class ThemePicker(Picker):
         super().action_leave()
 
 
-def _item(theme: Theme, in_use: bool) -> PickerItem:
+def _item(theme: Theme, in_use: bool) -> Item:
     label, about = (theme.label, theme.description) if isinstance(theme, NamedTheme) else (theme.name, "")
     words = ("dark " if theme.dark else "light", "· in use" if in_use else "", f"· {about}" if about else "")
-    return PickerItem(theme.name, label, " ".join(word for word in words if word))
+    return Item(theme.name, label, " ".join(word for word in words if word))
 
 
 def _sample() -> Content:

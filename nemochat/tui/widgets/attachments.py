@@ -17,7 +17,7 @@ from textual.widgets import Static
 
 from nemochat.domain.images import RgbImage
 from nemochat.domain.sanitize import sanitize
-from nemochat.tui.numbers import plural
+from nemochat.numbers import plural
 from nemochat.tui.widgets.picture import HALFBLOCKS, Picture
 
 _EMPTY = "No pictures yet. Drag one in, paste it, or use /image."

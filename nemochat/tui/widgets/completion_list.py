@@ -7,7 +7,7 @@ from textual.message import Message
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from nemochat.chat.completion import Candidate, Completion
+from nemochat.desk.completion import Candidate, Completion
 
 MAX_ROWS = 8
 _LABEL_WIDTH = 26

@@ -13,7 +13,7 @@ from textual.widget import Widget
 
 from nemochat.chat import ContextView
 from nemochat.domain.sanitize import sanitize
-from nemochat.tui.numbers import count, plural
+from nemochat.numbers import count, plural
 
 _GUTTER = 2
 _MOST_CONTEXTS = 6

@@ -20,7 +20,7 @@ from textual.strip import Strip
 
 from nemochat.domain.library import ConversationRow
 from nemochat.domain.sanitize import sanitize
-from nemochat.tui.numbers import count, plural
+from nemochat.numbers import count, plural
 from nemochat.tui.widgets import days
 
 _SIGNS = 3

@@ -16,7 +16,7 @@ from textual.widgets import Input, Static
 
 from nemochat.domain.library import ConversationRow
 from nemochat.domain.sanitize import sanitize
-from nemochat.tui.numbers import count
+from nemochat.numbers import count
 from nemochat.tui.widgets.conversation_list import ConversationList
 
 _NONE = "No conversations yet. What you write is kept, and will be listed here."
@@ -32,9 +32,9 @@ class ConversationsDrawer(Vertical):
         ``undo`` brings back a conversation that was deleted here; ``menu`` asks for `menu_of` to be shown and its answer given to `ask`.
         """
 
-        def __init__(self, conversation: str, name: str) -> None:
+        def __init__(self, row: ConversationRow, name: str) -> None:
             super().__init__()
-            self.conversation = conversation
+            self.row = row
             self.name = name
 
     class New(Message):
@@ -169,7 +169,7 @@ class ConversationsDrawer(Vertical):
                 self._give_way()
                 self.post_message(self.New())
             case "undo", _ if gone := self._gone():
-                self.post_message(self.Action(gone[-1].id, "undo"))
+                self.post_message(self.Action(gone[-1], "undo"))
             case name, ConversationRow() as row:
                 self._act(row, name)
 
@@ -180,7 +180,7 @@ class ConversationsDrawer(Vertical):
             self._deleted = [*(each for each in self._deleted if each.id != row.id), row]
         elif name == "open":
             self._give_way()
-        self.post_message(self.Action(row.id, name))
+        self.post_message(self.Action(row, name))
 
     def _give_way(self) -> None:
         """What was chosen is to be seen."""
@@ -217,14 +217,3 @@ class ConversationsDrawer(Vertical):
         self._foot.display = bool(lines)
         self._foot.update(Content("\n".join(lines)))
 
-
-def menu_of(row: ConversationRow) -> tuple[tuple[str, str, str], ...]:
-    """The lines of a conversation's menu: what is asked for, in words, and its key."""
-    return (
-        ("open", "Open", "↵"),
-        ("rename", "Rename", "r"),
-        ("tags", "Tags", "t"),
-        ("archive", "Bring back from the archive" if row.archived else "Archive", "a"),
-        ("export", "Export", "e"),
-        ("delete", "Delete", "d"),
-    )

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
-from nemochat.tui.numbers import count
+from nemochat.numbers import count
 
 _GAP = 1
 """Columns between words and figures."""

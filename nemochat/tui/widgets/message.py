@@ -22,7 +22,7 @@ from nemochat.domain.events import FinishReason
 from nemochat.domain.messages import ImagePart, Message, Part, Role, TextPart
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.ttft import reading_of
-from nemochat.tui.numbers import count, duration, speed
+from nemochat.numbers import count, duration, speed
 from nemochat.tui.widgets import reply_stream
 from nemochat.tui.widgets.half_blocks import half_blocks
 from nemochat.tui.widgets.markdown_blocks import code_blocks

@@ -11,7 +11,7 @@ from nemochat.domain.personas import Persona
 from nemochat.domain.sanitize import sanitize
 from nemochat.personas.index import PersonaSummary, summary_line
 from nemochat.personas.macros import Macros
-from nemochat.tui.numbers import plural
+from nemochat.numbers import plural
 from nemochat.tui.widgets.portrait import Portrait
 
 MOST_CHARACTERS = 4_000

@@ -14,7 +14,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from nemochat.domain.ttft import Reading
-from nemochat.tui.numbers import count, duration
+from nemochat.numbers import count, duration
 from nemochat.tui.tables import PART_NAMES
 from nemochat.tui.widgets.context import Part, share
 

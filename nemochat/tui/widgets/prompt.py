@@ -17,12 +17,12 @@ from textual.reactive import reactive
 from textual.timer import Timer
 from textual.widgets import Static, TextArea
 
-from nemochat.chat.completion import Completion
+from nemochat.desk.completion import Completion
 from nemochat.chat.drops import Drop, FileKind
 from nemochat.chat.quoting import unquoted
 from nemochat.chat.recall import PromptHistory
 from nemochat.domain.sanitize import sanitize
-from nemochat.tui.numbers import count
+from nemochat.numbers import count
 from nemochat.tui.widgets.completion_list import MAX_ROWS, CompletionList
 from nemochat.tui.widgets.hint_line import Hint, HintLine, PromptState
 from nemochat.tui.widgets.prompt_area import MAX_PASTE, PromptArea

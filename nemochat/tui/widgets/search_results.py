@@ -15,6 +15,7 @@ from textual.message import Message
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from nemochat.desk.port import PreviewLine
 from nemochat.domain.library import Hit
 from nemochat.domain.messages import Role
 from nemochat.domain.sanitize import sanitize
@@ -28,15 +29,6 @@ _PREVIEW_CHARACTERS = 3000
 _BEFORE_CHARACTERS = 600
 _WIDE = 70
 """Cells from which one line of a snippet says enough; below it there are two."""
-
-
-class PreviewLine(msgspec.Struct, frozen=True):
-    """A message of the preview. speaker: its name, "" for the role's. is_hit: it is the one that was found."""
-
-    role: Role
-    speaker: str
-    text: str
-    is_hit: bool = False
 
 
 class Results(OptionList, can_focus=False):

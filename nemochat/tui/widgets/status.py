@@ -15,7 +15,7 @@ from nemochat.chat import TurnResult
 from nemochat.domain.events import Progress, Stage
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.ttft import COLD_LOAD_MS, reading_of
-from nemochat.tui.numbers import count, duration, speed
+from nemochat.numbers import count, duration, speed
 
 _STEPS = "▁▂▃▄▅▆▇█"
 _SPARKS = 12

@@ -17,7 +17,7 @@ from textual.widgets import Static
 
 from nemochat.chat import ToolRun, ToolState
 from nemochat.domain.sanitize import sanitize
-from nemochat.tui.numbers import count, duration, plural
+from nemochat.numbers import count, duration, plural
 
 _EMPTY = "No tools yet. Calls that the model makes appear here."
 _SIGNS = {ToolState.ASKED: "?", ToolState.RUNNING: "…", ToolState.DONE: "✓", ToolState.FAILED: "✗", ToolState.REFUSED: "⊘"}

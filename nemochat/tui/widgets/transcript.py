@@ -32,11 +32,11 @@ class Transcript(MessageWindow):
     """Shows a conversation. `empty` is what stands there while there is no message."""
 
     class Action(TextualMessage):
-        """The user wants something done with message `index`: a name as in the ids of the bindings, without ``message.``."""
+        """The user wants something done with a message: a name as in the ids of the bindings, without ``message.``."""
 
-        def __init__(self, index: int, name: str) -> None:
+        def __init__(self, message_id: int, name: str) -> None:
             super().__init__()
-            self.index = index
+            self.message_id = message_id
             self.name = name
 
     class LinkClicked(TextualMessage):
@@ -210,7 +210,7 @@ class Transcript(MessageWindow):
     @on(MessageView.Asked)
     def _pass_on(self, event: MessageView.Asked) -> None:
         event.stop()
-        self.post_message(self.Action(event.view.standing.index, event.name))
+        self.post_message(self.Action(event.view.entry.id, event.name))
 
     @on(Jump.Clicked)
     def _jump(self, event: Jump.Clicked) -> None:

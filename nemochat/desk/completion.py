@@ -11,9 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from nemochat.chat.commands import COMMANDS, ArgumentKind, Command, find_command
 from nemochat.chat.locations import has_picture_suffix
 from nemochat.chat.quoting import quoted, unescaped
+from nemochat.desk.commands import COMMANDS, ArgumentKind, Command, find_command
 from nemochat.domain.sanitize import sanitize
 
 MOST = 50

@@ -1,0 +1,185 @@
+"""A model that is open, and what it reads: the prompts of chats, counted, shown in advance, evaluated ahead. It holds no chat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from nemochat.chat.album import Album
+from nemochat.chat.context import view_of
+from nemochat.chat.counting import Counting
+from nemochat.chat.held import Held
+from nemochat.chat.loading import Loading
+from nemochat.chat.lore import with_lore
+from nemochat.chat.offered import Offered
+from nemochat.chat.passages import FindPassages
+from nemochat.chat.previews import EMPTY, Preview, Prompt, known_of, preview
+from nemochat.chat.toolbox import with_tools
+from nemochat.chat.values import Attachment, ContextView
+from nemochat.domain.chat import Chat, Entry
+from nemochat.domain.edits import Trim, trim_between
+from nemochat.domain.events import Progress
+from nemochat.domain.images import Original, RgbImage
+from nemochat.domain.messages import Message, Role, ToolSpec
+from nemochat.domain.sampling import Sampling
+from nemochat.domain.segments import Segment
+from nemochat.engine.protocol import Engine, LoadRequest, Place, Prepared
+from nemochat.errors import EngineError
+from nemochat.settings import WhenFull
+
+NEAR = 0.6
+"""The prompt that will follow is read once the present one takes this share of the room."""
+
+
+class PromptReader:
+    """One engine with one model.
+
+    `image_size`: the side in pixels of what the projector gets when that is fixed, else None. find_passages: of a chat's documents, for each
+    message of the user. tools: which of a chat's tools the model is told of. load: the loading of the model. held: what the KV cache holds.
+    """
+
+    def __init__(self, engine: Engine, request: LoadRequest, sampling: Sampling, image_size: int | None = None) -> None:
+        self.sampling = sampling
+        self.find_passages: FindPassages | None = None
+        self.engine = engine
+        self.tools = Offered(engine)
+        self.load = Loading(engine, request)
+        self.held = Held()
+        self.album = Album(engine, image_size)
+        self._request = request
+        self._count = Counting(engine)
+
+    @property
+    def model_name(self) -> str:
+        """What people call the model."""
+        return self._request.name
+
+    def sampling_of(self, chat: Chat) -> Sampling:
+        """The user's, with what the persona asks for."""
+        wanted = msgspec.structs.asdict(chat.persona.sampling) if chat.persona is not None else {}
+        return msgspec.structs.replace(self.sampling, **{name: value for name, value in wanted.items() if value is not None})
+
+    # -- pictures
+
+    @property
+    def pictures(self) -> Mapping[str, RgbImage]:
+        """The pixels of every picture that is known, by digest."""
+        return self.album.pixels
+
+    @property
+    def originals(self) -> Mapping[str, Original]:
+        """The files of the pictures that came from one, by the digest of their pixels."""
+        return self.album.originals
+
+    def know(self, pictures: Mapping[str, RgbImage], originals: Mapping[str, Original]) -> None:
+        """Pictures of a conversation, as they were attached in another session or come from the library."""
+        self.album.pixels.update(pictures)
+        self.album.originals.update(originals)
+
+    async def attach(self, picture: RgbImage, name: str = "", original: Original | None = None) -> Attachment:
+        """Give the engine a picture, at its full size; `original` is its file.
+
+        Raises ImageError when the model cannot see, EngineError when the engine fails.
+        """
+        return await self.album.attach(await self.load.model(), picture, name, original)
+
+    # -- prompts
+
+    async def prompt(self, chat: Chat, *, continues: bool = False, speaks: Role = Role.ASSISTANT) -> Prompt:
+        """The prompt of a chat: whatever is sent, evaluated ahead or shown is made of this. Raises EngineError."""
+        info = await self.load.model()
+        reserve = self.sampling_of(chat).max_tokens
+        return await Prompt.of(chat, self._count, info.context_length, reserve, continues=continues, speaks=speaks)
+
+    async def prompt_sizes(self, chat: Chat) -> list[tuple[Segment, int]]:
+        """The whole prompt of a chat, each segment with its tokens. Nothing is evaluated."""
+        prompt = await self.prompt(self.tools.in_force(chat))
+        return [(segment, prompt.tokens[segment]) for segment in prompt.layout.segments]
+
+    async def tool_costs(self, specs: Sequence[ToolSpec]) -> list[int]:
+        """What offering each of these tools costs in every prompt, in tokens. Raises EngineError."""
+        await self.load.model()
+        return await self.tools.costs(specs)
+
+    async def context_view(self, chat: Chat, draft: Message | None = None) -> ContextView:
+        """How the next prompt, with `draft` at its end, would fill the window. Nothing is evaluated.
+
+        A draft that does not fit raises nothing here: the view's numbers show it. Raises EngineError when the engine fails.
+        """
+        told = self.tools.in_force(chat)
+        whole = told.added(Entry(with_lore(told, draft))) if draft is not None else told
+        return view_of(chat, await self.prompt(whole), self.held, has_draft=draft is not None)
+
+    # -- ahead of the next turn
+
+    @property
+    def can_warm(self) -> bool:
+        """Whether prompts are to be evaluated ahead, and can be."""
+        return self._request.settings.warm_ahead and self.engine.capabilities.can_prepare
+
+    async def preview(self, chat: Chat, draft: Message = EMPTY) -> Preview:
+        """What is known of the next prompt when the user is writing `draft`. Nothing is evaluated. Raises EngineError.
+
+        Passages are found for whole messages only, and stand before the words: with documents, the words are not part of it.
+        """
+        known = known_of(draft)
+        if self.find_passages is not None and chat.collections:
+            known = Message(Role.USER, known.images)
+        await self.load.model()
+        chat = with_tools(chat, await self.tools.told_of(chat, known.text))
+        await self.album.tell(chat.visible.messages)
+        known = with_lore(chat, known)
+        return preview(await self.prompt(chat.added(Entry(known))), known)
+
+    def can_read_following(self, shown: Preview) -> bool:
+        """Whether the prompt that will follow is known, is worth reading ahead, and is held beside the present one."""
+        is_worth_it = bool(shown.following) and self._request.settings.when_full is WhenFull.REREAD and shown.filled > NEAR
+        return is_worth_it and shown.both <= self._held_at_most
+
+    async def prepare(
+        self, shown: Preview, key: str, on_progress: Callable[[Progress], None] | None = None, *, following: bool = False
+    ) -> Prepared:
+        """Evaluate a preview, or the one of the prompt that will follow, which is kept beside it. Any other request ends it early.
+
+        key: what the engine knows the conversation by. Raises EngineError.
+        """
+        place, segments = Place(key, is_next=following), shown.following if following else shown.now
+        try:
+            done = await self.engine.prepare(segments, on_progress, place=place)
+        except EngineError:
+            self.held.clear()
+            raise
+        self.held.prepared(place, segments, done, self.held.common(segments, shown.tokens))
+        return done
+
+    async def forget_ahead(self, chat: Chat) -> Trim | None:
+        """What of a chat the window is to forget now, as it is idle time and would have to be forgotten soon. Raises EngineError."""
+        prompt = await self.prompt(self.tools.in_force(chat).added(Entry(EMPTY)))
+        return trim_between(chat, prompt.assembled.trimmed(chat, prompt.fit_ahead(early=self._is_last_chance(prompt))))
+
+    async def forget(self, key: str) -> None:
+        """A conversation was deleted: the engine keeps nothing of it. Raises EngineError."""
+        self.held.forget(key)
+        await self.engine.forget(key)
+
+    async def close(self) -> None:
+        """End the engine, also in the middle of loading."""
+        await self.load.close()
+        await self.engine.close()
+
+    def _is_last_chance(self, prompt: Prompt) -> bool:
+        """Whether the prompt that will follow has been read, and will be held no more when another turn as long as the last is there."""
+        shown = preview(prompt, EMPTY)
+        said = prompt.size.messages[:-1]
+        begins = max((at for at, message in enumerate(said) if message.role is Role.USER), default=0)
+        turn = sum(message.tokens for message in said[begins:])
+        total = sum(prompt.tokens[segment] for segment in shown.following)
+        is_read = total > 0 and self.held.common(shown.following, prompt.tokens) + turn >= total
+        return is_read and shown.both + turn > self._held_at_most
+
+    @property
+    def _held_at_most(self) -> int:
+        """Tokens of all prompts together that the engine has room for."""
+        info = self.engine.info
+        return (info.context_length if info is not None else 0) + self._request.settings.spare_tokens

@@ -1,0 +1,225 @@
+"""The conversations of the library: which one is put on the desk, and what can be done with the others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from nemochat import images
+from nemochat.chat import Chat
+from nemochat.chat.import_file import read_conversation
+from nemochat.desk.conversation import OpenConversation, Store
+from nemochat.desk.port import (
+    Answer,
+    AskFound,
+    AskMenu,
+    AskOne,
+    AskText,
+    ChatsChanged,
+    Found,
+    Port,
+    PreviewLine,
+    Said,
+    Wanted,
+    Workbench,
+)
+from nemochat.domain.images import RgbImage
+from nemochat.domain.library import ConversationRow, Hit, SearchFilters
+from nemochat.errors import ImageError
+from nemochat.library import ListQuery, Saved, StoredChat
+
+_MOST = 10_000
+_AROUND = 3
+"""Messages that the preview of a search shows before and after what was found."""
+
+
+class Shelf(Protocol):
+    """What the conversations need of the rest of the desk."""
+
+    @property
+    def conversation(self) -> OpenConversation:
+        """The one on the desk."""
+
+    def put(self, conversation: OpenConversation, node: int = 0) -> bool:
+        """Put another one on the desk; False, and the user is told why, while a reply is being written."""
+
+    def refuse_while_busy(self) -> bool:
+        """Whether a reply is being written; says so."""
+
+    async def forget(self, key: str) -> None:
+        """A conversation was deleted: what engines have read of it goes. Raises NemochatError."""
+
+
+class Chats:
+    """Opens, begins and finds conversations. store: what an open one tells of its keeping."""
+
+    def __init__(self, port: Port, bench: Workbench, shelf: Shelf, store: Store) -> None:
+        self._port, self._bench, self._shelf, self._store = port, bench, shelf, store
+
+    def new(self, chat: Chat, pictures: Mapping[str, RgbImage] | None = None) -> OpenConversation:
+        """A conversation that is not in the library yet."""
+        return OpenConversation(self._bench.library, self._store, chat, pictures=pictures)
+
+    async def open(self, id_: str, node: int = 0) -> None:
+        """Go on with one of the library, at the message `node`: it is loaded first and then put on the desk. Raises NemochatError."""
+        here = self._shelf.conversation
+        await here.stored()
+        if id_ == here.id and not node:
+            return
+        stored, pictures = await asyncio.to_thread(self._load, id_)
+        if id_ == self._shelf.conversation.id:  # another message of the one that is there
+            here = self._shelf.conversation
+            here.change(lambda chat: chat.through(node), can_undo=False)
+            self._port.tell(Wanted("message", str(node)))
+            return
+        opened = OpenConversation(
+            self._bench.library, self._store, stored.chat, Saved(stored.id, stored.version), pictures, stored.model
+        )
+        if node:
+            opened.go_through(node)
+        if not self._shelf.put(opened, node):
+            return
+        if stored.damaged:
+            self._port.tell(Said(f"{stored.damaged} messages of this chat were damaged: only their words are there."))
+        self._port.tell(ChatsChanged())
+
+    async def open_file(self, path: Path) -> None:
+        """Go on with a conversation of a JSON file. Raises ConversationError and ImageError."""
+        chat, pictures = await asyncio.to_thread(read_conversation, path)
+        self._shelf.put(self.new(chat, pictures))
+
+    async def resume(self, beginning: str) -> None:
+        """Open the one whose id begins so, or the last one. Raises NemochatError."""
+        library = self._bench.library
+        if beginning:
+            await self.open((await asyncio.to_thread(library.find, beginning)).id)
+            return
+        rows = await asyncio.to_thread(library.conversations, ListQuery(limit=1))
+        if rows:
+            await self.open(rows[0].id)
+        else:
+            self._port.tell(Said("There is no conversation to resume yet."))
+
+    async def rows(self) -> list[ConversationRow]:
+        """All that there are, newest first. Raises LibraryError."""
+        return await asyncio.to_thread(self._bench.library.conversations, ListQuery(archived=None, limit=_MOST))
+
+    async def search(self, words: str) -> None:
+        """Let the user search, and go to what was chosen. Raises NemochatError."""
+        library = self._bench.library
+        personas = await asyncio.to_thread(library.personas)
+        models = tuple(choice.name for choice in self._bench.models())
+
+        async def find(words: str, filters: SearchFilters) -> Sequence[Hit]:
+            return await asyncio.to_thread(library.search, words, filters, 200)
+
+        found = await self._port.ask(AskFound(find, self._preview, tuple(name for name, _ in personas), models, words))
+        if isinstance(found, Found) and not self._shelf.refuse_while_busy():
+            await self.open(found.conversation, found.node)
+
+    async def act(self, row: ConversationRow, name: str) -> str:
+        """What the list asks for with a conversation; what the menu has chosen, "" else. Raises NemochatError."""
+        library, id_ = self._bench.library, row.id
+        match name:
+            case "open" if not self._shelf.refuse_while_busy():
+                await self.open(id_)
+                self._port.tell(Wanted("prompt"))
+            case "menu":
+                answers = (Answer(*each) for each in menu_of(row))
+                return await self._port.ask(AskMenu(row.title, tuple(answers))) or ""
+            case "rename":
+                await self._rename(id_, row.title)
+            case "tags":
+                asks = AskText("Tags", ", ".join(row.tags), "Words with commas between them.", one_line=True)
+                text = await self._port.ask(asks)
+                if text is not None:
+                    await asyncio.to_thread(library.set_tags, id_, text.split(","))
+            case "archive" | "unarchive":
+                await asyncio.to_thread(library.archive, id_, name == "archive")
+            case "delete":
+                await self._delete(id_)
+            case "undo":
+                await asyncio.to_thread(library.restore, id_)
+            case "export":
+                stored, pictures = await asyncio.to_thread(self._load, id_)
+                await self.export(stored.chat, pictures, "")
+        self._port.tell(ChatsChanged())
+        return ""
+
+    async def export(self, chat: Chat, pictures: Mapping[str, RgbImage], name: str) -> None:
+        """Write a conversation to a file, which is asked for when it is not named. Raises NemochatError."""
+        if not chat.entries:
+            self._port.tell(Said("There is nothing to export yet."))
+            return
+        hint = "The ending decides: .md, .json (OpenAI messages) or .html."
+        name = name or await self._port.ask(AskText("Export to which file?", "chat.md", hint, one_line=True)) or ""
+        if not name:
+            return
+        path = Path(name).expanduser()
+        replace = False
+        if path.exists():
+            answers = (Answer("no", "Keep the old file"), Answer("yes", "Replace it"))
+            replace = await self._port.ask(AskOne(f"{path.name} exists", "Shall it be replaced?", answers)) == "yes"
+            if not replace:
+                return
+        from nemochat.chat.export import export
+
+        await asyncio.to_thread(export, path, chat.entries, chat.frame.system, pictures, replace=replace)
+        self._port.tell(Said(f"Written to {path}."))
+
+    async def _rename(self, id_: str, title: str) -> None:
+        name = await self._port.ask(AskText("Name of this chat", title, one_line=True))
+        if not name or not name.strip():
+            return
+        here = self._shelf.conversation
+        if id_ == here.id:
+            here.change(lambda chat: chat.named(name.strip()))
+            await here.stored()
+        else:
+            await asyncio.to_thread(self._bench.library.set_title, id_, name.strip())
+
+    async def _delete(self, id_: str) -> None:
+        here = self._shelf.conversation
+        if id_ == here.id:
+            if not self._shelf.put(self.new(here.chat.forked(0))):
+                return
+            await here.stored()  # nothing of it is written behind the deletion, which would bring it back
+        await asyncio.to_thread(self._bench.library.delete, id_)
+        await self._shelf.forget(id_)
+
+    async def _preview(self, hit: Hit) -> Sequence[PreviewLine]:
+        """The messages around what was found."""
+        stored = await asyncio.to_thread(self._bench.library.load, hit.conversation)
+        entries = stored.chat.through(hit.node).entries
+        at = next((index for index, entry in enumerate(entries) if entry.id == hit.node), 0)
+        around = entries[max(0, at - _AROUND) : at + _AROUND + 1]
+        return [PreviewLine(each.message.role, each.speaker, each.message.text, each.id == hit.node) for each in around]
+
+    def _load(self, id_: str) -> tuple[StoredChat, dict[str, RgbImage]]:
+        """A conversation with its pictures; those that cannot be read are left out."""
+        library = self._bench.library
+        stored = library.load(id_)
+        pictures: dict[str, RgbImage] = {}
+        messages = [node.entry.message for node in stored.chat.nodes] + [each.message for each in stored.chat.waiting]
+        for digest in {image.digest for message in messages for image in message.images}:
+            data = library.picture(digest)
+            if data is not None:
+                try:
+                    pictures[digest] = images.load(data, "a picture of the library")
+                except ImageError:
+                    continue  # its name stands in the message, and the chat opens without it
+        return stored, pictures
+
+
+def menu_of(row: ConversationRow) -> tuple[tuple[str, str, str], ...]:
+    """The lines of a conversation's menu: what is asked for, in words, and its key."""
+    return (
+        ("open", "Open", "↵"),
+        ("rename", "Rename", "r"),
+        ("tags", "Tags", "t"),
+        ("archive", "Bring back from the archive" if row.archived else "Archive", "a"),
+        ("export", "Export", "e"),
+        ("delete", "Delete", "d"),
+    )

@@ -1,0 +1,327 @@
+"""The ONE table of commands: slash commands, palette, completion, help and the README's list come from it; and how a line is told from one."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from nemochat.chat.drops import Drop, find_drops
+from nemochat.chat.pictures import OpenedPicture
+from nemochat.chat.quoting import unquoted
+from nemochat.desk.desk import Desk
+from nemochat.desk.dropping import clipboard_picture
+from nemochat.desk.port import (
+    AskPicture,
+    AskSettings,
+    AskText,
+    AskTheme,
+    DraftPutBack,
+    Said,
+    ShowFigures,
+    TextInserted,
+    Wanted,
+    working_folder,
+)
+from nemochat.domain.messages import Role
+from nemochat.domain.sanitize import sanitize
+from nemochat.domain.ttft import rows_of
+
+_LONGEST_NAME = 40
+
+
+class ArgumentKind(StrEnum):
+    """What may follow a command's name."""
+
+    NONE = "none"
+    TEXT = "text"
+    PATH = "path"
+    CHOICE = "choice"
+
+
+Run = Callable[[Desk, str], object]
+"""What a command does with its argument, "" for none; it may be awaited, and may raise NemochatError."""
+
+
+class Command(msgspec.Struct, frozen=True):
+    """A slash command. `argument` is how help shows it: "PATH", in brackets where it may be left out, "" for none."""
+
+    name: str
+    help: str
+    run: Run
+    argument: str = ""
+    argument_kind: ArgumentKind = ArgumentKind.NONE
+    needs_argument: bool = False
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def usage(self) -> str:
+        """The command as it is typed: "/image PATH"."""
+        return f"/{self.name} {self.argument}".rstrip()
+
+
+async def _image(desk: Desk, argument: str) -> None:
+    path = path_of(argument) if argument else await desk.port.ask(AskPicture())
+    if path is not None:
+        desk.draft.add_source(str(path))
+
+
+async def _doc(desk: Desk, argument: str) -> None:
+    if argument:
+        await desk.documents.add(desk.conversation, path_of(argument))
+    else:
+        await desk.documents.choose(desk.conversation)
+
+
+async def _open(desk: Desk, argument: str) -> None:
+    if not argument:
+        desk.port.tell(Wanted("drawer"))
+    elif not desk.refuse_while_busy():
+        path = path_of(argument)
+        await (desk.chats.open_file(path) if is_file(str(path)) else desk.chats.resume(argument))
+
+
+async def _rename(desk: Desk, argument: str) -> None:
+    conversation = desk.conversation
+    name = argument or await desk.port.ask(AskText("Name of this chat", conversation.chat.title, one_line=True))
+    if name and name.strip():
+        conversation.change(lambda chat: chat.named(name.strip()))
+
+
+async def _persona(desk: Desk, argument: str) -> None:
+    """``/persona NAME``, ``/persona import FILE``, ``/persona off``; alone it opens the list."""
+    word, _, rest = argument.partition(" ")
+    if word == "import" and rest.strip():
+        await desk.roles.import_file(path_of(rest.strip()))
+    elif word == "off" and not rest:
+        desk.roles.give_up()
+    else:
+        await desk.roles.choose(argument)
+
+
+async def _system(desk: Desk, argument: str) -> None:
+    if desk.refuse_while_busy():
+        return
+    conversation = desk.conversation
+    asks = AskText("System text", conversation.chat.frame.system, "What the model is told before everything else.")
+    text = argument or await desk.port.ask(asks)
+    if text is not None and not desk.refuse_while_busy():
+        conversation.change(lambda chat: chat.framed(text.strip()))
+
+
+async def _mcp(desk: Desk, argument: str) -> None:
+    conversation = desk.conversation
+    taken = await desk.servers.visit(argument)
+    for place, name, text in taken.documents:
+        await desk.documents.add_text(conversation, place, name, text)
+    for name, picture in taken.pictures:
+        desk.draft.add(name, partial(_same, picture))
+    if taken.text:
+        desk.port.tell(TextInserted(taken.text))
+        desk.port.tell(Wanted("prompt"))
+
+
+async def _theme(desk: Desk, argument: str) -> None:
+    name = argument or await desk.port.ask(AskTheme())
+    if name:
+        desk.port.tell(Wanted("theme", name))
+
+
+async def _settings(desk: Desk, _: str) -> None:
+    changes = await desk.port.ask(AskSettings(desk.bench.settings, desk.bench.locked))
+    if changes:
+        await desk.settings_changed(changes)
+
+
+async def _stats(desk: Desk, _: str) -> None:
+    library = desk.bench.library
+    await desk.port.ask(ShowFigures(tuple(rows_of(desk.chat)), lambda: asyncio.to_thread(library.replies)))
+
+
+def _on_last(action: str) -> Run:
+    """What a message's own key does, with the last message that it fits."""
+    wanted = {Role.USER, Role.ASSISTANT} if action in ("fork", "pin", "exclude", "regenerate") else {Role.ASSISTANT}
+
+    def run(desk: Desk, _: str) -> object:
+        entries = desk.chat.entries
+        at = next((index for index in range(len(entries) - 1, -1, -1) if entries[index].message.role in wanted), None)
+        if at is None:
+            desk.port.tell(Said("There is no message yet." if len(wanted) > 1 else "There is no reply yet."))
+            return None
+        if action == "continue" and at != len(entries) - 1:
+            desk.port.tell(Said("There is no reply to continue."))
+            return None
+        return desk.messages.act(entries[at].id, action)
+
+    return run
+
+
+def _wants(what: str) -> Run:
+    """Something that only the interface can do."""
+    return lambda desk, _: desk.port.tell(Wanted(what))
+
+
+_PATH, _TEXT, _CHOICE = ArgumentKind.PATH, ArgumentKind.TEXT, ArgumentKind.CHOICE
+
+COMMANDS: tuple[Command, ...] = (
+    Command("image", "Attach a picture; alone it opens the file dialog", _image, "[PATH]", _PATH, aliases=("attach",)),
+    Command("paste", "Attach the picture on the clipboard", lambda desk, _: desk.draft.add("clipboard", clipboard_picture)),
+    Command("doc", "Search a file or folder for each message; alone it lists them", _doc, "[PATH]", _PATH),
+    Command("new", "Begin a new chat; this one stays", lambda desk, _: desk.new()),
+    Command("clear", "Begin anew with an empty chat", lambda desk, _: desk.new()),
+    Command("open", "The list of your chats; an exported file", _open, "[FILE]", _PATH),
+    Command("search", "Search in every chat", lambda desk, words: desk.chats.search(words), "[TEXT]", _TEXT),
+    Command("rename", "Give this chat a name", _rename, "TEXT", _TEXT, needs_argument=True),
+    Command(
+        "export", "Write this chat to a .md, .json or .html file",
+        lambda desk, name: desk.chats.export(desk.chat, desk.conversation.pictures, name), "[FILE]", _PATH,
+    ),  # fmt: skip
+    Command("model", "Change the model", lambda desk, name: desk.choose_model(name), "[NAME]", _CHOICE),
+    Command("persona", "Change who the model is", _persona, "[NAME | import FILE | off]", _CHOICE),
+    Command("me", "Who you are in a roleplay", lambda desk, _: desk.roles.profile()),
+    Command("note", "A note of the author that stays near the end", lambda desk, text: desk.roles.note(text), "[@DEPTH TEXT]", _TEXT),
+    Command("impersonate", "Let the model write your next words as a draft", lambda desk, _: desk.impersonate()),
+    Command("system", "Change what the model is told before everything else", _system, "[TEXT]", _TEXT),
+    Command("tools", "Show the tools and what they did", _wants("tools")),
+    Command("mcp", "MCP servers: trust, prompts, what they let be read, log", _mcp),
+    Command("regen", "Make the last reply again", _on_last("regenerate"), aliases=("regenerate",)),
+    Command("continue", "Let the last reply go on", _on_last("continue")),
+    Command("edit", "Change your last message and send it again", lambda desk, _: desk.edit_last()),
+    Command("fork", "Go on from here in a second chat", _on_last("fork")),
+    Command("pin", "Keep the last message when older ones are forgotten", _on_last("pin")),
+    Command("exclude", "Hide the last message from the model", _on_last("exclude")),
+    Command("undo", "Take back an edit, a deletion or a pin", lambda desk, _: desk.undo()),
+    Command("copy", "Copy the last reply", _on_last("copy")),
+    Command("stats", "Time to first token: this chat and all, with plots", _stats),
+    Command("theme", "Change the colours", _theme, "[NAME]", _CHOICE),
+    Command("settings", "Change the settings", _settings),
+    Command("help", "Keys and commands", _wants("help")),
+    Command("quit", "Leave nemochat", _wants("quit"), aliases=("exit",)),
+)
+"""All commands, in the order in which help lists them."""
+
+_BY_NAME: dict[str, Command] = {name: command for command in COMMANDS for name in (command.name, *command.aliases)}
+
+
+class Say(msgspec.Struct, frozen=True):
+    """No command: the text is for the model."""
+
+    text: str
+
+
+class Invoke(msgspec.Struct, frozen=True):
+    """A command with its argument, "" for none. A path comes without its quotes."""
+
+    command: Command
+    argument: str = ""
+
+
+class Unknown(msgspec.Struct, frozen=True):
+    """Meant as a command, but there is none of that name. `nearest` is the name of one that is spelled much like it, or ""."""
+
+    name: str
+    nearest: str = ""
+
+
+Parsed = Say | Invoke | Unknown
+
+
+def find_command(name: str) -> Command | None:
+    """The command of that name or alias, however it is capitalised, without the slash."""
+    return _BY_NAME.get(name.lower())
+
+
+def parse(text: str, is_file: Callable[[str], bool]) -> Parsed:
+    """What a submitted text is. `is_file` says whether a text names a file that exists: a dropped path begins with a slash as well.
+
+    ``//text`` says ``/text``; a first word with a second slash, such as ``/usr/bin``, is no command.
+    """
+    if not text.startswith("/"):
+        return Say(text)
+    if text.startswith("//"):
+        return Say(text[1:])
+    word, argument = _split(text)
+    if any(is_file(candidate) for candidate in dict.fromkeys((text.strip(), text.splitlines()[0].strip(), word))):
+        return Say(text)
+    name = word[1:]
+    if "/" in name or (not name and argument):
+        return Say(text)
+    command = find_command(name)
+    if command is None and "\n" in text.strip():
+        return Say(text)  # several lines are a text, whatever they begin with
+    if command is None:
+        return Unknown(sanitize(name, strict=True)[:_LONGEST_NAME], _nearest(name.lower()))
+    if command.argument_kind is ArgumentKind.PATH and not is_file(argument):
+        argument = unquoted(argument)
+    return Invoke(command, argument)
+
+
+def is_command_line(text: str) -> bool:
+    """Whether the text begins with the name of a command, whatever files there are."""
+    return text.startswith("/") and find_command(_split(text)[0][1:]) is not None
+
+
+def _split(text: str) -> tuple[str, str]:
+    """The first word, and the rest."""
+    word = text.split(maxsplit=1)[0]
+    return word, text[len(word) :].strip()
+
+
+def _nearest(name: str) -> str:
+    """By beginning, then by likeness; "" when nothing is near."""
+    if len(name) < 2:
+        return ""
+    known = [each for each in _BY_NAME if each.startswith(name)] or difflib.get_close_matches(name[:_LONGEST_NAME], _BY_NAME, n=1)
+    return _BY_NAME[known[0]].name if known else ""
+
+
+# -- what is done with a line
+
+
+def submit(desk: Desk, text: str, tokens: Sequence[str], drop: Drop | None = None) -> None:
+    """Run a command, or send a message with the pictures of these tokens and of the drop. The prompt has been emptied."""
+    desk.draft.text = ""
+    parsed = parse(text.strip(), is_file)
+    labels = tuple((item.key, item.label) for item in desk.draft.items if item.key in tokens)
+    match parsed:
+        case Invoke(command, argument):
+            desk.history.add(text.strip())
+            desk.port.tell(DraftPutBack("", labels))
+            run(desk, command.name, argument)
+        case Unknown(name, nearest):
+            hint = f" Did you mean /{nearest}?" if nearest else " F1 lists the commands."
+            desk.port.tell(Said(f"There is no command /{name}.{hint} To send it as text, begin with //."))
+            desk.draft.put_back(text.strip())
+            desk.port.tell(DraftPutBack("", labels))
+        case _:
+            sources = [*(str(file.path) for file in drop.files), *drop.data_uris] if drop is not None else []
+            desk.send(text, tokens, sources)
+
+
+def run(desk: Desk, name: str, argument: str = "") -> None:
+    """Run a command by its name."""
+    command = _BY_NAME[name]
+    desk.do(lambda: command.run(desk, argument))
+
+
+def path_of(argument: str) -> Path:
+    """The file that an argument names in any of the ways of a dropped path; as it stands when there is none."""
+    found = find_drops(argument, working_folder(), Path.home()).files
+    return found[0].path if found else Path(argument).expanduser()
+
+
+def is_file(text: str) -> bool:
+    """Whether a text names a file that exists."""
+    try:
+        return Path(text).expanduser().is_file()
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def _same(picture: OpenedPicture) -> OpenedPicture:
+    return picture

@@ -1,0 +1,183 @@
+"""A conversation that is open: its value, its pictures, what can be taken back, and the ONE writer of its row in the library."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Protocol
+
+from nemochat.domain.chat import Chat
+from nemochat.domain.edits import Edit, applied, taken_back
+from nemochat.domain.images import Original, RgbImage
+from nemochat.errors import NemochatError
+from nemochat.images import to_png
+from nemochat.library import ConflictError, Library, Saved
+
+_MOST_UNDO = 50
+
+
+class Store(Protocol):
+    """What an open conversation tells, and asks for its keeping. Told from the event loop."""
+
+    def changed(self, conversation: OpenConversation) -> None:
+        """The user, or what works for the user, has changed it; not its turn."""
+
+    def model_name(self) -> str:
+        """The model that is in use, which the list of chats shows."""
+
+    def stored(self, conversation: OpenConversation, *, is_new: bool) -> None:
+        """Its newest value is on the disk; is_new: under an id that it has had for the first time."""
+
+    def not_stored(self, error: NemochatError) -> None:
+        """Writing begins to fail. What is missed is written with the next value that can be."""
+
+    def copied(self) -> None:
+        """Another program has changed it: it goes on as a copy."""
+
+
+class OpenConversation:
+    """Owns one conversation. All changes are functions of the present value, done at once; the writing follows them by itself.
+
+    A turn holds it (`hold`, `release`) from Enter on: meanwhile nothing else is put on the desk in its place.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        store: Store,
+        chat: Chat,
+        saved: Saved | None = None,
+        pictures: Mapping[str, RgbImage] | None = None,
+        model: str = "",
+    ) -> None:
+        """saved: where it is in the library, when it is from there and is `chat` there. model: with which it was made."""
+        self.chat = chat
+        self.pictures: dict[str, RgbImage] = dict(pictures or {})
+        self.originals: dict[str, Original] = {}
+        self._library, self._store = library, store
+        self._model = model
+        self._saved = saved
+        self._written = chat if saved is not None else None
+        self._refused: Chat | None = None
+        """The value that could not be written: it is not tried again by itself."""
+        self._is_failing = False
+        self._kept_pictures: set[str] = set()
+        self._writer: asyncio.Task[None] | None = None
+        self._done: deque[tuple[Chat, Chat]] = deque(maxlen=_MOST_UNDO)
+        self._holders = 0
+
+    @property
+    def id(self) -> str:
+        """Its id in the library, "" before it has been written: what the engine knows it by."""
+        return self._saved.id if self._saved is not None else ""
+
+    # -- changes
+
+    def change(self, edit: Callable[[Chat], Chat], *, can_undo: bool = True) -> bool:
+        """What the user does to it; whether that changed anything. Raises ConversationError as `edit` does."""
+        before = self.chat
+        self.chat = edit(before)
+        if self.chat is before or self.chat == before:
+            self.chat = before
+            return False
+        if can_undo:
+            self._done.append((before, self.chat))
+        self._write_soon()
+        self._store.changed(self)
+        return True
+
+    def apply(self, edit: Edit) -> None:
+        """What a turn proposes."""
+        self.chat = applied(self.chat, edit)
+        self._write_soon()
+
+    def lend(self, ids: int) -> Chat:
+        """The value as it is, with so many ids for a turn that works on it."""
+        chat = self.chat
+        self.chat = chat.lent(ids)
+        return chat
+
+    def go_through(self, node: int) -> None:
+        """Choose the path through a message; nobody has seen another one yet."""
+        self.chat = self.chat.through(node)
+
+    def undo(self) -> bool:
+        """Take back the last thing that the user did to its messages or to what is around them; whether there was one."""
+        while self._done:
+            before, after = self._done.pop()
+            if self.change(partial(taken_back, before=before, after=after), can_undo=False):
+                return True
+        return False
+
+    # -- turns
+
+    def hold(self) -> None:
+        """A turn of it waits or runs."""
+        self._holders += 1
+
+    def release(self) -> None:
+        """That turn is over."""
+        self._holders -= 1
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a turn of it waits or runs."""
+        return self._holders > 0
+
+    # -- keeping
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the present value is on the disk, or is not worth it: nothing was said."""
+        chat = self.chat
+        return chat is self._written or (self._saved is None and not (chat.entries or chat.aside or chat.waiting))
+
+    async def stored(self) -> None:
+        """Wait until the present value, or a newer one, is on the disk or cannot be written. The writing goes on if this is cancelled."""
+        self._write_soon()
+        if self._writer is not None:
+            await asyncio.shield(self._writer)
+
+    def _write_soon(self) -> None:
+        if not self.is_stored and (self._writer is None or self._writer.done()):
+            self._writer = asyncio.get_running_loop().create_task(self._write_all())
+
+    async def _write_all(self) -> None:
+        """Write the newest value until there is none that is newer. The library has the last word on every error."""
+        while not self.is_stored and self.chat is not self._refused:
+            chat, was = self.chat, self.id
+            try:
+                try:
+                    await asyncio.to_thread(self._write, chat)
+                except ConflictError:
+                    self._saved, self._written = None, None
+                    await asyncio.to_thread(self._write, chat)
+                    self._store.copied()
+            except NemochatError as error:
+                self._refused = chat
+                if not self._is_failing:
+                    self._is_failing = True
+                    self._store.not_stored(error)
+                continue
+            self._is_failing = False
+            self._store.stored(self, is_new=self.id != was)
+
+    def _write(self, chat: Chat) -> None:
+        """In a thread of its own; there is never more than one."""
+        pictures, originals = dict(self.pictures), dict(self.originals)
+        messages = [node.entry.message for node in chat.nodes] + [each.message for each in chat.waiting]
+        for digest in {image.digest for message in messages for image in message.images} - self._kept_pictures:
+            if digest in pictures:
+                original = originals.get(digest)
+                self._library.put_picture(
+                    digest, to_png(pictures[digest]), original.data if original else None, original.suffix if original else ""
+                )
+                self._kept_pictures.add(digest)
+        saved = self._saved
+        self._model = self._store.model_name() or self._model
+        self._saved = self._library.save(
+            saved.id if saved else None, saved.version if saved else 0, self._written, chat, model=self._model
+        )
+        self._written = chat

@@ -1,0 +1,501 @@
+"""The desk: everything that the user works on, put together. It knows no screen; a `Port` shows it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from nemochat.chat import Attachment, Chat, ChatEvent, ChatSession, Stop, ToolRun, TurnResult
+from nemochat.chat.pictures import OpenedPicture
+from nemochat.chat.recall import DraftFile, PromptHistory
+from nemochat.chat.toolbox import with_tools
+from nemochat.desk.chats import Chats
+from nemochat.desk.conversation import OpenConversation
+from nemochat.desk.documents import Documents
+from nemochat.desk.draft import Draft, message_of, said
+from nemochat.desk.dropping import Dropping
+from nemochat.desk.jobs import Jobs, Rank
+from nemochat.desk.messages import Messages
+from nemochat.desk.model import OpenModel
+from nemochat.desk.port import (
+    Answer,
+    AskItem,
+    AskOne,
+    ChatChanged,
+    ChatOpened,
+    ChatsChanged,
+    Complained,
+    Item,
+    PicturesChanged,
+    Port,
+    RolesChanged,
+    Said,
+    SettingsChanged,
+    Wanted,
+    Workbench,
+)
+from nemochat.desk.reading import Reading, has_reply
+from nemochat.desk.roles import Roles
+from nemochat.desk.tools import Servers, Tools
+from nemochat.desk.turns import Turn, Turns
+from nemochat.domain.messages import Role
+from nemochat.domain.sampling import Sampling
+from nemochat.errors import NemochatError
+from nemochat.numbers import plural
+from nemochat.tools.builtin.search import Passage
+
+LEAVE_SECONDS = 2.0
+"""How long the end of the program waits for a reply to stop."""
+_BUSY = "A reply is being written: wait for it, or stop it with Esc."
+
+
+class Desk:
+    """Owns the conversation on the desk and what works on it. failed: gets what nobody foresaw in something that runs beside the user."""
+
+    def __init__(self, bench: Workbench, port: Port, jobs: Jobs, history: PromptHistory) -> None:
+        self.bench, self.port, self.jobs = bench, port, jobs
+        self.tools = Tools(port, bench, self.picture, self._search)
+        self.documents = Documents(port, bench)
+        self.servers = Servers(port, bench, self.tools)
+        self.chats = Chats(port, bench, self, self)
+        self.conversation = self.chats.new(self.tools.fresh(Chat()))
+        self.model = OpenModel(port, bench.open, self._equip)
+        self.draft = Draft(port, self, DraftFile(bench.paths.drafts))
+        self.history = history
+        self.turns = Turns(port, jobs, self)
+        self.reading = Reading(port, jobs, self, self.draft)
+        self.roles = Roles(port, bench, self)
+        self.messages = Messages(port, self)
+        self.dropping = Dropping(port, self)
+        self.last: TurnResult | None = None
+        """What came of the last turn of this conversation in this run."""
+        self._forgotten = 0
+
+    # -- from the start to the end
+
+    def start(self) -> None:
+        """Bring the unfinished draft back, open the model, and go on with what the command line names."""
+        self.draft.restore()
+        self._tell_notices()
+        self.do(self.tools.begin)
+        if self.bench.resume is not None:
+            self.do(partial(self.chats.resume, self.bench.resume))
+        self.do(partial(self.open_model, None))
+
+    async def close(self) -> None:
+        """The program ends: what was sent and what came of it is on the disk, and the engine ends."""
+        self.draft.close()
+        self.turns.leave()
+        await self.jobs.close(LEAVE_SECONDS)
+        await self.reading.close()
+        await self.model.close()
+        await self.conversation.stored()
+        await self.bench.close_servers()
+
+    def do(self, work: Callable[[], object]) -> None:
+        """Do something that may wait, and say what went wrong with it."""
+
+        async def run(_: Stop) -> None:
+            try:
+                done = work()
+                if isinstance(done, Awaitable):
+                    await done
+            except NemochatError as error:
+                self.port.tell(Complained(error))
+
+        self.jobs.start(Rank.USER, "command", run)
+
+    # -- the conversation
+
+    @property
+    def chat(self) -> Chat:
+        """The conversation's value."""
+        return self.conversation.chat
+
+    @property
+    def speaker(self) -> str:
+        """Who replies."""
+        return self.chat.persona.name if self.chat.persona is not None else self.model.name
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a reply is being written, or waits for something."""
+        return self.turns.is_running
+
+    def refuse_while_busy(self) -> bool:
+        """Whether a reply is being written; says so."""
+        if self.is_busy:
+            self.port.tell(Said(_BUSY))
+        return self.is_busy
+
+    def change(self, chat: Chat, *, can_undo: bool = True) -> None:
+        """Another value, made of the present one at once."""
+        self.conversation.change(lambda _: chat, can_undo=can_undo)
+
+    def begin(self, chat: Chat) -> bool:
+        """Put a new conversation on the desk; the one before stays in the library."""
+        return self.put(self.chats.new(chat))
+
+    def put(self, conversation: OpenConversation, node: int = 0) -> bool:
+        """Put another conversation on the desk; False, and the user is told why, while a turn holds the one that is there."""
+        if self.refuse_while_busy():
+            return False
+        self.conversation = conversation
+        self.draft.editing = None
+        self.last = None
+        self.reading.view = None
+        self.port.tell(PicturesChanged())
+        self.tools.chat_opened()
+        self.port.tell(ChatOpened(node))
+        self.port.tell(RolesChanged())
+        self.reading.opened()
+        self._send_what_waits()
+        if not conversation.is_stored:
+            self.do(conversation.stored)
+        return True
+
+    def new(self) -> None:
+        """Begin a new chat with the persona, the system text and the tools of the present one."""
+        chat = self.chat
+        fresh = Chat().framed(chat.frame.system) if chat.persona is None else self.roles.opened(chat.persona, chat.frame.system)
+        self.begin(with_tools(fresh, chat.frame.tools))
+
+    def undo(self) -> None:
+        """Take back the last thing that the user did to the conversation."""
+        if not self.refuse_while_busy():
+            self.port.tell(Said("Taken back." if self.conversation.undo() else "There is nothing to take back in this chat."))
+
+    def toggle_tool(self, name: str, *, enabled: bool) -> None:
+        """Offer a tool in this conversation, or not. The prompt begins with the tools, so all of it is read anew."""
+        if not self.refuse_while_busy():
+            self.conversation.change(lambda chat: self.tools.toggled(chat, name, enabled=enabled))
+
+    # -- from the draft to a turn
+
+    def send(self, text: str, tokens: Sequence[str], sources: Sequence[str] = ()) -> None:
+        """Send what was in the prompt with the pictures of these tokens, and those that the text named at the last moment (`sources`)."""
+        text = said(text.strip())
+        pictures = [*self.draft.take(tokens), *(self.draft.take_in_source(source) for source in sources)]
+        self.draft.text = ""
+        if not text and not pictures:
+            return
+        replaces, self.draft.editing = self.draft.editing or 0, None
+        if replaces and self.refuse_while_busy():
+            self.draft.editing = replaces
+            self.draft.put_back(text, pictures)
+            return
+        keeps = self.chat.index_of(replaces)
+        if replaces and keeps is None:
+            self.port.tell(Said("The message that was edited is gone: what you wrote comes last."))
+        self.history.add(text)
+        for item in pictures:
+            if item.attachment is not None and item.picture is not None:
+                self.attached(item.attachment, item.picture)
+        waiting = self.chat.next_id
+        paths = [item.source for item in pictures if item.attachment is None and item.source]
+        parts = [item.attachment.part for item in pictures if item.attachment is not None]
+        message = message_of(text, parts)
+        self.conversation.change(lambda chat: chat.queued(message, paths, replaces), can_undo=False)
+        self.submit(Turn(self.conversation, text or "picture", waiting=waiting, text=text, pictures=pictures, keeps=keeps))
+        self.do(self._sent)
+
+    async def _sent(self) -> None:
+        """The draft on the disk goes when what was sent is there."""
+        await self.conversation.stored()
+        self.draft.sent()
+
+    def submit(self, turn: Turn) -> None:
+        """Run a turn."""
+        self.turns.submit(turn)
+
+    def stop(self) -> bool:
+        """Stop the reply under way, whatever it is at; whether there is one."""
+        return self.turns.stop()
+
+    async def edit(self, id_: int) -> None:
+        """Bring the user's message into the prompt, with its pictures; sending it cuts the conversation there.
+
+        A draft that is there is kept as one of the earlier prompts, so that it is not lost.
+        """
+        index = self.chat.index_of(id_)
+        if index is None or self.refuse_while_busy():
+            return
+        if not self.draft.is_empty:
+            answers = (Answer("no", "Keep what I was writing"), Answer("yes", "Edit the message"))
+            text = "What stands in the prompt is not sent yet. It will be under Up, among your earlier prompts; its pictures are let go."
+            if await self.port.ask(AskOne("The prompt is not empty", text, answers)) != "yes":
+                return
+            index = self.chat.index_of(id_)
+            if index is None or self.refuse_while_busy():
+                return
+            self.history.add(self.draft.text)
+        message = self.chat.entries[index].message
+        for item in self.draft.items:
+            self.draft.remove(item.key)
+        self.draft.load(message.text)
+        for part in message.images:
+            pixels = self.conversation.pictures.get(part.digest)
+            if pixels is not None:
+                self.draft.add(part.name or "picture", partial(OpenedPicture, pixels))
+        self.draft.editing = id_
+        self.port.tell(Wanted("prompt"))
+
+    async def edit_last(self) -> None:
+        """The same with the user's last message."""
+        users = [entry.id for entry in self.chat.entries if entry.message.role is Role.USER]
+        if users:
+            await self.edit(users[-1])
+
+    def give_up_edit(self) -> None:
+        """The message stays as it was; the words stay in the prompt."""
+        self.draft.editing = None
+        self.port.tell(Said("The message stays as it was."))
+        self.reading.typed()
+
+    def _send_what_waits(self) -> None:
+        """What was sent in an earlier run and had no turn yet has it now."""
+        for waiting in self.chat.waiting:
+            pictures = [self.draft.take_in_source(source) for source in waiting.sources]
+            label = waiting.message.text or "picture"
+            keeps = self.chat.index_of(waiting.replaces)
+            self.submit(Turn(self.conversation, label, waiting.id, waiting.message.text, pictures, keeps=keeps))
+
+    # -- what turns need (nemochat.desk.turns.Around)
+
+    async def ready(self) -> ChatSession:
+        """The session, as soon as its model is loaded. It knows the conversation's pictures."""
+        session = await self.model.ready()
+        session.reader.know(self.conversation.pictures, self.conversation.originals)
+        return session
+
+    def turn_begins(self) -> None:
+        """The engine is needed."""
+        self._forgotten = len(self.reading.view.forgotten) if self.reading.view else 0
+        self.reading.turn_begins()
+
+    def turn_ended(self, turn: Turn, result: TurnResult | None) -> None:
+        """What comes of it beside the conversation."""
+        self.tools.settled()
+        if turn.conversation is not self.conversation:
+            return
+        self.last = result or self.last
+        if result is not None and len(result.forgotten) > self._forgotten:
+            read = plural(result.usage.evaluated_tokens, "token")
+            gone = plural(len(result.forgotten), "message")
+            self.port.tell(Said(f"The window was full: the model no longer sees {gone}; {read} were read for this reply."))
+        self.reading.replied()
+
+    def tool_ran(self, run: ToolRun) -> None:
+        """A call began or ended."""
+        self.tools.noted(run)
+
+    def take_back(self, turn: Turn) -> None:
+        """What was not sent is in the prompt again."""
+        turn.conversation.change(lambda chat: chat.unqueued(turn.waiting), can_undo=False)
+        self.draft.put_back(turn.text, turn.pictures)
+
+    # -- what the draft and the reading need
+
+    def attached(self, attachment: Attachment, picture: OpenedPicture) -> None:
+        """A picture is known to the model."""
+        digest = attachment.part.digest
+        self.conversation.pictures[digest] = attachment.pixels
+        if picture.original is not None:
+            self.conversation.originals[digest] = picture.original
+
+    def draft_changed(self, *, is_picture: bool) -> None:
+        """The draft would make another message."""
+        if is_picture:
+            self.reading.attached()
+        else:
+            self.reading.typed()
+
+    def free_session(self) -> ChatSession | None:
+        """The session when it has nothing to do for the user."""
+        return self.model.session if self.model.is_loaded and not self.turns.is_running else None
+
+    def wants_title(self, chat: Chat) -> bool:
+        """Once it has a reply and no name. The demo model is not asked: the first words do."""
+        return self.bench.settings.interface.titles and self.model.name != self.bench.demo_model and not chat.name and has_reply(chat)
+
+    # -- what the conversation tells (nemochat.desk.conversation.Store)
+
+    def model_name(self) -> str:
+        """The model that is in use."""
+        return self.model.name
+
+    def changed(self, conversation: OpenConversation) -> None:
+        """By the user."""
+        if conversation is self.conversation:
+            self.port.tell(ChatChanged())
+            self.reading.opened()
+
+    def stored(self, conversation: OpenConversation, *, is_new: bool) -> None:
+        """On the disk."""
+        if is_new:
+            self.port.tell(ChatsChanged())
+
+    def not_stored(self, error: NemochatError) -> None:
+        """The disk does not have it."""
+        self.port.tell(Complained(error))
+
+    def copied(self) -> None:
+        """It goes on as a copy."""
+        self.port.tell(Said("This chat was changed by another nemochat: it goes on here as a copy."))
+
+    async def forget(self, key: str) -> None:
+        """A conversation was deleted: what engines have read of it goes. One that is brought back is read anew. Raises NemochatError."""
+        if self.model.session is not None and self.model.is_loaded:
+            await self.model.session.reader.forget(key)
+        await asyncio.to_thread(self.bench.forget_states, key)
+
+    # -- pictures and documents
+
+    def picture(self, number: int) -> bytes | None:
+        """The file of a picture of the conversation by its number, as it came."""
+        parts = [part for entry in self.chat.entries for part in entry.message.images if entry.message.role is Role.USER]
+        if not 0 < number <= len(parts):
+            return None
+        digest = parts[number - 1].digest
+        if digest in self.conversation.originals:
+            return self.conversation.originals[digest].data
+        original = self.bench.library.original(digest)
+        return original.data if original is not None else self.bench.library.picture(digest)
+
+    async def add_document(self, conversation: OpenConversation, path: Path) -> None:
+        """Search a file for each message. Raises DocumentError."""
+        await self.documents.add(conversation, path)
+
+    async def import_card(self, path: Path) -> None:
+        """Keep the persona of a card, and offer to use it. Raises NemochatError."""
+        await self.roles.import_file(path)
+
+    async def _search(self, query: str) -> Sequence[Passage]:
+        return await self.documents.search(self.chat, query)
+
+    # -- the model
+
+    async def open_model(self, name: str | None) -> None:
+        """Open a model, by name or path, or the one in use; on failure say why and offer others."""
+        self.reading.turn_begins()
+        while True:
+            try:
+                session = await self.model.open(name)
+                break
+            except NemochatError as error:
+                name = await self._offer_models(error)
+                if name is None:
+                    return
+        if session is None:
+            return  # another one is being opened
+        if name is not None:
+            self.bench.use_model(session.model_name)
+        self._tell_notices()
+        self.reading.opened()
+        with contextlib.suppress(NemochatError):  # what tools cost is only shown
+            await self.tools.count(session)
+
+    async def choose_model(self, name: str) -> None:
+        """Open the model of that name, or let the user choose."""
+        if self.refuse_while_busy_with_a_model():
+            return
+        chosen = name or await self.port.ask(self._models("Choose a model"))
+        if chosen:
+            await self.open_model(chosen)
+
+    def refuse_while_busy_with_a_model(self) -> bool:
+        """A model is not changed under a reply; one that only waits for a model may get it."""
+        return self.model.is_loaded and self.refuse_while_busy()
+
+    def use_model(self, name: str) -> str:
+        """Open a model by its name if it is there; "" then, else the name of the one that is used."""
+        if name == self.model.name:
+            return ""
+        if name not in {choice.name for choice in self.bench.models()}:
+            return self.model.name or "no model"
+        self.do(partial(self.open_model, name))
+        return ""
+
+    async def _offer_models(self, error: NemochatError) -> str | None:
+        """The model could not be loaded: say why, and what can be done; the name of another one."""
+        answers = (Answer("demo", "Use the demo model"), Answer("other", "Choose another"), Answer("later", "Not now"))
+        chosen = await self.port.ask(AskOne("The model cannot be loaded", error.message, answers, error.hint))
+        if chosen == "demo":
+            return self.bench.demo_model
+        return await self.port.ask(self._models("Choose another model")) if chosen == "other" else None
+
+    def _models(self, title: str) -> AskItem:
+        items = (
+            Item(choice.name, choice.name, f"{choice.detail}{' · in use' if choice.name == self.model.name else ''}")
+            for choice in self.bench.models()
+        )
+        return AskItem(title, tuple(items), empty="No model.")
+
+    def _equip(self, session: ChatSession) -> None:
+        """Before its model is loaded."""
+        session.toolbox = self.tools.toolbox
+        session.reader.find_passages = self.documents.find
+        session.reader.tools.budget = self.bench.settings.tools.budget
+        session.holds_calls_to_schema = self.bench.settings.tools.constrained
+        self._tell_notices()
+
+    def _tell_notices(self) -> None:
+        """What was found when files were read; also why a model that is about to be loaded may not fit."""
+        for notice in self.bench.take_notices():
+            self.port.tell(Said(notice))
+
+    # -- the settings
+
+    async def settings_changed(self, changes: Mapping[str, object]) -> None:
+        """Write settings and put into force what can be; the rest waits for the model to be loaded again."""
+        for key, value in changes.items():
+            self.bench.change_setting(key, value)
+        settings, session = self.bench.settings, self.model.session
+        if session is not None:
+            session.reader.sampling = Sampling(**msgspec.structs.asdict(settings.sampling))
+            session.reader.tools.budget = settings.tools.budget
+            session.holds_calls_to_schema = settings.tools.constrained
+        self.port.tell(SettingsChanged())
+        if any(key.startswith("engine.") for key in changes):
+            self.port.tell(Said("The engine's settings apply when the model is loaded again: /model"))
+        if any(key.startswith(("tools.", "tool_rules")) for key in changes):
+            await self.tools.settings_changed()
+        self.reading.opened()
+
+    # -- a draft by the model
+
+    def impersonate(self) -> None:
+        """Let the model write the user's next words into the prompt; what the user types meanwhile stays, and ends it."""
+        if not self.chat.entries:
+            self.port.tell(Said("There is nothing to answer yet."))
+        elif self.draft.text:
+            self.port.tell(Said("The prompt is not empty: send or clear it first."))
+        elif not self.refuse_while_busy():
+            turn = Turn(self.conversation, "your next words", play=_impersonate)
+            turn.drafts = _Ghost(self.draft, turn.stop).write
+            self.submit(turn)
+
+
+class _Ghost:
+    """Writes the user's words into the prompt as long as nobody else writes there."""
+
+    def __init__(self, draft: Draft, stop: Stop) -> None:
+        self._draft, self._stop = draft, stop
+        self._written = ""
+
+    def write(self, text: str) -> None:
+        if self._draft.text.strip() != self._written.strip():
+            self._stop.set()
+        if not self._stop.is_set:
+            self._written = (self._written + text).lstrip()
+            self._draft.load(self._written)
+
+
+def _impersonate(session: ChatSession, chat: Chat, stop: Stop, key: str, asked_at: float) -> AsyncGenerator[ChatEvent, None]:
+    return session.impersonate(chat, stop, key=key, asked_at=asked_at)
+

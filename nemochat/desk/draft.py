@@ -1,0 +1,291 @@
+"""What is on its way to a message: the text as it is being typed, the pictures beside it, and what of both survives a crash."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from nemochat.chat import Attachment, ChatSession
+from nemochat.chat.pictures import OpenedPicture, open_picture, picture_name
+from nemochat.chat.recall import DraftFile, KeptDraft
+from nemochat.desk.port import Complained, DraftLoaded, DraftPutBack, PicturesChanged, Port, Said, TokenAdded, TokenChanged, TokenRemoved
+from nemochat.domain.messages import ImagePart, Message, Role, TextPart
+from nemochat.domain.sanitize import sanitize
+from nemochat.errors import NemochatError
+from nemochat.numbers import count
+
+SAVE_SECONDS = 0.5
+_LONGEST_NAME = 32
+
+
+@dataclass
+class Incoming:
+    """A picture of the draft or of a message that waits. source: a path or a data URI, "" for one that is neither.
+
+    `size` is the picture's own, not that of the pixels that the model gets. task: reads it and gives it to the model; it is the draft's,
+    and whoever waits for it shields it.
+    """
+
+    key: str
+    name: str
+    source: str
+    number: int = 0
+    size: tuple[int, int] | None = None
+    attachment: Attachment | None = None
+    state: str = "reading"
+    picture: OpenedPicture | None = None
+    task: asyncio.Task[Attachment] | None = None
+
+    @property
+    def label(self) -> str:
+        """The token that stands for it in the prompt."""
+        size = f" {self.size[0]}x{self.size[1]}" if self.size else ""
+        state = f"{count(self.attachment.tokens)} tokens" if self.attachment else self.state
+        name = self.name if len(self.name) <= _LONGEST_NAME else f"{self.name[: _LONGEST_NAME - 1]}…"
+        # Brackets end the token, so a name must not hold any.
+        return f"[image {self.number}: {name.replace('[', '(').replace(']', ')')}{size}, {state}]"
+
+
+class Keeps(Protocol):
+    """Where the draft's pictures go once the model has them, and who gives them to it."""
+
+    async def ready(self) -> ChatSession:
+        """The session, as soon as its model is loaded."""
+
+    def attached(self, attachment: Attachment, picture: OpenedPicture) -> None:
+        """A picture is known to the model: its pixels belong to the conversation on the desk."""
+
+    def draft_changed(self, *, is_picture: bool) -> None:
+        """The draft would make another message."""
+
+
+class Draft:
+    """Owns the draft. The prompt shows it: `typed` is what it holds now, and what is changed here is told to it."""
+
+    def __init__(self, port: Port, keeps: Keeps, file: DraftFile) -> None:
+        self._port, self._keeps, self._file = port, keeps, file
+        self._items: dict[str, Incoming] = {}
+        self._made = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._has_complained = False
+        self.text = ""
+        """Without the tokens of pictures."""
+        self.editing: int | None = None
+        """The id of the message that is being edited, None for a new one."""
+
+    # -- the text
+
+    def typed(self, text: str) -> None:
+        """The prompt holds this text now."""
+        if text == self.text:
+            return
+        self.text = text
+        self._save_soon()
+        self._keeps.draft_changed(is_picture=False)
+
+    def load(self, text: str) -> None:
+        """The prompt is to hold this text and the pictures that there are."""
+        self.text = text
+        self._port.tell(DraftLoaded(text, self._tokens(self.items)))
+        self._save_soon()
+        self._keeps.draft_changed(is_picture=False)
+
+    def put_back(self, text: str, items: Sequence[Incoming] = ()) -> None:
+        """What was sent is there again, before what was typed since; pictures that failed are left out."""
+        good = [item for item in items if not item.state.startswith("failed")]
+        self._items = {item.key: item for item in [*good, *self.items]}
+        self._renumber()
+        self.text = "\n".join(each for each in (text, self.text) if each)
+        self._port.tell(DraftPutBack(text, self._tokens(good)))
+        self._save_soon()
+        self._keeps.draft_changed(is_picture=bool(good))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is lost when something else is put there."""
+        return not self.text.strip() and not self._items
+
+    def message(self) -> Message:
+        """What it would send as far as its pictures are there; a command sends nothing."""
+        text = self.text.lstrip()
+        text = "" if text.startswith("/") and not text.startswith("//") else said(text)
+        attached = [item.attachment for item in self.items if item.attachment]
+        return message_of(text, [each.part for each in attached])
+
+    @property
+    def picture_tokens(self) -> int:
+        """What its pictures cost, as far as they are there."""
+        return sum(item.attachment.tokens for item in self.items if item.attachment)
+
+    # -- the pictures
+
+    @property
+    def items(self) -> list[Incoming]:
+        """In the order in which the message will hold them."""
+        return list(self._items.values())
+
+    def add_source(self, source: str) -> Incoming:
+        """A path or a data URI."""
+        return self.add(picture_name(source), partial(open_picture, source), source)
+
+    def add(self, name: str, read: Callable[[], OpenedPicture], source: str = "") -> Incoming:
+        """Begin to read a picture; `read` runs in a thread."""
+        item = self.take_in(name, read, source)
+        self._items[item.key] = item
+        self._renumber()
+        self._port.tell(TokenAdded(item.key, item.label))
+        self._port.tell(PicturesChanged())
+        self._save_soon()
+        return item
+
+    def take_in(self, name: str, read: Callable[[], OpenedPicture], source: str = "") -> Incoming:
+        """The same for a picture of a message that was sent already."""
+        self._made += 1
+        item = Incoming(f"a{self._made}", sanitize(name, strict=True), source)
+        item.task = asyncio.create_task(self._attach(item, read))
+        item.task.add_done_callback(lambda task: self._settled(item, task))
+        return item
+
+    def take_in_source(self, source: str) -> Incoming:
+        """A path or a data URI of a message that was sent already."""
+        return self.take_in(picture_name(source), partial(open_picture, source), source)
+
+    def remove(self, key: str) -> None:
+        """Take a picture out."""
+        item = self._items.pop(key, None)
+        self._port.tell(TokenRemoved(key))
+        if item is not None:
+            if item.task is not None:
+                item.task.cancel()  # nobody else waits for a picture of the draft
+            self._renumber()
+            self._save_soon()
+            self._keeps.draft_changed(is_picture=False)
+        self._port.tell(PicturesChanged())
+
+    def move(self, key: str, offset: int) -> None:
+        """Change the order; the tokens in the prompt follow."""
+        keys = list(self._items)
+        if key not in keys:
+            return
+        at = keys.index(key)
+        to = min(max(at + offset, 0), len(keys) - 1)
+        keys.insert(to, keys.pop(at))
+        self._items = {each: self._items[each] for each in keys}
+        self._renumber()
+        self.load(self.text)
+        self._port.tell(PicturesChanged())
+
+    def take(self, keys: Sequence[str]) -> list[Incoming]:
+        """What was sent leaves the draft: the text, and these pictures in this order. They go on being read."""
+        taken = [self._items.pop(key) for key in dict.fromkeys(keys) if key in self._items]
+        for number, item in enumerate(taken, 1):
+            item.number = number
+        self._renumber()
+        self._port.tell(PicturesChanged())
+        return taken
+
+    # -- what survives
+
+    def restore(self) -> None:
+        """Bring back what a program that ended badly has left, behind what was typed already."""
+        kept = self._file.load()
+        for source in kept.pictures:
+            self.add_source(source)
+        if kept.text:
+            self.put_back(kept.text)
+
+    def sent(self) -> None:
+        """What was sent is safe elsewhere: the draft on the disk is what is left."""
+        self._save()
+
+    def close(self) -> None:
+        """The program ends: what was typed is kept for the next one."""
+        self._save()
+        for item in self._items.values():
+            if item.task is not None:
+                item.task.cancel()
+
+    def _save_soon(self) -> None:
+        """Once the typing pauses."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(SAVE_SECONDS, self._save)
+
+    def _save(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        try:
+            self._file.save(KeptDraft(self.text, tuple(item.source for item in self._items.values() if item.source)))
+        except NemochatError as error:
+            # Once is enough: the disk will not be less full at the next letter.
+            if not self._has_complained:
+                self._has_complained = True
+                self._port.tell(Said(error.message))
+
+    # -- within
+
+    def _tokens(self, items: Sequence[Incoming]) -> tuple[tuple[str, str], ...]:
+        return tuple((item.key, item.label) for item in items)
+
+    def _renumber(self) -> None:
+        for number, item in enumerate(self._items.values(), 1):
+            if item.number != number:
+                item.number = number
+                self._port.tell(TokenChanged(item.key, item.label))
+
+    def _news(self, item: Incoming) -> None:
+        if item.key in self._items:
+            self._port.tell(TokenChanged(item.key, item.label))
+        self._port.tell(PicturesChanged())
+
+    async def _attach(self, item: Incoming, read: Callable[[], OpenedPicture]) -> Attachment:
+        picture = item.picture = await asyncio.to_thread(read)
+        item.size = picture.image.width, picture.image.height
+        item.state = "waiting for the model"
+        self._news(item)
+        session = await self._keeps.ready()
+        item.attachment = await session.reader.attach(picture.image, item.name, picture.original)
+        item.state = "ready"
+        self._keeps.attached(item.attachment, picture)
+        self._news(item)
+        if item.key in self._items:
+            self._keeps.draft_changed(is_picture=True)
+        return item.attachment
+
+    def _settled(self, item: Incoming, task: asyncio.Task[Attachment]) -> None:
+        if task.cancelled():
+            return
+        error = task.exception()
+        if isinstance(error, NemochatError):
+            item.state = f"failed: {error.message}"
+            if item.key in self._items:
+                # One that was sent is told of by its turn.
+                self.remove(item.key)
+                self._port.tell(Complained(error))
+        elif error is not None:
+            raise error
+
+
+def said(text: str) -> str:
+    """Two slashes at the beginning stand for one that begins no command."""
+    return text[1:] if text.startswith("//") else text
+
+
+def message_of(text: str, pictures: Sequence[ImagePart]) -> Message:
+    """The user's message of a text and pictures."""
+    return Message(Role.USER, (*pictures, *((TextPart(text),) if text else ())))
+
+
+async def parts_of(items: Sequence[Incoming]) -> list[ImagePart]:
+    """The pictures of a message, waiting for those that are still being read. Raises NemochatError of the first that failed."""
+    parts: list[ImagePart] = []
+    for item in items:
+        assert item.task is not None
+        parts.append((await asyncio.shield(item.task)).part)
+    return parts
+
+

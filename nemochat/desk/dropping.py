@@ -1,0 +1,143 @@
+"""Files on their way into the chat: dropped, pasted, chosen from a dialog or taken from the clipboard."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Protocol
+
+from nemochat.chat.drops import Drop, DroppedFile, FileKind
+from nemochat.chat.file_kinds import file_kind
+from nemochat.chat.pictures import OpenedPicture
+from nemochat.desk.conversation import OpenConversation
+from nemochat.desk.draft import Draft
+from nemochat.desk.port import Answer, AskOne, Complained, Port, Said, TextInserted
+from nemochat.domain.sanitize import sanitize
+from nemochat.errors import ImageError
+from nemochat.images.clipboard import read_clipboard_picture
+
+MAX_CARD = 16_000_000
+"""The largest file that is looked into for a character card, in bytes; larger ones are imported with /persona import."""
+MAX_TEXT_FILE = 200_000
+"""The longest text file that is put into the prompt, in bytes: more never fits the window."""
+
+
+class Takes(Protocol):
+    """Who else takes files."""
+
+    draft: Draft
+
+    @property
+    def conversation(self) -> OpenConversation:
+        """The one on the desk."""
+
+    async def add_document(self, conversation: OpenConversation, path: Path) -> None:
+        """Search a file for each message. Raises DocumentError."""
+
+    async def import_card(self, path: Path) -> None:
+        """Keep the persona of a card, and offer to use it. Raises NemochatError."""
+
+    def do(self, work: Callable[[], object]) -> None:
+        """Do something that may wait."""
+
+
+class Dropping:
+    """Takes what was dropped: pictures at once, in their order; what must be asked about one after the other, in theirs."""
+
+    def __init__(self, port: Port, takes: Takes) -> None:
+        self._port, self._takes = port, takes
+        self._asking = asyncio.Lock()
+
+    def take(self, drop: Drop) -> None:
+        """All files of one drop."""
+        for file in drop.files:
+            if file.kind is FileKind.FOLDER:
+                self._port.tell(Said(f"{_shown(file.path)} is a folder: drop the pictures in it, or /doc PATH searches its texts."))
+            elif _may_be_card(file.path):
+                self._ask(self._offer_card, file)
+            elif file.kind is FileKind.TEXT:
+                self._ask(self._offer_text, file)
+            else:
+                # Reading something that is no picture gives the sentence that says what it is.
+                self._takes.draft.add_source(str(file.path))
+        for uri in drop.data_uris:
+            self._takes.draft.add_source(uri)
+        for path in drop.missing:
+            hint = "Over SSH, paths dropped from your own computer are not visible here."
+            self._port.tell(Complained(ImageError(f"There is no such file on this machine: {sanitize(path, strict=True)}", hint)))
+
+    def _ask(self, offer: Callable[[DroppedFile], Awaitable[None]], file: DroppedFile) -> None:
+        async def ask() -> None:
+            async with self._asking:
+                await offer(file)
+
+        self._takes.do(ask)
+
+    async def _offer_card(self, file: DroppedFile) -> None:
+        is_picture = file.kind is FileKind.PICTURE
+        other = Answer("other", "Attach it as a picture" if is_picture else "Take it as a file")
+        title = f"{file.path.name} is a character card"
+        answer = await self._port.ask(AskOne(title, "What shall become of it?", (Answer("card", "Make it a persona"), other)))
+        if answer == "card":
+            await self._takes.import_card(file.path)
+        elif answer == "other" and is_picture:
+            self._takes.draft.add_source(str(file.path))
+        elif answer == "other":
+            await self._offer_text(file)
+
+    async def _offer_text(self, file: DroppedFile) -> None:
+        answers = (
+            Answer("document", "Search it"),
+            Answer("text", "Put in its text"),
+            Answer("path", "Its path"),
+            Answer("no", "Neither"),
+        )
+        conversation = self._takes.conversation
+        match await self._port.ask(AskOne(f"{file.path.name} is a text file", "What shall become of it?", answers)):
+            case "document":
+                await self._takes.add_document(conversation, file.path)
+            case "path":
+                self._port.tell(TextInserted(_shown(file.path)))
+            case "text":
+                self._port.tell(TextInserted(await asyncio.to_thread(_text_of, file.path)))
+
+
+def clipboard_picture() -> OpenedPicture:
+    """The clipboard's picture. Raises ImageError."""
+    picture = read_clipboard_picture()
+    if picture is None:
+        raise ImageError("There is no picture on the clipboard.", "Copy one first, or drop its file.")
+    return OpenedPicture(picture)
+
+
+def _text_of(path: Path) -> str:
+    """A text file's name and content. Raises ImageError."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_TEXT_FILE + 1)
+    except OSError as error:
+        raise ImageError(f"{_shown(path)} cannot be read: {error.strerror}.") from error
+    if file_kind(path) is not FileKind.TEXT:
+        raise ImageError(f"{_shown(path)} is not a text file.", "Pictures are attached with /image.")
+    if len(data) > MAX_TEXT_FILE:
+        raise ImageError(f"{_shown(path)} is larger than {MAX_TEXT_FILE // 1000} KB: it does not fit the window.")
+    return f"{path.name}:\n{sanitize(data.decode('utf-8', errors='replace')).strip()}\n"
+
+
+def _may_be_card(path: Path) -> bool:
+    """Whether a dropped file is a character card; one that cannot be read is left to those who will say why."""
+    if path.suffix.lower() not in (".png", ".apng", ".json", ".charx"):
+        return False
+    from nemochat.personas.cards import is_card
+
+    try:
+        if path.stat().st_size > MAX_CARD or not path.is_file():
+            return False
+        return is_card(path.read_bytes())
+    except OSError:
+        return False
+
+
+def _shown(path: Path) -> str:
+    return sanitize(str(path), strict=True)

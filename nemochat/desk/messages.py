@@ -1,0 +1,236 @@
+"""What can be done with a message: the menu, and what each line of it does. Messages are named by their ids."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from typing import Protocol
+
+from nemochat.chat import Chat, ChatEvent, ChatSession, Entry, Stop
+from nemochat.desk.conversation import OpenConversation
+from nemochat.desk.documents import sources
+from nemochat.desk.port import Answer, AskMenu, AskText, Port, Said, ShowText, Wanted
+from nemochat.desk.turns import Play, Turn
+from nemochat.domain.events import FinishReason
+from nemochat.domain.messages import Message, Role
+from nemochat.domain.sanitize import sanitize
+from nemochat.domain.ttft import reading_of
+from nemochat.numbers import count, duration, speed
+from nemochat.prompt.nemotron import as_text
+
+
+class Board(Protocol):
+    """What messages need of the rest of the desk."""
+
+    @property
+    def conversation(self) -> OpenConversation:
+        """The one on the desk."""
+
+    def refuse_while_busy(self) -> bool:
+        """Whether a reply is being written; says so."""
+
+    def begin(self, chat: Chat) -> bool:
+        """Put a new conversation on the desk."""
+
+    def submit(self, turn: Turn) -> None:
+        """Run a turn."""
+
+    async def edit(self, id_: int) -> None:
+        """Bring the user's message into the prompt."""
+
+
+class Messages:
+    """Does what a key, the menu or a command says with one message."""
+
+    def __init__(self, port: Port, board: Board) -> None:
+        self._port, self._board = port, board
+
+    async def act(self, id_: int, name: str) -> None:
+        """`name`: as in `menu_of`, or "menu", "swipe_left", "swipe_right". Raises NemochatError."""
+        conversation = self._board.conversation
+        index = conversation.chat.index_of(id_)
+        if index is None:
+            return
+        entry = conversation.chat.entries[index]
+        message = entry.message
+        match name:
+            case "menu":
+                chosen = await self._port.ask(menu_of(entry, is_last=index == len(conversation.chat.entries) - 1))
+                if chosen and conversation is self._board.conversation:
+                    await self.act(id_, chosen)
+            case "copy":
+                self._port.tell(Wanted("copy", message.text))
+            case "copy_code":
+                self._port.tell(Wanted("copy", code_of(message) or ""))
+            case "sources":
+                await self._port.ask(ShowText("Beside this message", sources(message)))
+            case "details":
+                await self._port.ask(ShowText("Details", details(entry)))
+            case _ if self._board.refuse_while_busy():
+                return
+            case "edit" if message.role is Role.USER:
+                await self._board.edit(id_)
+            case "edit" | "rewrite" if message.role is not Role.TOOL:
+                await self._rewrite(conversation, id_, message)
+            case _:
+                self._change(conversation, id_, name)
+
+    async def _rewrite(self, conversation: OpenConversation, id_: int, message: Message) -> None:
+        title, hint = "Edit the reply", "The model will take it for its own words."
+        if message.role is Role.USER:
+            title, hint = "Change your words", "What came behind them stays."
+        text = await self._port.ask(AskText(title, message.text, hint))
+        if text is not None and text.strip():
+            conversation.change(_at(id_, lambda chat, index: chat.rewritten(index, text)))
+
+    def _change(self, conversation: OpenConversation, id_: int, name: str) -> None:
+        """What needs no answer."""
+        chat = conversation.chat
+        index = chat.index_of(id_)
+        if index is None:
+            return
+        message = chat.entries[index].message
+        match name:
+            case "regenerate":
+                self._regenerate(conversation, index)
+            case "continue":
+                self._board.submit(Turn(conversation, "let it go on", play=_continue, continues=True))
+            case "fork":
+                if self._board.begin(chat.forked(index + 1)):
+                    self._port.tell(Said("This is a new chat now; the one before is in the list (Ctrl+R)."))
+            case "pin":
+                conversation.change(_at(id_, lambda chat, index: chat.marked(index, pinned=not message.pinned)))
+            case "exclude":
+                conversation.change(_at(id_, lambda chat, index: chat.marked(index, excluded=not message.excluded)))
+            case "delete":
+                conversation.change(_at(id_, lambda chat, index: chat.without(index)))
+                self._port.tell(Said("Deleted. /undo brings it back."))
+            case "swipe_left" | "swipe_right":
+                self._swipe(conversation, index, 1 if name == "swipe_right" else -1)
+
+    def _regenerate(self, conversation: OpenConversation, index: int) -> None:
+        """Another reply to the user's message at or before `index`, beside the one that is there."""
+        entries = conversation.chat.entries
+        user = next((entries[at] for at in range(index, -1, -1) if entries[at].message.role is Role.USER), None)
+        if user is None:
+            self._port.tell(Said("There is no message to reply to."))
+            return
+        keeps = (conversation.chat.index_of(user.id) or 0) + 1
+        self._board.submit(Turn(conversation, "another reply", play=_again(user.id), keeps=keeps))
+
+    def _swipe(self, conversation: OpenConversation, index: int, by: int) -> None:
+        """To the next alternative of a message; to the right of the newest reply a new one is made. Greetings go round."""
+        chat = conversation.chat
+        ids = chat.alternatives(index)
+        to = ids.index(chat.entries[index].id) + by
+        is_reply = chat.entries[index].message.role is Role.ASSISTANT
+        if is_reply and index == len(chat.entries) - 1 and index > 0 and to == len(ids):
+            self._regenerate(conversation, index)
+        elif len(ids) > 1 and (index == 0 or 0 <= to < len(ids)):
+            conversation.change(lambda chat: chat.swiped(index, ids[to % len(ids)]), can_undo=False)
+        else:
+            self._port.tell(Said("There is no other version of this message."))
+
+
+def menu_of(entry: Entry, *, is_last: bool) -> AskMenu:
+    """The menu of a message."""
+    message = entry.message
+    is_reply = message.role is Role.ASSISTANT
+    answers = [Answer("copy", "Copy", "c")]
+    if code_of(message) is not None:
+        answers.append(Answer("copy_code", "Copy the code", "y"))
+    if message.role is not Role.TOOL:
+        answers.append(Answer("edit", "Edit" if is_reply else "Edit and send again", "e"))
+    if message.role is Role.USER:
+        answers.append(Answer("rewrite", "Change the words only", "w"))
+    if message.role is not Role.TOOL:
+        answers.append(Answer("regenerate", "Another reply", "r"))
+    if is_reply and is_last:
+        answers.append(Answer("continue", "Let it go on", "n"))
+    if message.contexts:
+        answers.append(Answer("sources", "What was put beside it", "s"))
+    answers += [
+        Answer("fork", "New chat from here", "f"),
+        Answer("pin", "Unpin" if message.pinned else "Pin: the model keeps seeing it", "p"),
+        Answer("exclude", "Let the model see it again" if message.excluded else "Exclude: the model does not see it", "x"),
+        Answer("delete", "Delete", "d"),
+        Answer("details", "Details", "i"),
+    ]
+    title = {Role.USER: "Your message", Role.ASSISTANT: "Reply", Role.TOOL: "Result of a tool"}[message.role]
+    return AskMenu(title, tuple(answers))
+
+
+def code_of(message: Message) -> str | None:
+    """The last code block of a message, None when it has none."""
+    if not any(sign in message.text for sign in ("```", "~~~", "    ")):
+        return None
+    from markdown_it import MarkdownIt
+
+    tokens = MarkdownIt("commonmark").parse(sanitize(message.text))
+    blocks = [token.content.rstrip("\n") for token in tokens if token.type in ("fence", "code_block")]
+    return blocks[-1] if blocks else None
+
+
+def _continue(session: ChatSession, chat: Chat, stop: Stop, key: str, asked_at: float) -> AsyncGenerator[ChatEvent, None]:
+    return session.continue_reply(chat, stop, key=key, asked_at=asked_at)
+
+
+def _again(user: int) -> Play:
+    def play(session: ChatSession, chat: Chat, stop: Stop, key: str, asked_at: float) -> AsyncGenerator[ChatEvent, None]:
+        return session.regenerate(chat, stop, chat.index_of(user), key=key, asked_at=asked_at)
+
+    return play
+
+
+def _at(id_: int, edit: Callable[[Chat, int], Chat]) -> Callable[[Chat], Chat]:
+    """A change of the message with this id, wherever it stands by then; none when it is gone."""
+
+    def change(chat: Chat) -> Chat:
+        index = chat.index_of(id_)
+        return chat if index is None else edit(chat, index)
+
+    return change
+
+
+_ENDINGS = {
+    FinishReason.STOP: "the model had finished",
+    FinishReason.LENGTH: "it had reached the longest reply",
+    FinishReason.CANCELLED: "it was stopped",
+    FinishReason.TOOL_CALLS: "it called a tool",
+}
+
+
+def details(entry: Entry) -> str:
+    """All that is known of a message: times, tokens, sampling, and the exact prompt of a reply."""
+    record = entry.record
+    if record is None:
+        said = "Nothing was measured for it: a greeting, or words that were edited or came from elsewhere."
+        return f"{len(entry.message.text):,} characters\n{said}" if entry.message.role is Role.ASSISTANT else _plain_details(entry)
+    result, reading, sampling = record.result, reading_of(record.result), record.sampling
+    read = f"{count(reading.evaluated_tokens)} of {count(reading.prompt_tokens)} tokens"
+    rows = [
+        ("Model", record.model),
+        ("Ended because", _ENDINGS[result.reason]),
+        ("Time to first token", duration(reading.ttft_ms) if reading.ttft_ms is not None else "no text came"),
+        ("  loading", duration(reading.load_ms)),
+        ("  pictures", f"{duration(reading.encode_ms)}, {count(reading.encoded_images)} encoded"),
+        ("  reading the prompt", f"{duration(reading.prefill_ms)}, {read}"),
+        ("  first token", duration(reading.first_token_ms)),
+        ("Reused from the cache", f"{count(reading.reused_tokens)} tokens"),
+        ("Pictures in the prompt", f"{count(reading.image_tokens)} tokens"),
+        ("Reply", f"{count(reading.completion_tokens)} tokens, {speed(reading.tokens_per_second)}"),
+        ("Not seen by the model", f"{count(len(result.forgotten))} messages"),
+        ("Sampling", f"temperature {sampling.temperature:g}, top-k {sampling.top_k}"),
+        ("", f"top-p {sampling.top_p:g}, min-p {sampling.min_p:g}"),
+        ("", f"repeat penalty {sampling.repeat_penalty:g}, seed {'random' if sampling.seed is None else sampling.seed}"),
+        ("", f"at most {count(sampling.max_tokens)} tokens"),
+    ]
+    table = "\n".join(f"{name:<24}{value}" for name, value in rows)
+    if not record.prompt:
+        return f"{table}\n\nThe exact prompt is known only in the run of nemochat that made the reply."
+    return f"{table}\n\nThe exact prompt\n\n{as_text(record.prompt)}"
+
+
+def _plain_details(entry: Entry) -> str:
+    message = entry.message
+    pictures = "".join(f"\n{part.name or 'picture'}  {part.digest[:16]}" for part in message.images)
+    return f"{len(message.text):,} characters{pictures}"

@@ -1,0 +1,260 @@
+"""Whom the model plays and who the user is: personas, profiles, the author's note."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from nemochat.chat import Chat
+from nemochat.chat.toolbox import with_tools
+from nemochat.desk.conversation import OpenConversation
+from nemochat.desk.port import (
+    Answer,
+    AskEditor,
+    AskItem,
+    AskOne,
+    AskPersona,
+    AskPersonaEdited,
+    AskText,
+    Complained,
+    Item,
+    PersonaAction,
+    Port,
+    RolesChanged,
+    Said,
+    ShowPersona,
+    Workbench,
+)
+from nemochat.domain.personas import AuthorNote, Persona, UserProfile
+from nemochat.errors import NemochatError
+from nemochat.personas.profiles import Profiles
+from nemochat.personas.prompt_text import greetings
+
+_MAX_DEPTH = 100
+_NEW = "\0new"
+
+
+class Cast(Protocol):
+    """What roles need of the rest of the desk."""
+
+    @property
+    def conversation(self) -> OpenConversation:
+        """The one on the desk."""
+
+    def begin(self, chat: Chat) -> bool:
+        """Put a new conversation on the desk; False, and the user is told why, while a reply is being written."""
+
+    def refuse_while_busy(self) -> bool:
+        """Whether a reply is being written; says so."""
+
+    def use_model(self, name: str) -> str:
+        """Open a model by its name if it is there; "" then, else the name of the one that is used."""
+
+
+class Roles:
+    """Takes personas from the store into the conversation on the desk."""
+
+    def __init__(self, port: Port, bench: Workbench, cast: Cast) -> None:
+        self._port, self._bench, self._cast = port, bench, cast
+
+    # -- personas
+
+    async def choose(self, name: str) -> None:
+        """Use the persona of that name or id, or let the user choose. Raises NemochatError."""
+        if not name:
+            await self.pick()
+            return
+        personas = await asyncio.to_thread(self._bench.personas.list)
+        found = next((each for each in personas if name.lower() in (each.id.lower(), each.name.lower())), None)
+        if found is None:
+            self._port.tell(Said(f"There is no persona {name}. /persona alone shows all."))
+        else:
+            await self.use(found.id)
+
+    async def pick(self) -> None:
+        """The picker, until something was chosen that leaves it. Raises NemochatError."""
+        store = self._bench.personas
+        current = ""
+        while True:
+            personas = await asyncio.to_thread(store.list)
+            for notice in store.notices:
+                self._port.tell(Said(notice))
+            mine = self._cast.conversation.chat.persona
+            current = current or next((each.id for each in personas if mine is not None and each.name == mine.name), "")
+            wish = await self._port.ask(AskPersona(tuple(personas), store.load, current, self.user.name))
+            if wish is None:
+                return
+            current = wish.id or current
+            if wish.action is PersonaAction.USE:
+                await self.use(wish.id)
+                return
+            try:
+                current = await self._act(wish.action, wish.id) or current
+            except NemochatError as error:
+                self._port.tell(Complained(error))
+
+    async def use(self, id_: str) -> None:
+        """Begin a chat with a persona, or let it take over this one. Raises NemochatError."""
+        persona, _ = await asyncio.to_thread(self._bench.personas.load, id_)
+        if self._cast.refuse_while_busy():
+            return
+        conversation = self._cast.conversation
+        if any(entry.record is not None or not entry.speaker for entry in conversation.chat.entries):
+            answers = (Answer("new", "Begin a new chat"), Answer("here", "Go on in this chat"), Answer("no", "Neither"))
+            chosen = await self._port.ask(AskOne(persona.name, "This chat has begun already.", answers))
+            if chosen == "here":
+                user = self.user
+                conversation.change(lambda chat: msgspec.structs.replace(chat, persona=persona, user=user, examples_gone=0))
+                self._use_model(persona)
+                self._port.tell(RolesChanged())
+            if chosen != "new":
+                return
+        chat = self._cast.conversation.chat
+        if self._cast.begin(with_tools(self.opened(persona, chat.frame.system), chat.frame.tools)):
+            self._use_model(persona)
+
+    def opened(self, persona: Persona, system: str) -> Chat:
+        """A new conversation in which the persona has greeted the user."""
+        chat = Chat(persona=persona, user=self.user, seed=secrets.randbits(32)).framed(system)
+        return chat.opened(greetings(persona, self.user, seed=str(chat.seed)), persona.name)
+
+    def give_up(self) -> None:
+        """The model is itself again, in this chat."""
+        if not self._cast.refuse_while_busy():
+            self._cast.conversation.change(lambda chat: msgspec.structs.replace(chat, persona=None, user=None, examples_gone=0))
+            self._port.tell(Said("The model is itself again. /persona chooses another role."))
+
+    async def import_file(self, path: Path) -> None:
+        """Keep the persona of a card and offer to use it. Raises NemochatError."""
+        store = self._bench.personas
+        id_ = await asyncio.to_thread(store.import_file, path)
+        for notice in store.notices:
+            self._port.tell(Said(notice))
+        persona, _ = await asyncio.to_thread(store.load, id_)
+        answers = (Answer("use", "Talk with it now"), Answer("view", "Look at its card"), Answer("later", "Later"))
+        chosen = await self._port.ask(AskOne(f"{persona.name} is among your personas now", persona.summary, answers))
+        if chosen == "use":
+            await self.use(id_)
+        elif chosen == "view":
+            await self._act(PersonaAction.VIEW, id_)
+
+    def _use_model(self, persona: Persona) -> None:
+        """The model that the persona was written for, when there is such a one."""
+        if persona.model and (used := self._cast.use_model(persona.model)):
+            self._port.tell(Said(f"{persona.name} asks for the model {persona.model}, which is not here; {used} is used."))
+
+    async def _act(self, action: PersonaAction, id_: str) -> str:
+        """What the picker asks for with a persona; the id to come back to. Raises NemochatError."""
+        store = self._bench.personas
+        match action:
+            case PersonaAction.VIEW:
+                persona, avatar = await asyncio.to_thread(store.load, id_)
+                await self._port.ask(ShowPersona(persona, avatar))
+            case PersonaAction.EDIT | PersonaAction.NEW:
+                return await self._edit(id_ if action is PersonaAction.EDIT else None)
+            case PersonaAction.DUPLICATE:
+                return await asyncio.to_thread(store.duplicate, id_)
+            case PersonaAction.EXPORT:
+                hint = "The ending decides: .png (card), .json (card) or .toml."
+                name = await self._port.ask(AskText("Export to which file?", f"{id_}.png", hint, one_line=True))
+                if name:
+                    await asyncio.to_thread(store.export, id_, Path(name).expanduser())
+                    self._port.tell(Said(f"Written to {name}."))
+            case PersonaAction.IMPORT:
+                name = await self._port.ask(AskText("Import which card?", "", "A PNG, JSON, charx or TOML file.", one_line=True))
+                if name:
+                    return await asyncio.to_thread(store.import_file, Path(name.strip()).expanduser())
+            case PersonaAction.DELETE:
+                kept = await asyncio.to_thread(store.delete, id_)
+                answers = (Answer("yes", "Good"), Answer("undo", "Bring it back"))
+                if await self._port.ask(AskOne("The persona is deleted", "Its chats stay as they are.", answers)) == "undo":
+                    return await asyncio.to_thread(store.restore, kept)
+        return ""
+
+    async def _edit(self, id_: str | None) -> str:
+        """The form, and the text editor as far as it is asked for; the id under which the persona is kept then."""
+        from nemochat.personas.toml_text import read_toml, write_toml
+
+        store = self._bench.personas
+        saved = (await asyncio.to_thread(store.load, id_))[0] if id_ else Persona(name="")
+        persona, text = saved, ""
+        while True:
+            edited = await self._port.ask(AskPersonaEdited(persona, saved))
+            if edited is None:
+                return id_ or ""
+            persona = edited.persona
+            try:
+                if edited.in_editor:
+                    text = await self._port.ask(AskEditor(text or write_toml(persona), "persona.toml")) or ""
+                    persona = read_toml(text) if text else persona
+                    text = ""
+                    continue
+                kept = await asyncio.to_thread(store.save, persona, id_)
+            except NemochatError as error:
+                self._port.tell(Complained(error))  # and once more to the form; what was written in the editor is there again with Ctrl+G
+                continue
+            conversation, mine = self._cast.conversation, self._cast.conversation.chat.persona
+            if mine is not None and mine.name == saved.name:
+                conversation.change(_playing(persona))
+            return kept
+
+    # -- the user
+
+    @property
+    def user(self) -> UserProfile:
+        """Who the user is now."""
+        return self._bench.personas.profiles().current
+
+    async def profile(self) -> None:
+        """Choose who the user is, or write another profile. Raises NemochatError."""
+        store = self._bench.personas
+        profiles = await asyncio.to_thread(store.profiles)
+        items = (
+            *(Item(str(index), each.name, each.description) for index, each in enumerate(profiles.profiles)),
+            Item(_NEW, "Another one…", "a name, and what the model may know of you"),
+        )
+        chosen = await self._port.ask(AskItem("Who are you?", items, current=str(profiles.active)))
+        if chosen is None:
+            return
+        if chosen == _NEW:
+            name = await self._port.ask(AskText("Your name", one_line=True))
+            if not name or not name.strip():
+                return
+            about = await self._port.ask(AskText(f"Who is {name.strip()}?", hint="For the model; it may stay empty."))
+            added = (*profiles.profiles, UserProfile(name.strip(), (about or "").strip()))
+            profiles = Profiles(added, len(added) - 1)
+        else:
+            profiles = msgspec.structs.replace(profiles, active=int(chosen))
+        await asyncio.to_thread(store.save_profiles, profiles)
+        current = profiles.current
+        if self._cast.conversation.chat.persona is not None:
+            self._cast.conversation.change(lambda chat: msgspec.structs.replace(chat, user=current))
+        self._port.tell(Said(f"You are {current.name}."))
+
+    async def note(self, text: str) -> None:
+        """Write the author's note of this chat: ``@DEPTH`` before it says how many messages before the end it stands."""
+        conversation = self._cast.conversation
+        before = conversation.chat.note
+        if not text:
+            shown = f"@{before.depth} {before.text}" if before else "@4 "
+            hint = "@4 puts it four messages before the end, @0 with your last one. Empty takes it away."
+            written = await self._port.ask(AskText("Author's note", shown, hint))
+            if written is None:
+                return
+            text = written
+        depth = before.depth if before else AuthorNote("").depth
+        first, _, rest = text.strip().partition(" ")
+        if first.startswith("@") and first[1:].isdecimal():
+            depth, text = min(int(first[1:]), _MAX_DEPTH), rest
+        note = AuthorNote(text.strip(), depth) if text.strip() else None
+        conversation.change(lambda chat: msgspec.structs.replace(chat, note=note))
+        self._port.tell(Said("The note is kept with this chat." if note else "The note is gone."))
+
+
+def _playing(persona: Persona) -> Callable[[Chat], Chat]:
+    return lambda chat: msgspec.structs.replace(chat, persona=persona)

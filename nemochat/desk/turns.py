@@ -1,0 +1,201 @@
+"""Turns: each bound to one conversation and stopped by one token; what is sent while one runs waits in a visible queue.
+
+What was sent with Enter is part of the conversation from that moment (`Chat.waiting`), and so on the disk: the queue is a view of it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import msgspec
+
+from nemochat.chat import Chat, ChatEvent, ChatSession, Entry, Proposed, Stop, ToolRun, TurnResult
+from nemochat.chat.session import IDS
+from nemochat.chat.stopping import Stopped
+from nemochat.desk.conversation import OpenConversation
+from nemochat.desk.draft import Incoming, parts_of
+from nemochat.desk.jobs import Jobs, Rank
+from nemochat.desk.port import Port, QueueChanged, TurnBegan, TurnEnded, TurnOpened, TurnReported, TurnSaid
+from nemochat.domain.events import TextDelta
+from nemochat.errors import NemochatError, WindowError
+
+Play = Callable[[ChatSession, Chat, Stop, str, float], AsyncGenerator[ChatEvent, None]]
+"""Begins a turn that has no message: with the conversation, the stop, its key, and when it was asked for (time.perf_counter)."""
+
+
+@dataclass
+class Turn:
+    """A turn that waits or runs. waiting: the id of its message, 0 for a turn that `play` begins. pictures: of the message, in order.
+
+    continues: the last reply goes on. keeps: how many of the messages stay on the screen, None for all. drafts: gets the text in place of
+    the conversation.
+    """
+
+    conversation: OpenConversation
+    label: str
+    waiting: int = 0
+    text: str = ""
+    pictures: Sequence[Incoming] = ()
+    play: Play | None = None
+    continues: bool = False
+    keeps: int | None = None
+    drafts: Callable[[str], None] | None = None
+    stop: Stop = field(default_factory=Stop)
+    asked_at: float = field(default_factory=time.perf_counter)
+
+
+class Around(Protocol):
+    """What turns need of the rest of the desk."""
+
+    async def ready(self) -> ChatSession:
+        """The session, as soon as its model is loaded."""
+
+    def turn_begins(self) -> None:
+        """The engine is needed: nothing is asked of it ahead any more."""
+
+    def turn_ended(self, turn: Turn, result: TurnResult | None) -> None:
+        """A turn is over, and what came of it is in its conversation."""
+
+    def tool_ran(self, run: ToolRun) -> None:
+        """A call began or ended."""
+
+    def take_back(self, turn: Turn) -> None:
+        """What was not sent is to be in the prompt again."""
+
+
+class Turns:
+    """The queue, and the loop that serves it."""
+
+    def __init__(self, port: Port, jobs: Jobs, around: Around) -> None:
+        self._port, self._jobs, self._around = port, jobs, around
+        self._queue: deque[Turn] = deque()
+        self.running: Turn | None = None
+        self._is_serving = False
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a turn runs or waits."""
+        return self._is_serving
+
+    def said(self) -> tuple[Entry, ...]:
+        """What the running turn has said, as long as it is no part of the conversation yet."""
+        turn = self.running
+        if turn is None or not turn.waiting:
+            return ()
+        return tuple(Entry(each.message, id=each.id) for each in turn.conversation.chat.waiting if each.id == turn.waiting)
+
+    def submit(self, turn: Turn) -> None:
+        """Run it now, or behind those that wait. Its conversation is held from here on."""
+        turn.conversation.hold()
+        self._queue.append(turn)
+        if self._is_serving:
+            self._announce()
+            return
+        self._is_serving = True
+        self._jobs.start(Rank.REPLY, "turns", self._serve)
+
+    def unqueue(self, index: int) -> None:
+        """Take a waiting turn out of the queue; its message goes back into the prompt."""
+        if 0 <= index < len(self._queue):
+            turn = self._queue[index]
+            del self._queue[index]
+            self._give_up(turn)
+            self._announce()
+
+    def stop(self) -> bool:
+        """Stop the turn that runs, whatever it is at; whether there is one."""
+        if self.running is None:
+            return self._is_serving
+        self.running.stop.set()
+        return True
+
+    def leave(self) -> None:
+        """The program ends: what runs is stopped, and what waits stays with its conversation for the next time."""
+        for turn in self._queue:
+            turn.conversation.release()
+        self._queue.clear()
+        self.stop()
+
+    async def _serve(self, _: Stop) -> None:
+        try:
+            while self._queue:
+                turn = self.running = self._queue.popleft()
+                self._announce()
+                self._around.turn_begins()
+                await self._run(turn)
+        finally:
+            self.running = None
+            self._is_serving = False
+
+    async def _run(self, turn: Turn) -> None:
+        is_reading = any(item.attachment is None for item in turn.pictures)
+        self._port.tell(TurnBegan("waiting for the picture" if is_reading else "starting"))
+        if turn.drafts is None:
+            self._port.tell(TurnOpened(turn.keeps, turn.continues))
+        result: TurnResult | None = None
+        error: NemochatError | None = None
+        is_kept = turn.play is not None
+        try:
+            events = await turn.stop.over(self._begun(turn))
+            async with aclosing(events) as stream:
+                async for event in stream:
+                    if isinstance(event, Proposed):
+                        turn.conversation.apply(event.edit)
+                        if not is_kept:
+                            is_kept = True
+                            self._port.tell(TurnSaid())
+                        if event.stores:
+                            await turn.conversation.stored()
+                    elif isinstance(event, TurnResult):
+                        result = event
+                    else:
+                        self._report(turn, event)
+        except Stopped:
+            pass_on = True
+        except NemochatError as failure:
+            error, pass_on = failure, isinstance(failure, WindowError) or not is_kept
+        else:
+            pass_on = False
+        finally:
+            turn.conversation.release()
+            self.running = None
+        if pass_on and not is_kept:
+            self._around.take_back(turn)
+        self._port.tell(TurnEnded(result, error))
+        self._around.turn_ended(turn, result)
+
+    async def _begun(self, turn: Turn) -> AsyncGenerator[ChatEvent, None]:
+        """The stream of a turn, once the model is loaded, nothing else uses it, and the message's pictures are there."""
+        session = await self._around.ready()
+        await self._jobs.make_way()
+        if turn.play is not None:
+            chat = turn.conversation.lend(IDS)
+            return turn.play(session, chat, turn.stop, turn.conversation.id, turn.asked_at)
+        parts = await parts_of(turn.pictures)
+        waiting = next(each for each in turn.conversation.chat.waiting if each.id == turn.waiting)
+        message = msgspec.structs.replace(waiting.message, parts=(*parts, *(part for part in waiting.message.parts if part not in parts)))
+        chat = turn.conversation.lend(IDS)
+        if (index := chat.index_of(waiting.replaces)) is not None:
+            chat = chat.cut(index)
+        return session.send(chat, message, turn.stop, id_=turn.waiting, key=turn.conversation.id, asked_at=turn.asked_at)
+
+    def _report(self, turn: Turn, event: ChatEvent) -> None:
+        if turn.drafts is not None and isinstance(event, TextDelta):
+            turn.drafts(event.text)
+        elif not isinstance(event, Proposed | TurnResult):
+            if isinstance(event, ToolRun):
+                self._around.tool_ran(event)
+            self._port.tell(TurnReported(event))
+
+    def _give_up(self, turn: Turn) -> None:
+        turn.conversation.release()
+        if turn.waiting:
+            self._around.take_back(turn)
+
+    def _announce(self) -> None:
+        self._port.tell(QueueChanged(tuple(turn.label for turn in self._queue)))

@@ -1,0 +1,1 @@
+"""The chat screen: what is on it, how the desk is shown there, how it asks."""

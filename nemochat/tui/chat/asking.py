@@ -1,0 +1,131 @@
+"""How the desk's questions look on the screen: one screen for each, shown one above the other and answered once."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from textual.app import App, SuspendNotSupported
+from textual.screen import Screen
+
+from nemochat.desk.port import (
+    Ask,
+    AskApproval,
+    AskEditor,
+    AskFound,
+    AskItem,
+    AskMenu,
+    AskOne,
+    AskPersona,
+    AskPersonaEdited,
+    AskPicture,
+    AskSettings,
+    AskText,
+    AskTheme,
+    ShowFigures,
+    ShowPersona,
+    ShowPicture,
+    ShowText,
+    working_folder,
+)
+from nemochat.domain.sanitize import sanitize
+from nemochat.tui.screens.approval import ApprovalScreen
+from nemochat.tui.screens.dialogs import Choose, Menu, PictureScreen, Read, Write
+from nemochat.tui.screens.picker import Picker
+
+_WIDE = 110
+"""The file dialog has no room for the choice of a filter on a narrower screen."""
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif")
+
+
+def screen_for(ask: Ask, app: App[None], pictures: str, copy: Callable[[str], None]) -> Screen[Any]:
+    """The screen that asks. What is seldom needed is imported here, so that the program starts quickly."""
+    match ask:
+        case AskOne():
+            return Choose(ask.title, ask.text, ask.answers, hint=ask.hint)
+        case AskMenu():
+            return Menu(ask.title, ask.answers)
+        case AskText():
+            return Write(ask.title, ask.text, hint=ask.hint, one_line=ask.one_line)
+        case AskItem():
+            return Picker(ask.title, ask.items, current=ask.current, empty=ask.empty)
+        case ShowText():
+            return Read(ask.title, ask.text)
+        case ShowPicture():
+            return PictureScreen(ask.pixels, pictures)
+        case AskApproval():
+            return ApprovalScreen(ask.request)
+        case AskPicture():
+            from textual_fspicker import FileOpen, Filters
+
+            filters = Filters(("Pictures", lambda path: path.suffix.lower() in _PICTURES), ("All files", lambda _: True))
+            return FileOpen(working_folder(), "Attach a picture", filters=filters if app.size.width >= _WIDE else None)
+        case AskTheme():
+            from nemochat.tui.screens.theme_picker import ThemePicker
+
+            return ThemePicker()
+        case AskSettings():
+            from nemochat.tui.screens.settings import SettingsScreen
+
+            return SettingsScreen(ask.settings, ask.locked)
+        case AskFound():
+            from nemochat.tui.screens.search import SearchScreen
+
+            return SearchScreen(ask.find, ask.preview, personas=ask.personas, models=ask.models, words=ask.words)
+        case AskPersona():
+            from nemochat.tui.screens.persona_picker import PersonaPicker
+
+            return PersonaPicker(ask.personas, ask.load, current=ask.current, user=ask.user)
+        case AskPersonaEdited():
+            from nemochat.tui.screens.persona_form import PersonaForm
+
+            return PersonaForm(ask.persona, saved=ask.saved)
+        case ShowPersona():
+            from nemochat.tui.screens.persona_card import PersonaCard
+
+            return PersonaCard(ask.persona, ask.portrait)
+        case ShowFigures():
+            from nemochat.tui.screens.stats import StatsScreen
+
+            return StatsScreen(ask.chat, ask.library, copy=copy)
+        case AskEditor():
+            raise AssertionError("the editor is no screen")
+
+
+def edit_in_editor(screen: Screen[None], ask: AskEditor) -> str | None:
+    """Let the user write in $VISUAL or $EDITOR; None when that failed (the user is told) or nothing was changed."""
+    named = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    try:
+        command = shlex.split(named)
+    except ValueError:
+        screen.notify(f"The editor is named with an open quote: {sanitize(named, strict=True)}. Set EDITOR.", severity="error", markup=False)
+        return None
+    with tempfile.TemporaryDirectory(prefix="nemochat-") as folder:
+        path = Path(folder) / ask.name
+        path.write_text(ask.text, encoding="utf-8")
+        try:
+            with screen.app.suspend():
+                done = run_editor([*command, str(path)])
+        except SuspendNotSupported:
+            screen.notify("This terminal cannot be left for an editor.", severity="warning", markup=False)
+            return None
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or str(error)
+            screen.notify(f"The editor {command[0]} cannot be started: {why}. Set EDITOR.", severity="error", markup=False)
+            return None
+        if done != 0:
+            screen.notify(f"The editor ended with code {done}; the prompt is as it was.", severity="warning", markup=False)
+            return None
+        written = sanitize(path.read_text(encoding="utf-8", errors="replace")).rstrip("\n")
+    return written if written != ask.text else None
+
+
+def run_editor(command: list[str]) -> int:
+    """Its exit status, once the user has left it."""
+    import subprocess
+
+    return subprocess.run(command, check=False).returncode

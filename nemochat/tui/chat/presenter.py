@@ -1,0 +1,450 @@
+"""Shows what the desk tells, and nothing before the screen is there or after it has gone."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from textual.screen import Screen
+
+from nemochat.chat import Entry, RoundEnded, ToolRun, ToolsAnswered, ToolState
+from nemochat.chat.drops import Drop
+from nemochat.desk.desk import Desk
+from nemochat.desk.draft import Incoming
+from nemochat.desk.port import (
+    Ask,
+    AskEditor,
+    ChatChanged,
+    ChatOpened,
+    ChatsChanged,
+    Complained,
+    Counted,
+    DraftLoaded,
+    DraftPutBack,
+    EngineFailed,
+    Event,
+    ModelChanged,
+    PicturesChanged,
+    QueueChanged,
+    ReadingAhead,
+    RolesChanged,
+    Said,
+    SettingsChanged,
+    TextInserted,
+    TokenAdded,
+    TokenChanged,
+    TokenRemoved,
+    ToolsChanged,
+    TurnBegan,
+    TurnEnded,
+    TurnOpened,
+    TurnReported,
+    TurnSaid,
+    Wanted,
+    Working,
+)
+from nemochat.domain.events import FinishReason, Progress, Stage, TextDelta
+from nemochat.domain.images import RgbImage
+from nemochat.domain.messages import ImagePart
+from nemochat.domain.replies import TurnResult
+from nemochat.domain.sanitize import sanitize
+from nemochat.errors import NemochatError
+from nemochat.numbers import count
+from nemochat.tui.chat.asking import edit_in_editor, screen_for
+from nemochat.tui.chat.faces import Faces
+from nemochat.tui.widgets.attachments import AttachmentItem
+from nemochat.tui.widgets.conversations import ConversationsDrawer
+from nemochat.tui.widgets.hint_line import PromptState
+from nemochat.tui.widgets.prompt import Prompt
+from nemochat.tui.widgets.side import SidePanes
+from nemochat.tui.widgets.status import StatusLine, StatusView, state_words
+from nemochat.tui.widgets.tools import ToolInfo
+from nemochat.tui.widgets.transcript import Transcript
+
+READY = "ready"
+NO_MODEL = "press F3 to choose one"
+LOADING = "loading the model"
+
+
+class Presenter:
+    """The desk's port (nemochat.desk.port.Port) on the chat screen. wanted: does what only the screen and the application can."""
+
+    def __init__(
+        self,
+        screen: Screen[None],
+        transcript: Transcript,
+        prompt: Prompt,
+        side: SidePanes,
+        drawer: ConversationsDrawer,
+        status: StatusLine,
+        wanted: Callable[[Wanted], None],
+    ) -> None:
+        self._screen, self._transcript, self._prompt = screen, transcript, prompt
+        self._side, self._drawer, self._status, self._wanted = side, drawer, status, wanted
+        self._early: list[Event] | None = []
+        """What was told before the screen was there; None from then on."""
+        self._is_gone = False
+        self._desk: Desk | None = None
+        self._faces: Faces | None = None
+        self.state = LOADING
+        """What the engine is doing, in words."""
+        self._ahead = self._before = ""
+        """What the status line says of the reading ahead, and what it said before."""
+        self._shown: tuple[object, ...] = ()
+        self._ttfts: tuple[tuple[Entry, ...], tuple[float, ...], TurnResult | None] = ((), (), None)
+
+    @property
+    def desk(self) -> Desk:
+        """What is shown."""
+        assert self._desk is not None
+        return self._desk
+
+    def attend(self, desk: Desk) -> None:
+        """Know the desk, which is made with this as its port."""
+        self._desk = desk
+        self._faces = Faces(self._screen, self._transcript, desk.bench)
+
+    def open(self) -> None:
+        """The screen is there: draw all of it, then what was told meanwhile."""
+        early, self._early = self._early or [], None
+        self.draw()
+        for event in early:
+            self.tell(event)
+
+    def close(self) -> None:
+        """The screen goes: nothing is drawn any more."""
+        self._is_gone = True
+
+    # -- nemochat.desk.port.Port
+
+    def tell(self, event: Event) -> None:
+        """Show it."""
+        if self._is_gone:
+            return
+        if self._early is not None:
+            self._early.append(event)
+            return
+        match event:
+            case Said(text):
+                self._screen.notify(text, markup=False, timeout=self.desk.bench.settings.interface.notify_seconds)
+            case Complained(error):
+                self.complain(error)
+            case TurnBegan() | TurnOpened() | TurnSaid() | TurnReported() | TurnEnded() | QueueChanged():
+                self._tell_turn(event)
+            case ModelChanged() | Working() | ReadingAhead() | EngineFailed() | Counted():
+                self._tell_state(event)
+            case DraftLoaded() | DraftPutBack() | TextInserted() | TokenAdded() | TokenChanged() | TokenRemoved():
+                self._tell_draft(event)
+            case ChatOpened(node):
+                self._opened(node)
+            case ChatChanged():
+                self._changed()
+            case ChatsChanged():
+                self._list_soon()
+            case PicturesChanged():
+                self._side.attachments.show(self.pictures())
+            case ToolsChanged():
+                self.draw_tools()
+            case RolesChanged():
+                self.faces.show(self.desk.chat)
+            case SettingsChanged():
+                self.faces.show()
+                self._wanted(Wanted("settings"))
+                self.draw()
+            case Wanted("drawer"):
+                self._toggle_drawer()
+            case Wanted("message", node):
+                self._go_to(int(node))
+            case Wanted("prompt"):
+                self._prompt.focus_area()
+                self.draw_status()
+            case Wanted():
+                self._wanted(event)
+
+    async def ask(self, ask: Ask) -> Any:
+        """Show the question, and wait for its answer; None when the program ends first."""
+        if isinstance(ask, AskEditor):
+            return edit_in_editor(self._screen, ask)
+        answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def answer(value: Any) -> None:
+            if not answered.done():
+                answered.set_result(value)
+
+        app = self._screen.app
+        await app.push_screen(screen_for(ask, app, self.desk.bench.pictures, lambda text: self._wanted(Wanted("copy", text))), answer)
+        return await answered
+
+    def complain(self, error: NemochatError) -> None:
+        """One sentence about what failed, and what to do."""
+        self._screen.notify(error.hint or " ", title=error.message, severity="error", markup=False, timeout=12)
+
+    @property
+    def faces(self) -> Faces:
+        """Portraits and colours."""
+        assert self._faces is not None
+        return self._faces
+
+    # -- the whole
+
+    def draw(self) -> None:
+        """Make the screen equal to the desk."""
+        self._draw_transcript(self.desk.chat.entries)
+        self._side.attachments.show(self.pictures())
+        self.draw_tools()
+        self._side.context.show(self.desk.reading.view)
+        self.draw_status()
+        self._screen.sub_title = self.desk.chat.title
+
+    def _draw_transcript(self, entries: tuple[Entry, ...]) -> None:
+        """The messages."""
+        desk = self.desk
+        chat, view = desk.chat, desk.reading.view
+        system = f"{chat.persona.name}: {chat.persona.summary}".rstrip(": ") if chat.persona is not None else chat.frame.system
+        self._shown = self._seen(entries)
+        self._transcript.show(entries, view, desk.model.name or "the model", system=system, alternatives=chat.counters)
+
+    def _seen(self, entries: tuple[Entry, ...]) -> tuple[object, ...]:
+        """What the messages look like: drawn again when this is another."""
+        view = self.desk.reading.view
+        return (entries, self.desk.model.name, *((view.forgotten, view.excluded, view.forgotten_tokens) if view is not None else ()))
+
+    def _draw_if_changed(self) -> None:
+        entries = self.desk.chat.entries
+        seen = self._seen(entries)
+        is_same = len(seen) == len(self._shown) and seen[0] is self._shown[0] and seen[1:] == self._shown[1:]
+        if not is_same and not self.desk.turns.is_running:
+            self._draw_transcript(entries)
+
+    def draw_tools(self) -> None:
+        """The pane of tools."""
+        chat, tools = self.desk.chat, self.desk.tools
+        on = {spec.name for spec in chat.frame.tools}
+        infos = [ToolInfo(each.name, each.spec.description, each.name in on, tools.costs.get(each.fingerprint)) for each in tools.offered]
+        self._side.tools.show(infos, tools.runs(chat))
+
+    def draw_status(self) -> None:
+        """The status line, and what Enter will do."""
+        desk, view = self.desk, self.desk.reading.view
+        entries = desk.chat.entries
+        if self._ttfts[0] is not entries:
+            records = [entry.record for entry in entries if entry.record is not None]
+            ttfts = tuple(record.result.ttft_ms for record in records if record.result.ttft_ms is not None)
+            self._ttfts = entries, ttfts, records[-1].result if records else None
+        used, limit = (view.used, view.limit) if view else (0, 0)
+        last = desk.last or self._ttfts[2]
+        self._status.show(StatusView(desk.model.name or "no model", self.state, used, limit, last, self._ttfts[1]))
+        self._prompt.state = self._prompt_state()
+
+    def _prompt_state(self) -> PromptState:
+        if self.desk.draft.editing is not None:
+            return PromptState.EDITS
+        if self.desk.turns.is_running:
+            return PromptState.QUEUES
+        return PromptState.SENDS if self.desk.model.is_loaded else PromptState.WAITS
+
+    def set_state(self, words: str) -> None:
+        """What the engine is doing, in words."""
+        self.state = words
+        self.draw_status()
+
+    def settle(self) -> None:
+        """Nothing is being done."""
+        model = self.desk.model
+        self.set_state(READY if model.is_loaded else LOADING if model.session is not None else NO_MODEL)
+
+    # -- conversations
+
+    def _opened(self, node: int) -> None:
+        self._prompt.queued = ()
+        self.settle()
+        self.draw()
+        if node:
+            self._go_to(node)
+
+    def _changed(self) -> None:
+        """Under a reply that is being written only its frame is drawn anew."""
+        if not self.desk.turns.is_running:
+            self.draw()
+        self._screen.sub_title = self.desk.chat.title
+
+    def _go_to(self, node: int) -> None:
+        index = self.desk.chat.index_of(node)
+        if index is not None:
+            self._transcript.go_to(index)
+
+    def _toggle_drawer(self) -> None:
+        if self._drawer.is_open and self._drawer.has_focus_within:
+            self._drawer.toggle()
+            return
+        self._drawer.open()
+        self._list_soon()
+
+    def _list_soon(self) -> None:
+        """Bring the drawer up to date, in the background."""
+        if self._drawer.is_open:
+            self.desk.do(self._list)
+
+    async def _list(self) -> None:
+        rows = await self.desk.chats.rows()
+        if not self._is_gone:
+            self._drawer.show(rows, self.desk.conversation.id, time.time())
+
+    # -- turns
+
+    def _tell_turn(self, event: TurnBegan | TurnOpened | TurnSaid | TurnReported | TurnEnded | QueueChanged) -> None:
+        match event:
+            case TurnBegan(words):
+                self.set_state(words)
+            case TurnOpened(keeps, continues):
+                self._draw_transcript((*self.desk.chat.entries[:keeps], *self.desk.turns.said()))
+                self._begin_reply(continues=continues)
+            case TurnSaid():
+                self._transcript.end_reply()
+                self._draw_transcript(self.desk.chat.entries)
+                self._begin_reply()
+            case TurnReported(reported):
+                self._report(reported)
+            case TurnEnded(result, error):
+                self._ended(result, error)
+            case QueueChanged(labels):
+                self._prompt.queued = labels
+                self.draw_status()
+
+    def _begin_reply(self, *, continues: bool = False) -> None:
+        self._transcript.begin_reply(self.desk.speaker, continues=continues)
+        self._transcript.waiting(self.state)
+
+    def _report(self, event: Progress | TextDelta | ToolRun | RoundEnded | ToolsAnswered) -> None:
+        """Progress in words, text into the conversation, calls into the tools' pane."""
+        match event:
+            case Progress():
+                self._wait(state_words(event))
+            case TextDelta():
+                if self.state != "writing":
+                    self.set_state("writing")
+                self._transcript.append(event.text)
+            case RoundEnded():
+                self._transcript.end_reply()
+                self._draw_transcript(self.desk.chat.entries)
+            case ToolRun():
+                running = event.state in (ToolState.ASKED, ToolState.RUNNING)
+                self.set_state(f"running {sanitize(event.name, strict=True)}" if running else "reading the result")
+            case ToolsAnswered():
+                self._draw_transcript(self.desk.chat.entries)
+                self._begin_reply()
+
+    def _wait(self, words: str) -> None:
+        self._transcript.waiting(words)
+        self.set_state(words)
+
+    def _ended(self, result: TurnResult | None, error: NemochatError | None) -> None:
+        """Show what came of it and its figures."""
+        self._transcript.end_reply()
+        self.settle()
+        if error is not None:
+            self.set_state("stopped: the reply failed")
+            self.complain(error)
+        elif result is not None and result.reason is FinishReason.CANCELLED and result.text:
+            self.set_state("stopped by you")
+        self._screen.call_after_refresh(self._draw_at_rest)
+
+    def _draw_at_rest(self) -> None:
+        """Unless the next turn has begun: what it shows stays."""
+        if not self._is_gone and self.desk.turns.running is None:
+            self.draw()
+
+    # -- the engine
+
+    def _tell_state(self, event: ModelChanged | Working | ReadingAhead | EngineFailed | Counted) -> None:
+        is_busy = self.desk.turns.is_running
+        match event:
+            case ModelChanged(Progress() as progress):
+                if is_busy:
+                    self._wait(state_words(progress))
+                else:
+                    self.set_state(state_words(progress))
+            case ModelChanged():
+                if not is_busy:
+                    self.settle()
+                    self._draw_if_changed()
+                else:
+                    self.draw_status()
+            case Working(words) if not is_busy:
+                self.set_state(words) if words else self.settle()
+            case ReadingAhead(progress) if not is_busy:
+                self._read_ahead(progress)
+            case EngineFailed(error):
+                self.set_state(f"stopped: {error.message}")
+            case Counted(view, tokens):
+                self._prompt.token_count = tokens
+                if tokens is not None and view is not None:
+                    self._prompt.room = view.limit - view.reserve - view.used
+                    self._side.context.show(view)
+                    self._draw_if_changed()
+                    self.draw_status()
+
+    def _read_ahead(self, progress: Progress | None) -> None:
+        """Softly: what was said before comes back."""
+        if progress is None:
+            if self.state == self._ahead:
+                self.set_state(self._before)
+            return
+        if self.state != self._ahead:
+            self._before = self.state
+        is_text = progress.stage is Stage.PREFILL
+        self._ahead = f"reading ahead {count(progress.done)} of {count(progress.total)}" if is_text else state_words(progress)
+        self.set_state(self._ahead)
+
+    # -- the draft
+
+    def _tell_draft(self, event: DraftLoaded | DraftPutBack | TextInserted | TokenAdded | TokenChanged | TokenRemoved) -> None:
+        prompt = self._prompt
+        match event:
+            case DraftLoaded(text, tokens):
+                prompt.load_text(text)
+                for key, label in tokens:
+                    prompt.insert_token(key, label)
+                self.draw_status()
+            case DraftPutBack(text, tokens):
+                prompt.put_back(text, tokens)
+                self.draw_status()
+            case TextInserted(text):
+                prompt.insert_text(text)
+            case TokenAdded(key, label):
+                prompt.insert_token(key, label)
+            case TokenChanged(key, label):
+                prompt.replace_token(key, label)
+            case TokenRemoved(key):
+                prompt.remove_token(key)
+
+    # -- pictures
+
+    def pictures(self) -> list[AttachmentItem]:
+        """What the pane shows: the draft's pictures, then the conversation's."""
+        drafted = [_drafted(item) for item in self.desk.draft.items]
+        said = {part.digest: part for entry in self.desk.chat.entries for part in entry.message.images}
+        pixels = self.desk.conversation.pictures
+        return [*drafted, *(_held(part, pixels[digest]) for digest, part in said.items() if digest in pixels)]
+
+    def pixels_of(self, key: str) -> RgbImage | None:
+        """A picture of the draft by its key, one of the chat by its digest."""
+        items = {item.key: item.attachment.pixels for item in self.desk.draft.items if item.attachment}
+        return items.get(key) or self.desk.conversation.pictures.get(key)
+
+    def take_drop(self, drop: Drop) -> None:
+        """Files that were dropped on the prompt."""
+        self.desk.dropping.take(drop)
+
+
+def _drafted(item: Incoming) -> AttachmentItem:
+    width, height = item.size or (0, 0)
+    tokens, pixels = (item.attachment.tokens, item.attachment.pixels) if item.attachment else (None, None)
+    return AttachmentItem(item.key, item.name, width, height, tokens, item.state, pixels, in_draft=True)
+
+
+def _held(part: ImagePart, pixels: RgbImage) -> AttachmentItem:
+    width, height = part.width or pixels.width, part.height or pixels.height
+    return AttachmentItem(part.digest, part.name or "picture", width, height, part.tokens or None, "in the chat", pixels, in_draft=False)

@@ -1,0 +1,291 @@
+"""The chat screen: conversation, prompt, side panes and status line. It passes on what the user does; the presenter draws."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.events import Resize
+from textual.screen import Screen
+
+from nemochat.chat.drops import Drop, find_drops
+from nemochat.chat.recall import PromptHistory
+from nemochat.desk import commands
+from nemochat.desk.completion import Completion, complete
+from nemochat.desk.desk import Desk
+from nemochat.desk.jobs import Jobs
+from nemochat.desk.port import Answer, AskEditor, AskOne, ShowPicture, Wanted, Workbench, working_folder
+from nemochat.domain.messages import Role
+from nemochat.tui import clipboard
+from nemochat.tui.chat.presenter import Presenter
+from nemochat.tui.widgets.attachments import AttachmentsPane
+from nemochat.tui.widgets.conversations import ConversationsDrawer
+from nemochat.tui.widgets.prompt import Prompt
+from nemochat.tui.widgets.side import SidePanes
+from nemochat.tui.widgets.status import StatusLine
+from nemochat.tui.widgets.tools import ToolsPane
+from nemochat.tui.widgets.transcript import Transcript
+
+EMPTY = Content.assemble(
+    ("nemochat", "bold $text-primary"),
+    "\n\nTalk with a model that sees, on your own machine.\n\n",
+    ("Drop a picture here and ask about it, or just write.\n/ shows the commands, F1 the keys.", "$text-muted"),
+)
+"""What an empty conversation shows."""
+NARROW = 100
+"""Below this width the side panes are a drawer."""
+
+
+class ChatScreen(Screen[None]):
+    """One conversation at a time with one model at a time."""
+
+    CSS_PATH = "chat.tcss"
+    AUTO_FOCUS = "PromptArea"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "Stop / back", show=False, id="chat.stop", tooltip="Stop the reply; close the drawer; to the prompt"),
+        Binding("ctrl+n", "command('new')", "New chat", id="chat.new", tooltip="Begin a new chat; this one stays in the list"),
+        Binding("ctrl+r", "command('open')", "Chats", id="chat.open", tooltip="The list of your chats"),
+        Binding("ctrl+f", "command('search')", "Search", id="chat.search", tooltip="Search in every chat"),
+        Binding("ctrl+o", "command('image')", "Attach", id="chat.attach", tooltip="Choose a picture"),
+        Binding("f2", "side", "Panes", id="chat.panes", tooltip="Show or hide attachments, tools and context"),
+        Binding("f3", "command('model')", "Model", id="chat.model", tooltip="Choose the model"),
+        Binding("f4", "command('settings')", "Settings", id="chat.settings", tooltip="Change settings"),
+        Binding("ctrl+enter", "command('regen')", "Another reply", show=False, id="chat.regenerate", tooltip="Make the last reply anew"),
+        Binding("ctrl+up", "command('edit')", "Edit last", show=False, id="chat.edit_last", tooltip="Edit your last message and send it again"),
+        Binding("f5", "command('persona')", "Persona", id="chat.persona", tooltip="Choose whom the model plays"),
+        Binding("ctrl+t", "command('stats')", "Figures", show=False, id="chat.stats", tooltip="Time to first token, here and in all chats"),
+        Binding("f8", "command('paste')", "Paste picture", show=False, id="chat.paste_picture", tooltip="Attach the clipboard's picture"),
+    ]
+
+    def __init__(self, bench: Workbench) -> None:
+        super().__init__()
+        self.bench = bench
+        history = PromptHistory(bench.paths.prompt_history)
+        self.transcript = Transcript(empty=EMPTY)
+        self.side = SidePanes(pictures=bench.pictures)
+        self.drawer = ConversationsDrawer()
+        self.status = StatusLine()
+        self.prompt = Prompt(find_drops=_drops, take_drop=self._take_drop, complete=self._complete, history=history)
+        self.presenter = Presenter(self, self.transcript, self.prompt, self.side, self.drawer, self.status, self._wanted)
+        self.desk = Desk(bench, self.presenter, Jobs(self._failed), history)
+        self.presenter.attend(self.desk)
+
+    def compose(self) -> ComposeResult:
+        """Conversation and prompt, the panes beside them, the status line below."""
+        with Horizontal(id="main"):
+            yield self.drawer
+            with Vertical(id="talk"):
+                yield self.transcript
+                yield self.prompt
+            yield self.side
+        yield self.status
+
+    def on_mount(self) -> None:
+        """Show everything, and begin."""
+        self._fit(self.app.size.width)
+        self.side.display = self.bench.settings.interface.side_panes
+        self.presenter.open()
+        self.desk.start()
+
+    async def on_unmount(self) -> None:
+        """The program ends: what was sent, and what came of a reply under way, is kept, and the engine ends."""
+        self.presenter.close()
+        await self.desk.close()
+
+    def on_resize(self, event: Resize) -> None:
+        """The panes become a drawer on a narrow screen."""
+        self._fit(event.size.width)
+
+    def _fit(self, width: int) -> None:
+        self.side.set_narrow(width < NARROW)
+        self.drawer.set_narrow(width < NARROW)
+
+    def _failed(self, error: BaseException) -> None:
+        """What nobody foresaw ends the program with its story, like an error in a handler of the screen."""
+        self.app._handle_exception(error)  # type: ignore[arg-type]  # noqa: SLF001 - Textual has no public way
+
+    # -- what the user does in the prompt
+
+    @on(Prompt.Submitted)
+    def _submitted(self, event: Prompt.Submitted) -> None:
+        commands.submit(self.desk, event.text, event.tokens, event.drop)
+
+    @on(Prompt.Changed)
+    def _changed(self) -> None:
+        self.transcript.typed()
+        self.desk.draft.typed(self.prompt.plain_text)
+
+    @on(Prompt.TokenRemoved)
+    def _token_removed(self, event: Prompt.TokenRemoved) -> None:
+        self.desk.draft.remove(event.key)
+
+    @on(Prompt.Notice)
+    def _notice(self, event: Prompt.Notice) -> None:
+        self.notify(event.text, markup=False, timeout=self.bench.settings.interface.notify_seconds)
+
+    @on(Prompt.EditInEditor)
+    @work(group="editor", exclusive=True)
+    async def _edit_in_editor(self, event: Prompt.EditInEditor) -> None:
+        written = await self.presenter.ask(AskEditor(event.text, "prompt.md"))
+        if written is not None:
+            self.prompt.replace_text(written)
+
+    @on(Prompt.Swipe)
+    def _swipe(self, event: Prompt.Swipe) -> None:
+        last = self.desk.chat.entries[-1:]
+        if last and last[0].message.role is Role.ASSISTANT and not self.desk.is_busy:
+            self._act(last[0].id, "swipe_right" if event.to_right else "swipe_left")
+
+    @on(Prompt.Unqueue)
+    def _unqueue(self, event: Prompt.Unqueue) -> None:
+        self.desk.turns.unqueue(event.index)
+
+    @on(Prompt.Escape)
+    def action_leave(self) -> None:
+        """Esc: stop the reply, else give up an edit, else close the drawer, else go to the prompt. Nothing is ever lost by it."""
+        if self.desk.stop():
+            return
+        if self.desk.draft.editing is not None:
+            self.desk.give_up_edit()
+            self.presenter.draw_status()
+        elif self.side.is_open:
+            self.side.toggle()
+        elif self.drawer.is_open:
+            self.drawer.toggle()
+        else:
+            self.prompt.focus_area()
+
+    def _take_drop(self, drop: Drop) -> None:
+        self.desk.dropping.take(drop)
+
+    def _complete(self, text: str) -> Completion | None:
+        choices = {
+            "model": [choice.name for choice in self.bench.models()],
+            "theme": sorted(self.app.available_themes),
+            "persona": [],
+        }
+        return complete(text, choices, working_folder(), Path.home())
+
+    # -- pictures, tools, the drawer
+
+    @on(AttachmentsPane.Removed)
+    def _remove_picture(self, event: AttachmentsPane.Removed) -> None:
+        self.desk.draft.remove(event.key)
+
+    @on(AttachmentsPane.Moved)
+    def _move_picture(self, event: AttachmentsPane.Moved) -> None:
+        self.desk.draft.move(event.key, event.offset)
+
+    @on(AttachmentsPane.Opened)
+    def _open_picture(self, event: AttachmentsPane.Opened) -> None:
+        pixels = self.presenter.pixels_of(event.key)
+        if pixels is not None:
+            self.desk.do(lambda: self.presenter.ask(ShowPicture(pixels)))
+
+    @on(AttachmentsPane.AttachRequested)
+    def _attach_requested(self) -> None:
+        self.action_command("image")
+
+    @on(ToolsPane.Toggled)
+    def _tool_toggled(self, event: ToolsPane.Toggled) -> None:
+        self.desk.toggle_tool(event.name, enabled=event.enabled)
+
+    @on(ConversationsDrawer.Action)
+    def _drawer_action(self, event: ConversationsDrawer.Action) -> None:
+        async def act() -> None:
+            chosen = await self.desk.chats.act(event.row, event.name)
+            if chosen:
+                self.drawer.ask(event.row.id, chosen)
+
+        self.desk.do(act)
+
+    @on(ConversationsDrawer.Search)
+    def _drawer_search(self, event: ConversationsDrawer.Search) -> None:
+        commands.run(self.desk, "search", event.words)
+
+    @on(ConversationsDrawer.New)
+    def _drawer_new(self) -> None:
+        self.action_command("new")
+
+    @on(ConversationsDrawer.Left)
+    def _drawer_left(self) -> None:
+        self.prompt.focus_area()
+
+    # -- messages
+
+    @on(Transcript.Action)
+    def _message_action(self, event: Transcript.Action) -> None:
+        self._act(event.message_id, event.name)
+
+    def _act(self, message_id: int, name: str) -> None:
+        self.desk.do(lambda: self.desk.messages.act(message_id, name))
+
+    @on(Transcript.LinkClicked)
+    def _link_clicked(self, event: Transcript.LinkClicked) -> None:
+        """Show where a link leads before it is opened."""
+
+        async def offer() -> None:
+            answers = (Answer("no", "Do not open"), Answer("copy", "Copy it"), Answer("yes", "Open in the browser"))
+            chosen = await self.presenter.ask(AskOne("A link in the conversation", event.url, answers))
+            if chosen == "copy":
+                self.copy(event.url)
+            elif chosen == "yes":
+                webbrowser.open(event.url)
+
+        self.desk.do(offer)
+
+    # -- keys, and what only the screen can do
+
+    def action_command(self, name: str) -> None:
+        """What the slash command of that name does."""
+        commands.run(self.desk, name)
+
+    def action_side(self) -> None:
+        """Show or hide the panes."""
+        self.side.toggle()
+
+    @work(thread=True, group="copy")
+    def copy(self, text: str) -> None:
+        """To the clipboard, as far as the terminal allows; says what happened. The programs that copy may take a while."""
+        app = self.app
+        said = clipboard.copy(lambda copied: app.call_from_thread(app.copy_to_clipboard, copied), text)
+        app.call_from_thread(self.notify, said, markup=False)
+
+    def _wanted(self, wanted: Wanted) -> None:
+        match wanted:
+            case Wanted("copy", text):
+                self.copy(text)
+            case Wanted("tools"):
+                self.side.open_pane("tools")
+            case Wanted("theme", name) if name in self.app.available_themes:
+                self.app.theme = name
+                self.desk.do(lambda: self.bench.change_setting("interface.theme", name))
+            case Wanted("theme", name):
+                self.notify(f"There is no theme {name}. /theme alone shows all.", markup=False)
+            case Wanted("settings"):
+                self._apply_settings()
+            case Wanted("help"):
+                self.call_later(self.app.run_action, "help")
+            case Wanted("quit"):
+                self.app.exit()
+
+    def _apply_settings(self) -> None:
+        """Put into force what the interface shows."""
+        settings = self.bench.settings
+        if settings.interface.theme in self.app.available_themes:
+            self.app.theme = settings.interface.theme
+        else:
+            self.notify(f"There is no theme {settings.interface.theme}. /theme shows all.", markup=False)
+        self.app.set_keymap(settings.keys)
+        self.side.display = settings.interface.side_panes
+
+
+def _drops(text: str) -> Drop:
+    """Files in a pasted or dropped text."""
+    return find_drops(text, working_folder(), Path.home(), is_command=commands.is_command_line)
