@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nemochat.chat.drops import find_drops
 from nemochat.desk.commands import COMMANDS, Invoke, parse
 from nemochat.desk.completion import MOST, Completion, complete
-from nemochat.chat.drops import find_drops
 from nemochat.domain.images import RgbImage
 from nemochat.domain.sanitize import sanitize
 from nemochat.images import to_png

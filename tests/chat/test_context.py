@@ -11,8 +11,8 @@ from nemochat.domain.messages import Conversation, Message, Role, TextPart, Tool
 from nemochat.domain.sampling import Sampling
 from nemochat.engine.protocol import LoadRequest
 from nemochat.settings import EngineSettings
-from tests.chat.talking import Talking
 from tests.chat.fake_engine import IMAGE_COST, FakeEngine, reply
+from tests.chat.talking import Talking
 
 
 def session(engine: FakeEngine, reserve: int = 20) -> Talking:

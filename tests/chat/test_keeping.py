@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from nemochat.chat.keeping import Keeper
 
 from nemochat.chat import Chat, growing
-from nemochat.chat.keeping import Keeper
 from nemochat.domain.events import TextDelta
 from nemochat.domain.images import Original, RgbImage
 from nemochat.domain.messages import ImagePart, Message, Role, TextPart
@@ -19,8 +19,8 @@ from nemochat.errors import NemochatError
 from nemochat.images import to_png
 from nemochat.library import Library, LibraryError, Saved
 from nemochat.settings import EngineSettings
-from tests.chat.talking import Talking
 from tests.chat.fake_engine import FakeEngine, reply
+from tests.chat.talking import Talking
 
 RED = RgbImage.from_rgb(2, 2, b"\xff\x00\x00" * 4)
 

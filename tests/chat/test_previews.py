@@ -20,8 +20,8 @@ from nemochat.engine.protocol import LoadRequest
 from nemochat.engine.scripted import Token, tokenize
 from nemochat.prompt import nemotron
 from nemochat.settings import EngineSettings
-from tests.chat.talking import Talking
 from tests.chat.fake_engine import FakeEngine, reply
+from tests.chat.talking import Talking
 
 U, A = Role.USER, Role.ASSISTANT
 DOT = RgbImage.from_rgb(1, 1, b"abc")

@@ -19,8 +19,8 @@ from nemochat.domain.sampling import Sampling
 from nemochat.engine.protocol import LoadRequest
 from nemochat.prompt import nemotron
 from nemochat.settings import EngineSettings
-from tests.chat.talking import Talking
 from tests.chat.fake_engine import FakeEngine, reply
+from tests.chat.talking import Talking
 
 MILL = LoreEntry(keys=("mill",), content="The mill of {{char}} burned down.", name="The mill")
 MIRA = Persona(

@@ -18,8 +18,8 @@ from nemochat.engine.protocol import Engine, LoadRequest
 from nemochat.errors import ConversationError, EngineDiedError, EngineError, ImageError, ModelFileError, NemochatError, WindowError
 from nemochat.prompt import nemotron
 from nemochat.settings import EngineSettings
-from tests.chat.talking import Talking
 from tests.chat.fake_engine import IMAGE_COST, FakeEngine, reply
+from tests.chat.talking import Talking
 
 RED = RgbImage.from_rgb(2, 2, b"\xff\x00\x00" * 4)
 

@@ -10,8 +10,8 @@ from nemochat.domain.sampling import Sampling
 from nemochat.engine.protocol import LoadRequest
 from nemochat.prompt import nemotron
 from nemochat.settings import EngineSettings
-from tests.chat.talking import Talking
 from tests.chat.fake_engine import FakeEngine, reply
+from tests.chat.talking import Talking
 
 MAIL, MAPS, SUMS = ToolSpec("send_mail", "Send an e-mail."), ToolSpec("find_route", "Find a route."), ToolSpec("calculator", "Calculate.")
 OFFERED = (MAIL, MAPS, SUMS)

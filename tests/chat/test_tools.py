@@ -23,8 +23,8 @@ from nemochat.settings import EngineSettings
 from nemochat.tools.approval import Approvals
 from nemochat.tools.making import FunctionTool
 from nemochat.tools.registry import Registry
-from tests.chat.talking import Talking
 from tests.chat.fake_engine import FakeEngine, reply
+from tests.chat.talking import Talking
 
 ADD = '<toolcall> {"name": "add", "arguments": {"a": 1, "b": 2}} </toolcall>'
 

@@ -16,8 +16,8 @@ from nemochat.domain.sampling import Sampling
 from nemochat.domain.ttft import reading_of, rows_of
 from nemochat.engine.protocol import LoadRequest, ModelInfo
 from nemochat.settings import EngineSettings
-from tests.chat.talking import Talking
 from tests.chat.fake_engine import FakeEngine
+from tests.chat.talking import Talking
 from tests.chat.test_tools import ADD, Desk
 
 SECOND = 1000.0

@@ -18,8 +18,8 @@ from nemochat.engine.protocol import LoadRequest, Place
 from nemochat.errors import EngineError, NemochatError
 from nemochat.prompt import nemotron
 from nemochat.settings import EngineSettings, WhenFull
-from tests.chat.talking import Talking
 from tests.chat.fake_engine import FakeEngine, reply
+from tests.chat.talking import Talking
 
 PATIENCE = 2000
 """Turns of the event loop that something may take."""

@@ -15,6 +15,8 @@ from textual.events import Paste
 from textual.pilot import Pilot
 
 from nemochat.chat import ChatSession
+from nemochat.desk.desk import Desk
+from nemochat.desk.port import ModelChoice, ToolChest
 from nemochat.documents import DocumentIndex, Embedder
 from nemochat.domain.sampling import Sampling
 from nemochat.engine.protocol import LoadRequest
@@ -25,12 +27,12 @@ from nemochat.personas.store import PersonaStore
 from nemochat.settings import Settings
 from nemochat.settings_file import write_setting
 from nemochat.tools.approval import Rules
+from nemochat.tools.builtin.search import Search
 from nemochat.tools.making import Tool
 from nemochat.tools.mcp.servers import McpServers
 from nemochat.tools.registry import Registry
 from nemochat.tui.app import NemochatApp
 from nemochat.tui.chat.screen import ChatScreen
-from nemochat.desk.port import ModelChoice, ToolChest
 from tests.chat.fake_engine import FakeEngine
 
 PATIENCE = 40.0
@@ -65,7 +67,7 @@ class Bench:
         self.library, _ = Library.open(self.paths.library, clock=clock)
         self.personas = PersonaStore(self.paths.personas)
 
-    def tools(self, picture: Callable[[int], bytes | None]) -> ToolChest:
+    def tools(self, picture: Callable[[int], bytes | None], search: Search) -> ToolChest:
         return ToolChest(Registry(self.own_tools), Rules())
 
     async def add_server_tools(self, registry: Registry) -> frozenset[str]:
@@ -119,9 +121,14 @@ class Driver:
         return self.app.chat_screen
 
     @property
+    def desk(self) -> Desk:
+        """What the screen shows."""
+        return self.screen.desk
+
+    @property
     def said(self) -> list[str]:
         """The texts of the conversation."""
-        return [entry.message.text for entry in self.screen.chat.entries]
+        return [entry.message.text for entry in self.desk.chat.entries]
 
     @property
     def notices(self) -> list[str]:
@@ -221,10 +228,9 @@ class Driver:
 
     async def settle(self) -> None:
         """Wait until no turn runs and everything is drawn."""
-        await self.until(lambda: not self.screen.desk.turns.is_running)
+        await self.until(lambda: not self.desk.turns.is_running)
         await self.pilot.pause()
-        await self.until(lambda: not self.screen.desk.reading.warming.is_reading)
-        await self.until(lambda: not any(worker.is_running for worker in self.screen.workers if worker.group == "count"))
+        await self.until(lambda: not self.desk.reading.is_at_work)
         await self.pilot.pause()
 
 

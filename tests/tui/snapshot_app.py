@@ -13,6 +13,8 @@ from types import SimpleNamespace
 
 import msgspec
 import pytest
+from nemochat.tui.ahead import Ahead
+from nemochat.tui.turns import Job
 from textual.notifications import SeverityLevel
 from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
@@ -20,9 +22,7 @@ from textual.widgets import Input, TextArea
 from nemochat.domain.events import EngineEvent, Finished, FinishReason, Progress, Stage, TextDelta, Timings, Usage
 from nemochat.domain.segments import ImageSlot, Segment
 from nemochat.settings import Settings
-from nemochat.tui.ahead import Ahead
 from nemochat.tui.app import NemochatApp
-from nemochat.tui.turns import Job
 from tests.chat.fake_engine import FakeEngine
 from tests.tui.bench import Bench, Driver
 

@@ -54,7 +54,7 @@ class Host(App[None]):
         self.query_one(Button).focus()
 
     def on_conversations_drawer_action(self, event: ConversationsDrawer.Action) -> None:
-        self.posted.append((event.conversation, event.name))
+        self.posted.append((event.row.id, event.name))
 
     def on_conversations_drawer_new(self) -> None:
         self.posted.append("new")

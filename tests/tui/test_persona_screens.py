@@ -23,7 +23,7 @@ from nemochat.tui.screens.dialogs import Choose
 from nemochat.tui.screens.lore_form import LoreForm, TextForm
 from nemochat.tui.screens.persona_card import MOST_CHARACTERS, MOST_ENTRIES, PersonaCard
 from nemochat.tui.screens.persona_form import EditedPersona, PersonaForm
-from nemochat.tui.screens.persona_picker import PersonaAction, PersonaWish, PersonaPicker
+from nemochat.tui.screens.persona_picker import PersonaAction, PersonaPicker, PersonaWish
 from nemochat.tui.widgets.form_fields import Field
 from nemochat.tui.widgets.persona_preview import PersonaPreview
 from nemochat.tui.widgets.portrait import Portrait, initials

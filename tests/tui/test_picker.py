@@ -11,7 +11,8 @@ from textual.pilot import Pilot
 from textual.screen import ModalScreen
 from textual.widgets import Input, Label, OptionList, Static
 
-from nemochat.tui.screens.picker import Picker, Item, rank
+from nemochat.desk.port import Item
+from nemochat.tui.screens.picker import Picker, rank
 from nemochat.tui.screens.theme_picker import ThemePicker
 from nemochat.tui.themes import built_in_folder, load_themes
 

@@ -13,9 +13,9 @@ from textual.events import Paste
 from textual.message import Message
 from textual.widgets import Static
 
-from nemochat.desk.completion import Completion, complete
 from nemochat.chat.drops import Drop, find_drops
 from nemochat.chat.recall import PromptHistory
+from nemochat.desk.completion import Completion, complete
 from nemochat.tui.widgets.completion_list import CompletionList
 from nemochat.tui.widgets.hint_line import PromptState
 from nemochat.tui.widgets.prompt import Prompt

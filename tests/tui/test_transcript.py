@@ -38,7 +38,7 @@ class Host(App[None]):
         yield self.transcript
 
     def on_transcript_action(self, event: Transcript.Action) -> None:
-        self.posted.append((event.index, event.name))
+        self.posted.append((event.message_id, event.name))
 
     def on_transcript_link_clicked(self, event: Transcript.LinkClicked) -> None:
         self.posted.append(event.url)
