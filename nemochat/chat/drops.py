@@ -71,7 +71,7 @@ class Drop(msgspec.Struct, frozen=True):
 
 
 def find_drops(text: str, cwd: Path, home: Path, *, is_command: Callable[[str], bool] = lambda _: False) -> Drop:
-    """The files in a text. `cwd` is where relative paths begin, `home` is ``~``. is_command: whether a text is a command, which is no drop."""
+    """The files in a text. `cwd` is where relative paths begin, `home` is ``~``. A text that `is_command` is no drop."""
     disk = _Disk(cwd, home)
     if is_command(text):
         file = disk.find(text.strip(BLANKS)) if len(text) <= LONGEST_PATH else None

@@ -129,7 +129,7 @@ class KeptDraft(msgspec.Struct, frozen=True):
 
 
 class DraftFile:
-    """The draft of this program, in a file of its own: another program has another one. What a program that is gone has left is taken over."""
+    """The draft of this program, in a file of its own in `folder`. What a program that is gone has left is taken over."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -138,13 +138,15 @@ class DraftFile:
     def load(self) -> KeptDraft:
         """The newest draft that a program has left which does not run any more; empty when there is none. It is this program's now."""
         for path in sorted(_files(self._folder), key=_changed, reverse=True):
-            if path != self._own and not _is_alive(path.stem):
+            if path == self._own or not _is_alive(path.stem):
                 kept = _read_draft(path)
-                with contextlib.suppress(OSError):
-                    path.unlink()
                 if kept.text or kept.pictures:
                     with contextlib.suppress(NemochatError):
                         self.save(kept)
+                if path != self._own:
+                    with contextlib.suppress(OSError):
+                        path.unlink()
+                if kept.text or kept.pictures:
                     return kept
         return KeptDraft()
 

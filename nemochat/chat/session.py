@@ -331,6 +331,10 @@ class _Turn:
         return Proposed(edit, stores)
 
 
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
 class _Growing:
     """A reply on its way into the conversation: one that begins, or the last one as it goes on."""
 
@@ -343,11 +347,11 @@ class _Growing:
             self._after = entries[-1].id if entries else 0
         self._turn = turn
         self._id = self._last.id if self._last is not None else 0
-        self._at = time.monotonic()
+        self._at = _now()
 
     def grown(self, pieces: Sequence[str]) -> Put | None:
         """The reply as far as it has come, when it is time to propose that again."""
-        now = time.monotonic()
+        now = _now()
         if now - self._at < GROWS_SECONDS:
             return None
         self._at = now

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nemochat import images
 from nemochat.cli.setup import Setup
+from nemochat.desk.port import ToolChest
 from nemochat.errors import NemochatError
 from nemochat.settings import Settings, ToolAsking
 from nemochat.tools.approval import Rule, Rules
@@ -20,7 +21,6 @@ from nemochat.tools.builtin.search import Search
 from nemochat.tools.making import Limits
 from nemochat.tools.python_tools import read_tools
 from nemochat.tools.registry import Registry
-from nemochat.desk.port import ToolChest
 
 
 def build_toolset(setup: Setup, original: Callable[[int], bytes | None] | None = None, search: Search | None = None) -> ToolChest:

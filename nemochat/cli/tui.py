@@ -18,6 +18,7 @@ from nemochat.cli.opening import SCRIPT_SUFFIX, new_session
 from nemochat.cli.output import print_error, print_note
 from nemochat.cli.setup import Setup
 from nemochat.cli.toolset import build_toolset
+from nemochat.desk.port import ModelChoice, ToolChest
 from nemochat.documents import DocumentIndex, Embedder
 from nemochat.engine import states
 from nemochat.errors import NemochatError
@@ -33,7 +34,6 @@ from nemochat.tools.builtin.search import Search
 from nemochat.tools.registry import Registry
 from nemochat.tui.app import NemochatApp
 from nemochat.tui.widgets.picture import prepare_pictures
-from nemochat.desk.port import ModelChoice, ToolChest
 
 if TYPE_CHECKING:
     from nemochat.engine.embedder import EmbeddingProcess

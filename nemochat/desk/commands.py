@@ -1,4 +1,4 @@
-"""The ONE table of commands: slash commands, palette, completion, help and the README's list come from it; and how a line is told from one."""
+"""The ONE table of commands: slash commands, palette, completion, help and the README's list; and how a line is told from one."""
 
 from __future__ import annotations
 
@@ -84,6 +84,10 @@ async def _open(desk: Desk, argument: str) -> None:
     elif not desk.refuse_while_busy():
         path = path_of(argument)
         await (desk.chats.open_file(path) if is_file(str(path)) else desk.chats.resume(argument))
+
+
+async def _export(desk: Desk, argument: str) -> None:
+    await desk.chats.export(desk.chat, desk.conversation.pictures, argument)
 
 
 async def _rename(desk: Desk, argument: str) -> None:
@@ -177,10 +181,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("open", "The list of your chats; an exported file", _open, "[FILE]", _PATH),
     Command("search", "Search in every chat", lambda desk, words: desk.chats.search(words), "[TEXT]", _TEXT),
     Command("rename", "Give this chat a name", _rename, "TEXT", _TEXT, needs_argument=True),
-    Command(
-        "export", "Write this chat to a .md, .json or .html file",
-        lambda desk, name: desk.chats.export(desk.chat, desk.conversation.pictures, name), "[FILE]", _PATH,
-    ),  # fmt: skip
+    Command("export", "Write this chat to a .md, .json or .html file", _export, "[FILE]", _PATH),
     Command("model", "Change the model", lambda desk, name: desk.choose_model(name), "[NAME]", _CHOICE),
     Command("persona", "Change who the model is", _persona, "[NAME | import FILE | off]", _CHOICE),
     Command("me", "Who you are in a roleplay", lambda desk, _: desk.roles.profile()),

@@ -1,4 +1,4 @@
-"""Which model is open or being loaded. At most one: a model is closed before the next one is opened, because two may not fit into memory."""
+"""Which model is open or being loaded. At most one: it is closed before the next one is opened, because two may not fit into memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from nemochat.errors import EngineError
 class OpenModel:
     """Owns the session. equip: gives a session what it needs before its model is loaded."""
 
-    def __init__(self, port: Port, open_session: Callable[[str | None], Awaitable[ChatSession]], equip: Callable[[ChatSession], None]) -> None:
+    def __init__(
+        self, port: Port, open_session: Callable[[str | None], Awaitable[ChatSession]], equip: Callable[[ChatSession], None]
+    ) -> None:
         self._port, self._open_session, self._equip = port, open_session, equip
         self._opening: asyncio.Task[ChatSession] | None = None
         self._loaded = asyncio.Event()

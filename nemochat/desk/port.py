@@ -67,7 +67,10 @@ class TurnBegan(msgspec.Struct, frozen=True):
 
 
 class TurnOpened(msgspec.Struct, frozen=True):
-    """What was said may be shown, and a reply begins. keeps: how many of the messages stay, None for all. continues: the last one goes on."""
+    """What was said may be shown, and a reply begins, or the last one goes on (`continues`).
+
+    keeps: how many of the messages stay, None for all.
+    """
 
     keeps: int | None = None
     continues: bool = False
@@ -191,9 +194,9 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 Event = (
-    Said | Complained | ChatOpened | ChatChanged | ChatsChanged | TurnBegan | TurnOpened | TurnSaid | TurnReported | TurnEnded | QueueChanged
-    | ModelChanged | Working | ReadingAhead | EngineFailed | Counted | DraftLoaded | DraftPutBack | TextInserted | TokenAdded
-    | TokenChanged | TokenRemoved | PicturesChanged | ToolsChanged | RolesChanged | SettingsChanged | Wanted
+    Said | Complained | ChatOpened | ChatChanged | ChatsChanged | TurnBegan | TurnOpened | TurnSaid | TurnReported | TurnEnded
+    | QueueChanged | ModelChanged | Working | ReadingAhead | EngineFailed | Counted | DraftLoaded | DraftPutBack | TextInserted
+    | TokenAdded | TokenChanged | TokenRemoved | PicturesChanged | ToolsChanged | RolesChanged | SettingsChanged | Wanted
 )  # fmt: skip
 
 
@@ -297,7 +300,7 @@ class PreviewLine(msgspec.Struct, frozen=True):
     role: Role
     speaker: str
     text: str
-    is_hit: bool
+    is_hit: bool = False
 
 
 class Found(msgspec.Struct, frozen=True):

@@ -162,7 +162,8 @@ def _roleplay(chat: Chat) -> Roleplay:
 
 
 def _scene_differs(before: Chat, after: Chat) -> bool:
-    if all(getattr(before, field) is getattr(after, field) for field in ("frame", "persona", "user", "note", "seed", "collections", "waiting")):
+    fields = ("frame", "persona", "user", "note", "seed", "collections", "waiting")
+    if all(getattr(before, field) is getattr(after, field) for field in fields):
         return False
     return before.frame != after.frame or _roleplay(before) != _roleplay(after)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
-from nemochat.chat import Attachment, Chat, ChatSession, ContextView, Talk
+from nemochat.chat import Attachment, Chat, ChatEvent, ChatSession, ContextView, Stop, Talk
 from nemochat.chat.offered import Offered
 from nemochat.chat.previews import EMPTY, Preview
 from nemochat.chat.toolbox import Toolbox
@@ -85,9 +85,12 @@ class Talking(Talk):
     async def forget(self, key: str) -> None:
         await self.reader.forget(key)
 
-    async def suggest_title(self) -> str:
+    def impersonate(self) -> AsyncGenerator[ChatEvent, None]:
         chat, stop = self._begun()
-        return await self.session.suggest_title(chat, stop, key=self.key)
+        return self._applied(self.session.impersonate(chat, stop, key=self.key))
+
+    async def suggest_title(self) -> str:
+        return await self.session.suggest_title(self.chat, Stop(), key=self.key)
 
     def start_loading(self) -> None:
         self.session.start_loading()

@@ -156,7 +156,7 @@ async def test_with_documents_only_the_pictures_are_known() -> None:
     async def find(chat: Chat, message: Message) -> list[ContextPart]:
         return [ContextPart("A passage.", "notes.txt", "score 1")]
 
-    mine.find_passages = find
+    mine.reader.find_passages = find
     part = (await mine.attach(DOT, "dot.png")).part
     shown = nemotron.as_text((await mine.preview(draft("What is this then?", part))).now)
     assert shown.endswith("<extra_id_1>User\n<image>\n")

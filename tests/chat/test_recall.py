@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from nemochat.chat import recall
-from nemochat.chat.recall import LONGEST, DraftFile, PromptHistory
+from nemochat.chat.recall import LONGEST, DraftFile, KeptDraft, PromptHistory
 from nemochat.errors import NemochatError
 
 
@@ -163,9 +163,10 @@ def umask_zero() -> Iterator[None]:
 @pytest.mark.usefixtures("umask_zero")
 def test_only_the_owner_can_read(path: Path) -> None:
     fill(path, "secret")
-    draft = DraftFile(path.with_name("draft.txt"))
-    draft.save("secret")
-    assert [stat.S_IMODE(each.stat().st_mode) for each in (path.parent, path, path.with_name("draft.txt"))] == [0o700, 0o600, 0o600]
+    DraftFile(path.with_name("drafts")).save(KeptDraft("secret"))
+    (kept,) = path.with_name("drafts").iterdir()
+    modes = [stat.S_IMODE(each.stat().st_mode) for each in (path.parent, path, kept.parent, kept)]
+    assert modes == [0o700, 0o600, 0o700, 0o600]
     path.chmod(0o644)
     fill(path, "another")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -180,17 +181,17 @@ def test_where_nothing_can_be_written_recall_still_works_in_this_run(tmp_path: P
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
-from nemochat.chat.recall import DraftFile, PromptHistory
+from nemochat.chat.recall import DraftFile, KeptDraft, PromptHistory
 from nemochat.errors import NemochatError
 folder = Path(sys.argv[1])
-history, draft = PromptHistory(folder / "prompts.jsonl"), DraftFile(folder / "draft.txt")
-history.add("before"); draft.save("kept")
+history, draft = PromptHistory(folder / "prompts.jsonl"), DraftFile(folder / "drafts")
+history.add("before"); draft.save(KeptDraft("kept"))
 resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
 for number in range(20): history.add(f"number {number}")
 assert history.older("") == "number 19", history.older("")
-try: draft.save("x" * 1000)
+try: draft.save(KeptDraft("x" * 1000))
 except NemochatError as error: print(error.message)
-assert draft.load() == "kept"
+assert draft.load().text == "kept"
 """
 
 
@@ -198,32 +199,63 @@ assert draft.load() == "kept"
 def test_a_full_disk(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "draft.txt cannot be written: File too large." in done.stdout
+    assert ".json cannot be written: File too large." in done.stdout
     assert older(PromptHistory(tmp_path / "prompts.jsonl"))[-1] == "before"
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["draft.txt", "prompts.jsonl"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["drafts", "prompts.jsonl"]
 
 
 def test_a_draft_comes_back_until_it_is_cleared(tmp_path: Path) -> None:
-    draft = DraftFile(tmp_path / "data" / "draft.txt")
-    assert draft.load() == ""
-    draft.save("half a thou")
-    draft.save("half a thought\n  and ünï \ud800")
-    assert DraftFile(tmp_path / "data" / "draft.txt").load() == "half a thought\n  and ünï \ufffd"
+    folder = tmp_path / "data" / "drafts"
+    draft = DraftFile(folder)
+    assert draft.load() == KeptDraft()
+    draft.save(KeptDraft("half a thou"))
+    draft.save(KeptDraft("half a thought\n  and ünï \ud800", ("/tmp/a picture.png",)))
+    assert DraftFile(folder).load() == KeptDraft("half a thought\n  and ünï \ufffd", ("/tmp/a picture.png",))
     draft.clear()
     draft.clear()
-    assert draft.load() == ""
-    assert list((tmp_path / "data").iterdir()) == []
+    assert draft.load() == KeptDraft()
+    assert list(folder.iterdir()) == []
+
+
+ANOTHER = """
+import sys
+from pathlib import Path
+from nemochat.chat.recall import DraftFile, KeptDraft
+draft = DraftFile(Path(sys.argv[1]))
+print(draft.load().text, flush=True)
+draft.save(KeptDraft("theirs"))
+print("saved", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_each_program_has_its_own_draft_and_takes_over_what_one_that_is_gone_has_left(tmp_path: Path) -> None:
+    mine = DraftFile(tmp_path)
+    mine.save(KeptDraft("mine"))
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", ANOTHER, str(tmp_path)], stdin=pipe, stdout=pipe, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "\n", "a draft of a program that runs is not taken"
+        assert other.stdout.readline() == "saved\n"
+        mine.clear()
+        assert len(list(tmp_path.iterdir())) == 1, "sending here leaves the other's draft alone"
+        assert mine.load() == KeptDraft()
+        other.kill()
+    assert mine.load() == KeptDraft("theirs")
+    assert DraftFile(tmp_path).load() == KeptDraft("theirs"), "and it is this program's now"
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_draft_that_somebody_wrote_into_is_safe_to_show(tmp_path: Path) -> None:
-    (tmp_path / "draft.txt").write_bytes(b"a\x1b[2Jb\xff")
-    assert DraftFile(tmp_path / "draft.txt").load() == "a[2Jb\ufffd"
+    (tmp_path / "1-0.json").write_bytes(b'{"text": "a\\u001b[2Jb", "pictures": []}')
+    (tmp_path / "2-0.json").write_bytes(b"\xff{")
+    assert DraftFile(tmp_path).load() == KeptDraft("a[2Jb")
 
 
 def test_a_draft_that_cannot_be_written_says_so_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    draft = DraftFile(tmp_path / "file" / "draft.txt")
-    with pytest.raises(NemochatError, match=r"draft\.txt cannot be written: .*\.$"):
-        draft.save("x")
-    assert draft.load() == ""
+    draft = DraftFile(tmp_path / "file" / "drafts")
+    with pytest.raises(NemochatError, match=r"\.json cannot be written: .*\.$"):
+        draft.save(KeptDraft("x"))
+    assert draft.load() == KeptDraft()
     draft.clear()

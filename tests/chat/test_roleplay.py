@@ -146,7 +146,7 @@ async def test_the_models_words_for_the_user_are_a_draft_and_nothing_more() -> N
     result = await play(chat.impersonate())
     assert result.text == "Is there a room?"
     assert nemotron.as_text(engine.requests[0].segments).endswith("Come in, Anna.\n<extra_id_1>User\n")
-    assert chat.chat == opened()
+    assert chat.entries == opened().entries
 
 
 async def test_a_title_is_asked_for_behind_the_conversation_and_leaves_it_alone() -> None:

@@ -334,19 +334,12 @@ async def test_a_conversation_moves_to_another_session_with_its_pictures() -> No
     assert [image.digest for image in engine.images] == [picture.part.digest]
 
 
-async def test_a_conversation_is_known_by_its_key_from_its_first_save_on() -> None:
+async def test_a_conversation_is_known_by_its_key() -> None:
     engine = FakeEngine(reply("Hi."), reply("Yes."))
     chat = session(engine)
-
-    async def save(_: object) -> None:
-        chat.key = "c1"
-
-    chat.save = save
+    chat.key = "c1"
     await play(chat.send(user("Hello")))
-    chat.open_chat(chat.chat.named("A talk"))
     await play(chat.regenerate())
     assert [request.conversation for request in engine.requests] == ["c1", "c1"]
-    chat.open_chat(chat.chat, key="")
-    assert chat.key == ""
     await chat.forget("c1")
     assert engine.forgotten == ["c1"]

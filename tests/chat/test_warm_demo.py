@@ -10,6 +10,7 @@ from pathlib import Path
 import nemochat
 from nemochat.chat import Chat, TurnResult
 from nemochat.chat.warming import WarmAhead
+from nemochat.domain.edits import Trim, applied
 from nemochat.domain.events import Progress
 from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import Message, Role, TextPart
@@ -20,6 +21,7 @@ from nemochat.engine.client import WorkerEngine
 from nemochat.engine.protocol import LoadRequest
 from nemochat.errors import NemochatError
 from nemochat.settings import EngineSettings
+from tests.chat.talking import Talking
 from tests.chat.test_previews import draft
 
 FOLDER = Path(nemochat.__file__).parent / "models" / "demo"
@@ -40,7 +42,7 @@ class Desk:
 
     def __init__(self, session: Talking, engine: WorkerEngine) -> None:
         self.session, self.engine = session, engine
-        self.warming = WarmAhead(lambda: self.session, self, pause=0.0)
+        self.warming = WarmAhead(lambda: self.session.at_hand, self, pause=0.0)
         self.forgotten = 0
 
     def reads_ahead(self, progress: Progress) -> None:
@@ -49,8 +51,9 @@ class Desk:
     def read_ahead(self, draft: Message, *, is_complete: bool) -> None:
         assert is_complete
 
-    def forgot_ahead(self) -> None:
+    def forgot_ahead(self, trim: Trim) -> None:
         self.forgotten += 1
+        self.session.chat = applied(self.session.chat, trim)
 
     def failed_ahead(self, error: NemochatError) -> None:
         raise AssertionError(error.message)

@@ -10,6 +10,7 @@ import pytest
 
 from nemochat.chat import Chat
 from nemochat.chat.warming import WarmAhead
+from nemochat.domain.edits import Trim, applied
 from nemochat.domain.events import Progress
 from nemochat.domain.messages import Message, Role, TextPart
 from nemochat.domain.sampling import Sampling
@@ -37,7 +38,7 @@ class Desk:
         self.progress: list[Progress] = []
         self.errors: list[NemochatError] = []
         self.forgotten = 0
-        self.warming = WarmAhead(lambda: self.session if self.is_free else None, self, pause)
+        self.warming = WarmAhead(lambda: self.session.at_hand if self.is_free else None, self, pause)
 
     def reads_ahead(self, progress: Progress) -> None:
         self.progress.append(progress)
@@ -45,8 +46,9 @@ class Desk:
     def read_ahead(self, draft: Message, *, is_complete: bool) -> None:
         self.read.append((draft.text, is_complete))
 
-    def forgot_ahead(self) -> None:
+    def forgot_ahead(self, trim: Trim) -> None:
         self.forgotten += 1
+        self.session.chat = applied(self.session.chat, trim)
 
     def failed_ahead(self, error: NemochatError) -> None:
         self.errors.append(error)
@@ -227,26 +229,17 @@ async def test_what_will_follow_is_read_beside_it_once_the_window_fills_up() -> 
 
 async def test_the_window_forgets_in_idle_time_what_was_read_without_before() -> None:
     desk = long_desk()
-    saved: list[Chat] = []
-
-    async def save(chat: Chat) -> None:
-        await asyncio.sleep(0)
-        saved.append(chat)
-
     following: list[str] = []
     for number in range(12):
         await desk.say(f"{number}" + "x" * 19)
-        desk.session.save = save
         desk.engine.prepared.clear()
         desk.warming.replied()
         await desk.settle()
-        desk.session.save = None
         if desk.forgotten:
             break
         following.append(nemotron.as_text(desk.engine.prepared[-1]))
     assert desk.forgotten == 1
     assert desk.session.chat.first_kept > 0
-    assert saved[-1] == desk.session.chat
     present = nemotron.as_text(desk.engine.prepared[0])
     assert present.startswith(following[-1]), "it was read before"
     kept = desk.session.chat.first_kept
@@ -306,6 +299,7 @@ async def test_a_conversation_that_changed_meanwhile_is_not_overwritten() -> Non
         return await count(segments)
 
     desk.engine.count = slow  # type: ignore[method-assign]
-    forgetting = asyncio.create_task(desk.session.forget_ahead())
-    await forgetting
+    desk.warming.replied()
+    await desk.settle()
     assert desk.session.chat == other
+    assert not desk.forgotten

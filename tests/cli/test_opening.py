@@ -10,7 +10,7 @@ import pytest
 from nemochat.chat import ChatSession
 from nemochat.cli import opening
 from nemochat.cli.setup import Setup, read_setup
-from nemochat.cli.tui import Desk
+from nemochat.cli.tui import Bench
 from nemochat.engine import states
 from nemochat.engine.protocol import LoadRequest
 
@@ -37,8 +37,8 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[LoadRequest]:
 
 
 @pytest.fixture
-def desk() -> Desk:
-    return Desk(None, None, {})
+def desk() -> Bench:
+    return Bench(None, None, {})
 
 
 @pytest.mark.usefixtures("_little_memory")
@@ -58,7 +58,7 @@ async def test_nothing_is_said_where_it_fits(capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.usefixtures("_little_memory")
-async def test_the_interface_has_the_warning_as_a_notice_before_the_model_is_there(desk: Desk) -> None:
+async def test_the_interface_has_the_warning_as_a_notice_before_the_model_is_there(desk: Bench) -> None:
     session = await desk.open(None)
     try:
         assert ["0.05 GB are available" in notice for notice in desk.take_notices()] == [True]
@@ -68,7 +68,7 @@ async def test_the_interface_has_the_warning_as_a_notice_before_the_model_is_the
         desk.close()
 
 
-async def test_only_the_interface_keeps_what_was_read(desk: Desk, requests: list[LoadRequest], tmp_path: Path) -> None:
+async def test_only_the_interface_keeps_what_was_read(desk: Bench, requests: list[LoadRequest], tmp_path: Path) -> None:
     session = await desk.open(None)
     await session.close()
     desk.close()
@@ -86,17 +86,17 @@ async def test_nothing_is_kept_with_a_budget_of_nothing(requests: list[LoadReque
 
 
 @pytest.mark.parametrize("resume_mb", [0, 100])
-async def test_turning_it_off_removes_what_was_kept_before(monkeypatch: pytest.MonkeyPatch, desk: Desk, resume_mb: int) -> None:
+async def test_turning_it_off_removes_what_was_kept_before(monkeypatch: pytest.MonkeyPatch, desk: Bench, resume_mb: int) -> None:
     kept = desk.paths.states / "some-chat.kv"
     kept.parent.mkdir(parents=True)
     kept.touch()
     monkeypatch.setenv("NEMOCHAT_ENGINE_RESUME_MB", str(resume_mb))
-    session = await Desk(None, None, {}).open(None)
+    session = await Bench(None, None, {}).open(None)
     await session.close()
     assert kept.exists() is bool(resume_mb)
 
 
-def test_a_deleted_chat_leaves_nothing_on_the_disk_also_without_a_model(desk: Desk) -> None:
+def test_a_deleted_chat_leaves_nothing_on_the_disk_also_without_a_model(desk: Bench) -> None:
     def save(path: Path) -> None:
         path.write_bytes(b"kv")
 

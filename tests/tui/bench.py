@@ -200,6 +200,11 @@ class Driver:
         """The names of the draft's pictures, in order."""
         return [item.name for item in self.desk.draft.items]
 
+    async def act_on(self, id_: str, name: str) -> None:
+        """What the drawer asks for with a conversation."""
+        row = next(row for row in await self.desk.chats.rows() if row.id == id_)
+        await self.desk.chats.act(row, name)
+
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
         await self.pilot.pause()

@@ -13,12 +13,12 @@ from types import SimpleNamespace
 
 import msgspec
 import pytest
-from nemochat.tui.ahead import Ahead
-from nemochat.tui.turns import Job
 from textual.notifications import SeverityLevel
 from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
 
+from nemochat.desk.reading import Reading
+from nemochat.desk.turns import Turn
 from nemochat.domain.events import EngineEvent, Finished, FinishReason, Progress, Stage, TextDelta, Timings, Usage
 from nemochat.domain.segments import ImageSlot, Segment
 from nemochat.settings import Settings
@@ -109,17 +109,17 @@ def still_app(monkeypatch: pytest.MonkeyPatch, folder: Path, state: State) -> St
     def clock() -> float:
         return next(ticks) * _TICK_SECONDS
 
-    def job(*args: object, **options: object) -> Job:
-        return Job(*args, **{"asked_at": clock(), **options})  # type: ignore[arg-type]
+    def turn(*args: object, **options: object) -> Turn:
+        return Turn(*args, **{"asked_at": clock(), **options})  # type: ignore[arg-type]
 
-    count = Ahead.count
+    count = Reading.count
     for module in ("session", "loading"):
         monkeypatch.setattr(f"nemochat.chat.{module}.time", SimpleNamespace(perf_counter=clock))
-    monkeypatch.setattr("nemochat.tui.composer.Job", job)
+    monkeypatch.setattr("nemochat.desk.desk.Turn", turn)
     # What is typed here comes all at once, so there is no pause in the typing to wait for.
-    monkeypatch.setattr(Ahead, "count", lambda ahead, delay=0.0: count(ahead, 0.0))
+    monkeypatch.setattr(Reading, "count", lambda reading, delay=0.0: count(reading, 0.0))
     engines = {"demo": QuarterEngine(*state.replies, context_length=state.context_length), "second": QuarterEngine()}
-    monkeypatch.setattr("nemochat.tui.conversations.time", SimpleNamespace(time=lambda: _NOW))
+    monkeypatch.setattr("nemochat.tui.chat.presenter.time", SimpleNamespace(time=lambda: _NOW))
     bench = Bench(folder, engines, state.settings, lambda: _NOW)
     bench.first = state.first
     app = StillApp(bench)
@@ -151,8 +151,7 @@ async def rest(driver: Driver) -> None:
     """Wait until the counting and all drawing are done, and stop the cursors."""
     for _ in range(3):
         await driver.pilot.pause()
-        await driver.until(lambda: not driver.screen.desk.reading.warming.is_reading)
-        await driver.until(lambda: not any(worker.is_running for worker in driver.screen.workers if worker.group == "count"))
+        await driver.until(lambda: not driver.desk.reading.is_at_work)
     for screen in driver.app.screen_stack:
         for widget in screen.query(TextArea).results(TextArea):
             widget.cursor_blink = False

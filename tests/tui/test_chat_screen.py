@@ -25,8 +25,8 @@ async def test_a_question_gets_its_answer(tmp_path: Path) -> None:
         await driver.send("Hi there")
         assert driver.said == ["Hi there", "Hello."]
         assert driver.screen.prompt.plain_text == ""
-        assert driver.screen.view is not None
-        assert driver.screen.view.cached > 0
+        assert driver.desk.reading.view is not None
+        assert driver.desk.reading.view.cached > 0
 
 
 async def test_what_is_sent_during_a_reply_waits_and_is_sent_after_it(tmp_path: Path) -> None:
@@ -183,16 +183,10 @@ async def test_a_deletion_is_taken_back_and_a_fork_leaves_the_chat_as_it_was(tmp
         await driver.send("/undo")
         assert driver.said == ["first", "One.", "second", "Two."]
         before = driver.desk.conversation.id
-        await driver.screen.run_worker(_act(driver.screen, 0, "fork")).wait()
+        await driver.desk.messages.act(driver.desk.chat.entries[0].id, "fork")
         assert driver.said == ["first"]
         await driver.until(lambda: driver.desk.conversation.id not in ("", before))
         assert len(driver.bench.library.load(before).chat.entries) == 4
-
-
-async def _act(screen: object, index: int, name: str) -> None:
-    from nemochat.tui import message_actions
-
-    await message_actions.act(screen, index, name)  # type: ignore[arg-type]
 
 
 async def test_the_menu_of_a_message_opens_and_its_details_show_the_prompt(tmp_path: Path) -> None:
@@ -334,7 +328,7 @@ async def test_control_c_quits_at_the_second_press(tmp_path: Path) -> None:
 async def test_the_draft_is_there_at_the_next_start(tmp_path: Path) -> None:
     async with running(tmp_path, FakeEngine()) as driver:
         await driver.type("unfinished")
-        await driver.until(lambda: driver.bench.paths.draft.exists())
+        await driver.until(lambda: list(driver.bench.paths.drafts.glob('*')))
     async with running(tmp_path, FakeEngine()) as driver:
         assert driver.screen.prompt.plain_text == "unfinished"
 
@@ -365,13 +359,6 @@ async def test_a_narrow_screen_has_a_drawer(tmp_path: Path) -> None:
             await driver.press(key)
             states.append(driver.screen.side.is_open)
         assert states == [False, True, False]
-
-
-async def test_every_slash_command_is_served(tmp_path: Path) -> None:
-    from nemochat.desk.commands import COMMANDS
-
-    async with running(tmp_path, FakeEngine()) as driver:
-        assert {command.name for command in COMMANDS} == driver.screen.slash.names
 
 
 async def test_roles_alternate_after_everything(tmp_path: Path) -> None:

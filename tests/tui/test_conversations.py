@@ -13,9 +13,10 @@ from textual.content import Content
 from textual.pilot import Pilot
 from textual.widgets import Button, Static
 
+from nemochat.desk.chats import menu_of
 from nemochat.domain.library import ConversationRow
 from nemochat.tui.widgets import days
-from nemochat.tui.widgets.conversations import ConversationsDrawer, menu_of
+from nemochat.tui.widgets.conversations import ConversationsDrawer
 
 NOW = datetime(2026, 10, 28, 15, 30).timestamp()  # a Wednesday
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nemochat.cli.tui import Desk
+from nemochat.cli.tui import Bench as RealBench
 from nemochat.domain.messages import Role
 from nemochat.tui.app import NemochatApp
 from nemochat.tui.screens.approval import ApprovalScreen
@@ -19,7 +19,7 @@ from tests.tui.bench import Bench, Driver
 async def demo(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Driver, None]:
     for kind in ("CONFIG", "DATA", "LOG", "CACHE"):
         monkeypatch.setenv(f"NEMOCHAT_{kind}_DIR", str(folder / kind.lower()))
-    desk = Desk(None, None, {"tools": {"offered": ("calculator", "current_time"), "ask": "ask"}})
+    desk = RealBench(None, None, {"tools": {"offered": ("calculator", "current_time"), "ask": "ask"}})
     bench = Bench(folder / "bench", {})
     bench.library.close()
     bench.documents.close()

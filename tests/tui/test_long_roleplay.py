@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nemochat.cli.tui import Desk
+from nemochat.cli.tui import Bench as RealBench
 from nemochat.domain.personas import UserProfile
 from nemochat.personas.examples import blocks
 from nemochat.personas.prompt_text import macros_of
@@ -33,7 +33,7 @@ async def test_the_persona_stays_the_examples_go_first_and_no_turn_reads_more_th
 ) -> None:
     for kind in ("CONFIG", "DATA", "LOG", "CACHE"):
         monkeypatch.setenv(f"NEMOCHAT_{kind}_DIR", str(tmp_path / kind.lower()))
-    desk = Desk(None, None, {"engine": {"context_length": WINDOW}})
+    desk = RealBench(None, None, {"engine": {"context_length": WINDOW}})
     app = NemochatApp(desk)
     async with app.run_test(size=(120, 40)) as pilot:
         bench = Bench(tmp_path / "bench", {})

@@ -15,6 +15,7 @@ from textual.pilot import Pilot
 from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Select, Static, Switch, TextArea
 
+from nemochat.desk.port import EditedPersona, PersonaAction, PersonaWish
 from nemochat.domain.personas import Lorebook, LoreEntry, Persona, PersonaSampling, Position
 from nemochat.errors import NemochatError
 from nemochat.personas.index import PersonaSummary
@@ -22,8 +23,8 @@ from nemochat.personas.store import PRESETS, PersonaStore
 from nemochat.tui.screens.dialogs import Choose
 from nemochat.tui.screens.lore_form import LoreForm, TextForm
 from nemochat.tui.screens.persona_card import MOST_CHARACTERS, MOST_ENTRIES, PersonaCard
-from nemochat.tui.screens.persona_form import EditedPersona, PersonaForm
-from nemochat.tui.screens.persona_picker import PersonaAction, PersonaPicker, PersonaWish
+from nemochat.tui.screens.persona_form import PersonaForm
+from nemochat.tui.screens.persona_picker import PersonaPicker
 from nemochat.tui.widgets.form_fields import Field
 from nemochat.tui.widgets.persona_preview import PersonaPreview
 from nemochat.tui.widgets.portrait import Portrait, initials

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from nemochat.desk import reading
 from nemochat.domain.events import Progress, Stage
 from nemochat.engine.protocol import Place
 from nemochat.errors import EngineError
 from nemochat.prompt.nemotron import as_text
 from nemochat.settings import EngineSettings, SamplingSettings, Settings
-from nemochat.tui import titles
 from tests.chat.fake_engine import FakeEngine, reply
 from tests.images.pictures import draw_circle
 from tests.tui.bench import Driver, running
@@ -83,9 +83,9 @@ async def test_each_chat_has_its_place_and_a_deleted_one_is_forgotten(tmp_path: 
         await driver.settle()
         assert engine.places[-1] == Place(stars)
         assert "tell me of stars" in as_text(engine.prepared[-1])
-        await driver.screen.desk.chats.act(apples, "delete")
+        await driver.act_on(apples, "delete")
         assert engine.forgotten == [apples]
-        await driver.screen.desk.chats.act(stars, "delete")
+        await driver.act_on(stars, "delete")
         await driver.settle()
         assert engine.forgotten == [apples, stars]
         assert engine.places[-1] == Place("")
@@ -95,7 +95,7 @@ async def test_another_model_reads_the_chat_anew(tmp_path: Path) -> None:
     first, second = FakeEngine(reply("Hi.")), FakeEngine()
     async with running(tmp_path, first, second) as driver:
         await driver.send("Hello")
-        driver.screen.open_model("second")
+        driver.desk.do(lambda: driver.desk.open_model("second"))
         await driver.until(lambda: second.prepared)
         await driver.settle()
         assert as_text(second.prepared[-1]).endswith("Hi.\n<extra_id_1>User\n")
@@ -115,7 +115,7 @@ async def test_it_is_said_softly_and_the_next_turn_never_waits_for_it(tmp_path: 
         await driver.until(lambda: driver.said == ["Hello", "Hi."])
         assert driver.screen.presenter.state == "ready"
         engine.prepare_gate = None
-        driver.screen.set_state("stopped by you")
+        driver.screen.presenter.set_state("stopped by you")
         driver.screen.desk.reading.reads_ahead(Progress(Stage.ENCODE, 0, 1))
         assert driver.screen.presenter.state == "reading the picture"
         driver.screen.desk.reading.opened()
@@ -158,7 +158,7 @@ async def test_the_line_of_forgetting_moves_in_idle_time(tmp_path: Path) -> None
         await driver.settle()
         kept = driver.desk.chat.first_kept
         assert kept > 0
-        view = driver.screen.view
+        view = driver.desk.reading.view
         assert view is not None
         assert view.forgotten == tuple(range(kept))
         assert view.to_read <= len("<extra_id_1>Assistant\n")
@@ -166,7 +166,7 @@ async def test_the_line_of_forgetting_moves_in_idle_time(tmp_path: Path) -> None
 
 
 async def test_after_a_title_the_next_turn_begins_warm_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(titles, "IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(reading, "TITLE_SECONDS", 0.0)
     engine = FakeEngine(reply("Hi."), reply("A short talk"))
     async with running(tmp_path, engine) as driver:
         driver.bench.demo_model = "none"

@@ -10,10 +10,10 @@ import pytest
 from textual.widgets import Input
 from textual_fspicker import FileOpen
 
+from nemochat.desk import dropping
 from nemochat.domain.images import RgbImage
 from nemochat.errors import ImageError
 from nemochat.images import load
-from nemochat.tui import dropping
 from nemochat.tui.screens.dialogs import Choose
 from tests.chat.fake_engine import FakeEngine, reply
 from tests.images.pictures import draw_circle

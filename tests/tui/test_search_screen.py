@@ -11,12 +11,13 @@ from textual.app import App
 from textual.pilot import Pilot
 from textual.widgets import Static
 
+from nemochat.desk.port import Found, PreviewLine
 from nemochat.domain.library import Hit, SearchFilters
 from nemochat.domain.messages import Role
 from nemochat.errors import NemochatError
-from nemochat.tui.screens.search import Found, SearchScreen
+from nemochat.tui.screens.search import SearchScreen
 from nemochat.tui.widgets.search_filters import FilterChoice, Span, since
-from nemochat.tui.widgets.search_results import MOST_HITS, PreviewLine, snippet_of
+from nemochat.tui.widgets.search_results import MOST_HITS, snippet_of
 
 NOW = datetime(2026, 10, 28, 15, 30).timestamp()
 HOSTILE = "a\x1b]52;c;ZXZpbA==\x07\x9b31m [@click=app.quit]x[/]"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from textual.widgets import OptionList
 
+from nemochat.desk import commands
 from nemochat.domain.events import Progress, Stage, TextDelta
 from nemochat.domain.ttft import Reading, ReplyRow
 from nemochat.errors import EngineDiedError
@@ -101,7 +102,7 @@ async def _answered(driver: Driver) -> None:
 
 async def _enlarged(driver: Driver) -> None:
     await _answered(driver)
-    driver.screen.dropping.enlarge(driver.desk.chat.entries[0].message.images[0].digest)
+    driver.screen.enlarge(driver.desk.chat.entries[0].message.images[0].digest)
     await driver.until(lambda: isinstance(driver.app.screen, PictureScreen))
 
 
@@ -192,7 +193,7 @@ async def _chats(driver: Driver) -> None:
 
 async def _search(driver: Driver) -> None:
     await _one(driver)
-    driver.screen.action_command("search", "tree")
+    commands.run(driver.desk, "search", "tree")
     await driver.until(lambda: isinstance(driver.app.screen, SearchScreen) and bool(driver.app.screen.results.hits))
 
 
@@ -232,7 +233,7 @@ async def _stats(driver: Driver) -> None:
     readings += [_reading(prefill=40 * at, reused=680 + 70 * at, read=at) for at in range(1, 11)]
     readings += [_reading(prefill=61_000, reused=68, read=1464), _reading(prefill=410, reused=1532, read=10)]
     rows = [ReplyRow(each, "nemovision-4b") for each in readings]
-    await driver.app.push_screen(StatsScreen(rows, lambda: asyncio.sleep(0, rows), copy=driver.screen.copy))
+    await driver.app.push_screen(StatsScreen(rows, lambda: asyncio.sleep(0, rows), copy=driver.said.append))
     await driver.until(lambda: "TTFT of the last" in driver.shown)
 
 

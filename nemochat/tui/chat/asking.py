@@ -102,7 +102,8 @@ def edit_in_editor(screen: Screen[None], ask: AskEditor) -> str | None:
     try:
         command = shlex.split(named)
     except ValueError:
-        screen.notify(f"The editor is named with an open quote: {sanitize(named, strict=True)}. Set EDITOR.", severity="error", markup=False)
+        words = f"The editor is named with an open quote: {sanitize(named, strict=True)}. Set EDITOR."
+        screen.notify(words, severity="error", markup=False)
         return None
     with tempfile.TemporaryDirectory(prefix="nemochat-") as folder:
         path = Path(folder) / ask.name

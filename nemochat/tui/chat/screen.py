@@ -57,7 +57,7 @@ class ChatScreen(Screen[None]):
         Binding("f3", "command('model')", "Model", id="chat.model", tooltip="Choose the model"),
         Binding("f4", "command('settings')", "Settings", id="chat.settings", tooltip="Change settings"),
         Binding("ctrl+enter", "command('regen')", "Another reply", show=False, id="chat.regenerate", tooltip="Make the last reply anew"),
-        Binding("ctrl+up", "command('edit')", "Edit last", show=False, id="chat.edit_last", tooltip="Edit your last message and send it again"),
+        Binding("ctrl+up", "command('edit')", "Edit last", False, id="chat.edit_last", tooltip="Edit your last message and send it again"),
         Binding("f5", "command('persona')", "Persona", id="chat.persona", tooltip="Choose whom the model plays"),
         Binding("ctrl+t", "command('stats')", "Figures", show=False, id="chat.stats", tooltip="Time to first token, here and in all chats"),
         Binding("f8", "command('paste')", "Paste picture", show=False, id="chat.paste_picture", tooltip="Attach the clipboard's picture"),
@@ -184,7 +184,11 @@ class ChatScreen(Screen[None]):
 
     @on(AttachmentsPane.Opened)
     def _open_picture(self, event: AttachmentsPane.Opened) -> None:
-        pixels = self.presenter.pixels_of(event.key)
+        self.enlarge(event.key)
+
+    def enlarge(self, key: str) -> None:
+        """Show a picture as large as the terminal allows: one of the draft by its key, one of the chat by its digest."""
+        pixels = self.presenter.pixels_of(key)
         if pixels is not None:
             self.desk.do(lambda: self.presenter.ask(ShowPicture(pixels)))
 

@@ -15,9 +15,9 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input, Label, Static
 
+from nemochat.desk.port import Answer
 from nemochat.domain.sanitize import sanitize
 from nemochat.numbers import plural
-from nemochat.desk.port import Answer
 from nemochat.tui.screens.dialogs import Choose
 from nemochat.tui.widgets.form_fields import Field, field_of
 

@@ -14,9 +14,9 @@ from textual.widgets import Static
 
 from nemochat.domain.personas import Lorebook, LoreEntry, Persona, Position
 from nemochat.domain.sanitize import sanitize
+from nemochat.numbers import count, plural
 from nemochat.personas.index import summary_line
 from nemochat.personas.lore import title
-from nemochat.numbers import count, plural
 from nemochat.tui.widgets.portrait import Portrait
 
 MOST_CHARACTERS = 20_000

@@ -17,11 +17,11 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
+from nemochat.desk.port import Item, PersonaAction, PersonaWish
 from nemochat.domain.personas import Persona
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
 from nemochat.personas.index import PersonaSummary
-from nemochat.desk.port import Item, PersonaAction, PersonaWish
 from nemochat.tui.screens.picker import rank
 from nemochat.tui.widgets.half_blocks import half_blocks
 from nemochat.tui.widgets.persona_preview import PersonaPreview

@@ -9,9 +9,9 @@ from textual.widgets import Static
 
 from nemochat.domain.personas import Persona
 from nemochat.domain.sanitize import sanitize
+from nemochat.numbers import plural
 from nemochat.personas.index import PersonaSummary, summary_line
 from nemochat.personas.macros import Macros
-from nemochat.numbers import plural
 from nemochat.tui.widgets.portrait import Portrait
 
 MOST_CHARACTERS = 4_000

@@ -17,10 +17,10 @@ from textual.reactive import reactive
 from textual.timer import Timer
 from textual.widgets import Static, TextArea
 
-from nemochat.desk.completion import Completion
 from nemochat.chat.drops import Drop, FileKind
 from nemochat.chat.quoting import unquoted
 from nemochat.chat.recall import PromptHistory
+from nemochat.desk.completion import Completion
 from nemochat.domain.sanitize import sanitize
 from nemochat.numbers import count
 from nemochat.tui.widgets.completion_list import MAX_ROWS, CompletionList

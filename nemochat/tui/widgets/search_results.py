@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from typing import ClassVar
 
-import msgspec
 from rich.cells import cell_len
 from textual.containers import VerticalScroll
 from textual.content import Content
