@@ -36,7 +36,8 @@ class PromptReader:
     """One engine with one model.
 
     `image_size`: the side in pixels of what the projector gets when that is fixed, else None. load: the loading of the model. tools: which
-    of a chat's tools the model is told of. find_passages: of a chat's documents, for each message of the user. held: what the KV cache holds.
+    of a chat's tools the model is told of. find_passages: of a chat's documents, for each of the user's messages. held: what the KV cache
+    holds.
     """
 
     def __init__(self, engine: Engine, request: LoadRequest, sampling: Sampling, image_size: int | None = None) -> None:

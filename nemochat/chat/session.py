@@ -17,6 +17,7 @@ import msgspec
 from nemochat.chat import titles
 from nemochat.chat.answering import Answering
 from nemochat.chat.lore import with_lore
+from nemochat.chat.previews import Prompt
 from nemochat.chat.reader import PromptReader
 from nemochat.chat.stopping import Stop, Stopped
 from nemochat.chat.toolbox import Toolbox
@@ -39,6 +40,8 @@ IDS = 2 * MAX_ROUNDS
 GROWS_SECONDS = 1.0
 """How often a reply is proposed as far as it has come."""
 _CANCEL_SECONDS = 0.05
+_CANCELS = 40
+"""How often, and so how long, an engine is told to stop before its reply is left to itself."""
 
 
 class _Purpose(Enum):
@@ -155,10 +158,11 @@ class ChatSession:
         entry = Entry(message, id=id_ or turn.new_id())
         try:
             entry = Entry(await turn.stop.over(self._with_contexts(turn.chat, message)), id=entry.id)
+            said = applied(turn.chat, turn.behind(entry))
             if message.role is Role.USER:
-                await turn.stop.over(self.reader.tools.settle(applied(turn.chat, turn.behind(entry)), message.text))
-            asked = self.reader.tools.in_force(applied(turn.chat, turn.behind(entry)))
-            (await turn.stop.over(self.reader.prompt(asked))).fit()
+                await turn.stop.over(self.reader.tools.settle(said, message.text))
+            prompt = await turn.stop.over(self._prompt(said))
+            prompt.fit()
         except WindowError:
             raise
         except Stopped:
@@ -169,9 +173,18 @@ class ChatSession:
             yield turn.propose(turn.behind(entry), stores=True)
             raise
         yield turn.propose(turn.behind(entry), stores=True)
-        async with contextlib.aclosing(self._rounds(turn)) as events:
+        async with contextlib.aclosing(self._rounds(turn, prompt)) as events:
             async for event in events:
                 yield event
+
+    async def _prompt(self, chat: Chat, *, continues: bool = False, purpose: _Purpose = _Purpose.REPLY) -> Prompt:
+        """The prompt of a chat, whose pictures the engine knows then. Raises EngineError."""
+        await self.reader.load.model()
+        await self.reader.album.tell(chat.visible.messages)
+        asking = Entry(Message(Role.USER, (TextPart(titles.QUESTION),)))
+        asked = self.reader.tools.in_force(chat.added(asking) if purpose is _Purpose.TITLE else chat)
+        speaks = Role.USER if purpose is _Purpose.DRAFT else Role.ASSISTANT
+        return await self.reader.prompt(asked, continues=continues, speaks=speaks)
 
     async def _with_contexts(self, chat: Chat, message: Message) -> Message:
         """The user's message with what belongs beside it: entries of the lorebook that fire, passages of documents."""
@@ -181,11 +194,14 @@ class ChatSession:
             return message
         return msgspec.structs.replace(message, parts=(*message.parts, *await find(chat, message)))
 
-    async def _rounds(self, turn: _Turn) -> AsyncGenerator[ChatEvent, None]:
-        """Replies until one calls no tools, with the results of the tools between them; the last TurnResult alone is given as such."""
+    async def _rounds(self, turn: _Turn, prompt: Prompt | None = None) -> AsyncGenerator[ChatEvent, None]:
+        """Replies until one calls no tools, with the results of the tools between them; the last TurnResult alone is given as such.
+
+        prompt: of the first one, where it is there already.
+        """
         for left in reversed(range(MAX_ROUNDS)):
             result: TurnResult | None = None
-            async with contextlib.aclosing(self._reply(turn, _Purpose.REPLY)) as events:
+            async with contextlib.aclosing(self._reply(turn, _Purpose.REPLY, prompt)) as events:
                 async for event in events:
                     if isinstance(event, TurnResult):
                         result = event
@@ -206,9 +222,9 @@ class ChatSession:
                 yield msgspec.structs.replace(result, reason=FinishReason.CANCELLED)
                 return
             yield ToolsAnswered()
-            turn.asked_at, turn.continues = time.perf_counter(), False
+            turn.asked_at, turn.continues, prompt = time.perf_counter(), False, None
 
-    async def _reply(self, turn: _Turn, purpose: _Purpose) -> AsyncGenerator[ChatEvent, None]:
+    async def _reply(self, turn: _Turn, purpose: _Purpose, ready: Prompt | None = None) -> AsyncGenerator[ChatEvent, None]:
         """The generation loop: wait for the model, count, fit, generate, propose what came."""
         reader, stop = self.reader, turn.stop
         reader.load.seen()
@@ -217,21 +233,19 @@ class ChatSession:
         is_reply = purpose is _Purpose.REPLY
         try:
             info = await stop.over(reader.load.model())
-            await stop.over(reader.album.tell(turn.chat.visible.messages))
-            asking = Entry(Message(Role.USER, (TextPart(titles.QUESTION),)))
-            asked = reader.tools.in_force(turn.chat if purpose is not _Purpose.TITLE else turn.chat.added(asking))
-            speaks = Role.USER if purpose is _Purpose.DRAFT else Role.ASSISTANT
-            prompt = await stop.over(reader.prompt(asked, continues=turn.continues, speaks=speaks))
+            if ready is None:
+                ready = await stop.over(self._prompt(turn.chat, continues=turn.continues, purpose=purpose))
         except Stopped:
             yield _NOTHING
             return
+        prompt = ready
         fit = prompt.fit()
         if is_reply and (trim := trim_between(turn.chat, prompt.assembled.trimmed(turn.chat, fit))) is not None:
             yield turn.propose(trim, stores=False)
         sampling = reader.sampling_of(turn.chat)
         if purpose is _Purpose.TITLE:
             sampling = msgspec.structs.replace(sampling, max_tokens=titles.TOKENS)
-        grammar = reader.tools.grammar_of(asked.frame.tools) if is_reply and self.holds_calls_to_schema else ""
+        grammar = reader.tools.grammar_of(prompt.assembled.conversation.tools) if is_reply and self.holds_calls_to_schema else ""
         request = GenerateRequest(prompt.segments(fit), sampling, grammar=grammar, conversation=turn.key)
         growing = _Growing(turn)
         first_text_at: float | None = None
@@ -285,20 +299,34 @@ class ChatSession:
             yield Finished(FinishReason.CANCELLED, Usage(), Timings())
             return
 
+        step: asyncio.Future[EngineEvent] | None = None
+        is_left = False
+
         async def cancel() -> None:
             # The stop may come while the request still waits for another one to make way, which is then cancelled in its place.
+            nonlocal is_left
             await stop.wait()
-            while True:
+            for _ in range(_CANCELS):
                 await self.reader.engine.cancel()
                 await asyncio.sleep(_CANCEL_SECONDS)
+            is_left = True
+            if step is not None:
+                step.cancel()
 
         cancelling = asyncio.create_task(cancel())
         try:
             async with contextlib.aclosing(self.reader.engine.generate(request)) as events:
-                async for event in events:
-                    yield event
+                while not is_left:
+                    step = asyncio.ensure_future(anext(events))
+                    yield await step
+        except StopAsyncIteration:
+            return
+        except asyncio.CancelledError:
+            if not is_left:
+                raise
         finally:
             cancelling.cancel()
+        yield Finished(FinishReason.CANCELLED, Usage(), Timings())
 
 
 _NOTHING = TurnResult("", FinishReason.CANCELLED, (), Usage(), Timings(), None, ())

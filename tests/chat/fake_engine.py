@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from typing import Any
 
 from nemochat.domain.events import EngineEvent, Finished, FinishReason, Progress, Stage, TextDelta, Timings, Usage
 from nemochat.domain.images import RgbImage
@@ -32,7 +33,7 @@ class FakeEngine:
 
     held: every prompt that was evaluated, none of which is dropped by itself. prepared and places: what was asked to be evaluated ahead,
     and where. interruptions: tokens at which a `prepare` is ended early, one each; `prepare_gate`, when set, is waited for before one ends,
-    which any other request ends early.
+    which any other request ends early. count_seconds: how long a count takes. is_deaf: it does not hear that it is cancelled.
     """
 
     def __init__(self, *replies: Sequence[EngineEvent | Exception], context_length: int = 4096, has_vision: bool = True) -> None:
@@ -52,6 +53,10 @@ class FakeEngine:
         self.loads = 0
         self._interrupted: asyncio.Future[bool] | None = None
         self.gate: asyncio.Semaphore | None = None
+        self.count_seconds = 0.0
+        self.cancels = 0
+        self.is_deaf = False
+        self._cancelled: asyncio.Event | None = None
         self.closed_streams = 0
         self.is_closed = False
         self._info = ModelInfo("fake", context_length, has_vision, 256, 1.0)
@@ -81,6 +86,7 @@ class FakeEngine:
 
     async def count(self, segments: Sequence[Segment]) -> list[int]:
         self._interrupt()
+        await asyncio.sleep(self.count_seconds)
         self.counted += segments
         counts = self.costs(segments)
         return [counts[0] + 1, *counts[1:]]
@@ -133,18 +139,33 @@ class FakeEngine:
         self._interrupt()
         self.requests.append(request)
         self.held.append(request.segments)
+        cancelled = self._cancelled = asyncio.Event()
         try:
             for event in self.replies.pop(0):
                 if isinstance(event, Exception):
                     raise event
                 if self.gate and isinstance(event, TextDelta):
-                    await self.gate.acquire()
+                    await self._first_of(self.gate.acquire(), cancelled.wait())
+                if cancelled.is_set():
+                    yield Finished(FinishReason.CANCELLED, Usage(prompt_tokens=7, evaluated_tokens=7), Timings(prefill_ms=0.01))
+                    return
                 yield event
         finally:
+            self._cancelled = None
             self.closed_streams += 1
 
     async def cancel(self) -> None:
-        return
+        self.cancels += 1
+        if self._cancelled is not None and not self.is_deaf:
+            self._cancelled.set()
+
+    async def _first_of(self, *waits: Coroutine[Any, Any, object]) -> None:
+        tasks = [asyncio.ensure_future(wait) for wait in waits]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
 
     async def close(self) -> None:
         self.is_closed = True

@@ -127,7 +127,7 @@ async def test_another_reply_that_brings_nothing_leaves_the_old_one() -> None:
     await play(chat.send(user("Hello")))
     before = chat.chat
     await play(chat.regenerate())
-    assert chat.chat == before
+    assert (chat.chat.entries, chat.chat.aside) == (before.entries, before.aside)
     await play(chat.regenerate())
     assert chat.chat.counters == {1: (2, 2)}
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator
 
 import pytest
 
-from nemochat.chat import ChatEvent, TurnResult
+from nemochat.chat import Chat, ChatEvent, TurnResult
 from nemochat.domain.events import EngineEvent, FinishReason, Progress, Stage, TextDelta
 from nemochat.domain.images import RgbImage
-from nemochat.domain.messages import Conversation, Message, Part, Role, TextPart, ToolCall
+from nemochat.domain.messages import ContextPart, Conversation, Message, Part, Role, TextPart, ToolCall
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.segments import ImageSlot, Plain
 from nemochat.engine.protocol import Engine, LoadRequest
@@ -102,38 +101,72 @@ async def test_what_came_before_a_failure_stays() -> None:
     assert chat.conversation.messages == (user("Hi"), assistant("Half an"))
 
 
-async def test_what_came_before_a_cancelled_task_stays_and_the_engine_is_told() -> None:
+async def test_what_came_before_a_stop_stays_and_the_engine_is_told() -> None:
     engine = FakeEngine(reply("one ", "two ", "three"))
     engine.gate = asyncio.Semaphore(2)
     chat = session(engine)
     texts: list[str] = []
-
-    async def read() -> None:
-        async with contextlib.aclosing(chat.send(user("Count"))) as events:
-            async for event in events:
-                if isinstance(event, TextDelta):
-                    texts.append(event.text)
-
-    task = asyncio.create_task(read())
-    while len(texts) < 2:
-        await asyncio.sleep(0.001)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert engine.closed_streams == 1
+    async for event in chat.send(user("Count")):
+        if isinstance(event, TextDelta):
+            texts.append(event.text)
+        if len(texts) == 2:
+            chat.stop()
+    assert isinstance(event, TurnResult)
+    assert event.reason is FinishReason.CANCELLED
+    assert engine.cancels > 0
     assert chat.conversation.messages == (user("Count"), assistant("one two "))
 
 
-async def test_closing_the_stream_early_closes_the_engines() -> None:
-    engine = FakeEngine(reply("one", "two"))
+async def test_an_engine_that_does_not_hear_the_stop_is_left() -> None:
+    engine = FakeEngine(reply("one ", "two"))
+    engine.gate = asyncio.Semaphore(1)
+    engine.is_deaf = True
     chat = session(engine)
-    events = chat.send(user("Count"))
-    async for event in events:
+    async for event in chat.send(user("Count")):
         if isinstance(event, TextDelta):
-            break
-    await events.aclose()
+            chat.stop()
+    assert isinstance(event, TurnResult)
+    assert (event.reason, event.text) == (FinishReason.CANCELLED, "one ")
     assert engine.closed_streams == 1
-    assert chat.conversation.messages == (user("Count"), assistant("one"))
+
+
+@pytest.mark.parametrize("waits_at", ["count", "retrieval"])
+async def test_a_stop_is_heard_whatever_the_turn_is_at(waits_at: str) -> None:
+    """Loss 4: a stop during retrieval or counting was forgotten, and the whole reply came."""
+    engine = FakeEngine(reply("Never."))
+    chat = session(engine)
+    begun = asyncio.Event()
+
+    async def wait(*_: object) -> list[ContextPart]:
+        begun.set()
+        await asyncio.sleep(60)
+        return []
+
+    if waits_at == "count":
+        engine.count = wait  # type: ignore[assignment,method-assign]
+    else:
+        chat.reader.find_passages = wait
+        chat.open_chat(Chat(collections=("notes",)))
+    playing = asyncio.create_task(play(chat.send(user("Hello"))))
+    await begun.wait()
+    chat.stop()
+    result = await asyncio.wait_for(playing, 5)
+    assert (result.reason, result.text) == (FinishReason.CANCELLED, "")
+    assert chat.conversation.messages == (user("Hello"),)
+    assert not engine.requests
+
+
+async def test_a_regeneration_leaves_the_reply_before_until_there_is_new_text() -> None:
+    """Loss 20: what was cut was on the disk while the new reply was being read."""
+    engine = FakeEngine(reply("first"), reply("second"))
+    chat = session(engine)
+    await play(chat.send(user("Hi")))
+    engine.gate = asyncio.Semaphore(0)
+    async for event in chat.regenerate():
+        if isinstance(event, Progress):
+            assert chat.conversation.messages == (user("Hi"), assistant("first"))
+            engine.gate.release()
+    assert chat.conversation.messages == (user("Hi"), assistant("second"))
 
 
 async def test_a_stream_without_an_end_is_an_error() -> None:

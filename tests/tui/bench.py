@@ -4,109 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
 from rich.cells import cell_len
 from textual.events import Paste
 from textual.pilot import Pilot
 
-from nemochat.chat import ChatSession
 from nemochat.desk.desk import Desk
-from nemochat.desk.port import ModelChoice, ToolChest
-from nemochat.documents import DocumentIndex, Embedder
-from nemochat.domain.sampling import Sampling
-from nemochat.engine.protocol import LoadRequest
-from nemochat.errors import ModelFileError
-from nemochat.library import Library
-from nemochat.paths import Paths
-from nemochat.personas.store import PersonaStore
 from nemochat.settings import Settings
-from nemochat.settings_file import write_setting
-from nemochat.tools.approval import Rules
-from nemochat.tools.builtin.search import Search
-from nemochat.tools.making import Tool
-from nemochat.tools.mcp.servers import McpServers
-from nemochat.tools.registry import Registry
 from nemochat.tui.app import NemochatApp
 from nemochat.tui.chat.screen import ChatScreen
 from tests.chat.fake_engine import FakeEngine
+from tests.desk.bench import Bench
 
-PATIENCE = 40.0
+PATIENCE = 12.0
 """How long something may take on a busy machine: a limit against hanging, not a measurement."""
+__all__ = ["Bench", "Driver", "running"]
+
 AnyScreen = TypeVar("AnyScreen")
-
-
-class Bench:
-    """A `Workbench` on a temporary folder. `engines` by model name; a name that is missing cannot be loaded."""
-
-    def __init__(
-        self,
-        folder: Path,
-        engines: Mapping[str, FakeEngine],
-        settings: Settings | None = None,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self.settings = settings or Settings()
-        self.locked: Mapping[str, str] = {}
-        self.paths = Paths(folder / "config", folder / "data", folder / "log", folder / "cache")
-        self.pictures = "halfblocks"
-        self.demo_model = "demo"
-        self.engines = engines
-        self.first = next(iter(engines), "none")
-        self.used: list[str] = []
-        self.forgotten: list[str] = []
-        self.resume: str | None = None
-        self.own_tools: list[Tool] = []
-        self.servers = McpServers(self.paths.mcp_servers, self.paths.mcp_pins, self.paths.log_dir)
-        self.documents, _ = DocumentIndex.open(self.paths.documents)
-        self.embedder: Embedder | None = None
-        self.library, _ = Library.open(self.paths.library, clock=clock)
-        self.personas = PersonaStore(self.paths.personas)
-
-    def tools(self, picture: Callable[[int], bytes | None], search: Search) -> ToolChest:
-        return ToolChest(Registry(self.own_tools), Rules())
-
-    async def add_server_tools(self, registry: Registry) -> frozenset[str]:
-        await self.servers.reload()
-        for tool in await self.servers.tools():
-            registry.add(tool)
-        return frozenset()
-
-    async def mcp_servers(self) -> McpServers:
-        await self.servers.reload()
-        return self.servers
-
-    async def close_servers(self) -> None:
-        await self.servers.close()
-
-    def take_notices(self) -> Sequence[str]:
-        return ()
-
-    def models(self) -> Sequence[ModelChoice]:
-        return [ModelChoice(name, "a played engine") for name in self.engines]
-
-    async def open(self, model: str | None) -> ChatSession:
-        name = model or self.first
-        if name not in self.engines:
-            raise ModelFileError(f"There is no model {name}.", "Choose another one.")
-        request = LoadRequest(name, f"{name}.gguf", None, self.settings.engine)
-        return ChatSession(self.engines[name], request, Sampling(**msgspec.structs.asdict(self.settings.sampling)))
-
-    def forget_states(self, conversation: str) -> None:
-        self.forgotten.append(conversation)
-
-    def use_model(self, name: str) -> None:
-        self.used.append(name)
-
-    def change_setting(self, key: str, value: object) -> None:
-        write_setting(self.paths.settings_file, key, value)
-        group, _, name = key.partition(".")
-        changed = msgspec.structs.replace(getattr(self.settings, group), **{name: value})
-        self.settings = msgspec.structs.replace(self.settings, **{group: changed})
 
 
 class Driver:

@@ -1,0 +1,248 @@
+"""Nothing that the user did is ever lost: each loss that was seen once, by its name. The desk alone, without a screen."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from nemochat.desk import commands
+from nemochat.desk.port import Answer, AskOne
+from nemochat.domain.events import Finished, FinishReason, TextDelta, Timings, Usage
+from nemochat.errors import EngineDiedError, EngineError
+from nemochat.library import StoredChat
+from tests.chat.fake_engine import FakeEngine
+from tests.desk.bench import Bench
+from tests.desk.sitting import Sitting, engine_of
+from tests.images.pictures import draw_circle
+
+
+@pytest.fixture
+async def sitting(tmp_path: Path) -> AsyncGenerator[Sitting, None]:
+    """The desk with an engine that answers everything."""
+    bench = Bench(tmp_path, {"demo": engine_of()})
+    sitting = await Sitting(bench).begin()
+    yield sitting
+    await sitting.close()
+    bench.library.close()
+    bench.documents.close()
+
+
+def engine(sitting: Sitting) -> FakeEngine:
+    assert isinstance(sitting.bench, Bench)
+    return sitting.bench.engines["demo"]
+
+
+def stored(sitting: Sitting, id_: str = "") -> list[str]:
+    """What the library has of a conversation, the one on the desk unless another is named."""
+    chat = sitting.bench.library.load(id_ or sitting.desk.conversation.id).chat
+    return [entry.message.text for entry in chat.entries]
+
+
+async def test_1_undo_takes_back_a_pin_and_no_turns(sitting: Sitting) -> None:
+    await sitting.send("one")
+    await sitting.act(1, "pin")
+    await sitting.send("two")
+    await sitting.send("three")
+    await sitting.send("/undo")
+    assert len(stored(sitting)) == 6
+    assert not any(entry.message.pinned for entry in sitting.desk.chat.entries)
+
+
+async def test_1_renaming_during_a_reply_and_undo_leave_the_reply(sitting: Sitting) -> None:
+    gate = engine(sitting).gate = asyncio.Semaphore(0)
+    sitting.enter("one")
+    await sitting.until(lambda: engine(sitting).requests)
+    await sitting.until(lambda: not sitting.desk.chat.waiting)
+    sitting.enter("/rename A name")
+    await sitting.until(lambda: sitting.desk.chat.name == "A name")
+    gate.release()
+    await sitting.settle()
+    await sitting.send("/undo")
+    assert stored(sitting) == ["one", "reply 0"]
+    assert sitting.desk.chat.name == ""
+
+
+async def test_2_what_is_sent_while_another_chat_is_being_opened_stays_in_its_chat(
+    sitting: Sitting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sitting.send("in b")
+    b = sitting.desk.conversation.id
+    sitting.desk.new()
+    await sitting.send("in a")
+    a = sitting.desk.conversation.id
+    load = sitting.bench.library.load
+
+    def slow(id_: str) -> StoredChat:
+        time.sleep(0.1)
+        return load(id_)
+
+    monkeypatch.setattr(sitting.bench.library, "load", slow)
+    opening = asyncio.create_task(sitting.desk.chats.open(b))
+    await asyncio.sleep(0.02)
+    sitting.enter("more in a")
+    await opening
+    await sitting.settle()
+    monkeypatch.undo()
+    assert stored(sitting, b)[0] == "in b"
+    assert len(stored(sitting, b)) == 2
+    assert "more in a" in stored(sitting, a)
+    assert len(stored(sitting, a)) == 4
+
+
+async def test_3_a_stop_while_the_model_loads_leaves_the_picture_usable(tmp_path: Path) -> None:
+    picture = tmp_path / "circle.png"
+    draw_circle(picture, (220, 40, 40))
+    slow = engine_of()
+    slow.load_seconds = 0.3
+    sitting = Sitting(Bench(tmp_path, {"demo": slow}))
+    sitting.desk.start()
+    sitting.desk.draft.add_source(str(picture))
+    sitting.enter("what is it?")
+    await asyncio.sleep(0.05)
+    assert sitting.desk.stop()
+    await sitting.until(lambda: not sitting.desk.is_busy)
+    assert sitting.port.text == "what is it?"
+    await sitting.until(lambda: sitting.desk.draft.items and sitting.desk.draft.items[0].attachment)
+    await sitting.send("")
+    assert sitting.said == ["what is it?", "reply 0"]
+    assert sitting.desk.chat.entries[0].message.images
+    await sitting.close()
+
+
+@pytest.mark.parametrize("at", ["counting", "retrieval"])
+async def test_4_a_stop_is_heard_wherever_the_turn_is(sitting: Sitting, at: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = asyncio.Event()
+
+    async def wait(*_: Any) -> list[Any]:
+        begun.set()
+        await asyncio.sleep(60)
+        return []
+
+    if at == "counting":
+        monkeypatch.setattr(engine(sitting), "count", wait)
+    else:
+        session = await sitting.desk.ready()
+        session.reader.find_passages = wait
+        sitting.desk.conversation.change(lambda chat: msgspec.structs.replace(chat, collections=("notes",)))
+        await sitting.settle()
+    sitting.enter("hello")
+    await begun.wait()
+    sitting.desk.stop()
+    await sitting.until(lambda: not sitting.desk.is_busy)
+    monkeypatch.undo()
+    await asyncio.sleep(0.05)
+    assert sitting.said == ["hello"]
+    assert not engine(sitting).requests
+
+
+async def test_7_editing_a_message_asks_before_a_draft_goes(sitting: Sitting) -> None:
+    await sitting.send("first")
+    sitting.type("half a thou")
+    sitting.port.answers.append("no")
+    await sitting.act(0, "edit")
+    assert sitting.port.text == "half a thou"
+    assert isinstance(sitting.port.asked[-1], AskOne)
+    assert sitting.port.asked[-1].answers[0] == Answer("no", "Keep what I was writing")
+    sitting.port.answers.append("yes")
+    await sitting.act(0, "edit")
+    assert sitting.port.text == "first"
+    assert sitting.desk.history.older("") == "half a thou"
+
+
+async def test_17_what_waits_is_on_the_disk_and_goes_on_in_the_next_run(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, {"demo": engine_of()})
+    sitting = await Sitting(bench).begin()
+    bench.engines["demo"].gate = asyncio.Semaphore(0)
+    for text in ("one", "two", "three"):
+        sitting.enter(text)
+    await sitting.until(lambda: engine(sitting).requests)
+    await sitting.desk.conversation.stored()
+    kept = bench.library.load(sitting.desk.conversation.id).chat
+    assert [entry.message.text for entry in kept.entries] + [each.message.text for each in kept.waiting] == ["one", "two", "three"]
+    await sitting.close()
+    bench.engines["demo"].gate = None
+    bench.resume = ""
+    again = await Sitting(bench).begin()
+    await again.until(lambda: len(again.said) >= 5)
+    await again.settle()
+    assert [text for text in again.said if not text.startswith("reply")] == ["one", "two", "three"]
+    assert not again.desk.chat.waiting
+    await again.close()
+
+
+async def test_19_a_model_that_dies_while_it_loads_leaves_the_message_waiting(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, {"demo": engine_of()})
+    bench.engines["demo"].load_errors = [EngineDiedError("The engine was killed.")]
+    sitting = Sitting(bench, "demo")
+    sitting.enter("hello")
+    sitting.desk.start()
+    await sitting.until(lambda: sitting.said == ["hello", "reply 0"])
+    await sitting.settle()
+    assert stored(sitting) == ["hello", "reply 0"]
+    assert [ask.title for ask in sitting.port.asked if isinstance(ask, AskOne)] == ["The model cannot be loaded"]
+    await sitting.close()
+
+
+async def test_20_a_regeneration_that_is_killed_leaves_the_reply_before(sitting: Sitting) -> None:
+    await sitting.send("one")
+    engine(sitting).gate = asyncio.Semaphore(0)
+    sitting.enter("/regen")
+    await sitting.until(lambda: len(engine(sitting).requests) == 2)
+    await sitting.desk.conversation.stored()
+    assert stored(sitting) == ["one", "reply 0"]
+
+
+async def test_22_an_edit_finds_its_message_although_another_one_was_deleted(sitting: Sitting) -> None:
+    await sitting.send("a")
+    await sitting.send("b")
+    await sitting.act(2, "edit")
+    assert sitting.port.text == "b"
+    await sitting.act(0, "delete")
+    sitting.port.text = ""
+    await sitting.send("better b")
+    assert sitting.said == ["reply 0", "better b", "reply 2"]
+
+
+async def test_23_lines_that_look_like_a_command_are_not_lost(sitting: Sitting) -> None:
+    await sitting.send("/etc is a folder\n/usr is one\n/var too")
+    assert sitting.said[0] == "/etc is a folder\n/usr is one\n/var too"
+    await sitting.send("/etcetera")
+    assert sitting.port.text == "/etcetera"
+    assert "There is no command /etcetera" in sitting.port.notices[-1]
+
+
+async def test_24_words_that_are_typed_while_the_model_writes_a_draft_stay(sitting: Sitting) -> None:
+    await sitting.send("hello")
+    engine(sitting).replies.append([TextDelta("The model's "), TextDelta("words"), Finished(FinishReason.STOP, Usage(), Timings())])
+    gate = engine(sitting).gate = asyncio.Semaphore(1)
+    commands.run(sitting.desk, "impersonate")
+    await sitting.until(lambda: sitting.port.text == "The model's ")
+    sitting.port.text = "mine"
+    sitting.desk.draft.typed("mine")
+    gate.release()
+    await sitting.settle()
+    assert sitting.port.text == "mine"
+
+
+async def test_13_a_message_that_never_fits_stays_in_the_prompt_and_says_by_how_much(tmp_path: Path) -> None:
+    sitting = await Sitting(Bench(tmp_path, {"demo": engine_of(context_length=3000)})).begin()
+    await sitting.send("x" * 4000)
+    assert sitting.port.text == "x" * 4000
+    assert sitting.said == []
+    assert any("4018 tokens" in notice for notice in sitting.port.notices), sitting.port.notices
+    await sitting.close()
+
+
+async def test_an_engine_that_dies_in_a_reply_leaves_what_came_and_the_next_message_goes_on(sitting: Sitting) -> None:
+    engine(sitting).replies.append([TextDelta("Half an"), EngineError("died")])
+    await sitting.send("one")
+    assert stored(sitting) == ["one", "Half an"]
+    assert sitting.desk.chat.entries[-1].interrupted
+    await sitting.send("two")
+    assert sitting.said[-2:] == ["two", "reply 0"]
