@@ -111,6 +111,7 @@ class WorkerEngine:
         self._is_cancelled = False
         self._waiting = 0
         self._deaths: _Deaths | None = None
+        self._reloading: asyncio.Task[_Model] | None = None
 
     @property
     def capabilities(self) -> Capabilities:
@@ -139,6 +140,7 @@ class WorkerEngine:
         """
         self._deaths = None
         async with self._turn(Load(request)):
+            await self._end_reload()
             if self._model and self._model.loaded:
                 await self._end_worker()
             return await self._load(await self._live_model(), request, on_progress)
@@ -208,6 +210,7 @@ class WorkerEngine:
 
     async def close(self) -> None:
         """Unload and end the worker: politely, then by force, within about 4 s. A later request would start it again."""
+        await self._end_reload()
         await self._end_worker()
 
     @asynccontextmanager
@@ -277,13 +280,34 @@ class WorkerEngine:
             log.warning("The worker died on a request that was given up: %s", death.message)
 
     async def _ready_model(self) -> _Model:
-        """A worker with the wanted model in it."""
-        model = await self._live_model()
-        if model.loaded is None:
+        """A worker with the wanted model in it.
+
+        After a death it is loaded again. That goes on when the request for which it began is given up: the next one waits for it.
+        """
+        if self._reloading is None:
+            model = await self._live_model()
+            if model.loaded is not None:
+                return model
             if self._wanted is None:
                 raise EngineError("No model is loaded.", "Choose one first.")
-            await self._load(model, self._wanted, None)
+            self._reloading = asyncio.create_task(self._reload(model, self._wanted))
+        reloading = self._reloading
+        try:
+            return await asyncio.shield(reloading)
+        finally:
+            if reloading.done() and self._reloading is reloading:
+                self._reloading = None
+
+    async def _reload(self, model: _Model, wanted: LoadRequest) -> _Model:
+        await self._load(model, wanted, None)
         return model
+
+    async def _end_reload(self) -> None:
+        """Another model is wanted, or none: the process that is loading the one before is ended first."""
+        reloading, self._reloading = self._reloading, None
+        if reloading is not None:
+            reloading.cancel()
+            await asyncio.gather(reloading, return_exceptions=True)
 
     async def _load(self, model: _Model, request: LoadRequest, on_progress: ProgressCallback | None) -> ModelInfo:
         model.process.hang_seconds = request.settings.hang_seconds

@@ -349,3 +349,21 @@ def test_the_engine_works_and_tidies_up_under_asyncio_run(tmp_path: Path) -> Non
             return engine.pid
 
     assert not exists(asyncio.run(main()))
+
+
+async def test_giving_up_a_request_never_kills_the_reload_after_a_death(tmp_path: Path) -> None:
+    """Loss 5: each key typed after a crash cancelled the count that was reloading the model, and with it the new process."""
+    script = Script(load_seconds=0.5, faults=(Fault(FaultStage.PREFILL, FaultKind.KILL, when="die"),))
+    async with scripted_engine(tmp_path, script) as engine:
+        with pytest.raises(EngineDiedError):
+            await reply(engine, question("die"))
+        pids = set()
+        for _ in range(8):
+            counting = asyncio.create_task(engine.count(question("hello").segments))
+            await asyncio.sleep(0.1)
+            pids.add(engine.pid)
+            counting.cancel()
+            await asyncio.gather(counting, return_exceptions=True)
+        assert len(pids - {None}) == 1
+        assert (await reply(engine, question("hello")))[1].reason is FinishReason.STOP
+        assert pids - {None} == {engine.pid}
