@@ -6,16 +6,16 @@ import base64
 import contextlib
 import json
 import os
-import re
 import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nemochat.chat.export_html import HEADINGS, remarks, to_html
+from nemochat.chat.export_html import to_html
+from nemochat.chat.export_markdown import to_markdown
 from nemochat.domain.chat import Entry
 from nemochat.domain.images import RgbImage
-from nemochat.domain.messages import ContextPart, ImagePart, Message, Part, Role, TextPart, ToolCallPart
+from nemochat.domain.messages import ImagePart, Message, Role, TextPart, ToolCallPart
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError, UsageError
 from nemochat.files import SHARED, write_new, write_whole
@@ -26,9 +26,6 @@ __all__ = ["SUFFIXES", "export", "to_html", "to_json", "to_markdown"]
 
 SUFFIXES = (".md", ".json", ".html")
 """The endings of file names that `export` knows."""
-
-_BACKTICKS = re.compile(r"`{3,}")
-_NOT_IN_LINK_TEXT = re.compile(r"([\[\]\\`*_<>!])")
 
 
 def export(path: Path, entries: Sequence[Entry], system: str, pictures: Mapping[str, RgbImage], *, replace: bool = False) -> None:
@@ -55,17 +52,6 @@ def export(path: Path, entries: Sequence[Entry], system: str, pictures: Mapping[
         raise UsageError(f"{shown} exists already.", "Choose another name.") from None
     except OSError as error:
         raise NemochatError(f"{shown} cannot be written: {error.strerror or error}.", "Check the folder, or choose another.") from error
-
-
-def to_markdown(entries: Iterable[Entry], system: str, picture_links: Mapping[str, str]) -> str:
-    """Markdown with a heading for each turn. `picture_links` says by digest where a picture is; without a link, its name stands there."""
-    blocks = [f"## System\n\n{sanitize(system).strip()}"] if system.strip() else []
-    for entry in entries:
-        heading = f"## {HEADINGS[entry.message.role]}"
-        notes = [f"*({remark})*" for remark in remarks(entry)]
-        parts = [_markdown_part(part, entry.message.role, picture_links) for part in entry.message.parts]
-        blocks.append("\n\n".join([heading, *notes, *(part for part in parts if part)]))
-    return "\n\n".join(blocks) + "\n"
 
 
 def to_json(entries: Iterable[Entry], system: str, pictures: Mapping[str, RgbImage]) -> str:
@@ -129,29 +115,6 @@ def _tool_calls(message: Message, n_before: int) -> list[dict[str, Any]]:
         }
         for number, call in enumerate(message.tool_calls, n_before + 1)
     ]
-
-
-def _markdown_part(part: Part, role: Role, picture_links: Mapping[str, str]) -> str:
-    match part:
-        case TextPart():
-            text = sanitize(part.text).strip()
-            return _fenced(text) if role is Role.TOOL else text
-        case ImagePart():
-            name = _NOT_IN_LINK_TEXT.sub(r"\\\1", sanitize(part.name, strict=True)) or "picture"
-            link = picture_links.get(part.digest)
-            return f"*[picture: {name}]*" if link is None else f"![{name}]({urllib.parse.quote(link, safe='/:#?&=%+,;@~')})"
-        case ToolCallPart():
-            return _fenced(sanitize(part.raw).strip(), "json")
-        case ContextPart():
-            source = sanitize(part.source, strict=True) or "context"
-            return "\n".join(f"> {line}".rstrip() for line in [f"*{source}*", "", *sanitize(part.text).strip().splitlines()])
-
-
-def _fenced(text: str, language: str = "") -> str:
-    """A code block whose fence is longer than any in the text."""
-    longest = max(map(len, _BACKTICKS.findall(text)), default=2)
-    fence = "`" * (longest + 1)
-    return f"{fence}{language}\n{text}\n{fence}"
 
 
 def _write_pictures(path: Path, entries: Iterable[Entry], pictures: Mapping[str, RgbImage]) -> dict[str, str]:

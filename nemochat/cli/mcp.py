@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 
 from nemochat.cli.asking import ask_yes, can_ask
-from nemochat.cli.output import StatusLine, print_json, print_note, print_table
+from nemochat.cli.output import StatusLine, print_json, print_note, print_table, say
 from nemochat.cli.servers import open_servers
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError, UsageError
@@ -28,8 +28,8 @@ def add(name: str, command: Sequence[str], *, env: Sequence[str], headers: Seque
     first, *rest = command or ("",)
     server = config.ServerConfig(name, first, tuple(rest), _pairs("--env", env), "", url, _pairs("--header", headers))
     config.add(_paths().mcp_servers, server)
-    print(f"Added {name}: {server.command_line()}")
-    print(f"Look at what it offers and allow it: nemochat mcp check {name}")
+    say(f"Added {name}: {server.command_line()}", strict=True)
+    say(f"Look at what it offers and allow it: nemochat mcp check {name}", strict=True)
 
 
 def print_list(*, as_json: bool) -> None:
@@ -54,7 +54,7 @@ def remove(name: str) -> None:
     paths = _paths()
     config.remove(paths.mcp_servers, name)
     Pins(paths.mcp_pins).forget(name)
-    print(f"Removed {sanitize(name, strict=True)}.")
+    say(f"Removed {name}.", strict=True)
 
 
 def check(name: str, *, trust: bool) -> None:
@@ -83,10 +83,10 @@ async def _check(name: str, *, trust: bool) -> None:
                 prompts = [prompt.name for prompt in await server.list_prompts()]
         except NemochatError as error:
             raise NemochatError(error.message, f"{error.hint} Its log: nemochat mcp log {name}".strip()) from error
-        print(f"It answers{f' as {sanitize(described, strict=True)}' if described else ''}.")
+        say(f"It answers{f' as {described}' if described else ''}.", strict=True)
         names = [tool.offered.name for tool in tools]
         for word, found in (("Tools", names), ("Resources", resources), ("Prompts", prompts)):
-            print(sanitize(f"{word}: {', '.join(found) or 'none'}", strict=True))
+            say(f"{word}: {', '.join(found) or 'none'}", strict=True)
         for problem in server.problems:
             print_note(problem)
         await _accept(server, tools, trust=trust)
@@ -112,8 +112,8 @@ async def _accept(server: McpServer, tools: Sequence[McpTool], *, trust: bool) -
         for tool in changed:
             word = "Changed" if pins.is_known(server.name, tool.original) else "New"
             schema = json.dumps(tool.offered.spec.parameters, ensure_ascii=False)
-            print(f"{word} since you accepted its tools: {tool.offered.name}")
-            print(f"{_indented(tool.offered.spec.description)}\n{_indented(schema)}")
+            say(f"{word} since you accepted its tools: {tool.offered.name}", strict=True)
+            say(f"{_indented(tool.offered.spec.description)}\n{_indented(schema)}")
         if changed and not trust and not await ask_yes("Accept them as they are now?"):
             hint = "" if can_ask() else "There is no terminal to ask at; --trust accepts them."
             raise NemochatError(f"The changed tools of “{server.name}” were not accepted: each call is asked about.", hint)
@@ -124,7 +124,7 @@ async def _log(name: str, lines: int) -> None:
     servers = await _opened()
     text = servers.server(name).log_tail(lines)
     if text:
-        print(sanitize(text))
+        say(text)
     else:
         print_note(f"The server “{sanitize(name, strict=True)}” has printed nothing yet.")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import json
 import sys
 from collections.abc import Sequence
 from typing import Any, Self
@@ -10,22 +10,28 @@ from typing import Any, Self
 import msgspec
 
 from nemochat.domain.events import Progress, Stage
-from nemochat.domain.sanitize import sanitize
+from nemochat.domain.sanitize import escape_json, sanitize
 from nemochat.errors import NemochatError
 
-_ESCAPED_BY_NOBODY = re.compile("[\x7f-\x9f]")
 _STAGE_WORDS = {Stage.LOAD: "loading the model", Stage.ENCODE: "looking at the picture", Stage.PREFILL: "reading the prompt"}
 
 
 def json_text(value: Any) -> str:
-    """One line of JSON. DEL and C1 controls, which JSON may hold raw, are escaped, so that no terminal acts on them."""
-    text = msgspec.json.encode(value).decode()
-    return _ESCAPED_BY_NOBODY.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    """One line of JSON. What JSON may hold raw, but a terminal acts on or hides (DEL, C1, bidi and invisible characters), is escaped."""
+    try:
+        return escape_json(msgspec.json.encode(value).decode())
+    except UnicodeEncodeError:  # a file name that is no UTF-8
+        return escape_json(json.dumps(msgspec.to_builtins(value), ensure_ascii=False))
 
 
 def print_json(value: Any) -> None:
     """Print one line of JSON at once, also into a pipe."""
     print(json_text(value), flush=True)
+
+
+def say(text: str = "", *, strict: bool = False, end: str = "\n") -> None:
+    """Print a text for people; `strict` where it is one line with names in it."""
+    print(sanitize(text, strict=strict), end=end, flush=True)
 
 
 def print_error(error: NemochatError) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from nemochat.cli.opening import SCRIPT_SUFFIX, available_memory, gpu_shares_memory
-from nemochat.cli.output import StatusLine, print_json, print_note
+from nemochat.cli.output import StatusLine, print_json, print_note, say
 from nemochat.cli.setup import Setup, print_notices, read_setup
 from nemochat.domain.sanitize import sanitize
 from nemochat.engine.process import BackendName
@@ -290,19 +290,19 @@ def _store(file: Path, values: Mapping[str, object]) -> None:
 
 def _tell(search: Search, changes: Mapping[str, Change], stored_in: Path | None) -> None:
     """What came of it, below the table."""
-    print()
+    say()
     if not changes:
-        print("The present settings are the best of those that were tried; nothing was changed.")
+        say("The present settings are the best of those that were tried; nothing was changed.")
     else:
-        print(_gain(search))
+        say(_gain(search))
         for key, change in changes.items():
-            print(f"  {key}: {setting_text(change.before)} -> {setting_text(change.after)}")
+            say(f"  {key}: {setting_text(change.before)} -> {setting_text(change.after)}", strict=True)
         if stored_in is None:
-            print("Nothing was stored (--dry-run).")
+            say("Nothing was stored (--dry-run).")
         else:
-            print(f"Stored in {sanitize(str(stored_in), strict=True)}, for every model from its next loading on.")
+            say(f"Stored in {stored_in}, for every model from its next loading on.", strict=True)
     if search.untried:
-        print(f"The time was too short for: {', '.join(dict.fromkeys(search.untried))}. --seconds gives it more.")
+        say(f"The time was too short for: {', '.join(dict.fromkeys(search.untried))}. --seconds gives it more.")
 
 
 def _gain(search: Search) -> str:

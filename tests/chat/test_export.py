@@ -124,7 +124,7 @@ def test_remarks() -> None:
     turn = TurnResult("", FinishReason.STOP, (), Usage(1, 1, 0), Timings(), None, ())
     message = Message(Role.ASSISTANT, (TextPart("Hi"),), pinned=True, excluded=True)
     entry = Entry(message, ReplyRecord(turn, Sampling(), "<demo>\x1b", ()), interrupted=True)
-    assert "*(<demo>)*\n\n*(interrupted)*\n\n*(pinned)*\n\n*(not shown to the model)*" in to_markdown((entry,), "", {})
+    assert r"*(\<demo\>)*" "\n\n*(interrupted)*\n\n*(pinned)*\n\n*(not shown to the model)*" in to_markdown((entry,), "", {})
     assert "<small>· &lt;demo&gt;</small>" in to_html((entry,), "", {})
 
 
