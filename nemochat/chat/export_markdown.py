@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 _BACKTICKS = re.compile("`+")
 _IN_NAMES = re.compile(r"([\[\]\\`*_<>!&~|$])")
 _SAFE_LINK = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
-_FORCE = re.compile(r"\\[!-/:-@\[-`{-~]|`+|<(?!https?://|mailto:)(?=[A-Za-z/!?])|!(?=\[)|\](?=:)|\](?=\((?!(?:https?://|mailto:)))", re.IGNORECASE)
+_FORCE = re.compile(
+    r"\\[!-/:-@\[-`{-~]|`+|<(?!https?://|mailto:)(?=[A-Za-z/!?])|!(?=\[)|\](?=:)|\](?=\((?!(?:https?://|mailto:)))", re.IGNORECASE
+)
 _ATX = re.compile(r"(?P<before>[^#]*)(?P<signs>#{1,6})(?P<words>.*?)(?:[ \t]+#*)?[ \t]*")
 _END = "\n\n## end"
 

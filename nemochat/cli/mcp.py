@@ -126,7 +126,7 @@ async def _log(name: str, lines: int) -> None:
     if text:
         say(text)
     else:
-        print_note(f"The server “{sanitize(name, strict=True)}” has printed nothing yet.")
+        print_note(f"The server “{name}” has printed nothing yet.")
 
 
 async def _opened() -> McpServers:

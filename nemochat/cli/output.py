@@ -36,14 +36,14 @@ def say(text: str = "", *, strict: bool = False, end: str = "\n") -> None:
 
 def print_error(error: NemochatError) -> None:
     """One sentence and a hint on stderr."""
-    print(f"Error: {sanitize(error.message)}", file=sys.stderr)
+    print(f"Error: {sanitize(error.message, strict=True)}", file=sys.stderr)
     if error.hint:
-        print(f"Hint: {sanitize(error.hint)}", file=sys.stderr)
+        print(f"Hint: {sanitize(error.hint, strict=True)}", file=sys.stderr)
 
 
-def print_note(text: str) -> None:
-    """A sentence for the person at the terminal, on stderr."""
-    print(sanitize(text), file=sys.stderr)
+def print_note(text: str, *, strict: bool = True) -> None:
+    """A sentence for the person at the terminal, on stderr; on one line, unless it is not `strict`."""
+    print(sanitize(text, strict=strict), file=sys.stderr)
 
 
 def print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

@@ -73,7 +73,7 @@ def sanitize(text: str, *, strict: bool = False) -> str:
 
 
 def escape_json(text: str) -> str:
-    """JSON in which every character that `sanitize` would drop or replace is written as an escape: nothing is lost, and a terminal acts on none."""
+    """JSON in which what `sanitize` would drop or replace is written as an escape: nothing is lost, and a terminal acts on none of it."""
     return text.translate(_escapes())
 
 

@@ -20,13 +20,21 @@ from tests.chat.test_export import Page
 RENDERERS = [MarkdownIt("commonmark", {"html": True}), MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])]
 for _renderer in RENDERERS:
     _renderer.validateLink = lambda url: True  # type: ignore[method-assign]
-OF_MARKDOWN = set("h2 p ul ol li em strong s code pre blockquote hr br a table thead tbody tr th td".split())
+OF_MARKDOWN = {
+    "h2", "p", "ul", "ol", "li", "em", "strong", "s", "code", "pre", "blockquote", "hr", "br", "a", "table", "thead", "tbody", "tr", "th",
+    "td",
+}  # fmt: skip
 FRAGMENTS = [
-    "<img src=http://evil/x.png onerror=alert(1)>", "<script>alert(1)</script>", "<!-- ", "-->", "<details open>", "</p>", "<style>", "<?x", "<![CDATA[",
-    "<a href='`'>", "<b", ">", "![p](http://evil/p.png)", "![p][r]", "![", "](http://evil/x)", "[r]: http://evil", "[r]:\nhttp://evil 't'", "[^1]: n", "[r]",
-    "[x](javascript:alert(1))", "[x](&#106;avascript:alert(1))", "[x](<javascript:alert(1)>)", "<javascript:alert(1)>", "<https://ok.example>",
-    "[You]: http://evil", "# You", "## Assistant", "##", "# *a* \\", "You\n---", "Assistant\n===", "---", "===", "***", "```", "````", "~~~", "`", "``",
-    "```html", "- ", "1. ", "> ", "    ", "\t", "|", "| a |\n|---|\n", "\\", "\n", "\n\n", "&lt;img&gt;", "words", "**b**", "*", "_", "]", "[", "(", ")", "!",
+    "<img src=http://evil/x.png onerror=alert(1)>", "<script>alert(1)</script>", "<!-- ", "-->", "<details open>", "</p>", "<style>",
+    "<?x", "<![CDATA[",
+    "<a href='`'>", "<b", ">", "![p](http://evil/p.png)", "![p][r]", "![", "](http://evil/x)", "[r]: http://evil", "[r]:\nhttp://evil 't'",
+    "[^1]: n", "[r]",
+    "[x](javascript:alert(1))", "[x](&#106;avascript:alert(1))", "[x](<javascript:alert(1)>)", "<javascript:alert(1)>",
+    "<https://ok.example>",
+    "[You]: http://evil", "# You", "## Assistant", "##", "# *a* \\", "You\n---", "Assistant\n===", "---", "===", "***", "```", "````",
+    "~~~", "`", "``",
+    "```html", "- ", "1. ", "> ", "    ", "\t", "|", "| a |\n|---|\n", "\\", "\n", "\n\n", "&lt;img&gt;", "words", "**b**", "*", "_", "]",
+    "[", "(", ")", "!",
     "\u2028", "\x1b]0;x\x07", "\r", "\u202e",
 ]  # fmt: skip
 HOSTILE = st.lists(st.sampled_from(FRAGMENTS), max_size=14).map("".join)
@@ -74,7 +82,8 @@ def test_no_text_of_a_message_reaches_out_of_it(first: str, second: str, name: s
     [
         ("A <b>tag</b>, 1 < 2, `<b>` and <https://ok.example>", r"A \<b>tag\</b>, 1 < 2, `<b>` and <https://ok.example>"),
         ("Look: ![cat](http://evil/c.png)", r"Look: \![cat](http://evil/c.png)"),
-        ("[a](javascript:x) [b](https://x) [c](mailto:a@b) [d](file.md)", r"[a]\(javascript:x) [b](https://x) [c](mailto:a@b) [d]\(file.md)"),
+        ("[a](javascript:x) [b](https://x) [c](mailto:a@b) [d](file.md)",
+        r"[a]\(javascript:x) [b](https://x) [c](mailto:a@b) [d]\(file.md)"),
         ("# Steps\nFirst", "**Steps**  \nFirst"),
         ("## *One* two ##\n\n- # three", "\\## *One* two ##\n\n- **three**  "),
         ("You\n---\n\nAssistant\n===", "You\n\\---\n\nAssistant\n\\==="),
@@ -92,7 +101,8 @@ def test_the_least_is_changed(text: str, written: str) -> None:
 def test_what_reaches_nowhere_stays_as_it_was_written() -> None:
     text = (
         "**Bold**, *soft*, ~~gone~~ and `<code>`.\n\n- one\n  1. two\n\n| a | b |\n|:-:|---|\n| 1 | `<x>` |\n\n> said\n\n"
-        "```python\n# no heading\nif a < b: print('<b>')  # ![x](y)\n```\n\n    <indented>\n\n[web](https://example.org) x < y && y > z\n\n---\n\nEnd"
+        "```python\n# no heading\nif a < b: print('<b>')  # ![x](y)\n```\n\n    <indented>\n\n"
+        "[web](https://example.org) x < y && y > z\n\n---\n\nEnd"
     )
     assert tamed(text) == text
     assert_tame(f"{text}\n", [], [])
@@ -103,7 +113,8 @@ def test_code_across_the_cells_of_a_table_is_no_code() -> None:
     assert_tame(tamed(text), [], [])
 
 
-@pytest.mark.parametrize("piece", ["<", "![", "[", "`", "` ", "``` ", "*", "# \n", "<!--", "[a]: b\n", "](", "> ", "- ", "&", "|", "a\n---\n", "\\"])
+@pytest.mark.parametrize("piece", ["<", "![", "[", "`", "` ", "``` ", "*", "# \n", "<!--", "[a]: b\n", "](", "> ", "- ", "&", "|",
+"a\n---\n", "\\"])
 def test_a_long_text_is_written_soon(piece: str) -> None:
     text = (piece * 30_000)[:30_000]
     began = time.process_time()

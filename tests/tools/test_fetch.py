@@ -65,7 +65,8 @@ def test_not_public_whatever_this_python_calls_global(monkeypatch: pytest.Monkey
     "host",
     [
         "2130706433", "0x7f000001", "0x7f.1", "017700000001", "0177.0.0.1", "127.1", "0", "localhost", "localhost.", "[::1]", "[::]",
-        "[fe80::1%25lo]", "[fe80::1%lo]", "[::ffff:127.0.0.1]", "[::127.0.0.1]", "\u2460\u2461\u2466.\u24ea.\u24ea.\u2460", "127\u30020\u30020\u30021",
+        "[fe80::1%25lo]", "[fe80::1%lo]", "[::ffff:127.0.0.1]", "[::127.0.0.1]", "\u2460\u2461\u2466.\u24ea.\u24ea.\u2460",
+        "127\u30020\u30020\u30021",
         "127.0.0.1\\.example.org", "example.org\\@127.0.0.1", "%31%32%37.0.0.1", "a" * 300 + ".org", "x_y..", "a b", "a\x00b",
     ],
 )  # fmt: skip
@@ -101,7 +102,8 @@ async def test_a_proxy_of_the_environment_is_not_used(server: Server, monkeypatc
 
 @pytest.mark.parametrize(
     "piece",
-    ["<!--", "<!-- -->", "<![", "<a ", "<a x='", '<a x="', "</a ", "&#", "&", "<", "<?", "<!", "<script>", "<a x==", "</", "<![CDATA[", "<!DOCTYPE [", "<a/"],
+    ["<!--", "<!-- -->", "<![", "<a ", "<a x='", '<a x="', "</a ", "&#", "&", "<", "<?", "<!", "<script>", "<a x==", "</", "<![CDATA[",
+    "<!DOCTYPE [", "<a/"],
 )
 async def test_a_page_made_to_be_slow_is_read_at_once(piece: str, server: Server) -> None:
     body = b"<p>words</p>" + (piece * 2**20)[: 2**20].encode()

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import ToolCall
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.tools import Approval, ToolOutcome, ToolRequest
 from nemochat.images import to_png
-from nemochat.domain.images import RgbImage
 from nemochat.tools.approval import Approvals
 from nemochat.tools.builtin.calculator import calculator
 from nemochat.tools.builtin.clock import current_time
@@ -41,7 +41,8 @@ ODD = st.text(st.characters(codec=None, exclude_categories=()), max_size=40)
 WORDS = st.sampled_from(
     [
         "", ".", "..", "/", "~", "~nobody", "a.txt", "/proc/self/mem", "/dev/zero", "a\0b", "\udcff", "\x1b]0;x\x07", "\u202e",
-        "km", "mile", "C", "K", "F", "B", "GiB", "m", "UTC+14:00", "UTC-23:59", "Europe/Berlin", "../../etc/passwd", "right/UTC", "posixrules",
+        "km", "mile", "C", "K", "F", "B", "GiB", "m", "UTC+14:00", "UTC-23:59", "Europe/Berlin", "../../etc/passwd", "right/UTC",
+        "posixrules",
         "9**9**9", "1e2000", "0.1e-2000", "1/3", "round(2/3,1000)",
         "exp(1e9)", "log(-1)", "10**400//7**300", "1%%%", "tan(pi/2)", "0**-1", "-1**0.5", "1,000,00", "sqrt(2**8000)",
         "http://[", "http://a:b@c", "http://\udcff/", "http://127.0.0.1/", "//", "https://example.org/\x00",
@@ -52,10 +53,13 @@ NUMBERS = st.one_of(
     st.floats(),
     st.sampled_from([0, -0.0, 5e-324, -5e-324, 2.2e-308, 1e30, 1e31, 10**29 + 1, 10**400, -(10**400), 0.1, 1.7e308, -273.15]),
 )
-REPEATED = st.tuples(st.sampled_from(["x", "9", "(", "-", "2^", "1,", "é", "../"]), st.sampled_from([499, LONG])).map(lambda pair: pair[0] * pair[1])
+PIECES = st.sampled_from(["x", "9", "(", "-", "2^", "1,", "é", "../"])
+REPEATED = st.tuples(PIECES, st.sampled_from([499, LONG])).map(lambda pair: pair[0] * pair[1])
 TEXTS = ODD | WORDS | REPEATED
 ANY = st.recursive(
-    st.none() | st.booleans() | NUMBERS | TEXTS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ODD, inner, max_size=3), max_leaves=6
+    st.none() | st.booleans() | NUMBERS | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ODD, inner, max_size=3),
+    max_leaves=6,
 )
 OF_KIND: dict[str, st.SearchStrategy[Any]] = {"string": TEXTS, "number": NUMBERS, "integer": NUMBERS}
 
@@ -96,7 +100,8 @@ def _registry(folder: Path) -> Registry:
 
 
 NAMES = (
-    "calculator", "current_time", "convert_units", "search_documents", "list_folder", "read_file", "find_in_files", "save_note", "list_notes",
+    "calculator", "current_time", "convert_units", "search_documents", "list_folder", "read_file", "find_in_files", "save_note",
+    "list_notes",
     "look_at_picture", "fetch_url",
 )  # fmt: skip
 
@@ -106,7 +111,8 @@ async def _yes(request: ToolRequest) -> Approval:
 
 
 def _assert_harmless(outcome: ToolOutcome, seconds: float) -> None:
-    assert not re.search(r"(failed|cannot be checked).*\b(?!ValueError\)|UnicodeEncodeError\))\w+(Error|Exception)", outcome.text), outcome.text[:500]
+    # Arguments that are no JSON (nan, numbers of thousands of digits) are refused before a tool sees them.
+    assert not re.search(r"failed: \w+(Error|Exception)|cannot be checked \((?!ValueError)", outcome.text), outcome.text[:500]
     assert len(outcome.text) <= Limits().characters + 100
     assert sanitize(outcome.text) == outcome.text
     outcome.text.encode()
@@ -122,7 +128,7 @@ def test_any_arguments(name: str, tmp_path_factory: pytest.TempPathFactory) -> N
     assert tool is not None
     properties: dict[str, dict[str, Any]] = tool.spec.parameters["properties"]
     fitting = st.fixed_dictionaries({key: OF_KIND[kind["type"]] for key, kind in properties.items()})
-    beyond = st.fixed_dictionaries({key: ANY for key in properties}) | st.dictionaries(ODD, ANY, max_size=4)
+    beyond = st.fixed_dictionaries(dict.fromkeys(properties, ANY)) | st.dictionaries(ODD, ANY, max_size=4)
 
     @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
     @given(fitting | fitting | fitting | beyond)
@@ -134,8 +140,10 @@ def test_any_arguments(name: str, tmp_path_factory: pytest.TempPathFactory) -> N
     check()
 
 
-@given(NUMBERS, st.sampled_from(["km", "mile", "inch", "light year", "nm", "C", "F", "K", "GiB", "bit", "acre", "year", "s", "Pa", "eV", "cup"]),
-       st.sampled_from(["km", "mile", "inch", "light year", "nm", "C", "F", "K", "GiB", "bit", "acre", "year", "s", "Pa", "eV", "cup"]))
+UNITS = st.sampled_from(["km", "mile", "inch", "light year", "nm", "C", "F", "K", "GiB", "bit", "acre", "year", "s", "Pa", "cup"])
+
+
+@given(NUMBERS, UNITS, UNITS)
 @example(5e-324, "km", "mile")
 @example(10**400, "km", "mile")
 @example(5e-324, "bit", "GiB")
