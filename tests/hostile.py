@@ -62,8 +62,8 @@ def plant(paths: Paths, place: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     (paths.tools / f"t{NAME}.py").write_text(TOOL)
     (paths.config_dir / "themes" / f"broken{NAME}.toml").write_text("name = ")
-    for folder in ("evil", "odd"):
-        (paths.personas / folder).mkdir()
+    for name in ("evil", "odd"):
+        (paths.personas / name).mkdir()
     theme = next(iter(sorted((Path(__file__).parents[1] / "themes").glob("*.toml"))))
     renamed = {**tomlkit.parse(theme.read_text()), "name": NAME, "description": ALL}
     (paths.config_dir / "themes" / "evil.toml").write_text(tomlkit.dumps(renamed))

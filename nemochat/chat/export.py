@@ -16,7 +16,7 @@ from nemochat.chat.export_markdown import to_markdown
 from nemochat.domain.chat import Entry
 from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import ImagePart, Message, Role, TextPart, ToolCallPart
-from nemochat.domain.sanitize import sanitize
+from nemochat.domain.sanitize import escape_json, sanitize
 from nemochat.errors import NemochatError, UsageError
 from nemochat.files import SHARED, write_new, write_whole
 from nemochat.images import to_png
@@ -77,7 +77,7 @@ def to_json(entries: Iterable[Entry], system: str, pictures: Mapping[str, RgbIma
                 # A Tool message may hold the results of several calls; it is put to the first that has none yet.
                 of_call = {"tool_call_id": waiting.pop(0)} if waiting else {}
                 messages.append({"role": "tool", "content": message.text} | of_call)
-    return json.dumps({"messages": messages}, ensure_ascii=False, indent=2) + "\n"
+    return escape_json(json.dumps({"messages": messages}, ensure_ascii=False, indent=2)) + "\n"
 
 
 def _user_content(message: Message, pictures: Mapping[str, RgbImage]) -> str | list[dict[str, Any]]:

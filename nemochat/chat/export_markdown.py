@@ -5,7 +5,7 @@ code, emphasis, quotes, links to the web), but a backslash takes the force from 
 
 - HTML tags and comments are shown as they are written;
 - a picture becomes a link, because showing it would fetch it; a link to anything but http, https or mail becomes text;
-- a heading becomes bold, a definition of a link text, since either would count for other messages as well;
+- a heading becomes bold, and a definition of a link or a footnote text, since these would count for other messages as well;
 - a code block that is left open is closed.
 
 What comes out is read again as a renderer would, and a message that still does anything else is shown as a block of code.
@@ -36,6 +36,7 @@ _SAFE_LINK = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
 _FORCE = re.compile(
     r"\\[!-/:-@\[-`{-~]|`+|<(?!https?://|mailto:)(?=[A-Za-z/!?])|!(?=\[)|\](?=:)|\](?=\((?!(?:https?://|mailto:)))", re.IGNORECASE
 )
+_FOOTNOTE = re.compile(r"^\[\^[^\]]+\]:", re.MULTILINE)
 _ATX = re.compile(r"(?P<before>[^#]*)(?P<signs>#{1,6})(?P<words>.*?)(?:[ \t]+#*)?[ \t]*")
 _END = "\n\n## end"
 
@@ -116,6 +117,7 @@ def _has_no_force(reader: MarkdownIt, text: str) -> bool:
         not known.get("references")
         and len(headings) == 1
         and headings[0].level == 0
+        and not any(token.type == "inline" and _FOOTNOTE.search(token.content) for token in tokens)
         and not any(token.type in ("html_block", "html_inline", "image") for token in (*tokens, *inline))
         and all(_SAFE_LINK.match(str(child.attrs.get("href", ""))) for child in inline if child.type == "link_open")
     )

@@ -88,6 +88,8 @@ def test_no_text_of_a_message_reaches_out_of_it(first: str, second: str, name: s
         ("## *One* two ##\n\n- # three", "\\## *One* two ##\n\n- **three**  "),
         ("You\n---\n\nAssistant\n===", "You\n\\---\n\nAssistant\n\\==="),
         ("[You]: http://evil", r"[You]\: http://evil"),
+        ("See[^1]\n\n[^1]: two words", "See[^1]\n\n[^1]\\: two words"),
+        ("`[^1]: code`\n\n    [^1]: code", "`[^1]: code`\n\n    [^1]: code"),
         ("```\n# <b> in code", "```\n# <b> in code\n```"),
         ("~~~~html\n```\n<b>", "~~~~html\n```\n<b>\n~~~~"),
         (r"already \<b> and \![x](http://y)", r"already \<b> and \![x](http://y)"),
@@ -113,11 +115,13 @@ def test_code_across_the_cells_of_a_table_is_no_code() -> None:
     assert_tame(tamed(text), [], [])
 
 
-@pytest.mark.parametrize("piece", ["<", "![", "[", "`", "` ", "``` ", "*", "# \n", "<!--", "[a]: b\n", "](", "> ", "- ", "&", "|",
-"a\n---\n", "\\"])
+PIECES = ["<", "![", "[", "`", "` ", "``` ", "*", "# \n", "<!--", "[a]: b\n", "](", "> ", "- ", "&", "|", "a\n---\n", "\\"]
+
+
+@pytest.mark.parametrize("piece", PIECES)
 def test_a_long_text_is_written_soon(piece: str) -> None:
-    text = (piece * 30_000)[:30_000]
+    text = (piece * 12_000)[:12_000]
     began = time.process_time()
     tamed(text)
     to_html((reply(TextPart(text)),), "", {})
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < 3

@@ -76,8 +76,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     place = tmp_path / "place"
     plant(find_paths(os.environ), place)
     write_language_model(place / f"m{NAME}.gguf", name=ALL)
-    call = {"name": "hostile", "arguments": {"text": ALL}}
-    replies = [{"text": f"{ALL.replace(PAYLOADS['tokens'], '')} <toolcall> {json.dumps(call)} </toolcall>"}, {"text": f"{ALL} end"}]
+    text = ALL.replace(PAYLOADS["tokens"], "")
+    call = {"name": "hostile", "arguments": {"text": text}}
+    replies = [{"text": f"{text} <toolcall> {json.dumps(call)} </toolcall>"}, {"text": f"{ALL} end"}]
     (tmp_path / "model.script.json").write_text(json.dumps({"replies": replies}))
     monkeypatch.chdir(tmp_path)
     return tmp_path

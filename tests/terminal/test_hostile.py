@@ -11,6 +11,7 @@ from nemochat.paths import find_paths
 from tests.hostile import ALL, NAME, PAYLOADS, leaks, plant
 from tests.images.pictures import draw_circle
 from tests.terminal.conftest import Open
+from tests.terminal.tty import Terminal
 
 
 @pytest.mark.parametrize("pieces", ["whole", "characters"])
@@ -70,9 +71,9 @@ def test_every_screen_of_a_home_that_others_wrote(terminal: Open, tmp_path: Path
     tty.wait_for("The server “odd” needs")  # a notice; those of tools, settings and themes are beside it
     for command, title, shown in SCREENS:
         tty.send(f"{command}\r")
-        tty.wait_for(lambda text, title=title, shown=shown: title in text and shown in text)
+        _wait_for_screen(tty, title, shown)
         tty.send("\x1b")
-        tty.wait_for(lambda text, title=title: title not in text and "Ask something" in text)
+        _wait_for_screen(tty, "Ask something", without=title)
     tty.send("/open\r")
     tty.wait_for("#]52;c")  # its tag, in the list
     tty.send("\r")
@@ -87,6 +88,10 @@ def test_every_screen_of_a_home_that_others_wrote(terminal: Open, tmp_path: Path
     # The shape of the mouse pointer (22) is all that nemochat ever tells a terminal in this way.
     assert set(re.findall(rb"\x1b[\]P^_X](\d*)", tty.written)) == {b"22"}
     assert leaks((tmp_path / "out.md").read_bytes()) == []
+
+
+def _wait_for_screen(tty: Terminal, *shown: str, without: str = "\0") -> None:
+    tty.wait_for(lambda text: without not in text and all(each in text for each in shown))
 
 
 def _assert_clean(written: bytes) -> None:
