@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -15,6 +13,7 @@ from nemochat.domain.images import RgbImage
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import ImageError
 from nemochat.images.decode import MAX_PIXELS, load
+from nemochat.system import environments, processes
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -43,15 +42,16 @@ def read_clipboard_picture(limit_seconds: float = LIMIT_SECONDS) -> RgbImage | N
 def _from_tool(limit_seconds: float) -> RgbImage | None:
     """Linux: Wayland's or X11's tool. They give bytes, which go through the same checks as any file."""
     is_wayland = bool(os.environ.get("WAYLAND_DISPLAY"))
-    tools = [tool for tool in ((_WAYLAND, _X11) if is_wayland else (_X11, _WAYLAND)) if shutil.which(tool[0])]
+    search_path = os.environ.get("PATH", os.defpath)
+    tools = [tool for tool in ((_WAYLAND, _X11) if is_wayland else (_X11, _WAYLAND)) if processes.find_program(tool[0], search_path)]
     if not tools:
         package = "wl-clipboard" if is_wayland else "xclip" if os.environ.get("DISPLAY") else "wl-clipboard (Wayland) or xclip (X11)"
         raise ImageError("nemochat needs a tool to read the clipboard.", f"Install {package}. {_DROP_HINT}")
-    problem = ""
+    problem, environment, pipe = "", environments.desktop(), processes.PIPE
     for tool in tools:
         try:
-            done = subprocess.run(tool, capture_output=True, timeout=limit_seconds / len(tools), check=False, stdin=subprocess.DEVNULL)
-        except subprocess.TimeoutExpired:
+            done = processes.run(tool, environment, seconds=limit_seconds / len(tools), stdin=processes.NOWHERE, stdout=pipe, stderr=pipe)
+        except processes.TooSlow:
             problem = problem or f"{tool[0]} got no answer"
             continue
         except OSError as error:

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import re
-import shutil
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
@@ -29,6 +28,7 @@ from mcp_types import (
     jsonrpc_message_adapter,
 )
 
+from nemochat.system import processes
 from nemochat.tools.mcp.config import ServerConfig
 from nemochat.tools.mcp.errors import McpError, shown
 from nemochat.tools.mcp.lines import LineCutter, TooLong
@@ -55,7 +55,7 @@ class StdioProcess:
     it printed where only messages belong.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, log: BoundedLog, message_bytes: int, ended: asyncio.Event) -> None:
+    def __init__(self, process: processes.Process, log: BoundedLog, message_bytes: int, ended: asyncio.Event) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
@@ -79,20 +79,15 @@ class StdioProcess:
         """Run the server's command. Raises McpError when it cannot be run."""
         command = config.command
         if os.sep not in command:
-            found = shutil.which(command, path=environment.get("PATH"))
+            found = processes.find_program(command, environment.get("PATH", os.defpath))
             if found is None:
                 raise McpError(f"The command “{shown(command)}” of the server “{config.name}” is not installed.", "Install it first.")
-            command = found
+            command = str(found)
+        folder = Path(config.cwd).expanduser() if config.cwd else None
+        pipe = processes.PIPE
         try:
-            process = await asyncio.create_subprocess_exec(
-                command,
-                *config.args,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                cwd=Path(config.cwd).expanduser() if config.cwd else None,
-                env=dict(environment),
-                start_new_session=True,
+            process = await processes.start(
+                (command, *config.args), environment, folder, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
             )
         except (OSError, ValueError) as error:
             why = (error.strerror if isinstance(error, OSError) else None) or str(error)
