@@ -26,8 +26,10 @@ class Answer(msgspec.Struct):
 def in_child(data: bytes, name: str, *, seconds: float = SECONDS) -> tuple[Kind, tuple[Section, ...], tuple[str, ...]]:
     """What `nemochat.documents.load.sections_of` returns for these bytes, found out by another process. Raises DocumentError."""
     command, pipe = processes.module_command("nemochat.documents.child", name), processes.PIPE
+    # pypdf hands some pictures to a program that it looks for; a document starts none.
+    environment = {**environments.foreign(), "PATH": ""}
     try:
-        done = processes.run(command, environments.foreign(), data=data, seconds=seconds, stdout=pipe, stderr=pipe)
+        done = processes.run(command, environment, data=data, seconds=seconds, stdout=pipe, stderr=pipe)
     except processes.TooSlow as error:
         raise DocumentError(f"{name} takes too long to read (over {seconds:,.0f} seconds).", "Split it or save it anew.") from error
     except OSError as error:
