@@ -24,7 +24,7 @@ PROPER = ROOT / "tests" / "tools_mcp" / "proper.py"
 MODULES = """msgspec sqlite3 json re typing dataclasses asyncio runpy sitecustomize usercustomize llama_cpp numpy psutil pypdf regex PIL
     typer mcp_types anyio httpx2 encodings threading tempfile"""
 PROGRAMS = """python python3 wl-paste wl-copy xclip xsel pbcopy tmux osascript xdg-open xdg-settings www-browser jbig2dec uname sh env
-    ldconfig gcc id ps"""
+    ldconfig gcc id ps browser-of-nobody"""
 TOOL = '''
 def double(number: int) -> int:
     """Double a number."""
@@ -148,13 +148,15 @@ def test_clipboard_and_browser(trap: Trap, monkeypatch: pytest.MonkeyPatch) -> N
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "TMUX", "TERM"):
         monkeypatch.setenv(name, "x")
     monkeypatch.delenv("SSH_CONNECTION", raising=False)
-    monkeypatch.delenv("BROWSER", raising=False)
     for platform in ("linux", "darwin"):
         with monkeypatch.context() as patch:
             patch.setattr(sys, "platform", platform)
             with pytest.raises(ImageError):
                 read_clipboard_picture()
     assert clipboard.copy(lambda _: None, "x").startswith("Sent")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("BROWSER", "browser-of-nobody %s")
     assert not open_in_browser("https://example.com/")
     assert trap.sprung == ""
 
