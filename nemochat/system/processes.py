@@ -52,7 +52,8 @@ def python_command(*words: str) -> list[str]:
 
     `-P` and `-E` keep out modules of the current folder and of ``PYTHONPATH``. Not `-I`: packages of ``pip install --user`` are the user's.
     """
-    return [sys.executable, "-P", "-E", *(["-s"] if sys.flags.no_user_site else []), *words]
+    flags = (*(["-s"] if sys.flags.no_user_site else []), *(["-X", "utf8"] if sys.flags.utf8_mode else []))
+    return [sys.executable, "-P", "-E", *flags, *words]
 
 
 def module_command(module: str, *arguments: str) -> list[str]:

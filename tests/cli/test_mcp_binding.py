@@ -256,6 +256,14 @@ def test_a_package_runner_gets_the_package_as_given_and_no_folder_to_find_anothe
         assert server["command"] == f"cd / && {folders.root / 'bin' / runner} {shown}"
 
 
+def test_the_current_folder_is_no_variable_for_a_server(folders: Folders) -> None:
+    """PYTHONPATH=${PWD}, allowed in one folder, would be another's modules in another."""
+    folders.do(folders.a, "mcp", "add", "s", "--env", "PYTHONPATH=${PWD:-x}", "--", PYTHON, "-m", "module")
+    done = run(folders.b, "mcp", "check", "s", "--trust")
+    assert (done.returncode, folders.ran()) == (1, "")
+    assert "refers to PWD, which is another folder each time. Write the folder out." in " ".join(done.stderr.replace("Hint: ", "").split())
+
+
 def test_what_version_0_1_allowed_is_asked_about_again(folders: Folders) -> None:
     folders.write_by_hand(SERVE)
     pins = folders.root / "data" / "mcp-pins.json"

@@ -35,7 +35,7 @@ async def menu(driver: Driver, key: str) -> None:
 async def trust(driver: Driver) -> None:
     await driver.send("/mcp")
     await driver.dialog(Picker)
-    assert "not trusted yet" in driver.shown
+    assert f"not trusted yet: cd / && {sys.executable}" in driver.shown
     await driver.press("enter")
     await driver.dialog(Choose)
     assert "proper.py" in driver.shown.replace("\n", "").replace(" ", "") or "proper.py" in driver.shown

@@ -13,6 +13,7 @@ HIDDEN = "•••"
 _SECRET_NAME = re.compile(r"KEY|SECRET|TOKEN|(?<!ASK)PASS|PWD|CREDENTIAL|AUTH|COOKIE|WEBHOOK|(^|[_-])PAT($|[_-])", re.IGNORECASE)
 _SECRET_VALUE = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
 """A password inside an address, as in DATABASE_URL."""
+_CURRENT_FOLDER = ("PWD", "OLDPWD", "CD")
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
@@ -36,10 +37,12 @@ def search_path(own: Mapping[str, str], configured: Mapping[str, str]) -> str:
 
 
 def expand(values: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
-    """The values with `${NAME}` and `${NAME:-otherwise}` filled in. Raises McpError for a variable that is not set."""
+    """The values with `${NAME}` and `${NAME:-otherwise}` filled in. Raises McpError for a variable that is not set, and for `${PWD}`."""
 
     def fill(match: re.Match[str]) -> str:
         name, otherwise = match.group(1), match.group(2)
+        if name in _CURRENT_FOLDER:
+            raise McpError(f"The server's entry refers to {name}, which is another folder each time.", "Write the folder out.")
         value = environment.get(name, otherwise)
         if value is None:
             raise McpError(f"The variable {name} is not set, and the server's entry refers to it.", f"Set {name} and start nemochat again.")
