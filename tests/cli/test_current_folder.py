@@ -18,6 +18,7 @@ from nemochat.system.desktop import open_in_browser
 from nemochat.tui import clipboard
 from tests.cli.conftest import ROOT, WriteScript
 from tests.documents.writers import pdf
+from tests.terminal.tty import Terminal
 from tests.tiny_gguf import write_language_model
 
 PROPER = ROOT / "tests" / "tools_mcp" / "proper.py"
@@ -76,19 +77,26 @@ def trap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trap:
 
 
 @pytest.fixture
-def go(trap: Trap, tmp_path: Path) -> Go:
-    """Run the command as it is installed, in that folder, with variables that lead there for every Python but the first."""
+def installed(trap: Trap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The command as it is installed, with variables that lead into that folder for every Python but the first."""
     trap.package("nemochat")
     main = tmp_path / "bin" / "nemochat"
     main.parent.mkdir()
     main.write_text(MAIN.format(str(ROOT)))
     here = str(trap.folder)
-    hostile = {"PYTHONPATH": f"{here}::.", "PYTHONHOME": here, "PYTHONSTARTUP": f"{here}/json.py", "PYTHONUSERBASE": here}
+    for name, value in (("PATH", f"{here}::."), ("HOME", here), ("STARTUP", f"{here}/json.py"), ("USERBASE", here)):
+        monkeypatch.setenv(f"PYTHON{name}", value)
+    return [sys.executable, "-E", str(main)]
+
+
+@pytest.fixture
+def go(trap: Trap, installed: list[str]) -> Go:
+    """Run the command in that folder."""
 
     def run(*arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [sys.executable, "-E", str(main), *arguments],
-            capture_output=True, text=True, timeout=100, cwd=here, env=os.environ | hostile | environment, input="", check=False,
+            [*installed, *arguments],
+            capture_output=True, text=True, timeout=100, cwd=trap.folder, env=os.environ | environment, input="", check=False,
         )  # fmt: skip
         assert trap.sprung == ""
         assert done.returncode == code, done.stderr
@@ -158,6 +166,28 @@ def test_clipboard_and_browser(trap: Trap, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.delenv(name)
     monkeypatch.setenv("BROWSER", "browser-of-nobody %s")
     assert not open_in_browser("https://example.com/")
+    assert trap.sprung == ""
+
+
+def test_the_interface_its_clipboard_and_its_editor(trap: Trap, installed: list[str], tmp_path: Path, script: WriteScript) -> None:
+    """The editor alone runs in the folder and with all variables."""
+    told = tmp_path / "told"
+    editor = tmp_path / "bin" / "editor"
+    editor.write_text(f'#!/bin/sh\necho "$PWD $PYTHONHOME" > {told}\nprintf edited > "$1"\n')
+    editor.chmod(0o755)
+    environment = {"DISPLAY": ":7", "WAYLAND_DISPLAY": "w", "TMUX": "x,1,0", "EDITOR": str(editor)}
+    environment["NEMOCHAT_INTERFACE_PICTURES"] = "halfblocks"
+    with Terminal([*installed, "--model", script("A red rose.")], environment, trap.folder) as terminal:
+        terminal.wait_for("ready")
+        terminal.send("\x1b[19~")
+        terminal.wait_for("needs a tool to read the clipboard")
+        terminal.send("\x07")
+        terminal.wait_for("edited")
+        terminal.send("\r")
+        terminal.wait_for("A red rose.")
+        terminal.send("\x11")
+        assert terminal.wait_for_end() == 0
+    assert told.read_text() == f"{trap.folder} {trap.folder}\n"
     assert trap.sprung == ""
 
 
