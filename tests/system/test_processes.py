@@ -33,6 +33,7 @@ def test_a_program_is_found_in_absolute_folders_alone(tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path / "here")
     assert processes.find_program("tool", os.pathsep.join((".", "", "../here", str(there.parent)))) == there
     assert processes.find_program("tool", os.pathsep.join((".", ""))) is None
+    assert processes.find_program("tool", os.pathsep.join(("/" + "x" * 300, "/dev/null/x", str(there.parent)))) == there
     there.chmod(0o644)
     assert processes.find_program("tool", str(there.parent)) is None
     (tmp_path / "there" / "folder").mkdir()

@@ -7,6 +7,7 @@ after. Where it leads through links is part of what is allowed.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -107,10 +108,9 @@ def current_folder() -> Path:
 
 def _interpreter(program: str) -> str:
     """The name behind ``#!/usr/bin/env`` in a script, which is looked for when it starts; empty for any other program."""
-    if not Path(program).is_file():
-        return ""
     try:
-        with Path(program).open("rb") as file:
+        # A pipe of that name would be waited for.
+        with Path(program).open("rb") if Path(program).is_file() else io.BytesIO() as file:
             line = file.readline(_LINE_BYTES)
     except OSError:
         return ""

@@ -81,7 +81,7 @@ class StdioProcess:
         config, pipe = launch.config, processes.PIPE
         if not launch.program:
             raise McpError(f"The command “{shown(config.command)}” of the server “{config.name}” is not installed.", "Install it first.")
-        if not Path(launch.folder).is_dir():
+        if not os.path.isdir(launch.folder):  # noqa: PTH112 - whatever the reason
             raise McpError(f"The server “{config.name}” runs in the folder {shown(launch.folder)}, which is not there.", _ADD_AGAIN)
         command = (launch.program, *config.args)
         try:
