@@ -78,11 +78,14 @@ class Servers:
         answers = (Answer("no", "Do not run it"), Answer("yes", "Trust it and start it"))
         launch = server.launch()
         question = f"This command runs on your machine, with your rights:\n\n{launch.line()}"
-        if await self._screen.ask(Choose(f"{server.name} has not run yet", question, answers)) == "yes":
+        title = f"{server.name} {'is not what you trusted' if server.has_changed else 'has not run yet'}"
+        if await self._screen.ask(Choose(title, question, answers)) == "yes":
             server.trust(launch)
-            await server.start()
+            # What was allowed earlier may still run.
+            await server.restart()
             tools = await server.tools()
-            server.accept()
+            if not server.has_known_tools:
+                server.accept()
             await self._screen.tooling.add_servers()
             self._screen.say(f"{server.name} runs, with {plural(len(tools), 'tool')}: offer them in the tools pane.")
 

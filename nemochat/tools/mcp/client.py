@@ -95,6 +95,11 @@ class McpServer:
         """The tools of the last listing that are new or not as the user accepted them, by their names at the server."""
         return self._pins.changes(self.name, self._fingerprints())
 
+    @property
+    def has_known_tools(self) -> bool:
+        """Whether tools of it were accepted before, so that those of the last listing are to be compared with them."""
+        return self._pins.knows_tools(self.name)
+
     def accept(self, names: Iterable[str] | None = None) -> None:
         """The user accepts the tools of the last listing, or the named ones, as they are."""
         self._pins.accept(self.name, self._fingerprints(), names)

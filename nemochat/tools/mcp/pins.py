@@ -66,6 +66,10 @@ class Pins:
         """Whether a tool of that name was accepted once, in whatever form."""
         return tool in self._pinned(server).tools
 
+    def knows_tools(self, server: str) -> bool:
+        """Whether any tool of it was accepted once."""
+        return bool(self._pinned(server).tools)
+
     def accept(self, server: str, tools: Mapping[str, str], names: Iterable[str] | None = None) -> None:
         """Accept tools as they are now: the named ones, or all, and then those that are gone are forgotten."""
         pinned = self._pinned(server)
