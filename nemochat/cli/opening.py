@@ -82,7 +82,7 @@ def _load_request(
     """What to load, the side in pixels of what the projector gets when that is fixed, and a warning when memory is short."""
     settings = setup.settings.engine
     if is_script and wanted is not None:
-        return LoadRequest(Path(wanted).name, wanted, None, settings, kept_in), None, None
+        return LoadRequest(Path(wanted).name, str(Path(wanted).absolute()), None, settings, kept_in), None, None
     files = setup.catalogue.resolve(wanted, mmproj)
     card = inspect(files.model_path, files.mmproj_path)
     request = LoadRequest(files.name, str(files.model_path), str(files.mmproj_path) if files.mmproj_path else None, settings, kept_in)

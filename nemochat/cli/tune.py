@@ -171,7 +171,8 @@ async def _planned(setup: Setup, model: str | None, mmproj: Path | None) -> _Pla
     task = Task(settings, hardware, 0, hardware.cores, available, frozenset(locked) & frozenset(TUNED))
     wanted = model or setup.settings.model or None
     if wanted is not None and wanted.endswith(SCRIPT_SUFFIX):
-        return _Plan(Path(wanted).name, LoadRequest(Path(wanted).name, wanted, None, settings), "scripted", task, lambda _: 0)
+        script = Path(wanted).absolute()
+        return _Plan(script.name, LoadRequest(script.name, str(script), None, settings), "scripted", task, lambda _: 0)
     files = setup.catalogue.resolve(wanted, mmproj)
     print_notices(setup.catalogue)
     card = inspect(files.model_path, files.mmproj_path)
