@@ -16,6 +16,7 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.engine.embed_wire import LENGTH, MAX_FRAME_BYTES, Answer, Failed, Ready, Vector, pack, spoken, unpack_answer
 from nemochat.engine.process import worker_environment
 from nemochat.errors import EngineDiedError, EngineError
+from nemochat.files import open_log
 
 START_SECONDS = 120.0
 """How long the model may take to load."""
@@ -163,8 +164,7 @@ class EmbeddingProcess:
         command = (sys.executable, "-P", "-m", "nemochat.engine.embed_worker", str(self._model_path), str(self._log_path))
         pipe = asyncio.subprocess.PIPE
         try:
-            self._log_path.parent.mkdir(parents=True, exist_ok=True)
-            log_file = os.open(self._log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            log_file = open_log(self._log_path)
             try:
                 return await asyncio.create_subprocess_exec(
                     *command, stdin=pipe, stdout=pipe, stderr=log_file, start_new_session=True, env=worker_environment()

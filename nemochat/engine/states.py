@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from nemochat.errors import EngineError
-from nemochat.files import write_whole
+from nemochat.files import make_file, make_folder, write_whole
 
 FORMAT = 1
 """Raised whenever the files of an earlier nemochat can no longer be used."""
@@ -81,12 +81,13 @@ class StateFolder:
         path, about = self._path(conversation, ".kv"), self._path(conversation, ".head")
         part = path.with_suffix(f".{os.getpid()}.part")
         try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(self._folder)
             self._make_room(size, besides=path)
             if shutil.disk_usage(self._folder).free < size + _LEAST_FREE:
                 log.warning("too little room on the disk to keep what was read of a chat")
                 return False
-            os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600))
+            part.unlink(missing_ok=True)
+            make_file(part)
             save(part)
             head = _Head(FORMAT, self._engine, part.stat().st_size, _crc(part, zlib.crc32(payload)), payload)
             part.replace(path)

@@ -197,10 +197,10 @@ def test_a_file_appears_whole_and_never_over_another(name: str, tmp_path: Path) 
     with pytest.raises(UsageError, match="exists already"):
         export(path, CHAT[:2], "", PICTURES)
     assert path.read_bytes() == first
-    path.chmod(0o640)
+    path.chmod(0o644)
     export(path, CHAT[:2], "", PICTURES, replace=True)
     assert len(path.read_bytes()) < len(first)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert not [each for each in tmp_path.iterdir() if each.name.startswith(".")]
 
 
@@ -213,13 +213,14 @@ def test_markdown_comes_with_its_pictures(tmp_path: Path) -> None:
     assert not (tmp_path / "none-pictures").exists()
 
 
-def test_a_link_is_written_through_and_a_dangling_one_is_not_overwritten(tmp_path: Path) -> None:
+def test_a_link_is_replaced_and_never_written_through(tmp_path: Path) -> None:
     (tmp_path / "real.json").write_text("old")
     (tmp_path / "link.json").symlink_to("real.json")
     (tmp_path / "dangling.json").symlink_to("nowhere.json")
     export(tmp_path / "link.json", CHAT, "", PICTURES, replace=True)
-    assert (tmp_path / "link.json").is_symlink()
-    assert (tmp_path / "real.json").read_text().startswith("{")
+    assert (tmp_path / "real.json").read_text() == "old"
+    assert not (tmp_path / "link.json").is_symlink()
+    assert (tmp_path / "link.json").read_text().startswith("{")
     with pytest.raises(UsageError):
         export(tmp_path / "dangling.json", CHAT, "", PICTURES)
 
