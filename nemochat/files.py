@@ -34,9 +34,7 @@ def make_folder(folder: Path) -> None:
 
     Raises OSError, also where the way to it leads over a link that another user has made.
     """
-    for each in (folder, *folder.parents):
-        if each.is_symlink() and not _is_trusted(each):
-            raise PermissionError(errno.EPERM, f"the link {each} belongs to another user", str(folder))
+    _refuse_planted(folder)
     make_missing(folder)
     narrow(folder)
 
@@ -67,6 +65,7 @@ def narrow(folder: Path) -> None:
     if sys.platform == "win32":
         return
     with contextlib.suppress(OSError, RuntimeError):
+        _refuse_planted(folder)
         status, place = folder.stat(), folder.resolve()
         is_open = stat.S_ISDIR(status.st_mode) and status.st_mode & _OTHERS and status.st_uid == os.geteuid()
         if is_open and not _serves_others(place, status.st_mode):
@@ -86,6 +85,7 @@ def scratch_folder() -> Iterator[Path]:
     import tempfile  # the engine's worker, which starts with each program, has no use for it
 
     with tempfile.TemporaryDirectory(prefix="nemochat-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o700)  # whatever the umask
         yield Path(folder)
 
 
@@ -266,15 +266,23 @@ def _behind_own_links(path: Path) -> Path:
     for _ in range(_MOST_LINKS):
         if not path.is_symlink():
             return path
-        if not _is_trusted(path):
-            raise PermissionError(errno.EPERM, f"the link {path} belongs to another user", str(path))
+        _refuse_planted(path)
         path = path.parent / path.readlink()
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
 
 
-def _is_trusted(link: Path) -> bool:
-    """Whether a link is the user's own, root's, or of whom its folder belongs to. Anybody may plant one where all may write."""
-    return sys.platform == "win32" or link.lstat().st_uid in (os.geteuid(), 0, link.parent.stat().st_uid)
+def _refuse_planted(path: Path) -> None:
+    """Raise PermissionError where a link on the way is neither the user's nor root's: anybody may plant one where all may write.
+
+    Those of the system (/home -> /var/home) are of whom their folder belongs to, who is nobody in some containers.
+    """
+    if sys.platform == "win32":
+        return
+    for each in (path, *path.parents):
+        if not each.is_symlink() or (owner := each.lstat().st_uid) in (os.geteuid(), 0):
+            continue
+        if len(each.parts) > _NEAR_THE_ROOT or owner != each.parent.stat().st_uid:
+            raise PermissionError(errno.EPERM, f"the link {each} belongs to another user", str(path))
 
 
 @contextlib.contextmanager

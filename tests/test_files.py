@@ -198,6 +198,13 @@ def test_links_of_other_users_are_never_followed(tmp_path: Path) -> None:
             with pytest.raises(PermissionError, match="belongs to another user"):
                 write(tmp_path / "log" / "deeper" / "file")
     assert "belongs to another user" in log_problem(tmp_path / "log" / "engine.log")
+    for place in (tmp_path / "log", tmp_path):  # a link in a folder of its owner's as well
+        os.chown(place, NOBODY, NOBODY, follow_symlinks=False)
+    with pytest.raises(PermissionError, match="belongs to another user"):
+        make_folder(tmp_path / "log" / "deeper")
+    outside.chmod(0o755)
+    narrow(tmp_path / "log")
+    assert mode(outside) == 0o755
     assert [each.name for each in outside.iterdir()] == ["config.toml"]
     assert (outside / "config.toml").read_text() == "theirs"
 

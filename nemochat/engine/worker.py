@@ -68,7 +68,7 @@ class LogFile:
         is_full = own.st_size > MAX_LOG_BYTES
         try:
             is_current = os.path.samestat(own, self.path.lstat())
-        except FileNotFoundError:
+        except OSError:  # it is gone, or there has never been one
             is_current = False
         if is_current and not is_full:
             return
