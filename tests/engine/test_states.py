@@ -50,6 +50,20 @@ def test_files_and_folder_are_for_the_user_alone_whatever_the_umask(tmp_path: Pa
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "states").iterdir()} == {0o600}
 
 
+def test_links_where_its_files_would_be_are_replaced_and_not_followed(tmp_path: Path) -> None:
+    folder, outside = StateFolder(tmp_path / "states", "engine", 10_000), tmp_path / "outside"
+    keep(folder, "a")
+    outside.write_text("theirs")
+    (path,) = (tmp_path / "states").glob("*.kv")
+    for each in (path, path.with_suffix(".head"), path.with_suffix(f".{os.getpid()}.part")):
+        each.unlink(missing_ok=True)
+        each.symlink_to(outside)
+    assert keep(folder, "a")
+    assert outside.read_text() == "theirs"
+    assert folder.open("a") == path
+    assert not path.is_symlink()
+
+
 @pytest.mark.parametrize("at", [0, 700, len(KV) - 1])
 def test_a_flipped_byte_counts_as_nothing_kept(tmp_path: Path, at: int) -> None:
     folder = StateFolder(tmp_path, "engine", 10_000)
