@@ -1,8 +1,9 @@
 """What nemochat writes: whole or not at all, for its user's eyes only, and never through a link that somebody has planted.
 
 Its own folders are 0700 and its files 0600 under any umask. A folder that the user names for an export is left as it is; the files in it
-are 0600 too. Files are put in place of what has their name, so that a link there is replaced and not followed; logs and lists that grow are
-opened without following one. Only files that people write by hand (`by_hand`) may be links, and only links of the user's or the system's.
+are 0600 too. Its files are put in place of what has their name, so that a link there is replaced and not followed; logs and lists that grow
+are opened without following one; an export replaces regular files only. Only files that people write by hand (`by_hand`) may be links, and
+only links of the user's or the system's.
 """
 
 from __future__ import annotations
@@ -20,8 +21,16 @@ TEMPORARY = ".part-"
 """How the names of files that are being written begin; one that stays behind is left of a crash."""
 PRIVATE = 0o600
 _OTHERS = 0o077
+_NOT_REGULAR = "what is there is no regular file"
+_SECOND_NAME = "the file has a second name elsewhere"
 _MOST_LINKS = 40
 _NEAR_THE_ROOT = 3
+_JOURNALS = {
+    "-wal": (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83", b""),
+    "-shm": ((3007000).to_bytes(4, sys.byteorder), b""),
+    "-journal": (b"\xd9\xd5\x05\xf9",),
+}
+"""What SQLite keeps beside a database, and how these files begin. The last is there only while a new one is made."""
 # Without O_NONBLOCK, opening a named pipe waits for its other end for ever.
 _CAREFUL = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY", "O_BINARY"))
 
@@ -34,7 +43,7 @@ def make_folder(folder: Path) -> None:
 
     Raises OSError, also where the way to it leads over a link that another user has made.
     """
-    _refuse_planted(folder)
+    refuse_planted(folder)
     make_missing(folder)
     narrow(folder)
 
@@ -65,7 +74,7 @@ def narrow(folder: Path) -> None:
     if sys.platform == "win32":
         return
     with contextlib.suppress(OSError, RuntimeError):
-        _refuse_planted(folder)
+        refuse_planted(folder)
         status, place = folder.stat(), folder.resolve()
         is_open = stat.S_ISDIR(status.st_mode) and status.st_mode & _OTHERS and status.st_uid == os.geteuid()
         if is_open and not _serves_others(place, status.st_mode):
@@ -105,12 +114,13 @@ def sync_folder(folder: Path) -> None:
 def write_whole(path: Path, data: bytes, *, by_hand: bool = False, keep_mode: bool = False) -> None:
     """Put a file of nemochat's own in place of the one that is there, and make its folder.
 
-    by_hand: people write it too, so that a link of theirs stays one and what it leads to is replaced. keep_mode: of a file that is there.
+    by_hand: people write it too, so that a link of theirs stays one and the file that it leads to is replaced. keep_mode: of that file.
     Raises OSError; what was there is then as it was.
     """
     make_folder(path.parent)
     if by_hand:
         path = _behind_own_links(path)
+        _refuse_special(path)
     mode = PRIVATE
     if keep_mode:
         with contextlib.suppress(FileNotFoundError):
@@ -125,9 +135,12 @@ def write_whole(path: Path, data: bytes, *, by_hand: bool = False, keep_mode: bo
 def exporting(path: Path, *, replace: bool = False) -> Iterator[BinaryIO]:
     """A file in a folder of the user's, which is there at the end of the block, whole, or not at all after an error.
 
-    Raises FileExistsError when there is one and it is not to be replaced, also when another program was quicker, and OSError.
+    Raises FileExistsError when there is one and it is not to be replaced, also when another program was quicker, and OSError: only a
+    regular file is replaced, no link and no device.
     """
-    if not replace and os.path.lexists(path):
+    if replace:
+        _refuse_special(path)
+    elif os.path.lexists(path):
         raise FileExistsError(path)
     with _beside(path, PRIVATE) as (file, temporary):
         yield file
@@ -199,10 +212,36 @@ def make_file(path: Path) -> None:
         os.close(_open_new(path, PRIVATE))
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        raise OSError(errno.EINVAL, _NOT_REGULAR, str(path))
+    if status.st_nlink > 1 and not status.st_size:
+        raise PermissionError(errno.EPERM, _SECOND_NAME, str(path))
     if status.st_mode & _OTHERS and status.st_nlink == 1:
         with contextlib.suppress(OSError):  # somebody else's file, or a file system without permissions
             path.chmod(PRIVATE)
+
+
+def make_database(path: Path) -> None:
+    """Make sure that a private file is there for SQLite, in a folder of nemochat's own, and that it writes into nobody else's beside it.
+
+    SQLite follows no link to its journals but writes into a file with a second name. One of its own may have one, in a snapshot of a home.
+    Raises OSError.
+    """
+    make_folder(path.parent)
+    make_file(path)
+    for ending, begins in _JOURNALS.items():
+        beside = path.with_name(f"{path.name}{ending}")
+        with contextlib.suppress(FileNotFoundError):
+            status = beside.lstat()
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EINVAL, f"{beside.name} is no regular file", str(beside))
+            if status.st_nlink > 1 and not _begins(beside, begins):
+                what = f"{beside.name} has a second name elsewhere and is not SQLite's: move it away"
+                raise PermissionError(errno.EPERM, what, str(beside))
+
+
+def _begins(path: Path, begins: tuple[bytes, ...]) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(begins[0])) in begins
 
 
 def _open_new(path: Path, mode: int) -> int:
@@ -216,17 +255,24 @@ def _open_own(path: Path, flags: int) -> int:
     try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+            raise OSError(errno.EINVAL, _NOT_REGULAR, str(path))
         if sys.platform != "win32":
             if status.st_uid != os.geteuid():
                 raise PermissionError(errno.EPERM, "it belongs to another user", str(path))
             if status.st_nlink > 1:
-                raise PermissionError(errno.EPERM, "the file has a second name elsewhere", str(path))
+                raise PermissionError(errno.EPERM, _SECOND_NAME, str(path))
         _set_mode(handle, PRIVATE)
     except BaseException:
         os.close(handle)
         raise
     return handle
+
+
+def _refuse_special(path: Path) -> None:
+    """Raise OSError where there is something that is no regular file, a link among it."""
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise OSError(errno.EINVAL, _NOT_REGULAR, str(path))
 
 
 def _set_mode(handle: int, mode: int) -> None:
@@ -266,12 +312,12 @@ def _behind_own_links(path: Path) -> Path:
     for _ in range(_MOST_LINKS):
         if not path.is_symlink():
             return path
-        _refuse_planted(path)
+        refuse_planted(path)
         path = path.parent / path.readlink()
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
 
 
-def _refuse_planted(path: Path) -> None:
+def refuse_planted(path: Path) -> None:
     """Raise PermissionError where a link on the way is neither the user's nor root's: anybody may plant one where all may write.
 
     Those of the system (/home -> /var/home) are of whom their folder belongs to, who is nobody in some containers.

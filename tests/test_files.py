@@ -105,11 +105,11 @@ def test_nothing_is_written_to_what_was_planted(writer: str, kind: str, tmp_path
     try:
         WRITERS[writer](path)
     except OSError:
-        assert writer in ("append", "make_file") or kind == "folder"
+        assert writer in ("append", "make_file", "export_file") or kind == "folder"
     assert outside.read_text() == "theirs"
     assert outside.stat().st_mode == before
     assert not (tmp_path / "nowhere").exists()
-    if writer in ("write_whole", "export_file") and kind != "folder":
+    if (writer == "write_whole" and kind != "folder") or (writer == "export_file" and kind == "hard link"):
         assert stat.S_ISREG(path.lstat().st_mode)
         assert path.read_bytes() == b"new"
 
@@ -177,6 +177,12 @@ def test_what_people_write_by_hand_may_be_a_link_of_theirs(tmp_path: Path) -> No
     assert mode(kept.parent) == 0o755
     write_whole(folder / "config.toml", b"newer", by_hand=True)
     assert (kept.read_text(), mode(kept)) == ("newer", 0o600)
+    (folder / "none").symlink_to("/dev/null")  # a way to have no settings
+    with pytest.raises(OSError, match="no regular file"):
+        write_whole(folder / "none", b"new", by_hand=True)
+    with pytest.raises(OSError, match="no regular file"):
+        export_file(Path("/dev/null"), b"new", replace=True)
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
     (folder / "a").symlink_to("b")
     (folder / "b").symlink_to("a")
     with pytest.raises(OSError, match="symbolic links"):

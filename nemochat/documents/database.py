@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nemochat.documents.errors import BROKEN, DocumentError, code_of, explain, shown
-from nemochat.files import free_name, make_file, make_folder, reason
+from nemochat.files import free_name, make_database, reason
 
 VERSION = 1
 _SCHEMA = """
@@ -134,8 +134,7 @@ class Database:
 
     def _prepare(self) -> None:
         try:
-            make_folder(self.file.parent)
-            make_file(self.file)
+            make_database(self.file)
         except OSError as error:
             raise DocumentError(f"The index of documents {shown(self.file)} cannot be made: {reason(error)}.") from error
         connection = self._connect(writes=True)

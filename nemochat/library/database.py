@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
-from nemochat.files import free_name, make_file, make_folder
+from nemochat.files import free_name, make_database, make_file
 from nemochat.library import migrations
 from nemochat.library.errors import KEPT, DamagedError, LibraryError, cannot, code_of, damaged, explain, extended_code_of, shown
 
@@ -130,8 +130,7 @@ class Database:
 
     def _open(self) -> sqlite3.Connection:
         try:
-            make_folder(self.file.parent)
-            make_file(self.file)
+            make_database(self.file)
             self._identity = _identity(self.file)
             something_else = _is_something_else(self.file)
         except OSError as error:

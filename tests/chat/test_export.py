@@ -243,14 +243,14 @@ def test_what_is_written_is_for_the_user_alone_and_their_folder_stays_as_it_is(u
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
 
 
-def test_a_link_is_replaced_and_never_written_through(tmp_path: Path) -> None:
+def test_a_link_is_never_written_through(tmp_path: Path) -> None:
     (tmp_path / "real.json").write_text("old")
     (tmp_path / "link.json").symlink_to("real.json")
     (tmp_path / "dangling.json").symlink_to("nowhere.json")
-    export(tmp_path / "link.json", CHAT, "", PICTURES, replace=True)
+    with pytest.raises(NemochatError, match="no regular file"):
+        export(tmp_path / "link.json", CHAT, "", PICTURES, replace=True)
     assert (tmp_path / "real.json").read_text() == "old"
-    assert not (tmp_path / "link.json").is_symlink()
-    assert (tmp_path / "link.json").read_text().startswith("{")
+    assert (tmp_path / "link.json").is_symlink()
     with pytest.raises(UsageError):
         export(tmp_path / "dangling.json", CHAT, "", PICTURES)
 
