@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -68,6 +68,60 @@ def test_every_start_is_known() -> None:
         ("tui/clipboard.py", "processes.run"),
         ("tui/typing_aid.py", "processes.run"),
     }
+
+
+def test_whatever_is_written_goes_through_the_functions_that_keep_it_private() -> None:
+    """`nemochat.files` makes folders 0700 and files 0600 and follows no planted link; who writes without it stands in `_WRITERS`."""
+    found = {
+        (path.relative_to(ROOT / "nemochat").as_posix(), name)
+        for path in SOURCES
+        for _, name in _writes(ast.parse(path.read_text(encoding="utf-8")))
+    }
+    allowed = {(file, name) for file, names in _WRITERS.items() for name in names}
+    assert {(file, name) for file, name in found if file != "files.py"} == allowed
+
+
+def test_the_rule_for_writing_can_fail() -> None:
+    writes = """
+path.open("wb")
+open(path, mode="a")
+archive.open(member, "w")
+os.open(path, os.O_WRONLY | os.O_CREAT)
+os.open(path, _FLAGS)
+path.write_text("x")
+path.write_bytes(b"x")
+path.mkdir()
+os.makedirs(path)
+path.touch()
+path.rename(other)
+path.replace(other)
+os.replace(path, other)
+path.chmod(0o644)
+sqlite3.connect(path)
+tempfile.mkstemp()
+shutil.copyfile(path, other)
+zipfile.ZipFile(path, "w")
+picture.save(path, "PNG")
+logging.FileHandler(path)
+logging.basicConfig(filename=path)
+"""
+    others = """
+path.open("rb")
+path.open()
+archive.open(member)
+os.open(path, os.O_RDONLY)
+os.fdopen(open_to_append(path), "a")
+write_text(profiles)
+text.replace("a", "b")
+msgspec.structs.replace(chat, title="")
+zipfile.ZipFile(path)
+picture.save(buffer, "PNG")
+logging.basicConfig(level=1)
+"""
+    flags = "_FLAGS = os.O_RDWR | os.O_CREAT\n"
+    first = 2 + flags.count("\n")
+    assert [line for line, _ in _writes(ast.parse(flags + writes))] == list(range(first, first + len(writes.strip().splitlines())))
+    assert list(_writes(ast.parse(others))) == []
 
 
 def test_the_rules_can_fail() -> None:
@@ -164,3 +218,55 @@ def _prints(tree: ast.Module) -> Iterator[int]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
             yield node.lineno
+
+
+_WRITERS = {
+    "documents/database.py": {"connect", "rename"},  # behind make_file
+    "engine/states.py": {"replace"},  # what llama.cpp has written to a file of make_file
+    "engine/worker.py": {"replace"},  # the full log becomes the older one
+    "library/database.py": {"connect", "rename"},  # behind make_file
+    "library/transfer.py": {"ZipFile"},  # into a file of exporting
+    "personas/store.py": {"rename"},  # a persona's folder, to the deleted ones and back
+    "tools/python_process.py": {"TemporaryDirectory", "TemporaryFile"},
+    "tui/widgets/reply_stream.py": {"replace"},  # a widget's text
+}
+_OPENS_TO_WRITE = {"O_WRONLY", "O_RDWR", "O_CREAT", "O_APPEND", "O_TRUNC"}
+_WRITES = {
+    "write_text", "write_bytes", "mkdir", "makedirs", "rename", "renames", "chmod", "symlink", "symlink_to", "link", "hardlink_to",
+    "mkfifo", "mknod", "mkstemp", "mkdtemp", "TemporaryDirectory", "TemporaryFile", "NamedTemporaryFile", "SpooledTemporaryFile",
+    "copyfile", "copytree", "copy2", "FileHandler", "RotatingFileHandler", "TimedRotatingFileHandler", "WatchedFileHandler",
+}  # fmt: skip
+
+
+def _writes(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Lines that open, make, move or change files, with the name of what does it, as far as the source tells."""
+    assigned = [node for node in tree.body if isinstance(node, ast.Assign)]
+    values = {target.id: node.value for node in assigned for target in node.targets if isinstance(target, ast.Name)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _is_write(node, values):
+            yield node.lineno, _name(node.func)
+
+
+def _is_write(call: ast.Call, values: Mapping[str, ast.expr]) -> bool:
+    name, whole, positional = _name(call.func), ast.unparse(call.func), call.args
+    keywords = {keyword.arg for keyword in call.keywords}
+    texts = [each.value for each in (*positional, *(keyword.value for keyword in call.keywords)) if isinstance(each, ast.Constant)]
+    modes = [text for text in texts if isinstance(text, str) and len(text) <= 3]
+    match name:
+        case "open" if whole == "os.open":
+            flags = positional[1]
+            named = values.get(flags.id, flags) if isinstance(flags, ast.Name) else flags
+            return any(isinstance(each, ast.Attribute) and each.attr in _OPENS_TO_WRITE for each in ast.walk(named))
+        case "open" | "ZipFile":
+            return any(set(mode) & set("wax+") for mode in modes)
+        case "replace":
+            return whole == "os.replace" or (len(positional) == 1 and not keywords)
+        case "connect":
+            return whole == "sqlite3.connect"
+        case "save":
+            return any(isinstance(each, ast.Constant) for each in positional[1:]) and ast.unparse(positional[0]) != "buffer"
+        case "touch":
+            return not positional
+        case "basicConfig":
+            return "filename" in keywords
+    return name in _WRITES and (name not in ("write_text", "write_bytes") or isinstance(call.func, ast.Attribute))

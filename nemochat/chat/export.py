@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import json
 import os
 import urllib.parse
@@ -18,7 +19,7 @@ from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import ImagePart, Message, Role, TextPart, ToolCallPart
 from nemochat.domain.sanitize import escape_json, sanitize
 from nemochat.errors import NemochatError, UsageError
-from nemochat.files import SHARED, write_new, write_whole
+from nemochat.files import export_file, make_missing
 from nemochat.images import to_png
 from nemochat.prompt.toolcalls import as_generated
 
@@ -47,7 +48,7 @@ def export(path: Path, entries: Sequence[Entry], system: str, pictures: Mapping[
             content = to_json(entries, system, pictures)
         else:
             content = to_html(entries, system, pictures, title=path.stem)
-        _write(path, content.encode(errors="replace"), replace=replace)
+        export_file(path, content.encode(errors="replace"), replace=replace)
     except FileExistsError:
         raise UsageError(f"{shown} exists already.", "Choose another name.") from None
     except OSError as error:
@@ -121,25 +122,22 @@ def _write_pictures(path: Path, entries: Iterable[Entry], pictures: Mapping[str,
     """Put the pictures of the conversation into a folder beside the file; their links by digest. Their names tell their content."""
     digests = dict.fromkeys(image.digest for entry in entries for image in entry.message.images if image.digest in pictures)
     folder = path.with_name(f"{path.stem}-pictures")
+    if digests:
+        _make_picture_folder(folder)
     links: dict[str, str] = {}
     for digest in digests:
         target = folder / f"{digest[:16]}.png"
-        folder.mkdir(exist_ok=True)
         if not target.exists():
             with contextlib.suppress(FileExistsError):  # another export was quicker with the same picture
-                _write(target, to_png(pictures[digest]), replace=False)
+                export_file(target, to_png(pictures[digest]))
         links[digest] = urllib.parse.quote(f"{folder.name}/{target.name}")
     return links
 
 
-def _write(path: Path, data: bytes, *, replace: bool) -> None:
-    """Write a whole file or none. Raises FileExistsError when it would need `replace`."""
-    if not replace:
-        write_new(path, data)
-        return
-    if path.is_symlink():
-        path = path.resolve()
-    mode = SHARED
-    with contextlib.suppress(OSError):
-        mode = path.stat().st_mode & 0o777
-    write_whole(path, data, mode=mode)
+def _make_picture_folder(folder: Path) -> None:
+    """Raises OSError, also when a link has its name: pictures do not go where somebody else wants them."""
+    with contextlib.suppress(NotADirectoryError):
+        make_missing(folder)
+    if folder.is_symlink() or not folder.is_dir():
+        name = sanitize(folder.name, strict=True)
+        raise NotADirectoryError(errno.ENOTDIR, f"{name}, where its pictures would go, is not a folder")

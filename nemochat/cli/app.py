@@ -22,6 +22,8 @@ from nemochat import __version__
 from nemochat.cli.library_app import JsonOption, library_app, personas_app, search
 from nemochat.cli.tool_app import docs_app, mcp_app, tools_app
 from nemochat.errors import NemochatError, UsageError
+from nemochat.files import narrow
+from nemochat.paths import find_paths
 
 GREETING = f"""\
 nemochat {__version__}: talk with a vision-language model that runs on your own machine.
@@ -138,6 +140,9 @@ def start(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)] = False,
 ) -> None:
     """Talk with a vision-language model that runs on your own machine."""
+    paths = find_paths(os.environ)
+    for folder in (paths.config_dir, paths.data_dir, paths.log_dir, paths.cache_dir):
+        narrow(folder)
     if context.invoked_subcommand is not None:
         if resume is not None:
             raise UsageError("--resume opens the interface; it stands alone.", "nemochat --resume")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from collections.abc import Sequence
@@ -44,6 +45,13 @@ def print_error(error: NemochatError) -> None:
 def print_note(text: str, *, strict: bool = True) -> None:
     """A sentence for the person at the terminal, on stderr; on one line, unless it is not `strict`."""
     print(sanitize(text, strict=strict), file=sys.stderr)
+
+
+@functools.cache
+def print_note_once(text: str) -> None:
+    """The same, however often it is said in one run; nothing for ""."""
+    if text:
+        print_note(text)
 
 
 def print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

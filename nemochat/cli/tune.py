@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from nemochat.cli.opening import SCRIPT_SUFFIX, available_memory, gpu_shares_memory
-from nemochat.cli.output import StatusLine, print_json, print_note, say
+from nemochat.cli.output import StatusLine, print_json, print_note, print_note_once, say
 from nemochat.cli.setup import Setup, print_notices, read_setup
 from nemochat.domain.sanitize import sanitize
 from nemochat.engine.process import BackendName
@@ -33,10 +33,10 @@ from nemochat.engine.tuning import (
     setting_text,
 )
 from nemochat.errors import EngineError
-from nemochat.files import write_whole
+from nemochat.files import log_problem
 from nemochat.models import estimate_memory, inspect, memory_on_cpu
 from nemochat.settings import EngineSettings, KvType, WhenFull
-from nemochat.settings_file import locked_settings, write_setting
+from nemochat.settings_file import locked_settings, replace_settings, write_setting
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -139,6 +139,7 @@ def run(model: str | None, mmproj: Path | None, *, seconds: float, is_dry: bool,
 
 async def _search(setup: Setup, model: str | None, mmproj: Path | None, seconds: float, *, is_quiet: bool) -> tuple[_Plan, Search]:
     """Try settings until the time is over, and show each result as it comes."""
+    print_note_once(log_problem(setup.paths.engine_log))
     with StatusLine() as status:
         status.show("looking at the model and the machine ...")
         plan = await _planned(setup, model, mmproj)
@@ -276,16 +277,15 @@ def _changes(base: EngineSettings, search: Search) -> dict[str, Change]:
 def _store(file: Path, values: Mapping[str, object]) -> None:
     """Write all of the settings or none. A default is left out of the file. Raises SettingsError."""
     default = EngineSettings()
-    target = file.resolve()
-    before = target.read_bytes() if target.exists() else None
+    before = file.read_bytes() if file.exists() else None
     try:
         for key, value in values.items():
             write_setting(file, key, None if value == getattr(default, key.removeprefix("engine.")) else value)
     except BaseException:
         if before is not None:
-            write_whole(target, before)
+            replace_settings(file, before)
         else:
-            target.unlink(missing_ok=True)
+            file.resolve().unlink(missing_ok=True)
         raise
 
 

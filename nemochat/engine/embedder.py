@@ -14,6 +14,7 @@ import msgspec
 from nemochat.domain.sanitize import sanitize
 from nemochat.engine.embed_wire import LENGTH, MAX_FRAME_BYTES, Answer, Failed, Ready, Vector, pack, spoken, unpack_answer
 from nemochat.errors import EngineDiedError, EngineError
+from nemochat.files import open_log
 from nemochat.system import environments, processes
 
 START_SECONDS = 120.0
@@ -162,8 +163,7 @@ class EmbeddingProcess:
         command = processes.module_command("nemochat.engine.embed_worker", str(self._model_path), str(self._log_path))
         pipe = processes.PIPE
         try:
-            self._log_path.parent.mkdir(parents=True, exist_ok=True)
-            log_file = os.open(self._log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            log_file = open_log(self._log_path)
             try:
                 environment = environments.engine()
                 return await processes.start(command, environment, stdin=pipe, stdout=pipe, stderr=log_file, start_new_session=True)

@@ -13,6 +13,7 @@ from typing import Literal
 
 from nemochat.engine.wire import Cancel, Close, Command, Ping, Pong, Report, WireError, encode, report_reader
 from nemochat.errors import EngineDiedError, EngineError
+from nemochat.files import open_log
 from nemochat.settings import EngineSettings
 from nemochat.system import environments, processes
 
@@ -66,13 +67,10 @@ class WorkerProcess:
     async def start(cls, command: Sequence[str], log_path: Path) -> WorkerProcess:
         """Start a worker; it gets ready while the caller goes on. Raises EngineError when it cannot be started.
 
-        Its standard error is the log file from the first moment. It leads a session of its own: the terminal's Ctrl+C is for the parent.
+        Its standard error is the log file from the first moment, should there be one (`open_log`). It leads a session of its own: the
+        terminal's Ctrl+C is for the parent.
         """
-        try:
-            log_path.parent.mkdir(parents=True, exist_ok=True)
-            log_file = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        except OSError as error:
-            raise EngineError(f"The engine's log file {log_path} cannot be written: {error.strerror}.") from error
+        log_file = open_log(log_path)
         try:
             process = await processes.start(
                 command, environments.engine(), stdin=processes.PIPE, stdout=processes.PIPE, stderr=log_file, start_new_session=True

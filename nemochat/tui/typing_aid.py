@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from nemochat.chat.drops import Drop, find_drops
 from nemochat.chat.recall import DraftFile, PromptHistory
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
+from nemochat.files import scratch_folder, write_whole
 from nemochat.paths import Paths
 from nemochat.system import environments, processes
 
@@ -65,9 +65,9 @@ def edit_in_editor(screen: Screen[None], text: str, name: str = "prompt.md") -> 
     The editor runs in the user's own folder, with all of their environment.
     """
     command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "") or ["vi"]
-    with tempfile.TemporaryDirectory(prefix="nemochat-") as folder:
-        path = Path(folder) / name
-        path.write_text(text, encoding="utf-8")
+    with scratch_folder() as folder:
+        path = folder / name
+        write_whole(path, text.encode())
         try:
             with screen.app.suspend():
                 done = processes.run([*command, str(path)], environments.everything(), Path.cwd())

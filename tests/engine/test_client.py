@@ -340,6 +340,29 @@ async def test_the_log_is_private_and_bounded(tmp_path: Path) -> None:
     assert "a scripted bug" in log.read_text()
 
 
+async def test_a_link_that_takes_the_place_of_the_log_meanwhile_is_not_followed(tmp_path: Path) -> None:
+    log, outside = tmp_path / "engine.log", tmp_path / "outside"
+    outside.write_text("theirs")
+    async with scripted_engine(tmp_path, Script(faults=(Fault(FaultStage.DECODE, FaultKind.BUG, when="bug"),))) as engine:
+        log.rename(tmp_path / "moved")
+        log.symlink_to(outside)
+        with pytest.raises(EngineError):
+            await reply(engine, question("bug"))
+    assert outside.read_text() == "theirs"
+    assert "a scripted bug" in (tmp_path / "moved").read_text()
+
+
+async def test_where_a_folder_for_the_log_cannot_be_the_engine_works_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("theirs")
+    engine = WorkerEngine(tmp_path / "file" / "engine.log", "scripted")
+    try:
+        await engine.load(write_script(tmp_path, Script((Reply("Here."),))))
+        assert (await reply(engine, question("Hello?")))[0] == "Here."
+    finally:
+        await engine.close()
+    assert (tmp_path / "file").read_text() == "theirs"
+
+
 def test_the_engine_works_and_tidies_up_under_asyncio_run(tmp_path: Path) -> None:
     async def main() -> int:
         async with scripted_engine(tmp_path, Script()) as engine:

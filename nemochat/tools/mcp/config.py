@@ -160,6 +160,6 @@ def _entries(whole: dict[str, Any], path: Path) -> dict[str, Any]:
 
 def _write(path: Path, whole: dict[str, Any]) -> None:
     try:
-        write_whole(path, json.dumps(whole, indent=2, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
+        write_whole(path, json.dumps(whole, indent=2, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n", by_hand=True)
     except OSError as error:
         raise McpError(f"The file of servers {shown(path)} cannot be written: {reason(error)}.", "Check the permissions.") from error
