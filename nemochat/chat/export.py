@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import json
 import os
-import re
 import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nemochat.chat.export_html import HEADINGS, remarks, to_html
+from nemochat.chat.export_html import to_html
+from nemochat.chat.export_markdown import to_markdown
 from nemochat.domain.chat import Entry
 from nemochat.domain.images import RgbImage
-from nemochat.domain.messages import ContextPart, ImagePart, Message, Part, Role, TextPart, ToolCallPart
-from nemochat.domain.sanitize import sanitize
+from nemochat.domain.messages import ImagePart, Message, Role, TextPart, ToolCallPart
+from nemochat.domain.sanitize import escape_json, sanitize
 from nemochat.errors import NemochatError, UsageError
-from nemochat.files import SHARED, write_new, write_whole
+from nemochat.files import export_file, make_missing
 from nemochat.images import to_png
 from nemochat.prompt.toolcalls import as_generated
 
@@ -26,9 +27,6 @@ __all__ = ["SUFFIXES", "export", "to_html", "to_json", "to_markdown"]
 
 SUFFIXES = (".md", ".json", ".html")
 """The endings of file names that `export` knows."""
-
-_BACKTICKS = re.compile(r"`{3,}")
-_NOT_IN_LINK_TEXT = re.compile(r"([\[\]\\`*_<>!])")
 
 
 def export(path: Path, entries: Sequence[Entry], system: str, pictures: Mapping[str, RgbImage], *, replace: bool = False) -> None:
@@ -50,22 +48,11 @@ def export(path: Path, entries: Sequence[Entry], system: str, pictures: Mapping[
             content = to_json(entries, system, pictures)
         else:
             content = to_html(entries, system, pictures, title=path.stem)
-        _write(path, content.encode(errors="replace"), replace=replace)
+        export_file(path, content.encode(errors="replace"), replace=replace)
     except FileExistsError:
         raise UsageError(f"{shown} exists already.", "Choose another name.") from None
     except OSError as error:
         raise NemochatError(f"{shown} cannot be written: {error.strerror or error}.", "Check the folder, or choose another.") from error
-
-
-def to_markdown(entries: Iterable[Entry], system: str, picture_links: Mapping[str, str]) -> str:
-    """Markdown with a heading for each turn. `picture_links` says by digest where a picture is; without a link, its name stands there."""
-    blocks = [f"## System\n\n{sanitize(system).strip()}"] if system.strip() else []
-    for entry in entries:
-        heading = f"## {HEADINGS[entry.message.role]}"
-        notes = [f"*({remark})*" for remark in remarks(entry)]
-        parts = [_markdown_part(part, entry.message.role, picture_links) for part in entry.message.parts]
-        blocks.append("\n\n".join([heading, *notes, *(part for part in parts if part)]))
-    return "\n\n".join(blocks) + "\n"
 
 
 def to_json(entries: Iterable[Entry], system: str, pictures: Mapping[str, RgbImage]) -> str:
@@ -91,7 +78,7 @@ def to_json(entries: Iterable[Entry], system: str, pictures: Mapping[str, RgbIma
                 # A Tool message may hold the results of several calls; it is put to the first that has none yet.
                 of_call = {"tool_call_id": waiting.pop(0)} if waiting else {}
                 messages.append({"role": "tool", "content": message.text} | of_call)
-    return json.dumps({"messages": messages}, ensure_ascii=False, indent=2) + "\n"
+    return escape_json(json.dumps({"messages": messages}, ensure_ascii=False, indent=2)) + "\n"
 
 
 def _user_content(message: Message, pictures: Mapping[str, RgbImage]) -> str | list[dict[str, Any]]:
@@ -131,52 +118,26 @@ def _tool_calls(message: Message, n_before: int) -> list[dict[str, Any]]:
     ]
 
 
-def _markdown_part(part: Part, role: Role, picture_links: Mapping[str, str]) -> str:
-    match part:
-        case TextPart():
-            text = sanitize(part.text).strip()
-            return _fenced(text) if role is Role.TOOL else text
-        case ImagePart():
-            name = _NOT_IN_LINK_TEXT.sub(r"\\\1", sanitize(part.name, strict=True)) or "picture"
-            link = picture_links.get(part.digest)
-            return f"*[picture: {name}]*" if link is None else f"![{name}]({urllib.parse.quote(link, safe='/:#?&=%+,;@~')})"
-        case ToolCallPart():
-            return _fenced(sanitize(part.raw).strip(), "json")
-        case ContextPart():
-            source = sanitize(part.source, strict=True) or "context"
-            return "\n".join(f"> {line}".rstrip() for line in [f"*{source}*", "", *sanitize(part.text).strip().splitlines()])
-
-
-def _fenced(text: str, language: str = "") -> str:
-    """A code block whose fence is longer than any in the text."""
-    longest = max(map(len, _BACKTICKS.findall(text)), default=2)
-    fence = "`" * (longest + 1)
-    return f"{fence}{language}\n{text}\n{fence}"
-
-
 def _write_pictures(path: Path, entries: Iterable[Entry], pictures: Mapping[str, RgbImage]) -> dict[str, str]:
     """Put the pictures of the conversation into a folder beside the file; their links by digest. Their names tell their content."""
     digests = dict.fromkeys(image.digest for entry in entries for image in entry.message.images if image.digest in pictures)
     folder = path.with_name(f"{path.stem}-pictures")
+    if digests:
+        _make_picture_folder(folder)
     links: dict[str, str] = {}
     for digest in digests:
         target = folder / f"{digest[:16]}.png"
-        folder.mkdir(exist_ok=True)
         if not target.exists():
             with contextlib.suppress(FileExistsError):  # another export was quicker with the same picture
-                _write(target, to_png(pictures[digest]), replace=False)
+                export_file(target, to_png(pictures[digest]))
         links[digest] = urllib.parse.quote(f"{folder.name}/{target.name}")
     return links
 
 
-def _write(path: Path, data: bytes, *, replace: bool) -> None:
-    """Write a whole file or none. Raises FileExistsError when it would need `replace`."""
-    if not replace:
-        write_new(path, data)
-        return
-    if path.is_symlink():
-        path = path.resolve()
-    mode = SHARED
-    with contextlib.suppress(OSError):
-        mode = path.stat().st_mode & 0o777
-    write_whole(path, data, mode=mode)
+def _make_picture_folder(folder: Path) -> None:
+    """Raises OSError, also when a link has its name: pictures do not go where somebody else wants them."""
+    with contextlib.suppress(NotADirectoryError):
+        make_missing(folder)
+    if folder.is_symlink() or not folder.is_dir():
+        name = sanitize(folder.name, strict=True)
+        raise NotADirectoryError(errno.ENOTDIR, f"{name}, where its pictures would go, is not a folder")

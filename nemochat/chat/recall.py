@@ -14,7 +14,7 @@ import msgspec
 
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
-from nemochat.files import reason, write_whole
+from nemochat.files import open_to_append, reason, write_whole
 
 if sys.platform != "win32":
     import fcntl
@@ -98,7 +98,6 @@ class PromptHistory:
     def _append(self, text: str) -> bool:
         """Write one line at the end; False when that is not possible."""
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with _opened_alone(self._path) as handle:
                 # A crash may have left half a line, which must not spoil this one.
                 begin = b"" if _ends_with_line_break(self._path) else b"\n"
@@ -243,16 +242,15 @@ def _line(text: str) -> bytes:
 @contextlib.contextmanager
 def _opened_alone(path: Path) -> Iterator[int]:
     """The file for appending, private, and locked as far as the system can. A program that hangs with the lock is not waited for."""
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    handle = open_to_append(path)
     try:
         if sys.platform != "win32":
             _lock(handle)
             if os.fstat(handle).st_ino != path.stat().st_ino:
                 # Another program has shortened it meanwhile; what is written to the old file would be lost.
                 os.close(handle)
-                handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+                handle = open_to_append(path)
                 _lock(handle)
-            os.fchmod(handle, 0o600)
         yield handle
     finally:
         os.close(handle)

@@ -15,6 +15,7 @@ from nemochat.domain.events import FinishReason
 from nemochat.domain.messages import ToolCall
 from nemochat.domain.ttft import Reading, reading_of
 from nemochat.errors import UsageError
+from nemochat.files import make_missing
 
 
 class AskOptions(msgspec.Struct, frozen=True):
@@ -192,7 +193,7 @@ def _save_pixels(attachment: Attachment, folder: Path) -> None:
     from nemochat.images import save_png
 
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_missing(folder)
     except OSError as error:
         raise UsageError(f"The folder {folder} cannot be made: {error.strerror}.") from error
     save_png(attachment.pixels, folder / f"{Path(attachment.part.name).stem}-{attachment.part.digest[:8]}.png")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nemochat.cli.output import print_json, print_note, print_table
+from nemochat.cli.output import print_json, print_note, print_table, say
 from nemochat.domain.library import SearchFilters
 from nemochat.errors import NemochatError
 from nemochat.library import Library, ListQuery
@@ -65,7 +65,7 @@ def print_list(*, limit: int, archived: bool, deleted: bool, as_json: bool) -> N
 def export(file: Path) -> None:
     """Write everything into a zip file. Raises LibraryError."""
     with opened() as library:
-        print(f"{export_library(library, file)} conversations written to {file}.")
+        say(f"{export_library(library, file)} conversations written to {file}.", strict=True)
 
 
 def import_(file: Path) -> None:
@@ -75,14 +75,14 @@ def import_(file: Path) -> None:
             report = import_library(library, file)
             for problem in report.problems:
                 print_note(problem)
-            print(f"{len(report.added)} conversations added, {report.skipped} were here already.")
+            say(f"{len(report.added)} conversations added, {report.skipped} were here already.")
             return
         chats, problems = read_foreign(file)
         for each in chats:
             library.add(each.chat, model=each.model, created=each.created, updated=each.updated)
         for problem in problems:
             print_note(problem)
-        print(f"{len(chats)} conversations added.")
+        say(f"{len(chats)} conversations added.")
 
 
 def check() -> None:
@@ -93,7 +93,7 @@ def check() -> None:
         print_note(problem)
     if problems:
         raise NemochatError("The library is damaged.", "Export what is readable (nemochat library export), then nemochat library repair.")
-    print("The library is in order.")
+    say("The library is in order.")
 
 
 def repair(file: Path | None) -> None:
@@ -106,7 +106,7 @@ def repair(file: Path | None) -> None:
         file = aside[-1]
     with opened() as library:
         report = recover(file, library)
-    print(f"{len(report.conversations)} conversations with {report.messages} messages recovered from {shown(file)}.")
+    say(f"{len(report.conversations)} conversations with {report.messages} messages recovered from {shown(file)}.")
     if report.incomplete:
         print_note(f"Something is missing in {', '.join(report.incomplete)}.")
 
@@ -114,7 +114,7 @@ def repair(file: Path | None) -> None:
 def purge(days: int) -> None:
     """Remove what was deleted long ago. Raises LibraryError."""
     with opened() as library:
-        print(f"{library.purge(time.time() - days * _DAY)} conversations removed for good.")
+        say(f"{library.purge(time.time() - days * _DAY)} conversations removed for good.")
 
 
 def _is_library(file: Path) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import threading
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -27,6 +26,7 @@ from nemochat.documents import (
 from nemochat.domain.messages import ContextPart
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import UsageError
+from nemochat.files import scratch_folder
 from nemochat.tools.builtin import search as search_tool
 
 _GIVEN = "given"
@@ -98,8 +98,7 @@ async def open_shelf(
     async with AsyncExitStack() as stack:
         places: list[_Place] = []
         if documents:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="nemochat-"))
-            given, _ = DocumentIndex.open(Path(folder) / "index.db")
+            given, _ = DocumentIndex.open(stack.enter_context(scratch_folder()) / "index.db")
             stack.enter_context(given)
             for path in documents:
                 _told(path, await _add(given, path, status))

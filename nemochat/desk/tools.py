@@ -161,7 +161,7 @@ class Servers:
                     return Taken(text=await self._prompt(server, prompt))
             self._port.tell(Said(f"No server that you trust has a prompt {prompt}. /mcp alone shows them."))
             return Taken()
-        items = tuple(Item(server.name, server.name, _state(server)) for server in found.servers)
+        items = tuple(Item(server.name, server.name, f"{_state(server)}: {server.launch().line()}") for server in found.servers)
         chosen = await self._port.ask(AskItem("MCP servers", items, empty=_NO_SERVERS))
         for name, problem in found.problems.items():
             if name not in {server.name for server in found.servers}:
@@ -200,12 +200,16 @@ class Servers:
     async def _trust(self, server: McpServer) -> None:
         """Show exactly what would be run, and start it when the user says so."""
         answers = (Answer("no", "Do not run it"), Answer("yes", "Trust it and start it"))
-        question = f"This command runs on your machine, with your rights:\n\n{server.command_line()}"
-        if await self._port.ask(AskOne(f"{server.name} has not run yet", question, answers)) == "yes":
-            server.trust()
-            await server.start()
+        launch = server.launch()
+        question = f"This command runs on your machine, with your rights:\n\n{launch.line()}"
+        title = f"{server.name} {'is not what you trusted' if server.has_changed else 'has not run yet'}"
+        if await self._port.ask(AskOne(title, question, answers)) == "yes":
+            server.trust(launch)
+            # What was allowed earlier may still run.
+            await server.restart()
             tools = await server.tools()
-            server.accept()
+            if not server.has_known_tools:
+                server.accept()
             await self._tools.add_servers()
             self._port.tell(Said(f"{server.name} runs, with {plural(len(tools), 'tool')}: offer them in the tools pane."))
 
@@ -255,7 +259,7 @@ class Servers:
 
 def _state(server: McpServer) -> str:
     if not server.is_trusted:
-        return "not trusted yet"
+        return "not what you trusted" if server.has_changed else "not trusted yet"
     if server.is_running:
         return "runs"
     return sanitize(server.why_down, strict=True) or "starts when it is needed"

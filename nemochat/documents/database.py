@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from nemochat.documents.errors import BROKEN, DocumentError, code_of, explain, shown
-from nemochat.files import reason
+from nemochat.files import free_name, make_database, reason
 
 VERSION = 1
 _SCHEMA = """
@@ -135,11 +134,7 @@ class Database:
 
     def _prepare(self) -> None:
         try:
-            self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with contextlib.suppress(FileExistsError):
-                os.close(os.open(self.file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-            if self.file.stat().st_mode & 0o077:
-                self.file.chmod(0o600)
+            make_database(self.file)
         except OSError as error:
             raise DocumentError(f"The index of documents {shown(self.file)} cannot be made: {reason(error)}.") from error
         connection = self._connect(writes=True)
@@ -162,9 +157,7 @@ class Database:
 
     def _set_aside(self) -> Path:
         """Move a broken file out of the way."""
-        number = 1
-        while (aside := self.file.with_name(f"{self.file.stem}-damaged-{number}{self.file.suffix}")).exists():
-            number += 1
+        aside = free_name(self.file.with_name(f"{self.file.stem}-damaged{self.file.suffix}"))
         try:
             for ending in _ENDINGS:
                 part = self.file.with_name(f"{self.file.name}{ending}")

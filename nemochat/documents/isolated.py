@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import msgspec
 
 from nemochat.documents.errors import DocumentError, NotTextError
 from nemochat.documents.values import Kind, Section
+from nemochat.system import environments, processes
 
 SECONDS = 120.0
 MEMORY = 1_500_000_000
-_NEEDED = ("PATH", "SYSTEMROOT", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR", "TEMP")
 
 
 class Answer(msgspec.Struct):
@@ -29,14 +25,12 @@ class Answer(msgspec.Struct):
 
 def in_child(data: bytes, name: str, *, seconds: float = SECONDS) -> tuple[Kind, tuple[Section, ...], tuple[str, ...]]:
     """What `nemochat.documents.load.sections_of` returns for these bytes, found out by another process. Raises DocumentError."""
-    # Nothing of the environment (keys, tokens) is needed there, but what the system needs to start Python at all.
-    environment = {key: os.environ[key] for key in _NEEDED if key in os.environ}
+    command, pipe = processes.module_command("nemochat.documents.child", name), processes.PIPE
+    # pypdf hands some pictures to a program that it looks for; a document starts none.
+    environment = {**environments.foreign(), "PATH": ""}
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "nemochat.documents.child", name],
-            input=data, capture_output=True, timeout=seconds, env=environment, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired as error:
+        done = processes.run(command, environment, data=data, seconds=seconds, stdout=pipe, stderr=pipe)
+    except processes.TooSlow as error:
         raise DocumentError(f"{name} takes too long to read (over {seconds:,.0f} seconds).", "Split it or save it anew.") from error
     except OSError as error:
         raise DocumentError(f"{name} cannot be read: no process could be started.", "Close other programs and try again.") from error

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
+from nemochat.files import free_name, make_database, make_file
 from nemochat.library import migrations
 from nemochat.library.errors import KEPT, DamagedError, LibraryError, cannot, code_of, damaged, explain, extended_code_of, shown
-from nemochat.library.files import free_name, make_empty, make_folder
 
 # `secure_delete`: what was deleted is gone, and a repair never meets it. `cell_size_check`: a broken page is noticed when it is read.
 _PRAGMAS = (
@@ -130,8 +130,7 @@ class Database:
 
     def _open(self) -> sqlite3.Connection:
         try:
-            make_folder(self.file.parent)
-            make_empty(self.file)
+            make_database(self.file)
             self._identity = _identity(self.file)
             something_else = _is_something_else(self.file)
         except OSError as error:
@@ -236,7 +235,7 @@ def _back_up(file: Path, version: int) -> None:
     """A copy as it was before an upgrade."""
     target = free_name(file.with_name(f"{file.stem}-version-{version}{file.suffix}"))
     try:
-        make_empty(target)
+        make_file(target)
     except OSError as error:
         raise cannot("The library cannot be copied before its upgrade to", target, error) from error
     try:

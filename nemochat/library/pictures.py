@@ -12,9 +12,8 @@ import sqlite3
 import time
 from pathlib import Path
 
-from nemochat.files import TEMPORARY
+from nemochat.files import TEMPORARY, sync_folder, write_whole
 from nemochat.library.errors import LibraryError, cannot
-from nemochat.library.files import write_safely
 from nemochat.library.values import Original
 
 GRACE_MS = 10 * 60 * 1000
@@ -100,7 +99,8 @@ def _put(target: Path, data: bytes) -> None:
     if target.exists():
         return
     try:
-        write_safely(target, data)
+        write_whole(target, data)
+        sync_folder(target.parent)
     except OSError as error:
         raise cannot("The picture cannot be stored as", target, error) from error
 

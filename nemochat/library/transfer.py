@@ -6,12 +6,9 @@ its pictures decoded and their digests computed anew.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
-import os
 import re
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +21,7 @@ from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import Conversation, Role
 from nemochat.domain.personas import AuthorNote, Persona, UserProfile
 from nemochat.domain.sanitize import sanitize
+from nemochat.files import exporting
 from nemochat.library.adopting import Arriving, adopt
 from nemochat.library.archives import MIB, Archive, open_archive
 from nemochat.library.codec import from_columns, from_json, storable, to_columns, to_json
@@ -92,19 +90,11 @@ def export_library(library: Library, target: Path) -> int:
 
     Raises LibraryError; there is then no file, or the one that was there.
     """
-    temporary = None
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f"{target.name}.", dir=target.parent)  # which makes it 0600
-        with os.fdopen(handle, "wb") as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as file:
-            count = _write_all(library, file)
-        Path(temporary).replace(target)
+        with exporting(target, replace=True) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as file:
+            return _write_all(library, file)
     except OSError as error:
         raise cannot("The library cannot be exported to", target, error) from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):  # there is none when all went well
-                Path(temporary).unlink()
-    return count
 
 
 def import_library(library: Library, source: Path) -> ImportReport:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from nemochat.errors import ModelFileError
-from nemochat.files import reason, write_whole
+from nemochat.files import reason, set_aside, write_whole
 from nemochat.models.card import ModelCard, inspect
 from nemochat.models.checks import shown
 from nemochat.models.folders import find_pair, is_there, nvigi_name
@@ -146,11 +146,8 @@ class Catalogue:
 
     def _set_aside(self, reason: str) -> None:
         """Move a broken file out of the way without losing what is in it."""
-        number = 1
-        while (kept := self._path.with_name(f"{self._path.name}.broken-{number}")).exists():
-            number += 1
         try:
-            self._path.replace(kept)
+            kept = set_aside(self._path)
         except OSError as error:
             raise ModelFileError(f"The list of models is broken: {shown(self._path)} ({reason}; {error.strerror or error})") from None
         self._notices.append(f"The list of models was broken ({reason}); it is kept as {shown(kept)}, and a new one begins.")

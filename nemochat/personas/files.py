@@ -44,7 +44,7 @@ def read(path: Path, limit: int) -> bytes:
 def write_new(path: Path, data: bytes) -> None:
     """Write a file that is not there yet. Raises UsageError when it is, or OSError."""
     try:
-        files.write_new(path, data)
+        files.export_file(path, data)
     except FileExistsError:
         raise UsageError(f"{shown(path)} exists already.", "Choose another name.") from None
 

@@ -11,7 +11,7 @@ import msgspec
 from nemochat.domain.personas import UserProfile
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
-from nemochat.files import write_whole
+from nemochat.files import set_aside, write_whole
 from nemochat.personas import files
 from nemochat.personas.cleaning import one_line
 from nemochat.personas.limits import MAX_NAME, MAX_TEXT, Unreadable
@@ -106,15 +106,10 @@ def save(file: Path, profiles: Profiles) -> None:
     except Unreadable as problem:
         raise NemochatError(f"The profiles cannot be saved: {problem}.") from None
     with files.saving("The profiles"):
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_whole(file, write_text(profiles).encode())
+        write_whole(file, write_text(profiles).encode(), by_hand=True)
 
 
 def _aside(file: Path) -> str:
-    number = 1
-    while os.path.lexists(kept := file.with_name(f"{file.name}.broken-{number}")):
-        number += 1
     with contextlib.suppress(OSError):
-        file.rename(kept)
-        return f"the file is kept as {kept.name}"
+        return f"the file is kept as {set_aside(file).name}"
     return "the file stays as it is"

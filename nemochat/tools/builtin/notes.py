@@ -14,7 +14,7 @@ import msgspec
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.tools import ToolOutcome
 from nemochat.errors import NemochatError
-from nemochat.files import PRIVATE, reason
+from nemochat.files import open_to_append, reason
 from nemochat.tools.making import FunctionTool, builtin
 
 MAX_NOTES = 500
@@ -68,9 +68,7 @@ class Notes:
         # A line break first: what a crash left of a line does not swallow this one.
         line = b"\n" + msgspec.json.encode(Note(clean, now.isoformat(timespec="seconds"))) + b"\n"
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), PRIVATE)
-            with os.fdopen(handle, "wb", buffering=0) as file:
+            with os.fdopen(open_to_append(self._path), "ab", buffering=0) as file:
                 file.write(line)
                 os.fsync(file.fileno())
         except OSError as error:

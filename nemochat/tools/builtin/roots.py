@@ -18,6 +18,7 @@ from nemochat.errors import NemochatError
 from nemochat.files import reason
 
 _NEVER = tuple(Path(name) for name in ("/proc", "/sys", "/dev"))
+_LONGEST_PATH = 4_096
 _FOLLOW_NOT = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _FOLLOW_NOT
 _FILE = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _FOLLOW_NOT
@@ -38,6 +39,8 @@ class FileRoots:
         """
         if "\0" in path:
             raise NemochatError("The path holds a NUL character.")
+        if len(path) > _LONGEST_PATH:  # to follow one of 200,000 parts takes seconds
+            raise NemochatError(f"A path may have {_LONGEST_PATH:,} characters.")
         try:
             wanted = Path(path.strip() or ".").expanduser()
         except RuntimeError:  # no such user as in ~name

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from textual.app import App, SuspendNotSupported
@@ -33,6 +31,8 @@ from nemochat.desk.port import (
     working_folder,
 )
 from nemochat.domain.sanitize import sanitize
+from nemochat.files import reason, scratch_folder, write_whole
+from nemochat.system import environments, processes
 from nemochat.tui.screens.approval import ApprovalScreen
 from nemochat.tui.screens.dialogs import Choose, Menu, PictureScreen, Read, Write
 from nemochat.tui.screens.picker import Picker
@@ -97,36 +97,36 @@ def screen_for(ask: Ask, app: App[None], pictures: str, copy: Callable[[str], No
 
 
 def edit_in_editor(screen: Screen[None], ask: AskEditor) -> str | None:
-    """Let the user write in $VISUAL or $EDITOR; None when that failed (the user is told) or nothing was changed."""
-    named = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    """Let the user write in $VISUAL or $EDITOR; None when that failed (the user is told) or nothing was changed.
+
+    The editor runs in the user's own folder, with all of their environment.
+    """
+    named = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ""
     try:
-        command = shlex.split(named)
+        command = shlex.split(named) or ["vi"]
     except ValueError:
         words = f"The editor is named with an open quote: {sanitize(named, strict=True)}. Set EDITOR."
         screen.notify(words, severity="error", markup=False)
         return None
-    with tempfile.TemporaryDirectory(prefix="nemochat-") as folder:
-        path = Path(folder) / ask.name
-        path.write_text(ask.text, encoding="utf-8")
+    with scratch_folder() as folder:
+        path = folder / ask.name
+        write_whole(path, ask.text.encode(errors="replace"))
         try:
             with screen.app.suspend():
-                done = run_editor([*command, str(path)])
+                done = processes.run([*command, str(path)], environments.everything(), working_folder())
         except SuspendNotSupported:
             screen.notify("This terminal cannot be left for an editor.", severity="warning", markup=False)
             return None
         except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or str(error)
-            screen.notify(f"The editor {command[0]} cannot be started: {why}. Set EDITOR.", severity="error", markup=False)
+            words = f"The editor {sanitize(command[0], strict=True)} cannot be started: {reason(error)}. Set EDITOR."
+            screen.notify(words, severity="error", markup=False)
             return None
-        if done != 0:
-            screen.notify(f"The editor ended with code {done}; the prompt is as it was.", severity="warning", markup=False)
+        if done.returncode != 0:
+            screen.notify(f"The editor ended with code {done.returncode}; the prompt is as it was.", severity="warning", markup=False)
             return None
-        written = sanitize(path.read_text(encoding="utf-8", errors="replace")).rstrip("\n")
+        try:
+            written = sanitize(path.read_text(encoding="utf-8", errors="replace")).rstrip("\n")
+        except OSError as error:
+            screen.notify(f"What was written cannot be read: {reason(error)}.", severity="error", markup=False)
+            return None
     return written if written != ask.text else None
-
-
-def run_editor(command: list[str]) -> int:
-    """Its exit status, once the user has left it."""
-    import subprocess
-
-    return subprocess.run(command, check=False).returncode

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import webbrowser
+import asyncio
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,6 +22,7 @@ from nemochat.desk.desk import Desk
 from nemochat.desk.jobs import Jobs
 from nemochat.desk.port import Answer, AskEditor, AskOne, ShowPicture, Wanted, Workbench, working_folder
 from nemochat.domain.messages import Role
+from nemochat.system.desktop import open_in_browser
 from nemochat.tui import clipboard
 from nemochat.tui.chat.presenter import Presenter
 from nemochat.tui.widgets.attachments import AttachmentsPane
@@ -239,8 +240,8 @@ class ChatScreen(Screen[None]):
             chosen = await self.presenter.ask(AskOne("A link in the conversation", event.url, answers))
             if chosen == "copy":
                 self.copy(event.url)
-            elif chosen == "yes":
-                webbrowser.open(event.url)
+            elif chosen == "yes" and not await asyncio.to_thread(open_in_browser, event.url):
+                self.notify("There is no browser here that could be started. Copy the address instead.", markup=False)
 
         self.desk.do(offer)
 
