@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
 import tempfile
-import time
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,15 @@ from nemochat.domain.messages import Role
 from nemochat.domain.segments import Segment
 from nemochat.engine.protocol import GenerateRequest, ModelInfo
 from nemochat.errors import EngineDiedError
-from nemochat.library import Library
 from tests.chat.fake_engine import FakeEngine, reply
 from tests.desk.bench import Bench
 from tests.desk.sitting import Sitting
+from tests.desk.virtual_time import VirtualLoop
 from tests.images.pictures import draw_circle
 
 EXAMPLES = int(os.environ.get("NEMOCHAT_DESK_EXAMPLES", "60"))
-ASK_SECONDS = 0.004
+PAUSES = (0.0, 0.0, 0.001, 0.01, 0.2)
+"""Seconds that any wait may take; none of them passes."""
 
 
 class SlowEngine(FakeEngine):
@@ -42,7 +43,7 @@ class SlowEngine(FakeEngine):
         self.made = 0
 
     async def _pause(self) -> None:
-        await asyncio.sleep(self.dice.choice((0, 0, 0.001, ASK_SECONDS)))
+        await asyncio.sleep(self.dice.choice(PAUSES))
 
     async def load(self, *arguments: Any, **options: Any) -> ModelInfo:
         await self._pause()
@@ -75,46 +76,29 @@ class SlowEngine(FakeEngine):
         await super().cancel()
 
 
-class SlowLibrary:
-    """The real library, whose disk takes its time."""
-
-    def __init__(self, library: Library, dice: random.Random) -> None:
-        self._library, self._dice = library, dice
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._library, name)
-        if name not in ("save", "load", "conversations", "find"):
-            return value
-
-        def slow(*arguments: Any, **options: Any) -> Any:
-            time.sleep(self._dice.choice((0, 0, 0.002, 0.006)))
-            return value(*arguments, **options)
-
-        return slow
-
-
 class DeskMachine(RuleBasedStateMachine):
     """The ledger: every text that was sent, with the conversation in which it was."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.loop = asyncio.new_event_loop()
         self.folder = tempfile.TemporaryDirectory()
         self.sent: dict[str, OpenConversation] = {}
         self.ids: dict[str, str] = {}
         self.deleted: set[str] = set()
         self.number = 0
+        self.has_failed = False
+        self.seconds = itertools.count(1_700_000_000.0)
 
     @initialize(seed=st.integers(0, 2**16))
     def sit_down(self, seed: int) -> None:
         self.dice = random.Random(seed)
+        self.loop = VirtualLoop(self.dice, PAUSES)
         folder = Path(self.folder.name)
         self.picture = folder / "circle.png"
         draw_circle(self.picture, (220, 40, 40))
         self.engine = SlowEngine(self.dice)
-        self.bench = Bench(folder, {"demo": self.engine})
+        self.bench = Bench(folder, {"demo": self.engine}, clock=lambda: next(self.seconds))
         self.library = self.bench.library
-        self.bench.library = SlowLibrary(self.library, self.dice)  # type: ignore[assignment]
         self.sitting = Sitting(self.bench)
         self.go(self.sitting.begin())
 
@@ -126,9 +110,11 @@ class DeskMachine(RuleBasedStateMachine):
                 await work
             await asyncio.sleep(seconds)
 
+        self.has_failed, failed = True, self.has_failed
         self.loop.run_until_complete(run())
         if self.sitting.errors:
             raise self.sitting.errors[0]
+        self.has_failed = failed
 
     def in_loop(self, act: Callable[[], object]) -> None:
         async def run() -> None:
@@ -139,7 +125,7 @@ class DeskMachine(RuleBasedStateMachine):
     def note(self, text: str) -> None:
         self.sent[text] = self.sitting.desk.conversation
 
-    pauses = st.sampled_from((0.0, 0.0, 0.002, 0.01, 0.03))
+    pauses = st.sampled_from((0.0, 0.0, 0.002, 0.05, 0.5, 2.0))
 
     @rule(pause=pauses, with_picture=st.booleans())
     def send(self, pause: float, with_picture: bool) -> None:
@@ -280,15 +266,19 @@ class DeskMachine(RuleBasedStateMachine):
             assert any(text in each for each in history), f"{text} is nowhere"
 
     def teardown(self) -> None:
-        if hasattr(self, "sitting"):
-            self.go(self.sitting.settle())
+        if not hasattr(self, "sitting"):
+            return
+        try:
+            if not self.has_failed:
+                self.go(self.sitting.settle())
             self.go(self.sitting.close())
-            self._check_the_disk()
-        self.library.close()
-        self.bench.documents.close()
-        self.loop.run_until_complete(self.loop.shutdown_default_executor())
-        self.loop.close()
-        self.folder.cleanup()
+            if not self.has_failed:
+                self._check_the_disk()
+        finally:
+            self.library.close()
+            self.bench.documents.close()
+            self.loop.close()
+            self.folder.cleanup()
 
     def _check_the_disk(self) -> None:
         """Each text is in the chat in which it was sent, once, and in no other but what was forked from that."""
