@@ -3,16 +3,14 @@
 A document is data. Its text is sanitised where it comes in, and nothing here interprets it.
 """
 
-from nemochat.documents.errors import DocumentError, NotTextError
+from nemochat.documents.errors import DocumentError, NotTextError, StoppedError
 from nemochat.documents.index import DocumentIndex
-from nemochat.documents.load import load_bytes, load_file
 from nemochat.documents.retrieve import Retriever, as_context
-from nemochat.documents.split import estimate_tokens, split_sections
+from nemochat.documents.split import estimate_tokens
 from nemochat.documents.values import (
     CollectionRow,
     DocumentRow,
     Kind,
-    LoadedDocument,
     Locator,
     Passage,
     Piece,
@@ -20,7 +18,6 @@ from nemochat.documents.values import (
     Progress,
     Report,
     Retrieval,
-    Section,
     chat_collection,
     collection_name,
     named_collection,
@@ -34,7 +31,6 @@ __all__ = [
     "DocumentRow",
     "Embedder",
     "Kind",
-    "LoadedDocument",
     "Locator",
     "NotTextError",
     "Passage",
@@ -44,14 +40,11 @@ __all__ = [
     "Report",
     "Retrieval",
     "Retriever",
-    "Section",
+    "StoppedError",
     "as_context",
     "chat_collection",
     "collection_name",
     "embed_missing",
     "estimate_tokens",
-    "load_bytes",
-    "load_file",
     "named_collection",
-    "split_sections",
 ]

@@ -119,13 +119,8 @@ def test_a_file_that_breaks_keeps_what_was_read(index: DocumentIndex, tmp_path: 
 
 
 def test_cancelling_keeps_what_was_done(index: DocumentIndex, folder: Path) -> None:
-    asked: list[int] = []
-
-    def cancelled() -> bool:
-        asked.append(1)
-        return len(asked) > 1
-
-    report = index.add(folder, HERE, cancelled=cancelled)
+    seen: list[Progress] = []
+    report = index.add(folder, HERE, progress=seen.append, cancelled=lambda: len(seen) == 2)
     assert (report.stopped, len(report.read)) == (True, 1)
     assert len(index.refresh().read) == 1
 
