@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,12 +43,55 @@ def test_no_text_from_outside_is_read_as_markup(path: Path) -> None:
     assert list(_markup(ast.parse(path.read_text(encoding="utf-8")))) == []
 
 
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_processes_are_started_in_one_place(path: Path) -> None:
+    """There each gets a folder and an environment that were chosen for it."""
+    found = list(_starts(ast.parse(path.read_text(encoding="utf-8"))))
+    assert bool(found) == (path == ROOT / "nemochat" / "system" / "processes.py"), found
+
+
+def test_every_start_is_known() -> None:
+    """Who starts what: a new one belongs in this list, and in the list of attacks (tests/cli/test_current_folder.py)."""
+    trees = {str(path.relative_to(ROOT / "nemochat")): ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
+    calls = {(name, call) for name, tree in trees.items() for call in map(_called, ast.walk(tree)) if call.startswith("processes.")}
+    assert {each for each in calls if each[1] in ("processes.run", "processes.popen", "processes.start")} == {
+        ("documents/isolated.py", "processes.popen"),
+        ("engine/embedder.py", "processes.start"),
+        ("engine/process.py", "processes.start"),
+        ("engine/trials.py", "processes.start"),
+        ("images/clipboard.py", "processes.run"),
+        ("system/desktop.py", "processes.run"),
+        ("tools/mcp/transport.py", "processes.start"),
+        ("tools/python_process.py", "processes.popen"),
+        ("tui/clipboard.py", "processes.run"),
+        ("tui/typing_aid.py", "processes.run"),
+    }
+
+
 def test_the_rules_can_fail() -> None:
     markup = "Static(text)\nStatic('a')\nStatic(Content(text))\nStatic(text, markup=False)\napp.notify(f'{text}')\n"
     assert list(_markup(ast.parse(markup))) == [1, 5]
     tree = ast.parse("try:\n    f()\nexcept OSError:\n    pass\ntry:\n    f()\nexcept:\n    ...\nprint(1)\n")
     assert list(_swallowed(tree)) == [3, 7]
     assert list(_prints(tree)) == [9]
+    starting = """
+        import subprocess
+        from multiprocessing import Process
+        from asyncio import subprocess as other
+        from os import execv as go
+        import os as system, webbrowser
+        system.posix_spawn(a)
+        asyncio.create_subprocess_shell(a)
+        loop.subprocess_exec(a)
+        run = os.popen
+        ImageGrab.grabclipboard()
+        __import__("subprocess")
+        os.path.join(a)
+        asyncio.subprocess.PIPE
+        shutil.which(a)
+    """
+    assert list(_starts(ast.parse(textwrap.dedent(starting)))) == [2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 15]
+    assert [_called(node) for node in ast.walk(ast.parse("processes.run(a)")) if _called(node)] == ["processes.run"]
 
 
 def _swallowed(tree: ast.Module) -> Iterator[int]:
@@ -58,6 +103,40 @@ def _swallowed(tree: ast.Module) -> Iterator[int]:
 
 def _does_nothing(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Pass) or (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
+
+
+_STARTING_MODULES = {"subprocess", "multiprocessing", "webbrowser", "pty", "_posixsubprocess", "_winapi", "concurrent.futures.process"}
+_STARTING_NAME = re.compile(
+    r"exec[lv]p?e?|spawn[lv]p?e?|posix_spawnp?|popen\d?|Popen|system|startfile|fork(pty|_exec)?|create_subprocess_\w+|subprocess(_exec|_shell)?"
+    r"|ProcessPoolExecutor|which|open_process|run_process"
+)
+_STARTING_OWNERS = {"os", "asyncio", "loop", "posix", "nt", "anyio", "psutil", "shutil", "concurrent", "futures"}
+
+
+def _starts(tree: ast.Module) -> Iterator[int]:
+    """Lines that import or use what starts a process, or what finds a program in the current folder on Windows."""
+    owners = set(_STARTING_OWNERS)
+    found: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            owners |= {alias.asname for alias in node.names if alias.asname and alias.name.split(".")[0] in _STARTING_OWNERS}
+            found |= {node.lineno for alias in node.names if alias.name in _STARTING_MODULES or alias.name.split(".")[0] in _STARTING_MODULES}
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            is_owner = module.split(".")[0] in _STARTING_OWNERS
+            named = any(is_owner and _STARTING_NAME.fullmatch(alias.name) for alias in node.names)
+            found |= {node.lineno} if named or module in _STARTING_MODULES or module.split(".")[0] in _STARTING_MODULES else set()
+        elif isinstance(node, ast.Constant) and node.value in _STARTING_MODULES:
+            found.add(node.lineno)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and _STARTING_NAME.fullmatch(node.attr):
+            if isinstance(node.value, ast.Name) and node.value.id in owners:
+                found.add(node.lineno)
+    return iter(sorted(found))
+
+
+def _called(node: ast.AST) -> str:
+    return ast.unparse(node.func) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else ""
 
 
 _READS_MARKUP = {"Static", "Label", "Button", "Option", "Checkbox", "RadioButton", "TabPane", "notify"}

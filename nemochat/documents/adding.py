@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -16,11 +14,9 @@ from nemochat.documents.errors import DocumentError, NotTextError, StoppedError,
 from nemochat.documents.isolated import DocumentReader
 from nemochat.documents.rows import Stamp
 from nemochat.documents.values import Cancelled, LoadedDocument, Problem, Report
-from nemochat.files import reason
+from nemochat.files import NotAFileError, TooLargeError, read_regular, reason
 
 _BATCH_PASSAGES = 2000
-# Without O_NONBLOCK, opening a named pipe waits for a writer for ever.
-_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -131,16 +127,10 @@ def read_bytes(path: Path) -> bytes:
     """The content of a regular file that is not too large. Raises DocumentError."""
     name = shown(path.name)
     try:
-        handle = os.open(path, _FLAGS)
-        with os.fdopen(handle, "rb") as file:
-            status = os.fstat(handle)
-            if not stat.S_ISREG(status.st_mode):
-                raise NotTextError(f"{name} is not a regular file.", "Name a file or a folder.")
-            if status.st_size > limits.MAX_BYTES:
-                raise too_large(name, status.st_size)
-            data = file.read(limits.MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
+        return read_regular(path, limits.MAX_BYTES)
+    except NotAFileError as error:
+        raise NotTextError(f"{name} is {error.kind}, not a file.", "Name a file or a folder.") from error
+    except TooLargeError as error:
+        raise too_large(name, error.size) from error
+    except OSError as error:
         raise DocumentError(f"{name} cannot be read: {reason(error)}.", "Check that it exists and may be read.") from error
-    if len(data) > limits.MAX_BYTES:
-        raise too_large(name, len(data))
-    return data

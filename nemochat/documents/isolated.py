@@ -26,7 +26,6 @@ _LOOK_SECONDS = 0.05
 _WATCH_SECONDS = 0.5
 _WALL = 4
 """A busy machine gives the process a part of a processor; one that has got nothing for so many times its seconds is not waited for."""
-_END_SECONDS = 2.0
 _decoder = msgspec.msgpack.Decoder(wire.Answer)
 
 
@@ -98,12 +97,13 @@ class _Child:
     """One life of the process. `name` is the document for which it is started."""
 
     def __init__(self, name: str) -> None:
-        pipe = processes.PIPE
+        command, pipe = processes.module_command("nemochat.documents.child"), processes.PIPE
+        # pypdf hands some pictures to a program that it looks for; a document starts none.
+        environment = {**environments.foreign(), "PATH": ""}
         try:
             self.process = processes.popen(
-                processes.module_command("nemochat.documents.child"), environments.foreign(),
-                stdin=pipe, stdout=pipe, stderr=processes.NOWHERE, start_new_session=True,
-            )  # fmt: skip
+                command, environment, stdin=pipe, stdout=pipe, stderr=processes.NOWHERE, start_new_session=True
+            )
         except (OSError, ValueError) as error:
             raise DocumentError(f"{name} cannot be read: no process could be started.", "Close other programs and try again.") from error
         self._answered = time.monotonic()
@@ -190,7 +190,7 @@ class _Watch:
 
 
 def _usage(pid: int) -> tuple[float, int]:
-    """Seconds of a processor, and bytes of memory; with those below it, because a virtual environment's Python on Windows starts another."""
+    """Seconds of a processor and bytes of memory; with those below it, as a virtual environment's Python on Windows starts another one."""
     import psutil
 
     seconds, held = 0.0, 0

@@ -51,7 +51,7 @@ class Parsed(NamedTuple):
 
 
 def read_document(data: bytes, name: str, has_time: Callable[[], bool] = lambda: True) -> Answer:
-    """The passages of a document, as far as limits and time go. Raises DocumentError; NotTextError for what is of no kind that holds text."""
+    """The passages of a document, as far as limits and time go. Raises DocumentError; NotTextError for what holds no text."""
     kind, sections, notices = sections_of(data, name)
     pieces: list[Piece] = []
     left = limits.characters_of(len(data))

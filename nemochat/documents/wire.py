@@ -1,6 +1,6 @@
 """What travels between `nemochat.documents.isolated` and its process: a name and a document's bytes go there, an answer comes back.
 
-A frame is its payload's length (4 bytes, big-endian) and the payload. Each document is two frames, a name and its bytes; each answer is one.
+A frame is its payload's length (4 bytes, big-endian) and the payload. A document is two frames, a name and its bytes; an answer is one.
 """
 
 from __future__ import annotations

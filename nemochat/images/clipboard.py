@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 import threading
 from pathlib import Path
@@ -24,6 +25,7 @@ LIMIT_SECONDS = 5.0
 _NAME = "the picture on the clipboard"
 _DROP_HINT = "Drop the picture's file instead, or name it with /image."
 _WAYLAND = ("wl-paste", "--no-newline", "--type", "image/png")
+_MACOS = ("osascript", "-e", "get the clipboard as «class PNGf»")
 _X11 = ("xclip", "-selection", "clipboard", "-target", "image/png", "-out")
 # What the tools say when the clipboard is empty or holds something else.
 _NO_PICTURE = ("nothing is copied", "no selection", "no suitable type", "not available", "cannot convert", "there is no owner")
@@ -34,9 +36,22 @@ def read_clipboard_picture(limit_seconds: float = LIMIT_SECONDS) -> RgbImage | N
 
     Raises ImageError when the clipboard cannot be asked, does not answer, or holds a picture that cannot be read.
     """
-    if sys.platform in ("darwin", "win32"):
+    if sys.platform == "win32":
         return _from_system(limit_seconds)
-    return _from_tool(limit_seconds)
+    return _from_macos(limit_seconds) if sys.platform == "darwin" else _from_tool(limit_seconds)
+
+
+def _from_macos(limit_seconds: float) -> RgbImage | None:
+    """The system's own tool, which writes the bytes of a PNG as ``«data PNGf89504E...»``; it fails when there is no picture."""
+    pipe = processes.PIPE
+    try:
+        done = processes.run(_MACOS, environments.desktop(), seconds=limit_seconds, stdin=processes.NOWHERE, stdout=pipe, stderr=pipe)
+        found = re.fullmatch(rb"\s*\S*data PNGf((?:[0-9A-Fa-f]{2})+)\S*\s*", done.stdout)
+    except processes.TooSlow:
+        raise ImageError("The clipboard cannot be read (no answer).", _DROP_HINT) from None
+    except OSError as error:
+        raise ImageError(f"The clipboard cannot be read ({_MACOS[0]}: {error.strerror or error}).", _DROP_HINT) from error
+    return load(bytes.fromhex(found.group(1).decode()), _NAME) if found else None
 
 
 def _from_tool(limit_seconds: float) -> RgbImage | None:
@@ -68,7 +83,7 @@ def _from_tool(limit_seconds: float) -> RgbImage | None:
 
 
 def _from_system(limit_seconds: float) -> RgbImage | None:
-    """macOS and Windows: Pillow asks the system. It has no time limit of its own, so it is asked in a thread that may be left behind."""
+    """Windows: Pillow asks the system. It has no time limit of its own, so it is asked in a thread that may be left behind."""
     from PIL import ImageGrab
 
     answers: list[Image | list[str] | None] = []

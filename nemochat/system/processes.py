@@ -47,13 +47,17 @@ class Pipes(TypedDict, total=False):
     pass_fds: Sequence[int]
 
 
-def module_command(module: str, *arguments: str) -> list[str]:
-    """The command that runs one of nemochat's modules with the Python that runs this one.
+def python_command(*words: str) -> list[str]:
+    """The command that runs the Python that runs this one.
 
     `-P` and `-E` keep out modules of the current folder and of ``PYTHONPATH``. Not `-I`: packages of ``pip install --user`` are the user's.
     """
-    flags = ("-P", "-E", "-s") if sys.flags.no_user_site else ("-P", "-E")
-    return [sys.executable, *flags, "-c", _BEGIN, str(Path(nemochat.__file__).resolve().parent), module, *arguments]
+    return [sys.executable, "-P", "-E", *(["-s"] if sys.flags.no_user_site else []), *words]
+
+
+def module_command(module: str, *arguments: str) -> list[str]:
+    """The command that runs one of nemochat's modules, of the nemochat that runs here."""
+    return python_command("-c", _BEGIN, str(Path(nemochat.__file__).resolve().parent), module, *arguments)
 
 
 def neutral_folder() -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import webbrowser
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from nemochat.chat.toolbox import with_tools
 from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import Role
 from nemochat.errors import NemochatError
+from nemochat.system.desktop import open_in_browser
 from nemochat.tui import message_actions
 from nemochat.tui.applying import apply_settings
 from nemochat.tui.screens.dialogs import Answer, Choose, Write
@@ -295,8 +295,8 @@ class Slash:
             chosen = await self._screen.ask(Choose("A link in the conversation", url, answers))
             if chosen == "copy":
                 self._screen.copy(url)
-            elif chosen == "yes":
-                webbrowser.open(url)
+            elif chosen == "yes" and not await asyncio.to_thread(open_in_browser, url):
+                self._screen.say("There is no browser here that could be started. Copy the address instead.")
 
         self.in_background(run)
 
