@@ -12,16 +12,9 @@ import msgspec
 from nemochat.chat import Chat
 from nemochat.chat.meaning import Meaning
 from nemochat.chat.passages import Passages
-from nemochat.documents import (
-    DocumentError,
-    DocumentIndex,
-    DocumentRow,
-    Progress,
-    Report,
-    chat_collection,
-    collection_name,
-    named_collection,
-)
+from nemochat.documents.errors import DocumentError
+from nemochat.documents.index import DocumentIndex
+from nemochat.documents.values import DocumentRow, Progress, Report, chat_collection, collection_name, named_collection
 from nemochat.domain.messages import ContextPart, Message
 from nemochat.domain.sanitize import sanitize
 from nemochat.tui.numbers import count, plural

@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 import pytest
 
-from nemochat.documents import DocumentError, Kind, NotTextError, limits
+from nemochat.documents import limits
 from nemochat.documents.adding import read_bytes
+from nemochat.documents.errors import DocumentError, NotTextError
 from nemochat.documents.kinds import docx as docx_kind
 from nemochat.documents.load import read_document, sections_of
-from nemochat.documents.values import Section
+from nemochat.documents.values import Kind, Section
 from tests.documents.writers import docx, docx_of, pdf
 
 

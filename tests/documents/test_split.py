@@ -8,9 +8,8 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nemochat.documents import Piece, estimate_tokens
-from nemochat.documents.split import MAX_TOKENS, MAX_WORDS, split_sections
-from nemochat.documents.values import Section
+from nemochat.documents.split import MAX_TOKENS, MAX_WORDS, estimate_tokens, split_sections
+from nemochat.documents.values import Piece, Section
 
 WORD = st.text(alphabet=string.ascii_letters + "äß図", min_size=1, max_size=12)
 PARAGRAPH = st.lists(WORD, min_size=1, max_size=400).map(" ".join)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nemochat.chat.meaning import WORDS_ALONE
-from nemochat.documents import named_collection
+from nemochat.documents.values import named_collection
 from nemochat.errors import EngineError
 from nemochat.prompt.nemotron import as_text
 from nemochat.tui.screens.dialogs import Choose, Read
