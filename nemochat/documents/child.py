@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import queue
 import sys
@@ -28,9 +29,13 @@ def main() -> None:
     encoder = msgspec.msgpack.Encoder()
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library may print is no answer
-    with contextlib.suppress(queue.Empty):
+    gc.disable()  # it would go through millions of new objects again and again
+    try:
         while True:
             wire.send(answers, encoder.encode(_answer(*documents.get(timeout=wire.IDLE_SECONDS))))
+            gc.collect()
+    finally:  # also when nothing came for a while; the other thread waits in a read that Python would wait for
+        os._exit(0)
 
 
 def _listen(documents: queue.SimpleQueue[tuple[str, bytes]]) -> None:
