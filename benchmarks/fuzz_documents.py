@@ -21,7 +21,7 @@ from pathlib import Path
 
 from nemochat.documents.errors import DocumentError
 from nemochat.documents.isolated import DocumentReader
-from tests.documents.writers import docx, docx_of, pdf
+from tests.documents.writers import WORD, docx, docx_of, pdf
 
 SLOW = 3.0
 _WORDS = "The ferry to the island leaves at seven; Größe 7,5 (see p. 3) — 図 A.\n".encode()
@@ -55,7 +55,6 @@ _TOKENS = [
     b"/Prev 0", b"<w:tbl><w:tr><w:tc>", b"</w:p>", b"<w:p>", b'xmlns:w="x"', b"<!DOCTYPE a>", b"&a;", b"]]>", b"\xe2\x80\xae",
     b"\xed\xa0\x80", b"%PDF-",
 ]  # fmt: skip
-_WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 Mutation = Callable[[random.Random, bytearray, bytes], None]
 
 
@@ -104,7 +103,7 @@ def mutated(draw: random.Random, name: str) -> bytes:
     """A file that was whole once."""
     seed = draw.choice(SEEDS[name])
     if name == "a.docx" and draw.random() < 0.5:
-        return docx_of(f'<w:document xmlns:w="{_WORD}">{_elements(draw, 0)}</w:document>')
+        return docx_of(f"<w:document {WORD}>{_elements(draw, 0)}</w:document>")
     if name == "a.docx" and draw.random() < 0.8:
         return _repacked(draw, seed)
     return _changed(draw, seed, draw.choice(SEEDS[name]))

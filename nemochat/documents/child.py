@@ -17,6 +17,7 @@ from nemochat.documents.errors import DocumentError, NotTextError
 from nemochat.documents.load import read_document
 
 _GRACE_SECONDS = 5
+_UNCOLLECTED = 50_000
 _PATIENT = 0.75
 """Of the time for a document: after that, what was read so far is the answer."""
 
@@ -33,7 +34,8 @@ def main() -> None:
     try:
         while True:
             wire.send(answers, encoder.encode(_answer(*documents.get(timeout=wire.IDLE_SECONDS))))
-            gc.collect()
+            if gc.get_count()[0] > _UNCOLLECTED:
+                gc.collect()
     finally:  # also when nothing came for a while; the other thread waits in a read that Python would wait for
         os._exit(0)
 

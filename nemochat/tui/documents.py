@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _CHAT = chat_collection("")
 _ADD, _REMOVE = "add:", "remove:"
+_SHOWN = 200
+"""Passages of a document that is read: about 80 pages, which a terminal lays out in a moment."""
 
 
 class Documents:
@@ -168,7 +170,9 @@ class Documents:
         chosen = await self._screen.ask(Choose(row.name, f"{row.place}", answers))
         if chosen == "read":
             passages = await asyncio.to_thread(self._index.passages, row.id)
-            texts = (f"[{passage.locator.in_words()}]\n{passage.text}".removeprefix("[]\n") for passage in passages)
+            texts = [f"[{passage.locator.in_words()}]\n{passage.text}".removeprefix("[]\n") for passage in passages[:_SHOWN]]
+            if len(passages) > _SHOWN:
+                texts.append(f"[{plural(len(passages) - _SHOWN, 'more passage')}: found by their words, not shown here]")
             await self._screen.ask(Read(row.name, "\n\n".join(texts)))
         elif chosen == "remove":
             await asyncio.to_thread(self._index.remove, row.place, row.collection)

@@ -22,13 +22,17 @@ _LONGEST_VALUE = 2_000
 _LONGEST_RECORD = 500_000
 """Characters of a section. What has more of them becomes several, each of which is let go before the next one is made."""
 _BROKEN = object()
+_BEGINNING = 20_000
 _TRIED = 40
 """Lines that tell whether a file is JSON lines."""
 
 
 def delimiter_of(text: str) -> str | None:
     """What parts the columns: a character that stands equally often in the first lines; None when there is none."""
-    lines = [line for line in text[:20_000].split("\n")[:20] if line.strip()]
+    beginning = text[:_BEGINNING].split("\n")
+    if len(text) > _BEGINNING and len(beginning) > 1:
+        beginning.pop()  # it was cut
+    lines = [line for line in beginning[:20] if line.strip()]
     best, most = None, 0
     for delimiter in _DELIMITERS:
         try:
