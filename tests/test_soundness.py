@@ -120,18 +120,17 @@ def _starts(tree: ast.Module) -> Iterator[int]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             owners |= {alias.asname for alias in node.names if alias.asname and alias.name.split(".")[0] in _STARTING_OWNERS}
-            found |= {node.lineno for alias in node.names if alias.name in _STARTING_MODULES or alias.name.split(".")[0] in _STARTING_MODULES}
+            found |= {node.lineno for alias in node.names if {alias.name, alias.name.split(".")[0]} & _STARTING_MODULES}
         elif isinstance(node, ast.ImportFrom):
             module = node.module or ""
             is_owner = module.split(".")[0] in _STARTING_OWNERS
             named = any(is_owner and _STARTING_NAME.fullmatch(alias.name) for alias in node.names)
-            found |= {node.lineno} if named or module in _STARTING_MODULES or module.split(".")[0] in _STARTING_MODULES else set()
+            found |= {node.lineno} if named or {module, module.split(".")[0]} & _STARTING_MODULES else set()
         elif isinstance(node, ast.Constant) and node.value in _STARTING_MODULES:
             found.add(node.lineno)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and _STARTING_NAME.fullmatch(node.attr):
-            if isinstance(node.value, ast.Name) and node.value.id in owners:
-                found.add(node.lineno)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in owners:
+            found |= {node.lineno} if _STARTING_NAME.fullmatch(node.attr) else set()
     return iter(sorted(found))
 
 

@@ -15,20 +15,26 @@ from nemochat.errors import NemochatError, UsageError
 from nemochat.paths import Paths, find_paths
 from nemochat.tools.mcp import config
 from nemochat.tools.mcp.client import McpServer
+from nemochat.tools.mcp.environment import search_path
+from nemochat.tools.mcp.launch import Launch, bind, current_folder, resolve
 from nemochat.tools.mcp.offering import McpTool
 from nemochat.tools.mcp.pins import Pins
 from nemochat.tools.mcp.servers import McpServers
 
 
-def add(name: str, command: Sequence[str], *, env: Sequence[str], headers: Sequence[str], url: str) -> None:
-    """Write a server into the file of servers; it is not started. Raises McpError and UsageError."""
+def add(name: str, command: Sequence[str], *, env: Sequence[str], headers: Sequence[str], url: str, cwd: str) -> None:
+    """Write a server into the file of servers, bound to the current folder where it names something in it; it is not started.
+
+    Raises McpError and UsageError.
+    """
     if bool(command) == bool(url):
         example = f"nemochat mcp add {sanitize(name, strict=True)} -- npx -y @modelcontextprotocol/server-everything"
         raise UsageError(f"A server needs a command or --url{', not both' if url else ''}.", example)
     first, *rest = command or ("",)
-    server = config.ServerConfig(name, first, tuple(rest), _pairs("--env", env), "", url, _pairs("--header", headers))
+    entry = config.ServerConfig(name, first, tuple(rest), _pairs("--env", env), cwd, url, _pairs("--header", headers))
+    server = bind(entry, current_folder())
     config.add(_paths().mcp_servers, server)
-    print(f"Added {name}: {server.command_line()}")
+    print(f"Added {name}: {resolve(server, search_path(os.environ, server.env)).line()}")
     print(f"Look at what it offers and allow it: nemochat mcp check {name}")
 
 
@@ -36,7 +42,8 @@ def print_list(*, as_json: bool) -> None:
     """The servers, and whether they may start. Raises McpError for a file that cannot be read."""
     found = config.read_config(_paths().mcp_servers)
     pins = Pins(_paths().mcp_pins)
-    rows = [(each.name, _state(each, pins), each.command_line()) for each in found.servers]
+    launches = [(each, pins.launch(each, os.environ)) for each in found.servers]
+    rows = [(each.name, _state(each, launch, pins), launch.line()) for each, launch in launches]
     if as_json:
         servers = [{"name": name, "state": state, "command": command} for name, state, command in rows]
         print_json({"servers": servers, "problems": found.problems})
@@ -71,7 +78,6 @@ async def _check(name: str, *, trust: bool) -> None:
     servers = await _opened()
     try:
         server = servers.server(name)
-        print_note(f"This is started: {server.command_line()}")
         await _allow(server, trust=trust)
         try:
             with StatusLine() as status:
@@ -95,13 +101,17 @@ async def _check(name: str, *, trust: bool) -> None:
 
 
 async def _allow(server: McpServer, *, trust: bool) -> None:
-    """Raises NemochatError when the user does not allow this command."""
-    if server.is_trusted:
+    """Show what is started. Raises NemochatError when the user does not allow it."""
+    launch, pins = server.launch(), Pins(_paths().mcp_pins)
+    print_note(f"This is started: {launch.line()}")
+    if pins.is_trusted(launch):
         return
+    if pins.has_changed(launch):
+        print_note("It is not what you allowed before.")
     if not trust and not await ask_yes("It runs with your rights and can do whatever you can do. Allow it?"):
         hint = "" if can_ask() else "There is no terminal to ask at; --trust allows it."
         raise NemochatError(f"The server “{server.name}” was not allowed to start.", hint)
-    server.trust()
+    server.trust(launch)
 
 
 async def _accept(server: McpServer, tools: Sequence[McpTool], *, trust: bool) -> None:
@@ -135,10 +145,12 @@ async def _opened() -> McpServers:
     return servers
 
 
-def _state(server: config.ServerConfig, pins: Pins) -> str:
+def _state(server: config.ServerConfig, launch: Launch, pins: Pins) -> str:
     if not server.is_on:
         return "off"
-    return "allowed" if pins.is_trusted(server) else "not allowed yet"
+    if pins.has_changed(launch):
+        return "changed since you allowed it"
+    return "allowed" if pins.is_trusted(launch) else "not allowed yet"
 
 
 def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:

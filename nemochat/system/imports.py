@@ -1,10 +1,7 @@
-"""Where this Python looks for modules."""
-
-from __future__ import annotations
+"""Where this Python looks for modules. What is imported here is loaded in every Python already: anything else might be somebody's trap."""
 
 import os
 import sys
-from pathlib import Path
 
 
 def keep_out_current_folder() -> None:
@@ -12,9 +9,10 @@ def keep_out_current_folder() -> None:
 
     ``python -m`` puts the current folder first. nemochat itself is still found: a package that is imported knows its own folder.
     """
-    if sys.path and Path(sys.path[0]) == Path.cwd():
+    if sys.path and os.path.abspath(sys.path[0]) == os.getcwd():  # noqa: PTH100, PTH109
         del sys.path[0]
-    items = os.environ["PYTHONPATH"].split(os.pathsep) if os.environ.get("PYTHONPATH") and not sys.flags.ignore_environment else []
-    for folder in {str(Path(item).absolute()) for item in items if not Path(item).is_absolute()}:
-        if folder in sys.path:
+    items = "" if sys.flags.ignore_environment else os.environ.get("PYTHONPATH", "")
+    for item in items.split(os.pathsep) if items else ():
+        folder = os.path.abspath(item)  # noqa: PTH100
+        if not os.path.isabs(item) and folder in sys.path:  # noqa: PTH117
             sys.path.remove(folder)

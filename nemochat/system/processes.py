@@ -52,7 +52,8 @@ def python_command(*words: str) -> list[str]:
 
     `-P` and `-E` keep out modules of the current folder and of ``PYTHONPATH``. Not `-I`: packages of ``pip install --user`` are the user's.
     """
-    return [sys.executable, "-P", "-E", *(["-s"] if sys.flags.no_user_site else []), *words]
+    flags = (*(["-s"] if sys.flags.no_user_site else []), *(["-X", "utf8"] if sys.flags.utf8_mode else []))
+    return [sys.executable, "-P", "-E", *flags, *words]
 
 
 def module_command(module: str, *arguments: str) -> list[str]:
@@ -62,9 +63,7 @@ def module_command(module: str, *arguments: str) -> list[str]:
 
 def neutral_folder() -> Path:
     """A folder for processes that need none: it is always there, and nobody but the system's owner can put anything into it."""
-    if sys.platform == "win32":
-        return Path(os.environ.get("SYSTEMROOT", r"C:\Windows")) / "System32"
-    return Path("/")
+    return Path(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32") if sys.platform == "win32" else Path("/")
 
 
 def find_program(name: str, search_path: str) -> Path | None:
@@ -74,7 +73,8 @@ def find_program(name: str, search_path: str) -> Path | None:
         known = os.environ.get("PATHEXT", ".COM;.EXE;.BAT;.CMD").split(os.pathsep)
         endings = known if Path(name).suffix.upper() not in map(str.upper, known) else [""]
     candidates = (Path(folder, name + ending) for folder in absolute_folders(search_path) for ending in endings)
-    return next((each for each in candidates if each.is_file() and os.access(each, os.X_OK)), None)
+    # Not Path.is_file, which raises for a folder that may not be looked into.
+    return next((each for each in candidates if os.path.isfile(each) and os.access(each, os.X_OK)), None)  # noqa: PTH113
 
 
 def popen(command: Sequence[str], environment: Mapping[str, str], folder: Path | None = None, **pipes: Unpack[Pipes]) -> Popen[bytes]:

@@ -37,7 +37,7 @@ class Servers:
                     return
             self._screen.say(f"No server that you trust has a prompt {prompt}. /mcp alone shows them.")
             return
-        items = [PickerItem(server.name, server.name, _state(server)) for server in found.servers]
+        items = [PickerItem(server.name, server.name, f"{_state(server)}: {server.launch().line()}") for server in found.servers]
         chosen = await self._screen.app.push_screen_wait(Picker("MCP servers", items, empty=_EMPTY))
         for name, problem in found.problems.items():
             if name not in {server.name for server in found.servers}:
@@ -76,12 +76,16 @@ class Servers:
     async def _trust(self, server: McpServer) -> None:
         """Show exactly what would be run, and start it when the user says so."""
         answers = (Answer("no", "Do not run it"), Answer("yes", "Trust it and start it"))
-        question = f"This command runs on your machine, with your rights:\n\n{server.command_line()}"
-        if await self._screen.ask(Choose(f"{server.name} has not run yet", question, answers)) == "yes":
-            server.trust()
-            await server.start()
+        launch = server.launch()
+        question = f"This command runs on your machine, with your rights:\n\n{launch.line()}"
+        title = f"{server.name} {'is not what you trusted' if server.has_changed else 'has not run yet'}"
+        if await self._screen.ask(Choose(title, question, answers)) == "yes":
+            server.trust(launch)
+            # What was allowed earlier may still run.
+            await server.restart()
             tools = await server.tools()
-            server.accept()
+            if not server.has_known_tools:
+                server.accept()
             await self._screen.tooling.add_servers()
             self._screen.say(f"{server.name} runs, with {plural(len(tools), 'tool')}: offer them in the tools pane.")
 
@@ -135,7 +139,7 @@ class Servers:
 
 def _state(server: McpServer) -> str:
     if not server.is_trusted:
-        return "not trusted yet"
+        return "not what you trusted" if server.has_changed else "not trusted yet"
     if server.is_running:
         return "runs"
     return sanitize(server.why_down, strict=True) or "starts when it is needed"

@@ -64,7 +64,7 @@ def edit_in_editor(screen: Screen[None], text: str, name: str = "prompt.md") -> 
 
     The editor runs in the user's own folder, with all of their environment.
     """
-    command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+    command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "") or ["vi"]
     with tempfile.TemporaryDirectory(prefix="nemochat-") as folder:
         path = Path(folder) / name
         path.write_text(text, encoding="utf-8")

@@ -20,12 +20,12 @@ async def test_nothing_is_started_before_it_was_allowed(make: Make) -> None:
     server = make("plain", is_trusted=False)
     with pytest.raises(McpError, match="not been allowed") as caught:
         await server.start()
-    assert server.command_line() in caught.value.hint
+    assert server.launch().line() in caught.value.hint
     assert not server.is_running
     assert processes("plain") == []
     outcome = await server.call("act", {})
     assert outcome.is_error
-    server.trust()
+    server.trust(server.launch())
     assert (await server.call("act", {})).text == "done"
     other = make(hostile("plain", "--more"), is_trusted=False)
     assert not other.is_trusted, "another command of the same server is another thing to allow"

@@ -29,8 +29,8 @@ from mcp_types import (
 )
 
 from nemochat.system import processes
-from nemochat.tools.mcp.config import ServerConfig
 from nemochat.tools.mcp.errors import McpError, shown
+from nemochat.tools.mcp.launch import Launch, resolve
 from nemochat.tools.mcp.lines import LineCutter, TooLong
 from nemochat.tools.mcp.log import BoundedLog
 
@@ -43,6 +43,7 @@ _READ_BYTES = 64 * 1024
 _EXIT_SECONDS = 2.0
 """How long a server may take to end after its input was closed, and again after SIGTERM."""
 _POLL_SECONDS = 0.01
+_ADD_AGAIN = "Put it back, or remove the server and add it again."
 _MOST_OWED = 32
 """How many of a server's own requests may wait for an answer; further ones are dropped."""
 _ID = re.compile(rb'"id"\s*:\s*(\d{1,18})\s*[,}]')
@@ -74,20 +75,21 @@ class StdioProcess:
 
     @classmethod
     async def start(
-        cls, config: ServerConfig, environment: Mapping[str, str], log: BoundedLog, message_bytes: int, ended: asyncio.Event
+        cls, launch: Launch, environment: Mapping[str, str], log: BoundedLog, message_bytes: int, ended: asyncio.Event
     ) -> StdioProcess:
-        """Run the server's command. Raises McpError when it cannot be run."""
-        command = config.command
-        if os.sep not in command:
-            found = processes.find_program(command, environment.get("PATH", os.defpath))
-            if found is None:
-                raise McpError(f"The command “{shown(command)}” of the server “{config.name}” is not installed.", "Install it first.")
-            command = str(found)
-        folder = Path(config.cwd).expanduser() if config.cwd else None
-        pipe = processes.PIPE
+        """Run what the user allowed, unless its entry has come to something else since. Raises McpError when it cannot be run."""
+        config, pipe = launch.config, processes.PIPE
+        if not launch.program:
+            raise McpError(f"The command “{shown(config.command)}” of the server “{config.name}” is not installed.", "Install it first.")
+        if not os.path.isdir(launch.folder):  # noqa: PTH112 - whatever the reason
+            raise McpError(f"The server “{config.name}” runs in the folder {shown(launch.folder)}, which is not there.", _ADD_AGAIN)
+        command = (launch.program, *config.args)
         try:
+            # Between this look and the start nothing is awaited.
+            if resolve(config, environment.get("PATH", os.defpath)) != launch:
+                raise McpError(f"The server “{config.name}” is no longer what you allowed.", "Look at it again and allow it.")
             process = await processes.start(
-                (command, *config.args), environment, folder, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+                command, environment, Path(launch.folder), stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
             )
         except (OSError, ValueError) as error:
             why = (error.strerror if isinstance(error, OSError) else None) or str(error)
@@ -222,10 +224,10 @@ class StdioProcess:
 
 @contextlib.asynccontextmanager
 async def running(
-    config: ServerConfig, environment: Mapping[str, str], log: BoundedLog, message_bytes: int, ended: asyncio.Event
+    launch: Launch, environment: Mapping[str, str], log: BoundedLog, message_bytes: int, ended: asyncio.Event
 ) -> AsyncIterator[StdioProcess]:
     """A server's process, ended on the way out whatever happens. Raises McpError when it cannot be run."""
-    process = await StdioProcess.start(config, environment, log, message_bytes, ended)
+    process = await StdioProcess.start(launch, environment, log, message_bytes, ended)
     try:
         yield process
     finally:
