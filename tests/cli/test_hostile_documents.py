@@ -43,7 +43,7 @@ def test_a_folder_of_bombs_is_read_within_a_gigabyte_and_what_is_honest_in_it_is
     refused = {Path(line.split(": ")[0]).name for line in done.stderr.splitlines() if line.startswith(str(folder))}
     passed_over = {"open tags.html", "packed.txt"}
     assert set(read) | refused | passed_over == set(every), set(every) - set(read) - refused - passed_over
-    assert all(passages < 2000 for passages in read.values()), read
+    assert all(passages < 3000 for passages in read.values()), read
     assert (tmp_path / "data" / "documents").exists()
     assert sum(file.stat().st_size for file in (tmp_path / "data" / "documents").iterdir()) < 50_000_000
     assert "zeppelin" in nemochat("docs", "search", "when does the zeppelin land").stdout
