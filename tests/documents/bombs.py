@@ -134,17 +134,17 @@ def _pages(*objects: bytes) -> bytes:
 
 
 def _pdf() -> dict[str, bytes]:
-    doubling = [b"<< /Type /Pages /Count 1 /Kids [%d 0 R %d 0 R] >>" % (at, at) for at in range(3, 26)]
+    doubling = [b"<< /Type /Pages /Count 1 /Kids [%d 0 R %d 0 R] >>" % (at, at) for at in range(3, 25)]
     twice = _stream(zlib.compress(zlib.compress(b" " * 40_000_000, 9), 9), b"/Filter [/FlateDecode /FlateDecode]")
     form = b"/Type /XObject /Subtype /Form /BBox [0 0 9 9] /Resources << /XObject << /F 5 0 R >> >>"
     with_form = _PAGE.replace(b"/Font", b"/XObject << /F 5 0 R >> /Font")
     return {
-        "blanks.pdf": _pages(_PAGES, _PAGE, _packed(_SHOW + b" " * 20_000_000)),
+        "blanks.pdf": _pages(_PAGES, _PAGE, _packed(_SHOW + b" " * 8_000_000)),
         "packed twice.pdf": _pages(_PAGES, _PAGE, twice),
-        "commands.pdf": _pages(_PAGES, _PAGE, _packed(_SHOW * 30_000)),
+        "commands.pdf": _pages(_PAGES, _PAGE, _packed(_SHOW * 10_000)),
         "circle.pdf": _pages(b"<< /Type /Pages /Count 1 /Kids [2 0 R 2 0 R] >>"),
         "doubling.pdf": _pages(*doubling, _PAGE, _stream(_SHOW)),
-        "same page.pdf": _pages(_PAGES.replace(b"3 0 R", b"3 0 R " * 3000), _PAGE, _stream(_SHOW)),
+        "same page.pdf": _pages(_PAGES.replace(b"3 0 R", b"3 0 R " * 1000), _PAGE, _stream(_SHOW)),
         "circle of tables.pdf": _pages(_PAGES, _PAGE, _stream(_SHOW)).replace(b"/Root", b"/Prev 9 /Root"),
         "brackets.pdf": _pages(_PAGES, _PAGE, _stream(b"BT " + b"[" * 100_000 + b" ET")),
         "nested.pdf": pdf_of([b"<< /a " * 20_000 + b">>" * 20_000, _PAGES]),

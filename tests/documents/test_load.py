@@ -18,7 +18,7 @@ from nemochat.documents.errors import DocumentError, NotTextError
 from nemochat.documents.kinds import docx as docx_kind
 from nemochat.documents.load import read_document, sections_of
 from nemochat.documents.values import Kind, Section
-from tests.documents.writers import docx, docx_of, pdf
+from tests.documents.writers import WORD, docx, docx_of, pdf
 
 
 class Read(NamedTuple):
@@ -246,3 +246,34 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "a.txt").write_text("x" * 11)
     with pytest.raises(DocumentError, match="too large"):
         read_bytes(tmp_path / "a.txt")
+
+
+def test_no_more_than_so_many_passages_and_characters_are_taken_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = b"{" + b",".join(b'"%d":{"a":"b"}' % at for at in range(100)) + b"}"
+    assert len(read_document(data, "a.json").pieces) == 100
+    monkeypatch.setattr(limits, "MAX_PASSAGES", 10)
+    few = read_document(data, "a.json")
+    assert (len(few.pieces), few.notices) == (10, ("a.json is very long: only its first 10 passages (60 characters) were read.",))
+    monkeypatch.setattr(limits, "MAX_CHARACTERS", 40)
+    assert read_document(data, "a.json").notices == ("a.json is very long: only its first 5 passages (30 characters) were read.",)
+    slow = read_document(data, "a.json", lambda: False)
+    assert slow.notices == ("a.json takes very long to read: only its first 1 passages (6 characters) were read.",)
+
+
+def test_names_that_each_row_says_again_are_cut() -> None:
+    name = "n" * 300
+    cut = "n" * 100 + "…"
+    assert texts(read(f"{name},b\n1,2\n".encode(), "a.csv")) == [f"{cut}: 1; b: 2"]
+    assert texts(read(json.dumps({name: [{"a": 1}]}).encode(), "a.json")) == ["a: 1"]
+    assert texts(read(json.dumps([{name: {name: {name: {name: 1}}}}]).encode(), "a.json"))[0].startswith("…n")
+    rows = f"<table><tr><th>{name}<th>b</tr><tr><td>1<td>2</tr></table>"
+    assert texts(read(f"<html><body>{rows}".encode(), "a.html")) == [f"{cut}: 1; b: 2"]
+    assert texts(read(docx(f"|{name}|B\n|1|2"), "a.docx")) == [f"{cut}: 1; B: 2"]
+    assert len(read(f"# {name}\n\nx".encode(), "a.md").sections[0].heading) == 160
+
+
+def test_a_cell_keeps_all_its_paragraphs_and_a_table_in_it() -> None:
+    cell = "<w:tc><w:p><w:r><w:t>{}</w:t></w:r></w:p>{}</w:tc>"
+    inner = f"<w:tbl><w:tr>{cell.format('A', '')}{cell.format('B', '')}</w:tr><w:tr>{cell.format(1, '')}{cell.format(2, '')}</w:tr></w:tbl>"
+    outer = f"<w:tbl><w:tr>{cell.format('one', '<w:p><w:r><w:t>two</w:t></w:r></w:p>')}{cell.format('three', inner)}</w:tr></w:tbl>"
+    assert texts(read(docx_of(f"<w:document {WORD}><w:body>{outer}</w:body></w:document>"), "a.docx")) == ["one two | three A: 1; B: 2"]
