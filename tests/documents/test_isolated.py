@@ -194,3 +194,11 @@ def test_frames_that_are_no_answer_are_not_taken() -> None:
     many = msgspec.msgpack.encode({"pieces": [{"text": "", "locator": {}}] * (limits.MAX_PASSAGES + 1)})
     with pytest.raises(msgspec.ValidationError, match="length"):
         msgspec.msgpack.decode(many, type=wire.Answer)
+
+
+def test_the_process_imports_no_more_than_it_needs_and_so_starts_quickly() -> None:
+    """Nothing else, which would double the time that a small document takes."""
+    asked = "import sys, nemochat.documents.child\nprint(*({'asyncio', 'sqlite3', 'subprocess', 'pypdf', 'psutil'} & set(sys.modules)))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-P", "-c", asked], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.split() == []
