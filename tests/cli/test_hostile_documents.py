@@ -64,6 +64,10 @@ def test_a_document_that_needs_too_much_memory_is_one_sentence_and_the_others_ar
     assert "lists.json is broken, or it takes too much memory to read." in done.stderr
     assert "Traceback" not in done.stderr
     assert "1 document read" in done.stdout
+    refused = limited(tmp_path, "ask", "Hm?", "--doc", "lists.json", "--model", script("x"), memory=400_000)
+    assert (refused.returncode, refused.stdout, refused.stderr.splitlines()[0]) == (
+        1, "", "Error: lists.json is broken, or it takes too much memory to read.",
+    )  # fmt: skip
     asked = nemochat("ask", "When was the lemon tree planted?", "--doc", "notes.txt", "--model", script("In 2011."), "--json")
     assert [source["document"] for source in json.loads(asked.stdout)["sources"]] == ["notes.txt"]
 
