@@ -55,7 +55,7 @@ def _json() -> dict[str, bytes]:
 def _html() -> dict[str, bytes]:
     start = b"<html><body>"
     return {
-        "header.html": start + b"<table><tr><th>%s</th><th>b</th></tr>" % (b"n" * 150_000) + b"<tr><td>1<td>2" * 20_000,
+        "header.html": start + b"<table><tr><th>%s</th><th>b</th></tr>" % (b"n" * 150_000) + b"<tr><td>1<td>2</tr>" * 10_000,
         "heading.html": start + b"<h1>%s</h1>" % (b"n" * 150_000) + b"<h2>a</h2>x" * 2000,
         "cell.html": start + b"<table><tr><td>" + b"a</td>" * 20_000,
         "entity.html": start + b"x &#" + b"9" * 6000 + b"; y &#x" + b"f" * 6000 + b";",

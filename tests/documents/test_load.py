@@ -65,6 +65,8 @@ def test_html_drops_what_is_not_text_and_keeps_rows_with_their_columns() -> None
 def test_broken_html_still_gives_its_text() -> None:
     assert "kept" in texts(read(b"<html><p>kept <b>open <table><tr><td>cell</p></html", "x.html"))[0]
     assert texts(read(b"<html><head><meta x><body>shown", "x.html")) == ["shown"]
+    rows = b"<table><tr><th>Port<th>Hour<tr><td>Oslo<td>7<tr><td>Bergen<td>9</table>"
+    assert texts(read(b"<html><body>" + rows, "x.html")) == ["Port: Oslo; Hour: 7\n\nPort: Bergen; Hour: 9"]
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,7 @@ class _Reader:
             self._end_section()
             self._level = _HEADINGS[tag]
         elif tag == "tr":
+            self._end_row()  # one that was never closed
             self._end_paragraph()
             self._row = []
         elif tag in _CELLS:
