@@ -13,7 +13,8 @@ from nemochat.cli.embedding import open_embedder
 from nemochat.cli.output import StatusLine, print_json, print_note, print_table, say
 from nemochat.cli.passages import as_source, chosen, estimates, open_meaning, progress_text
 from nemochat.cli.setup import read_setup
-from nemochat.documents import DocumentIndex, Report, Retrieval, collection_name, named_collection
+from nemochat.documents.index import DocumentIndex
+from nemochat.documents.values import Report, Retrieval, collection_name, named_collection
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError, UsageError
 from nemochat.paths import find_paths

@@ -79,7 +79,7 @@ class _Running:
 
 
 class EmbeddingProcess:
-    """An embedder (`nemochat.documents.Embedder`). The process starts with the first text, and again, once, when it dies at work.
+    """An embedder (`nemochat.documents.vectors.Embedder`). The process starts with the first text, and again, once, when it dies at work.
 
     All methods belong to one event loop at a time; close it before the loop ends. Nothing is started by making one.
     """

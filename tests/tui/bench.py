@@ -15,7 +15,8 @@ from textual.events import Paste
 from textual.pilot import Pilot
 
 from nemochat.chat import ChatSession
-from nemochat.documents import DocumentIndex, Embedder
+from nemochat.documents.index import DocumentIndex
+from nemochat.documents.vectors import Embedder
 from nemochat.domain.sampling import Sampling
 from nemochat.engine.protocol import LoadRequest
 from nemochat.errors import ModelFileError
