@@ -4,7 +4,6 @@ import base64
 import contextlib
 import io
 import json
-import zipfile
 import zlib
 from collections.abc import Callable
 
@@ -251,15 +250,6 @@ def bomb() -> bytes:
     return charx({"card.json": b" " * (64 * 1024 * 1024)})
 
 
-def many_files() -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as box:
-        box.writestr("card.json", v2())
-        for index in range(10_001):
-            box.writestr(f"{index}", b"")
-    return buffer.getvalue()
-
-
 def lying_zip() -> bytes:
     """A zip whose header says that the card is small."""
     data = charx({"card.json": v2(creator_notes=" " * 3_000_000)})
@@ -304,9 +294,7 @@ HOSTILE: list[tuple[str, Callable[[], bytes]]] = [
     ("zip is broken", lambda: charx({"card.json": v2()})[:-10]),
     ("zip is broken", lambda: b"PK\x03\x04" + b"x" * 100),
     ("card.json in it is larger than 4 MiB", bomb),
-    ("unpacks to far more than it holds", lambda: charx({"card.json": b" " * (3 * 1024 * 1024)})),
     ("zip unpacks|card.json in it is broken|JSON is broken", lying_zip),
-    ("more than 10,000 files", many_files),
     ("JSON is broken at line 1, column 10", lambda: b'{"name": "A'),
 ]
 
