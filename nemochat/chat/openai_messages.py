@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from nemochat.domain.messages import Conversation, ImagePart, Message, Part, Role, TextPart, ToolCall, ToolCallPart, ToolSpec
+from nemochat.domain.messages import Conversation, Message, Part, Role, TextPart, ToolCall, ToolCallPart, ToolSpec
 from nemochat.errors import ConversationError
 from nemochat.prompt.toolcalls import parse_reply
 from nemochat.reading import check_json
@@ -128,7 +128,7 @@ def image_sources(messages: Iterable[AnyMessage]) -> list[str]:
     return [piece.image_url.url for pieces in lists for piece in pieces if isinstance(piece, ImageContent)]
 
 
-def to_conversation(body: ConversationBody, images: Mapping[str, ImagePart]) -> Conversation:
+def to_conversation(body: ConversationBody, images: Mapping[str, Part]) -> Conversation:
     """The domain value. `images` gives the picture for each of `image_sources`. Raises ConversationError with the path of the bad field."""
     system = [body.system]
     messages: list[Message] = []
@@ -145,7 +145,7 @@ def to_conversation(body: ConversationBody, images: Mapping[str, ImagePart]) -> 
     )
 
 
-def _to_message(message: UserMessage | AssistantMessage | ToolMessage, images: Mapping[str, ImagePart], path: str) -> Message:
+def _to_message(message: UserMessage | AssistantMessage | ToolMessage, images: Mapping[str, Part], path: str) -> Message:
     match message:
         case UserMessage():
             pieces = (TextContent(message.content),) if isinstance(message.content, str) else message.content

@@ -54,7 +54,7 @@ class Pages:
         self._wal: BinaryIO | None = None
         with contextlib.suppress(FileNotFoundError, NotAFileError):
             self._wal = self._open.enter_context(open_regular(file.with_name(f"{file.name}-wal")))
-        head = self._file.read(_HEADER).ljust(_HEADER, b"\0")
+        head = (self._file.read(_HEADER) or b"").ljust(_HEADER, b"\0")
         self.size = self._page_size(head)
         reserved = head[20] if head.startswith(_MAGIC) else 0
         self.usable = self.size - reserved

@@ -14,6 +14,7 @@ from nemochat.files import reason, write_whole
 from nemochat.models.card import ModelCard, inspect
 from nemochat.models.checks import shown
 from nemochat.models.folders import find_pair, is_there, nvigi_name
+from nemochat.paths import at_home
 from nemochat.reading import read_regular
 
 DEMO_NAME = "nemochat-demo"
@@ -181,10 +182,7 @@ def _pair(path: Path, mmproj: Path | None) -> tuple[Path, Path | None]:
 
 def _absolute(path: Path) -> Path:
     """Links stay as they are: what they point to may move."""
-    try:
-        return path.expanduser().absolute()
-    except RuntimeError:
-        return path.absolute()  # ~somebody without a home
+    return at_home(path).absolute()
 
 
 def _looks_like_path(text: str) -> bool:

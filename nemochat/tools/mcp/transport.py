@@ -13,7 +13,6 @@ import re
 import shutil
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
-from pathlib import Path
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -29,6 +28,7 @@ from mcp_types import (
     jsonrpc_message_adapter,
 )
 
+from nemochat.paths import at_home
 from nemochat.tools.mcp.config import ServerConfig
 from nemochat.tools.mcp.errors import McpError, shown
 from nemochat.tools.mcp.lines import LineCutter, TooLong
@@ -90,7 +90,7 @@ class StdioProcess:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
-                cwd=Path(config.cwd).expanduser() if config.cwd else None,
+                cwd=at_home(config.cwd) if config.cwd else None,
                 env=dict(environment),
                 start_new_session=True,
             )
