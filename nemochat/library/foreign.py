@@ -28,7 +28,7 @@ from nemochat.library.values import ImportReport
 from nemochat.reading import TooLargeError, TooMuchError, check_json, read_beginning, read_regular
 
 _MAX_BYTES = 256 * MIB
-_MAX_LINES, _TRIED_LINES = 1_000_000, 20
+_MAX_CONVERSATIONS, _MAX_MESSAGES, _TRIED_LINES = 100_000, 100_000, 20
 _MAX_VALUES = 8_000_000  # in the whole file; of them only those of one conversation at a time are values
 _BLANK = b" \t\r\n"
 # One escape of JSON after the other, so that no backslash is taken for another's; what is in the group is half a character.
@@ -139,14 +139,17 @@ def _items(data: bytes, path: Path) -> Iterable[_Item]:
     except TooMuchError as error:
         raise LibraryError(f"{shown(path)} cannot be read: {error}.", "Split it into smaller files.") from None
     try:
-        return _raw_items(data)
+        items = _raw_items(data)
+        if len(items) > _MAX_CONVERSATIONS:
+            raise LibraryError(f"{shown(path)} holds more than {_MAX_CONVERSATIONS:,} things, which are no conversations.")
+        return items
     except (msgspec.DecodeError, RecursionError):
         pass  # Python's reader takes more: numbers that are none, line breaks in texts, other encodings
     try:
         content = _loads(data)
     except ValueError as error:
         lines = io.BytesIO(data)
-        if data.count(b"\n") > _MAX_LINES or not any(map(_is_json, itertools.islice(lines, _TRIED_LINES))):
+        if data.count(b"\n") > _MAX_CONVERSATIONS or not any(map(_is_json, itertools.islice(lines, _TRIED_LINES))):
             raise LibraryError(f"{shown(path)} is not a JSON file of conversations.") from error
         lines.seek(0)
         return (line for line in lines if line.strip())
@@ -209,6 +212,7 @@ def _openai(item: object, problems: list[str]) -> ForeignChat:
     messages = body.get("messages")
     if not isinstance(messages, list):
         raise LibraryError("There are no messages in it.")
+    _check_number(len(messages))
     system = [_text(body.get("system"))]
     said: list[Message] = []
     bad: list[int] = []
@@ -240,6 +244,7 @@ def _chatgpt(item: _Json) -> ForeignChat:
     mapping = item["mapping"]
     if not isinstance(mapping, dict):
         raise LibraryError("Its messages are not a mapping.")
+    _check_number(len(mapping))
     nodes = {key: node for key, node in mapping.items() if isinstance(node, dict)}
     entries = {key: entry for key, node in nodes.items() if (entry := _node_entry(node)) is not None}
     order = list(_walk(nodes))
@@ -325,6 +330,11 @@ def _path(last: int, parents: Mapping[int, int]) -> dict[int, int]:
 
 
 # -- pieces
+
+
+def _check_number(messages: int) -> None:
+    if messages > _MAX_MESSAGES:
+        raise LibraryError(f"It holds {messages:,} messages, more than {_MAX_MESSAGES:,}.")
 
 
 def _entry(role: object, text: str) -> Entry | None:

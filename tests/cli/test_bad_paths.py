@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -55,25 +56,35 @@ OWN = {
 OWN_KINDS = ("pipe", "folder", "loop", "socket", "hole", "fake zip", "/dev/zero", "/proc/kmsg")
 
 
-def run_all(jobs: list[Job], folder: Path) -> list[tuple[str, int | None, str, float]]:
+class Ended(NamedTuple):
+    """How a command ended. code: None for one that had to be stopped."""
+
+    name: str
+    code: int | None
+    said: str
+    seconds: float
+
+
+def run_all(jobs: list[Job], folder: Path) -> list[Ended]:
     """All of them in one process with 1 GB of memory; see `many_commands`."""
     program = [sys.executable, "-m", "tests.cli.many_commands"]
     done = subprocess.run(
         program, input=json.dumps(jobs), capture_output=True, text=True, cwd=folder, env=os.environ, check=False, timeout=300
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    return [(name, code, said, seconds) for name, code, said, seconds in map(json.loads, done.stdout.splitlines())]
+    return [Ended(*json.loads(line)) for line in done.stdout.splitlines()]
 
 
-def problem_with(code: int | None, said: str, seconds: float, *, may_succeed: bool = False) -> str:
+def problem_with(ended: Ended, *, may_succeed: bool = False) -> str:
+    name, code, said, seconds = ended
     if code is None or seconds > SECONDS:
-        return f"took {seconds:.1f} s"
+        return f"{name} took {seconds:.1f} s"
     if "a bug" in said or "Traceback" in said:
-        return "was taken for a bug"
+        return f"{name} was taken for a bug: {said[-200:]}"
     if any(sign in said for sign in ("\x1b", "\x07", "\0")):
-        return "printed an escape"
+        return f"{name} printed an escape"
     if not may_succeed and (code not in (1, 2) or "Error" not in said):
-        return f"ended with {code}"
+        return f"{name} ended with {code}: {said[-200:]}"
     return ""
 
 
@@ -87,7 +98,7 @@ def test_every_command_that_reads_a_path_refuses_what_is_no_file_with_a_sentence
     ]
     found = run_all(jobs, tmp_path)
     assert len(found) == len(jobs)
-    wrong = [f"{name} {problem}: {said[-300:]}" for name, *rest in found for said in [rest[1]] if (problem := problem_with(*rest))]
+    wrong = list(filter(None, map(problem_with, found)))
     assert not wrong, "\n".join(wrong)
     assert (tmp_path / "bad" / "hole").stat().st_size == HOLE
 
@@ -100,7 +111,7 @@ def test_a_file_to_write_never_takes_the_place_of_a_device_a_pipe_or_a_folder(tm
     jobs: list[Job] = [
         (f"{name}: {kind}", [part.format(path) for part in parts], {}) for name, parts in WRITING.items() for kind, path in special.items()
     ]
-    wrong = [f"{name} {problem}" for name, *rest in run_all(jobs, tmp_path) if (problem := problem_with(*rest))]
+    wrong = list(filter(None, map(problem_with, run_all(jobs, tmp_path))))
     assert not wrong, "\n".join(wrong)
     assert {path: os.lstat(path).st_mode for path in before} == before
 
@@ -119,7 +130,7 @@ def test_whatever_stands_in_place_of_a_file_of_nemochats_own_nothing_waits_or_ta
         jobs.append((f"{name}: {kind}", parts, everywhere | {f"NEMOCHAT_{variable}_DIR": str(folder)}))
     found = run_all(jobs, tmp_path)
     assert len(found) == len(jobs)
-    wrong = [f"{name} {problem}: {rest[1][-300:]}" for name, *rest in found if (problem := problem_with(*rest, may_succeed=True))]
+    wrong = [problem for ended in found if (problem := problem_with(ended, may_succeed=True))]
     assert not wrong, "\n".join(wrong)
 
 
