@@ -7,6 +7,7 @@ Pictures are not in these files, only pointers to them: a line in the message sa
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import json
@@ -138,13 +139,12 @@ def _items(data: bytes, path: Path) -> Iterable[_Item]:
         check_json(data, _MAX_VALUES)
     except TooMuchError as error:
         raise LibraryError(f"{shown(path)} cannot be read: {error}.", "Split it into smaller files.") from None
-    try:
+    # Python's reader, below, takes more: numbers that are none, line breaks in texts, other encodings.
+    with contextlib.suppress(msgspec.DecodeError, RecursionError):
         items = _raw_items(data)
         if len(items) > _MAX_CONVERSATIONS:
             raise LibraryError(f"{shown(path)} holds more than {_MAX_CONVERSATIONS:,} things, which are no conversations.")
         return items
-    except (msgspec.DecodeError, RecursionError):
-        pass  # Python's reader takes more: numbers that are none, line breaks in texts, other encodings
     try:
         content = _loads(data)
     except ValueError as error:
