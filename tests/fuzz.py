@@ -35,7 +35,7 @@ from nemochat.errors import NemochatError
 from nemochat.images import load
 from nemochat.library import Library
 from nemochat.library.foreign import import_any
-from nemochat.models import inspect
+from nemochat.models import gguf, inspect
 from nemochat.personas.cards import read_card
 from nemochat.personas.toml_text import read_toml
 
@@ -101,11 +101,11 @@ def mutated(data: bytes, chance: random.Random, *, text: bool) -> bytes:
 
 
 def reshaped(data: bytes, chance: random.Random) -> bytes:
-    """JSON that is still JSON, with one to four of its values or names changed; what is no JSON stays as it is."""
+    """JSON that is still JSON, with one to four of its values or names changed; anything else with changes of any kind."""
     try:
         whole = json.loads(data)
     except ValueError:
-        return data
+        return mutated(data, chance, text=False)
     places: list[tuple[dict[str, object] | list[object], str | int]] = []
     waiting = [whole]
     while waiting:
@@ -255,26 +255,29 @@ def _zip(members: dict[str, bytes]) -> bytes:
 
 
 def _model_kinds() -> dict[str, Kind]:
-    from tests.tiny_gguf import write_language_model, write_projector
+    from tests.models.raw_gguf import write_mmproj, write_model
 
     with tempfile.TemporaryDirectory() as folder:
-        model, projector = Path(folder) / "a.gguf", Path(folder) / "b.gguf"
-        write_language_model(model)
-        write_projector(projector)
-        # Headers alone matter; what follows them is not read.
-        seeds = [model.read_bytes(), projector.read_bytes()]
+        files = [write_model(Path(folder) / "a.gguf"), write_mmproj(Path(folder) / "b.gguf")]
+        starts = [gguf.read(path).data_start for path in files]
+        model, projector = (path.read_bytes() for path in files)
 
     def read(data: bytes, folder: Path) -> None:
         (folder / "a.gguf").write_bytes(data)
-        (folder / "b.gguf").write_bytes(seeds[0])
         inspect(folder / "a.gguf")
 
     def read_as_projector(data: bytes, folder: Path) -> None:
-        (folder / "a.gguf").write_bytes(data)
-        (folder / "b.gguf").write_bytes(seeds[0])
-        inspect(folder / "b.gguf", folder / "a.gguf")
+        (folder / "a.gguf").write_bytes(model)
+        (folder / "b.gguf").write_bytes(data)
+        inspect(folder / "a.gguf", folder / "b.gguf")
 
-    return {"gguf-model": Kind(read, seeds[:1]), "gguf-projector": Kind(read_as_projector, seeds[1:])}
+    def with_weights(whole: bytes, start: int) -> list[tuple[bytes, Wrap]]:
+        return [(whole[:start], lambda header: header + whole[start:])]
+
+    return {
+        "gguf-model": Kind(read, [model], with_weights(model, starts[0])),
+        "gguf-projector": Kind(read_as_projector, [projector], with_weights(projector, starts[1])),
+    }
 
 
 def _pictures() -> dict[str, list[bytes]]:
