@@ -17,7 +17,7 @@ from nemochat.documents.index import DocumentIndex
 from nemochat.documents.values import Report, Retrieval, collection_name, named_collection
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError, UsageError
-from nemochat.paths import find_paths
+from nemochat.paths import at_home, find_paths
 
 _NO_BUDGET = 1_000_000
 
@@ -35,7 +35,7 @@ def add(paths: Sequence[Path], collection: str) -> None:
         status.clear()
         _tell(list(reports.values()), f" in the collection {name}")
         asyncio.run(_make_vectors(index, status))
-    if failed := [path for path, report in reports.items() if report.problems and not path.expanduser().is_dir()]:
+    if failed := [path for path, report in reports.items() if report.problems and not at_home(path).is_dir()]:
         raise NemochatError(f"{len(failed):,} of the files that you named could not be read.")
 
 

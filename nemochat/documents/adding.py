@@ -14,7 +14,8 @@ from nemochat.documents.errors import DocumentError, NotTextError, StoppedError,
 from nemochat.documents.isolated import DocumentReader
 from nemochat.documents.rows import Stamp
 from nemochat.documents.values import Cancelled, LoadedDocument, Problem, Report
-from nemochat.files import NotAFileError, TooLargeError, read_regular, reason
+from nemochat.files import reason
+from nemochat.reading import NotAFileError, TooLargeError, read_regular
 
 _BATCH_PASSAGES = 2000
 

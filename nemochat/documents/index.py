@@ -19,6 +19,7 @@ from nemochat.documents.isolated import DocumentReader
 from nemochat.documents.matching import Match, match
 from nemochat.documents.values import Cancelled, CollectionRow, DocumentRow, OnProgress, Passage, Progress, Report, never
 from nemochat.files import reason
+from nemochat.paths import at_home
 
 BUSY_SECONDS = 10.0
 
@@ -59,7 +60,7 @@ class DocumentIndex:
 
     def add(self, path: Path, collection: str, *, progress: OnProgress = _ignore, cancelled: Cancelled = never) -> Report:
         """Read a file, or the files of a folder, into a collection. What cannot be read is told in the report, and the rest goes on."""
-        path = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - `absolute` keeps "..", `resolve` loses the name that the user knows
+        path = Path(os.path.abspath(at_home(path)))  # noqa: PTH100 - `absolute` keeps "..", `resolve` loses the name that the user knows
         paths = _files_of(path)
         with self._database.write() as db:
             db.execute("INSERT OR IGNORE INTO source VALUES (?, ?)", (collection, str(path)))
@@ -88,7 +89,7 @@ class DocumentIndex:
 
     def remove(self, path: Path | str, collection: str) -> int:
         """Take a file, or a folder with all below it, out of a collection; how many documents there were. The files stay."""
-        place = str(path) if isinstance(path, str) else os.path.abspath(path.expanduser())  # noqa: PTH100 - as in `add`
+        place = str(path) if isinstance(path, str) else os.path.abspath(at_home(path))  # noqa: PTH100 - as in `add`
         below = place.rstrip(os.sep) + os.sep
         values = (collection, place, len(below), below)
         with self._database.write() as db:

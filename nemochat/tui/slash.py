@@ -16,6 +16,7 @@ from nemochat.chat.toolbox import with_tools
 from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import Role
 from nemochat.errors import NemochatError
+from nemochat.paths import at_home
 from nemochat.system.desktop import open_in_browser
 from nemochat.tui import message_actions
 from nemochat.tui.applying import apply_settings
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 
 _WIDE = 110
+_MOST_PROBLEMS = 5
 
 
 class Slash:
@@ -152,9 +154,11 @@ class Slash:
         if self._screen.refuse_while_busy():
             return
         path = _path(argument)
-        if path.is_file():
-            chat, pictures = await asyncio.to_thread(read_conversation, path)
-            self._screen.conversations.begin(chat, pictures)
+        if _is_file(str(path)):
+            read = await asyncio.to_thread(read_conversation, path)
+            self._screen.conversations.begin(read.chat, read.pictures)
+            for problem in read.problems[:_MOST_PROBLEMS]:
+                self._screen.say(problem)
         else:
             await self._screen.conversations.resume(argument)
 
@@ -178,7 +182,7 @@ class Slash:
         name = name or await self._screen.ask(asks) or ""
         if not name:
             return
-        path = Path(name).expanduser()
+        path = at_home(name)
         replace = False
         if path.exists():
             answers = (Answer("no", "Keep the old file"), Answer("yes", "Replace it"))
@@ -304,12 +308,12 @@ class Slash:
 def _path(argument: str) -> Path:
     """The file that an argument names in any of the ways of a dropped path; as it stands when there is none."""
     found = find_drops(argument, Path.cwd(), Path.home()).files
-    return found[0].path if found else Path(argument).expanduser()
+    return found[0].path if found else at_home(argument)
 
 
 def _is_file(text: str) -> bool:
     try:
-        return Path(text).expanduser().is_file()
-    except (OSError, ValueError, RuntimeError):
+        return at_home(text).is_file()
+    except (OSError, ValueError):
         return False
 
