@@ -12,6 +12,7 @@ import os
 import re
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
