@@ -21,11 +21,14 @@ from nemochat.tui.widgets.picture import Picture
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """One answer of a dialog: what is returned, what stands on it, and a key that gives it at once ("" for none)."""
+    """One answer of a dialog: what is returned, what stands on it, a key that gives it at once ("" for none), and whether it allows
+    something that cannot be taken back, which is asked about by `ApprovalScreen`.
+    """
 
     value: str
     label: str
     key: str = ""
+    allows: bool = False
 
 
 class _Dialog(ModalScreen[str | None]):
