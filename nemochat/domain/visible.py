@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
+from rich.cells import cell_len
+
 _SELECTORS = "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
 _JAMO = "".join(map(chr, (*range(0x1160, 0x1200), *range(0xD7B0, 0xD800))))
 _BLANKS = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f\u180b\u180c\u180d\u180f" + _SELECTORS + _JAMO)
@@ -31,6 +33,21 @@ def visible(text: str, kept: str = "") -> str:
             base, marks = character if is_seen else "", 0
         shown.append(character if is_seen or character in kept else _escaped(character))
     return "".join(shown)
+
+
+def row_starts(text: str, width: int) -> list[int]:
+    """Where each row of a text begins in `width` cells, and the end of the text.
+
+    A row ends with its line break, or before the character that does not fit, and nowhere else: blanks cannot make a line look like two.
+    """
+    starts, cells = [0], 0
+    for at, character in enumerate(text):
+        size = 0 if character == "\n" else cell_len(character)
+        if at and (text[at - 1] == "\n" or cells + size > width):
+            starts.append(at)
+            cells = 0
+        cells += size
+    return [*starts, len(text)]
 
 
 def _is_plain(character: str) -> bool:

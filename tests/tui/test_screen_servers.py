@@ -8,7 +8,7 @@ from pathlib import Path
 from nemochat.prompt.nemotron import as_text
 from nemochat.tools.mcp.config import ServerConfig, add
 from nemochat.tui.screens.approval import ApprovalScreen
-from nemochat.tui.screens.dialogs import Choose, Menu, Read, Write
+from nemochat.tui.screens.dialogs import Menu, Read, Write
 from nemochat.tui.screens.picker import Picker
 from tests.chat.fake_engine import FakeEngine, reply
 from tests.tui.bench import Bench, Driver, running
@@ -37,9 +37,10 @@ async def trust(driver: Driver) -> None:
     await driver.dialog(Picker)
     assert "not trusted yet" in driver.shown
     await driver.press("enter")
-    await driver.dialog(Choose)
-    assert "proper.py" in driver.shown.replace("\n", "").replace(" ", "") or "proper.py" in driver.shown
-    await driver.press("right", "enter")
+    screen = await driver.dialog(ApprovalScreen)
+    await driver.until(lambda: screen.is_open)
+    assert str(PROPER) in "".join(row.strip("  │") for row in driver.rows)
+    await driver.answer("Trust it and start it")
     await driver.told("proper runs, with 3 tools")
 
 
@@ -54,9 +55,9 @@ async def test_a_server_is_trusted_and_its_tool_called_with_the_users_word(tmp_p
         await driver.type("2 + 3?")
         await driver.press("enter")
         screen = await driver.dialog(ApprovalScreen)
+        await driver.until(lambda: screen.is_open)
         assert "MCP server: proper" in driver.shown
-        await driver.until(lambda: screen._is_open)
-        await driver.press("right", "enter")
+        await driver.answer("Yes, once")
         await driver.until(lambda: driver.said[-1:] == ["5."])
         assert "<extra_id_1>Tool\n5\n" in as_text(engine.requests[1].segments)
 

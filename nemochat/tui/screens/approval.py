@@ -27,7 +27,7 @@ from nemochat.tui.numbers import plural
 from nemochat.tui.screens.dialogs import Answer, Read
 from nemochat.tui.widgets.whole_text import WholeText
 
-_NAME_CELLS = 40
+_NAME_CELLS = 32
 """A longer name stands in whole among what has to be seen, and its beginning in the title."""
 _ABOUT_ROWS = 3
 
@@ -68,7 +68,7 @@ def question_of(request: ToolRequest) -> Question:
     return Question(f"The model wants to run {names[0]}", origin, whole, _ANSWERS, about)
 
 
-class ApprovalScreen(ModalScreen[str]):
+class ApprovalScreen(ModalScreen[str | None]):
     """Returns the value of an answer. An answer is taken when it was given on a frame that showed it, and a moment after the first one.
 
     After a frame was painted a mark goes through the app's queue, behind all that had come from the terminal by then. Its time is
@@ -91,11 +91,14 @@ class ApprovalScreen(ModalScreen[str]):
     ]
 
     class Painted(Message):
-        """A frame was painted with all that had changed, and what had come from the terminal before it was dealt with."""
+        """A frame was painted with all that had changed, and what had come from the terminal before it was dealt with.
 
-        def __init__(self, change: int) -> None:
+        is_whole: the text and every answer were in it.
+        """
+
+        def __init__(self, change: int, is_whole: bool) -> None:
             super().__init__()
-            self.change = change
+            self.change, self.is_whole = change, is_whole
 
     class Opened(Message):
         """The moment after the first frame is over; what had come in it was dealt with."""
@@ -117,7 +120,8 @@ class ApprovalScreen(ModalScreen[str]):
         asked = self._question
         with Vertical(id="approval", classes="-unfitted"):
             yield Label(Content(asked.title), classes="title")
-            yield Static(Content(asked.origin), classes="origin")
+            if asked.origin:
+                yield Static(Content(asked.origin), classes="origin")
             if asked.about:
                 yield Static(Content(f"It says of itself: {' '.join(asked.about.split())}"), classes="about")
                 yield Static(Content("D: its description in whole"), classes="more")
@@ -128,6 +132,11 @@ class ApprovalScreen(ModalScreen[str]):
                     yield Button(
                         Content(answer.label), id=f"answer-{index}", variant="primary" if index == 0 else "default", disabled=True
                     )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether answers are taken: all that changed was painted."""
+        return max(self._opens_at, self._shown_at, self._focus_shown_at) < math.inf
 
     # -- what is in sight
 
@@ -204,14 +213,16 @@ class ApprovalScreen(ModalScreen[str]):
         self.call_after_refresh(self._was_painted, self._change)
 
     def _was_painted(self, change: int) -> None:
-        if change == self._change and self.is_current and self._is_in_sight():
-            self.app.call_later(lambda: self.post_message(self.Painted(change)))
+        if change == self._change and self.is_current:
+            is_whole = self._is_in_sight()
+            self.app.call_later(lambda: self.post_message(self.Painted(change, is_whole)))
 
     def on_approval_screen_painted(self, event: Painted) -> None:
         """Answers to this frame may come; to the first one in a moment."""
         if event.change != self._change:
             return
-        self._shown_at, self._focus_shown_at = min(self._shown_at, event.time), event.time
+        if event.is_whole:
+            self._shown_at, self._focus_shown_at = min(self._shown_at, event.time), event.time
         if self._is_new:
             self._is_new, showing = False, self._showing
             self.set_timer(self.DELAY, lambda: self.app.call_later(lambda: self.post_message(self.Opened(showing))))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from itertools import pairwise
 
-from rich.cells import cell_len
 from rich.segment import Segment
 from textual.errors import NoWidget
 from textual.events import Resize
@@ -13,6 +12,8 @@ from textual.geometry import Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+
+from nemochat.domain.visible import row_starts
 
 _MARGIN = 2
 """Cells before each row that the text cannot write into: there stands whether the row goes on with the one above."""
@@ -66,7 +67,7 @@ class WholeText(ScrollView, can_focus=False):
         width = self.scrollable_content_region.width - _MARGIN
         if width != self._width and width > 0:
             top = self._starts[min(self.scroll_offset.y, self.row_count - 1)]
-            self._width, self._starts = width, _row_starts(self._text, width)
+            self._width, self._starts = width, row_starts(self._text, width)
             self.virtual_size = Size(width + _MARGIN, self.row_count)
             self.scroll_to(y=bisect_right(self._starts, top) - 1, animate=False)
             self.refresh()
@@ -103,15 +104,3 @@ class WholeText(ScrollView, can_focus=False):
             start, end = self._starts[min(top, self.row_count)], self._starts[min(top + in_sight, self.row_count)]
             self._seen[start:end] = b"\1" * (end - start)
             self.post_message(self.Looked())
-
-
-def _row_starts(text: str, width: int) -> list[int]:
-    """Where each row begins, and the end of the text. A row ends with its line break, or before the character that does not fit."""
-    starts, cells = [0], 0
-    for at, character in enumerate(text):
-        size = 0 if character == "\n" else cell_len(character)
-        if at and (text[at - 1] == "\n" or cells + size > width):
-            starts.append(at)
-            cells = 0
-        cells += size
-    return [*starts, len(text)]
