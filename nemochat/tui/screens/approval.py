@@ -14,10 +14,11 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 from textual.content import Content
 from textual.errors import NoWidget
-from textual.events import Click, Key, MouseDown, Resize, ScreenResume
+from textual.events import Click, Key, MouseDown, Resize, ScreenResume, ScreenSuspend
 from textual.geometry import Size
 from textual.message import Message
 from textual.screen import ModalScreen
+from textual.widget import Widget
 from textual.widgets import Button, Label, Static
 
 from nemochat.domain.tools import Approval, ToolRequest
@@ -93,12 +94,12 @@ class ApprovalScreen(ModalScreen[str | None]):
     class Painted(Message):
         """A frame was painted with all that had changed, and what had come from the terminal before it was dealt with.
 
-        is_whole: the text and every answer were in it.
+        is_whole: the text and every answer were in it. focused: what was drawn as having the focus.
         """
 
-        def __init__(self, change: int, is_whole: bool) -> None:
+        def __init__(self, change: int, is_whole: bool, focused: Widget | None) -> None:
             super().__init__()
-            self.change, self.is_whole = change, is_whole
+            self.change, self.is_whole, self.focused = change, is_whole, focused
 
     class Opened(Message):
         """The moment after the first frame is over; what had come in it was dealt with."""
@@ -113,7 +114,9 @@ class ApprovalScreen(ModalScreen[str | None]):
         self._change = self._showing = 0
         self._is_new = True
         self._opens_at = self._shown_at = self._focus_shown_at = math.inf
-        self._given_at = -math.inf
+        self._given_at, self._is_given_by_key = -math.inf, False
+        self._focus_shown: Widget | None = None
+        self._is_answered = False
 
     def compose(self) -> ComposeResult:
         """Who asks; what is to be allowed; how much of it is not in sight; the answers."""
@@ -155,6 +158,7 @@ class ApprovalScreen(ModalScreen[str | None]):
         buttons.styles.grid_columns = " ".join(str(max(widths[column::columns])) for column in range(columns))
         for button, wide in zip(self.query(Button), widths, strict=True):
             button.styles.width, button.styles.line_pad = wide, 0
+            button.active_effect_duration = 0  # while it lasts, another press of the same button is swallowed
         heights = {text: text.get_content_height(Size(width, self.size.height), self.size, width) for text in dialog.query(Static)}
         for about in dialog.query(".about"):
             most = 0 if self.has_class("-low") else _ABOUT_ROWS
@@ -214,15 +218,15 @@ class ApprovalScreen(ModalScreen[str | None]):
 
     def _was_painted(self, change: int) -> None:
         if change == self._change and self.is_current:
-            is_whole = self._is_in_sight()
-            self.app.call_later(lambda: self.post_message(self.Painted(change, is_whole)))
+            is_whole, focused = self._is_in_sight(), self.focused
+            self.app.call_later(lambda: self.post_message(self.Painted(change, is_whole, focused)))
 
     def on_approval_screen_painted(self, event: Painted) -> None:
         """Answers to this frame may come; to the first one in a moment."""
         if event.change != self._change:
             return
         if event.is_whole:
-            self._shown_at, self._focus_shown_at = min(self._shown_at, event.time), event.time
+            self._shown_at, self._focus_shown_at, self._focus_shown = min(self._shown_at, event.time), event.time, event.focused
         if self._is_new:
             self._is_new, showing = False, self._showing
             self.set_timer(self.DELAY, lambda: self.app.call_later(lambda: self.post_message(self.Opened(showing))))
@@ -242,19 +246,23 @@ class ApprovalScreen(ModalScreen[str | None]):
         self._whole.look()
         self._changed()
 
+    @on(ScreenSuspend)
+    def _covered(self) -> None:
+        """Nothing that is typed for the screen above is an answer."""
+        self._opens_at = math.inf
+
     def on_descendant_focus(self) -> None:
         """Enter counts when it is seen what it presses."""
         self._changed(focus_alone=True)
 
     def on_mouse_down(self, event: MouseDown) -> None:
         """The beginning of a click."""
-        self._given_at = event.time
+        self._given_at, self._is_given_by_key = event.time, False
 
     def on_key(self, event: Key) -> None:
         """What was typed for something else does nothing."""
-        self._given_at = event.time
-        shown_at = self._focus_shown_at if event.key == "enter" else -math.inf
-        if not event.time > max(self._opens_at, shown_at):
+        self._given_at, self._is_given_by_key = event.time, True
+        if not event.time > self._opens_at:
             event.stop()
             event.prevent_default()
 
@@ -263,8 +271,10 @@ class ApprovalScreen(ModalScreen[str | None]):
         event.stop()
         answer = self._question.answers[int((event.button.id or "answer-0").rpartition("-")[2])]
         is_late_enough = self._given_at > max(self._opens_at, self._shown_at)
+        if self._is_given_by_key and not (event.button is self._focus_shown and self._given_at > self._focus_shown_at):
+            return  # it was not on the screen yet that Enter would press this one
         if is_late_enough and not (answer.allows and any(self._whole.unseen)):
-            self.dismiss(answer.value)
+            self._say(answer.value)
 
     def on_click(self, event: Click) -> None:
         """On the description: all of it."""
@@ -273,7 +283,12 @@ class ApprovalScreen(ModalScreen[str | None]):
 
     def action_refuse(self) -> None:
         """Esc is a No."""
-        self.dismiss(self._question.answers[0].value)
+        self._say(self._question.answers[0].value)
+
+    def _say(self, value: str) -> None:
+        if not self._is_answered:
+            self._is_answered = True
+            self.dismiss(value)
 
     def action_scroll(self, by: int) -> None:
         """A page up or down, one row of the page before with it."""
