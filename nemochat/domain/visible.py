@@ -9,7 +9,7 @@ from rich.cells import cell_len
 _SELECTORS = "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
 _JAMO = "".join(map(chr, (*range(0x1160, 0x1200), *range(0xD7B0, 0xD800))))
 _BLANKS = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f\u180b\u180c\u180d\u180f" + _SELECTORS + _JAMO)
-"""Printable by Unicode's word, and yet nothing is seen, or they have no cell of their own: fillers, variation selectors, joining letters."""
+"""Printable by Unicode's word, and yet nothing is seen or it has no cell of its own: fillers, variation selectors, joining letters."""
 _MOST_MARKS = 2
 """As many as any living script puts on one letter. More of them climb over the rows above and below."""
 

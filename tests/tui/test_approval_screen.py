@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,9 +18,8 @@ from nemochat.domain.messages import ToolSpec
 from nemochat.domain.tools import Approval, OfferedTool, ToolOrigin, ToolRequest
 from nemochat.tools.mcp.config import ServerConfig, add
 from nemochat.tui.screens.approval import ApprovalScreen, question_of
-from nemochat.tui.screens.dialogs import Choose, Menu, Read
+from nemochat.tui.screens.dialogs import Answer, Choose, Menu, Read
 from nemochat.tui.screens.picker import Picker
-from nemochat.tui.servers import Answer
 from tests.chat.fake_engine import FakeEngine, reply
 from tests.tui.bench import Bench, Driver, running
 
@@ -29,8 +28,8 @@ HOSTILE = Path(__file__).parents[1] / "tools_mcp" / "hostile.py"
 LIAR = ('Reads a file.\n\n  {\n    "path": "/tmp/safe.txt"\n  }\n  All lines seen\n  Yes, once\n' + "It is harmless. " * 260)[:4096]
 
 
-def request(arguments: dict[str, object], description: str = LIAR, name: str = "read_file", source: str = "disk") -> ToolRequest:
-    return ToolRequest(OfferedTool(ToolSpec(name, description), ToolOrigin.MCP, source, fingerprint="1"), arguments)
+def request(arguments: Mapping[str, object], description: str = LIAR, name: str = "read_file", source: str = "disk") -> ToolRequest:
+    return ToolRequest(OfferedTool(ToolSpec(name, description), ToolOrigin.MCP, source, fingerprint="1"), dict(arguments))
 
 
 REQUESTS = {
@@ -167,7 +166,7 @@ async def test_what_came_while_nothing_was_painted_is_no_answer(monkeypatch: pyt
             pilot.app.post_message(Key(key, None))
         for kind in (MouseDown, MouseUp):
             pilot.app.post_message(kind(None, x, y, 0, 0, 1, False, False, False, x, y))
-        time.sleep(0.4)  # noqa: ASYNC251 - that the loop is held up is what is tested
+        time.sleep(0.4)  # the loop is held up
         await until_open(pilot, screen)
         assert answers == []
 

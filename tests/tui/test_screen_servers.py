@@ -39,7 +39,7 @@ async def trust(driver: Driver) -> None:
     await driver.press("enter")
     screen = await driver.dialog(ApprovalScreen)
     await driver.until(lambda: screen.is_open)
-    assert str(PROPER) in "".join(row.strip("  │") for row in driver.rows)
+    assert str(PROPER) in "".join(row.strip(" │") for row in driver.rows)
     await driver.answer("Trust it and start it")
     await driver.told("proper runs, with 3 tools")
 

@@ -80,8 +80,8 @@ class ApprovalScreen(ModalScreen[str | None]):
     CSS_PATH = "approval.tcss"
     DELAY: ClassVar[float] = 0.6
     """Seconds from the first painted frame until an answer is taken."""
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (72, "-wide")]
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (18, "-middle"), (30, "-high")]
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (72, "-wide")]
+    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-low"), (18, "-middle"), (30, "-high")]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "refuse", "No", id="approval.no", tooltip="Do not allow it"),
         Binding("left,up", "app.focus_previous", "Previous answer", show=False, id="approval.previous"),
@@ -127,14 +127,12 @@ class ApprovalScreen(ModalScreen[str | None]):
                 yield Static(Content(asked.origin), classes="origin")
             if asked.about:
                 yield Static(Content(f"It says of itself: {' '.join(asked.about.split())}"), classes="about")
-                yield Static(Content("D: its description in whole"), classes="more")
+                yield Static(Content("… D: its description in whole"), classes="more")
             yield WholeText(asked.whole, id="approval-whole")
             yield Static(Content(""), classes="count")
             with Container(classes="buttons"):
                 for index, answer in enumerate(asked.answers):
-                    yield Button(
-                        Content(answer.label), id=f"answer-{index}", variant="primary" if index == 0 else "default", disabled=True
-                    )
+                    yield Button(Content(answer.label), id=f"answer-{index}", disabled=True)
 
     @property
     def is_open(self) -> bool:
@@ -160,7 +158,7 @@ class ApprovalScreen(ModalScreen[str | None]):
             button.styles.width, button.styles.line_pad = wide, 0
             button.active_effect_duration = 0  # while it lasts, another press of the same button is swallowed
         heights = {text: text.get_content_height(Size(width, self.size.height), self.size, width) for text in dialog.query(Static)}
-        for about in dialog.query(".about"):
+        for about in dialog.query(".about").results(Static):
             most = 0 if self.has_class("-low") else _ABOUT_ROWS
             dialog.query_one(".more").display = heights[about] > most
             about.styles.height = heights[about] = min(heights[about], most)
@@ -182,7 +180,9 @@ class ApprovalScreen(ModalScreen[str | None]):
             words += "" if self.has_class("-narrow") else ". A yes needs all of them seen."
         elif self._whole.row_count > self._whole.size.height:
             words = f"{plural(below, 'more line')}, all seen" if below else "All lines seen"
-        self.query_one(".count", Static).update(Content(words))
+        count = self.query_one(".count", Static)
+        count.update(Content(words))
+        count.set_class(bool(words), "-says")
         self._offer()
 
     def _offer(self) -> None:

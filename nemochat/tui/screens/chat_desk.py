@@ -18,7 +18,7 @@ from nemochat.tui.composer import Composer
 from nemochat.tui.conversations import Conversations
 from nemochat.tui.documents import Documents
 from nemochat.tui.roleplay import Roleplay
-from nemochat.tui.screens.dialogs import Choose, PictureScreen, Read
+from nemochat.tui.screens.dialogs import Choose, PictureScreen
 from nemochat.tui.slash import Slash
 from nemochat.tui.turns import Job, TurnRunner
 from nemochat.tui.workbench import Workbench

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from itertools import pairwise
+from typing import ClassVar
 
 from rich.segment import Segment
 from textual.errors import NoWidget
@@ -25,7 +26,7 @@ class WholeText(ScrollView, can_focus=False):
     What was seen is kept by the character: a row counts once it stood in a painted frame, at whatever width.
     """
 
-    COMPONENT_CLASSES = {"whole-text--margin"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"whole-text--margin"}
     DEFAULT_CSS = """
     WholeText { background: $panel; scrollbar-size-vertical: 1; scrollbar-gutter: stable; }
     WholeText .whole-text--margin { color: $text-disabled; background: $panel; }
