@@ -25,12 +25,13 @@ from nemochat.domain.tools import Approval, ToolRequest
 from nemochat.domain.visible import visible
 from nemochat.tools.approval import arguments_for_people
 from nemochat.tui.numbers import plural
-from nemochat.tui.screens.dialogs import Answer, Read
+from nemochat.tui.screens.dialogs import WIDTHS, Answer, Read
 from nemochat.tui.widgets.whole_text import WholeText
 
 _NAME_CELLS = 32
 """A longer name stands in whole among what has to be seen, and its beginning in the title."""
 _ABOUT_ROWS = 3
+_HEIGHTS = [(0, "-low"), (18, "-middle"), (30, "-high")]
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -80,8 +81,8 @@ class ApprovalScreen(ModalScreen[str | None]):
     CSS_PATH = "approval.tcss"
     DELAY: ClassVar[float] = 0.6
     """Seconds from the first painted frame until an answer is taken."""
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (72, "-wide")]
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-low"), (18, "-middle"), (30, "-high")]
+    HORIZONTAL_BREAKPOINTS = WIDTHS
+    VERTICAL_BREAKPOINTS = _HEIGHTS
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "refuse", "No", id="approval.no", tooltip="Do not allow it"),
         Binding("left,up", "app.focus_previous", "Previous answer", show=False, id="approval.previous"),

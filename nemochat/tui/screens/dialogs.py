@@ -19,6 +19,10 @@ from nemochat.domain.images import RgbImage
 from nemochat.domain.sanitize import sanitize
 from nemochat.tui.widgets.picture import Picture
 
+WIDTHS = [(0, "-narrow"), (72, "-wide")]
+"""Classes of a dialog's screen by its columns."""
+_HEIGHTS = [(0, "-low"), (18, "-high")]
+
 
 class Answer(msgspec.Struct, frozen=True):
     """One answer of a dialog: what is returned, what stands on it, a key that gives it at once ("" for none), and whether it allows
@@ -35,8 +39,8 @@ class _Dialog(ModalScreen[str | None]):
     """The frame of all of them: Esc leaves without an answer."""
 
     CSS_PATH = "dialogs.tcss"
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (72, "-wide")]
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-low"), (18, "-high")]
+    HORIZONTAL_BREAKPOINTS = WIDTHS
+    VERTICAL_BREAKPOINTS = _HEIGHTS
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Cancel", id="dialog.cancel", tooltip="Close without doing anything"),
     ]
