@@ -169,9 +169,9 @@ class Driver:
         """Answer the question about something to be allowed with the keyboard, as soon as answers are taken."""
         screen = await self.dialog(ApprovalScreen)
         await self.until(lambda: screen.is_open)
-        for _ in screen.query(Button):
-            if isinstance(screen.focused, Button) and str(screen.focused.label) == words:
-                break
+        wanted = next(button for button in screen.query(Button) if str(button.label) == words)
+        await self.until(lambda: not wanted.disabled)
+        while screen.focused is not wanted:
             await self.press("right")
         await self.until(lambda: screen.is_open)
         await self.press("enter")
