@@ -9,8 +9,11 @@ from nemochat import images
 from nemochat.chat.pictures import OpenedPicture
 from nemochat.domain.images import Original
 from nemochat.domain.sanitize import sanitize
+from nemochat.domain.visible import visible
+from nemochat.tools.mcp.offering import tool_for_people
 from nemochat.tui.numbers import plural
-from nemochat.tui.screens.dialogs import Answer, Choose, Menu, Read, Write
+from nemochat.tui.screens.approval import ApprovalScreen, Question
+from nemochat.tui.screens.dialogs import Answer, Menu, Read, Write
 from nemochat.tui.screens.picker import Picker, PickerItem
 
 if TYPE_CHECKING:
@@ -56,7 +59,7 @@ class Servers:
             Answer("log", "Its log", "l"),
         ]
         if server.changes():
-            answers.append(Answer("accept", f"Accept what is new in it: {', '.join(server.changes())}", "a"))
+            answers.append(Answer("accept", f"Look at {plural(len(server.changes()), 'tool')} that you have not accepted", "a"))
         match await self._screen.ask(Menu(f"{server.name}: {_state(server)}", answers)):
             case "prompts":
                 await self._prompt(server)
@@ -69,17 +72,16 @@ class Servers:
             case "log":
                 await self._screen.ask(Read(f"Log of {server.name}", server.log_tail() or "It has said nothing."))
             case "accept":
-                server.accept()
-                await self._screen.tooling.add_servers()
-                self._screen.say(f"The tools of {server.name} are accepted as they are.")
+                await self._accept(server)
 
     async def _trust(self, server: McpServer) -> None:
         """Show exactly what would be run, and start it when the user says so."""
-        answers = (Answer("no", "Do not run it"), Answer("yes", "Trust it and start it"))
         launch = server.launch()
-        question = f"This command runs on your machine, with your rights:\n\n{launch.line()}"
+        answers = (Answer("no", "Do not run it"), Answer("yes", "Trust it and start it", allows=True))
+        origin = "This runs on your machine, with your rights:"
         title = f"{server.name} {'is not what you trusted' if server.has_changed else 'has not run yet'}"
-        if await self._screen.ask(Choose(title, question, answers)) == "yes":
+        question = Question(title, origin, visible(launch.line()), answers)
+        if await self._screen.ask(ApprovalScreen(question)) == "yes":
             server.trust(launch)
             # What was allowed earlier may still run.
             await server.restart()
@@ -88,6 +90,18 @@ class Servers:
                 server.accept()
             await self._screen.tooling.add_servers()
             self._screen.say(f"{server.name} runs, with {plural(len(tools), 'tool')}: offer them in the tools pane.")
+
+    async def _accept(self, server: McpServer) -> None:
+        """Show its tools that are new or have changed, and accept them in the form that was shown when the user says so."""
+        tools = await server.tools()
+        changed = [tool for tool in tools if tool.original in server.changes()]
+        whole = "\n\n".join(tool_for_people(tool) for tool in changed)
+        answers = (Answer("no", "Not now"), Answer("yes", "Accept them", allows=True))
+        origin = "New, or not as you accepted it before:"
+        if await self._screen.ask(ApprovalScreen(Question(f"Tools of {server.name}", origin, whole, answers))) == "yes":
+            server.accept(changed)
+            await self._screen.tooling.add_servers()
+            self._screen.say(f"The tools of {server.name} are accepted as they were shown.")
 
     async def _prompt(self, server: McpServer, name: str = "") -> None:
         """Put one of its prompts into the prompt, its blanks filled by the user."""

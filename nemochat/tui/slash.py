@@ -15,11 +15,13 @@ from nemochat.chat.import_file import read_conversation
 from nemochat.chat.toolbox import with_tools
 from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import Role
+from nemochat.domain.visible import visible
 from nemochat.errors import NemochatError
 from nemochat.paths import at_home
 from nemochat.system.desktop import open_in_browser
 from nemochat.tui import message_actions
 from nemochat.tui.applying import apply_settings
+from nemochat.tui.screens.approval import ApprovalScreen, Question
 from nemochat.tui.screens.dialogs import Answer, Choose, Write
 from nemochat.tui.screens.picker import Picker, PickerItem
 
@@ -185,8 +187,9 @@ class Slash:
         path = at_home(name)
         replace = False
         if path.exists():
-            answers = (Answer("no", "Keep the old file"), Answer("yes", "Replace it"))
-            replace = await self._screen.ask(Choose(f"{path.name} exists", "Shall it be replaced?", answers)) == "yes"
+            answers = (Answer("no", "Keep the old file"), Answer("yes", "Replace it", allows=True))
+            question = Question("This file exists. Shall it be replaced?", "", visible(str(path)), answers)
+            replace = await self._screen.ask(ApprovalScreen(question)) == "yes"
             if not replace:
                 return
         from nemochat.chat.export import export
@@ -295,8 +298,8 @@ class Slash:
         """Show where a link leads before it is opened."""
 
         async def run() -> None:
-            answers = (Answer("no", "Do not open"), Answer("copy", "Copy it"), Answer("yes", "Open in the browser"))
-            chosen = await self._screen.ask(Choose("A link in the conversation", url, answers))
+            answers = (Answer("no", "Do not open"), Answer("copy", "Copy it"), Answer("yes", "Open in the browser", allows=True))
+            chosen = await self._screen.ask(ApprovalScreen(Question("A link in the conversation", "", visible(url), answers)))
             if chosen == "copy":
                 self._screen.copy(url)
             elif chosen == "yes" and not await asyncio.to_thread(open_in_browser, url):

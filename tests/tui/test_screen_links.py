@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nemochat.tui import clipboard, slash
-from nemochat.tui.screens.dialogs import Choose
+from nemochat.tui.screens.approval import ApprovalScreen
 from tests.chat.fake_engine import FakeEngine, reply
 from tests.tui.bench import Driver, running
 
@@ -32,7 +32,8 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 async def _ask(driver: Driver, url: str = URL) -> None:
     await driver.send("Where?")
     await driver.click("the place")
-    await driver.dialog(Choose)
+    screen = await driver.dialog(ApprovalScreen)
+    await driver.until(lambda: screen.is_open)
     assert url in "".join(line.strip(" │") for line in driver.rows)
 
 
