@@ -12,12 +12,11 @@ import msgspec
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import SettingsError
 from nemochat.files import reason, set_aside, write_whole
-from nemochat.settings import GROUPS, Settings, decode_settings, in_force, variable_of
+from nemochat.reading import TooLargeError, read_regular
+from nemochat.settings import GROUPS, MAX_BYTES, Settings, decode_settings, in_force, variable_of
 
 if TYPE_CHECKING:
     import tomlkit
-
-_MAX_BYTES = 1 << 20
 
 
 def write_setting(file: Path, key: str, value: object) -> None:
@@ -75,15 +74,13 @@ def locked_settings(environment: Mapping[str, str], overrides: Mapping[str, Mapp
 def _content(file: Path) -> bytes:
     """What the file holds; nothing when there is none. Raises SettingsError when it cannot be read."""
     try:
-        with file.open("rb") as stream:
-            content = stream.read(_MAX_BYTES + 1)
+        return read_regular(file, MAX_BYTES)
     except FileNotFoundError:
         return b""
+    except TooLargeError:
+        raise SettingsError(f"The settings in {file} are larger than a megabyte.") from None
     except OSError as error:
         raise SettingsError(f"The settings in {file} cannot be read: {error.strerror or error}.") from error
-    if len(content) > _MAX_BYTES:
-        raise SettingsError(f"The settings in {file} are larger than a megabyte.")
-    return content
 
 
 def _put(document: tomlkit.TOMLDocument, key: str, value: object) -> None:

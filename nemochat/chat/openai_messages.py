@@ -19,9 +19,10 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from nemochat.domain.messages import Conversation, ImagePart, Message, Part, Role, TextPart, ToolCall, ToolCallPart, ToolSpec
+from nemochat.domain.messages import Conversation, Message, Part, Role, TextPart, ToolCall, ToolCallPart, ToolSpec
 from nemochat.errors import ConversationError
 from nemochat.prompt.toolcalls import parse_reply
+from nemochat.reading import check_json
 
 
 class TextContent(msgspec.Struct, frozen=True, tag_field="type", tag="text", forbid_unknown_fields=True):
@@ -113,9 +114,12 @@ Decoded = TypeVar("Decoded")
 def decode(data: bytes, kind: type[Decoded], name: str) -> Decoded:
     """Decode JSON strictly. `name` is what errors call the whole. Raises ConversationError with the path of the bad field."""
     try:
+        check_json(data)
         return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, ValueError) as error:
         raise _wrong(str(error), name) from error
+    except RecursionError:
+        raise ConversationError(f"{name}: it is nested too deeply.") from None
 
 
 def image_sources(messages: Iterable[AnyMessage]) -> list[str]:
@@ -124,7 +128,7 @@ def image_sources(messages: Iterable[AnyMessage]) -> list[str]:
     return [piece.image_url.url for pieces in lists for piece in pieces if isinstance(piece, ImageContent)]
 
 
-def to_conversation(body: ConversationBody, images: Mapping[str, ImagePart]) -> Conversation:
+def to_conversation(body: ConversationBody, images: Mapping[str, Part]) -> Conversation:
     """The domain value. `images` gives the picture for each of `image_sources`. Raises ConversationError with the path of the bad field."""
     system = [body.system]
     messages: list[Message] = []
@@ -141,7 +145,7 @@ def to_conversation(body: ConversationBody, images: Mapping[str, ImagePart]) -> 
     )
 
 
-def _to_message(message: UserMessage | AssistantMessage | ToolMessage, images: Mapping[str, ImagePart], path: str) -> Message:
+def _to_message(message: UserMessage | AssistantMessage | ToolMessage, images: Mapping[str, Part], path: str) -> Message:
     match message:
         case UserMessage():
             pieces = (TextContent(message.content),) if isinstance(message.content, str) else message.content
@@ -169,7 +173,7 @@ def _arguments(arguments: str | dict[str, Any], path: str) -> dict[str, Any]:
         return arguments
     try:
         return msgspec.json.decode(arguments, type=dict[str, Any])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ConversationError(f"{path}: the arguments must be a JSON object: {_plain(str(error))}.") from error
 
 

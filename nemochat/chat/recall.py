@@ -15,6 +15,7 @@ import msgspec
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
 from nemochat.files import open_to_append, reason, write_whole
+from nemochat.reading import open_regular, read_beginning
 
 if sys.platform != "win32":
     import fcntl
@@ -195,8 +196,7 @@ def _changed(path: Path) -> float:
 
 def _read_draft(path: Path) -> KeptDraft:
     try:
-        with path.open("rb") as file:
-            kept = msgspec.json.decode(file.read(_MAX_BYTES), type=KeptDraft)
+        kept = msgspec.json.decode(read_beginning(path, _MAX_BYTES), type=KeptDraft)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return KeptDraft()
     return KeptDraft(sanitize(kept.text), kept.pictures)
@@ -223,14 +223,14 @@ def _signature(path: Path) -> tuple[int, int, int] | None:
 def _read_lines(path: Path) -> list[str]:
     """The prompts in the file, at most its last 8 MiB; lines that a crash cut short, or that are no string, are passed over."""
     try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _MAX_BYTES))
+        with open_regular(path) as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _MAX_BYTES))
             lines = file.read(_MAX_BYTES).split(b"\n")
     except OSError:
         return []
     texts: list[str] = []
     for line in lines:
-        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             texts.append(sanitize(msgspec.json.decode(line, type=str)))
     return texts
 

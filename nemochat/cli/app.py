@@ -21,7 +21,7 @@ from typer.core import TyperGroup
 from nemochat import __version__
 from nemochat.cli.library_app import JsonOption, library_app, personas_app, search
 from nemochat.cli.tool_app import docs_app, mcp_app, tools_app
-from nemochat.errors import NemochatError, UsageError
+from nemochat.errors import UsageError
 from nemochat.files import narrow
 from nemochat.paths import find_paths
 
@@ -93,9 +93,9 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("NEMOCHAT_DEBUG"):
             raise
-        from nemochat.cli.output import print_error
+        from nemochat.cli.output import as_shown, print_error
 
-        shown = _as_shown(error)
+        shown = as_shown(error)
         print_error(shown)
         sys.exit(shown.exit_code)
 
@@ -110,17 +110,6 @@ def _with_values(arguments: list[str]) -> list[str]:
         if argument == "--resume" and (index + 1 == len(arguments) or arguments[index + 1].startswith("-")):
             given.append("")
     return given
-
-
-def _as_shown(error: Exception) -> NemochatError:
-    """The sentence for any failure: its own, the system's (a full disk, say), or that of a bug."""
-    if isinstance(error, NemochatError):
-        return error
-    if isinstance(error, OSError) and error.strerror:
-        place = f" ({error.filename})" if error.filename else ""
-        return NemochatError(f"The system refused to read or write{place}: {error.strerror}.")
-    problem = f"nemochat failed in a way it should not ({type(error).__name__}: {error})."
-    return NemochatError(problem, "This is a bug: please report it with what NEMOCHAT_DEBUG=1 shows.")
 
 
 def _print_version(wanted: bool) -> None:

@@ -13,10 +13,11 @@ from nemochat.cli.embedding import open_embedder
 from nemochat.cli.output import StatusLine, print_json, print_note, print_table, say
 from nemochat.cli.passages import as_source, chosen, estimates, open_meaning, progress_text
 from nemochat.cli.setup import read_setup
-from nemochat.documents import DocumentIndex, Report, Retrieval, collection_name, named_collection
+from nemochat.documents.index import DocumentIndex
+from nemochat.documents.values import Report, Retrieval, collection_name, named_collection
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError, UsageError
-from nemochat.paths import find_paths
+from nemochat.paths import at_home, find_paths
 
 _NO_BUDGET = 1_000_000
 
@@ -34,7 +35,7 @@ def add(paths: Sequence[Path], collection: str) -> None:
         status.clear()
         _tell(list(reports.values()), f" in the collection {name}")
         asyncio.run(_make_vectors(index, status))
-    if failed := [path for path, report in reports.items() if report.problems and not path.expanduser().is_dir()]:
+    if failed := [path for path, report in reports.items() if report.problems and not at_home(path).is_dir()]:
         raise NemochatError(f"{len(failed):,} of the files that you named could not be read.")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from nemochat.chat import Attachment, ChatSession, ToolRun, ToolState, TurnResult
-from nemochat.chat.pictures import open_picture, picture_name
+from nemochat.chat.pictures import OpenedPicture, check_room, open_picture, picture_name
 from nemochat.domain.events import FinishReason
 from nemochat.domain.messages import ToolCall
 from nemochat.domain.ttft import Reading, reading_of
@@ -177,7 +177,10 @@ async def attach_pictures(
 
     keep_files: for a tool that looks at them again.
     """
-    pictures = [await asyncio.to_thread(open_picture, source) for source in sources]
+    pictures: list[OpenedPicture] = []
+    for source in sources:
+        pictures.append(await asyncio.to_thread(open_picture, source))
+        check_room(picture.image for picture in pictures)
     attached = [
         await session.reader.attach(picture.image, picture_name(source), picture.original if keep_files else None)
         for picture, source in zip(pictures, sources, strict=True)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,13 +13,14 @@ from nemochat.domain.library import SearchFilters
 from nemochat.errors import NemochatError
 from nemochat.library import Library, ListQuery
 from nemochat.library.errors import shown
-from nemochat.library.foreign import read_foreign
+from nemochat.library.foreign import import_any
 from nemochat.library.repair import repair as recover
-from nemochat.library.transfer import export_library, import_library
+from nemochat.library.transfer import export_library
 from nemochat.paths import find_paths
 
 _DAY = 24 * 60 * 60
 _TITLE = 60
+_MOST_PROBLEMS = 50
 
 
 @contextmanager
@@ -65,24 +65,17 @@ def print_list(*, limit: int, archived: bool, deleted: bool, as_json: bool) -> N
 def export(file: Path) -> None:
     """Write everything into a zip file. Raises LibraryError."""
     with opened() as library:
-        say(f"{export_library(library, file)} conversations written to {file}.", strict=True)
+        say(f"{export_library(library, file)} conversations written to {shown(file)}.", strict=True)
 
 
 def import_(file: Path) -> None:
-    """Add what a file holds. Raises LibraryError."""
+    """Add what a file holds. Raises NemochatError, also when anything in it could not be read: the rest is then here all the same."""
     with opened() as library:
-        if _is_library(file):
-            report = import_library(library, file)
-            for problem in report.problems:
-                print_note(problem)
-            say(f"{len(report.added)} conversations added, {report.skipped} were here already.")
-            return
-        chats, problems = read_foreign(file)
-        for each in chats:
-            library.add(each.chat, model=each.model, created=each.created, updated=each.updated)
-        for problem in problems:
-            print_note(problem)
-        say(f"{len(chats)} conversations added.")
+        report = import_any(library, file)
+    _print_problems(report.problems)
+    say(f"{len(report.added)} conversations added, {report.skipped} were here already.")
+    if report.lost:
+        raise NemochatError(f"{report.lost:,} {'conversation' if report.lost == 1 else 'conversations'} could not be read.")
 
 
 def check() -> None:
@@ -106,6 +99,7 @@ def repair(file: Path | None) -> None:
         file = aside[-1]
     with opened() as library:
         report = recover(file, library)
+    _print_problems(report.problems)
     say(f"{len(report.conversations)} conversations with {report.messages} messages recovered from {shown(file)}.")
     if report.incomplete:
         print_note(f"Something is missing in {', '.join(report.incomplete)}.")
@@ -117,12 +111,11 @@ def purge(days: int) -> None:
         say(f"{library.purge(time.time() - days * _DAY)} conversations removed for good.")
 
 
-def _is_library(file: Path) -> bool:
-    """Whether a file is a zip that is no export of ChatGPT's."""
-    if not zipfile.is_zipfile(file):
-        return False
-    with zipfile.ZipFile(file) as archive:
-        return "conversations.json" not in archive.namelist()
+def _print_problems(problems: Sequence[str]) -> None:
+    for problem in problems[:_MOST_PROBLEMS]:
+        print_note(problem)
+    if len(problems) > _MOST_PROBLEMS:
+        print_note(f"{len(problems) - _MOST_PROBLEMS:,} more problems are not shown.")
 
 
 def _when(seconds: float) -> str:

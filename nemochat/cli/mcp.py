@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import Sequence
 
@@ -17,7 +16,7 @@ from nemochat.tools.mcp import config
 from nemochat.tools.mcp.client import McpServer
 from nemochat.tools.mcp.environment import search_path
 from nemochat.tools.mcp.launch import Launch, bind, current_folder, resolve
-from nemochat.tools.mcp.offering import McpTool
+from nemochat.tools.mcp.offering import McpTool, tool_for_people
 from nemochat.tools.mcp.pins import Pins
 from nemochat.tools.mcp.servers import McpServers
 
@@ -103,12 +102,15 @@ async def _check(name: str, *, trust: bool) -> None:
 async def _allow(server: McpServer, *, trust: bool) -> None:
     """Show what is started. Raises NemochatError when the user does not allow it."""
     launch, pins = server.launch(), Pins(_paths().mcp_pins)
-    print_note(f"This is started: {launch.line()}")
-    if pins.is_trusted(launch):
-        return
+    started = f"This is started: {launch.line()}"
     if pins.has_changed(launch):
-        print_note("It is not what you allowed before.")
-    if not trust and not await ask_yes("It runs with your rights and can do whatever you can do. Allow it?"):
+        started += "\nIt is not what you allowed before."
+    is_trusted = pins.is_trusted(launch)
+    if is_trusted or trust or not can_ask():
+        print_note(started, strict=False)
+    if is_trusted:
+        return
+    if not trust and not await ask_yes(started, "It runs with your rights and can do whatever you can do. Allow it?"):
         hint = "" if can_ask() else "There is no terminal to ask at; --trust allows it."
         raise NemochatError(f"The server “{server.name}” was not allowed to start.", hint)
     server.trust(launch)
@@ -119,12 +121,13 @@ async def _accept(server: McpServer, tools: Sequence[McpTool], *, trust: bool) -
     pins = Pins(_paths().mcp_pins)
     changed = [tool for tool in tools if tool.original in server.changes()]
     if any(pins.is_known(server.name, tool.original) for tool in tools):
-        for tool in changed:
-            word = "Changed" if pins.is_known(server.name, tool.original) else "New"
-            schema = json.dumps(tool.offered.spec.parameters, ensure_ascii=False)
-            say(f"{word} since you accepted its tools: {tool.offered.name}", strict=True)
-            say(f"{_indented(tool.offered.spec.description)}\n{_indented(schema)}")
-        if changed and not trust and not await ask_yes("Accept them as they are now?"):
+        words = ("Changed" if pins.is_known(server.name, tool.original) else "New" for tool in changed)
+        shown = "\n".join(
+            f"{word} since you accepted its tools: {tool_for_people(tool)}" for word, tool in zip(words, changed, strict=True)
+        )
+        if changed and (trust or not can_ask()):
+            say(shown)
+        if changed and not trust and not await ask_yes(shown, "Accept them as they are now?"):
             hint = "" if can_ask() else "There is no terminal to ask at; --trust accepts them."
             raise NemochatError(f"The changed tools of “{server.name}” were not accepted: each call is asked about.", hint)
     server.accept()
@@ -161,10 +164,6 @@ def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"{option} takes NAME=VALUE, not {sanitize(text, strict=True)}.")
         pairs[name] = value
     return pairs
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"  {line}" for line in sanitize(text).splitlines())
 
 
 def _paths() -> Paths:

@@ -35,6 +35,19 @@ def say(text: str = "", *, strict: bool = False, end: str = "\n") -> None:
     print(sanitize(text, strict=strict), end=end, flush=True)
 
 
+def as_shown(error: Exception) -> NemochatError:
+    """The sentence for any failure: its own, the system's (a full disk, say), or that of a bug."""
+    if isinstance(error, NemochatError):
+        return error
+    if isinstance(error, OSError) and error.strerror:
+        place = f" ({error.filename})" if error.filename else ""
+        return NemochatError(f"The system refused to read or write{place}: {error.strerror}.")
+    if isinstance(error, MemoryError):
+        return NemochatError("There is not enough memory for this.", "Close other programs, or give less at once.")
+    problem = f"nemochat failed in a way it should not ({type(error).__name__}: {error})."
+    return NemochatError(problem, "This is a bug: please report it with what NEMOCHAT_DEBUG=1 shows.")
+
+
 def print_error(error: NemochatError) -> None:
     """One sentence and a hint on stderr."""
     print(f"Error: {sanitize(error.message, strict=True)}", file=sys.stderr)

@@ -11,18 +11,12 @@ from pathlib import Path
 from nemochat.chat.meaning import Meaning
 from nemochat.cli.exchange import Source
 from nemochat.cli.output import StatusLine, print_note
-from nemochat.documents import (
-    DocumentError,
-    DocumentIndex,
-    Embedder,
-    Passage,
-    Progress,
-    Report,
-    as_context,
-    collection_name,
-    estimate_tokens,
-    named_collection,
-)
+from nemochat.documents.errors import DocumentError
+from nemochat.documents.index import DocumentIndex
+from nemochat.documents.retrieve import as_context
+from nemochat.documents.split import estimate_tokens
+from nemochat.documents.values import Passage, Progress, Report, collection_name, named_collection
+from nemochat.documents.vectors import Embedder
 from nemochat.domain.messages import ContextPart
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import UsageError

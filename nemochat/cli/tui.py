@@ -19,7 +19,8 @@ from nemochat.cli.output import print_error, print_note
 from nemochat.cli.setup import Setup
 from nemochat.cli.toolset import build_toolset
 from nemochat.desk.port import ModelChoice, ToolChest
-from nemochat.documents import DocumentIndex, Embedder
+from nemochat.documents.index import DocumentIndex
+from nemochat.documents.vectors import Embedder
 from nemochat.engine import states
 from nemochat.errors import NemochatError
 from nemochat.files import open_to_append, reason, scratch_folder

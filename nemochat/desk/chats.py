@@ -13,9 +13,9 @@ from nemochat.chat.import_file import read_conversation
 from nemochat.desk.conversation import OpenConversation, Store
 from nemochat.desk.port import (
     Answer,
+    AskAllowed,
     AskFound,
     AskMenu,
-    AskOne,
     AskText,
     ChatsChanged,
     Found,
@@ -27,10 +27,13 @@ from nemochat.desk.port import (
 )
 from nemochat.domain.images import RgbImage
 from nemochat.domain.library import ConversationRow, Hit, SearchFilters
+from nemochat.domain.visible import visible
 from nemochat.errors import ImageError
 from nemochat.library import ListQuery, Saved, StoredChat
+from nemochat.paths import at_home
 
 _MOST = 10_000
+_MOST_PROBLEMS = 3
 _AROUND = 3
 """Messages that the preview of a search shows before and after what was found."""
 
@@ -87,8 +90,10 @@ class Chats:
 
     async def open_file(self, path: Path) -> None:
         """Go on with a conversation of a JSON file. Raises ConversationError and ImageError."""
-        chat, pictures = await asyncio.to_thread(read_conversation, path)
-        self._shelf.put(self.new(chat, pictures))
+        read = await asyncio.to_thread(read_conversation, path)
+        if self._shelf.put(self.new(read.chat, read.pictures)):
+            for problem in read.problems[:_MOST_PROBLEMS]:
+                self._port.tell(Said(problem))
 
     async def resume(self, beginning: str) -> None:
         """Open the one whose id begins so, or the last one. Raises NemochatError."""
@@ -157,11 +162,12 @@ class Chats:
         name = name or await self._port.ask(AskText("Export to which file?", "chat.md", hint, one_line=True)) or ""
         if not name:
             return
-        path = Path(name).expanduser()
+        path = at_home(name)
         replace = False
         if path.exists():
-            answers = (Answer("no", "Keep the old file"), Answer("yes", "Replace it"))
-            replace = await self._port.ask(AskOne(f"{path.name} exists", "Shall it be replaced?", answers)) == "yes"
+            answers = (Answer("no", "Keep the old file"), Answer("yes", "Replace it", allows=True))
+            question = AskAllowed("This file exists. Shall it be replaced?", "", visible(str(path)), answers)
+            replace = await self._port.ask(question) == "yes"
             if not replace:
                 return
         from nemochat.chat.export import export

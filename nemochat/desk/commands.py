@@ -31,6 +31,7 @@ from nemochat.desk.port import (
 from nemochat.domain.messages import Role
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.ttft import rows_of
+from nemochat.paths import at_home
 
 _LONGEST_NAME = 40
 
@@ -313,13 +314,13 @@ def run(desk: Desk, name: str, argument: str = "") -> None:
 def path_of(argument: str) -> Path:
     """The file that an argument names in any of the ways of a dropped path; as it stands when there is none."""
     found = find_drops(argument, working_folder(), Path.home()).files
-    return found[0].path if found else Path(argument).expanduser()
+    return found[0].path if found else at_home(argument)
 
 
 def is_file(text: str) -> bool:
     """Whether a text names a file that exists."""
     try:
-        return Path(text).expanduser().is_file()
+        return at_home(text).is_file()
     except (OSError, ValueError, RuntimeError):
         return False
 

@@ -214,8 +214,8 @@ class Desk:
         self.turns.submit(turn)
 
     def stop(self) -> bool:
-        """Stop the reply under way, whatever it is at; whether there is one."""
-        return self.turns.stop()
+        """Stop the reply under way, whatever it is at, else what is being read; whether there is either."""
+        return self.turns.stop() or self.documents.stop()
 
     async def edit(self, id_: int) -> None:
         """Bring the user's message into the prompt, with its pictures; sending it cuts the conversation there.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -15,17 +16,10 @@ from nemochat.chat.meaning import Meaning
 from nemochat.chat.passages import Passages
 from nemochat.desk.conversation import OpenConversation
 from nemochat.desk.port import Answer, AskItem, AskOne, Item, Port, Said, ShowText, Workbench, Working
-from nemochat.documents import (
-    DocumentError,
-    DocumentIndex,
-    DocumentRow,
-    Progress,
-    Report,
-    chat_collection,
-    collection_name,
-    estimate_tokens,
-    named_collection,
-)
+from nemochat.documents.errors import DocumentError
+from nemochat.documents.index import DocumentIndex
+from nemochat.documents.split import estimate_tokens
+from nemochat.documents.values import DocumentRow, Progress, Report, chat_collection, collection_name, named_collection
 from nemochat.domain.messages import ContextPart, Message
 from nemochat.domain.sanitize import sanitize
 from nemochat.numbers import count, plural
@@ -33,6 +27,8 @@ from nemochat.tools.builtin.search import Passage
 
 _CHAT = chat_collection("")
 _ADD, _REMOVE = "add:", "remove:"
+_SHOWN = 200
+"""Passages of a document that is read: about 80 pages, which a terminal lays out in a moment."""
 
 
 class Documents:
@@ -41,6 +37,7 @@ class Documents:
     def __init__(self, port: Port, bench: Workbench) -> None:
         self._port, self._bench = port, bench
         self._meaning = Meaning(self._say)
+        self._adding: set[threading.Event] = set()
 
     @property
     def _index(self) -> DocumentIndex:
@@ -67,7 +64,7 @@ class Documents:
     async def _refresh(self, chat: Chat) -> None:
         """What the user has changed in an editor since is read again; a file that is away just now is kept as it was read."""
         try:
-            report = await asyncio.to_thread(self._index.refresh, chat.collections, drops=False)
+            report = await self._until_stopped(partial(self._index.refresh, chat.collections, drops=False), set())
             if report.read:
                 self._say(f"Read again, because changed: {', '.join(Path(place).name for place in report.read[:3])}")
                 await self._make_vectors()
@@ -76,7 +73,7 @@ class Documents:
 
     async def add(self, conversation: OpenConversation, path: Path) -> None:
         """Read a file or a folder into the documents of a chat. Raises DocumentError."""
-        loop, stopped = asyncio.get_running_loop(), threading.Event()
+        loop = asyncio.get_running_loop()
         collection = _own(conversation.chat)
 
         def tell(progress: Progress) -> None:
@@ -84,9 +81,8 @@ class Documents:
             loop.call_soon_threadsafe(self._port.tell, Working(words))
 
         try:
-            report = await asyncio.to_thread(self._index.add, path, collection, progress=tell, cancelled=stopped.is_set)
+            report = await self._until_stopped(partial(self._index.add, path, collection, progress=tell), self._adding)
         finally:
-            stopped.set()
             self._port.tell(Working(""))
         self._tell(conversation, report, collection)
         await self._make_vectors()
@@ -94,8 +90,25 @@ class Documents:
     async def add_text(self, conversation: OpenConversation, place: str, name: str, text: str) -> None:
         """Take a text that is in no file into the documents of a chat. Raises DocumentError."""
         collection = _own(conversation.chat)
-        self._tell(conversation, await asyncio.to_thread(self._index.add_text, place, name, text, collection), collection)
+        report = await self._until_stopped(partial(self._index.add_text, place, name, text, collection), self._adding)
+        self._tell(conversation, report, collection)
         await self._make_vectors()
+
+    def stop(self) -> bool:
+        """Stop adding documents; whether any were being added. What has been read until then is kept."""
+        for event in self._adding:
+            event.set()
+        return bool(self._adding)
+
+    async def _until_stopped(self, work: Callable[..., Report], stops: set[threading.Event]) -> Report:
+        """Do it in a thread, which ends soon when an event in `stops` is set or nobody waits for it any more."""
+        event = threading.Event()
+        stops.add(event)
+        try:
+            return await asyncio.to_thread(work, cancelled=event.is_set)
+        finally:
+            stops.discard(event)
+            event.set()
 
     async def _make_vectors(self) -> None:
         """Those that the embedding model has not made yet. The documents are found by their words meanwhile. Raises DocumentError."""
@@ -106,6 +119,10 @@ class Documents:
         """Say what came of it, and search the collection from now on."""
         for problem in report.problems[:3]:
             self._say(f"{problem.message} {problem.hint}".strip())
+        for notice in report.notices[:3]:
+            self._say(notice)
+        if report.stopped:
+            self._say("Reading documents was stopped. What had been read until then is kept.")
         if len(report.problems) > 3:
             self._say(f"{count(len(report.problems) - 3)} more files could not be read.")
         if report.read:
@@ -143,7 +160,9 @@ class Documents:
         chosen = await self._port.ask(AskOne(row.name, f"{row.place}", answers))
         if chosen == "read":
             passages = await asyncio.to_thread(self._index.passages, row.id)
-            texts = (f"[{passage.locator.in_words()}]\n{passage.text}".removeprefix("[]\n") for passage in passages)
+            texts = [f"[{passage.locator.in_words()}]\n{passage.text}".removeprefix("[]\n") for passage in passages[:_SHOWN]]
+            if len(passages) > _SHOWN:
+                texts.append(f"[{plural(len(passages) - _SHOWN, 'more passage')}: found by their words, not shown here]")
             await self._port.ask(ShowText(row.name, "\n\n".join(texts)))
         elif chosen == "remove":
             await asyncio.to_thread(self._index.remove, row.place, row.collection)

@@ -16,6 +16,7 @@ from nemochat.desk.port import Answer, AskOne, Complained, Port, Said, TextInser
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import ImageError
 from nemochat.images.clipboard import read_clipboard_picture
+from nemochat.reading import read_beginning, read_regular
 
 MAX_CARD = 16_000_000
 """The largest file that is looked into for a character card, in bytes; larger ones are imported with /persona import."""
@@ -114,8 +115,7 @@ def clipboard_picture() -> OpenedPicture:
 def _text_of(path: Path) -> str:
     """A text file's name and content. Raises ImageError."""
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_TEXT_FILE + 1)
+        data = read_beginning(path, MAX_TEXT_FILE + 1)
     except OSError as error:
         raise ImageError(f"{_shown(path)} cannot be read: {error.strerror}.") from error
     if file_kind(path) is not FileKind.TEXT:
@@ -132,9 +132,7 @@ def _may_be_card(path: Path) -> bool:
     from nemochat.personas.cards import is_card
 
     try:
-        if path.stat().st_size > MAX_CARD or not path.is_file():
-            return False
-        return is_card(path.read_bytes())
+        return is_card(read_regular(path, MAX_CARD))
     except OSError:
         return False
 

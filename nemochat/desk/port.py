@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from nemochat.chat import ChatSession, ContextView, RoundEnded, ToolRun, ToolsAnswered, TurnResult
-from nemochat.documents import DocumentIndex, Embedder
+from nemochat.documents.index import DocumentIndex
+from nemochat.documents.vectors import Embedder
 from nemochat.domain.events import Progress, TextDelta
 from nemochat.domain.images import RgbImage
 from nemochat.domain.library import Hit, SearchFilters
 from nemochat.domain.messages import Role
 from nemochat.domain.personas import Persona
-from nemochat.domain.tools import ToolRequest
 from nemochat.domain.ttft import ReplyRow
 from nemochat.errors import NemochatError
 from nemochat.library import Library
@@ -204,11 +204,15 @@ Event = (
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """One answer: what is returned, what stands on it, and a key that gives it at once ("" for none)."""
+    """One answer: what is returned, what stands on it, and a key that gives it at once ("" for none).
+
+    allows: whether it allows something that cannot be taken back (`AskAllowed`).
+    """
 
     value: str
     label: str
     key: str = ""
+    allows: bool = False
 
 
 class AskOne(msgspec.Struct, frozen=True):
@@ -281,10 +285,17 @@ class ShowPicture(msgspec.Struct, frozen=True):
     pixels: RgbImage
 
 
-class AskApproval(msgspec.Struct, frozen=True):
-    """Whether a tool may run. Returns an Approval; leaving without a word is a No."""
+class AskAllowed(msgspec.Struct, frozen=True):
+    """Whether something may be done that cannot be taken back. Returns the answer's value; leaving without a word is a No.
 
-    request: ToolRequest
+    whole: all that a yes allows, as it has to be seen. about: words of whoever wants it, which need not be read. The first answer says no.
+    """
+
+    title: str
+    origin: str
+    whole: str
+    answers: tuple[Answer, ...]
+    about: str = ""
 
 
 class AskSettings(msgspec.Struct, frozen=True):
@@ -378,7 +389,7 @@ class ShowFigures(msgspec.Struct, frozen=True):
 
 
 Ask = (
-    AskOne | AskMenu | AskText | AskItem | AskPicture | AskTheme | AskEditor | ShowText | ShowPicture | AskApproval | AskSettings | AskFound
+    AskOne | AskMenu | AskText | AskItem | AskPicture | AskTheme | AskEditor | ShowText | ShowPicture | AskAllowed | AskSettings | AskFound
     | AskPersona | AskPersonaEdited | ShowPersona | ShowFigures
 )  # fmt: skip
 

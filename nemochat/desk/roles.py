@@ -32,6 +32,7 @@ from nemochat.desk.port import (
 )
 from nemochat.domain.personas import AuthorNote, Persona, UserProfile
 from nemochat.errors import NemochatError
+from nemochat.paths import at_home
 from nemochat.personas.profiles import Profiles
 from nemochat.personas.prompt_text import greetings
 
@@ -163,12 +164,12 @@ class Roles:
                 hint = "The ending decides: .png (card), .json (card) or .toml."
                 name = await self._port.ask(AskText("Export to which file?", f"{id_}.png", hint, one_line=True))
                 if name:
-                    await asyncio.to_thread(store.export, id_, Path(name).expanduser())
+                    await asyncio.to_thread(store.export, id_, at_home(name))
                     self._port.tell(Said(f"Written to {name}."))
             case PersonaAction.IMPORT:
                 name = await self._port.ask(AskText("Import which card?", "", "A PNG, JSON, charx or TOML file.", one_line=True))
                 if name:
-                    return await asyncio.to_thread(store.import_file, Path(name.strip()).expanduser())
+                    return await asyncio.to_thread(store.import_file, at_home(name.strip()))
             case PersonaAction.DELETE:
                 kept = await asyncio.to_thread(store.delete, id_)
                 answers = (Answer("yes", "Good"), Answer("undo", "Bring it back"))

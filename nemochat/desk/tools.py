@@ -7,18 +7,21 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len, set_cell_size
+
 from nemochat import images
 from nemochat.chat import Chat, ToolRun, ToolState
 from nemochat.chat.pictures import OpenedPicture
 from nemochat.chat.toolbox import Toolbox, with_tools
-from nemochat.desk.port import Answer, AskApproval, AskItem, AskMenu, AskOne, AskText, Item, Port, Said, ShowText, ToolsChanged, Workbench
+from nemochat.desk.port import Answer, AskAllowed, AskItem, AskMenu, AskText, Item, Port, Said, ShowText, ToolsChanged, Workbench
 from nemochat.domain.chat import Entry
 from nemochat.domain.images import Original
 from nemochat.domain.messages import Role
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.tools import Approval, OfferedTool, ToolOrigin, ToolRequest
+from nemochat.domain.visible import visible
 from nemochat.numbers import plural
-from nemochat.tools.approval import Approvals
+from nemochat.tools.approval import Approvals, arguments_for_people
 from nemochat.tools.builtin.search import Search
 
 if TYPE_CHECKING:
@@ -116,8 +119,33 @@ class Tools:
         self._port.tell(ToolsChanged())
 
     async def _ask(self, request: ToolRequest) -> Approval:
-        answer = await self._port.ask(AskApproval(request))
-        return answer if isinstance(answer, Approval) else Approval.REFUSED
+        answer = await self._port.ask(question_of(request))
+        return Approval(answer) if answer else Approval.REFUSED
+
+
+_NAME_CELLS = 32
+"""A longer name stands in whole among what has to be seen, and its beginning in the title."""
+_ANSWERS = (
+    Answer(Approval.REFUSED, "No"),
+    Answer(Approval.ONCE, "Yes, once", allows=True),
+    Answer(Approval.ALWAYS, "Always in this chat", allows=True),
+    Answer(Approval.NEVER, "Never in this chat"),
+)
+
+
+def question_of(request: ToolRequest) -> AskAllowed:
+    """What is asked before a tool runs: which tool, from whom, and all that it is given."""
+    tool = request.tool
+    whole = arguments_for_people(request.arguments)
+    names = []
+    for word, name in (("Tool", visible(tool.name)), (tool.origin.value, visible(tool.source))):
+        is_long = cell_len(name) > _NAME_CELLS
+        names.append(f"{set_cell_size(name, _NAME_CELLS)}…" if is_long else name)
+        if is_long:
+            whole = f"{word}: {name}\n{whole}"
+    origin = f"{tool.origin.value}: {names[1]}" if tool.source else tool.origin.value
+    about = "\n".join(visible(line) for line in tool.spec.description.splitlines())
+    return AskAllowed(f"The model wants to run {names[0]}", origin, whole, _ANSWERS, about)
 
 
 def runs_of(entries: Iterable[Entry]) -> Iterable[ToolRun]:
@@ -179,7 +207,7 @@ class Servers:
             Answer("log", "Its log", "l"),
         ]
         if server.changes():
-            answers.append(Answer("accept", f"Accept what is new in it: {', '.join(server.changes())}", "a"))
+            answers.append(Answer("accept", f"Look at {plural(len(server.changes()), 'tool')} that you have not accepted", "a"))
         match await self._port.ask(AskMenu(f"{server.name}: {_state(server)}", tuple(answers))):
             case "prompts":
                 return Taken(text=await self._prompt(server))
@@ -192,18 +220,16 @@ class Servers:
             case "log":
                 await self._port.ask(ShowText(f"Log of {server.name}", server.log_tail() or "It has said nothing."))
             case "accept":
-                server.accept()
-                await self._tools.add_servers()
-                self._port.tell(Said(f"The tools of {server.name} are accepted as they are."))
+                await self._accept(server)
         return Taken()
 
     async def _trust(self, server: McpServer) -> None:
         """Show exactly what would be run, and start it when the user says so."""
-        answers = (Answer("no", "Do not run it"), Answer("yes", "Trust it and start it"))
+        answers = (Answer("no", "Do not run it"), Answer("yes", "Trust it and start it", allows=True))
         launch = server.launch()
-        question = f"This command runs on your machine, with your rights:\n\n{launch.line()}"
         title = f"{server.name} {'is not what you trusted' if server.has_changed else 'has not run yet'}"
-        if await self._port.ask(AskOne(title, question, answers)) == "yes":
+        question = AskAllowed(title, "This runs on your machine, with your rights:", visible(launch.line()), answers)
+        if await self._port.ask(question) == "yes":
             server.trust(launch)
             # What was allowed earlier may still run.
             await server.restart()
@@ -212,6 +238,19 @@ class Servers:
                 server.accept()
             await self._tools.add_servers()
             self._port.tell(Said(f"{server.name} runs, with {plural(len(tools), 'tool')}: offer them in the tools pane."))
+
+    async def _accept(self, server: McpServer) -> None:
+        """Show its tools that are new or have changed, and accept them in the form that was shown when the user says so."""
+        from nemochat.tools.mcp.offering import tool_for_people
+
+        changed = [tool for tool in await server.tools() if tool.original in server.changes()]
+        whole = "\n\n".join(tool_for_people(tool) for tool in changed)
+        answers = (Answer("no", "Not now"), Answer("yes", "Accept them", allows=True))
+        origin = "New, or not as you accepted it before:"
+        if await self._port.ask(AskAllowed(f"Tools of {server.name}", origin, whole, answers)) == "yes":
+            server.accept(changed)
+            await self._tools.add_servers()
+            self._port.tell(Said(f"The tools of {server.name} are accepted as they were shown."))
 
     async def _prompt(self, server: McpServer, name: str = "") -> str:
         """One of its prompts, its blanks filled by the user; "" when they leave."""

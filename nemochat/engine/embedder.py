@@ -15,6 +15,7 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.engine.embed_wire import LENGTH, MAX_FRAME_BYTES, Answer, Failed, Ready, Vector, pack, spoken, unpack_answer
 from nemochat.errors import EngineDiedError, EngineError
 from nemochat.files import open_log
+from nemochat.paths import at_home
 from nemochat.system import environments, processes
 
 START_SECONDS = 120.0
@@ -79,7 +80,7 @@ class _Running:
 
 
 class EmbeddingProcess:
-    """An embedder (`nemochat.documents.Embedder`). The process starts with the first text, and again, once, when it dies at work.
+    """An embedder (`nemochat.documents.vectors.Embedder`). The process starts with the first text, and again, once, when it dies at work.
 
     All methods belong to one event loop at a time; close it before the loop ends. Nothing is started by making one.
     """
@@ -88,7 +89,7 @@ class EmbeddingProcess:
         self, model_path: Path, log_path: Path, *, start_seconds: float = START_SECONDS, text_seconds: float = TEXT_SECONDS
     ) -> None:
         with contextlib.suppress(RuntimeError):  # "~nobody/model.gguf": the file is not found in the end
-            model_path = model_path.expanduser()
+            model_path = at_home(model_path)
         self._model_path = model_path.absolute()
         self._log_path = log_path
         self._start_seconds = start_seconds

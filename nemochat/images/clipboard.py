@@ -118,6 +118,6 @@ def _checked(image: Image) -> RgbImage:
     try:
         picture = image if image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16") else image.convert("RGB")
         picture.save(buffer, "PNG", compress_level=1)
-    except (OSError, ValueError, SyntaxError) as error:
+    except Exception as error:
         raise ImageError(f"The picture on the clipboard is broken ({sanitize(str(error), strict=True)}).", "Copy it again.") from error
     return load(buffer.getvalue(), _NAME)

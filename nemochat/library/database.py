@@ -13,6 +13,7 @@ from pathlib import Path
 from nemochat.files import free_name, make_database, make_file
 from nemochat.library import migrations
 from nemochat.library.errors import KEPT, DamagedError, LibraryError, cannot, code_of, damaged, explain, extended_code_of, shown
+from nemochat.reading import read_beginning
 
 # `secure_delete`: what was deleted is gone, and a repair never meets it. `cell_size_check`: a broken page is noticed when it is read.
 _PRAGMAS = (
@@ -200,8 +201,7 @@ def _close(connection: sqlite3.Connection | None) -> None:
 
 def _is_something_else(file: Path) -> bool:
     """Whether it is no database at all. SQLite would notice as well, and then delete the journal, which still holds messages."""
-    with file.open("rb") as stream:
-        return stream.read(len(_MAGIC)) not in (b"", _MAGIC)
+    return read_beginning(file, len(_MAGIC)) not in (b"", _MAGIC)
 
 
 def _make_anew(connection: sqlite3.Connection, index: str) -> None:

@@ -15,9 +15,11 @@ from pathlib import Path
 from nemochat.files import TEMPORARY, sync_folder, write_whole
 from nemochat.library.errors import LibraryError, cannot
 from nemochat.library.values import Original
+from nemochat.reading import read_regular
 
 GRACE_MS = 10 * 60 * 1000
 """How long a picture may wait for its message."""
+_MAX_BYTES = 256 << 20
 _TORN_SECONDS = 24 * 60 * 60
 _DIGEST = re.compile("[0-9a-f]{64}")
 _SUFFIX = re.compile("[a-z0-9]{1,8}")
@@ -107,7 +109,7 @@ def _put(target: Path, data: bytes) -> None:
 
 def _read(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        return read_regular(path, _MAX_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:

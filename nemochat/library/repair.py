@@ -12,7 +12,7 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.library.adopting import Arriving, adopt
 from nemochat.library.codec import Roleplay, from_columns, from_json
 from nemochat.library.database import DAMAGED
-from nemochat.library.errors import LibraryError, cannot
+from nemochat.library.errors import LibraryError, cannot, taking
 from nemochat.library.ids import is_id
 from nemochat.library.mending import cleaned, mended
 from nemochat.library.pages import Pages, Row
@@ -130,30 +130,41 @@ def repair(broken: Path, into: Library) -> RepairReport:
                 found.take(row)
     except OSError as error:
         raise cannot("The damaged library cannot be read from", broken, error) from error
-    ids, incomplete, messages = [], [], 0
+    ids, incomplete, problems, messages = [], [], [], 0
     for key in sorted(found.heads.keys() | found.messages.keys()):
-        arriving, whole = found.conversation(key)
-        id_ = adopt(into, arriving)
+        name = found.heads[key].id if key in found.heads else f"number {key}"
+        try:
+            with taking(f"Conversation {name} cannot be put together"):
+                arriving, whole = found.conversation(key)
+                id_ = adopt(into, arriving)
+        except LibraryError as error:
+            problems.append(error.message)
+            continue
         if id_ is None:
             continue
         if key in found.heads and found.heads[key].deleted:
             into.delete(id_)
-        _bring_pictures(found, arriving.chat, broken.parent, into)
+        problems += _bring_pictures(found, arriving.chat, broken.parent, into)
         ids.append(id_)
         messages += len(found.messages.get(key, ()))
         if not whole:
             incomplete.append(id_)
     if not found.heads and not found.messages:
         raise LibraryError("Nothing in this file is a conversation.")
-    return RepairReport(tuple(ids), messages, tuple(incomplete))
+    return RepairReport(tuple(ids), messages, tuple(incomplete), tuple(problems))
 
 
-def _bring_pictures(found: _Found, chat: Chat, folder: Path, into: Library) -> None:
-    """The files beside the damaged library are known to the new one."""
+def _bring_pictures(found: _Found, chat: Chat, folder: Path, into: Library) -> list[str]:
+    """The files beside the damaged library are known to the new one. Returns what is wrong with them."""
+    problems = []
     beside = Pictures(folder)
     digests = {part.digest for node in chat.nodes for part in node.entry.message.images}
     for digest in sorted(digests):
-        png = beside.picture(digest)
-        if png is not None:
-            original = beside.original_named(found.originals.get(digest, ""))
-            into.put_picture(digest, png, *((original.data, original.suffix) if original else ()))
+        try:
+            png = beside.picture(digest)
+            if png is not None:
+                original = beside.original_named(found.originals.get(digest, ""))
+                into.put_picture(digest, png, *((original.data, original.suffix) if original else ()))
+        except LibraryError as error:
+            problems.append(error.message)
+    return problems

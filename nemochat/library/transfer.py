@@ -7,7 +7,6 @@ its pictures decoded and their digests computed anew.
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 import zipfile
 from collections.abc import Mapping
@@ -26,19 +25,20 @@ from nemochat.library.adopting import Arriving, adopt
 from nemochat.library.archives import MIB, Archive, open_archive
 from nemochat.library.codec import from_columns, from_json, storable, to_columns, to_json
 from nemochat.library.difference import first_of
-from nemochat.library.errors import LibraryError, cannot
+from nemochat.library.errors import LibraryError, cannot, taking
 from nemochat.library.mending import cleaned, mended
 from nemochat.library.pictures import is_digest
 from nemochat.library.store import Library
 from nemochat.library.values import ImportReport, ListQuery, StoredChat
+from nemochat.pixels import BadPictureError, decoded
+from nemochat.reading import check_json
 
 _MANIFEST = "nemochat-library.json"
 _CONVERSATION = re.compile(r"conversations/[0-9a-z]{1,32}\.json")
 _ORIGINAL = re.compile(r"(?P<hash>[0-9a-f]{64})\.(?P<suffix>[a-z0-9]{1,8})")
-_MAX_JSON, _MAX_PICTURE, _MAX_ORIGINAL = 256 * MIB, 64 * MIB, 256 * MIB
+_MAX_JSON, _MAX_PICTURE, _MAX_ORIGINAL = 128 * MIB, 64 * MIB, 128 * MIB
 _MAX_PIXELS = 1 << 25
 _MAX_ID = 1 << 53
-_PNG_HEAD = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 
 
 class _Manifest(msgspec.Struct, frozen=True):
@@ -102,27 +102,29 @@ def import_library(library: Library, source: Path) -> ImportReport:
 
     Raises LibraryError when the file is not such a one; what is wrong with single conversations is in the report.
     """
-    added, skipped, problems = [], 0, []
+    added, skipped, lost, problems = [], 0, 0, []
     with open_archive(source) as archive:
         try:
-            from_json(archive.read(_MANIFEST, MIB).decode(errors="replace"), _Manifest)
+            from_json(archive.read(_MANIFEST, MIB), _Manifest)
         except ValueError as error:
             raise LibraryError("This file is not an export of the library that this nemochat knows.") from error
         for name in archive.names:
             if not _CONVERSATION.fullmatch(name):
                 continue
             try:
-                read = _decode(archive.read(name, _MAX_JSON), name)
-                problems += _take_pictures(library, archive, read.pictures)
-                id_ = adopt(library, _arriving(read))
+                with taking(f"{name} holds what no conversation does"):
+                    read = _decode(archive.read(name, _MAX_JSON), name)
+                    problems += _take_pictures(library, archive, read.pictures)
+                    id_ = adopt(library, _arriving(read))
             except LibraryError as error:
                 problems.append(error.message)
+                lost += 1
                 continue
             if id_ is None:
                 skipped += 1
             else:
                 added.append(id_)
-    return ImportReport(tuple(added), skipped, tuple(problems))
+    return ImportReport(tuple(added), skipped, tuple(problems), lost)
 
 
 def _write_all(library: Library, file: zipfile.ZipFile) -> int:
@@ -181,7 +183,8 @@ def _leaving(stored: StoredChat, title: str, pictures: Mapping[str, str]) -> _Co
 
 def _decode(data: bytes, name: str) -> _Conversation:
     try:
-        return from_json(data.decode(errors="replace"), _Conversation)
+        check_json(data)
+        return from_json(data, _Conversation)
     except ValueError as error:
         raise LibraryError(f"{name} is not a conversation ({sanitize(str(error), strict=True)}).") from error
 
@@ -219,11 +222,12 @@ def _take_pictures(library: Library, archive: Archive, pictures: Mapping[str, st
         if not is_digest(digest) or not archive.holds(f"pictures/{digest}.png"):
             continue
         try:
-            png = archive.read(f"pictures/{digest}.png", _MAX_PICTURE)
-            if _digest_of(png) != digest:
-                raise LibraryError(f"pictures/{digest}.png is not the picture that its name says.")
-            data, suffix = _original(archive, original)
-            library.put_picture(digest, png, data, suffix)
+            with taking(f"pictures/{digest}.png is no picture that can be kept"):
+                png = archive.read(f"pictures/{digest}.png", _MAX_PICTURE)
+                if _digest_of(png) != digest:
+                    raise LibraryError(f"pictures/{digest}.png is not the picture that its name says.")
+                data, suffix = _original(archive, original)
+                library.put_picture(digest, png, data, suffix)
         except LibraryError as error:
             problems.append(error.message)
     return problems
@@ -241,13 +245,8 @@ def _original(archive: Archive, name: str) -> tuple[bytes | None, str]:
 
 def _digest_of(png: bytes) -> str:
     """The digest of the pixels, "" for what is not a picture of a decent size."""
-    from PIL import Image
-
-    width, height = int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
-    if not png.startswith(_PNG_HEAD) or not 0 < width * height <= _MAX_PIXELS:
-        return ""
     try:
-        with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
+        with decoded(png, ("PNG",), _MAX_PIXELS) as image:
             return RgbImage.from_rgb(image.width, image.height, image.convert("RGB").tobytes()).digest
-    except (OSError, ValueError, SyntaxError):
+    except BadPictureError:
         return ""

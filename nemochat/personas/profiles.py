@@ -16,6 +16,7 @@ from nemochat.personas import files
 from nemochat.personas.cleaning import one_line
 from nemochat.personas.limits import MAX_NAME, MAX_TEXT, Unreadable
 from nemochat.personas.toml_text import toml_string
+from nemochat.reading import check_toml
 
 _MAX_BYTES = 4 * 1024 * 1024
 _MAX_PROFILES = 1_000
@@ -59,6 +60,7 @@ def read_text(text: str) -> Profiles:
     import tomllib
 
     try:
+        check_toml(text)
         found = msgspec.convert(tomllib.loads(text.removeprefix("\ufeff")), _File).profiles
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, RecursionError, ValueError) as error:
         raise Unreadable(sanitize(str(error), strict=True)[:200].rstrip(".")) from None

@@ -52,7 +52,9 @@ CHAT = (
 
 def read_back(path: Path, entries: tuple[Entry, ...], system: str = "Be brief.") -> tuple[Message, ...]:
     path.write_text(to_json(entries, system, PICTURES), encoding="utf-8")
-    chat, pictures = read_conversation(path)
+    read = read_conversation(path)
+    chat, pictures = read.chat, read.pictures
+    assert not read.problems
     assert chat.frame.system == system
     assert pictures.items() <= PICTURES.items()
     return tuple(entry.message for entry in chat.entries)

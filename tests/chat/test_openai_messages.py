@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nemochat.chat.import_file import read_conversation
 from nemochat.chat.openai_messages import ConversationBody, decode, image_sources, to_conversation
+from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import Conversation, ImagePart, Message, Role, TextPart, ToolCall, ToolCallPart, ToolSpec
 from nemochat.errors import ConversationError
+from nemochat.images import to_png
 from nemochat.prompt import nemotron
 
 PARAMETERS = {"type": "object", "properties": {"a": {"type": "number"}}}
@@ -124,3 +129,15 @@ def test_errors_name_the_field(body: dict[str, Any], place: str) -> None:
 def test_what_is_not_json_is_an_error(data: bytes) -> None:
     with pytest.raises(ConversationError):
         decode(data, ConversationBody, "request")
+
+
+def test_a_picture_that_cannot_be_read_costs_neither_the_conversation_nor_the_other_pictures(tmp_path: Path) -> None:
+    good = base64.b64encode(to_png(RgbImage.from_rgb(1, 1, b"abc"))).decode()
+    urls = [f"data:image/png;base64,{good}", "data:image/png;base64,AAAA", "/dev/zero", str(tmp_path / "none\x1b.png")]
+    pieces = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+    (tmp_path / "talk.json").write_text(json.dumps([{"role": "user", "content": [*pieces, {"type": "text", "text": "What is it?"}]}]))
+    read = read_conversation(tmp_path / "talk.json")
+    assert len(read.pictures) == 1
+    assert len(read.problems) == 3
+    assert read.chat.entries[0].message.text.count("[picture that cannot be read: ") == 3
+    assert "What is it?" in read.chat.entries[0].message.text

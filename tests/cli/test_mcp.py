@@ -101,7 +101,7 @@ def test_check_shows_the_command_and_starts_nothing_without_a_yes(small: Path, n
     assert f"This is started: cd / && LEVEL=9 {sys.executable}" in done.stderr
     assert "--trust" in done.stderr
     with Terminal(command("mcp", "check", "small"), {}, small) as terminal:
-        assert "small.py" in terminal.wait_for("Allow it? [y/N]")
+        assert "small.py" in terminal.wait_for("Allow it? [y/N]").replace("\n│ ", "")
         terminal.send("\r")
         assert terminal.wait_for_end() == 1
     assert not (small / "started").exists()

@@ -10,7 +10,8 @@ import msgspec
 
 from nemochat.chat import ChatSession
 from nemochat.desk.port import ModelChoice, ToolChest
-from nemochat.documents import DocumentIndex, Embedder
+from nemochat.documents.index import DocumentIndex
+from nemochat.documents.vectors import Embedder
 from nemochat.domain.sampling import Sampling
 from nemochat.engine.protocol import LoadRequest
 from nemochat.errors import ModelFileError

@@ -48,7 +48,7 @@ async def test_a_description_that_changes_after_it_was_accepted_is_named(make: M
     after, fresh = await server.tools()
     assert after.offered.fingerprint != before.offered.fingerprint
     assert server.changes() == ["act", "fresh"]
-    server.accept(["act"])
+    server.accept([after])
     assert server.changes() == ["fresh"]
     assert fresh.offered.name == "fresh"
 

@@ -12,11 +12,13 @@ from typing import TypeVar
 from rich.cells import cell_len
 from textual.events import Paste
 from textual.pilot import Pilot
+from textual.widgets import Button
 
 from nemochat.desk.desk import Desk
 from nemochat.settings import Settings
 from nemochat.tui.app import NemochatApp
 from nemochat.tui.chat.screen import ChatScreen
+from nemochat.tui.screens.approval import ApprovalScreen
 from tests.chat.fake_engine import FakeEngine
 from tests.desk.bench import Bench
 
@@ -87,6 +89,17 @@ class Driver:
         screen = self.app.screen
         assert isinstance(screen, kind)
         return screen
+
+    async def answer(self, words: str) -> None:
+        """Answer the question about something to be allowed with the keyboard, as soon as answers are taken."""
+        screen = await self.dialog(ApprovalScreen)
+        await self.until(lambda: screen.is_open)
+        wanted = next(button for button in screen.query(Button) if str(button.label) == words)
+        await self.until(lambda: not wanted.disabled)
+        while screen.focused is not wanted:
+            await self.press("right")
+        await self.until(lambda: screen.is_open)
+        await self.press("enter")
 
     async def back(self) -> None:
         """Wait until the conversation is on top again."""

@@ -39,10 +39,10 @@ async def say(driver: Driver, text: str) -> None:
 async def allow(driver: Driver, shown: str) -> None:
     """The question is there with the call in full; say yes, this once."""
     screen = await driver.dialog(ApprovalScreen)
+    await driver.until(lambda: screen.is_open)
     assert shown in driver.shown
-    await driver.until(lambda: screen._is_open)
-    await driver.press("right", "enter")
-    await driver.until(lambda: not driver.screen.desk.turns.is_running)
+    await driver.answer("Yes, once")
+    await driver.until(lambda: not driver.desk.turns.is_running)
 
 
 async def test_it_calculates_and_tells_the_time_by_calling_tools_that_were_allowed(

@@ -8,7 +8,7 @@ import pytest
 
 from nemochat.tui import clipboard
 from nemochat.tui.chat import screen
-from nemochat.tui.screens.dialogs import Choose
+from nemochat.tui.screens.approval import ApprovalScreen
 from tests.chat.fake_engine import FakeEngine, reply
 from tests.tui.bench import Driver, running
 
@@ -33,7 +33,8 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 async def _ask(driver: Driver, url: str = URL) -> None:
     await driver.send("Where?")
     await driver.click("the place")
-    await driver.dialog(Choose)
+    screen = await driver.dialog(ApprovalScreen)
+    await driver.until(lambda: screen.is_open)
     assert url in "".join(line.strip(" │") for line in driver.rows)
 
 

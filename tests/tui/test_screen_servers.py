@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
 from nemochat.prompt.nemotron import as_text
 from nemochat.tools.mcp.config import ServerConfig, add
 from nemochat.tui.screens.approval import ApprovalScreen
-from nemochat.tui.screens.dialogs import Choose, Menu, Read, Write
+from nemochat.tui.screens.dialogs import Menu, Read, Write
 from nemochat.tui.screens.picker import Picker
 from tests.chat.fake_engine import FakeEngine, reply
 from tests.tui.bench import Bench, Driver, running
@@ -38,9 +37,10 @@ async def trust(driver: Driver) -> None:
     await driver.dialog(Picker)
     assert f"not trusted yet: cd / && {sys.executable}" in driver.shown
     await driver.press("enter")
-    await driver.dialog(Choose)
-    assert "proper.py" in driver.shown.replace("\n", "").replace(" ", "") or "proper.py" in driver.shown
-    await driver.press("right", "enter")
+    screen = await driver.dialog(ApprovalScreen)
+    await driver.until(lambda: screen.is_open)
+    assert str(PROPER) in "".join(row.strip(" │") for row in driver.rows)
+    await driver.answer("Trust it and start it")
     await driver.told("proper runs, with 3 tools")
 
 
@@ -55,9 +55,9 @@ async def test_a_server_is_trusted_and_its_tool_called_with_the_users_word(tmp_p
         await driver.type("2 + 3?")
         await driver.press("enter")
         screen = await driver.dialog(ApprovalScreen)
+        await driver.until(lambda: screen.is_open)
         assert "MCP server: proper" in driver.shown
-        await driver.until(lambda: screen._is_open)
-        await driver.press("right", "enter")
+        await driver.answer("Yes, once")
         await driver.until(lambda: driver.said[-1:] == ["5."])
         assert "<extra_id_1>Tool\n5\n" in as_text(engine.requests[1].segments)
 
@@ -78,11 +78,10 @@ async def test_a_server_that_leads_elsewhere_is_shown_and_its_tools_are_compared
         await driver.dialog(Picker)
         assert f"not what you trusted: cd / && {sys.executable}" in driver.shown
         await driver.press("enter")
-        await driver.dialog(Choose)
+        screen = await driver.dialog(ApprovalScreen)
         assert "proper is not what you trusted" in driver.shown
-        shown = "".join(line.rstrip() for line in re.findall("│  (.*?)  │", driver.shown))
-        assert f"is{other})" in shown, shown
-        await driver.press("right", "enter")
+        assert f"is {other})" in screen._question.whole.replace("\n", " "), screen._question.whole
+        await driver.answer("Trust it and start it")
         await driver.back()
         (server,) = (await driver.screen.bench.mcp_servers()).servers
         await driver.until(lambda: server.changes() == ["add"])

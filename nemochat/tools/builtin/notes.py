@@ -15,6 +15,7 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.domain.tools import ToolOutcome
 from nemochat.errors import NemochatError
 from nemochat.files import open_to_append, reason
+from nemochat.reading import read_beginning
 from nemochat.tools.making import FunctionTool, builtin
 
 MAX_NOTES = 500
@@ -46,8 +47,7 @@ class Notes:
     def all(self) -> tuple[Note, ...]:
         """All notes, oldest first; lines that cannot be read are left out. Raises NemochatError."""
         try:
-            with self._path.open("rb") as file:
-                data = file.read(_MAX_BYTES)
+            data = read_beginning(self._path, _MAX_BYTES)
         except FileNotFoundError:
             return ()
         except OSError as error:
@@ -96,6 +96,6 @@ def note_tools(notes: Notes, clock: Callable[[], datetime]) -> tuple[FunctionToo
 def _note(line: bytes) -> Note | None:
     try:
         note = msgspec.json.decode(line, type=Note)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
     return Note(sanitize(note.text)[:MAX_CHARACTERS], sanitize(note.at, strict=True)[:40])

@@ -100,9 +100,13 @@ class McpServer:
         """Whether tools of it were accepted before, so that those of the last listing are to be compared with them."""
         return self._pins.knows_tools(self.name)
 
-    def accept(self, names: Iterable[str] | None = None) -> None:
-        """The user accepts the tools of the last listing, or the named ones, as they are."""
-        self._pins.accept(self.name, self._fingerprints(), names)
+    def accept(self, tools: Iterable[McpTool] | None = None) -> None:
+        """The user accepts these tools as they were shown, or all of the last listing."""
+        if tools is None:
+            self._pins.accept(self.name, self._fingerprints())
+        else:
+            shown_ones = {tool.original: tool.offered.fingerprint for tool in tools}
+            self._pins.accept(self.name, shown_ones, shown_ones)
 
     def log_tail(self, lines: int = 200) -> str:
         """The last lines of what it printed for people, safe to show."""

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from nemochat.files import reason, write_whole
+from nemochat.reading import read_regular
 from nemochat.tools.mcp.errors import McpError, shown
 
 SERVERS = "mcpServers"
@@ -134,14 +135,11 @@ def _texts(where: str, entry: dict[str, Any], field: str) -> dict[str, str]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            data = file.read(_FILE_BYTES + 1)
+        data = read_regular(path, _FILE_BYTES)
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise McpError(f"The file of servers {shown(path)} cannot be read: {reason(error)}.") from error
-    if len(data) > _FILE_BYTES:
-        raise McpError(f"The file of servers {shown(path)} is larger than 1 MB.")
     try:
         whole = json.loads(data or b"{}")
     except (ValueError, RecursionError) as error:

@@ -8,10 +8,13 @@ from pathlib import Path
 import msgspec
 
 from nemochat.files import reason, write_whole
+from nemochat.reading import read_regular
 from nemochat.tools.mcp.config import ServerConfig
 from nemochat.tools.mcp.environment import search_path
 from nemochat.tools.mcp.errors import McpError, shown
 from nemochat.tools.mcp.launch import Launch, bind, current_folder, resolve
+
+_MAX_BYTES = 16 << 20
 
 
 class _Pinned(msgspec.Struct, frozen=True):
@@ -85,8 +88,8 @@ class Pins:
 
     def _read(self) -> dict[str, _Pinned]:
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=dict[str, _Pinned])
-        except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
+            return msgspec.json.decode(read_regular(self._path, _MAX_BYTES), type=dict[str, _Pinned])
+        except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return {}
         except OSError as error:
             raise McpError(f"What you have allowed servers cannot be read from {shown(self._path)}: {reason(error)}.") from error

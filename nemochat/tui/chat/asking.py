@@ -12,7 +12,7 @@ from textual.screen import Screen
 
 from nemochat.desk.port import (
     Ask,
-    AskApproval,
+    AskAllowed,
     AskEditor,
     AskFound,
     AskItem,
@@ -57,8 +57,8 @@ def screen_for(ask: Ask, app: App[None], pictures: str, copy: Callable[[str], No
             return Read(ask.title, ask.text)
         case ShowPicture():
             return PictureScreen(ask.pixels, pictures)
-        case AskApproval():
-            return ApprovalScreen(ask.request)
+        case AskAllowed():
+            return ApprovalScreen(ask)
         case AskPicture():
             from textual_fspicker import FileOpen, Filters
 

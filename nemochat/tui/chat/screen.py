@@ -20,8 +20,9 @@ from nemochat.desk import commands
 from nemochat.desk.completion import Completion, complete
 from nemochat.desk.desk import Desk
 from nemochat.desk.jobs import Jobs
-from nemochat.desk.port import Answer, AskEditor, AskOne, ShowPicture, Wanted, Workbench, working_folder
+from nemochat.desk.port import Answer, AskAllowed, AskEditor, ShowPicture, Wanted, Workbench, working_folder
 from nemochat.domain.messages import Role
+from nemochat.domain.visible import visible
 from nemochat.system.desktop import open_in_browser
 from nemochat.tui import clipboard
 from nemochat.tui.chat.presenter import Presenter
@@ -236,8 +237,8 @@ class ChatScreen(Screen[None]):
         """Show where a link leads before it is opened."""
 
         async def offer() -> None:
-            answers = (Answer("no", "Do not open"), Answer("copy", "Copy it"), Answer("yes", "Open in the browser"))
-            chosen = await self.presenter.ask(AskOne("A link in the conversation", event.url, answers))
+            answers = (Answer("no", "Do not open"), Answer("copy", "Copy it"), Answer("yes", "Open in the browser", allows=True))
+            chosen = await self.presenter.ask(AskAllowed("A link in the conversation", "", visible(event.url), answers))
             if chosen == "copy":
                 self.copy(event.url)
             elif chosen == "yes" and not await asyncio.to_thread(open_in_browser, event.url):
