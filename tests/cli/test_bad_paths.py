@@ -36,7 +36,7 @@ WRITING = {
     "personas export": ["personas", "export", "storyteller", "{}"],
 }
 # A pipe may be waited for; a folder may hold documents, and a file of any name some text.
-EXPECTED = {("render", "pipe"), ("docs add", "folder"), ("docs add", "fake zip"), ("docs add", "/proc/kmsg")}
+EXPECTED = {("render", "pipe"), ("docs add", "folder"), ("docs add", "fake zip")}
 # What is read of nemochat's own folders: the variable of the folder, the name in it, and a command that reads it.
 OWN = {
     ("CONFIG", "config.toml"): ["models", "list"],

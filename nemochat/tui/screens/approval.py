@@ -129,6 +129,7 @@ class ApprovalScreen(ModalScreen[str | None]):
         rows = self._whole.row_count + self._whole.styles.margin.height
         dialog.styles.height = sum(shown) + rows + answers + dialog.gutter.height
         dialog.remove_class("-unfitted")
+        self._whole.look()
         self._changed()
 
     @on(WholeText.Looked)

@@ -97,7 +97,8 @@ class WholeText(ScrollView, can_focus=False):
 
     def _look(self) -> None:
         try:
-            in_sight = self.screen.find_widget(self).visible_region.height if self.screen.is_current and self._width else 0
+            is_shown = self.screen.is_current and self._width and not any(node.has_class("-unfitted") for node in self.ancestors)
+            in_sight = self.screen.find_widget(self).visible_region.height if is_shown else 0
         except NoWidget:  # not laid out yet
             return
         if in_sight:
