@@ -12,15 +12,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nemochat.chat.export_html import HEADINGS, remarks, to_html
-from nemochat.domain.chat import Entry
-from nemochat.domain.images import RgbImage
-from nemochat.domain.messages import ContextPart, ImagePart, Message, Part, Role, TextPart, ToolCallPart
+from nemochat.chat.export_html import heading_of, remarks, to_html, waiting_entry
+from nemochat.domain.chat import Entry, Waiting
+from nemochat.domain.images import Original
+from nemochat.domain.messages import ContextPart, ImagePart, Message, Part, ReasoningPart, Role, TextPart, ToolCallPart, ToolResultPart
 from nemochat.domain.sanitize import sanitize
-from nemochat.errors import NemochatError, UsageError
+from nemochat.errors import ImageError, NemochatError, UsageError
 from nemochat.files import SHARED, write_new, write_whole
-from nemochat.images import to_png
-from nemochat.prompt.toolcalls import as_generated
+from nemochat.images import shareable
+from nemochat.prompt.toolcalls import as_generated, written
 
 __all__ = ["SUFFIXES", "export", "to_html", "to_json", "to_markdown"]
 
@@ -29,10 +29,24 @@ SUFFIXES = (".md", ".json", ".html")
 
 _BACKTICKS = re.compile(r"`{3,}")
 _NOT_IN_LINK_TEXT = re.compile(r"([\[\]\\`*_<>!])")
+_ESCAPED = r"\\\1"
 
 
-def export(path: Path, entries: Sequence[Entry], system: str, pictures: Mapping[str, RgbImage], *, replace: bool = False) -> None:
-    """Write the conversation to a file; its suffix says how. With Markdown, the pictures lie in a folder beside it.
+Originals = Mapping[str, Original]
+"""The files of pictures, by digest."""
+
+
+def export(
+    path: Path,
+    entries: Sequence[Entry],
+    system: str,
+    originals: Originals,
+    *,
+    waiting: Sequence[Waiting] = (),
+    replace: bool = False,
+) -> None:
+    """Write the conversation to a file, what waits in it at the end; its suffix says how. With Markdown, the pictures lie in a folder
+    beside it.
 
     The file appears whole or not at all, and only `replace` lets it take the place of another. Raises UsageError for any other suffix
     and for a file that exists, NemochatError when the system refuses.
@@ -45,11 +59,11 @@ def export(path: Path, entries: Sequence[Entry], system: str, pictures: Mapping[
         raise UsageError(f"{shown} exists already.", "Choose another name.")
     try:
         if suffix == ".md":
-            content = to_markdown(entries, system, _write_pictures(path, entries, pictures))
+            content = to_markdown(entries, system, _write_pictures(path, entries, waiting, originals), waiting)
         elif suffix == ".json":
-            content = to_json(entries, system, pictures)
+            content = to_json(entries, system, originals, waiting)
         else:
-            content = to_html(entries, system, pictures, title=path.stem)
+            content = to_html(entries, system, originals, waiting, title=path.stem)
         _write(path, content.encode(errors="replace"), replace=replace)
     except FileExistsError:
         raise UsageError(f"{shown} exists already.", "Choose another name.") from None
@@ -57,61 +71,74 @@ def export(path: Path, entries: Sequence[Entry], system: str, pictures: Mapping[
         raise NemochatError(f"{shown} cannot be written: {error.strerror or error}.", "Check the folder, or choose another.") from error
 
 
-def to_markdown(entries: Iterable[Entry], system: str, picture_links: Mapping[str, str]) -> str:
+def to_markdown(
+    entries: Iterable[Entry], system: str, picture_links: Mapping[str, str], waiting: Iterable[Waiting] = ()
+) -> str:
     """Markdown with a heading for each turn. `picture_links` says by digest where a picture is; without a link, its name stands there."""
     blocks = [f"## System\n\n{sanitize(system).strip()}"] if system.strip() else []
-    for entry in entries:
-        heading = f"## {HEADINGS[entry.message.role]}"
+    for entry in (*entries, *map(waiting_entry, waiting)):
+        heading = f"## {_NOT_IN_LINK_TEXT.sub(_ESCAPED, heading_of(entry))}"
         notes = [f"*({remark})*" for remark in remarks(entry)]
         parts = [_markdown_part(part, entry.message.role, picture_links) for part in entry.message.parts]
         blocks.append("\n\n".join([heading, *notes, *(part for part in parts if part)]))
     return "\n\n".join(blocks) + "\n"
 
 
-def to_json(entries: Iterable[Entry], system: str, pictures: Mapping[str, RgbImage]) -> str:
-    """A list of OpenAI messages under ``messages``, pictures as data URIs. Reading it again gives the same conversation.
+def to_json(entries: Iterable[Entry], system: str, originals: Originals, waiting: Iterable[Waiting] = ()) -> str:
+    """A list of OpenAI messages under ``messages``, pictures as data URIs: the very files that were given. What waits is under ``waiting``.
 
-    A picture that is not in `pictures` leaves a note in its place.
+    Reading it again gives the same conversation, but that each result of a tool stays a message of its own. A picture that
+    is not in `originals` leaves a note in its place.
     """
     messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
-    waiting: list[str] = []
-    n_calls = 0
     for entry in entries:
         message = entry.message
+        who = {"name": entry.speaker} if entry.speaker else {}
         match message.role:
             case Role.USER:
-                messages.append({"role": "user", "content": _user_content(message, pictures)})
+                messages.append({"role": "user", "content": _content(message.parts, originals)} | who)
             case Role.ASSISTANT:
-                calls = _tool_calls(message, n_calls)
-                n_calls += len(calls)
-                waiting = [call["id"] for call in calls]
+                calls = _tool_calls(message)
                 said = {"content": message.text or None, "tool_calls": calls} if calls else {"content": as_generated(message.parts)}
-                messages.append({"role": "assistant"} | said)
+                thought = "".join(part.text for part in message.parts if isinstance(part, ReasoningPart))
+                messages.append({"role": "assistant"} | said | ({"reasoning_content": thought} if thought else {}) | who)
             case Role.TOOL:
-                # A Tool message may hold the results of several calls; it is put to the first that has none yet.
-                of_call = {"tool_call_id": waiting.pop(0)} if waiting else {}
-                messages.append({"role": "tool", "content": message.text} | of_call)
-    return json.dumps({"messages": messages}, ensure_ascii=False, indent=2) + "\n"
+                messages += _results(message, originals)
+    queued = [{"content": _content(each.message.parts, originals), "when": each.when} for each in waiting]
+    whole = {"messages": messages} | ({"waiting": queued} if queued else {})
+    return json.dumps(whole, ensure_ascii=False, indent=2) + "\n"
 
 
-def _user_content(message: Message, pictures: Mapping[str, RgbImage]) -> str | list[dict[str, Any]]:
-    if len(message.parts) == 1 and isinstance(part := message.parts[0], TextPart):
+def _results(message: Message, originals: Originals) -> list[dict[str, Any]]:
+    results = [part for part in message.parts if isinstance(part, ToolResultPart)]
+    if not results:
+        return [{"role": "tool", "content": message.text}]
+    return [
+        {"role": "tool", "content": _content((*part.images, TextPart(part.text)), originals)}
+        | ({"tool_call_id": part.call} if part.call else {})
+        | ({"is_error": True} if part.is_error else {})
+        for part in results
+    ]
+
+
+def _content(parts: Sequence[Part], originals: Originals) -> str | list[dict[str, Any]]:
+    if len(parts) == 1 and isinstance(part := parts[0], TextPart):
         return part.text
     pieces: list[dict[str, Any]] = []
-    for part in message.parts:
+    for part in parts:
         if isinstance(part, TextPart):
             pieces.append({"type": "text", "text": part.text})
         elif isinstance(part, ImagePart):
-            picture = pictures.get(part.digest)
-            if picture is None:
+            original = originals.get(part.digest)
+            if original is None:
                 pieces.append({"type": "text", "text": f"[picture: {part.name or 'no name'}]"})
             else:
-                url = f"data:image/png;base64,{base64.b64encode(to_png(picture)).decode()}"
+                url = f"data:image/{original.suffix};base64,{base64.b64encode(original.data).decode()}"
                 pieces.append({"type": "image_url", "image_url": {"url": url}})
     return pieces
 
 
-def _tool_calls(message: Message, n_before: int) -> list[dict[str, Any]]:
+def _tool_calls(message: Message) -> list[dict[str, Any]]:
     """The calls as OpenAI has them; none when that would lose something: a malformed call, or text behind a call."""
     seen_call = False
     for part in message.parts:
@@ -123,11 +150,11 @@ def _tool_calls(message: Message, n_before: int) -> list[dict[str, Any]]:
             return []
     return [
         {
-            "id": f"call_{number}",
+            "id": call.id or f"call_{number}",
             "type": "function",
             "function": {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)},
         }
-        for number, call in enumerate(message.tool_calls, n_before + 1)
+        for number, call in enumerate(message.tool_calls, 1)
     ]
 
 
@@ -137,11 +164,17 @@ def _markdown_part(part: Part, role: Role, picture_links: Mapping[str, str]) -> 
             text = sanitize(part.text).strip()
             return _fenced(text) if role is Role.TOOL else text
         case ImagePart():
-            name = _NOT_IN_LINK_TEXT.sub(r"\\\1", sanitize(part.name, strict=True)) or "picture"
+            name = _NOT_IN_LINK_TEXT.sub(_ESCAPED, sanitize(part.name, strict=True)) or "picture"
             link = picture_links.get(part.digest)
             return f"*[picture: {name}]*" if link is None else f"![{name}]({urllib.parse.quote(link, safe='/:#?&=%+,;@~')})"
         case ToolCallPart():
-            return _fenced(sanitize(part.raw).strip(), "json")
+            return _fenced(sanitize(written(part)).strip(), "json")
+        case ToolResultPart():
+            shown = [_markdown_part(image, role, picture_links) for image in part.images]
+            return "\n\n".join([*shown, _fenced(sanitize(part.text).strip())])
+        case ReasoningPart():
+            thought = sanitize(part.text, strict=False).strip()
+            return "\n".join(f"> {line}".rstrip() for line in ["*Thought*", "", *thought.splitlines()])
         case ContextPart():
             source = sanitize(part.source, strict=True) or "context"
             return "\n".join(f"> {line}".rstrip() for line in [f"*{source}*", "", *sanitize(part.text).strip().splitlines()])
@@ -154,17 +187,24 @@ def _fenced(text: str, language: str = "") -> str:
     return f"{fence}{language}\n{text}\n{fence}"
 
 
-def _write_pictures(path: Path, entries: Iterable[Entry], pictures: Mapping[str, RgbImage]) -> dict[str, str]:
+def _write_pictures(path: Path, entries: Iterable[Entry], waiting: Iterable[Waiting], originals: Originals) -> dict[str, str]:
     """Put the pictures of the conversation into a folder beside the file; their links by digest. Their names tell their content."""
-    digests = dict.fromkeys(image.digest for entry in entries for image in entry.message.images if image.digest in pictures)
+    shown = (image for entry in (*entries, *map(waiting_entry, waiting)) for image in entry.message.images)
     folder = path.with_name(f"{path.stem}-pictures")
     links: dict[str, str] = {}
-    for digest in digests:
-        target = folder / f"{digest[:16]}.png"
+    for digest in dict.fromkeys(image.digest for image in shown):
+        original = originals.get(digest)
+        if original is None:
+            continue
+        try:
+            data, kind = shareable(original)
+        except ImageError:  # a damaged picture has a name, and no link
+            continue
+        target = folder / f"{digest[:16]}.{kind.rpartition('/')[2]}"
         folder.mkdir(exist_ok=True)
         if not target.exists():
             with contextlib.suppress(FileExistsError):  # another export was quicker with the same picture
-                _write(target, to_png(pictures[digest]), replace=False)
+                _write(target, data, replace=False)
         links[digest] = urllib.parse.quote(f"{folder.name}/{target.name}")
     return links
 

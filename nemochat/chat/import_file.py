@@ -6,18 +6,41 @@ from pathlib import Path
 
 import msgspec
 
-from nemochat.chat.openai_messages import AnyMessage, ConversationBody, decode, image_sources, to_conversation
+from nemochat.chat.openai_messages import (
+    AnyMessage,
+    ConversationBody,
+    ImageContent,
+    TextContent,
+    UserMessage,
+    decode,
+    image_sources,
+    speakers,
+    to_conversation,
+)
 from nemochat.chat.pictures import open_picture, picture_name
-from nemochat.domain.chat import Chat
-from nemochat.domain.images import RgbImage
+from nemochat.domain.chat import Chat, Waiting
+from nemochat.domain.images import Original
 from nemochat.domain.messages import ImagePart
 from nemochat.errors import ConversationError
 
 MAX_BYTES = 256 * 1024 * 1024
 
 
-def read_body(path: Path) -> ConversationBody:
-    """A list of OpenAI messages, or an object with messages, system, tools and contexts. Raises ConversationError."""
+class _Waiting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A message of the user that nobody has answered yet. when: in seconds since the epoch."""
+
+    content: str | tuple[TextContent | ImageContent, ...]
+    when: float = 0.0
+
+
+class ConversationFile(ConversationBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A conversation with what waits in it."""
+
+    waiting: tuple[_Waiting, ...] = ()
+
+
+def read_body(path: Path) -> ConversationFile:
+    """A list of OpenAI messages, or an object with messages, system, tools, contexts and what waits. Raises ConversationError."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -26,17 +49,22 @@ def read_body(path: Path) -> ConversationBody:
     if len(data) > MAX_BYTES:
         raise ConversationError(f"{path} is larger than {MAX_BYTES // 1024 // 1024} MiB.")
     if data.lstrip()[:1] == b"[":
-        return ConversationBody(messages=decode(data, tuple[AnyMessage, ...], path.name))
-    return decode(data, ConversationBody, path.name)
+        return ConversationFile(messages=decode(data, tuple[AnyMessage, ...], path.name))
+    return decode(data, ConversationFile, path.name)
 
 
-def read_conversation(path: Path) -> tuple[Chat, dict[str, RgbImage]]:
-    """The conversation in a file, and the pixels of its pictures by digest. Raises ConversationError and ImageError."""
+def read_conversation(path: Path) -> tuple[Chat, dict[str, Original]]:
+    """The conversation in a file, and the files of its pictures by digest. Raises ConversationError and ImageError."""
     body = read_body(path)
-    pictures: dict[str, RgbImage] = {}
+    waiting = [UserMessage(each.content) for each in body.waiting]
+    originals: dict[str, Original] = {}
     parts: dict[str, ImagePart] = {}
-    for source in image_sources(body.messages):
-        picture = open_picture(source).image
-        pictures[picture.digest] = picture
-        parts[source] = ImagePart(picture.digest, picture_name(source))
-    return msgspec.structs.replace(Chat.of(to_conversation(body, parts)), name=path.stem), pictures
+    for source in image_sources((*body.messages, *waiting)):
+        picture = open_picture(source)
+        if picture.original is not None:
+            originals[picture.original.digest] = picture.original
+            parts[source] = ImagePart(picture.original.digest, picture_name(source), picture.image.width, picture.image.height)
+    chat = Chat.of(to_conversation(body, parts), speakers(body.messages)).named(path.stem)
+    for each, message in zip(body.waiting, to_conversation(ConversationBody(tuple(waiting)), parts).messages, strict=True):
+        chat = chat.queued(Waiting(message.text, message.images, each.when))
+    return chat, originals

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from nemochat.domain.chat import Chat
-from nemochat.domain.images import Original, RgbImage
+from nemochat.domain.chat import Chat, pictures_of
+from nemochat.domain.images import Original
+from nemochat.domain.replies import ModelRef
 from nemochat.errors import NemochatError
-from nemochat.images import to_png
 from nemochat.library import ConflictError, Library, Saved
 
 
@@ -20,14 +20,14 @@ class _Place:
     saved: Saved | None = None
     stored: Chat | None = None
     wanted: Chat | None = None
-    model: str = ""
+    model: ModelRef = field(default_factory=ModelRef)
     pictures: set[str] = field(default_factory=set)
 
 
 class Keeper:
     """Writes one conversation at a time, each value as its difference to the last one.
 
-    pictures and originals: what is known of the pictures in it, by digest. trouble: told once when writing begins to fail; the next
+    originals: the files of the pictures in it, by digest. trouble: told once when writing begins to fail; the next
     value that can be written holds all that was missed. copied: told when another program has changed the conversation, which goes on as a
     copy then.
     """
@@ -35,13 +35,12 @@ class Keeper:
     def __init__(
         self,
         library: Library,
-        pictures: Callable[[], Mapping[str, RgbImage]],
         originals: Callable[[], Mapping[str, Original]],
         trouble: Callable[[NemochatError], None],
         copied: Callable[[], None],
     ) -> None:
         self.library = library
-        self._pictures, self._originals = pictures, originals
+        self._originals = originals
         self._trouble, self._copied = trouble, copied
         self._place = _Place()
         self._lock = asyncio.Lock()
@@ -60,12 +59,12 @@ class Keeper:
         """What is saved next is a conversation of the library, which is `chat` there."""
         self._place = _Place(saved, chat)
 
-    async def save(self, chat: Chat, model: str) -> None:
+    async def save(self, chat: Chat, model: ModelRef) -> None:
         """Write the conversation; returns when this value, or a newer one, is written or cannot be. Never raises NemochatError."""
         place = self._place
-        if place.saved is None and not chat.entries and not chat.aside:
+        if place.saved is None and not chat.entries and not chat.aside and not chat.waiting:
             return
-        place.wanted, place.model = chat, model or place.model
+        place.wanted, place.model = chat, model if model.name else place.model
         async with self._lock:
             if place.wanted is None or place.wanted is place.stored:
                 return
@@ -85,13 +84,11 @@ class Keeper:
             self._is_failing = False
 
     def _write(self, place: _Place, chat: Chat) -> None:
-        pictures, originals = self._pictures(), self._originals()
-        for digest in {image.digest for node in chat.nodes for image in node.entry.message.images} - place.pictures:
-            if digest in pictures:
-                original = originals.get(digest)
-                self.library.put_picture(
-                    digest, to_png(pictures[digest]), original.data if original else None, original.suffix if original else ""
-                )
+        originals = self._originals()
+        for digest in {image.digest for image in pictures_of(chat)} - place.pictures:
+            original = originals.get(digest)
+            if original is not None:
+                self.library.put_picture(digest, original)
             place.pictures.add(digest)
         saved = place.saved
         place.saved = self.library.save(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
@@ -18,14 +19,15 @@ from nemochat.chat.passages import FindPassages
 from nemochat.chat.previews import EMPTY, Preview, Prompt, known_of, preview
 from nemochat.chat.toolbox import Toolbox, with_tools
 from nemochat.chat.values import Attachment, ContextView
-from nemochat.domain.chat import Chat, Entry
+from nemochat.domain.chat import Chat, Entry, without_pictures
 from nemochat.domain.events import Progress
 from nemochat.domain.images import Original, RgbImage
-from nemochat.domain.messages import Conversation, Message, Role, ToolSpec
+from nemochat.domain.messages import Conversation, ImagePart, Message, Role, ToolSpec
+from nemochat.domain.replies import ModelRef
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.segments import Segment
 from nemochat.engine.protocol import Engine, LoadRequest, Place, Prepared
-from nemochat.errors import EngineError
+from nemochat.errors import EngineError, ImageError
 from nemochat.settings import WhenFull
 
 NEAR = 0.6
@@ -39,7 +41,8 @@ class OpenedChat:
     save: awaited before the engine is asked, and begun about once a second with the conversation as the reply grows. toolbox: answers the
     calls of tools; without it they end the turn. find_passages: of the conversation's documents, for each message of the user.
     holds_calls_to_schema: whether calls are held to the tools' schemas while they are written. tools: which of them the model is told of.
-    key: what the engine knows the conversation by, its id in the library; "" while it has none.
+    key: what the engine knows the conversation by, its id in the library; "" while it has none. album: the pictures; whoever opens
+    sessions one after the other gives all of them the same one.
     """
 
     def __init__(self, engine: Engine, request: LoadRequest, sampling: Sampling, image_size: int | None = None) -> None:
@@ -53,7 +56,11 @@ class OpenedChat:
         self._engine = engine
         self._request = request
         self._chat = Chat()
-        self._album = Album(engine, image_size)
+        self.album = Album()
+        self._side = image_size
+        self._told: set[str] = set()
+        self._gone: set[str] = set()
+        engine.find_image = self.seen
         self._held = Held()
         self._count = Counting(engine)
         self._load = Loading(engine, request)
@@ -81,26 +88,34 @@ class OpenedChat:
         return self._chat
 
     @property
+    def model(self) -> ModelRef:
+        """The model, as it is stored."""
+        return ModelRef(self._request.name)
+
+    @property
     def pictures(self) -> Mapping[str, RgbImage]:
-        """The pixels of every picture attached in this session, by digest."""
-        return self._album.pixels
+        """What is shown of each picture, by digest: the pixels that the model gets, but no larger than a screen needs."""
+        return self.album.previews(self._side)
 
     @property
     def originals(self) -> Mapping[str, Original]:
-        """The files of the pictures that came from one, by the digest of their pixels."""
-        return self._album.originals
+        """The files of the pictures, by digest."""
+        return self.album.originals
+
+    def seen(self, digest: str) -> RgbImage | None:
+        """The very pixels that the model gets of a picture; None where its file is gone or damaged. Call it in a thread."""
+        return self.album.pixels(digest, self._side)
 
     def open_conversation(self, conversation: Conversation) -> None:
-        """Go on with another conversation. Its pictures must have been attached in this session."""
+        """Go on with another conversation. Its pictures must be in the album."""
         self.open_chat(Chat.of(conversation))
 
-    def open_chat(self, chat: Chat, pictures: Mapping[str, RgbImage] | None = None, *, key: str | None = None) -> None:
-        """Go on with another conversation, or with an edited or forked one; `pictures` are those that this session does not have yet.
+    def open_chat(self, chat: Chat, *, key: str | None = None) -> None:
+        """Go on with another conversation, or with an edited or forked one. Its pictures must be in the album, or found by it.
 
         key: of another conversation; None for another value of the present one.
         """
         self._chat = chat
-        self._album.pixels.update(pictures or {})
         self.key = self.key if key is None else key
 
     def start_loading(self) -> None:
@@ -118,7 +133,18 @@ class OpenedChat:
 
         Raises ImageError when the model cannot see, EngineError when the engine fails.
         """
-        return await self._album.attach(await self._load.model(), picture, name, original)
+        info = await self._load.model()
+        if not info.has_vision:
+            hint = "Load it with its projector, or choose another model."
+            raise ImageError(f"{info.name} reads text only: it cannot look at pictures.", hint)
+        digest = await asyncio.to_thread(self.album.add, picture, original)
+        pixels = await asyncio.to_thread(partial(self.album.pixels, digest, self._side, decoded=picture))
+        shown = await asyncio.to_thread(partial(self.album.preview, digest, self._side, decoded=picture))
+        assert pixels is not None  # it was made of what is at hand
+        assert shown is not None
+        tokens = await self._engine.add_image(pixels)
+        self._told.add(digest)
+        return Attachment(ImagePart(digest, name, picture.width, picture.height, tokens), shown, tokens)
 
     async def prompt_sizes(self) -> list[tuple[Segment, int]]:
         """The whole prompt of the conversation, each segment with its tokens. Nothing is evaluated."""
@@ -161,7 +187,6 @@ class OpenedChat:
             known = Message(Role.USER, known.images)
         await self._load.model()
         chat = with_tools(self._chat, await self.tools.told_of(self._chat, known.text))
-        await self._album.tell(chat.visible.messages)
         known = with_lore(chat, known)
         return preview(await self._prompt(chat.added(Entry(known))), known)
 
@@ -236,4 +261,20 @@ class OpenedChat:
     async def _prompt(self, chat: Chat, *, continues: bool = False, speaks: Role = Role.ASSISTANT) -> Prompt:
         """The prompt of a chat: whatever is sent, evaluated ahead or shown is made of this."""
         info = await self._load.model()
+        chat = await self._with_pictures(chat)
         return await Prompt.of(chat, self._count, info.context_length, self._reserve, continues=continues, speaks=speaks)
+
+    async def _with_pictures(self, chat: Chat) -> Chat:
+        """The chat as far as its pictures can be shown to the model, which is given those that it was not given yet. Raises EngineError.
+
+        A picture whose file is gone or damaged is left out: its conversation goes on without it.
+        """
+        shown = {image.digest for index in chat.shown for image in chat.entries[index].message.images}
+        for digest in sorted(shown - self._told - self._gone):
+            pixels = await asyncio.to_thread(self.seen, digest)
+            if pixels is None:
+                self._gone.add(digest)
+            else:
+                await self._engine.add_image(pixels)
+                self._told.add(digest)
+        return without_pictures(chat, shown & self._gone) if shown & self._gone else chat

@@ -20,8 +20,8 @@ from nemochat.chat.opened import OpenedChat
 from nemochat.chat.values import ChatEvent, RoundEnded, ToolsAnswered
 from nemochat.domain.chat import Chat, Entry
 from nemochat.domain.events import Finished, FinishReason, Progress, TextDelta, Timings, Usage
-from nemochat.domain.messages import Message, Role, TextPart, ToolCall
-from nemochat.domain.replies import ReplyRecord, TurnResult
+from nemochat.domain.messages import Message, ReasoningPart, Role, TextPart, ToolCall
+from nemochat.domain.replies import ModelRef, ReplyRecord, TurnResult
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.sanitize import sanitize
 from nemochat.engine.protocol import Engine, GenerateRequest, LoadRequest
@@ -184,7 +184,6 @@ class ChatSession(OpenedChat):
             yield TurnResult("", FinishReason.CANCELLED, (), Usage(), Timings(), None, ())
             return
         info = await self._load.model()
-        await self._album.tell(self._chat.visible.messages)
         asking = Entry(Message(Role.USER, (TextPart(titles.QUESTION),)))
         asked = self.tools.in_force(self._chat if purpose is not _Purpose.TITLE else self._chat.added(asking))
         speaks = Role.USER if purpose is _Purpose.DRAFT else Role.ASSISTANT
@@ -239,7 +238,7 @@ class ChatSession(OpenedChat):
             forgotten=prompt.assembled.indices(fit.forgotten),
         )
         if pieces and is_reply:
-            self._chat = self._chat.recorded(ReplyRecord(result, request.sampling, info.name, request.segments))
+            self._chat = self._chat.recorded(ReplyRecord(result, request.sampling, ModelRef(info.name), request.segments))
         yield result
 
     def _with_reply(self, text: str, continues: bool, *, interrupted: bool) -> Chat | None:
@@ -249,7 +248,8 @@ class ChatSession(OpenedChat):
         if not before + text:
             return None
         message = last.message if last is not None else Message(Role.ASSISTANT, ())
-        message = msgspec.structs.replace(message, parts=parse_reply(before + text))
+        thought = tuple(part for part in message.parts if isinstance(part, ReasoningPart))
+        message = msgspec.structs.replace(message, parts=(*thought, *parse_reply(before + text)))
         if last is not None:
             return self._chat.changed(len(self.entries) - 1, msgspec.structs.replace(last, message=message, interrupted=interrupted))
         speaker = self._chat.persona.name if self._chat.persona is not None else ""

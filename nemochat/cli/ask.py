@@ -46,7 +46,7 @@ async def _ask(options: AskOptions, asked_at: float) -> None:
             pictures: list[Attachment] = []
             aids = await _aids(options, setup, session, text, pictures, stack, status) if options.has_aids else None
             status.show("loading the model ...")
-            pictures += await attach_pictures(session, options.images, options.save_pixels, keep_files=aids is not None)
+            pictures += await attach_pictures(session, options.images, options.save_pixels)
             session.open_conversation(Conversation(system=options.system, tools=aids.tools if aids is not None else ()))
             contexts = aids.contexts if aids is not None else ()
             message = Message(Role.USER, (*(each.part for each in pictures), TextPart(text), *contexts))

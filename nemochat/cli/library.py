@@ -65,7 +65,10 @@ def print_list(*, limit: int, archived: bool, deleted: bool, as_json: bool) -> N
 def export(file: Path) -> None:
     """Write everything into a zip file. Raises LibraryError."""
     with opened() as library:
-        print(f"{export_library(library, file)} conversations written to {file}.")
+        report = export_library(library, file)
+    for problem in report.problems:
+        print_note(problem)
+    print(f"{report.conversations} conversations written to {file}.")
 
 
 def import_(file: Path) -> None:

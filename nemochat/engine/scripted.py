@@ -179,6 +179,10 @@ class ScriptedBackend:
         self._images.add(image.digest)
         return self._script.image_tokens
 
+    def forget_images(self, digests: Sequence[str]) -> None:
+        """Know these pictures no longer."""
+        self._images.difference_update(digests)
+
     def count(self, segments: Sequence[Segment]) -> list[int]:
         """Tokens of each segment."""
         return [len(tokens) for tokens in self._tokenize(segments)]

@@ -141,6 +141,7 @@ class Database:
         connection: sqlite3.Connection | None = None
         try:
             connection = sqlite3.connect(self.file, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False)
+            connection.text_factory = lambda data: data.decode(errors="replace")  # one byte that is wrong costs one character
             self._prepare(connection)
         except sqlite3.Error as error:
             _close(connection)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nemochat import images
 from nemochat.chat import Chat
 from nemochat.chat.keeping import Keeper
-from nemochat.domain.images import Original, RgbImage
+from nemochat.domain.chat import pictures_of
+from nemochat.domain.images import Original
 from nemochat.domain.library import Hit, SearchFilters
 from nemochat.errors import NemochatError
 from nemochat.library import ListQuery, Saved, StoredChat
@@ -37,7 +37,7 @@ class Conversations:
     def __init__(self, screen: ChatScreen) -> None:
         self._screen = screen
         self._undo: deque[Chat] = deque(maxlen=_MOST_UNDO)
-        self._keeper = Keeper(screen.bench.library, self._pictures, self._originals, screen.complain, self._copied)
+        self._keeper = Keeper(screen.bench.library, lambda: screen.holder.album.given, screen.complain, self._copied)
 
     @property
     def id(self) -> str:
@@ -49,7 +49,7 @@ class Conversations:
     async def save(self, chat: Chat) -> None:
         """Keep this value of it; returns when it is on the disk, or cannot be."""
         was = self._keeper.id
-        await self._keeper.save(chat, self._screen.holder.model_name)
+        await self._keeper.save(chat, self._screen.holder.model)
         self._screen.holder.key = self._keeper.id
         if self._keeper.id != was and self._screen.is_running:
             self.list_soon()
@@ -83,25 +83,26 @@ class Conversations:
         self.change(msgspec.structs.replace(before, next_id=next_id), can_undo=False)
         self._screen.say("Taken back.")
 
-    def begin(self, chat: Chat, pictures: Mapping[str, RgbImage] | None = None) -> None:
+    def begin(self, chat: Chat, originals: Mapping[str, Original] | None = None) -> None:
         """Leave the one on the screen, which stays in the library, for a new one."""
         self._leave()
         self._keeper.begin()
-        self._show(chat, pictures or {})
+        self._screen.holder.album.keep(originals or {})
+        self._show(chat)
         self.save_soon()
 
     async def open(self, id_: str, node: int = 0) -> None:
         """Go on with one of the library, at the message `node`. Raises NemochatError."""
         if id_ == self.id and not node:
             return
-        await self._keeper.save(self._screen.chat, self._screen.holder.model_name)
-        stored, pictures = await asyncio.to_thread(self._load, id_)
+        await self._keeper.save(self._screen.chat, self._screen.holder.model)
+        stored = await asyncio.to_thread(self._load, id_)
         chat = stored.chat.through(node)
         self._leave()
         self._keeper.open(Saved(stored.id, stored.version), stored.chat)
-        self._show(chat, pictures)
+        self._show(chat)
         if stored.damaged:
-            self._screen.say(f"{stored.damaged} messages of this chat were damaged: only their words are there.")
+            self._screen.say("Parts of this chat are damaged: what could be read of it is here. `nemochat library check` names them.")
         if node:
             at = next((index for index, entry in enumerate(chat.entries) if entry.id == node), None)
             if at is not None:
@@ -183,13 +184,13 @@ class Conversations:
                 if id_ == self.id:
                     self._leave()
                     self._keeper.begin()
-                    self._show(self._screen.chat.forked(0), {})
+                    self._show(self._screen.chat.forked(0))
                 await self._screen.holder.forget(id_)
             case "undo":
                 await asyncio.to_thread(library.restore, id_)
             case "export":
-                stored, pictures = await asyncio.to_thread(self._load, id_)
-                await self._screen.slash.export_chat(stored.chat, pictures, "")
+                stored = await asyncio.to_thread(self._screen.bench.library.load, id_)
+                await self._screen.slash.export_chat(stored.chat, "")
         await self.list()
 
     async def _rename(self, id_: str, title: str) -> None:
@@ -217,8 +218,7 @@ class Conversations:
         self._undo.clear()
         self._screen.composer.leave()
 
-    def _show(self, chat: Chat, pictures: Mapping[str, RgbImage]) -> None:
-        self._screen.holder.keep_pictures(pictures)
+    def _show(self, chat: Chat) -> None:
         self._screen.holder.key = self._keeper.id
         self._screen.holder.chat = chat
         self._screen.roleplay.chat_changed()
@@ -227,23 +227,12 @@ class Conversations:
         self._screen.draw()
         self._screen.ahead.opened()
 
-    def _load(self, id_: str) -> tuple[StoredChat, dict[str, RgbImage]]:
-        """A conversation with its pictures; those that cannot be read are left out."""
-        library = self._screen.bench.library
-        stored = library.load(id_)
-        pictures: dict[str, RgbImage] = {}
-        for digest in {image.digest for node in stored.chat.nodes for image in node.entry.message.images}:
-            data = library.picture(digest)
-            if data is not None:
-                pictures[digest] = images.load(data, "a picture of the library")
-        return stored, pictures
-
-    def _pictures(self) -> Mapping[str, RgbImage]:
-        return self._screen.holder.pictures
-
-    def _originals(self) -> Mapping[str, Original]:
-        session = self._screen.holder.session
-        return session.originals if session is not None else {}
+    def _load(self, id_: str) -> StoredChat:
+        """A conversation, its pictures made ready to be shown; those that cannot be read are left out."""
+        stored = self._screen.bench.library.load(id_)
+        for digest in {image.digest for image in pictures_of(stored.chat)}:
+            self._screen.holder.pictures.get(digest)
+        return stored
 
     def _copied(self) -> None:
         self._screen.say("This chat was changed by another nemochat: it goes on here as a copy.")

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Protocol
 
 from nemochat.chat import Chat
+from nemochat.chat.album import Album
 from nemochat.chat.drops import Drop, DroppedFile, FileKind
 from nemochat.chat.file_kinds import file_kind
-from nemochat.chat.pictures import OpenedPicture, open_picture, picture_name
+from nemochat.chat.pictures import OpenedPicture, open_picture, opened, picture_name
 from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import ImagePart, Message
 from nemochat.domain.sanitize import sanitize
@@ -124,9 +125,7 @@ class Dropping:
     def bring_back(self, message: Message) -> None:
         """Put the pictures of an earlier message into the draft again."""
         for part in message.images:
-            pixels = self._host.holder.pictures.get(part.digest)
-            if pixels is not None:
-                self._add(part.name or "picture", partial(_same, pixels))
+            self._add(part.name or "picture", partial(_again, self._host.holder.album, part.digest))
 
     def changed(self, item: Incoming) -> None:
         """A picture of the draft has news: its words in the prompt, its place in the pane."""
@@ -151,8 +150,8 @@ class Dropping:
         """What the pane shows: the draft's pictures, then the conversation's."""
         drafted = [_drafted(item) for item in self._host.incomings.items]
         said = {part.digest: part for entry in self._host.chat.entries for part in entry.message.images}
-        pixels = self._host.holder.pictures
-        return [*drafted, *(_held(part, pixels[digest]) for digest, part in said.items() if digest in pixels)]
+        pictures = self._host.holder.pictures
+        return [*drafted, *(_held(part, pixels) for digest, part in said.items() if (pixels := pictures.get(digest)) is not None)]
 
     def move(self, key: str, offset: int) -> None:
         """Change the order of the draft's pictures; the tokens in the prompt follow."""
@@ -262,8 +261,11 @@ def _clipboard_picture() -> OpenedPicture:
     return OpenedPicture(picture)
 
 
-def _same(picture: RgbImage) -> OpenedPicture:
-    return OpenedPicture(picture)
+def _again(album: Album, digest: str) -> OpenedPicture:
+    original = album.original(digest)
+    if original is None:
+        raise ImageError("This picture cannot be found any more.", "Attach its file again.")
+    return opened(original.data, "the picture")
 
 
 def _shown(path: Path) -> str:

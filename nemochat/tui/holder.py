@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from nemochat.chat import Chat, ChatSession
+from nemochat.chat.album import Album
 from nemochat.chat.passages import FindPassages
 from nemochat.chat.toolbox import Toolbox
 from nemochat.domain.events import Progress
 from nemochat.domain.images import RgbImage
+from nemochat.domain.replies import ModelRef
 from nemochat.tui.workbench import Workbench
 
 
@@ -23,7 +25,8 @@ class SessionHolder:
         self._on_opened = on_opened
         self._ready = asyncio.Event()
         self._chat = Chat()
-        self._pictures: dict[str, RgbImage] = {}
+        self.album = Album(lambda digest: bench.library.original(digest))
+        """The pictures of this run, whichever model looks at them."""
         self._key = ""
         self.save: Callable[[Chat], Awaitable[None]] | None = None
         """Keeps the conversation while a reply is being written."""
@@ -59,14 +62,13 @@ class SessionHolder:
 
     @property
     def pictures(self) -> Mapping[str, RgbImage]:
-        """The pixels of every picture attached in this run, by digest."""
-        return self._pictures | dict(self.session.pictures) if self.session is not None else self._pictures
+        """What is shown of every picture, by digest."""
+        return self.session.pictures if self.session is not None else self.album.previews(None)
 
-    def keep_pictures(self, pictures: Mapping[str, RgbImage]) -> None:
-        """Know pictures of a conversation that comes from a file."""
-        self._pictures.update(pictures)
-        if self.session is not None:
-            self.session.open_chat(self.session.chat, pictures)
+    @property
+    def model(self) -> ModelRef:
+        """The model, as it is stored; nameless while there is none."""
+        return self.session.model if self.session is not None else ModelRef()
 
     @property
     def model_name(self) -> str:
@@ -84,7 +86,8 @@ class SessionHolder:
         await self.close()
         session = await self._bench.open(model)
         self._on_opened()
-        session.open_chat(self._chat, self._pictures, key=self._key)
+        session.album = self.album
+        session.open_chat(self._chat, key=self._key)
         session.save, session.toolbox, session.find_passages = self.save, self.toolbox, self.find_passages
         session.tools.budget = self._bench.settings.tools.budget
         session.holds_calls_to_schema = self._bench.settings.tools.constrained
@@ -109,7 +112,7 @@ class SessionHolder:
         """End the engine; the conversation and its pictures stay here."""
         session = self.session
         if session is not None:
-            self._chat, self._pictures = session.chat, dict(self.pictures)
+            self._chat = session.chat
             self.session = None
         self.is_loaded = False
         self._ready.clear()

@@ -168,7 +168,7 @@ def details(entry: Entry) -> str:
     result, reading, sampling = record.result, reading_of(record.result), record.sampling
     read = f"{count(reading.evaluated_tokens)} of {count(reading.prompt_tokens)} tokens"
     rows = [
-        ("Model", record.model),
+        ("Model", str(record.model)),
         ("Ended because", _ENDINGS[result.reason]),
         ("Time to first token", duration(reading.ttft_ms) if reading.ttft_ms is not None else "no text came"),
         ("  loading", duration(reading.load_ms)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import webbrowser
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,6 @@ from nemochat.chat.commands import Invoke, Unknown, parse
 from nemochat.chat.drops import find_drops
 from nemochat.chat.import_file import read_conversation
 from nemochat.chat.toolbox import with_tools
-from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import Role
 from nemochat.errors import NemochatError
 from nemochat.tui import message_actions
@@ -153,8 +152,8 @@ class Slash:
             return
         path = _path(argument)
         if path.is_file():
-            chat, pictures = await asyncio.to_thread(read_conversation, path)
-            self._screen.conversations.begin(chat, pictures)
+            chat, originals = await asyncio.to_thread(read_conversation, path)
+            self._screen.conversations.begin(chat, originals)
         else:
             await self._screen.conversations.resume(argument)
 
@@ -167,11 +166,11 @@ class Slash:
             self._screen.change_chat(self._screen.chat.named(name.strip()))
 
     async def _export(self, argument: str) -> None:
-        await self.export_chat(self._screen.chat, self._screen.holder.pictures, argument)
+        await self.export_chat(self._screen.chat, argument)
 
-    async def export_chat(self, chat: Chat, pictures: Mapping[str, RgbImage], name: str) -> None:
+    async def export_chat(self, chat: Chat, name: str) -> None:
         """Write a conversation to a file, which is asked for when it is not named. Raises NemochatError."""
-        if not chat.entries:
+        if not chat.entries and not chat.waiting:
             self._screen.say("There is nothing to export yet.")
             return
         asks = Write("Export to which file?", "chat.md", hint="The ending decides: .md, .json (OpenAI messages) or .html.", one_line=True)
@@ -187,7 +186,7 @@ class Slash:
                 return
         from nemochat.chat.export import export
 
-        export(path, chat.entries, chat.frame.system, pictures, replace=replace)
+        export(path, chat.entries, chat.frame.system, self._screen.holder.album.originals, waiting=chat.waiting, replace=replace)
         self._screen.say(f"Written to {path}.")
 
     # -- the model and what it is told

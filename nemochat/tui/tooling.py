@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from nemochat.chat import Chat, ToolRun, ToolState
 from nemochat.chat.toolbox import Toolbox, with_tools
 from nemochat.domain.chat import Entry
-from nemochat.domain.messages import Role
+from nemochat.domain.messages import Role, ToolResultPart
 from nemochat.domain.tools import Approval, ToolOrigin, ToolRequest
 from nemochat.tools.approval import Approvals
 from nemochat.tui.screens.approval import ApprovalScreen
@@ -90,12 +92,8 @@ class Tooling:
         parts = [part for entry in self._screen.chat.entries for part in entry.message.images if entry.message.role is Role.USER]
         if not 0 < number <= len(parts):
             return None
-        digest = parts[number - 1].digest
-        session = self._screen.holder.session
-        if session is not None and digest in session.originals:
-            return session.originals[digest].data
-        original = self._screen.bench.library.original(digest)
-        return original.data if original is not None else self._screen.bench.library.picture(digest)
+        original = self._screen.holder.album.original(parts[number - 1].digest)
+        return original.data if original is not None else None
 
     async def _ask(self, request: ToolRequest) -> Approval:
         """Ask the user; leaving without a word is a No."""
@@ -116,14 +114,13 @@ class Tooling:
 
 
 def runs_of(entries: Iterable[Entry]) -> Iterable[ToolRun]:
-    """The calls of a conversation with their results, as far as it has them: several calls in one reply share one result."""
-    waiting: list[ToolRun] = []
+    """The calls of a conversation with their results, as far as it has them."""
+    waiting: dict[str, ToolRun] = {}
     for entry in entries:
-        message = entry.message
-        if message.role is Role.TOOL and waiting:
-            yield from (ToolRun(run.name, run.arguments, message.text, ToolState.DONE) for run in waiting)
-            waiting = []
-            continue
-        yield from waiting
-        waiting = [ToolRun(call.name, call.arguments, None, ToolState.ASKED) for call in message.tool_calls]
-    yield from waiting
+        for part in entry.message.parts:
+            if isinstance(part, ToolResultPart) and (run := waiting.pop(part.call, None)) is not None:
+                yield msgspec.structs.replace(run, result=part.text, state=ToolState.FAILED if part.is_error else ToolState.DONE)
+        if calls := entry.message.tool_calls:
+            yield from waiting.values()
+            waiting = {call.id: ToolRun(call.name, call.arguments, None, ToolState.ASKED) for call in calls}
+    yield from waiting.values()

@@ -6,15 +6,16 @@ import pytest
 
 from nemochat.chat import Entry
 from nemochat.domain.chat import Chat
-from nemochat.domain.messages import Conversation, ImagePart, Message, Role, TextPart, ToolCall, ToolCallPart
+from nemochat.domain.messages import Conversation, ImagePart, Message, Role, TextPart, ToolCall
 from nemochat.errors import ConversationError
+from tests.calls import call_part
 
 
 def said(role: Role, text: str) -> Message:
     return Message(role, (TextPart(text),))
 
 
-CALL = Message(Role.ASSISTANT, (ToolCallPart(" {} ", (ToolCall("add", {}),)),))
+CALL = Message(Role.ASSISTANT, (call_part(" {} ", (ToolCall("add", {}),)),))
 CHAT = Chat.of(
     Conversation(
         "Be kind.",

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from nemochat.domain.chat import Chat
 from nemochat.domain.messages import Role
+from nemochat.domain.replies import ModelRef
 from nemochat.library import LibraryError
 from nemochat.library.foreign import read_foreign
 
@@ -76,7 +77,7 @@ def test_the_zip_that_chatgpt_sends(tmp_path: Path) -> None:
         file.writestr("user.json", "{}")
         file.writestr("export/conversations.json", json.dumps([TREE]))
     ((chat,), _) = read_foreign(tmp_path / "export.zip")
-    assert (chat.model, chat.created, chat.updated) == ("gpt-4o", 1000.5, 2000.0)
+    assert (chat.model, chat.created, chat.updated) == (ModelRef("gpt-4o"), 1000.5, 2000.0)
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as file:
         file.writestr("user.json", "{}")
     with pytest.raises(LibraryError, match="missing"):

@@ -12,7 +12,8 @@ import pytest
 from nemochat.domain.messages import Conversation, ImagePart, Message, Part, Role, TextPart, ToolCall, ToolCallPart, ToolSpec
 from nemochat.domain.segments import Control, ImageSlot, Segment
 from nemochat.prompt.nemotron import TURN_TAGS, as_text, render
-from nemochat.prompt.toolcalls import parse_reply
+from nemochat.prompt.toolcalls import parse_reply, written
+from tests.calls import call_part
 
 # The chat template of Nemotron-Mini-4B-Instruct, written from its description. Hugging Face's `tojson` keeps non-ASCII text as it is.
 TEMPLATE = """
@@ -52,7 +53,7 @@ def as_published(conversation: Conversation) -> str:
 def content_of(message: Message) -> str:
     """A message as the card writes it: one ``<image>`` line per picture, then the text with its calls in their tags."""
     pieces = [part for part in message.parts if isinstance(part, TextPart | ToolCallPart)]
-    texts = [part.text if isinstance(part, TextPart) else f"<toolcall>{part.raw}</toolcall>" for part in pieces]
+    texts = [part.text if isinstance(part, TextPart) else f"<toolcall>{written(part)}</toolcall>" for part in pieces]
     return "<image>\n" * len(message.images) + "".join(texts).strip()
 
 
@@ -121,7 +122,7 @@ CONVERSATIONS: dict[str, Conversation] = {
     "two tags": Conversation("T", (CALCULATOR, CLOCK), messages=(user("Both?"), reply(f"{CALL}\n{CALL_TIME}"), result("4"), result("12"))),
     "calls in one tag": Conversation(messages=(user("?"), reply('<toolcall> [{"name": "a"}, {"name": "b"}] </toolcall>'), result("[1]"))),
     "malformed call": Conversation(messages=(user("?"), reply("<toolcall> calculator(2 </toolcall> "), result("That was no JSON."))),
-    "call without spaces": Conversation(messages=(Message(Role.ASSISTANT, (ToolCallPart('{"name": "a"}', (ToolCall("a", {}),)),)),)),
+    "call without spaces": Conversation(messages=(Message(Role.ASSISTANT, (call_part('{"name": "a"}', (ToolCall("a", {}),)),)),)),
     "unicode": Conversation("Sei gentile, 😀", contexts=("日本語の文書",), messages=(user("Où ça ?"), reply("在門"), user("مرحبا"))),
     "quotes and braces": Conversation('Say "{{hi}}" \\n', contexts=("{% raw %}",), messages=(user("a 'b' \"c\" {d} <e>"),)),
     "no-break spaces": Conversation("\u00a0kind\u2003", messages=(user("\u00a0Hello\u3000"),)),
@@ -152,7 +153,7 @@ SOURCES: dict[str, Callable[[str], Conversation]] = {
     "user": lambda text: Conversation("S", messages=(user(image(1), text),)),
     "earlier user": lambda text: Conversation(messages=(user(text), reply("a"), user("b"))),
     "reply": lambda text: Conversation(messages=(user("a"), Message(Role.ASSISTANT, (TextPart(text),)), user("b"))),
-    "raw tool call": lambda text: Conversation(messages=(user("a"), Message(Role.ASSISTANT, (ToolCallPart(text),)), result("b"))),
+    "raw tool call": lambda text: Conversation(messages=(user("a"), Message(Role.ASSISTANT, (call_part(text),)), result("b"))),
     "tool result": lambda text: Conversation(messages=(user("a"), reply(CALL), result(text))),
     "system or persona": lambda text: Conversation(text, (CLOCK,), ("c",), (user("a"),)),
     "document": lambda text: Conversation("S", contexts=("c", text), messages=(user("a"),)),
