@@ -95,7 +95,7 @@ def check() -> None:
     for problem in problems:
         print_note(problem)
     if problems:
-        raise NemochatError("The library is damaged.", "Export what is readable (nemochat library export), then nemochat library repair.")
+        raise NemochatError("The library is damaged.", "`nemochat library repair` writes what can be read in its place, and keeps a copy.")
     print("The library is in order.")
 
 
@@ -105,13 +105,26 @@ def repair(file: Path | None) -> None:
     if file is None:
         aside = sorted(folder.glob("library-damaged-*.db"), key=lambda path: path.stat().st_mtime)
         if not aside:
-            raise NemochatError(f"No broken database was set aside in {shown(folder)}.", "Name the file: nemochat library repair FILE")
+            _mend()
+            return
         file = aside[-1]
     with opened() as library:
         report = recover(file, library)
     print(f"{len(report.conversations)} conversations with {report.messages} messages recovered from {shown(file)}.")
     if report.incomplete:
         print_note(f"Something is missing in {', '.join(report.incomplete)}.")
+
+
+def _mend() -> None:
+    """Mend the library that is in use."""
+    with opened() as library:
+        if not library.check():
+            raise NemochatError("The library is in order, and no broken one was set aside.", "Name the file: nemochat library repair FILE")
+        copy, mended, made = library.mend()
+        left = library.check()
+    print(f"{mended} conversations mended, {made} made of stray messages. The library as it was is kept as {shown(copy)}.")
+    for problem in left:
+        print_note(problem)
 
 
 def purge(days: int) -> None:

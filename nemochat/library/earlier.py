@@ -53,10 +53,10 @@ def _rewrite_scene(db: sqlite3.Connection, key: int) -> None:
 def _rename_pictures(db: sqlite3.Connection) -> dict[str, str]:
     """Call pictures by the files that they came from, and say how they were called. Without such a file the pixels are what there is."""
     digests: dict[str, str] = {}
-    for before, original, stored in db.execute("SELECT digest, original, stored FROM picture").fetchall():
+    for row, before, original, stored in db.execute("SELECT rowid, digest, original, stored FROM picture").fetchall():
         old, name = as_text(before), as_text(original)
         new = original_digest(name) or old
-        db.execute("DELETE FROM picture WHERE digest IS ?", (before,))
+        db.execute("DELETE FROM picture WHERE rowid = ?", (row,))
         db.execute("INSERT OR IGNORE INTO picture VALUES (?, ?, ?, ?)", (new, name, as_int(stored), old))
         if new != old:
             digests[old] = new

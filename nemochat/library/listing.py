@@ -22,8 +22,8 @@ _ROW = """
 """
 
 
-KEPT = "(deleted = 0 OR deleted IS NULL)"
-"""Not in the bin; nothing at all is damage, and no reason to hide a conversation."""
+KEPT = "(deleted <= 0 OR typeof(deleted) = 'null')"
+"""Not in the bin; nothing at all is damage, and no reason to hide a conversation. (SQLite takes the schema's word against IS NULL.)"""
 
 
 def conversations(db: sqlite3.Connection, query: ListQuery) -> list[ConversationRow]:
@@ -105,7 +105,7 @@ def _row(row: Any) -> ConversationRow:
         has_picture=bool(has_picture),
         tags=tuple(sorted(as_text(names).split("\n"))) if names else (),
         archived=archived == 1,
-        deleted=bool(deleted),
+        deleted=not (deleted is None or (isinstance(deleted, int) and deleted <= 0)),
         created=as_seconds(created),
         updated=as_seconds(updated),
     )

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import re
 import sqlite3
 import time
 from pathlib import Path
 
-from nemochat.domain.images import Original
+from nemochat.domain.images import Original, RgbImage
 from nemochat.files import TEMPORARY
 from nemochat.library.codec import as_text
 from nemochat.library.errors import LibraryError, cannot
@@ -21,6 +22,8 @@ from nemochat.library.files import write_safely
 
 GRACE_MS = 10 * 60 * 1000
 """How long a picture may wait for its message."""
+_MAX_PIXELS = 1 << 26
+_PNG_HEAD = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 _TORN_SECONDS = 24 * 60 * 60
 _DIGEST = re.compile("[0-9a-f]{64}")
 _SUFFIX = re.compile("[a-z0-9]{1,8}")
@@ -55,7 +58,13 @@ class Pictures:
     def original(self, db: sqlite3.Connection, digest: str) -> Original | None:
         """The file as it came, or what an earlier version kept of it; None where neither is there. Raises LibraryError when it cannot be
         read."""
-        return self.original_named(*self._names(db, digest)) if is_digest(digest) else None
+        return self._kept(digest, *self._names(db, digest)) if is_digest(digest) else None
+
+    def _kept(self, digest: str, name: str, png: str) -> Original | None:
+        """A file that its row does not name is looked for by the digest of the picture."""
+        if not _ORIGINAL.fullmatch(name):
+            name = next((path.name for path in self._originals.glob(f"{digest}.*")), "")
+        return self.original_named(name, png)
 
     def original_named(self, name: str, png: str) -> Original | None:
         """The same by the name of its file, and by that of an earlier version's."""
@@ -81,6 +90,26 @@ class Pictures:
                 _remove(self._originals / name)
             db.execute("DELETE FROM picture WHERE digest = ?", (digest,))
 
+    def problems(self, db: sqlite3.Connection) -> list[str]:
+        """What is wrong with the files of pictures that conversations show. Reads all of them."""
+        used = {as_text(digest) for (digest,) in db.execute("SELECT DISTINCT digest FROM picture_use")}
+        found = []
+        for digest, name, png in db.execute("SELECT digest, original, png FROM picture").fetchall():
+            if as_text(digest) not in used:
+                continue
+            try:
+                original = self._kept(as_text(digest), as_text(name), as_text(png)) if is_digest(as_text(digest)) else None
+            except LibraryError as error:
+                found.append(error.message)
+                continue
+            if original is None:
+                found.append(f"The picture {as_text(digest)[:16]} is missing.")
+            elif original.digest not in (as_text(digest), original_digest(as_text(name))) and not (
+                png and pixel_digest(original.data) == as_text(png)
+            ):
+                found.append(f"The picture {as_text(digest)[:16]} is damaged.")
+        return found
+
     def remove_torn(self) -> None:
         """Remove what killed programs left half-written. A whole file without a row stays: a repair may still want it."""
         for folder in (self._pictures, self._originals):
@@ -101,6 +130,20 @@ class Pictures:
 def original_digest(name: str) -> str:
     """The digest of the picture that a file under ``originals/`` is, "" for what is no name of one."""
     return name.partition(".")[0] if _ORIGINAL.fullmatch(name) else ""
+
+
+def pixel_digest(png: bytes) -> str:
+    """The digest of the pixels, "" for what is not a PNG of a decent size."""
+    from PIL import Image
+
+    width, height = int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
+    if not png.startswith(_PNG_HEAD) or not 0 < width * height <= _MAX_PIXELS:
+        return ""
+    try:
+        with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
+            return RgbImage.from_rgb(image.width, image.height, image.convert("RGB").tobytes()).digest
+    except (OSError, ValueError, SyntaxError):
+        return ""
 
 
 def is_digest(text: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -115,6 +115,31 @@ def save(db: sqlite3.Connection, at: Saved, before: Chat | None, after: Chat, mo
     return Saved(at.id, version + 1)
 
 
+def put_back(
+    db: sqlite3.Connection, key: int, id_: str, stored: StoredChat, around: Circumstances, times: Mapping[int, int]
+) -> None:
+    """Write a conversation over its row, whose messages and tags have gone. times: when each message was stored."""
+    chat = stored.chat
+    row: dict[str, object] = {
+        "id": id_,
+        "version": stored.version + 1,
+        "name": storable(chat.name),
+        **_model(around.model),
+        "created": around.created,
+        "updated": around.updated,
+        "archived": around.archived,
+        "deleted": around.deleted,
+        **_derived(chat, chat.name),
+    }
+    settings = ", ".join(f"{column} = :{column}" for column in row)
+    db.execute(f"UPDATE conversation SET {settings} WHERE key = :key", {**row, "key": key})  # noqa: S608
+    _write_scene(db, key, chat)
+    for node in chat.nodes:
+        _write_messages(db, key, [node], times.get(node.id, around.updated))
+    _use_pictures(db, key, _digests(chat))
+    db.executemany("INSERT OR IGNORE INTO tag VALUES (?, ?)", [(key, storable(tag)) for tag in around.tags])
+
+
 def load(db: sqlite3.Connection, id_: str) -> StoredChat:
     """The conversation with this id, as far as it can be read. Raises LibraryError, and NewerError for one of a newer nemochat."""
     key = key_of(db, id_)
@@ -223,7 +248,8 @@ def _write_messages(db: sqlite3.Connection, key: int, nodes: Iterable[Node], now
 
 
 def _everything(db: sqlite3.Connection, key: int, chat: Chat) -> Difference:
-    """Where the earlier value is not at hand: all of it anew."""
+    """Where the earlier value is not at hand: all of it anew. Raises NewerError rather than to write over what it cannot read."""
+    read_messages(db, key)
     nodes = tuple(chat.nodes)
     ids = {node.id for node in nodes}
     stored = db.execute("SELECT id FROM message WHERE conversation = ?", (key,))

@@ -69,7 +69,7 @@ def to_match(words: str) -> str:
 
 
 def _narrowing(filters: SearchFilters, written: str) -> tuple[list[str], list[object]]:
-    conditions, values = ["(c.deleted = 0 OR c.deleted IS NULL)"], list[object]()
+    conditions, values = ["(c.deleted <= 0 OR typeof(c.deleted) = 'null')"], list[object]()
     if filters.persona:
         conditions.append("c.persona = ?")
         values.append(storable(filters.persona))

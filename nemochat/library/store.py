@@ -15,7 +15,7 @@ from nemochat.domain.library import ConversationRow, Hit, SearchFilters
 from nemochat.domain.replies import ModelRef
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.ttft import ReplyRow
-from nemochat.library import figures, listing, saving, searching
+from nemochat.library import checking, figures, listing, saving, searching
 from nemochat.library.database import INDICES, Database
 from nemochat.library.errors import LibraryError
 from nemochat.library.ids import key_of
@@ -212,7 +212,22 @@ class Library:
                     db.execute(f"INSERT INTO {index} ({index}, rank) VALUES ('integrity-check', 1)")  # noqa: S608
                 except sqlite3.DatabaseError as error:
                     found.append(f"The index {index} does not fit what it is made of ({error}).")
+        with self._database.read() as db:
+            found += [problem.sentence for problem in checking.problems(db)]
+            found += self._pictures.problems(db)
         return found
+
+    def mend(self) -> tuple[Path, int, int]:
+        """Write what can be read in the place of what is damaged, after a copy of the database was made.
+
+        Return the copy, how many conversations were mended, and how many were made of messages that had lost theirs.
+        """
+        copy = self._database.copy("before-repair")
+        with self._database.write() as db:
+            counts = checking.mend(db, self._now())
+            for index in INDICES:
+                db.execute(f"INSERT INTO {index} ({index}) VALUES ('rebuild')")  # noqa: S608
+        return copy, *counts
 
     def _set(self, id_: str, column: str, value: int) -> None:
         with self._database.write() as db:

@@ -7,7 +7,6 @@ its pictures decoded and their digests computed anew.
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import re
 import tempfile
@@ -19,7 +18,7 @@ from typing import Any, Literal
 import msgspec
 
 from nemochat.domain.chat import Chat, Node, Waiting, pictures_of
-from nemochat.domain.images import Original, RgbImage
+from nemochat.domain.images import Original
 from nemochat.domain.messages import Conversation, Role
 from nemochat.domain.personas import AuthorNote, Persona, UserProfile
 from nemochat.domain.replies import ModelRef
@@ -31,7 +30,7 @@ from nemochat.library.codec import from_columns, from_json, storable, to_columns
 from nemochat.library.difference import first_of
 from nemochat.library.errors import LibraryError, NewerError, cannot
 from nemochat.library.mending import cleaned, mended
-from nemochat.library.pictures import is_digest
+from nemochat.library.pictures import is_digest, pixel_digest
 from nemochat.library.store import Library
 from nemochat.library.values import ExportReport, ImportReport, ListQuery, StoredChat
 
@@ -41,9 +40,7 @@ _ORIGINAL = re.compile(r"(?P<hash>[0-9a-f]{64})\.(?P<suffix>[a-z0-9]{1,8})")
 _MAX_JSON, _MAX_PICTURE, _MAX_ORIGINAL = 256 * MIB, 64 * MIB, 256 * MIB
 VERSION = 2
 """Of the file; raised with every change that an earlier program would misread. Version 1 is read as well."""
-_MAX_PIXELS = 1 << 25
 _MAX_ID = 1 << 53
-_PNG_HEAD = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 
 
 class _Manifest(msgspec.Struct, frozen=True):
@@ -269,7 +266,7 @@ def _take_original(archive: Archive, digest: str, name: str) -> tuple[str, Origi
     if original.digest != found["hash"]:
         raise LibraryError(f"originals/{name} is not the file that its name says.")
     is_pixels = original.digest != digest and not archive.holds(f"pictures/{digest}.png")
-    if is_pixels and _digest_of(original.data) != digest:
+    if is_pixels and pixel_digest(original.data) != digest:
         raise LibraryError(f"originals/{name} is not the picture that the conversation shows.")
     return (digest if is_pixels else original.digest), original
 
@@ -279,20 +276,6 @@ def _take_png(archive: Archive, digest: str, name: str) -> tuple[str, Original] 
     if not is_digest(digest) or not archive.holds(f"pictures/{digest}.png"):
         return None
     png = archive.read(f"pictures/{digest}.png", _MAX_PICTURE)
-    if _digest_of(png) != digest:
+    if pixel_digest(png) != digest:
         raise LibraryError(f"pictures/{digest}.png is not the picture that its name says.")
     return digest, Original(png, "png")
-
-
-def _digest_of(png: bytes) -> str:
-    """The digest of the pixels, "" for what is not a picture of a decent size."""
-    from PIL import Image
-
-    width, height = int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
-    if not png.startswith(_PNG_HEAD) or not 0 < width * height <= _MAX_PIXELS:
-        return ""
-    try:
-        with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
-            return RgbImage.from_rgb(image.width, image.height, image.convert("RGB").tobytes()).digest
-    except (OSError, ValueError, SyntaxError):
-        return ""

@@ -71,7 +71,7 @@ def test_json_holds_everything(nemochat: Run, script: WriteScript, red: str) -> 
     assert set(reply) == REPLY_KEYS
     assert reply["text"] == call
     assert reply["finish_reason"] == "tool_calls"
-    assert reply["tool_calls"] == [{"name": "add", "arguments": {"a": 1}}]
+    assert reply["tool_calls"] == [{"name": "add", "arguments": {"a": 1}, "id": "call_2_1"}]
     assert reply["model"] == "model.script.json"
     assert reply["image_tokens"] == 9
     assert reply["prompt_tokens"] == reply["reused_tokens"] + reply["evaluated_tokens"] > 9
