@@ -30,6 +30,8 @@ from nemochat.engine.protocol import Engine, LoadRequest, Place, Prepared
 from nemochat.errors import EngineError, ImageError
 from nemochat.settings import WhenFull
 
+RESERVE = 512
+"""Tokens that are kept free for a reply whose length is left to the model."""
 NEAR = 0.6
 """The prompt that will follow is read once the present one takes this share of the room."""
 
@@ -251,12 +253,12 @@ class OpenedChat:
     def _sampling(self) -> Sampling:
         """The user's, with what the persona asks for."""
         wanted = msgspec.structs.asdict(self._chat.persona.sampling) if self._chat.persona is not None else {}
-        return msgspec.structs.replace(self.sampling, **{name: value for name, value in wanted.items() if value is not None})
+        return self.sampling.asking(wanted)
 
     @property
     def _reserve(self) -> int:
-        """Tokens of the window that are kept free for the reply."""
-        return self._sampling.max_tokens
+        """Tokens of the window that are kept free for the reply: some, where it may be as long as there is room."""
+        return self._sampling.max_tokens or RESERVE
 
     async def _prompt(self, chat: Chat, *, continues: bool = False, speaks: Role = Role.ASSISTANT) -> Prompt:
         """The prompt of a chat: whatever is sent, evaluated ahead or shown is made of this."""

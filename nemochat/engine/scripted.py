@@ -222,7 +222,7 @@ class ScriptedBackend:
         if not cancelled():
             reply = self._reply()
             tokens = _text_tokens(cut_at_stop(reply.text, request.sampling.stop))
-            room = min(request.sampling.max_tokens, self._window - prompt)
+            room = min(request.sampling.max_tokens or self._window, self._window - prompt)
             reason = reply.reason if len(tokens) <= room else FinishReason.LENGTH
             for piece in _cut(tokens[:room], reply.pieces):
                 self._fail_if_due(FaultStage.DECODE, said)

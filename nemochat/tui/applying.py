@@ -30,7 +30,7 @@ def apply_settings(screen: ChatScreen, changes: Mapping[str, object]) -> None:
     screen.side.display = settings.interface.side_panes
     screen.roleplay.show_portraits()
     if screen.holder.session is not None:
-        screen.holder.session.sampling = Sampling(**msgspec.structs.asdict(settings.sampling))
+        screen.holder.session.sampling = Sampling().asking(msgspec.structs.asdict(settings.sampling))
     if any(key.startswith("engine.") for key in changes):
         screen.say("The engine's settings apply when the model is loaded again: /model")
     screen.draw()

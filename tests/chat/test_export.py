@@ -32,6 +32,7 @@ from tests.calls import call_part
 RED = RgbImage.from_rgb(2, 1, b"\xff\x00\x00" * 2)
 BLUE = RgbImage.from_rgb(1, 1, b"\x00\x00\xff")
 RED_FILE, BLUE_FILE = (Original(to_png(image), "png") for image in (RED, BLUE))
+SHOWN = ((RED_FILE.digest, "red.png"), (BLUE_FILE.digest, "blue.png"))
 PICTURES = {each.digest: each for each in (RED_FILE, BLUE_FILE)}
 ADD = ToolCall("add", {"a": 1, "b": ["ä", None]}, "call_4_1")
 ADD_AGAIN = msgspec.structs.replace(ADD, id="call_4_2")
@@ -51,7 +52,7 @@ def result(text: str, call: str = "") -> Entry:
 
 
 CHAT = (
-    user(TextPart("What is this?"), ImagePart(RED_FILE.digest, "red.png"), ImagePart(BLUE_FILE.digest, "blue.png"), TextPart("Both, please.")),
+    user(TextPart("What is this?"), *(ImagePart(*shown) for shown in SHOWN), TextPart("Both, please.")),
     reply(TextPart("Red, and **blue**.\n\n| a | b |\n|:-:|---|\n| 1 | 2 |")),
     user(TextPart("Add 1")),
     reply(TextPart("Let me see. "), call_part(ADD_RAW, (ADD,))),
