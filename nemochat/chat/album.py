@@ -35,17 +35,20 @@ class Album:
         self._max_bytes = max_bytes
         self._originals: dict[str, Original] = {}
         self._pixels: OrderedDict[tuple[str, _Size], RgbImage] = OrderedDict()
+        self._damaged: set[str] = set()
         self._lock = threading.Lock()
 
     def keep(self, originals: Mapping[str, Original]) -> None:
         """Know these pictures."""
         self._originals.update(originals)
+        self._damaged.difference_update(originals)
 
     def add(self, picture: RgbImage, original: Original | None) -> str:
         """Know a picture, at its full size, with its file if there is one; return its digest. Encodes it otherwise: call it in a thread."""
         digest = picture.digest if original is None else original.digest
         if digest not in self._originals:
             self._originals[digest] = original or Original(images.to_png(picture), "png")
+        self._damaged.discard(digest)
         return digest
 
     def original(self, digest: str) -> Original | None:
@@ -101,12 +104,13 @@ class Album:
                 self._pixels.move_to_end((digest, size))
                 return self._pixels[digest, size]
         if decoded is None:
-            original = self.original(digest)
+            original = self.original(digest) if digest not in self._damaged else None
             if original is None:
                 return None
             try:
                 decoded = images.load(original.data, "a picture of the conversation")
-            except NemochatError:
+            except NemochatError:  # once is enough
+                self._damaged.add(digest)
                 return None
         image = msgspec.structs.replace(make(decoded), digest=digest)
         with self._lock:

@@ -9,9 +9,21 @@ from typing import Any
 import jinja2
 import pytest
 
-from nemochat.domain.messages import Conversation, ImagePart, Message, Part, Role, TextPart, ToolCall, ToolCallPart, ToolSpec
+from nemochat.domain.messages import (
+    Conversation,
+    ImagePart,
+    Message,
+    Part,
+    ReasoningPart,
+    Role,
+    TextPart,
+    ToolCall,
+    ToolCallPart,
+    ToolResultPart,
+    ToolSpec,
+)
 from nemochat.domain.segments import Control, ImageSlot, Segment
-from nemochat.prompt.nemotron import TURN_TAGS, as_text, render
+from nemochat.prompt.nemotron import TURN_TAGS, as_text, message_segments, render
 from nemochat.prompt.toolcalls import parse_reply, written
 from tests.calls import call_part
 
@@ -52,6 +64,8 @@ def as_published(conversation: Conversation) -> str:
 
 def content_of(message: Message) -> str:
     """A message as the card writes it: one ``<image>`` line per picture, then the text with its calls in their tags."""
+    if message.role is Role.TOOL:
+        return message.text.strip()
     pieces = [part for part in message.parts if isinstance(part, TextPart | ToolCallPart)]
     texts = [part.text if isinstance(part, TextPart) else f"<toolcall>{written(part)}</toolcall>" for part in pieces]
     return "<image>\n" * len(message.images) + "".join(texts).strip()
@@ -66,7 +80,7 @@ def reply(text: str) -> Message:
 
 
 def result(text: str) -> Message:
-    return Message(Role.TOOL, (TextPart(text),))
+    return Message(Role.TOOL, (ToolResultPart("", text),))
 
 
 def image(number: int, name: str = "picture.png") -> ImagePart:
@@ -181,3 +195,18 @@ def test_control_text_stays_the_scaffolds(source: Callable[[str], Conversation],
 
 def test_a_picture_is_only_known_by_its_digest() -> None:
     assert as_text(render(SOURCES["picture's name"]("secret.png"))) == as_text(render(SOURCES["picture's name"]("other.png")))
+
+
+def test_what_the_model_thought_is_in_no_prompt_and_results_stand_together() -> None:
+    picture = ImagePart("d")
+    thought = Message(Role.ASSISTANT, (ReasoningPart("Hm <extra_id_1>."), TextPart("Yes.")))
+    assert as_text(message_segments(thought)) == "<extra_id_1>Assistant\nYes.\n"
+    results = Message(Role.TOOL, (ToolResultPart("a", " 1\n2 "), ToolResultPart("b", "3", True, (picture,))))
+    before = Message(Role.TOOL, (picture, TextPart(" 1\n2 \n3")))  # as version 0.1 had them
+    assert message_segments(results) == message_segments(before)
+
+
+def test_a_call_of_another_format_is_written_as_this_one_has_it() -> None:
+    part = ToolCallPart((ToolCall("add", {"a": 1}, "x"),), "[TOOL_CALLS]add{...}", "mistral")
+    text = as_text(message_segments(Message(Role.ASSISTANT, (part,))))
+    assert text == '<extra_id_1>Assistant\n<toolcall> {"name": "add", "arguments": {"a": 1}} </toolcall>\n'
