@@ -17,6 +17,8 @@ from nemochat.domain.replies import ReplyRecord
 from nemochat.library.codec import ReadEntry, as_int, as_text, from_columns, scene_from_json, scene_to_json, to_columns
 from nemochat.library.pictures import original_digest
 
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
 
 def brought_up(nodes: Iterable[tuple[Node, bool]], digests: Mapping[str, str]) -> list[Node]:
     """The messages of a conversation, each with whether it is as an earlier version had it. digests: of pictures, by what they were."""
@@ -34,11 +36,19 @@ def rewrite(db: sqlite3.Connection) -> None:
         read: list[tuple[int, Node, ReadEntry]] = []
         for row, id_, parent, chosen, role, text, rest in rows:
             one = from_columns(as_int(id_), role, text, rest)
-            if one.whole and as_int(id_):
+            if one.whole and as_int(id_) and not _is_damaged(db, row, text, rest):
                 read.append((row, Node(one.entry, as_int(parent), as_int(chosen)), one))
         nodes = brought_up([(node, one.is_earlier) for _, node, one in read], digests)
         columns = [(*to_columns(node.entry), row) for node, (row, _, _) in zip(nodes, read, strict=True)]
         db.executemany("UPDATE message SET role = ?, text = ?, rest = ? WHERE key = ?", columns)
+
+
+def _is_damaged(db: sqlite3.Connection, row: int, *texts: str) -> bool:
+    """Whether bytes of a message are no text, which reads as replacement characters. It stays as it is, so that it can be found."""
+    if not any(_REPLACEMENT in text for text in texts):
+        return False
+    blobs = db.execute("SELECT CAST(text AS BLOB), CAST(rest AS BLOB) FROM message WHERE key = ?", (row,)).fetchone()
+    return tuple(texts) != tuple(blob.decode(errors="surrogateescape") for blob in blobs)
 
 
 def _rewrite_scene(db: sqlite3.Connection, key: int) -> None:
@@ -57,7 +67,7 @@ def _rename_pictures(db: sqlite3.Connection) -> dict[str, str]:
         old, name = as_text(before), as_text(original)
         new = original_digest(name) or old
         db.execute("DELETE FROM picture WHERE rowid = ?", (row,))
-        db.execute("INSERT OR IGNORE INTO picture VALUES (?, ?, ?, ?)", (new, name, as_int(stored), old))
+        db.execute("INSERT OR IGNORE INTO picture VALUES (?, ?, ?, ?)", (new, name if new != old else "", as_int(stored), old))
         if new != old:
             digests[old] = new
             db.execute("UPDATE OR IGNORE picture_use SET digest = ? WHERE digest = ?", (new, old))

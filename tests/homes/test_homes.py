@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -131,3 +133,42 @@ def test_the_copy_of_it_is_what_it_was(home: Path) -> None:
     copies = list((home / "data" / "library").glob("library-version-3.db"))
     assert len(copies) == 1
     assert len(copies[0].read_bytes()) == len(before)
+
+
+DAMAGE = {
+    "no text": "UPDATE message SET text = CAST(x'4ec328616d65' AS TEXT) WHERE text = 'Name a sea.'",
+    "no text in JSON": "UPDATE message SET rest = CAST(CAST(rest AS BLOB) || x'c328' AS TEXT) WHERE text = 'Name a sea.'",
+    "cut JSON": "UPDATE message SET rest = '{\"record\": {' WHERE text = 'The Baltic.'",
+    "a blob": "UPDATE message SET rest = x'00ff' WHERE text = 'The Baltic.'",
+    "a circle": "UPDATE message SET parent = id WHERE text = 'The Baltic.'",
+    "a huge number": "UPDATE message SET id = 4611686018427387904 WHERE text = 'The Baltic.'",
+    "a title": "UPDATE conversation SET title = CAST(x'c328' AS TEXT) WHERE name = 'Seas'",
+    "a frame": "UPDATE scene SET frame = '{' WHERE conversation = (SELECT key FROM conversation WHERE name = 'Seas')",
+}
+
+
+@pytest.mark.parametrize("statement", DAMAGE.values(), ids=DAMAGE.keys())
+def test_damage_that_was_there_before_costs_no_more_than_what_it_stands_in(home: Path, statement: str) -> None:
+    folder = home / "data" / "library"
+    with closing(sqlite3.connect(folder / "library.db", isolation_level=None)) as connection:
+        assert connection.execute(statement).rowcount > 0
+    with opened(folder) as library:
+        assert library.check() != []
+        rows = [row for deleted in (False, True) for row in library.conversations(ListQuery(archived=None, deleted=deleted))]
+        texts = [nemotron.as_text(nemotron.render(assemble(library.load(row.id).chat).conversation)) for row in rows]
+        assert len(texts) == len(PROMPTS)
+        assert sum(text == PROMPTS[row.id] for row, text in zip(rows, texts, strict=True)) >= len(PROMPTS) - 1
+        library.mend()
+        assert library.check() == []
+
+
+def test_an_invalid_byte_is_found_and_mended_by_the_commands(home: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(home / "data" / "library" / "library.db", isolation_level=None)) as connection:
+        connection.execute(DAMAGE["no text"])
+    with pytest.raises(AssertionError, match="its text is damaged"):
+        run(home, "library", "check")
+    assert "Seas" in run(home, "library", "list")
+    assert "North Sea" in run(home, "search", "north")
+    assert "5 conversations" in run(home, "library", "export", str(tmp_path / "all.zip"))
+    assert "1 conversations mended" in run(home, "library", "repair")
+    assert run(home, "library", "check").strip() == "The library is in order."
