@@ -43,10 +43,16 @@ _NUMBERS: _Columns = {
     "picture_use": ("conversation",),
     "picture": ("stored",),
 }
-_ROWS = {"scene": "What is around the messages", "message": "Message", "tag": "A tag", "picture_use": "A picture"}
+_ROWS = {
+    "conversation": "Conversation {conversation}",
+    "scene": "What is around the messages of conversation {conversation}",
+    "message": "Message {id} of conversation {conversation}",
+    "tag": "A tag of conversation {conversation}",
+    "picture_use": "A picture of conversation {conversation}",
+    "picture": "A picture",
+}
 _NAMED: dict[str, Callable[[str], bool]] = {"conversation": is_id, "picture": is_digest}
 """What the first column of a row has to be."""
-_BELONGING = ("scene", "message", "tag", "picture_use")
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -78,12 +84,9 @@ def mend(db: sqlite3.Connection, now: int) -> tuple[int, int]:
         except NewerError:
             continue
         found += 1
-    strays = {as_text(key): key for (key,) in db.execute("SELECT DISTINCT conversation FROM message").fetchall() if key not in keys}
-    for stray in strays.values():
-        nodes, _ = saving.read_messages(db, stray)
-        chat, _ = mended(nodes, -1, Chat(name=_LOST_NAME))
-        saving.create(db, chat, Circumstances(model=ModelRef(), created=now, updated=now))
-    for table in _BELONGING:
+    strays = [key for (key,) in db.execute("SELECT DISTINCT conversation FROM message").fetchall() if key not in keys]
+    made = sum(_gather(db, stray, now) for stray in strays)
+    for table in ("scene", "tag", "picture_use"):
         db.execute(f"DELETE FROM {table} WHERE conversation IS NULL OR conversation NOT IN (SELECT key FROM conversation)")  # noqa: S608
     for row, digest, original, stored, png in db.execute("SELECT rowid, digest, original, stored, png FROM picture").fetchall():
         if is_digest(as_text(digest)):
@@ -91,7 +94,7 @@ def mend(db: sqlite3.Connection, now: int) -> tuple[int, int]:
             db.execute("UPDATE picture SET digest = ?, original = ?, stored = ?, png = ? WHERE rowid = ?", columns)
         else:
             db.execute("DELETE FROM picture WHERE rowid = ?", (row,))
-    return found, len(strays)
+    return found, made
 
 
 def _values(db: sqlite3.Connection, table: str, names: dict[int, str]) -> Iterator[Problem]:
@@ -106,15 +109,10 @@ def _values(db: sqlite3.Connection, table: str, names: dict[int, str]) -> Iterat
         wrong += [name for name, value in zip(numbers, values[2 * len(texts) :], strict=True) if as_int(value, -1) < 0]
         wrong += [] if wrong or table not in _NAMED or _NAMED[table](as_text(values[1])) else texts[:1]
         conversation = names.get(key) if isinstance(key, int) else None
-        if table == "picture":
-            what = "A picture"
-        else:
-            whose = f"conversation {conversation}" if conversation else "no conversation"
-            what = f"Conversation {conversation}" if table == "conversation" else f"{_ROWS[table]} {as_text(id_)} of {whose}"
-            if not conversation and not wrong:
-                wrong = ["conversation"]
-        yield from (Problem(key if conversation else None, f"{' '.join(what.split())}: its {name} is damaged.") for name in wrong)
-
+        if conversation is None and table != "picture" and not wrong:
+            wrong = ["conversation"]
+        what = _ROWS[table].format(id=as_text(id_), conversation=conversation or "that is gone")
+        yield from (Problem(key if conversation else None, f"{what}: its {name} is damaged.") for name in wrong)
 
 
 def _conversation(db: sqlite3.Connection, key: int) -> Iterator[str]:
@@ -132,6 +130,19 @@ def _conversation(db: sqlite3.Connection, key: int) -> Iterator[str]:
     (chosen,) = db.execute("SELECT chosen FROM conversation WHERE key = ?", (key,)).fetchone()
     if not mended(nodes, as_int(chosen, -1), Chat())[1]:
         yield "its messages do not hang together."
+
+
+def _gather(db: sqlite3.Connection, stray: object, now: int) -> bool:
+    """Make a conversation of messages that have lost theirs; whether there was anything to be read in them."""
+    try:
+        nodes, _ = saving.read_messages(db, stray)
+    except NewerError:
+        return False
+    if nodes:
+        chat, _ = mended(nodes, -1, Chat(name=_LOST_NAME))
+        saving.create(db, chat, Circumstances(model=ModelRef(), created=now, updated=now))
+    db.execute("DELETE FROM message WHERE conversation IS ?", (stray,))
+    return bool(nodes)
 
 
 def _rewrite(db: sqlite3.Connection, key: int, stored: StoredChat, now: int) -> None:

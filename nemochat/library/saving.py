@@ -227,9 +227,9 @@ def _read_scene(db: sqlite3.Connection, key: int) -> tuple[Chat, int]:
     return chat, (not whole) + (not all_waits)
 
 
-def read_messages(db: sqlite3.Connection, key: int) -> tuple[list[Node], int]:
+def read_messages(db: sqlite3.Connection, key: object) -> tuple[list[Node], int]:
     """The messages of a conversation, and how many have their words alone, or are lost because nothing says which they are."""
-    rows = db.execute("SELECT id, parent, chosen, role, text, rest FROM message WHERE conversation = ? ORDER BY key", (key,))
+    rows = db.execute("SELECT id, parent, chosen, role, text, rest FROM message WHERE conversation IS ? ORDER BY key", (key,))
     nodes: dict[int, tuple[Node, bool]] = {}
     damaged = 0
     for raw, parent, chosen, role, text, rest in rows:
