@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nemochat.domain.chat import Chat
-from nemochat.domain.messages import Role
+from nemochat.domain.messages import ReasoningPart, Role, TextPart, ToolResultPart
 from nemochat.domain.replies import ModelRef
 from nemochat.library import LibraryError
 from nemochat.library.foreign import read_foreign
@@ -186,3 +186,17 @@ def test_other_files_are_told(tmp_path: Path, content: bytes) -> None:
         read_foreign(tmp_path / "x.json")
     with pytest.raises(LibraryError):
         read_foreign(tmp_path / "none.json")
+
+
+def test_thoughts_speakers_and_results_of_calls_are_kept_apart(tmp_path: Path) -> None:
+    (chat,) = read(
+        tmp_path,
+        [
+            {"role": "user", "content": "Well?", "name": "Ada"},
+            {"role": "assistant", "content": "Yes.", "reasoning_content": "Why not?\x1b[2J"},
+            {"role": "tool", "tool_call_id": "c1", "content": "42"},
+        ],
+    )
+    assert [entry.speaker for entry in chat.entries] == ["Ada", "", ""]
+    assert chat.entries[1].message.parts == (ReasoningPart("Why not?[2J"), TextPart("Yes."))
+    assert chat.entries[2].message.parts == (ToolResultPart("c1", "42"),)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nemochat.domain.chat import Chat
+from nemochat.domain.chat import Chat, Waiting
 from nemochat.domain.images import Original
 from nemochat.domain.messages import ImagePart
 from nemochat.domain.replies import ModelRef
@@ -119,3 +119,20 @@ def test_a_picture_that_cannot_be_stored_is_told(tmp_path: Path) -> None:
         (tmp_path / "originals").unlink()
         library.put_picture(ONE, Original(b"one", "png"))
         assert library.original(ONE) == Original(b"one", "png")
+
+
+def test_a_picture_of_what_waits_stays_until_that_has_gone(tmp_path: Path) -> None:
+    clock = Clock()
+    with open_library(tmp_path, clock) as library:
+        library.put_picture(ONE, Original(b"one", "png"))
+        waiting = Chat().queued(Waiting("look", (ImagePart(ONE),)))
+        saved = library.save(None, 0, None, waiting)
+        assert [(row.title, row.has_picture) for row in library.conversations()] == [("look", True)]
+        clock.now += GRACE_MS / 1000 + 1
+        library.purge(clock.now)
+        assert library.original(ONE) == Original(b"one", "png")
+        assert library.load(saved.id).chat == waiting
+        library.save(saved.id, saved.version, waiting, waiting.unqueued(1))
+        assert library.load(saved.id).chat.waiting == ()
+        library.purge(clock.now)
+        assert library.original(ONE) is None

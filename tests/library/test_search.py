@@ -147,3 +147,14 @@ def test_only_a_last_word_may_be_unfinished() -> None:
     assert to_match("\u4f60") == '"\u4f60"*'
     assert to_match("one two ") == '"one" AND "two"'
     assert to_match("x " * 1000).count("AND") == 31
+
+
+def test_a_model_of_a_server_is_not_the_one_of_the_same_name_here(tmp_path: Path) -> None:
+    with open_library(tmp_path) as library:
+        here = library.add(talk("here"), model=ModelRef("small")).id
+        there = library.add(talk("there"), model=ModelRef("small", "studio", "chatml")).id
+        assert {row.id: row.model for row in library.conversations()} == {here: "small", there: "studio/small"}
+        assert [hit.conversation for hit in library.search("here", SearchFilters(model="small"))] == [here]
+        assert [hit.conversation for hit in library.search("there", SearchFilters(model="studio/small"))] == [there]
+        assert library.search("there", SearchFilters(model="small")) == []
+        assert library.load(there).model == ModelRef("small", "studio", "chatml")

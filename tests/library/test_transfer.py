@@ -15,8 +15,9 @@ from nemochat.domain.images import Original, RgbImage
 from nemochat.domain.messages import ImagePart
 from nemochat.domain.replies import ModelRef
 from nemochat.library import Library, LibraryError, ListQuery
+from nemochat.library.errors import NewerError
 from nemochat.library.mending import cleaned
-from nemochat.library.transfer import export_library, import_library
+from nemochat.library.transfer import VERSION, export_library, import_library
 from nemochat.library.values import ExportReport
 from tests.library.building import BLUE, RED, Clock, everything, open_library, stored, talk, user
 
@@ -203,3 +204,11 @@ def test_a_hostile_tree_is_mended_and_its_texts_are_sanitised(tmp_path: Path) ->
         assert got.tags == ("a b",)
         assert got.created == 0
         assert library.conversations()[0].updated < 1e12
+
+
+def test_an_export_of_a_newer_nemochat_is_told(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "new.zip", "w") as file:
+        file.writestr("nemochat-library.json", json.dumps({"format": "nemochat-library", "version": VERSION + 1, "conversations": 1}))
+    with open_library(tmp_path / "here") as library, pytest.raises(NewerError, match="made by a newer nemochat") as caught:
+        import_library(library, tmp_path / "new.zip")
+    assert "Update nemochat" in caught.value.hint
