@@ -117,7 +117,7 @@ def test_every_command_that_reads_it_works(home: Path, tmp_path: Path) -> None:
     listed = run(home, "library", "list")
     assert all(title in listed for title in ("Seas", "What is in this photo?", "What is 6 times 7?"))
     assert "North Sea" in run(home, "search", "north", "--model", "nemochat-demo")
-    assert "nemochat-demo" in run(home, "stats", "--json", "--model", "nemochat-demo")
+    assert json.loads(run(home, "stats", "--json", "--model", "nemochat-demo"))["all"]["replies"] == 12
     assert "5 conversations" in run(home, "library", "export", str(tmp_path / "all.zip"))
     assert "5 were here already" in run(home, "library", "import", str(HOMES / "v0_1_export.zip"))
     assert "own" in run(home, "models", "list")
