@@ -115,13 +115,16 @@ class Message(msgspec.Struct, frozen=True):
     @property
     def text(self) -> str:
         """Its words: the text parts joined, and a line break between the results of tools."""
-        words = "".join(part.text for part in self.parts if isinstance(part, TextPart))
-        results = "\n".join(part.text for part in self.parts if isinstance(part, ToolResultPart))
-        return words + results
+        words = "".join([part.text for part in self.parts if isinstance(part, TextPart)])
+        if self.role is not Role.TOOL:
+            return words
+        return words + "\n".join([part.text for part in self.parts if isinstance(part, ToolResultPart)])
 
     @property
     def images(self) -> tuple[ImagePart, ...]:
         """The pictures, in order, those that tools gave among them."""
+        if self.role is not Role.TOOL:
+            return tuple([part for part in self.parts if isinstance(part, ImagePart)])
         return tuple(image for part in self.parts for image in _images_of(part))
 
     @property

@@ -132,7 +132,7 @@ def _content_segments(message: Message) -> list[Segment]:
     What the model only thought is never part of a prompt.
     """
     pieces = [part for part in message.parts if isinstance(part, TextPart | ToolCallPart)]
-    if any(isinstance(part, ToolResultPart) for part in message.parts):
+    if message.role is Role.TOOL and any(isinstance(part, ToolResultPart) for part in message.parts):
         pieces = [TextPart(message.text)]
     segments: list[Segment] = []
     for index, part in enumerate(pieces):
