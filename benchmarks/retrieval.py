@@ -20,7 +20,10 @@ from itertools import accumulate
 from pathlib import Path
 
 from benchmarks.library import vocabulary
-from nemochat.documents import DocumentIndex, Retriever, estimate_tokens, named_collection
+from nemochat.documents.index import DocumentIndex
+from nemochat.documents.retrieve import Retriever
+from nemochat.documents.split import estimate_tokens
+from nemochat.documents.values import named_collection
 
 PAGE = 300
 PAGES_EACH = 20

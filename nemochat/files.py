@@ -1,41 +1,305 @@
-"""Files written whole or not at all: a crash or a full disk leaves the old one or the new one, never half of one."""
+"""What nemochat writes: whole or not at all, for its user's eyes only, and never through a link that somebody has planted.
+
+Its own folders are 0700 and its files 0600 under any umask. A folder that the user names for an export is left as it is; the files in it
+are 0600 too. Its files are put in place of what has their name, so that a link there is replaced and not followed; logs and lists that grow
+are opened without following one; an export replaces regular files only. Only files that people write by hand (`by_hand`) may be links, and
+only links of the user's or the system's.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import secrets
+import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 TEMPORARY = ".part-"
 """How the names of files that are being written begin; one that stays behind is left of a crash."""
 PRIVATE = 0o600
-SHARED = 0o666
-"""For everybody whom the user lets read files (the umask)."""
+_OTHERS = 0o077
+_NOT_REGULAR = "what is there is no regular file"
+_SECOND_NAME = "the file has a second name elsewhere"
+_MOST_LINKS = 40
+_NEAR_THE_ROOT = 3
+_JOURNALS = {
+    "-wal": (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83", b""),
+    "-shm": ((3007000).to_bytes(4, sys.byteorder), b""),
+    "-journal": (b"\xd9\xd5\x05\xf9",),
+}
+"""What SQLite keeps beside a database, and how these files begin. The last is there only while a new one is made."""
+# Without O_NONBLOCK, opening a named pipe waits for its other end for ever.
+_CAREFUL = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY", "O_BINARY"))
 
 
-def write_whole(path: Path, data: bytes, *, mode: int = PRIVATE) -> None:
-    """Put a file in place of the one that is there, and make its folder. Raises OSError; what was there is then as it was."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _beside(path, data, mode) as temporary:
+# -- folders
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder of nemochat's own and the missing ones above it, each 0700. One that is there is closed to others (`narrow`).
+
+    Raises OSError, also where the way to it leads over a link that another user has made.
+    """
+    refuse_planted(folder)
+    make_missing(folder)
+    narrow(folder)
+
+
+def make_missing(folder: Path) -> None:
+    """Make a folder and the missing ones above it, each 0700; one that is there is left as it is. Raises OSError."""
+    missing = []
+    at = folder
+    while not at.exists():
+        missing.append(at)
+        at = at.parent
+    for path in reversed(missing):
+        with contextlib.suppress(FileExistsError):  # another program was quicker, or it is a link to nowhere
+            make_new_folder(path)
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+
+
+def make_new_folder(folder: Path) -> None:
+    """Make a folder, 0700. Raises FileExistsError when there is anything of that name, and OSError."""
+    folder.mkdir(mode=0o700)
+    if folder.lstat().st_mode & 0o700 != 0o700:  # what the umask has taken from the owner
+        folder.chmod(0o700)
+
+
+def narrow(folder: Path) -> None:
+    """Close a folder of nemochat's own to others, should it be there, be the user's and serve nothing else."""
+    if sys.platform == "win32":
+        return
+    with contextlib.suppress(OSError, RuntimeError):
+        refuse_planted(folder)
+        status, place = folder.stat(), folder.resolve()
+        is_open = stat.S_ISDIR(status.st_mode) and status.st_mode & _OTHERS and status.st_uid == os.geteuid()
+        if is_open and not _serves_others(place, status.st_mode):
+            folder.chmod(stat.S_IMODE(status.st_mode) & ~_OTHERS)
+
+
+def _serves_others(folder: Path, mode: int) -> bool:
+    """Whether a folder is visibly more than nemochat's, though the settings name it: /tmp, /var/log, a team's, the user's home."""
+    is_system = len(folder.parts) <= _NEAR_THE_ROOT and not folder.parent.stat().st_mode & stat.S_ISVTX
+    holds_more = any(place.resolve().is_relative_to(folder) for place in (Path.home(), Path.cwd()))
+    return bool(mode & (stat.S_ISVTX | stat.S_ISGID)) or is_system or holds_more
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A private folder that is gone with the block."""
+    import tempfile  # the engine's worker, which starts with each program, has no use for it
+
+    with tempfile.TemporaryDirectory(prefix="nemochat-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o700)  # whatever the umask
+        yield Path(folder)
+
+
+def sync_folder(folder: Path) -> None:
+    """Names of new files are safe on the disk as well, where the system knows how."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+# -- whole files
+
+
+def write_whole(path: Path, data: bytes, *, by_hand: bool = False, keep_mode: bool = False) -> None:
+    """Put a file of nemochat's own in place of the one that is there, and make its folder.
+
+    by_hand: people write it too, so that a link of theirs stays one and the file that it leads to is replaced. keep_mode: of that file.
+    Raises OSError; what was there is then as it was.
+    """
+    make_folder(path.parent)
+    if by_hand:
+        path = _behind_own_links(path)
+        _refuse_special(path)
+    mode = PRIVATE
+    if keep_mode:
+        with contextlib.suppress(FileNotFoundError):
+            mode = stat.S_IMODE(path.lstat().st_mode)
+    with _beside(path, mode) as (file, temporary):
+        file.write(data)
+        _finish(file)
         temporary.replace(path)
 
 
-def write_new(path: Path, data: bytes, *, mode: int = SHARED) -> None:
-    """Write a file that is not there yet. Raises FileExistsError when it is, also when another program was quicker, and OSError."""
-    if os.path.lexists(path):
+@contextlib.contextmanager
+def exporting(path: Path, *, replace: bool = False) -> Iterator[BinaryIO]:
+    """A file in a folder of the user's, which is there at the end of the block, whole, or not at all after an error.
+
+    Raises FileExistsError when there is one and it is not to be replaced, also when another program was quicker, and OSError: only a
+    regular file is replaced, no link and no device.
+    """
+    if replace:
+        _refuse_special(path)
+    elif os.path.lexists(path):
         raise FileExistsError(path)
-    with _beside(path, data, mode) as temporary:
-        try:
-            path.hardlink_to(temporary)
-        except FileExistsError:
-            raise
-        except OSError:
-            # File systems without hard links, such as FAT.
-            if os.path.lexists(path):
-                raise FileExistsError(path) from None
+    with _beside(path, PRIVATE) as (file, temporary):
+        yield file
+        _finish(file)
+        if replace:
             temporary.replace(path)
+        else:
+            _put_new(temporary, path)
+
+
+def export_file(path: Path, data: bytes, *, replace: bool = False) -> None:
+    """The same for what is there already."""
+    with exporting(path, replace=replace) as file:
+        file.write(data)
+
+
+def _put_new(temporary: Path, path: Path) -> None:
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        raise
+    except OSError:
+        # File systems without hard links, such as FAT.
+        if os.path.lexists(path):
+            raise FileExistsError(path) from None
+        temporary.replace(path)
+
+
+# -- files that grow, and files that others open by their names
+
+
+def open_to_append(path: Path) -> int:
+    """A handle to write at the end of a file of nemochat's own; the file is made, with its folder, where there is none.
+
+    Raises OSError where that would be another's: no regular file, a link, a file with a second name, or one of another user.
+    """
+    make_folder(path.parent)
+    return _open_own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+
+def open_log(path: Path) -> int:
+    """A handle to write at the end of a log; one that leads nowhere where there can be none (`log_problem` says why)."""
+    try:
+        return open_to_append(path)
+    except OSError:
+        return os.open(os.devnull, os.O_WRONLY)
+
+
+def log_problem(path: Path) -> str:
+    """A sentence when a log cannot be written, "" when it can. Nothing stops for the want of a log."""
+    try:
+        make_folder(path.parent)
+    except OSError as error:
+        return f"Nothing is logged: the folder {path.parent} cannot be used ({reason(error)}). NEMOCHAT_LOG_DIR names another."
+    try:
+        os.close(open_to_append(path))
+    except OSError as error:
+        return f"Nothing is logged in {path}: it cannot be written ({reason(error)}). Move it away, or set NEMOCHAT_LOG_DIR."
+    return ""
+
+
+def make_file(path: Path) -> None:
+    """Make sure that a private file is there, for SQLite and llama.cpp, which open it by its name. Raises OSError.
+
+    What is there stays when it is a regular file; others than its owner can no longer read it, where that can be changed. It may have a
+    second name, as snapshots of a home by hard links give it.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(_open_new(path, PRIVATE))
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, _NOT_REGULAR, str(path))
+    if status.st_nlink > 1 and not status.st_size:
+        raise PermissionError(errno.EPERM, _SECOND_NAME, str(path))
+    if status.st_mode & _OTHERS and status.st_nlink == 1:
+        with contextlib.suppress(OSError):  # somebody else's file, or a file system without permissions
+            path.chmod(PRIVATE)
+
+
+def make_database(path: Path) -> None:
+    """Make sure that a private file is there for SQLite, in a folder of nemochat's own, and that it writes into nobody else's beside it.
+
+    SQLite follows no link to its journals but writes into a file with a second name. One of its own may have one, in a snapshot of a home.
+    Raises OSError.
+    """
+    make_folder(path.parent)
+    make_file(path)
+    for ending, begins in _JOURNALS.items():
+        beside = path.with_name(f"{path.name}{ending}")
+        with contextlib.suppress(FileNotFoundError):
+            status = beside.lstat()
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EINVAL, f"{beside.name} is no regular file", str(beside))
+            if status.st_nlink > 1 and not _begins(beside, begins):
+                what = f"{beside.name} has a second name elsewhere and is not SQLite's: move it away"
+                raise PermissionError(errno.EPERM, what, str(beside))
+
+
+def _begins(path: Path, begins: tuple[bytes, ...]) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(begins[0])) in begins
+
+
+def _open_new(path: Path, mode: int) -> int:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _CAREFUL, PRIVATE)
+    _set_mode(handle, mode)
+    return handle
+
+
+def _open_own(path: Path, flags: int) -> int:
+    handle = os.open(path, flags | _CAREFUL, PRIVATE)
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, _NOT_REGULAR, str(path))
+        if sys.platform != "win32":
+            if status.st_uid != os.geteuid():
+                raise PermissionError(errno.EPERM, "it belongs to another user", str(path))
+            if status.st_nlink > 1:
+                raise PermissionError(errno.EPERM, _SECOND_NAME, str(path))
+        _set_mode(handle, PRIVATE)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _refuse_special(path: Path) -> None:
+    """Raise OSError where there is something that is no regular file, a link among it."""
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise OSError(errno.EINVAL, _NOT_REGULAR, str(path))
+
+
+def _set_mode(handle: int, mode: int) -> None:
+    """Whatever the umask says, where the file system knows permissions."""
+    if sys.platform != "win32" and stat.S_IMODE(os.fstat(handle).st_mode) != mode:
+        with contextlib.suppress(OSError):
+            os.fchmod(handle, mode)
+
+
+# -- names
+
+
+def free_name(wanted: Path) -> Path:
+    """The name, with -2, -3, ... before its ending where it is taken."""
+    candidate, number = wanted, 1
+    while os.path.lexists(candidate):
+        number += 1
+        candidate = wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
+    return candidate
+
+
+def set_aside(path: Path) -> Path:
+    """Give a broken file another name, so that nothing in it is lost: NAME.broken-1, -2, ...; that name. Raises OSError."""
+    number = 1
+    while os.path.lexists(kept := path.with_name(f"{path.name}.broken-{number}")):
+        number += 1
+    return path.rename(kept)
 
 
 def reason(error: OSError | ValueError) -> str:
@@ -43,17 +307,44 @@ def reason(error: OSError | ValueError) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
+def _behind_own_links(path: Path) -> Path:
+    """What a path leads to in the end. Raises OSError for a link of another user's, and for a circle."""
+    for _ in range(_MOST_LINKS):
+        if not path.is_symlink():
+            return path
+        refuse_planted(path)
+        path = path.parent / path.readlink()
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+
+
+def refuse_planted(path: Path) -> None:
+    """Raise PermissionError where a link on the way is neither the user's nor root's: anybody may plant one where all may write.
+
+    Those of the system (/home -> /var/home) are of whom their folder belongs to, who is nobody in some containers.
+    """
+    if sys.platform == "win32":
+        return
+    for each in (path, *path.parents):
+        if not each.is_symlink() or (owner := each.lstat().st_uid) in (os.geteuid(), 0):
+            continue
+        if len(each.parts) > _NEAR_THE_ROOT or owner != each.parent.stat().st_uid:
+            raise PermissionError(errno.EPERM, f"the link {each} belongs to another user", str(path))
+
+
 @contextlib.contextmanager
-def _beside(path: Path, data: bytes, mode: int) -> Iterator[Path]:
-    """The data in a file beside `path`, safely on the disk; gone at the end unless it was moved."""
-    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
+def _beside(path: Path, mode: int) -> Iterator[tuple[BinaryIO, Path]]:
+    """A file beside `path` to write to, with its name; gone at the end unless it was moved."""
+    temporary = path.with_name(f"{TEMPORARY}{os.urandom(8).hex()}")
     try:
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        yield temporary
+        with os.fdopen(_open_new(temporary, mode), "w+b") as file:
+            yield file, temporary
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _finish(file: BinaryIO) -> None:
+    """What was written is on the disk."""
+    with file:
+        file.flush()
+        os.fsync(file.fileno())

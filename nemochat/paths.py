@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,11 @@ CONFIG_VARIABLE = "NEMOCHAT_CONFIG_DIR"
 DATA_VARIABLE = "NEMOCHAT_DATA_DIR"
 LOG_VARIABLE = "NEMOCHAT_LOG_DIR"
 CACHE_VARIABLE = "NEMOCHAT_CACHE_DIR"
+
+
+def at_home(path: Path | str) -> Path:
+    """The path with ``~`` as the home folder; ``~somebody`` without one stays as it is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path's own raises for the latter
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,7 @@ def find_paths(environment: Mapping[str, str]) -> Paths:
 
     def place(variable: str, default: Path) -> Path:
         chosen = environment.get(variable)
-        return Path(chosen).expanduser().absolute() if chosen else default
+        return at_home(chosen).absolute() if chosen else default
 
     standard = platformdirs.PlatformDirs("nemochat", appauthor=False)
     return Paths(

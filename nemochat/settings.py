@@ -12,6 +12,10 @@ import msgspec
 from msgspec import Meta
 
 from nemochat.errors import SettingsError
+from nemochat.reading import check_toml, read_regular
+
+MAX_BYTES = 1 << 20
+"""Of the settings file."""
 
 
 class KvType(StrEnum):
@@ -276,23 +280,24 @@ def in_force(settings: Settings, environment: Mapping[str, str], overrides: Mapp
 
 def _read(file: Path) -> Settings:
     try:
-        return decode_settings(file.read_bytes(), file)
+        return decode_settings(read_regular(file, MAX_BYTES), file)
     except FileNotFoundError:
         return Settings()
     except OSError as error:
-        raise SettingsError(f"The settings in {file} cannot be read: {error.strerror}.") from error
+        raise SettingsError(f"The settings in {file} cannot be read: {error.strerror or error}.") from error
 
 
 def decode_settings(content: bytes, file: Path) -> Settings:
     """The settings that a TOML text holds; `file` is where it comes from. Raises SettingsError naming file, key and what is allowed."""
     try:
+        check_toml(content.decode())
         return msgspec.toml.decode(content, type=Settings)
     except msgspec.ValidationError as error:
         problem, _, path = str(error).partition(" - at `$.")
         key = path.rstrip("`")
         where = f"{file}: {key}: " if key else f"{file}: "
         raise SettingsError(f"{where}{_plain(problem)}.", _hint(problem, key)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise SettingsError(f"{file} is not a valid TOML file: {error}.", "Correct it, or move it away to use the defaults.") from error
 
 

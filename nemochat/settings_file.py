@@ -11,13 +11,12 @@ import msgspec
 
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import SettingsError
-from nemochat.files import reason, write_whole
-from nemochat.settings import GROUPS, Settings, decode_settings, in_force, variable_of
+from nemochat.files import reason, set_aside, write_whole
+from nemochat.reading import TooLargeError, read_regular
+from nemochat.settings import GROUPS, MAX_BYTES, Settings, decode_settings, in_force, variable_of
 
 if TYPE_CHECKING:
     import tomlkit
-
-_MAX_BYTES = 1 << 20
 
 
 def write_setting(file: Path, key: str, value: object) -> None:
@@ -29,8 +28,7 @@ def write_setting(file: Path, key: str, value: object) -> None:
     import tomlkit
     from tomlkit.exceptions import ParseError, TOMLKitError
 
-    target = file.resolve()  # a link, as those who keep their settings in a repository have, stays a link
-    content = _content(target)
+    content = _content(file)
     decode_settings(content, file)
     try:
         document = tomlkit.parse(content)
@@ -41,7 +39,7 @@ def write_setting(file: Path, key: str, value: object) -> None:
     except (TOMLKitError, UnicodeEncodeError, TypeError, ValueError) as error:
         raise SettingsError(f"{sanitize(key, strict=True)} cannot be written to {file}: {error}.") from error
     decode_settings(changed, file)
-    _replace(target, changed)
+    replace_settings(file, changed)
 
 
 def load_or_set_aside(
@@ -76,15 +74,13 @@ def locked_settings(environment: Mapping[str, str], overrides: Mapping[str, Mapp
 def _content(file: Path) -> bytes:
     """What the file holds; nothing when there is none. Raises SettingsError when it cannot be read."""
     try:
-        with file.open("rb") as stream:
-            content = stream.read(_MAX_BYTES + 1)
+        return read_regular(file, MAX_BYTES)
     except FileNotFoundError:
         return b""
+    except TooLargeError:
+        raise SettingsError(f"The settings in {file} are larger than a megabyte.") from None
     except OSError as error:
         raise SettingsError(f"The settings in {file} cannot be read: {error.strerror or error}.") from error
-    if len(content) > _MAX_BYTES:
-        raise SettingsError(f"The settings in {file} are larger than a megabyte.")
-    return content
 
 
 def _put(document: tomlkit.TOMLDocument, key: str, value: object) -> None:
@@ -106,12 +102,15 @@ def _put(document: tomlkit.TOMLDocument, key: str, value: object) -> None:
     table[last] = list(value) if isinstance(value, tuple) else value
 
 
-def _replace(target: Path, content: bytes) -> None:
-    """The whole content at once, for the user's eyes only."""
+def replace_settings(file: Path, content: bytes) -> None:
+    """Put the whole content in place of the file's, which may be a link, as those who keep their settings in a repository have.
+
+    Raises SettingsError; the file is then as it was.
+    """
     try:
-        write_whole(target, content)
+        write_whole(file, content, by_hand=True, keep_mode=True)
     except OSError as error:
-        raise SettingsError(f"The settings cannot be saved in {target}: {reason(error)}.") from error
+        raise SettingsError(f"The settings cannot be saved in {file}: {reason(error)}.") from error
 
 
 def _set_aside(file: Path, problem: SettingsError) -> str:
@@ -119,11 +118,8 @@ def _set_aside(file: Path, problem: SettingsError) -> str:
     reason = sanitize(f"{problem.message} {problem.hint}".strip(), strict=True)
     if not file.is_file() or isinstance(problem.__cause__, OSError):
         return f"{reason} The defaults are used."
-    number = 1
-    while (kept := file.with_name(f"{file.name}.broken-{number}")).exists():
-        number += 1
     try:
-        file.rename(kept)
+        kept = set_aside(file)
     except OSError as error:
         return f"{reason} The defaults are used; the file cannot be moved away ({error.strerror or error})."
     return f"{reason} It is kept as {kept.name}, and the defaults are used."

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PRINTING = [ROOT / "nemochat" / "cli" / name for name in ("output.py", "asking.py", "replying.py", "render.py")]
+"""These sanitise what they print themselves; everything else says it through them."""
 SOURCES = sorted((ROOT / "nemochat").rglob("*.py"))
 
 
@@ -29,10 +33,10 @@ def test_the_tools_find_nothing(command: list[str]) -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_error_is_swallowed_and_only_the_command_line_prints(path: Path) -> None:
+def test_no_error_is_swallowed_and_what_is_printed_is_sanitised(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     assert list(_swallowed(tree)) == []
-    if "cli" not in path.parts:
+    if path not in PRINTING:
         assert list(_prints(tree)) == []
 
 
@@ -41,12 +45,109 @@ def test_no_text_from_outside_is_read_as_markup(path: Path) -> None:
     assert list(_markup(ast.parse(path.read_text(encoding="utf-8")))) == []
 
 
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_processes_are_started_in_one_place(path: Path) -> None:
+    """There each gets a folder and an environment that were chosen for it."""
+    found = list(_starts(ast.parse(path.read_text(encoding="utf-8"))))
+    assert bool(found) == (path == ROOT / "nemochat" / "system" / "processes.py"), found
+
+
+def test_every_start_is_known() -> None:
+    """Who starts what: a new one belongs in this list, and in the list of attacks (tests/cli/test_current_folder.py)."""
+    trees = {str(path.relative_to(ROOT / "nemochat")): ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
+    calls = {(name, call) for name, tree in trees.items() for call in map(_called, ast.walk(tree)) if call.startswith("processes.")}
+    assert {each for each in calls if each[1] in ("processes.run", "processes.popen", "processes.start")} == {
+        ("documents/isolated.py", "processes.popen"),
+        ("engine/embedder.py", "processes.start"),
+        ("engine/process.py", "processes.start"),
+        ("engine/trials.py", "processes.start"),
+        ("images/clipboard.py", "processes.run"),
+        ("system/desktop.py", "processes.run"),
+        ("tools/mcp/transport.py", "processes.start"),
+        ("tools/python_process.py", "processes.popen"),
+        ("tui/clipboard.py", "processes.run"),
+        ("tui/typing_aid.py", "processes.run"),
+    }
+
+
+def test_whatever_is_written_goes_through_the_functions_that_keep_it_private() -> None:
+    """`nemochat.files` makes folders 0700 and files 0600 and follows no planted link; who writes without it stands in `_WRITERS`."""
+    found = {
+        (path.relative_to(ROOT / "nemochat").as_posix(), name)
+        for path in SOURCES
+        for _, name in _writes(ast.parse(path.read_text(encoding="utf-8")))
+    }
+    allowed = {(file, name) for file, names in _WRITERS.items() for name in names}
+    assert {(file, name) for file, name in found if file != "files.py"} == allowed
+
+
+def test_the_rule_for_writing_can_fail() -> None:
+    writes = """
+path.open("wb")
+open(path, mode="a")
+archive.open(member, "w")
+os.open(path, os.O_WRONLY | os.O_CREAT)
+os.open(path, _FLAGS)
+path.write_text("x")
+path.write_bytes(b"x")
+path.mkdir()
+os.makedirs(path)
+path.touch()
+path.rename(other)
+path.replace(other)
+os.replace(path, other)
+path.chmod(0o644)
+sqlite3.connect(path)
+tempfile.mkstemp()
+shutil.copyfile(path, other)
+zipfile.ZipFile(path, "w")
+picture.save(path, "PNG")
+logging.FileHandler(path)
+logging.basicConfig(filename=path)
+"""
+    others = """
+path.open("rb")
+path.open()
+archive.open(member)
+os.open(path, os.O_RDONLY)
+os.fdopen(open_to_append(path), "a")
+write_text(profiles)
+text.replace("a", "b")
+msgspec.structs.replace(chat, title="")
+zipfile.ZipFile(path)
+picture.save(buffer, "PNG")
+logging.basicConfig(level=1)
+"""
+    flags = "_FLAGS = os.O_RDWR | os.O_CREAT\n"
+    first = 2 + flags.count("\n")
+    assert [line for line, _ in _writes(ast.parse(flags + writes))] == list(range(first, first + len(writes.strip().splitlines())))
+    assert list(_writes(ast.parse(others))) == []
+
+
 def test_the_rules_can_fail() -> None:
     markup = "Static(text)\nStatic('a')\nStatic(Content(text))\nStatic(text, markup=False)\napp.notify(f'{text}')\n"
     assert list(_markup(ast.parse(markup))) == [1, 5]
     tree = ast.parse("try:\n    f()\nexcept OSError:\n    pass\ntry:\n    f()\nexcept:\n    ...\nprint(1)\n")
     assert list(_swallowed(tree)) == [3, 7]
     assert list(_prints(tree)) == [9]
+    starting = """
+        import subprocess
+        from multiprocessing import Process
+        from asyncio import subprocess as other
+        from os import execv as go
+        import os as system, webbrowser
+        system.posix_spawn(a)
+        asyncio.create_subprocess_shell(a)
+        loop.subprocess_exec(a)
+        run = os.popen
+        ImageGrab.grabclipboard()
+        __import__("subprocess")
+        os.path.join(a)
+        asyncio.subprocess.PIPE
+        shutil.which(a)
+    """
+    assert list(_starts(ast.parse(textwrap.dedent(starting)))) == [2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 15]
+    assert [_called(node) for node in ast.walk(ast.parse("processes.run(a)")) if _called(node)] == ["processes.run"]
 
 
 def _swallowed(tree: ast.Module) -> Iterator[int]:
@@ -58,6 +159,39 @@ def _swallowed(tree: ast.Module) -> Iterator[int]:
 
 def _does_nothing(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Pass) or (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
+
+
+_STARTING_MODULES = {"subprocess", "multiprocessing", "webbrowser", "pty", "_posixsubprocess", "_winapi", "concurrent.futures.process"}
+_STARTING_NAME = re.compile(
+    r"exec[lv]p?e?|spawn[lv]p?e?|posix_spawnp?|popen\d?|Popen|system|startfile|fork(pty|_exec)?|create_subprocess_\w+|subprocess(_exec|_shell)?"
+    r"|ProcessPoolExecutor|which|open_process|run_process"
+)
+_STARTING_OWNERS = {"os", "asyncio", "loop", "posix", "nt", "anyio", "psutil", "shutil", "concurrent", "futures"}
+
+
+def _starts(tree: ast.Module) -> Iterator[int]:
+    """Lines that import or use what starts a process, or what finds a program in the current folder on Windows."""
+    owners = set(_STARTING_OWNERS)
+    found: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            owners |= {alias.asname for alias in node.names if alias.asname and alias.name.split(".")[0] in _STARTING_OWNERS}
+            found |= {node.lineno for alias in node.names if {alias.name, alias.name.split(".")[0]} & _STARTING_MODULES}
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            is_owner = module.split(".")[0] in _STARTING_OWNERS
+            named = any(is_owner and _STARTING_NAME.fullmatch(alias.name) for alias in node.names)
+            found |= {node.lineno} if named or {module, module.split(".")[0]} & _STARTING_MODULES else set()
+        elif isinstance(node, ast.Constant) and node.value in _STARTING_MODULES:
+            found.add(node.lineno)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in owners:
+            found |= {node.lineno} if _STARTING_NAME.fullmatch(node.attr) else set()
+    return iter(sorted(found))
+
+
+def _called(node: ast.AST) -> str:
+    return ast.unparse(node.func) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else ""
 
 
 _READS_MARKUP = {"Static", "Label", "Button", "Option", "Checkbox", "RadioButton", "TabPane", "notify"}
@@ -84,3 +218,55 @@ def _prints(tree: ast.Module) -> Iterator[int]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
             yield node.lineno
+
+
+_WRITERS = {
+    "documents/database.py": {"connect", "rename"},  # behind make_file
+    "engine/states.py": {"replace"},  # what llama.cpp has written to a file of make_file
+    "engine/worker.py": {"replace"},  # the full log becomes the older one
+    "library/database.py": {"connect", "rename"},  # behind make_file
+    "library/transfer.py": {"ZipFile"},  # into a file of exporting
+    "personas/store.py": {"rename"},  # a persona's folder, to the deleted ones and back
+    "tools/python_process.py": {"TemporaryDirectory", "TemporaryFile"},
+    "tui/widgets/reply_stream.py": {"replace"},  # a widget's text
+}
+_OPENS_TO_WRITE = {"O_WRONLY", "O_RDWR", "O_CREAT", "O_APPEND", "O_TRUNC"}
+_WRITES = {
+    "write_text", "write_bytes", "mkdir", "makedirs", "rename", "renames", "chmod", "symlink", "symlink_to", "link", "hardlink_to",
+    "mkfifo", "mknod", "mkstemp", "mkdtemp", "TemporaryDirectory", "TemporaryFile", "NamedTemporaryFile", "SpooledTemporaryFile",
+    "copyfile", "copytree", "copy2", "FileHandler", "RotatingFileHandler", "TimedRotatingFileHandler", "WatchedFileHandler",
+}  # fmt: skip
+
+
+def _writes(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Lines that open, make, move or change files, with the name of what does it, as far as the source tells."""
+    assigned = [node for node in tree.body if isinstance(node, ast.Assign)]
+    values = {target.id: node.value for node in assigned for target in node.targets if isinstance(target, ast.Name)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _is_write(node, values):
+            yield node.lineno, _name(node.func)
+
+
+def _is_write(call: ast.Call, values: Mapping[str, ast.expr]) -> bool:
+    name, whole, positional = _name(call.func), ast.unparse(call.func), call.args
+    keywords = {keyword.arg for keyword in call.keywords}
+    texts = [each.value for each in (*positional, *(keyword.value for keyword in call.keywords)) if isinstance(each, ast.Constant)]
+    modes = [text for text in texts if isinstance(text, str) and len(text) <= 3]
+    match name:
+        case "open" if whole == "os.open":
+            flags = positional[1]
+            named = values.get(flags.id, flags) if isinstance(flags, ast.Name) else flags
+            return any(isinstance(each, ast.Attribute) and each.attr in _OPENS_TO_WRITE for each in ast.walk(named))
+        case "open" | "ZipFile":
+            return any(set(mode) & set("wax+") for mode in modes)
+        case "replace":
+            return whole == "os.replace" or (len(positional) == 1 and not keywords)
+        case "connect":
+            return whole == "sqlite3.connect"
+        case "save":
+            return any(isinstance(each, ast.Constant) for each in positional[1:]) and ast.unparse(positional[0]) != "buffer"
+        case "touch":
+            return not positional
+        case "basicConfig":
+            return "filename" in keywords
+    return name in _WRITES and (name not in ("write_text", "write_bytes") or isinstance(call.func, ast.Attribute))

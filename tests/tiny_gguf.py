@@ -50,12 +50,13 @@ def write_language_model(
     script: Sequence[str] = (),
     space_prefix: bool = False,
     bos: bool = False,
+    name: str = "tiny",
 ) -> Path:
     """A nemotron GGUF. With a `script` of distinct token names, greedy replies after a newline are exactly that sequence; without
     one the weights are random, replies depend on everything before them, and hold neither control tokens nor white space.
     """
     writer = gguf.GGUFWriter(path, "nemotron")
-    writer.add_name("tiny")
+    writer.add_name(name)
     writer.add_context_length(context)
     writer.add_embedding_length(_WIDTH)
     writer.add_block_count(_LAYERS)
@@ -67,8 +68,8 @@ def write_language_model(
     writer.add_rope_freq_base(10000.0)
     _add_vocabulary(writer, space_prefix=space_prefix, bos=bos)
     random = np.random.default_rng(seed)
-    for name, array in _language_tensors(random, heads, script).items():
-        writer.add_tensor(name, array)
+    for tensor, array in _language_tensors(random, heads, script).items():
+        writer.add_tensor(tensor, array)
     return _finish(writer, path)
 
 

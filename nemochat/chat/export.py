@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import json
 import os
-import re
 import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nemochat.chat.export_html import heading_of, remarks, to_html, waiting_entry
+from nemochat.chat.export_html import to_html, waiting_entry
+from nemochat.chat.export_markdown import to_markdown
 from nemochat.domain.chat import Entry, Waiting
 from nemochat.domain.images import Original
-from nemochat.domain.messages import ContextPart, ImagePart, Message, Part, ReasoningPart, Role, TextPart, ToolCallPart, ToolResultPart
-from nemochat.domain.sanitize import sanitize
+from nemochat.domain.messages import ImagePart, Message, Part, ReasoningPart, Role, TextPart, ToolCallPart, ToolResultPart
+from nemochat.domain.sanitize import escape_json, sanitize
 from nemochat.errors import ImageError, NemochatError, UsageError
-from nemochat.files import SHARED, write_new, write_whole
+from nemochat.files import export_file, make_missing
 from nemochat.images import shareable
-from nemochat.prompt.toolcalls import as_generated, written
+from nemochat.prompt.toolcalls import as_generated
 
 __all__ = ["SUFFIXES", "export", "to_html", "to_json", "to_markdown"]
 
 SUFFIXES = (".md", ".json", ".html")
 """The endings of file names that `export` knows."""
-
-_BACKTICKS = re.compile(r"`{3,}")
-_NOT_IN_LINK_TEXT = re.compile(r"([\[\]\\`*_<>!])")
-_ESCAPED = r"\\\1"
 
 
 Originals = Mapping[str, Original]
@@ -64,24 +61,11 @@ def export(
             content = to_json(entries, system, originals, waiting)
         else:
             content = to_html(entries, system, originals, waiting, title=path.stem)
-        _write(path, content.encode(errors="replace"), replace=replace)
+        export_file(path, content.encode(errors="replace"), replace=replace)
     except FileExistsError:
         raise UsageError(f"{shown} exists already.", "Choose another name.") from None
     except OSError as error:
         raise NemochatError(f"{shown} cannot be written: {error.strerror or error}.", "Check the folder, or choose another.") from error
-
-
-def to_markdown(
-    entries: Iterable[Entry], system: str, picture_links: Mapping[str, str], waiting: Iterable[Waiting] = ()
-) -> str:
-    """Markdown with a heading for each turn. `picture_links` says by digest where a picture is; without a link, its name stands there."""
-    blocks = [f"## System\n\n{sanitize(system).strip()}"] if system.strip() else []
-    for entry in (*entries, *map(waiting_entry, waiting)):
-        heading = f"## {_NOT_IN_LINK_TEXT.sub(_ESCAPED, heading_of(entry))}"
-        notes = [f"*({remark})*" for remark in remarks(entry)]
-        parts = [_markdown_part(part, entry.message.role, picture_links) for part in entry.message.parts]
-        blocks.append("\n\n".join([heading, *notes, *(part for part in parts if part)]))
-    return "\n\n".join(blocks) + "\n"
 
 
 def to_json(entries: Iterable[Entry], system: str, originals: Originals, waiting: Iterable[Waiting] = ()) -> str:
@@ -106,7 +90,7 @@ def to_json(entries: Iterable[Entry], system: str, originals: Originals, waiting
                 messages += _results(message, originals)
     queued = [{"content": _content(each.message.parts, originals), "when": each.when} for each in waiting]
     whole = {"messages": messages} | ({"waiting": queued} if queued else {})
-    return json.dumps(whole, ensure_ascii=False, indent=2) + "\n"
+    return escape_json(json.dumps(whole, ensure_ascii=False, indent=2)) + "\n"
 
 
 def _results(message: Message, originals: Originals) -> list[dict[str, Any]]:
@@ -158,41 +142,15 @@ def _tool_calls(message: Message) -> list[dict[str, Any]]:
     ]
 
 
-def _markdown_part(part: Part, role: Role, picture_links: Mapping[str, str]) -> str:
-    match part:
-        case TextPart():
-            text = sanitize(part.text).strip()
-            return _fenced(text) if role is Role.TOOL else text
-        case ImagePart():
-            name = _NOT_IN_LINK_TEXT.sub(_ESCAPED, sanitize(part.name, strict=True)) or "picture"
-            link = picture_links.get(part.digest)
-            return f"*[picture: {name}]*" if link is None else f"![{name}]({urllib.parse.quote(link, safe='/:#?&=%+,;@~')})"
-        case ToolCallPart():
-            return _fenced(sanitize(written(part)).strip(), "json")
-        case ToolResultPart():
-            shown = [_markdown_part(image, role, picture_links) for image in part.images]
-            return "\n\n".join([*shown, _fenced(sanitize(part.text).strip())])
-        case ReasoningPart():
-            thought = sanitize(part.text, strict=False).strip()
-            return "\n".join(f"> {line}".rstrip() for line in ["*Thought*", "", *thought.splitlines()])
-        case ContextPart():
-            source = sanitize(part.source, strict=True) or "context"
-            return "\n".join(f"> {line}".rstrip() for line in [f"*{source}*", "", *sanitize(part.text).strip().splitlines()])
-
-
-def _fenced(text: str, language: str = "") -> str:
-    """A code block whose fence is longer than any in the text."""
-    longest = max(map(len, _BACKTICKS.findall(text)), default=2)
-    fence = "`" * (longest + 1)
-    return f"{fence}{language}\n{text}\n{fence}"
-
-
 def _write_pictures(path: Path, entries: Iterable[Entry], waiting: Iterable[Waiting], originals: Originals) -> dict[str, str]:
     """Put the pictures of the conversation into a folder beside the file; their links by digest. Their names tell their content."""
     shown = (image for entry in (*entries, *map(waiting_entry, waiting)) for image in entry.message.images)
+    digests = [digest for digest in dict.fromkeys(image.digest for image in shown) if digest in originals]
     folder = path.with_name(f"{path.stem}-pictures")
+    if digests:
+        _make_picture_folder(folder)
     links: dict[str, str] = {}
-    for digest in dict.fromkeys(image.digest for image in shown):
+    for digest in digests:
         original = originals.get(digest)
         if original is None:
             continue
@@ -201,22 +159,17 @@ def _write_pictures(path: Path, entries: Iterable[Entry], waiting: Iterable[Wait
         except ImageError:  # a damaged picture has a name, and no link
             continue
         target = folder / f"{digest[:16]}.{kind.rpartition('/')[2]}"
-        folder.mkdir(exist_ok=True)
         if not target.exists():
             with contextlib.suppress(FileExistsError):  # another export was quicker with the same picture
-                _write(target, data, replace=False)
+                export_file(target, data)
         links[digest] = urllib.parse.quote(f"{folder.name}/{target.name}")
     return links
 
 
-def _write(path: Path, data: bytes, *, replace: bool) -> None:
-    """Write a whole file or none. Raises FileExistsError when it would need `replace`."""
-    if not replace:
-        write_new(path, data)
-        return
-    if path.is_symlink():
-        path = path.resolve()
-    mode = SHARED
-    with contextlib.suppress(OSError):
-        mode = path.stat().st_mode & 0o777
-    write_whole(path, data, mode=mode)
+def _make_picture_folder(folder: Path) -> None:
+    """Raises OSError, also when a link has its name: pictures do not go where somebody else wants them."""
+    with contextlib.suppress(NotADirectoryError):
+        make_missing(folder)
+    if folder.is_symlink() or not folder.is_dir():
+        name = sanitize(folder.name, strict=True)
+        raise NotADirectoryError(errno.ENOTDIR, f"{name}, where its pictures would go, is not a folder")

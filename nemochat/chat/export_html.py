@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _HEADINGS = {Role.USER: "You", Role.ASSISTANT: "Assistant", Role.TOOL: "Tool result"}
 
+_LONGEST, _MOST_BRACKETS = 100_000, 2_000
 _LINKS = ("http://", "https://", "mailto:")
 _STYLE = """
 :root { color-scheme: light dark; --text: #1c1e21; --page: #ffffff; --soft: #f3f4f6; --line: #d5d8dd; --muted: #5b626c; --link: #0b57d0; }
@@ -110,6 +111,11 @@ def remarks(entry: Entry) -> list[str]:
     return [remark for is_so, remark in named if is_so and remark]
 
 
+def is_markdown(text: str) -> bool:
+    """Whether a text is read as Markdown: not one so long or so full of brackets that it would take minutes."""
+    return len(text) <= _LONGEST and text.count("[") <= _MOST_BRACKETS
+
+
 def _article(kind: str, heading: str, parts: Iterable[str], notes: Iterable[str] = ()) -> str:
     small = "".join(f" <small>· {_escaped(note)}</small>" for note in notes)
     body = "\n".join(part for part in parts if part)
@@ -118,7 +124,7 @@ def _article(kind: str, heading: str, parts: Iterable[str], notes: Iterable[str]
 
 def _part(part: Part, role: Role, originals: Mapping[str, Original], markdown: MarkdownIt) -> str:
     match part:
-        case TextPart() if role is Role.ASSISTANT:
+        case TextPart() if role is Role.ASSISTANT and is_markdown(part.text):
             return _rendered(part.text, markdown)
         case TextPart() if role is Role.TOOL:
             return f"<pre>{_escaped(part.text)}</pre>"

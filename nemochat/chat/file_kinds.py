@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import codecs
-import os
 import stat
 from enum import StrEnum
 from pathlib import Path
 
 from nemochat.images.formats import picture_format
+from nemochat.reading import read_beginning
 
 _HEAD_BYTES = 64 * 1024
-# Without O_NONBLOCK, opening a named pipe waits for a writer for ever.
-_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 
 
 class FileKind(StrEnum):
@@ -35,7 +33,7 @@ def file_kind(path: Path) -> FileKind | None:
     if not stat.S_ISREG(mode):
         return FileKind.OTHER
     try:
-        data = _head(path)
+        data = read_beginning(path, _HEAD_BYTES)
     except OSError:
         return FileKind.OTHER
     return kind_of_bytes(data, is_cut=len(data) == _HEAD_BYTES)
@@ -55,11 +53,3 @@ def kind_of_bytes(data: bytes, *, is_cut: bool = False) -> FileKind:
         return FileKind.OTHER
     return FileKind.TEXT
 
-
-def _head(path: Path) -> bytes:
-    handle = os.open(path, _FLAGS)
-    with os.fdopen(handle, "rb") as file:
-        # Something else may have taken the file's place since.
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            return b""
-        return file.read(_HEAD_BYTES)

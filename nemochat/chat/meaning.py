@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from nemochat.documents import DocumentIndex, Embedder, Progress, Retrieval, Retriever, embed_missing
-from nemochat.documents.retrieve import MOST
-from nemochat.documents.values import CountMany
+from nemochat.documents.index import DocumentIndex
+from nemochat.documents.retrieve import MOST, Retriever
+from nemochat.documents.values import CountMany, Progress, Retrieval
+from nemochat.documents.vectors import Embedder, embed_missing
 from nemochat.errors import EngineError
 
 WORDS_ALONE = "Documents are searched by their words alone."

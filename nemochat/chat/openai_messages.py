@@ -36,6 +36,7 @@ from nemochat.domain.messages import (
 )
 from nemochat.errors import ConversationError
 from nemochat.prompt.toolcalls import parse_reply
+from nemochat.reading import check_json
 
 
 class TextContent(msgspec.Struct, frozen=True, tag_field="type", tag="text", forbid_unknown_fields=True):
@@ -129,9 +130,12 @@ Decoded = TypeVar("Decoded")
 def decode(data: bytes, kind: type[Decoded], name: str) -> Decoded:
     """Decode JSON strictly. `name` is what errors call the whole. Raises ConversationError with the path of the bad field."""
     try:
+        check_json(data)
         return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, ValueError) as error:
         raise _wrong(str(error), name) from error
+    except RecursionError:
+        raise ConversationError(f"{name}: it is nested too deeply.") from None
 
 
 def image_sources(messages: Iterable[AnyMessage]) -> list[str]:
@@ -146,7 +150,7 @@ def speakers(messages: Iterable[AnyMessage]) -> tuple[str, ...]:
     return tuple("" if isinstance(message, ToolMessage) else message.name for message in messages if not isinstance(message, SystemMessage))
 
 
-def to_conversation(body: ConversationBody, images: Mapping[str, ImagePart]) -> Conversation:
+def to_conversation(body: ConversationBody, images: Mapping[str, Part]) -> Conversation:
     """The domain value. `images` gives the picture for each of `image_sources`. Raises ConversationError with the path of the bad field."""
     system = [body.system]
     messages: list[Message] = []
@@ -170,7 +174,7 @@ def to_conversation(body: ConversationBody, images: Mapping[str, ImagePart]) -> 
     )
 
 
-def _to_message(message: UserMessage | AssistantMessage, images: Mapping[str, ImagePart], path: str, number: int) -> Message:
+def _to_message(message: UserMessage | AssistantMessage, images: Mapping[str, Part], path: str, number: int) -> Message:
     if isinstance(message, AssistantMessage):
         return Message(Role.ASSISTANT, _assistant_parts(message, path, number))
     pieces = (TextContent(message.content),) if isinstance(message.content, str) else message.content
@@ -179,11 +183,11 @@ def _to_message(message: UserMessage | AssistantMessage, images: Mapping[str, Im
     )
 
 
-def _result(message: ToolMessage, call: str, images: Mapping[str, ImagePart]) -> ToolResultPart:
+def _result(message: ToolMessage, call: str, images: Mapping[str, Part]) -> ToolResultPart:
     pieces = (TextContent(message.content),) if isinstance(message.content, str) else message.content
-    text = "".join(piece.text for piece in pieces if isinstance(piece, TextContent))
-    shown = tuple(images[piece.image_url.url] for piece in pieces if isinstance(piece, ImageContent))
-    return ToolResultPart(call, text, message.is_error, shown)
+    parts = [TextPart(piece.text) if isinstance(piece, TextContent) else images[piece.image_url.url] for piece in pieces]
+    text = "".join(part.text for part in parts if isinstance(part, TextPart))
+    return ToolResultPart(call, text, message.is_error, tuple(part for part in parts if isinstance(part, ImagePart)))
 
 
 def _assistant_parts(message: AssistantMessage, path: str, number: int) -> tuple[Part, ...]:
@@ -202,7 +206,7 @@ def _arguments(arguments: str | dict[str, Any], path: str) -> dict[str, Any]:
         return arguments
     try:
         return msgspec.json.decode(arguments, type=dict[str, Any])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ConversationError(f"{path}: the arguments must be a JSON object: {_plain(str(error))}.") from error
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from nemochat.documents import DocumentError, Retriever, as_context, estimate_tokens
+from nemochat.documents.errors import DocumentError
+from nemochat.documents.retrieve import Retriever, as_context
+from nemochat.documents.split import estimate_tokens
 from nemochat.domain.chat import Chat
 from nemochat.domain.messages import ContextPart, Message
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -9,6 +10,10 @@ import msgspec
 from nemochat import images
 from nemochat.domain.images import Original, RgbImage
 from nemochat.errors import ImageError
+from nemochat.paths import at_home
+
+MAX_TOGETHER = 450_000_000
+"""Bytes of the pixels of all the pictures of a request."""
 
 
 class OpenedPicture(msgspec.Struct, frozen=True):
@@ -25,11 +30,15 @@ def open_picture(source: str) -> OpenedPicture:
         return opened(data, "the picture in the data URI")
     if source.startswith(("http://", "https://")):
         raise ImageError("nemochat does not fetch pictures from the network.", "Save the picture first and give its path.")
-    try:
-        path = Path(source).expanduser()
-    except RuntimeError:
-        raise ImageError(f"There is no home folder for {Path(source).parts[0]}.") from None
+    path = at_home(source)
     return opened(images.read_picture(path), str(path))
+
+
+def check_room(pictures: Iterable[RgbImage]) -> None:
+    """Raise ImageError when these are more than a machine should hold at once: a small file can stand for very many pixels."""
+    if sum(len(picture.rgb) for picture in pictures) > MAX_TOGETHER:
+        limit = MAX_TOGETHER // 3_000_000
+        raise ImageError(f"The pictures have more than {limit} million pixels together.", "Give fewer, or smaller copies.")
 
 
 def opened(data: bytes, name: str) -> OpenedPicture:

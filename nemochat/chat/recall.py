@@ -14,7 +14,8 @@ import msgspec
 
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
-from nemochat.files import reason, write_whole
+from nemochat.files import open_to_append, reason, write_whole
+from nemochat.reading import open_regular, read_beginning
 
 if sys.platform != "win32":
     import fcntl
@@ -98,7 +99,6 @@ class PromptHistory:
     def _append(self, text: str) -> bool:
         """Write one line at the end; False when that is not possible."""
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with _opened_alone(self._path) as handle:
                 # A crash may have left half a line, which must not spoil this one.
                 begin = b"" if _ends_with_line_break(self._path) else b"\n"
@@ -130,8 +130,7 @@ class DraftFile:
     def load(self) -> str:
         """The draft of an earlier run, "" when there is none."""
         try:
-            with self._path.open("rb") as file:
-                return sanitize(file.read(_MAX_BYTES).decode("utf-8", errors="replace"))
+            return sanitize(read_beginning(self._path, _MAX_BYTES).decode("utf-8", errors="replace"))
         except OSError:
             return ""
 
@@ -166,14 +165,14 @@ def _signature(path: Path) -> tuple[int, int, int] | None:
 def _read_lines(path: Path) -> list[str]:
     """The prompts in the file, at most its last 8 MiB; lines that a crash cut short, or that are no string, are passed over."""
     try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _MAX_BYTES))
+        with open_regular(path) as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _MAX_BYTES))
             lines = file.read(_MAX_BYTES).split(b"\n")
     except OSError:
         return []
     texts: list[str] = []
     for line in lines:
-        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             texts.append(sanitize(msgspec.json.decode(line, type=str)))
     return texts
 
@@ -185,16 +184,15 @@ def _line(text: str) -> bytes:
 @contextlib.contextmanager
 def _opened_alone(path: Path) -> Iterator[int]:
     """The file for appending, private, and locked as far as the system can. A program that hangs with the lock is not waited for."""
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    handle = open_to_append(path)
     try:
         if sys.platform != "win32":
             _lock(handle)
             if os.fstat(handle).st_ino != path.stat().st_ino:
                 # Another program has shortened it meanwhile; what is written to the old file would be lost.
                 os.close(handle)
-                handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+                handle = open_to_append(path)
                 _lock(handle)
-            os.fchmod(handle, 0o600)
         yield handle
     finally:
         os.close(handle)

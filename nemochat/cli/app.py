@@ -6,19 +6,24 @@ Exit codes: 0, 1 for a failure with a message, 2 for wrong usage, 130 when inter
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from nemochat import __version__
 from nemochat.cli.library_app import JsonOption, library_app, personas_app, search
 from nemochat.cli.tool_app import docs_app, mcp_app, tools_app
-from nemochat.errors import NemochatError, UsageError
+from nemochat.errors import UsageError
+from nemochat.files import narrow
+from nemochat.paths import find_paths
 
 GREETING = f"""\
 nemochat {__version__}: talk with a vision-language model that runs on your own machine.
@@ -30,7 +35,36 @@ nemochat {__version__}: talk with a vision-language model that runs on your own 
 
 Until you choose another model it answers with a small one of its own, made for trying things out (nemochat models list)."""
 
-app = typer.Typer(no_args_is_help=False, add_completion=False, pretty_exceptions_enable=False)
+
+
+class _Commands(TyperGroup):
+    """The commands. What typer says of a wrong argument repeats it, and it may be a file's name: such a sentence is sanitised."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the options before the command."""
+        with _sanitised():
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Read what stands behind the command, and run it."""
+        with _sanitised():
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _sanitised() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        # The classes of such errors are typer's own or click's, depending on its version; all have a message.
+        if isinstance(message := getattr(error, "message", None), str):
+            from nemochat.domain.sanitize import sanitize
+
+            vars(error)["message"] = sanitize(message)
+        raise
+
+
+app = typer.Typer(cls=_Commands, no_args_is_help=False, add_completion=False, pretty_exceptions_enable=False)
 models_app = typer.Typer(help="The models that nemochat knows.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 app.add_typer(library_app, name="library")
@@ -59,9 +93,9 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("NEMOCHAT_DEBUG"):
             raise
-        from nemochat.cli.output import print_error
+        from nemochat.cli.output import as_shown, print_error
 
-        shown = _as_shown(error)
+        shown = as_shown(error)
         print_error(shown)
         sys.exit(shown.exit_code)
 
@@ -76,17 +110,6 @@ def _with_values(arguments: list[str]) -> list[str]:
         if argument == "--resume" and (index + 1 == len(arguments) or arguments[index + 1].startswith("-")):
             given.append("")
     return given
-
-
-def _as_shown(error: Exception) -> NemochatError:
-    """The sentence for any failure: its own, the system's (a full disk, say), or that of a bug."""
-    if isinstance(error, NemochatError):
-        return error
-    if isinstance(error, OSError) and error.strerror:
-        place = f" ({error.filename})" if error.filename else ""
-        return NemochatError(f"The system refused to read or write{place}: {error.strerror}.")
-    problem = f"nemochat failed in a way it should not ({type(error).__name__}: {error})."
-    return NemochatError(problem, "This is a bug: please report it with what NEMOCHAT_DEBUG=1 shows.")
 
 
 def _print_version(wanted: bool) -> None:
@@ -106,6 +129,9 @@ def start(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)] = False,
 ) -> None:
     """Talk with a vision-language model that runs on your own machine."""
+    paths = find_paths(os.environ)
+    for folder in (paths.config_dir, paths.data_dir, paths.log_dir, paths.cache_dir):
+        narrow(folder)
     if context.invoked_subcommand is not None:
         if resume is not None:
             raise UsageError("--resume opens the interface; it stands alone.", "nemochat --resume")

@@ -7,10 +7,12 @@ import contextlib
 import os
 import sys
 import threading
+from itertools import pairwise
 
-from nemochat.domain.sanitize import sanitize
+from nemochat.domain.visible import row_starts, visible
 
 _LONGEST_ANSWER = 100
+_MARGIN = 2
 _YES = ("y", "yes")
 
 
@@ -19,14 +21,33 @@ def can_ask() -> bool:
     return sys.stderr is not None and sys.stderr.isatty()
 
 
-async def ask_yes(text: str) -> bool:
-    """Show a text and wait for y or n. Only a y is a yes: no terminal, an end of input and an empty line are a no.
+async def ask_yes(text: str, question: str) -> bool:
+    """Show a text in whole and wait for y or n. Only a y is a yes: no terminal, an end of input and an empty line are a no.
 
-    What was typed before the question stood there is thrown away, so that it answers nothing. The read has a daemon thread of its own,
-    because a blocked one must not hold up Ctrl+C.
+    A text that is longer than the screen is shown a page at a time, so that all of it was in sight before the question stands there. What
+    cannot be seen is spelled out, and a row that goes on with the one above begins with a bar. What was typed before a page or the
+    question stood there is thrown away, so that it answers nothing.
     """
     if not can_ask():
         return False
+    columns, lines = _size()
+    shown = visible(text, kept="\n")
+    starts = row_starts(shown, columns - _MARGIN - 1)
+    rows = [_row(shown, start, end) for start, end in pairwise(starts)] if shown else []
+    page = max(1, lines - 2)
+    for at in range(page, len(rows), page):
+        print("\n".join(rows[at - page : at]), file=sys.stderr)
+        left = len(rows) - at
+        answer = await _answer(f"{left:,} more {'line' if left == 1 else 'lines'}: Enter shows them, n says no ")
+        if not answer.endswith("\n") or answer.strip():
+            return False
+    rest = rows[(len(rows) - 1) // page * page :]
+    print("".join(f"{row}\n" for row in rest), end="", file=sys.stderr)
+    return (await _answer(f"{visible(question)} [y/N] ")).strip().lower() in _YES
+
+
+async def _answer(prompt: str) -> str:
+    """A line from the keyboard, with its end. The read has a daemon thread of its own: a blocked one must not hold up Ctrl+C."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[str] = loop.create_future()
 
@@ -40,9 +61,22 @@ async def ask_yes(text: str) -> bool:
             loop.call_soon_threadsafe(settle, line)
 
     _forget_what_was_typed()
-    print(f"{sanitize(text)} [y/N] ", end="", file=sys.stderr, flush=True)
+    print(prompt, end="", file=sys.stderr, flush=True)
     threading.Thread(target=read, name="answer", daemon=True).start()
-    return (await answer).strip().lower() in _YES
+    return await answer
+
+
+def _row(text: str, start: int, end: int) -> str:
+    goes_on = start > 0 and text[start - 1] != "\n"
+    return ("│ " if goes_on else "  ") + text[start:end].rstrip("\n")
+
+
+def _size() -> tuple[int, int]:
+    """Columns and lines of the terminal; those of an old one where it does not say."""
+    columns, lines = 0, 0
+    with contextlib.suppress(OSError, ValueError):
+        columns, lines = os.get_terminal_size(sys.stderr.fileno())
+    return max(columns or 80, 10), max(lines or 24, 4)
 
 
 def _terminal() -> int:

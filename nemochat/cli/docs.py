@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nemochat.cli.embedding import open_embedder
-from nemochat.cli.output import StatusLine, print_json, print_note, print_table
+from nemochat.cli.output import StatusLine, print_json, print_note, print_table, say
 from nemochat.cli.passages import as_source, chosen, estimates, open_meaning, progress_text
 from nemochat.cli.setup import read_setup
-from nemochat.documents import DocumentIndex, Report, Retrieval, collection_name, named_collection
+from nemochat.documents.index import DocumentIndex
+from nemochat.documents.values import Report, Retrieval, collection_name, named_collection
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError, UsageError
-from nemochat.paths import find_paths
+from nemochat.paths import at_home, find_paths
 
 _NO_BUDGET = 1_000_000
 
@@ -34,7 +35,7 @@ def add(paths: Sequence[Path], collection: str) -> None:
         status.clear()
         _tell(list(reports.values()), f" in the collection {name}")
         asyncio.run(_make_vectors(index, status))
-    if failed := [path for path, report in reports.items() if report.problems and not path.expanduser().is_dir()]:
+    if failed := [path for path, report in reports.items() if report.problems and not at_home(path).is_dir()]:
         raise NemochatError(f"{len(failed):,} of the files that you named could not be read.")
 
 
@@ -72,7 +73,7 @@ def remove(path: str, collections: Sequence[str]) -> None:
     shown = sanitize(path, strict=True)
     if not count:
         raise NemochatError(f"{shown} is in no collection.", "nemochat docs list shows what is.")
-    print(f"{_counted(count)} taken out; the files stay where they are.")
+    say(f"{_counted(count)} taken out; the files stay where they are.")
 
 
 def search(words: str, collections: Sequence[str], *, limit: int, as_json: bool) -> None:
@@ -84,8 +85,8 @@ def search(words: str, collections: Sequence[str], *, limit: int, as_json: bool)
         print_json({"passages": sources, "notice": result.notice})
         return
     for source in sources:
-        print(sanitize(f"{source.score:.2f}  {source.in_words()}", strict=True))
-        print("\n".join(f"      {line}".rstrip() for line in sanitize(source.text).splitlines()), end="\n\n")
+        say(f"{source.score:.2f}  {source.in_words()}", strict=True)
+        say("\n".join(f"      {line}".rstrip() for line in source.text.splitlines()), end="\n\n")
     if result.notice:
         print_note(result.notice)
 
@@ -105,7 +106,7 @@ async def _make_vectors(index: DocumentIndex, status: StatusLine) -> None:
         made = await open_meaning(status).complete(index, embedder, status.show)
     status.clear()
     if made:
-        print(f"{made:,} {'passage' if made == 1 else 'passages'} can be found by meaning from now on.")
+        say(f"{made:,} {'passage' if made == 1 else 'passages'} can be found by meaning from now on.")
 
 
 @contextmanager
@@ -133,7 +134,7 @@ def _tell(reports: Sequence[Report], where: str) -> None:
         ("not readable", len(problems)),
     )
     read = sum(len(report.read) for report in reports)
-    print(", ".join((f"{_counted(read)} read{where}", *(f"{count:,} {word}" for word, count in counts if count))) + ".")
+    say(", ".join((f"{_counted(read)} read{where}", *(f"{count:,} {word}" for word, count in counts if count))) + ".")
 
 
 def _document(collection: str, place: str) -> dict[str, str]:

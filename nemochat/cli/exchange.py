@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 
 from nemochat.chat import Attachment, ChatSession, ToolRun, ToolState, TurnResult
-from nemochat.chat.pictures import open_picture, picture_name
+from nemochat.chat.pictures import OpenedPicture, check_room, open_picture, picture_name
 from nemochat.domain.events import FinishReason
 from nemochat.domain.messages import ToolCall
 from nemochat.domain.ttft import Reading, reading_of
 from nemochat.errors import UsageError
+from nemochat.files import make_missing
 
 
 class AskOptions(msgspec.Struct, frozen=True):
@@ -171,7 +172,10 @@ def _rounded(value: float | None) -> float | None:
 
 async def attach_pictures(session: ChatSession, sources: Sequence[str], save_pixels: Path | None = None) -> list[Attachment]:
     """Read pictures (paths or data URIs) beside the loading of the model, give them to the engine, and write out their final pixels."""
-    pictures = [await asyncio.to_thread(open_picture, source) for source in sources]
+    pictures: list[OpenedPicture] = []
+    for source in sources:
+        pictures.append(await asyncio.to_thread(open_picture, source))
+        check_room(picture.image for picture in pictures)
     attached = [
         await session.attach(picture.image, picture_name(source), picture.original)
         for picture, source in zip(pictures, sources, strict=True)
@@ -187,7 +191,7 @@ def _save_pixels(session: ChatSession, attachment: Attachment, folder: Path) -> 
     from nemochat.images import save_png
 
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_missing(folder)
     except OSError as error:
         raise UsageError(f"The folder {folder} cannot be made: {error.strerror}.") from error
     pixels = session.seen(attachment.part.digest) or attachment.pixels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import aclosing
 from typing import Annotated
@@ -12,7 +13,7 @@ from nemochat.chat import ChatSession, TurnResult
 from nemochat.chat.openai_messages import ConversationBody, decode, image_sources, to_conversation
 from nemochat.cli.exchange import AskOptions, JsonReply, attach_pictures
 from nemochat.cli.opening import open_session
-from nemochat.cli.output import print_json
+from nemochat.cli.output import as_shown, print_json
 from nemochat.cli.setup import read_setup, sampling_of
 from nemochat.cli.stats import Running
 from nemochat.cli.stdin import read_lines
@@ -63,8 +64,11 @@ async def serve(options: AskOptions) -> None:
             try:
                 request = decode(line, JsonRequest, f"line {number}")
                 result = await _answer(session, request, request.sampling(standard), options, asked_at)
-            except NemochatError as error:
-                print_json(JsonError(error.message, error.hint))
+            except Exception as error:
+                if os.environ.get("NEMOCHAT_DEBUG") and not isinstance(error, NemochatError):
+                    raise
+                shown = as_shown(error)  # one request never costs the others, whatever is wrong with it
+                print_json(JsonError(shown.message, shown.hint))
             else:
                 print_json(JsonReply.of(result, session.model_name))
                 if running is not None:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import os
 import time
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from nemochat.cli.output import print_json, print_note, print_table
+from nemochat.cli.output import print_json, print_note, print_table, say
 from nemochat.domain.library import SearchFilters
 from nemochat.errors import NemochatError
 from nemochat.library import Library, ListQuery
 from nemochat.library.errors import shown
-from nemochat.library.foreign import read_foreign
+from nemochat.library.foreign import import_any
 from nemochat.library.repair import repair as recover
-from nemochat.library.transfer import export_library, import_library
+from nemochat.library.transfer import export_library
 from nemochat.paths import find_paths
 
 _DAY = 24 * 60 * 60
 _TITLE = 60
+_MOST_PROBLEMS = 50
 
 
 @contextmanager
@@ -68,24 +68,17 @@ def export(file: Path) -> None:
         report = export_library(library, file)
     for problem in report.problems:
         print_note(problem)
-    print(f"{report.conversations} conversations written to {file}.")
+    say(f"{report.conversations} conversations written to {shown(file)}.", strict=True)
 
 
 def import_(file: Path) -> None:
-    """Add what a file holds. Raises LibraryError."""
+    """Add what a file holds. Raises NemochatError, also when anything in it could not be read: the rest is then here all the same."""
     with opened() as library:
-        if _is_library(file):
-            report = import_library(library, file)
-            for problem in report.problems:
-                print_note(problem)
-            print(f"{len(report.added)} conversations added, {report.skipped} were here already.")
-            return
-        chats, problems = read_foreign(file)
-        for each in chats:
-            library.add(each.chat, model=each.model, created=each.created, updated=each.updated)
-        for problem in problems:
-            print_note(problem)
-        print(f"{len(chats)} conversations added.")
+        report = import_any(library, file)
+    _print_problems(report.problems)
+    say(f"{len(report.added)} conversations added, {report.skipped} were here already.")
+    if report.lost:
+        raise NemochatError(f"{report.lost:,} {'conversation' if report.lost == 1 else 'conversations'} could not be read.")
 
 
 def check() -> None:
@@ -96,7 +89,7 @@ def check() -> None:
         print_note(problem)
     if problems:
         raise NemochatError("The library is damaged.", "`nemochat library repair` writes what can be read in its place, and keeps a copy.")
-    print("The library is in order.")
+    say("The library is in order.")
 
 
 def repair(file: Path | None) -> None:
@@ -110,7 +103,8 @@ def repair(file: Path | None) -> None:
         file = aside[-1]
     with opened() as library:
         report = recover(file, library)
-    print(f"{len(report.conversations)} conversations with {report.messages} messages recovered from {shown(file)}.")
+    _print_problems(report.problems)
+    say(f"{len(report.conversations)} conversations with {report.messages} messages recovered from {shown(file)}.")
     if report.incomplete:
         print_note(f"Something is missing in {', '.join(report.incomplete)}.")
 
@@ -130,15 +124,14 @@ def _mend() -> None:
 def purge(days: int) -> None:
     """Remove what was deleted long ago. Raises LibraryError."""
     with opened() as library:
-        print(f"{library.purge(time.time() - days * _DAY)} conversations removed for good.")
+        say(f"{library.purge(time.time() - days * _DAY)} conversations removed for good.")
 
 
-def _is_library(file: Path) -> bool:
-    """Whether a file is a zip that is no export of ChatGPT's."""
-    if not zipfile.is_zipfile(file):
-        return False
-    with zipfile.ZipFile(file) as archive:
-        return "conversations.json" not in archive.namelist()
+def _print_problems(problems: Sequence[str]) -> None:
+    for problem in problems[:_MOST_PROBLEMS]:
+        print_note(problem)
+    if len(problems) > _MOST_PROBLEMS:
+        print_note(f"{len(problems) - _MOST_PROBLEMS:,} more problems are not shown.")
 
 
 def _when(seconds: float) -> str:

@@ -3,40 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import Sequence
 
 from nemochat.cli.asking import ask_yes, can_ask
-from nemochat.cli.output import StatusLine, print_json, print_note, print_table
+from nemochat.cli.output import StatusLine, print_json, print_note, print_table, say
 from nemochat.cli.servers import open_servers
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError, UsageError
 from nemochat.paths import Paths, find_paths
 from nemochat.tools.mcp import config
 from nemochat.tools.mcp.client import McpServer
-from nemochat.tools.mcp.offering import McpTool
+from nemochat.tools.mcp.environment import search_path
+from nemochat.tools.mcp.launch import Launch, bind, current_folder, resolve
+from nemochat.tools.mcp.offering import McpTool, tool_for_people
 from nemochat.tools.mcp.pins import Pins
 from nemochat.tools.mcp.servers import McpServers
 
 
-def add(name: str, command: Sequence[str], *, env: Sequence[str], headers: Sequence[str], url: str) -> None:
-    """Write a server into the file of servers; it is not started. Raises McpError and UsageError."""
+def add(name: str, command: Sequence[str], *, env: Sequence[str], headers: Sequence[str], url: str, cwd: str) -> None:
+    """Write a server into the file of servers, bound to the current folder where it names something in it; it is not started.
+
+    Raises McpError and UsageError.
+    """
     if bool(command) == bool(url):
         example = f"nemochat mcp add {sanitize(name, strict=True)} -- npx -y @modelcontextprotocol/server-everything"
         raise UsageError(f"A server needs a command or --url{', not both' if url else ''}.", example)
     first, *rest = command or ("",)
-    server = config.ServerConfig(name, first, tuple(rest), _pairs("--env", env), "", url, _pairs("--header", headers))
+    entry = config.ServerConfig(name, first, tuple(rest), _pairs("--env", env), cwd, url, _pairs("--header", headers))
+    server = bind(entry, current_folder())
     config.add(_paths().mcp_servers, server)
-    print(f"Added {name}: {server.command_line()}")
-    print(f"Look at what it offers and allow it: nemochat mcp check {name}")
+    say(f"Added {name}: {resolve(server, search_path(os.environ, server.env)).line()}", strict=True)
+    say(f"Look at what it offers and allow it: nemochat mcp check {name}", strict=True)
 
 
 def print_list(*, as_json: bool) -> None:
     """The servers, and whether they may start. Raises McpError for a file that cannot be read."""
     found = config.read_config(_paths().mcp_servers)
     pins = Pins(_paths().mcp_pins)
-    rows = [(each.name, _state(each, pins), each.command_line()) for each in found.servers]
+    launches = [(each, pins.launch(each, os.environ)) for each in found.servers]
+    rows = [(each.name, _state(each, launch, pins), launch.line()) for each, launch in launches]
     if as_json:
         servers = [{"name": name, "state": state, "command": command} for name, state, command in rows]
         print_json({"servers": servers, "problems": found.problems})
@@ -54,7 +60,7 @@ def remove(name: str) -> None:
     paths = _paths()
     config.remove(paths.mcp_servers, name)
     Pins(paths.mcp_pins).forget(name)
-    print(f"Removed {sanitize(name, strict=True)}.")
+    say(f"Removed {name}.", strict=True)
 
 
 def check(name: str, *, trust: bool) -> None:
@@ -71,7 +77,6 @@ async def _check(name: str, *, trust: bool) -> None:
     servers = await _opened()
     try:
         server = servers.server(name)
-        print_note(f"This is started: {server.command_line()}")
         await _allow(server, trust=trust)
         try:
             with StatusLine() as status:
@@ -83,10 +88,10 @@ async def _check(name: str, *, trust: bool) -> None:
                 prompts = [prompt.name for prompt in await server.list_prompts()]
         except NemochatError as error:
             raise NemochatError(error.message, f"{error.hint} Its log: nemochat mcp log {name}".strip()) from error
-        print(f"It answers{f' as {sanitize(described, strict=True)}' if described else ''}.")
+        say(f"It answers{f' as {described}' if described else ''}.", strict=True)
         names = [tool.offered.name for tool in tools]
         for word, found in (("Tools", names), ("Resources", resources), ("Prompts", prompts)):
-            print(sanitize(f"{word}: {', '.join(found) or 'none'}", strict=True))
+            say(f"{word}: {', '.join(found) or 'none'}", strict=True)
         for problem in server.problems:
             print_note(problem)
         await _accept(server, tools, trust=trust)
@@ -95,13 +100,20 @@ async def _check(name: str, *, trust: bool) -> None:
 
 
 async def _allow(server: McpServer, *, trust: bool) -> None:
-    """Raises NemochatError when the user does not allow this command."""
-    if server.is_trusted:
+    """Show what is started. Raises NemochatError when the user does not allow it."""
+    launch, pins = server.launch(), Pins(_paths().mcp_pins)
+    started = f"This is started: {launch.line()}"
+    if pins.has_changed(launch):
+        started += "\nIt is not what you allowed before."
+    is_trusted = pins.is_trusted(launch)
+    if is_trusted or trust or not can_ask():
+        print_note(started, strict=False)
+    if is_trusted:
         return
-    if not trust and not await ask_yes("It runs with your rights and can do whatever you can do. Allow it?"):
+    if not trust and not await ask_yes(started, "It runs with your rights and can do whatever you can do. Allow it?"):
         hint = "" if can_ask() else "There is no terminal to ask at; --trust allows it."
         raise NemochatError(f"The server “{server.name}” was not allowed to start.", hint)
-    server.trust()
+    server.trust(launch)
 
 
 async def _accept(server: McpServer, tools: Sequence[McpTool], *, trust: bool) -> None:
@@ -109,12 +121,13 @@ async def _accept(server: McpServer, tools: Sequence[McpTool], *, trust: bool) -
     pins = Pins(_paths().mcp_pins)
     changed = [tool for tool in tools if tool.original in server.changes()]
     if any(pins.is_known(server.name, tool.original) for tool in tools):
-        for tool in changed:
-            word = "Changed" if pins.is_known(server.name, tool.original) else "New"
-            schema = json.dumps(tool.offered.spec.parameters, ensure_ascii=False)
-            print(f"{word} since you accepted its tools: {tool.offered.name}")
-            print(f"{_indented(tool.offered.spec.description)}\n{_indented(schema)}")
-        if changed and not trust and not await ask_yes("Accept them as they are now?"):
+        words = ("Changed" if pins.is_known(server.name, tool.original) else "New" for tool in changed)
+        shown = "\n".join(
+            f"{word} since you accepted its tools: {tool_for_people(tool)}" for word, tool in zip(words, changed, strict=True)
+        )
+        if changed and (trust or not can_ask()):
+            say(shown)
+        if changed and not trust and not await ask_yes(shown, "Accept them as they are now?"):
             hint = "" if can_ask() else "There is no terminal to ask at; --trust accepts them."
             raise NemochatError(f"The changed tools of “{server.name}” were not accepted: each call is asked about.", hint)
     server.accept()
@@ -124,9 +137,9 @@ async def _log(name: str, lines: int) -> None:
     servers = await _opened()
     text = servers.server(name).log_tail(lines)
     if text:
-        print(sanitize(text))
+        say(text)
     else:
-        print_note(f"The server “{sanitize(name, strict=True)}” has printed nothing yet.")
+        print_note(f"The server “{name}” has printed nothing yet.")
 
 
 async def _opened() -> McpServers:
@@ -135,10 +148,12 @@ async def _opened() -> McpServers:
     return servers
 
 
-def _state(server: config.ServerConfig, pins: Pins) -> str:
+def _state(server: config.ServerConfig, launch: Launch, pins: Pins) -> str:
     if not server.is_on:
         return "off"
-    return "allowed" if pins.is_trusted(server) else "not allowed yet"
+    if pins.has_changed(launch):
+        return "changed since you allowed it"
+    return "allowed" if pins.is_trusted(launch) else "not allowed yet"
 
 
 def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
@@ -149,10 +164,6 @@ def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"{option} takes NAME=VALUE, not {sanitize(text, strict=True)}.")
         pairs[name] = value
     return pairs
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"  {line}" for line in sanitize(text).splitlines())
 
 
 def _paths() -> Paths:

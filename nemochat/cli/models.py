@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from nemochat.cli.output import print_json, print_table
+from nemochat.cli.output import print_json, print_table, say
 from nemochat.cli.setup import Setup, print_notices, read_setup
 from nemochat.models import MemoryEstimate, ModelCard, estimate_memory, inspect
 from nemochat.settings import EngineSettings
@@ -25,7 +25,7 @@ def print_list(*, as_json: bool) -> None:
     rows = [("*" if entry.name == in_use else "", entry.name, _label(entry.model_path, entry.is_builtin)) for entry in entries]
     print_table(("", "name", "file"), rows)
     if in_use not in {entry.name for entry in entries}:
-        print(f"In use, by the settings: {in_use}")
+        say(f"In use, by the settings: {in_use}", strict=True)
 
 
 def add(path: Path, mmproj: Path | None, name: str | None) -> None:
@@ -34,8 +34,8 @@ def add(path: Path, mmproj: Path | None, name: str | None) -> None:
     entry = catalogue.add(path, mmproj, name)
     print_notices(catalogue)
     sight = "with its projector, so it can look at pictures" if entry.mmproj_path else "without a projector, so it reads text only"
-    print(f"Added {entry.name}, {sight}.")
-    print(f"Choose it with: nemochat models use {entry.name}")
+    say(f"Added {entry.name}, {sight}.", strict=True)
+    say(f"Choose it with: nemochat models use {entry.name}", strict=True)
 
 
 def use(name: str) -> None:
@@ -43,9 +43,9 @@ def use(name: str) -> None:
     setup = read_setup()
     entry = setup.catalogue.use(name)
     print_notices(setup.catalogue)
-    print(f"{entry.name} answers from now on.")
+    say(f"{entry.name} answers from now on.", strict=True)
     if setup.settings.model:
-        print(f"But the settings or NEMOCHAT_MODEL name {setup.settings.model}, which comes first.")
+        say(f"But the settings or NEMOCHAT_MODEL name {setup.settings.model}, which comes first.", strict=True)
 
 
 def show(name: str, mmproj: Path | None, *, as_json: bool) -> None:

@@ -15,6 +15,7 @@ from nemochat.cli.setup import Setup
 from nemochat.cli.toolset import build_toolset
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.tools import Approval, OfferedTool, ToolOrigin, ToolRequest
+from nemochat.domain.visible import visible
 from nemochat.errors import UsageError
 from nemochat.tools.approval import Rules, arguments_for_people
 from nemochat.tools.builtin.search import Search
@@ -104,8 +105,9 @@ def approver(before: Callable[[], None], hint: str) -> Approve:
         if not can_ask():
             print_note(f"{tool.name} was not run: it has to be asked about, and there is no terminal. {hint}")
             return Approval.REFUSED
-        question = f"The model calls {tool.name} ({origin_text(tool)}):\n{arguments_for_people(request.arguments)}\nRun it?"
-        return Approval.ONCE if await ask_yes(question) else Approval.REFUSED
+        name, origin = visible(tool.name), visible(origin_text(tool))
+        text = f"The model calls {name} ({origin}):\n{arguments_for_people(request.arguments)}"
+        return Approval.ONCE if await ask_yes(text, "Run it?") else Approval.REFUSED
 
     return approve
 

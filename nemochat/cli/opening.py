@@ -11,12 +11,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from nemochat.chat import ChatSession
-from nemochat.cli.output import print_note
+from nemochat.cli.output import print_note_once
 from nemochat.cli.setup import Setup, print_notices, sampling_of
 from nemochat.domain.sanitize import sanitize
 from nemochat.engine import states
 from nemochat.engine.client import WorkerEngine
 from nemochat.engine.protocol import LoadRequest
+from nemochat.files import log_problem
 from nemochat.models import inspect, memory_warning
 
 SCRIPT_SUFFIX = ".script.json"
@@ -32,7 +33,7 @@ async def open_session(setup: Setup, name_or_path: str | None, mmproj: Path | No
     if not os.environ.get("NEMOCHAT_DEBUG"):
         # What goes wrong is raised and shown as one sentence; the log repeats it for those who debug.
         logging.getLogger("nemochat").addHandler(logging.NullHandler())
-    session = await new_session(setup, name_or_path, mmproj, warn=print_note)
+    session = await new_session(setup, name_or_path, mmproj, warn=print_note_once)
     print_notices(setup.catalogue)
     try:
         yield session
@@ -45,8 +46,8 @@ async def new_session(
 ) -> ChatSession:
     """The same for those who close it themselves.
 
-    warn: gets a sentence, before the model is loaded, when that needs more memory than there is. keeps_states: what the engine has read
-    of conversations is kept on the disk, as far as the settings allow.
+    warn: gets a sentence, before the model is loaded, when that needs more memory than there is, and one when there can be no log.
+    keeps_states: what the engine has read of conversations is kept on the disk, as far as the settings allow.
     """
     wanted = name_or_path or setup.settings.model or None
     is_script = wanted is not None and wanted.endswith(SCRIPT_SUFFIX)
@@ -54,6 +55,8 @@ async def new_session(
     try:
         # The process starts before the files are looked at: its own start-up takes as long.
         await engine.start()
+        if problem := log_problem(setup.paths.engine_log):
+            warn(problem)
         if keeps_states and not setup.settings.engine.resume_mb:
             await asyncio.to_thread(_clear_states, setup.paths.states)
         kept_in = str(setup.paths.states) if keeps_states and setup.settings.engine.resume_mb else None
@@ -82,7 +85,7 @@ def _load_request(
     """What to load, the side in pixels of what the projector gets when that is fixed, and a warning when memory is short."""
     settings = setup.settings.engine
     if is_script and wanted is not None:
-        return LoadRequest(Path(wanted).name, wanted, None, settings, kept_in), None, None
+        return LoadRequest(Path(wanted).name, str(Path(wanted).absolute()), None, settings, kept_in), None, None
     files = setup.catalogue.resolve(wanted, mmproj)
     card = inspect(files.model_path, files.mmproj_path)
     request = LoadRequest(files.name, str(files.model_path), str(files.mmproj_path) if files.mmproj_path else None, settings, kept_in)

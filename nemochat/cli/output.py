@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import re
+import functools
+import json
 import sys
 from collections.abc import Sequence
 from typing import Any, Self
@@ -10,17 +11,18 @@ from typing import Any, Self
 import msgspec
 
 from nemochat.domain.events import Progress, Stage
-from nemochat.domain.sanitize import sanitize
+from nemochat.domain.sanitize import escape_json, sanitize
 from nemochat.errors import NemochatError
 
-_ESCAPED_BY_NOBODY = re.compile("[\x7f-\x9f]")
 _STAGE_WORDS = {Stage.LOAD: "loading the model", Stage.ENCODE: "looking at the picture", Stage.PREFILL: "reading the prompt"}
 
 
 def json_text(value: Any) -> str:
-    """One line of JSON. DEL and C1 controls, which JSON may hold raw, are escaped, so that no terminal acts on them."""
-    text = msgspec.json.encode(value).decode()
-    return _ESCAPED_BY_NOBODY.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    """One line of JSON. What JSON may hold raw, but a terminal acts on or hides (DEL, C1, bidi and invisible characters), is escaped."""
+    try:
+        return escape_json(msgspec.json.encode(value).decode())
+    except UnicodeEncodeError:  # a file name that is no UTF-8
+        return escape_json(json.dumps(msgspec.to_builtins(value), ensure_ascii=False))
 
 
 def print_json(value: Any) -> None:
@@ -28,16 +30,41 @@ def print_json(value: Any) -> None:
     print(json_text(value), flush=True)
 
 
+def say(text: str = "", *, strict: bool = False, end: str = "\n") -> None:
+    """Print a text for people; `strict` where it is one line with names in it."""
+    print(sanitize(text, strict=strict), end=end, flush=True)
+
+
+def as_shown(error: Exception) -> NemochatError:
+    """The sentence for any failure: its own, the system's (a full disk, say), or that of a bug."""
+    if isinstance(error, NemochatError):
+        return error
+    if isinstance(error, OSError) and error.strerror:
+        place = f" ({error.filename})" if error.filename else ""
+        return NemochatError(f"The system refused to read or write{place}: {error.strerror}.")
+    if isinstance(error, MemoryError):
+        return NemochatError("There is not enough memory for this.", "Close other programs, or give less at once.")
+    problem = f"nemochat failed in a way it should not ({type(error).__name__}: {error})."
+    return NemochatError(problem, "This is a bug: please report it with what NEMOCHAT_DEBUG=1 shows.")
+
+
 def print_error(error: NemochatError) -> None:
     """One sentence and a hint on stderr."""
-    print(f"Error: {sanitize(error.message)}", file=sys.stderr)
+    print(f"Error: {sanitize(error.message, strict=True)}", file=sys.stderr)
     if error.hint:
-        print(f"Hint: {sanitize(error.hint)}", file=sys.stderr)
+        print(f"Hint: {sanitize(error.hint, strict=True)}", file=sys.stderr)
 
 
-def print_note(text: str) -> None:
-    """A sentence for the person at the terminal, on stderr."""
-    print(sanitize(text), file=sys.stderr)
+def print_note(text: str, *, strict: bool = True) -> None:
+    """A sentence for the person at the terminal, on stderr; on one line, unless it is not `strict`."""
+    print(sanitize(text, strict=strict), file=sys.stderr)
+
+
+@functools.cache
+def print_note_once(text: str) -> None:
+    """The same, however often it is said in one run; nothing for ""."""
+    if text:
+        print_note(text)
 
 
 def print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

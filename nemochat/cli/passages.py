@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import threading
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -12,21 +11,16 @@ from pathlib import Path
 from nemochat.chat.meaning import Meaning
 from nemochat.cli.exchange import Source
 from nemochat.cli.output import StatusLine, print_note
-from nemochat.documents import (
-    DocumentError,
-    DocumentIndex,
-    Embedder,
-    Passage,
-    Progress,
-    Report,
-    as_context,
-    collection_name,
-    estimate_tokens,
-    named_collection,
-)
+from nemochat.documents.errors import DocumentError
+from nemochat.documents.index import DocumentIndex
+from nemochat.documents.retrieve import as_context
+from nemochat.documents.split import estimate_tokens
+from nemochat.documents.values import Passage, Progress, Report, collection_name, named_collection
+from nemochat.documents.vectors import Embedder
 from nemochat.domain.messages import ContextPart
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import UsageError
+from nemochat.files import scratch_folder
 from nemochat.tools.builtin import search as search_tool
 
 _GIVEN = "given"
@@ -98,8 +92,7 @@ async def open_shelf(
     async with AsyncExitStack() as stack:
         places: list[_Place] = []
         if documents:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="nemochat-"))
-            given, _ = DocumentIndex.open(Path(folder) / "index.db")
+            given, _ = DocumentIndex.open(stack.enter_context(scratch_folder()) / "index.db")
             stack.enter_context(given)
             for path in documents:
                 _told(path, await _add(given, path, status))

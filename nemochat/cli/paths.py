@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from nemochat.cli.output import say
 from nemochat.paths import CACHE_VARIABLE, CONFIG_VARIABLE, DATA_VARIABLE, LOG_VARIABLE, find_paths
 
 
@@ -20,4 +21,4 @@ def run() -> None:
     ]
     widest = max(len(str(place)) for _, place, _ in rows)
     for what, place, variable in rows:
-        print(f"{what:11}  {place!s:{widest}}  {variable}")
+        say(f"{what:11}  {place!s:{widest}}  {variable}", strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from nemochat.cli.output import print_error, print_json, print_note, print_table
+from nemochat.cli.output import print_error, print_json, print_note, print_table, say
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
 from nemochat.paths import find_paths
@@ -31,9 +31,9 @@ def show(name: str, *, prompt: bool) -> None:
     store = _store()
     persona, _ = store.load(_find(store, name))
     if prompt:
-        print(sanitize(system_text(persona, store.profiles().current, "", seed="0")))
+        say(system_text(persona, store.profiles().current, "", seed="0"))
     else:
-        print(sanitize(write_toml(persona)), end="")
+        say(write_toml(persona), end="")
 
 
 def import_(files: list[Path]) -> None:
@@ -49,7 +49,7 @@ def import_(files: list[Path]) -> None:
             continue
         for notice in store.notices:
             print_note(notice)
-        print(f"{store.load(id_)[0].name} is among your personas now, as {id_}.")
+        say(f"{store.load(id_)[0].name} is among your personas now, as {id_}.", strict=True)
     if failed:
         raise NemochatError(f"{failed} of {len(files)} files could not be imported.")
 
@@ -58,7 +58,7 @@ def export(name: str, file: Path) -> None:
     """Write a persona to a file. Raises NemochatError."""
     store = _store()
     store.export(_find(store, name), file)
-    print(f"Written to {sanitize(str(file), strict=True)}.")
+    say(f"Written to {file}.", strict=True)
 
 
 def _store() -> PersonaStore:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import stat
 import sys
 from pathlib import Path
 
 import msgspec
 
-from nemochat.chat.import_file import read_body
+from nemochat.chat.import_file import MAX_BYTES, body_of, read_body
 from nemochat.chat.openai_messages import ConversationBody, image_sources, to_conversation
 from nemochat.chat.pictures import picture_name
 from nemochat.cli.exchange import attach_pictures
 from nemochat.cli.opening import open_session
 from nemochat.cli.output import print_json
 from nemochat.cli.setup import read_setup
+from nemochat.cli.stdin import read_pipe
 from nemochat.domain.messages import ImagePart
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.segments import Control, ImageSlot, Segment
@@ -39,7 +41,7 @@ class JsonPrompt(msgspec.Struct, frozen=True):
 
 def run(file: Path, model: str | None, mmproj: Path | None, *, as_json: bool) -> None:
     """Print the prompt as text, or as segments with kinds and token counts. Raises ConversationError and what loading raises."""
-    body = read_body(file)
+    body = _read(file)
     if as_json:
         asyncio.run(_print_segments(body, model, mmproj))
         return
@@ -48,6 +50,15 @@ def run(file: Path, model: str | None, mmproj: Path | None, *, as_json: bool) ->
     prompt = nemotron.as_text(nemotron.render(to_conversation(body, images)))
     # Exact into a file or a pipe; a terminal must not act on escapes that the conversation holds.
     print(sanitize(prompt) if sys.stdout.isatty() else prompt, end="")
+
+
+def _read(file: Path) -> ConversationBody:
+    """A file, or what comes out of a pipe, which is waited for (Ctrl+C ends that). Raises ConversationError."""
+    try:
+        is_pipe = stat.S_ISFIFO(file.stat().st_mode)
+    except (OSError, ValueError):
+        is_pipe = False  # reading it says why
+    return body_of(read_pipe(file, MAX_BYTES), file.name) if is_pipe else read_body(file)
 
 
 async def _print_segments(body: ConversationBody, model: str | None, mmproj: Path | None) -> None:

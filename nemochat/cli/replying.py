@@ -68,7 +68,7 @@ class ReplyPrinter:
             return
         if result.tool_calls:
             names = ", ".join(dict.fromkeys(call.name for call in result.tool_calls))
-            print_note(f"The model calls tools again ({sanitize(names, strict=True)}), but it has done so often enough for one question.")
+            print_note(f"The model calls tools again ({names}), but it has done so often enough for one question.")
         elif self._unread:
             print_note("The model wrote a call that cannot be read.")
 

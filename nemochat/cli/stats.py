@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 
-from nemochat.cli.output import print_json, print_note
+from nemochat.cli.output import print_json, print_note, say
 from nemochat.domain.ttft import Reading, statistics_of
 from nemochat.tui.tables import costs, in_words, of_replies, reply_header, reply_row, times
 
@@ -33,12 +33,12 @@ def run(beginning: str | None, *, model: str, days: int | None, as_json: bool) -
     if not statistics.all.replies:
         print_note("No reply fits that." if model or days else "There is no reply yet: ask something, and its figures stand here.")
         return
-    print(f"{in_words(statistics)}\n\n{times(statistics).text}\n\n{costs(statistics).text}")
+    say(f"{in_words(statistics)}\n\n{times(statistics).text}\n\n{costs(statistics).text}")
 
 
 def tell(readings: Iterable[Reading]) -> None:
     """The replies of one turn on stderr, a line each."""
-    print_note(of_replies(readings).text)
+    print_note(of_replies(readings).text, strict=False)
 
 
 class Running:
@@ -59,4 +59,4 @@ class Running:
         readings: Sequence[Reading] = self._readings
         if len(readings) > 1:
             statistics = statistics_of(readings)
-            print_note(f"\n{in_words(statistics)}\n{times(statistics).text}\n\n{costs(statistics).text}")
+            print_note(f"\n{in_words(statistics)}\n{times(statistics).text}\n\n{costs(statistics).text}", strict=False)

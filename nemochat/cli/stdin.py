@@ -7,10 +7,14 @@ import os
 import sys
 import threading
 from collections.abc import AsyncGenerator
+from pathlib import Path
 
+from nemochat.cli.output import print_note
+from nemochat.domain.sanitize import sanitize
 from nemochat.errors import UsageError
 
 _LINES_AHEAD = 16
+_PATIENCE_SECONDS = 1.0
 _MAX_LINE_BYTES = 64 * 1024 * 1024
 _MAX_TEXT_BYTES = 16 * 1024 * 1024
 
@@ -18,6 +22,27 @@ _MAX_TEXT_BYTES = 16 * 1024 * 1024
 def is_piped() -> bool:
     """Whether standard input is a file or a pipe rather than a keyboard."""
     return sys.stdin is not None and not sys.stdin.isatty()
+
+
+def read_pipe(path: Path, most: int) -> bytes:
+    """Everything that comes out of a pipe until its other end is closed. After a second of waiting a line on stderr says for what.
+
+    Raises UsageError for more than `most` bytes.
+    """
+    shown = sanitize(str(path), strict=True)
+    note = threading.Timer(_PATIENCE_SECONDS, print_note, [f"Waiting for the end of what comes through {shown} (Ctrl+C ends it) ..."])
+    note.daemon = True
+    note.start()
+    try:
+        with path.open("rb", buffering=0) as pipe:
+            data = bytearray()
+            while len(data) <= most and (piece := pipe.read(1 << 20)):
+                data += piece
+    finally:
+        note.cancel()
+    if len(data) > most:
+        raise UsageError(f"More than {most >> 20} MiB came through {shown}.", "Pipe in the part that matters.")
+    return bytes(data)
 
 
 async def read_lines() -> AsyncGenerator[bytes, None]:

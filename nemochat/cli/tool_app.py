@@ -61,15 +61,26 @@ def mcp_add(
     ] = None,
     env: Annotated[
         list[str] | None,
-        typer.Option(help="A variable for the server; ${NAME} in it is read from yours when it starts.", metavar="NAME=VALUE"),
+        typer.Option(
+            help="A variable for the server, which gets none of yours but the plain ones (PATH, HOME, LANG and the like); "
+            "${NAME} in it is read from yours when it starts.",
+            metavar="NAME=VALUE",
+        ),
     ] = None,
+    cwd: Annotated[
+        str,
+        typer.Option(
+            help="The folder that it runs in. Without it: the current one when the command or an argument names something there, else /.",
+            metavar="FOLDER",
+        ),
+    ] = "",
     header: Annotated[list[str] | None, typer.Option(help="A header for the address.", metavar="NAME=VALUE")] = None,
     url: Annotated[str, typer.Option(help="The address of a server that runs elsewhere, instead of a command.", metavar="URL")] = "",
 ) -> None:
     """Add a server: nemochat mcp add NAME -- COMMAND ARGUMENTS. It is started by nothing before it is allowed (check)."""
     from nemochat.cli.mcp import add
 
-    add(name, command or (), env=env or (), headers=header or (), url=url)
+    add(name, command or (), env=env or (), headers=header or (), url=url, cwd=cwd)
 
 
 @mcp_app.command("list")

@@ -12,7 +12,7 @@ import msgspec
 
 from nemochat.cli.embedding import open_embedder
 from nemochat.cli.offering import Toolshed, approver, full_name, open_toolshed, origin_text, tell_unaccepted
-from nemochat.cli.output import StatusLine, print_json, print_note, print_table
+from nemochat.cli.output import StatusLine, print_json, print_note, print_table, say
 from nemochat.cli.passages import open_shelf
 from nemochat.cli.setup import Setup, read_setup
 from nemochat.domain.messages import ToolCall
@@ -109,7 +109,7 @@ async def _show(name: str, *, as_json: bool) -> None:
         ("description", info.description),
     )
     print_table(("", ""), rows)
-    print(sanitize(json.dumps(info.parameters, ensure_ascii=False, indent=2)))
+    say(json.dumps(info.parameters, ensure_ascii=False, indent=2))
     tell_unaccepted(shed, (tool,))
 
 
@@ -129,7 +129,7 @@ async def _test(name: str, arguments: dict[str, Any], *, yes: bool) -> int:
 def _print_outcome(outcome: ToolOutcome) -> None:
     """What the model would read, and beside it what else came."""
     if outcome.text or not outcome.images:
-        print(sanitize(outcome.text))
+        say(outcome.text)
     for number, image in enumerate(outcome.images, 1):
         print_note(f"Picture {number}: {len(image):,} bytes.")
     if outcome.sources:

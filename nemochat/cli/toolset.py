@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 
 from nemochat import images
 from nemochat.cli.setup import Setup
 from nemochat.errors import NemochatError
+from nemochat.paths import at_home
 from nemochat.settings import Settings, ToolAsking
 from nemochat.tools.approval import Rule, Rules
 from nemochat.tools.builtin.every import Needs, builtin_tools
@@ -29,7 +29,7 @@ def build_toolset(setup: Setup, original: Callable[[int], bytes | None] | None =
     limits = Limits(seconds=settings.seconds)
     needs = Needs(
         clock=lambda: datetime.now().astimezone(),
-        roots=FileRoots(Path(folder).expanduser() for folder in settings.folders),
+        roots=FileRoots(at_home(folder) for folder in settings.folders),
         notes=Notes(setup.paths.notes),
         original=original,
         crop=_crop,

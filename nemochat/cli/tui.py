@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import tempfile
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -18,10 +18,11 @@ from nemochat.cli.opening import SCRIPT_SUFFIX, new_session
 from nemochat.cli.output import print_error, print_note
 from nemochat.cli.setup import Setup
 from nemochat.cli.toolset import build_toolset
-from nemochat.documents import DocumentIndex, Embedder
+from nemochat.documents.index import DocumentIndex
+from nemochat.documents.vectors import Embedder
 from nemochat.engine import states
 from nemochat.errors import NemochatError
-from nemochat.files import reason
+from nemochat.files import open_to_append, reason, scratch_folder
 from nemochat.library import Library
 from nemochat.models import Catalogue
 from nemochat.models.catalogue import DEMO_NAME
@@ -53,8 +54,9 @@ class Desk:
         self._servers: McpServers | None = None
         self._documents: DocumentIndex | None = None
         self._embedders: dict[str, EmbeddingProcess | None] = {}
-        self._spare: tempfile.TemporaryDirectory[str] | None = None
+        self._spare = contextlib.ExitStack()
         self._notices = list(notices)
+        self._warned: set[str] = set()
         self._told = 0
         self.resume = resume
         self.personas = PersonaStore(paths.personas)
@@ -99,7 +101,7 @@ class Desk:
         """The one for the model that the settings name, the same each time. Its process starts when it is first needed."""
         model = self.settings.tools.embedding_model
         if model not in self._embedders:
-            self._embedders[model] = make_embedder(model, self.paths)
+            self._embedders[model] = make_embedder(model, self.paths, self._warn_once)
         return self._embedders[model]
 
     def _open_library(self, folder: Path) -> Library:
@@ -107,8 +109,7 @@ class Desk:
         try:
             library, notices = Library.open(folder)
         except NemochatError as error:
-            self._spare = tempfile.TemporaryDirectory(prefix="nemochat-")
-            library, notices = Library.open(Path(self._spare.name))
+            library, notices = Library.open(self._spare.enter_context(scratch_folder()))
             notices = [f"{error.message} {error.hint} This run's conversations are not kept: /export those that you need.", *notices]
         self._notices += notices
         return library
@@ -118,8 +119,7 @@ class Desk:
         self.library.close()
         if self._documents is not None:
             self._documents.close()
-        if self._spare is not None:
-            self._spare.cleanup()
+        self._spare.close()
 
     def ask_terminal(self) -> None:
         """Find out how the terminal shows pictures; it answers on stdin, so this comes before the interface starts."""
@@ -162,6 +162,11 @@ class Desk:
         if self._servers is not None:
             await self._servers.close()
 
+    def _warn_once(self, text: str) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
+            self._notices.append(text)
+
     def take_notices(self) -> Sequence[str]:
         """What was found while files were read, each once."""
         known = self._setup.catalogue.notices
@@ -177,7 +182,7 @@ class Desk:
     async def open(self, model: str | None) -> ChatSession:
         """A session with a model; a projector of the command line belongs to its model alone."""
         projector = self._mmproj if model is None else None
-        return await new_session(self._setup, model or self._model, projector, warn=self._notices.append, keeps_states=True)
+        return await new_session(self._setup, model or self._model, projector, warn=self._warn_once, keeps_states=True)
 
     def forget_states(self, conversation: str) -> None:
         """Remove what engines have kept of a conversation on the disk."""
@@ -224,8 +229,7 @@ def _tell(error: BaseException, log: Path) -> int:
     """Write the whole story into a log, say where it is, and return the exit code."""
     story = "".join(traceback.format_exception(error))
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("a", encoding="utf-8") as file:
+        with os.fdopen(open_to_append(log), "a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{story}\n")
         place = f"The whole story is in {log}."
     except OSError as refused:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from nemochat.cli.opening import SCRIPT_SUFFIX, available_memory, gpu_shares_memory
-from nemochat.cli.output import StatusLine, print_json, print_note
+from nemochat.cli.output import StatusLine, print_json, print_note, print_note_once, say
 from nemochat.cli.setup import Setup, print_notices, read_setup
 from nemochat.domain.sanitize import sanitize
 from nemochat.engine.process import BackendName
@@ -33,10 +33,10 @@ from nemochat.engine.tuning import (
     setting_text,
 )
 from nemochat.errors import EngineError
-from nemochat.files import write_whole
+from nemochat.files import log_problem
 from nemochat.models import estimate_memory, inspect, memory_on_cpu
 from nemochat.settings import EngineSettings, KvType, WhenFull
-from nemochat.settings_file import locked_settings, write_setting
+from nemochat.settings_file import locked_settings, replace_settings, write_setting
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -139,6 +139,7 @@ def run(model: str | None, mmproj: Path | None, *, seconds: float, is_dry: bool,
 
 async def _search(setup: Setup, model: str | None, mmproj: Path | None, seconds: float, *, is_quiet: bool) -> tuple[_Plan, Search]:
     """Try settings until the time is over, and show each result as it comes."""
+    print_note_once(log_problem(setup.paths.engine_log))
     with StatusLine() as status:
         status.show("looking at the model and the machine ...")
         plan = await _planned(setup, model, mmproj)
@@ -171,7 +172,8 @@ async def _planned(setup: Setup, model: str | None, mmproj: Path | None) -> _Pla
     task = Task(settings, hardware, 0, hardware.cores, available, frozenset(locked) & frozenset(TUNED))
     wanted = model or setup.settings.model or None
     if wanted is not None and wanted.endswith(SCRIPT_SUFFIX):
-        return _Plan(Path(wanted).name, LoadRequest(Path(wanted).name, wanted, None, settings), "scripted", task, lambda _: 0)
+        script = Path(wanted).absolute()
+        return _Plan(script.name, LoadRequest(script.name, str(script), None, settings), "scripted", task, lambda _: 0)
     files = setup.catalogue.resolve(wanted, mmproj)
     print_notices(setup.catalogue)
     card = inspect(files.model_path, files.mmproj_path)
@@ -275,34 +277,33 @@ def _changes(base: EngineSettings, search: Search) -> dict[str, Change]:
 def _store(file: Path, values: Mapping[str, object]) -> None:
     """Write all of the settings or none. A default is left out of the file. Raises SettingsError."""
     default = EngineSettings()
-    target = file.resolve()
-    before = target.read_bytes() if target.exists() else None
+    before = file.read_bytes() if file.exists() else None
     try:
         for key, value in values.items():
             write_setting(file, key, None if value == getattr(default, key.removeprefix("engine.")) else value)
     except BaseException:
         if before is not None:
-            write_whole(target, before)
+            replace_settings(file, before)
         else:
-            target.unlink(missing_ok=True)
+            file.resolve().unlink(missing_ok=True)
         raise
 
 
 def _tell(search: Search, changes: Mapping[str, Change], stored_in: Path | None) -> None:
     """What came of it, below the table."""
-    print()
+    say()
     if not changes:
-        print("The present settings are the best of those that were tried; nothing was changed.")
+        say("The present settings are the best of those that were tried; nothing was changed.")
     else:
-        print(_gain(search))
+        say(_gain(search))
         for key, change in changes.items():
-            print(f"  {key}: {setting_text(change.before)} -> {setting_text(change.after)}")
+            say(f"  {key}: {setting_text(change.before)} -> {setting_text(change.after)}", strict=True)
         if stored_in is None:
-            print("Nothing was stored (--dry-run).")
+            say("Nothing was stored (--dry-run).")
         else:
-            print(f"Stored in {sanitize(str(stored_in), strict=True)}, for every model from its next loading on.")
+            say(f"Stored in {stored_in}, for every model from its next loading on.", strict=True)
     if search.untried:
-        print(f"The time was too short for: {', '.join(dict.fromkeys(search.untried))}. --seconds gives it more.")
+        say(f"The time was too short for: {', '.join(dict.fromkeys(search.untried))}. --seconds gives it more.")
 
 
 def _gain(search: Search) -> str:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import msgspec
 
-from nemochat.documents import rows
+from nemochat.documents import limits, rows
 from nemochat.documents.database import Database
-from nemochat.documents.errors import DocumentError, NotTextError, shown
-from nemochat.documents.load import load_bytes, read_bytes
+from nemochat.documents.errors import DocumentError, NotTextError, StoppedError, shown, too_large
+from nemochat.documents.isolated import DocumentReader
 from nemochat.documents.rows import Stamp
-from nemochat.documents.split import split_sections
-from nemochat.documents.values import CountOne, LoadedDocument, Piece, Problem, Report
+from nemochat.documents.values import Cancelled, LoadedDocument, Problem, Report
+from nemochat.files import reason
+from nemochat.reading import NotAFileError, TooLargeError, read_regular
 
 _BATCH_PASSAGES = 2000
 
@@ -29,7 +30,6 @@ class Job(msgspec.Struct, frozen=True):
 class _Ready(msgspec.Struct, frozen=True):
     place: str
     document: LoadedDocument
-    pieces: list[Piece]
     changed: int
     size: int
 
@@ -38,14 +38,15 @@ class Batch:
     """Takes files one after another; `flush` writes the last ones."""
 
     def __init__(
-        self, database: Database, collection: str, stamps: Mapping[str, Stamp], clock: Callable[[], float], count: CountOne, max_tokens: int
-    ) -> None:
+        self, database: Database, reader: DocumentReader, collection: str, stamps: Mapping[str, Stamp], clock: Callable[[], float],
+        cancelled: Cancelled,
+    ) -> None:  # fmt: skip
         self._database = database
+        self._reader = reader
         self._collection = collection
         self._stamps = stamps
         self._clock = clock
-        self._count = count
-        self._max_tokens = max_tokens
+        self._cancelled = cancelled
         self._ready: list[_Ready] = []
         self._touched: list[tuple[int, int, int]] = []
         self._emptied: list[int] = []
@@ -57,7 +58,7 @@ class Batch:
         self._notices: list[str] = []
 
     def take(self, job: Job) -> None:
-        """Read a file, unless it is as it was."""
+        """Read a file, unless it is as it was. Raises StoppedError when it is cancelled."""
         place = str(job.path)
         known = self._stamps.get(place)
         try:
@@ -74,7 +75,9 @@ class Batch:
                 self._touched.append((changed, len(data), known.id))
                 self._unchanged += 1
                 return
-            document = load_bytes(data, job.path.name)
+            document = self._reader.read(data, job.path.name, self._cancelled)
+        except StoppedError:
+            raise
         except NotTextError as error:
             if job.is_named:
                 self._problems.append(Problem(shown(place), error.message, error.hint))
@@ -86,28 +89,28 @@ class Batch:
         except DocumentError as error:
             self._problems.append(Problem(shown(place), error.message, error.hint))
             return
-        pieces = split_sections(document.sections, count=self._count, max_tokens=self._max_tokens)
         self._notices.extend(f"{document.name}: {notice}" if document.name not in notice else notice for notice in document.notices)
-        self._ready.append(_Ready(place, document, pieces, changed, len(data)))
-        self._waiting += len(pieces)
-        if self._waiting >= _BATCH_PASSAGES:
-            self.flush()
+        if self._waiting + len(document.pieces) > _BATCH_PASSAGES:
+            self.flush()  # a long one is written by itself, so that stopping it costs no other
+        self._ready.append(_Ready(place, document, changed, len(data)))
+        self._waiting += len(document.pieces)
 
     def flush(self) -> None:
-        """Write what is ready."""
+        """Write what is ready. Raises StoppedError when it is cancelled; then what was ready is let go."""
         if not (self._ready or self._touched or self._emptied):
             return
         now = self._clock()
+        ready, self._ready, self._waiting = self._ready, [], 0
         with self._database.write() as db:
-            for each in self._ready:
+            for each in ready:
                 rows.put(
-                    db, self._collection, each.place, each.document, each.pieces,
-                    changed=each.changed, size=each.size, read=now, is_file=True,
+                    db, self._collection, each.place, each.document,
+                    changed=each.changed, size=each.size, read=now, is_file=True, cancelled=self._cancelled,
                 )  # fmt: skip
             rows.take_out(db, self._emptied)
             db.executemany("UPDATE document SET changed = ?, size = ? WHERE id = ?", self._touched)
-        self._read.extend(shown(each.place) for each in self._ready)
-        self._ready, self._touched, self._emptied, self._waiting = [], [], [], 0
+        self._read.extend(shown(each.place) for each in ready)
+        self._touched, self._emptied = [], []
 
     def tell(self, notice: str) -> None:
         """Add a sentence to the report."""
@@ -119,3 +122,16 @@ class Batch:
             read=tuple(self._read), unchanged=self._unchanged, skipped=self._skipped, problems=tuple(self._problems),
             notices=tuple(self._notices), stopped=stopped,
         )  # fmt: skip
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a regular file that is not too large. Raises DocumentError."""
+    name = shown(path.name)
+    try:
+        return read_regular(path, limits.MAX_BYTES)
+    except NotAFileError as error:
+        raise NotTextError(f"{name} is {error.kind}, not a file.", "Name a file or a folder.") from error
+    except TooLargeError as error:
+        raise too_large(name, error.size) from error
+    except OSError as error:
+        raise DocumentError(f"{name} cannot be read: {reason(error)}.", "Check that it exists and may be read.") from error

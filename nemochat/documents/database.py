@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from nemochat.documents.errors import BROKEN, DocumentError, code_of, explain, shown
-from nemochat.files import reason
+from nemochat.documents.errors import DocumentError, shown
+from nemochat.domain.sanitize import sanitize
+from nemochat.files import free_name, make_database, reason
 
 VERSION = 1
+_KEPT = "The documents themselves are not touched."
+_BASE_CODE = 0xFF
+_BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _SCHEMA = """
 CREATE TABLE source (
     collection TEXT NOT NULL,
@@ -75,13 +78,13 @@ class Database:
             self._prepare()
         except sqlite3.Error as error:
             self.close()
-            if code_of(error) not in BROKEN:
-                raise explain(error, self.file) from error
+            if _code_of(error) not in _BROKEN:
+                raise _explain(error, self.file) from error
             aside = self._set_aside()
             try:
                 self._prepare()
             except sqlite3.Error as again:
-                raise explain(again, self.file) from again
+                raise _explain(again, self.file) from again
             return [f"The index of documents was damaged and a new one was begun; add your documents again. The old one is {shown(aside)}."]
         return []
 
@@ -120,7 +123,7 @@ class Database:
                             connection.execute("ROLLBACK")
                     raise
             except sqlite3.Error as error:
-                raise explain(error, self.file) from error
+                raise _explain(error, self.file) from error
 
     def _connect(self, writes: bool) -> sqlite3.Connection:
         connection = sqlite3.connect(self.file, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False)
@@ -135,11 +138,7 @@ class Database:
 
     def _prepare(self) -> None:
         try:
-            self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with contextlib.suppress(FileExistsError):
-                os.close(os.open(self.file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-            if self.file.stat().st_mode & 0o077:
-                self.file.chmod(0o600)
+            make_database(self.file)
         except OSError as error:
             raise DocumentError(f"The index of documents {shown(self.file)} cannot be made: {reason(error)}.") from error
         connection = self._connect(writes=True)
@@ -162,9 +161,7 @@ class Database:
 
     def _set_aside(self) -> Path:
         """Move a broken file out of the way."""
-        number = 1
-        while (aside := self.file.with_name(f"{self.file.stem}-damaged-{number}{self.file.suffix}")).exists():
-            number += 1
+        aside = free_name(self.file.with_name(f"{self.file.stem}-damaged{self.file.suffix}"))
         try:
             for ending in _ENDINGS:
                 part = self.file.with_name(f"{self.file.name}{ending}")
@@ -173,3 +170,24 @@ class Database:
         except OSError as error:
             raise DocumentError(f"The damaged index of documents {shown(self.file)} cannot be moved away: {reason(error)}.") from error
         return aside
+
+
+def _code_of(error: sqlite3.Error) -> int:
+    """SQLite's primary result code, 0 where the error comes from Python's module."""
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & _BASE_CODE
+
+
+def _explain(error: sqlite3.Error, file: Path) -> DocumentError:
+    """The sentence for an error of SQLite."""
+    match _code_of(error):
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return DocumentError(f"The index of documents {shown(file)} is locked by another program.", f"Wait for it or close it. {_KEPT}")
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
+            message = f"The index of documents {shown(file)} cannot be written."
+            return DocumentError(message, f"Check the permissions of its folder. {_KEPT}")
+        case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR:
+            return DocumentError(f"The disk does not take the index of documents {shown(file)}.", f"Check its free space. {_KEPT}")
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return DocumentError(f"The index of documents {shown(file)} is damaged.", f"Start nemochat again: it makes a new one. {_KEPT}")
+    return DocumentError(f"The index of documents {shown(file)} cannot be used ({sanitize(str(error), strict=True)}).", _KEPT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,12 +14,12 @@ import msgspec
 from nemochat.documents import rows, walking
 from nemochat.documents.adding import Batch, Job
 from nemochat.documents.database import Database
-from nemochat.documents.errors import DocumentError, shown
-from nemochat.documents.load import load_bytes
+from nemochat.documents.errors import DocumentError, StoppedError, shown
+from nemochat.documents.isolated import DocumentReader
 from nemochat.documents.matching import Match, match
-from nemochat.documents.split import MAX_TOKENS, estimate_tokens, split_sections
-from nemochat.documents.values import Cancelled, CollectionRow, CountOne, DocumentRow, OnProgress, Passage, Progress, Report
+from nemochat.documents.values import Cancelled, CollectionRow, DocumentRow, OnProgress, Passage, Progress, Report, never
 from nemochat.files import reason
+from nemochat.paths import at_home
 
 BUSY_SECONDS = 10.0
 
@@ -27,35 +28,26 @@ def _ignore(_: Progress) -> None:
     """For who does not want to know."""
 
 
-def _never() -> bool:
-    return False
-
-
 class DocumentIndex:
     """Everything here waits for the disk: call it in a thread. It may be called from several; every error is a DocumentError.
 
-    A collection is made by adding to it; see `chat_collection` and `named_collection`. count, max_tokens: how large a passage may become.
+    A collection is made by adding to it; see `chat_collection` and `named_collection`.
     """
 
-    def __init__(
-        self, file: Path, *, clock: Callable[[], float] = time.time, count: CountOne = estimate_tokens, max_tokens: int = MAX_TOKENS,
-        busy_seconds: float = BUSY_SECONDS,
-    ) -> None:  # fmt: skip
+    def __init__(self, file: Path, *, clock: Callable[[], float] = time.time, busy_seconds: float = BUSY_SECONDS) -> None:
         self._database = Database(file, busy_seconds)
+        self._reader = DocumentReader()
         self._clock = clock
-        self._count = count
-        self._max_tokens = max_tokens
 
     @classmethod
-    def open(
-        cls, file: Path, *, clock: Callable[[], float] = time.time, count: CountOne = estimate_tokens, max_tokens: int = MAX_TOKENS
-    ) -> tuple[DocumentIndex, list[str]]:
+    def open(cls, file: Path, *, clock: Callable[[], float] = time.time) -> tuple[DocumentIndex, list[str]]:
         """The index in a file, which is made, and sentences for the user: a broken one is kept aside. Raises DocumentError."""
-        index = cls(file, clock=clock, count=count, max_tokens=max_tokens)
+        index = cls(file, clock=clock)
         return index, index._database.open()
 
     def close(self) -> None:
-        """Give the file back."""
+        """Give the file back, and end the process that reads documents."""
+        self._reader.close()
         self._database.close()
 
     def __enter__(self) -> DocumentIndex:
@@ -66,9 +58,9 @@ class DocumentIndex:
 
     # -- adding and removing
 
-    def add(self, path: Path, collection: str, *, progress: OnProgress = _ignore, cancelled: Cancelled = _never) -> Report:
+    def add(self, path: Path, collection: str, *, progress: OnProgress = _ignore, cancelled: Cancelled = never) -> Report:
         """Read a file, or the files of a folder, into a collection. What cannot be read is told in the report, and the rest goes on."""
-        path = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - `absolute` keeps "..", `resolve` loses the name that the user knows
+        path = Path(os.path.abspath(at_home(path)))  # noqa: PTH100 - `absolute` keeps "..", `resolve` loses the name that the user knows
         paths = _files_of(path)
         with self._database.write() as db:
             db.execute("INSERT OR IGNORE INTO source VALUES (?, ?)", (collection, str(path)))
@@ -82,18 +74,22 @@ class DocumentIndex:
                 )
         return report
 
-    def add_text(self, place: str, name: str, text: str, collection: str) -> Report:
-        """Take a text that is no file here, such as a resource of a server; `place` tells it from others. Raises DocumentError."""
+    def add_text(self, place: str, name: str, text: str, collection: str, *, cancelled: Cancelled = never) -> Report:
+        """Take a text that is no file here, such as a resource of a server; `place` tells it from others.
+
+        Raises DocumentError; StoppedError when it was cancelled.
+        """
         data = text.encode(errors="replace")
-        document = load_bytes(data, name)
-        pieces = split_sections(document.sections, count=self._count, max_tokens=self._max_tokens)
+        document = self._reader.read(data, name, cancelled)
         with self._database.write() as db:
-            rows.put(db, collection, place, document, pieces, changed=0, size=len(data), read=self._clock(), is_file=False)
+            rows.put(
+                db, collection, place, document, changed=0, size=len(data), read=self._clock(), is_file=False, cancelled=cancelled
+            )
         return Report(read=(place,), notices=document.notices)
 
     def remove(self, path: Path | str, collection: str) -> int:
         """Take a file, or a folder with all below it, out of a collection; how many documents there were. The files stay."""
-        place = str(path) if isinstance(path, str) else os.path.abspath(path.expanduser())  # noqa: PTH100 - as in `add`
+        place = str(path) if isinstance(path, str) else os.path.abspath(at_home(path))  # noqa: PTH100 - as in `add`
         below = place.rstrip(os.sep) + os.sep
         values = (collection, place, len(below), below)
         with self._database.write() as db:
@@ -115,7 +111,7 @@ class DocumentIndex:
         *,
         drops: bool = True,
         progress: OnProgress = _ignore,
-        cancelled: Cancelled = _never,
+        cancelled: Cancelled = never,
     ) -> Report:
         """Read what has changed or is new in the folders, in these collections or in all.
 
@@ -159,15 +155,19 @@ class DocumentIndex:
         with self._database.read() as db:
             stamps = rows.stamps(db, collection)
         names = set(paths) if is_named else set(named)
-        batch = Batch(self._database, collection, stamps, self._clock, self._count, self._max_tokens)
+        batch = Batch(self._database, self._reader, collection, stamps, self._clock, cancelled)
         stopped = False
-        for at, path in enumerate(paths):
-            if cancelled():
-                stopped = True
-                break
-            progress(Progress(at, len(paths), shown(path.name)))
-            batch.take(Job(path, is_named=path in names))
-        batch.flush()
+        try:
+            for at, path in enumerate(paths):
+                if cancelled():
+                    raise StoppedError
+                progress(Progress(at, len(paths), shown(path.name)))
+                batch.take(Job(path, is_named=path in names))
+            batch.flush()
+        except StoppedError:
+            stopped = True
+            with contextlib.suppress(StoppedError):  # what is ready is kept, unless it is long as well
+                batch.flush()
         if len(paths) >= walking.MAX_FILES:
             batch.tell(f"There are too many files: only the first {walking.MAX_FILES:,} were looked at. Add folders further down.")
         if not stopped and paths:

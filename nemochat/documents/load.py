@@ -1,41 +1,35 @@
-"""A file becomes sections of clean text. What it holds decides how it is read; its name is only a hint.
+"""A file becomes passages of clean text. What it holds decides how it is read; its name is only a hint.
 
-PDF files, and large ones of every kind, are read in a process of their own with limits on time and memory
-(`nemochat.documents.isolated`): a file made to be slow cannot hold up the chat.
+All of this runs in the process of `nemochat.documents.child`: a file made to be slow or to fill the memory harms nothing else. Sections and
+passages are made one after another as they are asked for, so that what is over a limit is never made.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
-import stat
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
-from nemochat.documents.errors import DocumentError, NotTextError, shown
-from nemochat.documents.isolated import in_child
+from nemochat.documents import limits
+from nemochat.documents.errors import NotTextError, too_large
 from nemochat.documents.kinds import docx, markdown, markup, plain, records
+from nemochat.documents.split import split_sections
 from nemochat.documents.text import clean, decode
-from nemochat.documents.values import Kind, LoadedDocument, Section
+from nemochat.documents.values import Kind, Piece, Section
+from nemochat.documents.wire import Answer
 from nemochat.domain.sanitize import sanitize
-from nemochat.files import reason
 
-MAX_BYTES = 100_000_000
-MAX_TEXT_BYTES = 50_000_000
-CHILD_BYTES = 500_000
-"""Larger files are read in a process of their own."""
-
-# Without O_NONBLOCK, opening a named pipe waits for a writer for ever.
-_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 _PDF_HEAD = 1024
-_LONGEST_NAME = 200
+_LONGEST_HEADING = 400
 _KINDS = "It reads text, Markdown, HTML, PDF, DOCX, CSV, JSON and source code."
 _HTML_START = re.compile(
     r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,2000}?-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
 )
-_TAG = re.compile(r"<(?:p|div|h[1-6]|body|table|ul|ol|span|br|a|article|section)\b[^>]*>", re.IGNORECASE)
+_JSON_START = re.compile(r"\s*[\[{]")
+_TAG = re.compile(r"<(?:p|div|h[1-6]|body|table|ul|ol|span|br|a|article|section)\b[^<>]*>", re.IGNORECASE)
 _CODE = """
     .py .pyi .js .mjs .cjs .ts .tsx .jsx .c .h .cc .cpp .cxx .hpp .cs .java .kt .go .rs .rb .php .swift .scala .lua .pl .r .jl .sh .bash
     .zsh .ps1 .sql .zig .hs .ml .ex .exs .erl .clj .dart .vue .svelte .css .scss .m .mm .v .sv .vhdl .asm .s .nim .d .f90 .groovy .gradle
@@ -48,97 +42,87 @@ _TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".tab"})
 _JSON_LINES_SUFFIXES = frozenset({".jsonl", ".ndjson"})
 
 
-def load_file(path: Path, *, name: str = "") -> LoadedDocument:
-    """Read a document. Raises DocumentError with a sentence about the file; NotTextError when it is of no kind that holds text."""
-    return load_bytes(read_bytes(path), name or path.name)
+class Parsed(NamedTuple):
+    """How a document is read, and what it holds. notices: complete when the last section has been taken."""
+
+    kind: Kind
+    sections: Iterator[Section]
+    notices: list[str]
 
 
-def read_bytes(path: Path) -> bytes:
-    """The content of a regular file that is not too large. Raises DocumentError."""
-    name = shown(path.name)
-    try:
-        handle = os.open(path, _FLAGS)
-        with os.fdopen(handle, "rb") as file:
-            status = os.fstat(handle)
-            if not stat.S_ISREG(status.st_mode):
-                raise NotTextError(f"{name} is not a regular file.", "Name a file or a folder.")
-            if status.st_size > MAX_BYTES:
-                raise _too_large(name, status.st_size)
-            data = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise DocumentError(f"{name} cannot be read: {reason(error)}.", "Check that it exists and may be read.") from error
-    if len(data) > MAX_BYTES:
-        raise _too_large(name, len(data))
-    return data
-
-
-def load_bytes(data: bytes, name: str) -> LoadedDocument:
-    """The document that these bytes are; `name` as for a file. Raises DocumentError."""
-    name = sanitize(name, strict=True)[:_LONGEST_NAME] or "document"
-    if _is_pdf(data) or len(data) > CHILD_BYTES:
-        kind, sections, notices = in_child(data, name)
-    else:
-        kind, sections, notices = sections_of(data, name)
-    if not sections:
+def read_document(data: bytes, name: str, has_time: Callable[[], bool] = lambda: True) -> Answer:
+    """The passages of a document, as far as limits and time go. Raises DocumentError; NotTextError for what holds no text."""
+    kind, sections, notices = sections_of(data, name)
+    pieces: list[Piece] = []
+    left = limits.characters_of(len(data))
+    for piece in split_sections(sections):
+        left -= len(piece.text) + len(piece.locator.heading)
+        if left < 0 or len(pieces) == limits.MAX_PASSAGES:
+            notices.append(f"{name} is very long: {_only(pieces)}")
+            break
+        pieces.append(piece)
+        if not has_time():
+            notices.append(f"{name} takes very long to read: {_only(pieces)}")
+            break
+    if not pieces:
         raise NotTextError(f"{name} holds no text.", "Add a file with text in it.")
-    return LoadedDocument(name, kind, sections, hashlib.sha256(data).hexdigest(), notices)
+    return Answer(kind, tuple(pieces), tuple(notices))
 
 
-def sections_of(data: bytes, name: str) -> tuple[Kind, tuple[Section, ...], tuple[str, ...]]:
-    """How a document is read and what it holds, in this process. Raises DocumentError."""
+def _only(pieces: list[Piece]) -> str:
+    return f"only its first {len(pieces):,} passages ({sum(len(piece.text) for piece in pieces):,} characters) were read."
+
+
+def sections_of(data: bytes, name: str) -> Parsed:
+    """How a document is read and what it holds. It and its sections raise DocumentError."""
     kind, sections, notices = _read(data, name)
-    return kind, tuple(_safe(section) for section in sections if section.text.strip()), tuple(notices)
+    return Parsed(kind, _safe(sections), notices)
 
 
-def _safe(section: Section) -> Section:
+def _safe(sections: Iterable[Section]) -> Iterator[Section]:
     """JSON and HTML can spell control characters, so text is sanitised once more after it was taken apart."""
-    return msgspec.structs.replace(section, text=clean(section.text), heading=sanitize(section.heading, strict=True).strip())
+    for section in sections:
+        if section.text.strip():
+            heading = sanitize(section.heading, strict=True).strip()[-_LONGEST_HEADING:]
+            yield msgspec.structs.replace(section, text=clean(section.text), heading=heading)
 
 
-def _read(data: bytes, name: str) -> tuple[Kind, list[Section], list[str]]:
-    if _is_pdf(data):
+def _read(data: bytes, name: str) -> Parsed:
+    notices: list[str] = []
+    if b"%PDF-" in data[:_PDF_HEAD]:
         from nemochat.documents.kinds.pdf import pdf_sections
 
-        return (Kind.PDF, *pdf_sections(data, name))
+        return Parsed(Kind.PDF, pdf_sections(data, name, notices), notices)
     if docx.is_docx(data, name):
-        return Kind.DOCX, docx.docx_sections(data, name), []
-    if len(data) > MAX_TEXT_BYTES:
-        raise _too_large(name, len(data))
+        return Parsed(Kind.DOCX, docx.docx_sections(data, name), notices)
+    if len(data) > limits.MAX_TEXT_BYTES:
+        raise too_large(name, len(data))
     text = decode(data)
     if text is None:
         raise NotTextError(f"{name} is of no kind that nemochat reads text from.", _KINDS)
-    if not text.strip():
+    if not text or text.isspace():
         raise NotTextError(f"{name} is empty.", "Add a file with text in it.")
-    return _read_text(text, Path(name).suffix.lower())
+    kind, sections = _read_text(text, Path(name).suffix.lower(), notices)
+    return Parsed(kind, iter(sections), notices)
 
 
-def _read_text(text: str, suffix: str) -> tuple[Kind, list[Section], list[str]]:
-    notices: list[str] = []
-    if suffix in _JSON_LINES_SUFFIXES and (lines := records.json_lines_sections(text)) is not None:
-        sections, broken = lines
-        return Kind.JSON_LINES, sections, [f"{broken:,} lines are no JSON and were left out."] if broken else []
-    if suffix == ".json" or (suffix not in _CODE_SUFFIXES and text.lstrip()[:1] in ("{", "[")):
+def _read_text(text: str, suffix: str, notices: list[str]) -> tuple[Kind, Iterable[Section]]:
+    if suffix in _JSON_LINES_SUFFIXES and records.is_json_lines(text):
+        return Kind.JSON_LINES, records.json_lines_sections(text, notices)
+    if suffix == ".json" or (suffix not in _CODE_SUFFIXES and _JSON_START.match(text)):
         found = records.json_sections(text)
         if found is not None:
-            return Kind.JSON, found, []
+            return Kind.JSON, found
         if suffix == ".json":
             notices.append("It is no valid JSON and was read as text.")
     if suffix in _CODE_SUFFIXES:
-        return Kind.CODE, plain.code_sections(text), notices
+        return Kind.CODE, plain.code_sections(text)
     if _HTML_START.match(text[:4000]) or (suffix in _HTML_SUFFIXES and _TAG.search(text[:20_000])):
-        return Kind.HTML, markup.html_sections(text), notices
+        return Kind.HTML, markup.html_sections(text)
     if suffix in _TABLE_SUFFIXES:
         delimiter = "\t" if suffix != ".csv" and "\t" in text else records.delimiter_of(text)
         if delimiter is not None:
-            return (Kind.TABLE, *records.table_sections(text, delimiter))
+            return Kind.TABLE, records.table_sections(text, delimiter, notices)
     if suffix in _MARKDOWN_SUFFIXES:
-        return Kind.MARKDOWN, markdown.markdown_sections(text), notices
-    return Kind.TEXT, plain.text_sections(text), notices
-
-
-def _is_pdf(data: bytes) -> bool:
-    return b"%PDF-" in data[:_PDF_HEAD]
-
-
-def _too_large(name: str, size: int) -> DocumentError:
-    return DocumentError(f"{name} is too large ({size / 1e6:,.0f} MB).", "Split it into smaller files.")
+        return Kind.MARKDOWN, markdown.markdown_sections(text)
+    return Kind.TEXT, plain.text_sections(text)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from nemochat.documents.errors import StoppedError
 from nemochat.documents.text import indexable
-from nemochat.documents.values import CollectionRow, DocumentRow, Kind, LoadedDocument, Locator, Passage, Piece
+from nemochat.documents.values import Cancelled, CollectionRow, DocumentRow, Kind, LoadedDocument, Locator, Passage, Piece, never
 
 _NAME_PARTS = re.compile(r"[\W_]+")
+_LOOK_AT = 2000
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
@@ -30,10 +32,10 @@ def indexed(text: str, heading: str, name: str, *, is_code: bool) -> tuple[str, 
 
 
 def put(
-    db: sqlite3.Connection, collection: str, place: str, document: LoadedDocument, pieces: Sequence[Piece],
-    *, changed: int, size: int, read: float, is_file: bool,
+    db: sqlite3.Connection, collection: str, place: str, document: LoadedDocument,
+    *, changed: int, size: int, read: float, is_file: bool, cancelled: Cancelled = never,
 ) -> int:  # fmt: skip
-    """Store a document in place of the one at the same place."""
+    """Store a document in place of the one at the same place. Raises StoppedError when a long one is cancelled in the middle."""
     before = db.execute("SELECT id FROM document WHERE collection = ? AND place = ?", (collection, place)).fetchall()
     take_out(db, (row[0] for row in before))
     values = (collection, place, document.name, document.kind.value, is_file, changed, size, document.digest, read)
@@ -42,20 +44,30 @@ def put(
         values,
     ).lastrowid
     assert key is not None
-    is_code = document.kind is Kind.CODE
+    name, is_code = document.name, document.kind is Kind.CODE
     first = int(db.execute("SELECT coalesce(max(id), 0) + 1 FROM passage").fetchone()[0])
     db.executemany(
         "INSERT INTO passage (id, document, position, text, page, heading, line) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
             (first + at, key, at, piece.text, piece.locator.page, piece.locator.heading, piece.locator.line)
-            for at, piece in enumerate(pieces)
+            for at, piece in enumerate(_until(cancelled, document.pieces))
         ),
     )
     db.executemany(
         "INSERT INTO word_index (rowid, text, heading, title) VALUES (?, ?, ?, ?)",
-        ((first + at, *indexed(piece.text, piece.locator.heading, document.name, is_code=is_code)) for at, piece in enumerate(pieces)),
+        (
+            (first + at, *indexed(piece.text, piece.locator.heading, name, is_code=is_code))
+            for at, piece in enumerate(_until(cancelled, document.pieces))
+        ),
     )
     return key
+
+
+def _until(cancelled: Cancelled, pieces: Sequence[Piece]) -> Iterator[Piece]:
+    for at, piece in enumerate(pieces, 1):
+        if at % _LOOK_AT == 0 and cancelled():
+            raise StoppedError
+        yield piece
 
 
 def take_out(db: sqlite3.Connection, documents: Iterable[int]) -> int:

@@ -22,6 +22,7 @@ _BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _BINARY_SHARE = 0.01
 _FEW = 4
 _HEAD = 65_536
+_LONGEST_NAME = 100
 _IDEOGRAPH = "\u2e80-\u2fdf\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _IDEOGRAPHS = re.compile(f"([{_IDEOGRAPH}])")
 _CAMEL = re.compile(r"\b[A-Za-z]*[a-z0-9][A-Z][A-Za-z0-9]*\b")
@@ -53,6 +54,11 @@ def clean(text: str) -> str:
 def tidy(text: str) -> str:
     """Blanks of any kind as single spaces, as HTML and Word mean them."""
     return " ".join(text.split())
+
+
+def as_name(text: str) -> str:
+    """The name of a column or a field, cut, because each of its values says it again."""
+    return text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}…"
 
 
 def indexable(text: str, *, is_code: bool = False) -> str:

@@ -36,16 +36,6 @@ class Section(msgspec.Struct, frozen=True):
     is_list: bool = False
 
 
-class LoadedDocument(msgspec.Struct, frozen=True):
-    """A document as it was read, sanitised. digest: SHA-256 of the file. notices: sentences for the user, such as what was left out."""
-
-    name: str
-    kind: Kind
-    sections: tuple[Section, ...]
-    digest: str
-    notices: tuple[str, ...] = ()
-
-
 class Locator(msgspec.Struct, frozen=True):
     """Where in its document a passage begins; `line` is 0 where lines say nothing."""
 
@@ -67,6 +57,16 @@ class Piece(msgspec.Struct, frozen=True):
 
     text: str
     locator: Locator
+
+
+class LoadedDocument(msgspec.Struct, frozen=True):
+    """A document as it was read, sanitised. digest: SHA-256 of the file. notices: sentences for the user, such as what was left out."""
+
+    name: str
+    kind: Kind
+    pieces: tuple[Piece, ...]
+    digest: str
+    notices: tuple[str, ...] = ()
 
 
 class Passage(msgspec.Struct, frozen=True):
@@ -145,13 +145,17 @@ class CollectionRow(msgspec.Struct, frozen=True):
     passages: int
 
 
-CountOne = Callable[[str], int]
-"""Tokens of a text, roughly or exactly; asked very often while documents are split."""
 CountMany = Callable[[Sequence[str]], Awaitable[Sequence[int]]]
 """Tokens of each of some texts; asked once for a question."""
 OnProgress = Callable[[Progress], None]
 Cancelled = Callable[[], bool]
+"""Whether the user wants it no more; asked often while something long goes on."""
 _CHAT, _NAMED = "chat:", "named:"
+
+
+def never() -> bool:
+    """For what is not cancelled."""
+    return False
 
 
 def chat_collection(id: str) -> str:

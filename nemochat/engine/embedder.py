@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,8 +13,10 @@ import msgspec
 
 from nemochat.domain.sanitize import sanitize
 from nemochat.engine.embed_wire import LENGTH, MAX_FRAME_BYTES, Answer, Failed, Ready, Vector, pack, spoken, unpack_answer
-from nemochat.engine.process import worker_environment
 from nemochat.errors import EngineDiedError, EngineError
+from nemochat.files import open_log
+from nemochat.paths import at_home
+from nemochat.system import environments, processes
 
 START_SECONDS = 120.0
 """How long the model may take to load."""
@@ -29,7 +30,7 @@ _AT_ONCE = 4
 class _Running:
     """One life of the process. Its answers are read in the order of the requests, by one caller at a time."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log_path: Path) -> None:
+    def __init__(self, process: processes.Process, log_path: Path) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         self.process = process
@@ -79,7 +80,7 @@ class _Running:
 
 
 class EmbeddingProcess:
-    """An embedder (`nemochat.documents.Embedder`). The process starts with the first text, and again, once, when it dies at work.
+    """An embedder (`nemochat.documents.vectors.Embedder`). The process starts with the first text, and again, once, when it dies at work.
 
     All methods belong to one event loop at a time; close it before the loop ends. Nothing is started by making one.
     """
@@ -88,7 +89,7 @@ class EmbeddingProcess:
         self, model_path: Path, log_path: Path, *, start_seconds: float = START_SECONDS, text_seconds: float = TEXT_SECONDS
     ) -> None:
         with contextlib.suppress(RuntimeError):  # "~nobody/model.gguf": the file is not found in the end
-            model_path = model_path.expanduser()
+            model_path = at_home(model_path)
         self._model_path = model_path.absolute()
         self._log_path = log_path
         self._start_seconds = start_seconds
@@ -158,17 +159,15 @@ class EmbeddingProcess:
             raise EngineError(answer.message, answer.hint)
         return running
 
-    async def _start(self) -> asyncio.subprocess.Process:
-        """Start it with the log as its standard error. `-P` keeps modules of the user's current folder from being imported."""
-        command = (sys.executable, "-P", "-m", "nemochat.engine.embed_worker", str(self._model_path), str(self._log_path))
-        pipe = asyncio.subprocess.PIPE
+    async def _start(self) -> processes.Process:
+        """Start it with the log as its standard error."""
+        command = processes.module_command("nemochat.engine.embed_worker", str(self._model_path), str(self._log_path))
+        pipe = processes.PIPE
         try:
-            self._log_path.parent.mkdir(parents=True, exist_ok=True)
-            log_file = os.open(self._log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            log_file = open_log(self._log_path)
             try:
-                return await asyncio.create_subprocess_exec(
-                    *command, stdin=pipe, stdout=pipe, stderr=log_file, start_new_session=True, env=worker_environment()
-                )
+                environment = environments.engine()
+                return await processes.start(command, environment, stdin=pipe, stdout=pipe, stderr=log_file, start_new_session=True)
             finally:
                 os.close(log_file)
         except OSError as error:

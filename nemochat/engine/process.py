@@ -7,15 +7,15 @@ import contextlib
 import logging
 import os
 import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import nemochat
 from nemochat.engine.wire import Cancel, Close, Command, Ping, Pong, Report, WireError, encode, report_reader
 from nemochat.errors import EngineDiedError, EngineError
+from nemochat.files import open_log
 from nemochat.settings import EngineSettings
+from nemochat.system import environments, processes
 
 _READ_BYTES = 64 * 1024
 _PING_SECONDS = 1.0
@@ -34,20 +34,8 @@ log = logging.getLogger(__name__)
 
 
 def worker_command(backend: BackendName, log_path: Path) -> list[str]:
-    """The command that runs the worker. `-P` keeps modules that lie in the user's current folder from being imported."""
-    return [sys.executable, "-P", "-m", "nemochat.engine.worker", backend, str(log_path)]
-
-
-def worker_environment() -> dict[str, str]:
-    """The parent's environment as it is, because CUDA, ROCm, Vulkan, Metal and ggml are steered by variables of many names.
-
-    A source tree that is not installed is added to PYTHONPATH, so that the worker is the same nemochat.
-    """
-    environment = dict(os.environ)
-    root = Path(nemochat.__file__).resolve().parent.parent
-    if root.name not in ("site-packages", "dist-packages"):
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (environment.get("PYTHONPATH"), str(root))))
-    return environment
+    """The command that runs the worker."""
+    return processes.module_command("nemochat.engine.worker", backend, str(log_path))
 
 
 class WorkerProcess:
@@ -58,7 +46,7 @@ class WorkerProcess:
     is_busy: a request was sent whose closing report has not been received.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, log_path: Path) -> None:
+    def __init__(self, process: processes.Process, log_path: Path) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         self.hang_seconds = EngineSettings().hang_seconds
@@ -79,21 +67,13 @@ class WorkerProcess:
     async def start(cls, command: Sequence[str], log_path: Path) -> WorkerProcess:
         """Start a worker; it gets ready while the caller goes on. Raises EngineError when it cannot be started.
 
-        Its standard error is the log file from the first moment. It leads a session of its own: the terminal's Ctrl+C is for the parent.
+        Its standard error is the log file from the first moment, should there be one (`open_log`). It leads a session of its own: the
+        terminal's Ctrl+C is for the parent.
         """
+        log_file = open_log(log_path)
         try:
-            log_path.parent.mkdir(parents=True, exist_ok=True)
-            log_file = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        except OSError as error:
-            raise EngineError(f"The engine's log file {log_path} cannot be written: {error.strerror}.") from error
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=log_file,
-                start_new_session=True,
-                env=worker_environment(),
+            process = await processes.start(
+                command, environments.engine(), stdin=processes.PIPE, stdout=processes.PIPE, stderr=log_file, start_new_session=True
             )
         except OSError as error:
             raise EngineError(f"The engine's process cannot be started: {error.strerror}.") from error

@@ -15,7 +15,7 @@ from nemochat.settings import EngineSettings
 
 
 class LoadRequest(msgspec.Struct, frozen=True):
-    """Which files to load, and how. `name` is what people call the model.
+    """Which files to load, and how. `name` is what people call the model. Paths are absolute: the engine runs in a folder of its own.
 
     states_path: the folder for what conversations were read to (their KV state), within the budget of the settings; None keeps none.
     """

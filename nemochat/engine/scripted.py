@@ -27,7 +27,9 @@ from nemochat.domain.segments import Control, ImageSlot, Plain, Segment
 from nemochat.engine.backend import NO_MATTER, Cancelled, ProgressSink, Waiting
 from nemochat.engine.protocol import UNNAMED, GenerateRequest, LoadRequest, ModelInfo, Place, Prepared
 from nemochat.errors import EngineError, ModelFileError
+from nemochat.reading import read_regular
 
+_MAX_SCRIPT = 64 << 20
 _SLICE_SECONDS = 0.01
 """How often a delay looks at the cancel flag."""
 _SPECIAL = re.compile(r"(<extra_id_\d+>|</?s>|</?toolcall>)")
@@ -115,10 +117,10 @@ class Token(NamedTuple):
 def read_script(path: Path) -> Script:
     """Read a script. Raises ModelFileError."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Script)
+        return msgspec.json.decode(read_regular(path, _MAX_SCRIPT), type=Script)
     except OSError as error:
         raise ModelFileError(f"The script {path} cannot be read: {error.strerror}.") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ModelFileError(f"The script {path} is not valid: {error}.") from error
 
 

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import re
 import shutil
 import time
 import zlib
@@ -20,10 +21,12 @@ from pathlib import Path
 import msgspec
 
 from nemochat.errors import EngineError
-from nemochat.files import write_whole
+from nemochat.files import TEMPORARY, make_file, make_folder, refuse_planted, write_whole
 
 FORMAT = 1
 """Raised whenever the files of an earlier nemochat can no longer be used."""
+_OURS = re.compile(rf"[0-9a-f]{{20}}-[0-9a-f]{{20}}\.(kv|head|\d+\.part)|{re.escape(TEMPORARY)}[0-9a-f]+")
+"""The names of its files: nothing else is removed, whatever lies in the folder that the settings name."""
 _CHUNK = 1024 * 1024
 _LEAST_FREE = 256 * 1024 * 1024
 """Bytes that must stay free on the disk."""
@@ -81,12 +84,13 @@ class StateFolder:
         path, about = self._path(conversation, ".kv"), self._path(conversation, ".head")
         part = path.with_suffix(f".{os.getpid()}.part")
         try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(self._folder)
             self._make_room(size, besides=path)
             if shutil.disk_usage(self._folder).free < size + _LEAST_FREE:
                 log.warning("too little room on the disk to keep what was read of a chat")
                 return False
-            os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600))
+            part.unlink(missing_ok=True)
+            make_file(part)
             save(part)
             head = _Head(FORMAT, self._engine, part.stat().st_size, _crc(part, zlib.crc32(payload)), payload)
             part.replace(path)
@@ -101,15 +105,16 @@ class StateFolder:
 
     def _make_room(self, size: int, besides: Path) -> None:
         """Remove what was used least recently until `size` more bytes are within the budget, and what a crashed run has left."""
-        for part in self._folder.glob("*part*"):
-            if time.time() - part.stat().st_mtime > _FORGOTTEN_SECONDS:
+        for part in _files(self._folder):
+            if "part" in part.name and time.time() - part.lstat().st_mtime > _FORGOTTEN_SECONDS:
                 part.unlink(missing_ok=True)
-        kept = sorted((path for path in self._folder.glob("*.kv") if path != besides), key=lambda path: path.stat().st_mtime)
-        total = sum(path.stat().st_size for path in kept)
+        states = [path for path in _files(self._folder) if path.suffix == ".kv" and path != besides]
+        kept = sorted(states, key=lambda path: path.lstat().st_mtime)
+        total = sum(path.lstat().st_size for path in kept)
         for path in kept:
             if total + size <= self._budget:
                 return
-            total -= path.stat().st_size
+            total -= path.lstat().st_size
             _remove(path)
 
     def _head(self, path: Path) -> _Head | None:
@@ -128,13 +133,14 @@ class StateFolder:
 
 def forget(folder: Path, conversation: str) -> None:
     """Remove what any engine has kept of a conversation. Raises OSError when that fails."""
-    for path in folder.glob(f"{_name(conversation)}-*"):
-        path.unlink(missing_ok=True)
+    for path in _files(folder):
+        if path.name.startswith(f"{_name(conversation)}-"):
+            path.unlink(missing_ok=True)
 
 
 def clear(folder: Path) -> None:
     """Remove what is kept of all conversations. Raises OSError when that fails."""
-    for path in folder.glob("*"):
+    for path in _files(folder):
         path.unlink(missing_ok=True)
 
 
@@ -147,6 +153,12 @@ def fingerprint(path: Path) -> str:
         file.seek(max(0, size - _CHUNK))
         digest.update(file.read(_CHUNK))
     return digest.hexdigest()[:32]
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files of the folder that are its own. Raises OSError where it is not the user's folder (`refuse_planted`)."""
+    refuse_planted(folder)
+    return [path for path in folder.glob("*") if _OURS.fullmatch(path.name)]
 
 
 def _name(text: str) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-import sys
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing, suppress
 from pathlib import Path
@@ -20,10 +19,11 @@ from nemochat.domain.events import Finished, FinishReason
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.segments import Plain
 from nemochat.engine.client import WorkerEngine
-from nemochat.engine.process import BackendName, worker_environment
+from nemochat.engine.process import BackendName
 from nemochat.engine.protocol import Engine, GenerateRequest, LoadRequest, ModelInfo
 from nemochat.engine.tuning import Failed, Hardware, Measured, Outcome, Trial
 from nemochat.errors import EngineError, NemochatError
+from nemochat.system import environments, processes
 
 _TEXT = (
     "the old ship came slowly over a grey sea towards our small green island while two men on its deck looked out for some light "
@@ -193,10 +193,9 @@ def peak_memory(pid: int | None) -> int:
 
 async def look_at_hardware() -> Hardware:
     """What llama.cpp can use here. Where looking for it fails, the processor alone."""
-    command = (sys.executable, "-P", "-m", "nemochat.engine.llama.hardware")
-    pipe, nowhere = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=nowhere, stdout=pipe, stderr=nowhere, start_new_session=True, env=worker_environment()
+    command, nowhere = processes.module_command("nemochat.engine.llama.hardware"), processes.NOWHERE
+    process = await processes.start(
+        command, environments.engine(), stdin=nowhere, stdout=processes.PIPE, stderr=nowhere, start_new_session=True
     )
     try:
         async with asyncio.timeout(_PROBE_SECONDS):

@@ -44,6 +44,7 @@ from nemochat.engine.wire import (
     encode,
 )
 from nemochat.errors import EngineError, NemochatError
+from nemochat.files import open_to_append
 
 NICENESS = 10
 MAX_LOG_BYTES = 1024 * 1024
@@ -66,8 +67,8 @@ class LogFile:
         own = os.fstat(2)
         is_full = own.st_size > MAX_LOG_BYTES
         try:
-            is_current = os.path.samestat(own, self.path.stat())
-        except FileNotFoundError:
+            is_current = os.path.samestat(own, self.path.lstat())
+        except OSError:  # it is gone, or there has never been one
             is_current = False
         if is_current and not is_full:
             return
@@ -75,7 +76,7 @@ class LogFile:
         with contextlib.suppress(OSError):
             if is_current:
                 self.path.replace(self.path.with_name(self.path.name + ".1"))
-            fresh = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            fresh = open_to_append(self.path)
             os.dup2(fresh, 2)
             os.dup2(fresh, 1)
             os.close(fresh)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
-import subprocess
+import re
 import sys
 import threading
 from pathlib import Path
@@ -15,6 +14,7 @@ from nemochat.domain.images import RgbImage
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import ImageError
 from nemochat.images.decode import MAX_PIXELS, load
+from nemochat.system import environments, processes
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,6 +25,7 @@ LIMIT_SECONDS = 5.0
 _NAME = "the picture on the clipboard"
 _DROP_HINT = "Drop the picture's file instead, or name it with /image."
 _WAYLAND = ("wl-paste", "--no-newline", "--type", "image/png")
+_MACOS = ("osascript", "-e", "get the clipboard as «class PNGf»")
 _X11 = ("xclip", "-selection", "clipboard", "-target", "image/png", "-out")
 # What the tools say when the clipboard is empty or holds something else.
 _NO_PICTURE = ("nothing is copied", "no selection", "no suitable type", "not available", "cannot convert", "there is no owner")
@@ -35,23 +36,37 @@ def read_clipboard_picture(limit_seconds: float = LIMIT_SECONDS) -> RgbImage | N
 
     Raises ImageError when the clipboard cannot be asked, does not answer, or holds a picture that cannot be read.
     """
-    if sys.platform in ("darwin", "win32"):
+    if sys.platform == "win32":
         return _from_system(limit_seconds)
-    return _from_tool(limit_seconds)
+    return _from_macos(limit_seconds) if sys.platform == "darwin" else _from_tool(limit_seconds)
+
+
+def _from_macos(limit_seconds: float) -> RgbImage | None:
+    """The system's own tool, which writes the bytes of a PNG as ``«data PNGf89504E...»``; it fails when there is no picture."""
+    pipe = processes.PIPE
+    try:
+        done = processes.run(_MACOS, environments.desktop(), seconds=limit_seconds, stdin=processes.NOWHERE, stdout=pipe, stderr=pipe)
+        found = re.fullmatch(rb"\s*\S*data PNGf((?:[0-9A-Fa-f]{2})+)\S*\s*", done.stdout)
+    except processes.TooSlow:
+        raise ImageError("The clipboard cannot be read (no answer).", _DROP_HINT) from None
+    except OSError as error:
+        raise ImageError(f"The clipboard cannot be read ({_MACOS[0]}: {error.strerror or error}).", _DROP_HINT) from error
+    return load(bytes.fromhex(found.group(1).decode()), _NAME) if found else None
 
 
 def _from_tool(limit_seconds: float) -> RgbImage | None:
     """Linux: Wayland's or X11's tool. They give bytes, which go through the same checks as any file."""
     is_wayland = bool(os.environ.get("WAYLAND_DISPLAY"))
-    tools = [tool for tool in ((_WAYLAND, _X11) if is_wayland else (_X11, _WAYLAND)) if shutil.which(tool[0])]
+    search_path = os.environ.get("PATH", os.defpath)
+    tools = [tool for tool in ((_WAYLAND, _X11) if is_wayland else (_X11, _WAYLAND)) if processes.find_program(tool[0], search_path)]
     if not tools:
         package = "wl-clipboard" if is_wayland else "xclip" if os.environ.get("DISPLAY") else "wl-clipboard (Wayland) or xclip (X11)"
         raise ImageError("nemochat needs a tool to read the clipboard.", f"Install {package}. {_DROP_HINT}")
-    problem = ""
+    problem, environment, pipe = "", environments.desktop(), processes.PIPE
     for tool in tools:
         try:
-            done = subprocess.run(tool, capture_output=True, timeout=limit_seconds / len(tools), check=False, stdin=subprocess.DEVNULL)
-        except subprocess.TimeoutExpired:
+            done = processes.run(tool, environment, seconds=limit_seconds / len(tools), stdin=processes.NOWHERE, stdout=pipe, stderr=pipe)
+        except processes.TooSlow:
             problem = problem or f"{tool[0]} got no answer"
             continue
         except OSError as error:
@@ -68,7 +83,7 @@ def _from_tool(limit_seconds: float) -> RgbImage | None:
 
 
 def _from_system(limit_seconds: float) -> RgbImage | None:
-    """macOS and Windows: Pillow asks the system. It has no time limit of its own, so it is asked in a thread that may be left behind."""
+    """Windows: Pillow asks the system. It has no time limit of its own, so it is asked in a thread that may be left behind."""
     from PIL import ImageGrab
 
     answers: list[Image | list[str] | None] = []
@@ -103,6 +118,6 @@ def _checked(image: Image) -> RgbImage:
     try:
         picture = image if image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16") else image.convert("RGB")
         picture.save(buffer, "PNG", compress_level=1)
-    except (OSError, ValueError, SyntaxError) as error:
+    except Exception as error:
         raise ImageError(f"The picture on the clipboard is broken ({sanitize(str(error), strict=True)}).", "Copy it again.") from error
     return load(buffer.getvalue(), _NAME)

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import io
-import struct
-import warnings
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,34 +10,17 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.errors import ImageError
 from nemochat.images.formats import ACCEPTED, describe_other, picture_format
 from nemochat.images.source import check_size, read_picture
+from nemochat.pixels import MAX_SIDE, BadPictureError, decoded
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_PIXELS = 50_000_000
 """The most pixels that are decoded: 150 MB of RGB."""
-MAX_SIDE = 65_536
-"""The longest side in pixels."""
 REDUCED_ABOVE = 24_000_000
 """JPEGs with more pixels are decoded at a half, a quarter or an eighth of their size, which is nearly free."""
 
 _EXIF_ORIENTATION = 0x0112
-# What decoders raise for broken files, besides their own errors, which derive from OSError.
-_DECODER_ERRORS = (
-    OSError,
-    EOFError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    struct.error,
-    zlib.error,
-    RuntimeError,
-    MemoryError,
-)
-# Pillow registers these two only with its whole set of plugins, which takes ten times as long to import.
-_PLUGINS = {"WEBP": "PIL.WebPImagePlugin", "AVIF": "PIL.AvifImagePlugin"}
 
 
 def load(source: Path | bytes, name: str = "") -> RgbImage:
@@ -60,41 +38,17 @@ def load(source: Path | bytes, name: str = "") -> RgbImage:
     kind = picture_format(data)
     if kind is None:
         raise ImageError(f"{shown} is {describe_other(data)}; pictures are read as {ACCEPTED}.", "Convert it, or take a screenshot of it.")
-    with warnings.catch_warnings():
-        # Pillow warns about odd metadata, and stderr would be drawn over the screen. The limits here are lower than those it warns about.
-        warnings.simplefilter("ignore")
-        image = _decode(data, kind, shown)
-    return RgbImage.from_rgb(image.width, image.height, image.tobytes())
-
-
-def _decode(data: bytes, kind: str, shown: str) -> Image:
-    from PIL import Image, UnidentifiedImageError
-
     try:
-        if kind in _PLUGINS:
-            importlib.import_module(_PLUGINS[kind])
-        with Image.open(io.BytesIO(data), formats=[kind]) as image:
-            _limit(image, shown)
-            image.load()
-            return _upright(_flat(image), _orientation(image))
-    except Image.DecompressionBombError:
-        raise ImageError(f"{shown} has too many pixels; the limit is {MAX_PIXELS // 1_000_000} million.", "Save a smaller copy.") from None
-    except UnidentifiedImageError:
-        raise ImageError(f"{shown} begins like a {kind} picture but is broken.") from None
-    except _DECODER_ERRORS as error:
-        reason = sanitize(str(error), strict=True) or type(error).__name__
-        raise ImageError(f"{shown} is cut short or broken ({reason}).", "Save or download it again.") from None
-
-
-def _limit(image: Image, shown: str) -> None:
-    """Refuse what is too large before any pixel is decoded; let a big JPEG decode itself smaller."""
-    width, height = image.size
-    if width * height > REDUCED_ABOVE:
-        divisor = next((n for n in (2, 4, 8) if width * height <= REDUCED_ABOVE * n * n), 8)
-        image.draft(None, (max(1, width // divisor), max(1, height // divisor)))  # None: keep the colour mode
-    if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
+        with decoded(data, (kind,), MAX_PIXELS, reduced_above=REDUCED_ABOVE) as image:
+            upright = _upright(_flat(image), _orientation(image))
+            return RgbImage.from_rgb(upright.width, upright.height, upright.tobytes())
+    except BadPictureError as error:
+        if error.size is None:
+            reason = sanitize(str(error), strict=True)
+            raise ImageError(f"{shown} is cut short or broken ({reason}).", "Save or download it again.") from None
+        size = f"is {error.size[0]} x {error.size[1]} pixels" if all(error.size) else "has too many pixels"
         limits = f"{MAX_PIXELS // 1_000_000} million pixels and {MAX_SIDE} on a side"
-        raise ImageError(f"{shown} is {width} x {height} pixels; the limits are {limits}.", "Save a smaller copy.")
+        raise ImageError(f"{shown} {size}; the limits are {limits}.", "Save a smaller copy.") from None
 
 
 def _flat(image: Image) -> Image:
@@ -117,7 +71,7 @@ def _orientation(image: Image) -> int:
     """EXIF orientation 1 to 8; 1 where the metadata is missing or broken, because the picture is still good."""
     try:
         value = image.getexif().get(_EXIF_ORIENTATION, 1)
-    except _DECODER_ERRORS:
+    except Exception:  # noqa: BLE001 - whatever is wrong with it
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from nemochat.domain.images import Original, RgbImage
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import ImageError
+from nemochat.files import export_file
 from nemochat.images.decode import load
 from nemochat.images.formats import picture_format
 
@@ -39,6 +40,6 @@ def shareable(original: Original) -> tuple[bytes, str]:
 def save_png(image: RgbImage, path: Path) -> None:
     """Write the picture as a PNG file, over one that is there. Raises ImageError when the file cannot be written."""
     try:
-        path.write_bytes(to_png(image))
+        export_file(path, to_png(image), replace=True)
     except OSError as error:
         raise ImageError(f"The picture cannot be written to {sanitize(str(path), strict=True)} ({error.strerror or error}).") from None

@@ -209,13 +209,13 @@ def to_json(value: object) -> str:
         return json.dumps(msgspec.to_builtins(value))
 
 
-def from_json(text: str, kind: type[Decoded]) -> Decoded:
+def from_json(text: str | bytes, kind: type[Decoded]) -> Decoded:
     """The value. Raises ValueError."""
     try:
         try:
             return msgspec.json.decode(text, type=kind)
         except msgspec.DecodeError:  # it knows no lone surrogates
-            return msgspec.convert(json.loads(text), kind)
+            return msgspec.convert(json.loads(text if isinstance(text, str) else text.decode(errors="replace")), kind)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
         raise ValueError(str(error)) from error
 

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
+from nemochat.files import free_name, make_database, make_file
 from nemochat.library import migrations
 from nemochat.library.errors import KEPT, DamagedError, LibraryError, cannot, code_of, damaged, explain, extended_code_of, shown
-from nemochat.library.files import free_name, make_empty, make_folder
+from nemochat.reading import read_beginning
 
 # `secure_delete`: what was deleted is gone, and a repair never meets it. `cell_size_check`: a broken page is noticed when it is read.
 _PRAGMAS = (
@@ -138,8 +139,7 @@ class Database:
 
     def _open(self) -> sqlite3.Connection:
         try:
-            make_folder(self.file.parent)
-            make_empty(self.file)
+            make_database(self.file)
             self._identity = _identity(self.file)
             something_else = _is_something_else(self.file)
         except OSError as error:
@@ -211,8 +211,7 @@ def _close(connection: sqlite3.Connection | None) -> None:
 
 def _is_something_else(file: Path) -> bool:
     """Whether it is no database at all. SQLite would notice as well, and then delete the journal, which still holds messages."""
-    with file.open("rb") as stream:
-        return stream.read(len(_MAGIC)) not in (b"", _MAGIC)
+    return read_beginning(file, len(_MAGIC)) not in (b"", _MAGIC)
 
 
 def _make_anew(connection: sqlite3.Connection, index: str) -> None:
@@ -246,7 +245,7 @@ def _back_up(file: Path, why: str) -> Path:
     """A copy as it is, named after `why`."""
     target = free_name(file.with_name(f"{file.stem}-{why}{file.suffix}"))
     try:
-        make_empty(target)
+        make_file(target)
     except OSError as error:
         raise cannot("The library cannot be copied to", target, error) from error
     try:

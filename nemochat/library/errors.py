@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from nemochat.domain.sanitize import sanitize
@@ -57,6 +59,22 @@ def explain(error: sqlite3.Error, file: Path) -> LibraryError:
 def cannot(what: str, path: Path, error: OSError) -> LibraryError:
     """The sentence for an error of the file system: `what` as in "The picture cannot be stored in"."""
     return LibraryError(f"{what} {shown(path)}: {error.strerror or error}.", "Check the permissions and the free space.")
+
+
+@contextmanager
+def taking(what: str) -> Iterator[None]:
+    """One thing out of many that come from outside: whatever is wrong with it becomes a sentence, so that it never costs the others.
+
+    `what` begins the sentence, for what no check has foreseen. Raises LibraryError.
+    """
+    try:
+        yield
+    except LibraryError:
+        raise
+    except MemoryError:
+        raise LibraryError(f"{what}: there is not enough memory for it.") from None
+    except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
+        raise LibraryError(f"{what} ({sanitize(str(error), strict=True)[:200]}).") from error
 
 
 def damaged(file: Path) -> DamagedError:

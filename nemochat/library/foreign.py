@@ -7,10 +7,14 @@ Pictures are not in these files, only pointers to them: a line in the message sa
 
 from __future__ import annotations
 
+import contextlib
+import io
+import itertools
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -19,9 +23,18 @@ from nemochat.domain.messages import Message, Part, ReasoningPart, Role, TextPar
 from nemochat.domain.replies import ModelRef
 from nemochat.domain.sanitize import sanitize
 from nemochat.library.archives import MIB, open_archive
-from nemochat.library.errors import LibraryError, cannot, shown
+from nemochat.library.errors import LibraryError, cannot, shown, taking
+from nemochat.library.store import Library
+from nemochat.library.transfer import import_library
+from nemochat.library.values import ImportReport
+from nemochat.reading import TooLargeError, TooMuchError, check_json, read_beginning, read_regular
 
-_MAX_BYTES = 1024 * MIB
+_MAX_BYTES = 256 * MIB
+_MAX_CONVERSATIONS, _MAX_MESSAGES, _TRIED_LINES = 100_000, 100_000, 20
+_MAX_VALUES = 8_000_000  # in the whole file; of them only those of one conversation at a time are values
+_BLANK = b" \t\r\n"
+# One escape of JSON after the other, so that no backslash is taken for another's; what is in the group is half a character.
+_ESCAPE = re.compile(rb"\\(?:[^u]|u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|u)", re.DOTALL)
 _MAX_NAME = 200
 _MAX_TIME = 1e12
 _CHATGPT = "conversations.json"
@@ -29,63 +42,119 @@ _ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT, "tool": Role.TOOL, "fu
 _UNSEEN = ("user_editable_context", "model_editable_context", "thoughts", "reasoning_recap")
 _Json = Mapping[str, Any]
 _NOTHING: _Json = {}
+_Item = bytes | msgspec.Raw | dict[str, Any] | list[Any]
+Decoded = TypeVar("Decoded")
+
+
+class _Envelope(msgspec.Struct):
+    """An object that may hold a list of conversations, which is left as it is."""
+
+    conversations: msgspec.Raw = msgspec.Raw()
+
+
+class _Said(msgspec.Struct):
+    """Anything with a role: a message."""
+
+    role: msgspec.Raw
 
 
 class ForeignChat(msgspec.Struct, frozen=True):
-    """A conversation from elsewhere. created, updated: seconds since the epoch, None where the file does not say."""
+    """A conversation from elsewhere. created, updated: seconds since the epoch, None where the file does not say. problems: what
+    could not be read of it.
+    """
 
     chat: Chat
     model: ModelRef = ModelRef()
     created: float | None = None
     updated: float | None = None
+    problems: tuple[str, ...] = ()
 
 
-def read_foreign(path: Path) -> tuple[list[ForeignChat], list[str]]:
-    """The conversations in a file that have any messages, and sentences about what could not be read. Raises LibraryError."""
-    chats, problems = [], []
+def import_any(library: Library, path: Path) -> ImportReport:
+    """Store the conversations of a file: an export of a library (`transfer`), or one of another program. Nothing is overwritten.
+
+    Raises LibraryError when the file as a whole cannot be read; what is wrong with single conversations is in the report.
+    """
+    if not _is_zip(path):
+        return _import_each(library, read_foreign(path))
+    with open_archive(path) as archive:
+        is_other = any(name.rsplit("/", 1)[-1] == _CHATGPT for name in archive.names)
+    return _import_each(library, read_foreign(path)) if is_other else import_library(library, path)
+
+
+def _import_each(library: Library, found: Iterable[ForeignChat | str]) -> ImportReport:
+    added, problems, lost = [], [], 0
+    for number, each in enumerate(found, 1):
+        if isinstance(each, str):
+            problems.append(each)
+            lost += 1
+            continue
+        problems += each.problems
+        if each.chat.entries:
+            try:
+                with taking(f"Conversation {number} cannot be kept"):
+                    added.append(library.add(each.chat, model=each.model, created=each.created, updated=each.updated).id)
+            except LibraryError as error:
+                problems.append(error.message)
+                lost += 1
+    return ImportReport(tuple(added), 0, tuple(problems), lost)
+
+
+def read_foreign(path: Path) -> Iterator[ForeignChat | str]:
+    """The conversations in a file one after the other, or a sentence about one that cannot be read. Raises LibraryError."""
     for number, item in enumerate(_items(_bytes(path), path), 1):
         try:
-            read = _chatgpt(item) if isinstance(item, dict) and "mapping" in item else _openai(item)
+            with taking(f"Conversation {number} cannot be read"):
+                value = _loads(item)
+                problems: list[str] = []
+                read = _chatgpt(value) if isinstance(value, dict) and "mapping" in value else _openai(value, problems)
         except LibraryError as error:
-            problems.append(f"Conversation {number}: {error.message}")
-            continue
-        except RecursionError:
-            problems.append(f"Conversation {number}: it is too deep.")
-            continue
-        if read.chat.entries:
-            chats.append(read)
-    return chats, problems
+            yield error.message if error.message.startswith("Conversation ") else f"Conversation {number}: {error.message}"
+        else:
+            yield msgspec.structs.replace(read, problems=tuple(f"Conversation {number}: {problem}" for problem in problems))
 
 
 def _bytes(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            zipped = file.read(4) == b"PK\x03\x04"
-            file.seek(0)
-            data = b"" if zipped else file.read(_MAX_BYTES + 1)
+        if not _is_zip(path):
+            return read_regular(path, _MAX_BYTES)
+    except TooLargeError:
+        raise LibraryError(f"{shown(path)} is larger than {_MAX_BYTES // MIB} MiB.") from None
     except OSError as error:
         raise cannot("The conversations cannot be read from", path, error) from error
-    if len(data) > _MAX_BYTES:
-        raise LibraryError(f"{shown(path)} is larger than {_MAX_BYTES // MIB} MiB.")
-    if not zipped:
-        return data
     with open_archive(path) as archive:
         names = [name for name in archive.names if name.rsplit("/", 1)[-1] == _CHATGPT]
         return archive.read(min(names, key=len) if names else _CHATGPT, _MAX_BYTES)
 
 
-def _items(data: bytes, path: Path) -> list[Any]:
-    """One for each conversation."""
+def _is_zip(path: Path) -> bool:
+    """Whether a file begins as a zip does, also an empty one. Raises LibraryError when it cannot be read."""
+    try:
+        return read_beginning(path, 4) in (b"PK\x03\x04", b"PK\x05\x06")
+    except OSError as error:
+        raise cannot("The conversations cannot be read from", path, error) from error
+
+
+def _items(data: bytes, path: Path) -> Iterable[_Item]:
+    """One for each conversation, taken apart no further than to its end: one that is broken or a bomb costs itself alone."""
+    try:
+        check_json(data, _MAX_VALUES)
+    except TooMuchError as error:
+        raise LibraryError(f"{shown(path)} cannot be read: {error}.", "Split it into smaller files.") from None
+    # Python's reader, below, takes more: numbers that are none, line breaks in texts, other encodings.
+    with contextlib.suppress(msgspec.DecodeError, RecursionError):
+        items = _raw_items(data)
+        if len(items) > _MAX_CONVERSATIONS:
+            raise LibraryError(f"{shown(path)} holds more than {_MAX_CONVERSATIONS:,} things, which are no conversations.")
+        return items
     try:
         content = _loads(data)
     except ValueError as error:
-        try:
-            lines = [_loads(line) for line in data.splitlines() if line.strip()]
-        except ValueError:
-            lines = []
-        if lines:
-            return lines
-        raise LibraryError(f"{shown(path)} is not a JSON file of conversations.") from error
+        lines = io.BytesIO(data)
+        if data.count(b"\n") > _MAX_CONVERSATIONS or not any(map(_is_json, itertools.islice(lines, _TRIED_LINES))):
+            raise LibraryError(f"{shown(path)} is not a JSON file of conversations.") from error
+        lines.seek(0)
+        return (line for line in lines if line.strip())
     if isinstance(content, dict):
         inner = content.get("conversations")
         return inner if isinstance(inner, list) else [content]
@@ -95,30 +164,70 @@ def _items(data: bytes, path: Path) -> list[Any]:
     return [content] if single else content
 
 
-def _loads(data: bytes) -> Any:
+def _raw_items(data: bytes) -> list[_Item]:
+    """The same as pieces of the file. Raises what msgspec does for all that is not strictly JSON."""
+    if data.lstrip(_BLANK)[:1] == b"{":
+        inner = bytes(_strict(data, _Envelope).conversations)
+        return list(_strict(inner, list[msgspec.Raw])) if inner.lstrip(_BLANK)[:1] == b"[" else [data]
+    items = _strict(data, list[msgspec.Raw])
+    try:
+        _strict(data, list[_Said])
+    except msgspec.ValidationError:
+        return list(items)
+    return [data] if items else []
+
+
+def _strict(data: bytes, kind: type[Decoded]) -> Decoded:
+    """Half a character (a lone surrogate), which programs do write, counts as one that cannot be shown."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        return msgspec.json.decode(_ESCAPE.sub(lambda found: b"\\ufffd" if found[1] else found[0], data), type=kind)
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        return isinstance(_loads(line), dict | list)
+    except ValueError:
+        return False
+
+
+def _loads(item: _Item) -> Any:
+    """Raises ValueError."""
+    if not isinstance(item, bytes | msgspec.Raw):
+        return item
+    data = bytes(item)
+    check_json(data)
     try:
         return json.loads(data)
     except RecursionError as error:
-        raise ValueError("too deep") from error
+        raise ValueError("it is too deep") from error
 
 
 # -- OpenAI messages
 
 
-def _openai(item: object) -> ForeignChat:
+def _openai(item: object, problems: list[str]) -> ForeignChat:
     body: _Json = item if isinstance(item, dict) else {"messages": item}
     messages = body.get("messages")
     if not isinstance(messages, list):
         raise LibraryError("There are no messages in it.")
+    _check_number(len(messages))
     system = [_text(body.get("system"))]
-    chat = Chat()
-    for message in messages:
+    said: list[Entry] = []
+    bad: list[int] = []
+    for number, message in enumerate(messages, 1):
         if not isinstance(message, dict):
-            raise LibraryError("One of its messages is not an object.")
-        if message.get("role") in ("system", "developer"):
+            bad.append(number)
+        elif message.get("role") in ("system", "developer"):
             system.append(_text(message.get("content")))
         elif (entry := _entry(message.get("role"), _said(message), message)) is not None:
-            chat = chat.added(entry)
+            said.append(entry)
+    if bad:
+        problems.append(f"{len(bad):,} of its messages, the first of them number {bad[0]:,}, are not objects and were left out.")
+    chat = Chat().with_messages([entry.message for entry in said], [entry.speaker for entry in said])
     chat = chat.framed("\n\n".join(filter(None, system))).named(_name(body.get("title") or body.get("name")))
     return ForeignChat(chat, ModelRef(_name(body.get("model"))), _time(body.get("created")), _time(body.get("updated")))
 
@@ -137,6 +246,7 @@ def _chatgpt(item: _Json) -> ForeignChat:
     mapping = item["mapping"]
     if not isinstance(mapping, dict):
         raise LibraryError("Its messages are not a mapping.")
+    _check_number(len(mapping))
     nodes = {key: node for key, node in mapping.items() if isinstance(node, dict)}
     entries = {key: entry for key, node in nodes.items() if (entry := _node_entry(node)) is not None}
     order = list(_walk(nodes))
@@ -222,6 +332,11 @@ def _path(last: int, parents: Mapping[int, int]) -> dict[int, int]:
 
 
 # -- pieces
+
+
+def _check_number(messages: int) -> None:
+    if messages > _MAX_MESSAGES:
+        raise LibraryError(f"It holds {messages:,} messages, more than {_MAX_MESSAGES:,}.")
 
 
 def _entry(role: object, text: str, message: _Json = _NOTHING) -> Entry | None:

@@ -9,11 +9,17 @@ Source: "Database File Format" and "WAL-mode File Format" on sqlite.org.
 from __future__ import annotations
 
 import contextlib
+import errno
+import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 
 import msgspec
+
+from nemochat.reading import NotAFileError, open_regular
 
 Value = int | float | str | bytes | None
 
@@ -24,6 +30,7 @@ _USUAL_PAGE = 4096
 _PAGE_SIZES = tuple(1 << power for power in range(9, 17))
 _TABLE_LEAF, _INDEX_LEAF, _INDEX_INTERIOR = 0x0D, 0x0A, 0x02
 _MAX_ROW = 256 << 20
+_ROOM = 4
 _INTEGER_BYTES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
 
 
@@ -42,24 +49,26 @@ class Pages:
     """The pages of a database file, those of its journal before those in the file itself. Raises OSError."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file.open("rb")
-        wal = file.with_name(f"{file.name}-wal")
-        self._wal = wal.open("rb") if wal.exists() else None
-        head = self._file.read(_HEADER).ljust(_HEADER, b"\0")
+        self._open = contextlib.ExitStack()
+        self._file = self._open.enter_context(open_regular(file))
+        self._wal: BinaryIO | None = None
+        with contextlib.suppress(FileNotFoundError, NotAFileError):
+            self._wal = self._open.enter_context(open_regular(file.with_name(f"{file.name}-wal")))
+        head = (self._file.read(_HEADER) or b"").ljust(_HEADER, b"\0")
         self.size = self._page_size(head)
         reserved = head[20] if head.startswith(_MAGIC) else 0
         self.usable = self.size - reserved
         self._newer = self._frames()
-        length = self._file.seek(0, 2)
-        self.count = max([-(-length // self.size), *self._newer])
+        self._written = list(_written(self._file, self.size))
+        self.count = -(-self._file.seek(0, 2) // self.size)
+        # Rows of a healthy file do not share any bytes. In one that was made to exhaust its reader, all of them may be one long chain.
+        self._left = _ROOM * self.size * (self.count + len(self._newer) + 1)
 
     def __enter__(self) -> Pages:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._file.close()
-        if self._wal is not None:
-            self._wal.close()
+        self._open.close()
 
     def read(self, number: int) -> bytes:
         """A page, the first one being 1; what is missing at the end of the file reads as zeros."""
@@ -71,7 +80,7 @@ class Pages:
 
     def rows(self) -> Iterator[Row]:
         """Every row that can be read, in no order."""
-        for number in range(1, self.count + 1):
+        for number in itertools.chain(*self._written, sorted(number for number in self._newer if number > self.count)):
             page = self.read(number)
             start = _HEADER if number == 1 else 0
             kind = page[start]
@@ -117,7 +126,8 @@ class Pages:
         return Row(rowid, _record(self._payload(page, at, length, kind)))
 
     def _payload(self, page: bytes, at: int, length: int, kind: int) -> bytes:
-        if length > _MAX_ROW:
+        self._left -= max(length, 0)
+        if not 0 <= length <= _MAX_ROW or self._left < 0:
             raise _BrokenError
         usable = self.usable
         most = usable - 35 if kind == _TABLE_LEAF else (usable - 12) * 64 // 255 - 23
@@ -129,12 +139,28 @@ class Pages:
         payload = bytearray(page[at : at + local])
         following = int.from_bytes(page[at + local : at + local + 4], "big")
         while len(payload) < length:
-            if not 1 < following <= self.count:
+            if not 1 < following <= self.count and following not in self._newer:
                 raise _BrokenError
             overflow = self.read(following)
             following = int.from_bytes(overflow[:4], "big")
             payload += overflow[4 : min(usable, 4 + length - len(payload))]
         return bytes(payload)
+
+
+def _written(file: BinaryIO, size: int) -> Iterator[range]:
+    """The numbers of the pages that were ever written: what is between them may be terabytes that are nowhere on the disk."""
+    handle, at, end = file.fileno(), 0, os.fstat(file.fileno()).st_size
+    knows_holes = hasattr(os, "SEEK_DATA")
+    while at < end:
+        try:
+            at = os.lseek(handle, at, os.SEEK_DATA) if knows_holes else at
+            stop = os.lseek(handle, at, os.SEEK_HOLE) if knows_holes else end
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # nothing more
+                return
+            knows_holes, stop = False, end
+        yield range(at // size + 1, -(-stop // size) + 1)
+        at = -(-stop // size) * size
 
 
 def _pointers(page: bytes, start: int, kind: int) -> list[int]:

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import re
 import sqlite3
 import time
 from pathlib import Path
 
 from nemochat.domain.images import Original, RgbImage
-from nemochat.files import TEMPORARY
+from nemochat.files import TEMPORARY, sync_folder, write_whole
 from nemochat.library.codec import as_text
 from nemochat.library.errors import LibraryError, cannot
-from nemochat.library.files import write_safely
+from nemochat.pixels import BadPictureError, decoded
+from nemochat.reading import read_regular
 
 GRACE_MS = 10 * 60 * 1000
 """How long a picture may wait for its message."""
 _MAX_PIXELS = 1 << 26
-_PNG_HEAD = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+_MAX_BYTES = 256 << 20
 _TORN_SECONDS = 24 * 60 * 60
 _DIGEST = re.compile("[0-9a-f]{64}")
 _SUFFIX = re.compile("[a-z0-9]{1,8}")
@@ -134,15 +134,10 @@ def original_digest(name: str) -> str:
 
 def pixel_digest(png: bytes) -> str:
     """The digest of the pixels, "" for what is not a PNG of a decent size."""
-    from PIL import Image
-
-    width, height = int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
-    if not png.startswith(_PNG_HEAD) or not 0 < width * height <= _MAX_PIXELS:
-        return ""
     try:
-        with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
+        with decoded(png, ("PNG",), _MAX_PIXELS) as image:
             return RgbImage.from_rgb(image.width, image.height, image.convert("RGB").tobytes()).digest
-    except (OSError, ValueError, SyntaxError):
+    except BadPictureError:
         return ""
 
 
@@ -155,14 +150,15 @@ def _put(target: Path, data: bytes) -> None:
     if target.exists():
         return
     try:
-        write_safely(target, data)
+        write_whole(target, data)
+        sync_folder(target.parent)
     except OSError as error:
         raise cannot("The picture cannot be stored as", target, error) from error
 
 
 def _read(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        return read_regular(path, _MAX_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:

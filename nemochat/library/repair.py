@@ -13,7 +13,7 @@ from nemochat.library import earlier
 from nemochat.library.adopting import Arriving, adopt
 from nemochat.library.codec import as_int, as_seconds, as_text, from_columns, scene_from_json, waiting_from_json
 from nemochat.library.database import DAMAGED
-from nemochat.library.errors import LibraryError, NewerError, cannot
+from nemochat.library.errors import LibraryError, NewerError, cannot, taking
 from nemochat.library.ids import is_id
 from nemochat.library.mending import cleaned, mended
 from nemochat.library.pages import Pages, Row, Value
@@ -170,29 +170,40 @@ def repair(broken: Path, into: Library) -> RepairReport:
                 found.take(row)
     except OSError as error:
         raise cannot("The damaged library cannot be read from", broken, error) from error
-    ids, incomplete, messages = [], [], 0
+    ids, incomplete, problems, messages = [], [], [], 0
     for key in sorted(found.heads.keys() | found.messages.keys()):
-        arriving, whole = found.conversation(key)
-        id_ = adopt(into, arriving)
+        name = found.heads[key].id if key in found.heads else f"number {key}"
+        try:
+            with taking(f"Conversation {name} cannot be put together"):
+                arriving, whole = found.conversation(key)
+                id_ = adopt(into, arriving)
+        except LibraryError as error:
+            problems.append(error.message)
+            continue
         if id_ is None:
             continue
         if key in found.heads and found.heads[key].deleted:
             into.delete(id_)
-        _bring_pictures(found, arriving.chat, broken.parent, into)
+        problems += _bring_pictures(found, arriving.chat, broken.parent, into)
         ids.append(id_)
         messages += len(found.messages.get(key, ()))
         if not whole:
             incomplete.append(id_)
     if not found.heads and not found.messages:
         raise LibraryError("Nothing in this file is a conversation.")
-    return RepairReport(tuple(ids), messages, tuple(incomplete))
+    return RepairReport(tuple(ids), messages, tuple(incomplete), tuple(problems))
 
 
-def _bring_pictures(found: _Found, chat: Chat, folder: Path, into: Library) -> None:
-    """The files beside the damaged library are known to the new one."""
+def _bring_pictures(found: _Found, chat: Chat, folder: Path, into: Library) -> list[str]:
+    """The files beside the damaged library are known to the new one. Returns what is wrong with them."""
+    problems = []
     beside = Pictures(folder)
     for digest in sorted({image.digest for image in pictures_of(chat)}):
         names = [names for old, names in found.originals.items() if digest in (old, original_digest(names[0]))]
-        kept = [original for each in names or [("", digest)] if (original := beside.original_named(*each)) is not None]
-        if kept:
-            into.put_picture(digest, kept[0])
+        try:
+            kept = [original for each in names or [("", digest)] if (original := beside.original_named(*each)) is not None]
+            if kept:
+                into.put_picture(digest, kept[0])
+        except LibraryError as error:
+            problems.append(error.message)
+    return problems

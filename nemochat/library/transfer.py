@@ -6,10 +6,7 @@ its pictures decoded and their digests computed anew.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,21 +20,23 @@ from nemochat.domain.messages import Conversation, Role
 from nemochat.domain.personas import AuthorNote, Persona, UserProfile
 from nemochat.domain.replies import ModelRef
 from nemochat.domain.sanitize import sanitize
+from nemochat.files import exporting
 from nemochat.library import earlier
 from nemochat.library.adopting import Arriving, adopt
 from nemochat.library.archives import MIB, Archive, open_archive
 from nemochat.library.codec import from_columns, from_json, storable, to_columns, to_json
 from nemochat.library.difference import first_of
-from nemochat.library.errors import LibraryError, NewerError, cannot
+from nemochat.library.errors import LibraryError, NewerError, cannot, taking
 from nemochat.library.mending import cleaned, mended
 from nemochat.library.pictures import is_digest, pixel_digest
 from nemochat.library.store import Library
 from nemochat.library.values import ExportReport, ImportReport, ListQuery, StoredChat
+from nemochat.reading import check_json
 
 _MANIFEST = "nemochat-library.json"
 _CONVERSATION = re.compile(r"conversations/[0-9a-z]{1,32}\.json")
 _ORIGINAL = re.compile(r"(?P<hash>[0-9a-f]{64})\.(?P<suffix>[a-z0-9]{1,8})")
-_MAX_JSON, _MAX_PICTURE, _MAX_ORIGINAL = 256 * MIB, 64 * MIB, 256 * MIB
+_MAX_JSON, _MAX_PICTURE, _MAX_ORIGINAL = 128 * MIB, 64 * MIB, 128 * MIB
 VERSION = 2
 """Of the file; raised with every change that an earlier program would misread. Version 1 is read as well."""
 _MAX_ID = 1 << 53
@@ -94,19 +93,11 @@ def export_library(library: Library, target: Path) -> ExportReport:
 
     Raises LibraryError; there is then no file, or the one that was there.
     """
-    temporary = None
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f"{target.name}.", dir=target.parent)  # which makes it 0600
-        with os.fdopen(handle, "wb") as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as file:
-            report = _write_all(library, file)
-        Path(temporary).replace(target)
+        with exporting(target, replace=True) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as file:
+            return _write_all(library, file)
     except OSError as error:
         raise cannot("The library cannot be exported to", target, error) from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):  # there is none when all went well
-                Path(temporary).unlink()
-    return report
 
 
 def import_library(library: Library, source: Path) -> ImportReport:
@@ -114,10 +105,10 @@ def import_library(library: Library, source: Path) -> ImportReport:
 
     Raises LibraryError when the file is not such a one; what is wrong with single conversations is in the report.
     """
-    added, skipped, problems = [], 0, []
+    added, skipped, lost, problems = [], 0, 0, []
     with open_archive(source) as archive:
         try:
-            version = from_json(archive.read(_MANIFEST, MIB).decode(errors="replace"), _Manifest).version
+            version = from_json(archive.read(_MANIFEST, MIB), _Manifest).version
         except ValueError as error:
             raise LibraryError("This file is not an export of the library that this nemochat knows.") from error
         if version > VERSION:
@@ -126,18 +117,20 @@ def import_library(library: Library, source: Path) -> ImportReport:
             if not _CONVERSATION.fullmatch(name):
                 continue
             try:
-                read = _decode(archive.read(name, _MAX_JSON), name)
-                digests, wrong = _take_pictures(library, archive, read.pictures)
-                problems += wrong
-                id_ = adopt(library, _arriving(read, digests))
+                with taking(f"{name} holds what no conversation does"):
+                    read = _decode(archive.read(name, _MAX_JSON), name)
+                    digests, wrong = _take_pictures(library, archive, read.pictures)
+                    problems += wrong
+                    id_ = adopt(library, _arriving(read, digests))
             except LibraryError as error:
                 problems.append(error.message)
+                lost += 1
                 continue
             if id_ is None:
                 skipped += 1
             else:
                 added.append(id_)
-    return ImportReport(tuple(added), skipped, tuple(problems))
+    return ImportReport(tuple(added), skipped, tuple(problems), lost)
 
 
 def _write_all(library: Library, file: zipfile.ZipFile) -> ExportReport:
@@ -205,7 +198,8 @@ def _leaving(stored: StoredChat, title: str, pictures: Mapping[str, str]) -> _Co
 
 def _decode(data: bytes, name: str) -> _Conversation:
     try:
-        return from_json(data.decode(errors="replace"), _Conversation)
+        check_json(data)
+        return from_json(data, _Conversation)
     except ValueError as error:
         raise LibraryError(f"{name} is not a conversation ({sanitize(str(error), strict=True)}).") from error
 
@@ -244,15 +238,16 @@ def _take_pictures(library: Library, archive: Archive, pictures: Mapping[str, st
     for digest, name in pictures.items():
         for take in (_take_original, _take_png):
             try:
-                taken = take(archive, digest, name)
+                with taking(f"The picture {sanitize(digest[:16], strict=True)} is none that can be kept"):
+                    taken = take(archive, digest, name)
+                    if taken is not None:
+                        library.put_picture(*taken)
             except LibraryError as error:
                 problems.append(error.message)
                 continue
             if taken is not None:
-                called, original = taken
-                library.put_picture(called, original)
-                if called != digest:
-                    digests[digest] = called
+                if taken[0] != digest:
+                    digests[digest] = taken[0]
                 break
     return digests, problems
 

@@ -54,19 +54,27 @@ class ReplyQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RepairReport(msgspec.Struct, frozen=True):
-    """What was recovered, all of it into new conversations. incomplete: ids of those in which messages or settings are missing."""
+    """What was recovered, all of it into new conversations. incomplete: ids of those in which messages or settings are missing.
+
+    problems: sentences about conversations and pictures that could not be.
+    """
 
     conversations: tuple[str, ...]
     messages: int
     incomplete: tuple[str, ...]
+    problems: tuple[str, ...] = ()
 
 
 class ImportReport(msgspec.Struct, frozen=True):
-    """added: ids under which conversations are new here. skipped: how many were here already. problems: sentences for the user."""
+    """added: ids under which conversations are new here. skipped: how many were here already. problems: sentences for the user.
+
+    lost: how many conversations could not be taken in; other problems are about a part of one, a picture, say.
+    """
 
     added: tuple[str, ...]
     skipped: int
     problems: tuple[str, ...]
+    lost: int = 0
 
 
 class ExportReport(msgspec.Struct, frozen=True):

@@ -10,10 +10,12 @@ from pathlib import Path
 import msgspec
 
 from nemochat.errors import ModelFileError
-from nemochat.files import reason, write_whole
+from nemochat.files import reason, set_aside, write_whole
 from nemochat.models.card import ModelCard, inspect
 from nemochat.models.checks import shown
 from nemochat.models.folders import find_pair, is_there, nvigi_name
+from nemochat.paths import at_home
+from nemochat.reading import read_regular
 
 DEMO_NAME = "nemochat-demo"
 _DEMO_FOLDER = Path(__file__).parent / "demo"
@@ -134,23 +136,19 @@ class Catalogue:
 
     def _read(self) -> _Stored:
         try:
-            with self._path.open("rb") as file:
-                return _decode(file.read(_MAX_BYTES + 1))
+            return _decode(read_regular(self._path, _MAX_BYTES))
         except FileNotFoundError:
             return _Stored()
         except OSError as error:
-            raise ModelFileError(f"The list of models cannot be read: {shown(self._path)} ({error.strerror or error})") from None
+            raise ModelFileError(f"The list of models cannot be read: {shown(self._path)} ({reason(error)})") from None
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             self._set_aside(str(error))
             return _Stored()
 
     def _set_aside(self, reason: str) -> None:
         """Move a broken file out of the way without losing what is in it."""
-        number = 1
-        while (kept := self._path.with_name(f"{self._path.name}.broken-{number}")).exists():
-            number += 1
         try:
-            self._path.replace(kept)
+            kept = set_aside(self._path)
         except OSError as error:
             raise ModelFileError(f"The list of models is broken: {shown(self._path)} ({reason}; {error.strerror or error})") from None
         self._notices.append(f"The list of models was broken ({reason}); it is kept as {shown(kept)}, and a new one begins.")
@@ -181,10 +179,7 @@ def _pair(path: Path, mmproj: Path | None) -> tuple[Path, Path | None]:
 
 def _absolute(path: Path) -> Path:
     """Links stay as they are: what they point to may move."""
-    try:
-        return path.expanduser().absolute()
-    except RuntimeError:
-        return path.absolute()  # ~somebody without a home
+    return at_home(path).absolute()
 
 
 def _looks_like_path(text: str) -> bool:

@@ -8,14 +8,16 @@ llama.cpp's own reader refuses (gguf.cpp) is refused here too, with a sentence t
 from __future__ import annotations
 
 import math
-import stat
+import os
 import struct
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import ModelFileError
+from nemochat.files import reason
 from nemochat.models.ggml_types import TENSOR_TYPES, TensorType
+from nemochat.reading import NotAFileError, open_regular
 
 _MAX_HEADER = 128 * 1024 * 1024
 _MAX_METADATA = 65_536
@@ -94,18 +96,16 @@ def read(path: Path) -> GgufFile:
     """The header of a GGUF file. Raises ModelFileError for a file that is missing, not GGUF, cut short or inconsistent."""
     shown = sanitize(str(path), strict=True)
     try:
-        # Opening a named pipe would wait for a writer: ask first what it is.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise ModelFileError(f"This is not a file: {shown}", "Name a .gguf file.")
-        with path.open("rb") as file:
-            return _parse(path, _Cursor(file, path.stat().st_size, shown))
+        with open_regular(path) as file:
+            return _parse(path, _Cursor(file, os.fstat(file.fileno()).st_size, shown))
+    except NotAFileError as error:
+        raise ModelFileError(f"This is {error.kind}, not a file: {shown}", "Name a .gguf file.") from None
     except (FileNotFoundError, NotADirectoryError):
         raise ModelFileError(f"There is no such model file: {shown}", "See `nemochat models list`.") from None
     except PermissionError:
         raise ModelFileError(f"The model file may not be read: {shown}", "Check the file's permissions.") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise ModelFileError(f"The model file cannot be read: {shown} ({reason})") from None
+    except OSError as error:
+        raise ModelFileError(f"The model file cannot be read: {shown} ({reason(error)})") from None
 
 
 class _Cursor:

@@ -5,21 +5,15 @@ from __future__ import annotations
 import base64
 import binascii
 import io
-import struct
-import warnings
-import zlib
 
 from nemochat.personas import png_chunks
 from nemochat.personas.limits import MAX_AVATAR
+from nemochat.pixels import BadPictureError, decoded
 
 _LONGEST = 1024
 _MAX_PIXELS = 40_000_000
+_KINDS = ("JPEG", "WEBP", "GIF", "AVIF", "BMP")
 _PLAIN = "#5f6b7a"
-# What Pillow raises for broken files, besides OSError.
-_FAILURES = (
-    OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, struct.error, zlib.error, RuntimeError,
-    MemoryError, Warning,
-)  # fmt: skip
 
 
 def as_png(data: bytes) -> bytes | None:
@@ -28,19 +22,13 @@ def as_png(data: bytes) -> bytes | None:
         return png_chunks.without_cards(data) if png_chunks.is_picture(data) else None
     if not data or len(data) > MAX_AVATAR:
         return None
-    from PIL import Image
-
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=["JPEG", "WEBP", "GIF", "AVIF", "BMP"]) as picture:
-                if picture.width * picture.height > _MAX_PIXELS:
-                    return None
-                picture.thumbnail((_LONGEST, _LONGEST))
-                with io.BytesIO() as buffer, picture.convert("RGBA" if picture.has_transparency_data else "RGB") as converted:
-                    converted.save(buffer, "PNG")
-                    return buffer.getvalue()
-    except _FAILURES:
+        with decoded(data, _KINDS, _MAX_PIXELS, reduced_above=4 * _LONGEST * _LONGEST) as picture:
+            picture.thumbnail((_LONGEST, _LONGEST))
+            with io.BytesIO() as buffer, picture.convert("RGBA" if picture.has_transparency_data else "RGB") as converted:
+                converted.save(buffer, "PNG")
+                return buffer.getvalue()
+    except BadPictureError:
         return None
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from nemochat import files
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError, UsageError
+from nemochat.reading import NotAFileError, TooLargeError, read_regular
 
 
 def shown(path: Path) -> str:
@@ -21,30 +20,21 @@ def shown(path: Path) -> str:
 def read(path: Path, limit: int) -> bytes:
     """The content of a regular file. Raises NemochatError for anything else, and for more than `limit` bytes."""
     try:
-        # Without O_NONBLOCK, opening a named pipe waits for a writer for ever.
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        return read_regular(path, limit)
     except (FileNotFoundError, NotADirectoryError):
         raise NemochatError(f"There is no such file: {shown(path)}") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
-        raise NemochatError(f"{shown(path)} cannot be opened ({files.reason(error)}).") from None
-    try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise NemochatError(f"{shown(path)} is not a file.", "Name one file.")
-        with os.fdopen(handle, "rb", closefd=False) as file:
-            data = file.read(limit + 1)
+    except NotAFileError as error:
+        raise NemochatError(f"{shown(path)} is {error.kind}, not a file.", "Name one file.") from None
+    except TooLargeError:
+        raise NemochatError(f"{shown(path)} is larger than {limit // 1024 // 1024} MiB.", "No persona needs as much.") from None
     except OSError as error:
         raise NemochatError(f"{shown(path)} cannot be read ({files.reason(error)}).") from None
-    finally:
-        os.close(handle)
-    if len(data) > limit:
-        raise NemochatError(f"{shown(path)} is larger than {limit // 1024 // 1024} MiB.", "No persona needs as much.")
-    return data
 
 
 def write_new(path: Path, data: bytes) -> None:
     """Write a file that is not there yet. Raises UsageError when it is, or OSError."""
     try:
-        files.write_new(path, data)
+        files.export_file(path, data)
     except FileExistsError:
         raise UsageError(f"{shown(path)} exists already.", "Choose another name.") from None
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 MAX_FILE = 64 * 1024 * 1024
 """Bytes of a card's file."""
-MAX_JSON = 8 * 1024 * 1024
+MAX_JSON = 4 * 1024 * 1024
 """Characters of its JSON."""
-MAX_TOML = 16 * 1024 * 1024
+MAX_TOML = 8 * 1024 * 1024
 """Bytes of a persona's TOML: room for the largest JSON with its escapes."""
 MAX_NAME = 300
 """Characters of a name. Macros put names in many times, so a long one would blow every text up."""

@@ -73,12 +73,13 @@ def cut_off(data: bytes) -> Chunk | None:
 
 
 def is_picture(data: bytes) -> bool:
-    """Whether the file looks like a picture that can be shown: a header of a sensible size, and pixels."""
+    """Whether the file looks like a picture that can be shown: one header of a sensible size, and pixels."""
     found = list(chunks(data))
     if not found or found[0].kind != b"IHDR" or found[0].length != 13 or not found[0].whole:
         return False
     width, height = struct.unpack_from(">II", data, found[0].start)
-    return 0 < width * height <= _MAX_PIXELS and any(chunk.kind == b"IDAT" and chunk.whole for chunk in found)
+    others = {chunk.kind for chunk in found[1:] if chunk.whole}
+    return 0 < width * height <= _MAX_PIXELS and b"IDAT" in others and b"IHDR" not in others
 
 
 def without_cards(data: bytes) -> bytes:

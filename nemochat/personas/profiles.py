@@ -11,11 +11,12 @@ import msgspec
 from nemochat.domain.personas import UserProfile
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
-from nemochat.files import write_whole
+from nemochat.files import set_aside, write_whole
 from nemochat.personas import files
 from nemochat.personas.cleaning import one_line
 from nemochat.personas.limits import MAX_NAME, MAX_TEXT, Unreadable
 from nemochat.personas.toml_text import toml_string
+from nemochat.reading import check_toml
 
 _MAX_BYTES = 4 * 1024 * 1024
 _MAX_PROFILES = 1_000
@@ -59,6 +60,7 @@ def read_text(text: str) -> Profiles:
     import tomllib
 
     try:
+        check_toml(text)
         found = msgspec.convert(tomllib.loads(text.removeprefix("\ufeff")), _File).profiles
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, RecursionError, ValueError) as error:
         raise Unreadable(sanitize(str(error), strict=True)[:200].rstrip(".")) from None
@@ -106,15 +108,10 @@ def save(file: Path, profiles: Profiles) -> None:
     except Unreadable as problem:
         raise NemochatError(f"The profiles cannot be saved: {problem}.") from None
     with files.saving("The profiles"):
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_whole(file, write_text(profiles).encode())
+        write_whole(file, write_text(profiles).encode(), by_hand=True)
 
 
 def _aside(file: Path) -> str:
-    number = 1
-    while os.path.lexists(kept := file.with_name(f"{file.name}.broken-{number}")):
-        number += 1
     with contextlib.suppress(OSError):
-        file.rename(kept)
-        return f"the file is kept as {kept.name}"
+        return f"the file is kept as {set_aside(file).name}"
     return "the file stays as it is"

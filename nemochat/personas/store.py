@@ -19,7 +19,7 @@ import msgspec
 from nemochat.domain.personas import Persona
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError, UsageError
-from nemochat.files import write_whole
+from nemochat.files import make_folder, make_new_folder, write_whole
 from nemochat.personas import avatars, files, profiles
 from nemochat.personas.cards import read_card, write_json, write_png
 from nemochat.personas.cleaning import clean
@@ -93,11 +93,11 @@ class PersonaStore:
                 id_ = self._new_folder(slug(persona.name))
             else:
                 self._place(id_)
-                self._make(self._folder / id_)
+            make_folder(self._folder)
             folder = self._folder / id_
             if picture:
                 write_whole(folder / _AVATAR, picture)
-            write_whole(folder / _TOML, text)
+            write_whole(folder / _TOML, text, by_hand=True)
             if picture == b"":
                 (folder / _AVATAR).unlink(missing_ok=True)
         return id_
@@ -118,7 +118,8 @@ class PersonaStore:
         if not os.path.lexists(source / _TOML):
             raise UsageError("This persona comes with nemochat and cannot be deleted.", "It can be duplicated and edited.")
         with files.saving("The change"):
-            self._make(self._folder / _DELETED)
+            make_folder(self._folder)
+            make_folder(self._folder / _DELETED)
             number = 1
             while os.path.lexists(target := self._folder / _DELETED / f"{id_}~{number}"):
                 number += 1
@@ -219,19 +220,15 @@ class PersonaStore:
 
     def _new_folder(self, wish: str) -> str:
         """Make an empty folder of a name that neither a persona nor a built-in one has. Raises OSError."""
-        self._make(self._folder)
+        make_folder(self._folder)
         number = 1
         while True:
             id_ = wish if number == 1 else f"{wish}-{number}"
             number += 1
             if not os.path.lexists(self._presets / f"{id_}.toml"):
                 with contextlib.suppress(FileExistsError):
-                    (self._folder / id_).mkdir(mode=0o700)
+                    make_new_folder(self._folder / id_)
                     return id_
-
-    def _make(self, folder: Path) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def slug(name: str) -> str:

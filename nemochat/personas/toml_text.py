@@ -18,6 +18,7 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
 from nemochat.personas.cleaning import clean
 from nemochat.personas.limits import MAX_ENTRIES, MAX_TOML, Unreadable
+from nemochat.reading import TooMuchError, check_toml
 
 _GROUPS = (
     ("", ("name", "nickname", "summary", "tags", "model", "accent", "user_name")),
@@ -113,6 +114,10 @@ def _parse(text: str) -> dict[str, Any]:
 
     if len(text) > MAX_TOML:
         raise Unreadable(f"it is larger than {MAX_TOML // 1024 // 1024} MiB")
+    try:
+        check_toml(text)
+    except TooMuchError as problem:
+        raise Unreadable(str(problem)) from None
     try:
         return tomllib.loads(text.removeprefix("\ufeff"))
     except tomllib.TOMLDecodeError as error:

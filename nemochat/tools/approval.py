@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from nemochat.domain.tools import Approval, OfferedTool, ToolOrigin, ToolRequest
+from nemochat.domain.visible import visible
 from nemochat.errors import SettingsError
 
 
@@ -129,25 +130,9 @@ class Approvals:
 def arguments_for_people(arguments: Mapping[str, Any]) -> str:
     """The arguments in full as they are shown before they are approved: JSON on several lines.
 
-    Whatever cannot be seen (controls, direction marks, zero-width and tag characters, odd spaces) stands as ``\\uXXXX``, so that two
-    different calls never look the same for that reason.
+    Whatever cannot be seen stands as ``\\uXXXX``, so it is still the JSON of these arguments and of no others.
     """
-    text = json.dumps(arguments, ensure_ascii=False, indent=2)
-    return "".join(character if character == "\n" or _is_seen(character) else _escaped(character) for character in text)
-
-
-def _is_seen(character: str) -> bool:
-    return character == " " or (character.isprintable() and character not in _BLANKS)
-
-
-_SELECTORS = "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
-_BLANKS = "\u115f\u1160\u3164\uffa0\u2800\u034f\u180b\u180c\u180d\u180f" + _SELECTORS
-"""Printable by Unicode's word, and yet nothing is seen: fillers and variation selectors."""
-
-
-def _escaped(character: str) -> str:
-    units = character.encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{units[at] << 8 | units[at + 1]:04x}" for at in range(0, len(units), 2))
+    return visible(json.dumps(arguments, ensure_ascii=False, indent=2), kept="\n")
 
 
 def _is_pattern(name: str) -> bool:

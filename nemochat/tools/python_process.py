@@ -9,22 +9,21 @@ import os
 import secrets
 import select
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Mapping
 from importlib.resources import files
+from pathlib import Path
 from typing import IO, Any
 
 import msgspec
 
 from nemochat.errors import NemochatError
+from nemochat.system import environments, processes
 from nemochat.tools.making import Limits
 
-_PASSED = ("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "SYSTEMROOT", "USER", "LOGNAME")
-_SECRET = ("KEY", "SECRET", "TOKEN", "PASSWORD", "PASSWD", "CREDENTIAL", "AUTH")
 _MARK = "NEMOCHAT_TOOL_RUN"
 _MAX_RESULT = 4 * 1024 * 1024
 _FILE_MB = 64
@@ -43,12 +42,6 @@ class Job(msgspec.Struct, frozen=True):
     arguments: dict[str, Any]
 
 
-def tool_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """What a tool's process may know of the environment: a few plain names, and none that sounds like a secret."""
-    kept = {name: value for name, value in environment.items() if name.upper() in _PASSED or name.upper().startswith("LC_")}
-    return {name: value for name, value in kept.items() if not any(word in name.upper() for word in _SECRET)}
-
-
 class Run:
     """One process. `result` waits for it in the thread of the caller, `stop` may be called from any other."""
 
@@ -56,7 +49,7 @@ class Run:
         self._job = job
         self._limits = limits
         self._mark = secrets.token_hex(16)
-        self._environment = tool_environment(environment)
+        self._environment = environments.foreign(environment)
         self._stopped = threading.Event()
 
     def stop(self) -> None:
@@ -84,16 +77,16 @@ class Run:
                 os.close(reading)
         return self._told(process.returncode, answer)
 
-    def _start(self, folder: str, stdin: IO[bytes], writing: int) -> subprocess.Popen[bytes]:
+    def _start(self, folder: str, stdin: IO[bytes], writing: int) -> processes.Popen[bytes]:
         program = files("nemochat.tools").joinpath("python_runner.py").read_text(encoding="utf-8")
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-        return subprocess.Popen(
+        return processes.popen(
             [sys.executable, "-I", "-X", "utf8", "-c", program, str(writing)],
+            {**self._environment, **threads, "TMPDIR": folder, _MARK: self._mark},
+            Path(folder),
             stdin=stdin,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd=folder,
-            env={**self._environment, **threads, "TMPDIR": folder, _MARK: self._mark},
+            stdout=processes.NOWHERE,
+            stderr=processes.NOWHERE,
             pass_fds=(writing,),
             start_new_session=True,
         )
@@ -111,7 +104,7 @@ class Run:
             numbers["RLIMIT_NPROC"] = count + _PROCESSES
         return numbers
 
-    def _wait(self, process: subprocess.Popen[bytes], reading: int) -> bytes | None:
+    def _wait(self, process: processes.Popen[bytes], reading: int) -> bytes | None:
         """The whole answer, or None when there is none."""
         end, data, wanted = time.monotonic() + self._limits.seconds, b"", 8
         while len(data) < wanted:
@@ -131,7 +124,7 @@ class Run:
                     raise NemochatError(f"The tool's result is larger than {_MAX_RESULT // _MB} MiB.")
         return data[8:wanted]
 
-    def _end(self, process: subprocess.Popen[bytes]) -> None:
+    def _end(self, process: processes.Popen[bytes]) -> None:
         """End the process and all that it started, also what left its group."""
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -171,7 +164,7 @@ class Run:
         raise NemochatError(f"The tool failed: {error if isinstance(error, str) else 'its result cannot be read'}.")
 
 
-def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+def _has_ended(process: processes.Popen[bytes]) -> bool:
     """Whether it has ended, and without forgetting its number, so that its group can still be ended safely."""
     if not hasattr(os, "waitid"):  # macOS before Python 3.13
         return process.poll() is not None

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import ast
 import asyncio
-import os
-import stat
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +18,7 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.domain.tools import OfferedTool, ToolOrigin, ToolOutcome
 from nemochat.errors import NemochatError
 from nemochat.files import reason
+from nemochat.reading import NotAFileError, TooLargeError, read_regular
 from nemochat.tools.making import Limits, fingerprint
 from nemochat.tools.python_process import Job, Run
 from nemochat.tools.python_schema import functions_of, spec_of
@@ -93,15 +92,11 @@ def read_tools(folder: Path, limits: Limits, environment: Mapping[str, str]) -> 
 
 def _source(path: Path) -> str:
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with os.fdopen(handle, "rb") as file:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise NemochatError("it is no regular file.")
-            data = file.read(_MAX_SOURCE + 1)
+        data = read_regular(path, _MAX_SOURCE)
+    except (NotAFileError, TooLargeError) as error:
+        raise NemochatError(f"{reason(error)}.") from None
     except OSError as error:
         raise NemochatError(f"it cannot be read ({reason(error)}).") from None
-    if len(data) > _MAX_SOURCE:
-        raise NemochatError("it is larger than 1 MiB.")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:

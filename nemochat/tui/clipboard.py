@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
+
+from nemochat.system import environments, processes
 
 PROGRAMS: tuple[tuple[str, ...], ...] = (
     ("pbcopy",),
@@ -44,19 +44,9 @@ def _reaches_the_user(program: str, environment: Mapping[str, str]) -> bool:
 
 def _fed(command: Sequence[str], text: str, environment: Mapping[str, str]) -> bool:
     """Whether the program is there and took the text. Its output goes nowhere: wl-copy and xclip stay behind and would hold a pipe open."""
-    path = shutil.which(command[0], path=environment.get("PATH", ""))
-    if path is None:
-        return False
+    data, nowhere = text.encode("utf-8", "replace"), processes.NOWHERE
     try:
-        done = subprocess.run(
-            [path, *command[1:]],
-            input=text.encode("utf-8", "replace"),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=dict(environment),
-            timeout=SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        done = processes.run(command, environments.desktop(environment), data=data, seconds=SECONDS, stdout=nowhere, stderr=nowhere)
+    except (OSError, processes.TooSlow):
         return False
     return done.returncode == 0

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,16 +15,9 @@ import msgspec
 from nemochat.chat import Chat
 from nemochat.chat.meaning import Meaning
 from nemochat.chat.passages import Passages
-from nemochat.documents import (
-    DocumentError,
-    DocumentIndex,
-    DocumentRow,
-    Progress,
-    Report,
-    chat_collection,
-    collection_name,
-    named_collection,
-)
+from nemochat.documents.errors import DocumentError
+from nemochat.documents.index import DocumentIndex
+from nemochat.documents.values import DocumentRow, Progress, Report, chat_collection, collection_name, named_collection
 from nemochat.domain.messages import ContextPart, Message
 from nemochat.domain.sanitize import sanitize
 from nemochat.tui.numbers import count, plural
@@ -33,6 +29,8 @@ if TYPE_CHECKING:
 
 _CHAT = chat_collection("")
 _ADD, _REMOVE = "add:", "remove:"
+_SHOWN = 200
+"""Passages of a document that is read: about 80 pages, which a terminal lays out in a moment."""
 
 
 class Documents:
@@ -41,6 +39,8 @@ class Documents:
     def __init__(self, screen: ChatScreen) -> None:
         self._screen = screen
         self._meaning = Meaning(screen.say)
+        self._adding: set[threading.Event] = set()
+        self._refreshing: set[threading.Event] = set()
 
     @property
     def _index(self) -> DocumentIndex:
@@ -51,7 +51,8 @@ class Documents:
         bench = self._screen.bench
         try:
             # What the user has changed in an editor since; a file that is away just now is kept as it was read.
-            report = await asyncio.to_thread(self._index.refresh, chat.collections, drops=False)
+            refresh = partial(self._index.refresh, chat.collections, drops=False)
+            report = await self._until_stopped(refresh, self._refreshing)
             if report.read:
                 self._screen.say(f"Read again, because changed: {', '.join(Path(place).name for place in report.read[:3])}")
                 await self._make_vectors()
@@ -69,16 +70,39 @@ class Documents:
             words = f"reading {sanitize(progress.name, strict=True)} ({count(progress.done + 1)} of {count(progress.total)})"
             screen.app.call_from_thread(screen.set_state, words)
 
-        report = await asyncio.to_thread(self._index.add, path, collection, progress=tell)
-        screen.stage.settle()
+        try:
+            report = await self._until_stopped(partial(self._index.add, path, collection, progress=tell), self._adding)
+        finally:
+            screen.stage.settle()
         self._tell(report, collection)
         await self._make_vectors()
 
     async def add_text(self, place: str, name: str, text: str) -> None:
         """Take a text that is in no file into the documents of this chat. Raises DocumentError."""
         collection = self._own()
-        self._tell(await asyncio.to_thread(self._index.add_text, place, name, text, collection), collection)
+        self._tell(await self._until_stopped(partial(self._index.add_text, place, name, text, collection), self._adding), collection)
         await self._make_vectors()
+
+    def stop(self) -> bool:
+        """Stop adding documents; whether any were being added. What has been read until then is kept."""
+        for event in self._adding:
+            event.set()
+        return bool(self._adding)
+
+    def stop_refreshing(self) -> None:
+        """Stop reading what has changed since: the message that it was for is not wanted any more."""
+        for event in self._refreshing:
+            event.set()
+
+    async def _until_stopped(self, work: Callable[..., Report], stops: set[threading.Event]) -> Report:
+        """Do it in a thread, which ends soon when an event in `stops` is set or nobody waits for it any more."""
+        event = threading.Event()
+        stops.add(event)
+        try:
+            return await asyncio.to_thread(work, cancelled=event.is_set)
+        finally:
+            stops.discard(event)
+            event.set()
 
     async def _make_vectors(self) -> None:
         """Those that the embedding model has not made yet. The documents are found by their words meanwhile. Raises DocumentError."""
@@ -104,6 +128,10 @@ class Documents:
             screen.say(f"{problem.message} {problem.hint}".strip())
         if len(report.problems) > 3:
             screen.say(f"{count(len(report.problems) - 3)} more files could not be read.")
+        for notice in report.notices[:3]:
+            screen.say(notice)
+        if report.stopped:
+            screen.say("Reading documents was stopped. What had been read until then is kept.")
         chat = screen.chat
         if report.read and collection not in chat.collections:
             screen.change_chat(msgspec.structs.replace(chat, collections=(*chat.collections, collection)))
@@ -142,7 +170,9 @@ class Documents:
         chosen = await self._screen.ask(Choose(row.name, f"{row.place}", answers))
         if chosen == "read":
             passages = await asyncio.to_thread(self._index.passages, row.id)
-            texts = (f"[{passage.locator.in_words()}]\n{passage.text}".removeprefix("[]\n") for passage in passages)
+            texts = [f"[{passage.locator.in_words()}]\n{passage.text}".removeprefix("[]\n") for passage in passages[:_SHOWN]]
+            if len(passages) > _SHOWN:
+                texts.append(f"[{plural(len(passages) - _SHOWN, 'more passage')}: found by their words, not shown here]")
             await self._screen.ask(Read(row.name, "\n\n".join(texts)))
         elif chosen == "remove":
             await asyncio.to_thread(self._index.remove, row.place, row.collection)

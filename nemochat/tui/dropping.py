@@ -17,6 +17,7 @@ from nemochat.domain.messages import ImagePart, Message
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import ImageError, NemochatError
 from nemochat.images.clipboard import read_clipboard_picture
+from nemochat.reading import read_beginning, read_regular
 from nemochat.tui.ahead import Ahead
 from nemochat.tui.attaching import Incoming, Incomings
 from nemochat.tui.holder import SessionHolder
@@ -214,8 +215,7 @@ class Dropping:
 
     def _insert_file(self, path: Path) -> None:
         try:
-            with path.open("rb") as file:
-                data = file.read(MAX_TEXT_FILE + 1)
+            data = read_beginning(path, MAX_TEXT_FILE + 1)
         except OSError as error:
             self._host.complain(ImageError(f"{_shown(path)} cannot be read: {error.strerror}."))
             return
@@ -236,9 +236,7 @@ def _may_be_card(path: Path) -> bool:
     from nemochat.personas.cards import is_card
 
     try:
-        if path.stat().st_size > MAX_CARD or not path.is_file():
-            return False
-        return is_card(path.read_bytes())
+        return is_card(read_regular(path, MAX_CARD))
     except OSError:
         return False
 

@@ -13,6 +13,7 @@ from nemochat.chat import Chat, ChatSession
 from nemochat.chat.toolbox import with_tools
 from nemochat.domain.personas import AuthorNote, Persona, UserProfile
 from nemochat.errors import NemochatError
+from nemochat.paths import at_home
 from nemochat.personas.profiles import Profiles
 from nemochat.personas.prompt_text import greetings
 from nemochat.tui.screens.dialogs import Answer, Choose, Write
@@ -148,12 +149,12 @@ class Roleplay:
                 hint = "The ending decides: .png (card), .json (card) or .toml."
                 name = await screen.ask(Write("Export to which file?", f"{id_}.png", hint=hint, one_line=True))
                 if name:
-                    await asyncio.to_thread(store.export, id_, Path(name).expanduser())
+                    await asyncio.to_thread(store.export, id_, at_home(name))
                     screen.say(f"Written to {name}.")
             case "import":
                 name = await screen.ask(Write("Import which card?", "", hint="A PNG, JSON, charx or TOML file.", one_line=True))
                 if name:
-                    return await asyncio.to_thread(store.import_file, Path(name.strip()).expanduser())
+                    return await asyncio.to_thread(store.import_file, at_home(name.strip()))
             case "delete":
                 kept = await asyncio.to_thread(store.delete, id_)
                 answers = (Answer("yes", "Good"), Answer("undo", "Bring it back"))

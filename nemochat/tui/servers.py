@@ -9,8 +9,11 @@ from nemochat import images
 from nemochat.chat.pictures import OpenedPicture
 from nemochat.domain.images import Original
 from nemochat.domain.sanitize import sanitize
+from nemochat.domain.visible import visible
+from nemochat.tools.mcp.offering import tool_for_people
 from nemochat.tui.numbers import plural
-from nemochat.tui.screens.dialogs import Answer, Choose, Menu, Read, Write
+from nemochat.tui.screens.approval import ApprovalScreen, Question
+from nemochat.tui.screens.dialogs import Answer, Menu, Read, Write
 from nemochat.tui.screens.picker import Picker, PickerItem
 
 if TYPE_CHECKING:
@@ -37,7 +40,7 @@ class Servers:
                     return
             self._screen.say(f"No server that you trust has a prompt {prompt}. /mcp alone shows them.")
             return
-        items = [PickerItem(server.name, server.name, _state(server)) for server in found.servers]
+        items = [PickerItem(server.name, server.name, f"{_state(server)}: {server.launch().line()}") for server in found.servers]
         chosen = await self._screen.app.push_screen_wait(Picker("MCP servers", items, empty=_EMPTY))
         for name, problem in found.problems.items():
             if name not in {server.name for server in found.servers}:
@@ -56,7 +59,7 @@ class Servers:
             Answer("log", "Its log", "l"),
         ]
         if server.changes():
-            answers.append(Answer("accept", f"Accept what is new in it: {', '.join(server.changes())}", "a"))
+            answers.append(Answer("accept", f"Look at {plural(len(server.changes()), 'tool')} that you have not accepted", "a"))
         match await self._screen.ask(Menu(f"{server.name}: {_state(server)}", answers)):
             case "prompts":
                 await self._prompt(server)
@@ -69,21 +72,36 @@ class Servers:
             case "log":
                 await self._screen.ask(Read(f"Log of {server.name}", server.log_tail() or "It has said nothing."))
             case "accept":
-                server.accept()
-                await self._screen.tooling.add_servers()
-                self._screen.say(f"The tools of {server.name} are accepted as they are.")
+                await self._accept(server)
 
     async def _trust(self, server: McpServer) -> None:
         """Show exactly what would be run, and start it when the user says so."""
-        answers = (Answer("no", "Do not run it"), Answer("yes", "Trust it and start it"))
-        question = f"This command runs on your machine, with your rights:\n\n{server.command_line()}"
-        if await self._screen.ask(Choose(f"{server.name} has not run yet", question, answers)) == "yes":
-            server.trust()
-            await server.start()
+        launch = server.launch()
+        answers = (Answer("no", "Do not run it"), Answer("yes", "Trust it and start it", allows=True))
+        origin = "This runs on your machine, with your rights:"
+        title = f"{server.name} {'is not what you trusted' if server.has_changed else 'has not run yet'}"
+        question = Question(title, origin, visible(launch.line()), answers)
+        if await self._screen.ask(ApprovalScreen(question)) == "yes":
+            server.trust(launch)
+            # What was allowed earlier may still run.
+            await server.restart()
             tools = await server.tools()
-            server.accept()
+            if not server.has_known_tools:
+                server.accept()
             await self._screen.tooling.add_servers()
             self._screen.say(f"{server.name} runs, with {plural(len(tools), 'tool')}: offer them in the tools pane.")
+
+    async def _accept(self, server: McpServer) -> None:
+        """Show its tools that are new or have changed, and accept them in the form that was shown when the user says so."""
+        tools = await server.tools()
+        changed = [tool for tool in tools if tool.original in server.changes()]
+        whole = "\n\n".join(tool_for_people(tool) for tool in changed)
+        answers = (Answer("no", "Not now"), Answer("yes", "Accept them", allows=True))
+        origin = "New, or not as you accepted it before:"
+        if await self._screen.ask(ApprovalScreen(Question(f"Tools of {server.name}", origin, whole, answers))) == "yes":
+            server.accept(changed)
+            await self._screen.tooling.add_servers()
+            self._screen.say(f"The tools of {server.name} are accepted as they were shown.")
 
     async def _prompt(self, server: McpServer, name: str = "") -> None:
         """Put one of its prompts into the prompt, its blanks filled by the user."""
@@ -135,7 +153,7 @@ class Servers:
 
 def _state(server: McpServer) -> str:
     if not server.is_trusted:
-        return "not trusted yet"
+        return "not what you trusted" if server.has_changed else "not trusted yet"
     if server.is_running:
         return "runs"
     return sanitize(server.why_down, strict=True) or "starts when it is needed"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import webbrowser
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,9 +14,13 @@ from nemochat.chat.drops import find_drops
 from nemochat.chat.import_file import read_conversation
 from nemochat.chat.toolbox import with_tools
 from nemochat.domain.messages import Role
+from nemochat.domain.visible import visible
 from nemochat.errors import NemochatError
+from nemochat.paths import at_home
+from nemochat.system.desktop import open_in_browser
 from nemochat.tui import message_actions
 from nemochat.tui.applying import apply_settings
+from nemochat.tui.screens.approval import ApprovalScreen, Question
 from nemochat.tui.screens.dialogs import Answer, Choose, Write
 from nemochat.tui.screens.picker import Picker, PickerItem
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 
 _WIDE = 110
+_MOST_PROBLEMS = 5
 
 
 class Slash:
@@ -151,9 +155,11 @@ class Slash:
         if self._screen.refuse_while_busy():
             return
         path = _path(argument)
-        if path.is_file():
-            chat, originals = await asyncio.to_thread(read_conversation, path)
-            self._screen.conversations.begin(chat, originals)
+        if _is_file(str(path)):
+            read = await asyncio.to_thread(read_conversation, path)
+            self._screen.conversations.begin(read.chat, read.pictures)
+            for problem in read.problems[:_MOST_PROBLEMS]:
+                self._screen.say(problem)
         else:
             await self._screen.conversations.resume(argument)
 
@@ -177,11 +183,12 @@ class Slash:
         name = name or await self._screen.ask(asks) or ""
         if not name:
             return
-        path = Path(name).expanduser()
+        path = at_home(name)
         replace = False
         if path.exists():
-            answers = (Answer("no", "Keep the old file"), Answer("yes", "Replace it"))
-            replace = await self._screen.ask(Choose(f"{path.name} exists", "Shall it be replaced?", answers)) == "yes"
+            answers = (Answer("no", "Keep the old file"), Answer("yes", "Replace it", allows=True))
+            question = Question("This file exists. Shall it be replaced?", "", visible(str(path)), answers)
+            replace = await self._screen.ask(ApprovalScreen(question)) == "yes"
             if not replace:
                 return
         from nemochat.chat.export import export
@@ -290,12 +297,12 @@ class Slash:
         """Show where a link leads before it is opened."""
 
         async def run() -> None:
-            answers = (Answer("no", "Do not open"), Answer("copy", "Copy it"), Answer("yes", "Open in the browser"))
-            chosen = await self._screen.ask(Choose("A link in the conversation", url, answers))
+            answers = (Answer("no", "Do not open"), Answer("copy", "Copy it"), Answer("yes", "Open in the browser", allows=True))
+            chosen = await self._screen.ask(ApprovalScreen(Question("A link in the conversation", "", visible(url), answers)))
             if chosen == "copy":
                 self._screen.copy(url)
-            elif chosen == "yes":
-                webbrowser.open(url)
+            elif chosen == "yes" and not await asyncio.to_thread(open_in_browser, url):
+                self._screen.say("There is no browser here that could be started. Copy the address instead.")
 
         self.in_background(run)
 
@@ -303,12 +310,12 @@ class Slash:
 def _path(argument: str) -> Path:
     """The file that an argument names in any of the ways of a dropped path; as it stands when there is none."""
     found = find_drops(argument, Path.cwd(), Path.home()).files
-    return found[0].path if found else Path(argument).expanduser()
+    return found[0].path if found else at_home(argument)
 
 
 def _is_file(text: str) -> bool:
     try:
-        return Path(text).expanduser().is_file()
-    except (OSError, ValueError, RuntimeError):
+        return at_home(text).is_file()
+    except (OSError, ValueError):
         return False
 

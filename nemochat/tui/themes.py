@@ -13,6 +13,7 @@ from textual.color import Color, ColorParseError
 from textual.theme import BUILTIN_THEMES, Theme
 
 from nemochat.domain.sanitize import sanitize
+from nemochat.reading import check_toml, read_regular
 
 DEFAULT_THEME = "nemochat-dark"
 _AA = 4.5
@@ -114,12 +115,8 @@ def _read(path: Path) -> NamedTheme:
     name = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")[:60]
     if not name:
         raise ValueError("its file name has no letter or digit")
-    if not path.is_file():
-        raise ValueError("it is not a file")
-    with path.open("rb") as stream:
-        content = stream.read(_MAX_BYTES + 1)
-    if len(content) > _MAX_BYTES:
-        raise ValueError(f"it is larger than {_MAX_BYTES // 1024} KiB")
+    content = read_regular(path, _MAX_BYTES)
+    check_toml(content.decode())
     try:
         file = msgspec.toml.decode(content, type=ThemeFile)
     except RecursionError:

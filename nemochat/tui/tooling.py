@@ -13,7 +13,7 @@ from nemochat.domain.chat import Entry
 from nemochat.domain.messages import Role, ToolResultPart
 from nemochat.domain.tools import Approval, ToolOrigin, ToolRequest
 from nemochat.tools.approval import Approvals
-from nemochat.tui.screens.approval import ApprovalScreen
+from nemochat.tui.screens.approval import ApprovalScreen, question_of
 from nemochat.tui.widgets.tools import ToolInfo
 
 if TYPE_CHECKING:
@@ -97,8 +97,8 @@ class Tooling:
 
     async def _ask(self, request: ToolRequest) -> Approval:
         """Ask the user; leaving without a word is a No."""
-        answer = await self._screen.app.push_screen_wait(ApprovalScreen(request))
-        return answer if isinstance(answer, Approval) else Approval.REFUSED
+        answer = await self._screen.app.push_screen_wait(ApprovalScreen(question_of(request)))
+        return Approval(answer) if answer else Approval.REFUSED
 
     async def add_servers(self) -> None:
         """Take in the tools of the servers as they are now."""

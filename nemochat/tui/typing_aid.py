@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import subprocess
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -17,7 +15,9 @@ from nemochat.chat.drops import Drop, find_drops
 from nemochat.chat.recall import DraftFile, PromptHistory
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
+from nemochat.files import scratch_folder, write_whole
 from nemochat.paths import Paths
+from nemochat.system import environments, processes
 
 _DRAFT_SECONDS = 0.5
 
@@ -60,14 +60,17 @@ class TypingAid:
 
 
 def edit_in_editor(screen: Screen[None], text: str, name: str = "prompt.md") -> str | None:
-    """Let the user write in $VISUAL or $EDITOR, in a file of that name; None when that failed (the user is told) or nothing was changed."""
-    command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
-    with tempfile.TemporaryDirectory(prefix="nemochat-") as folder:
-        path = Path(folder) / name
-        path.write_text(text, encoding="utf-8")
+    """Let the user write in $VISUAL or $EDITOR, in a file of that name; None when that failed (the user is told) or nothing was changed.
+
+    The editor runs in the user's own folder, with all of their environment.
+    """
+    command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "") or ["vi"]
+    with scratch_folder() as folder:
+        path = folder / name
+        write_whole(path, text.encode())
         try:
             with screen.app.suspend():
-                done = subprocess.run([*command, str(path)], check=False)
+                done = processes.run([*command, str(path)], environments.everything(), Path.cwd())
         except SuspendNotSupported:
             screen.notify("This terminal cannot be left for an editor.", severity="warning", markup=False)
             return None

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from nemochat.chat import ChatSession
-from nemochat.documents import DocumentIndex, Embedder
+from nemochat.documents.index import DocumentIndex
+from nemochat.documents.vectors import Embedder
 from nemochat.library import Library
 from nemochat.paths import Paths
 from nemochat.personas.store import PersonaStore

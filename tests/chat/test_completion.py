@@ -78,9 +78,9 @@ def test_choices_of_a_command(home: Path) -> None:
 
 
 def test_choices_with_escape_sequences_are_not_offered(home: Path) -> None:
-    found = complete("/model ", {"model": ("\x1b]0;x\x07", "\u202egood")}, home, home)
+    found = complete("/model ", {"model": ("\x1b]0;x\x07", "\u202ebad", "\u200egood")}, home, home)
     assert found is not None
-    assert [(candidate.insert, candidate.label) for candidate in found.candidates] == [("\u202egood", "good")]
+    assert [(candidate.insert, candidate.label) for candidate in found.candidates] == [("\u200egood", "good")]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_never_more_than_fifty_the_nearest_first(tmp_path: Path) -> None:
 
 
 def test_labels_are_safe_and_names_that_cannot_be_typed_are_left_out(tmp_path: Path) -> None:
-    for name in ("a\x1b]0;x\x07.png", "b\n.png", "c\u202egnp.exe", os.fsdecode(b"d\xff.png")):
+    for name in ("a\x1b]0;x\x07.png", "b\n.png", "b\u202egnp.exe", "c\u200fgnp.exe", os.fsdecode(b"d\xff.png")):
         (tmp_path / name).touch()
     found = at("/doc ", tmp_path)
     assert found is not None

@@ -65,7 +65,9 @@ def read_back(
     path: Path, entries: tuple[Entry, ...], system: str = "Be brief.", originals: Mapping[str, Original] = PICTURES
 ) -> tuple[Message, ...]:
     path.write_text(to_json(entries, system, originals), encoding="utf-8")
-    chat, pictures = read_conversation(path)
+    read = read_conversation(path)
+    chat, pictures = read.chat, read.pictures
+    assert not read.problems
     assert chat.frame.system == system
     assert pictures.items() <= originals.items()
     return tuple(entry.message for entry in chat.entries)
@@ -124,12 +126,12 @@ def test_thoughts_speakers_and_what_waits_come_back(tmp_path: Path) -> None:
     chat = (Entry(Message(Role.USER, (TextPart("Well?"),)), speaker="Ada"), Entry(said, speaker="Mi*ra"))
     path = tmp_path / "chat.json"
     export(path, chat, "", PICTURES, waiting=(waiting,))
-    read, originals = read_conversation(path)
-    assert [(entry.message, entry.speaker) for entry in read.entries] == [(entry.message, entry.speaker) for entry in chat]
-    assert read.waiting == (msgspec.structs.replace(waiting, id=3),)
-    assert originals == {BLUE_FILE.digest: BLUE_FILE}
+    read = read_conversation(path)
+    assert [(entry.message, entry.speaker) for entry in read.chat.entries] == [(entry.message, entry.speaker) for entry in chat]
+    assert read.chat.waiting == (msgspec.structs.replace(waiting, id=3),)
+    assert read.pictures == {BLUE_FILE.digest: BLUE_FILE}
     text = to_markdown(chat, "", {}, (waiting,))
-    assert "## Ada\n\nWell?\n\n## Mi\\*ra\n\n> *Thought*\n>\n> Why not <b>\n\nYes.\n\n## You (waiting)" in text
+    assert "## Ada\n\nWell?\n\n## Mi\\*ra\n\n> *Thought*\n>\n> Why not \\<b>\n\nYes.\n\n## You (waiting)" in text
     page = to_html(chat, "", PICTURES, (waiting,))
     assert "<details><summary>Thought</summary>" in page
     assert "Why not &lt;b&gt;" in page
@@ -180,7 +182,7 @@ def test_remarks() -> None:
     turn = TurnResult("", FinishReason.STOP, (), Usage(1, 1, 0), Timings(), None, ())
     message = Message(Role.ASSISTANT, (TextPart("Hi"),), pinned=True, excluded=True)
     entry = Entry(message, ReplyRecord(turn, Sampling(), ModelRef("<demo>\x1b"), ()), interrupted=True)
-    assert "*(<demo>)*\n\n*(interrupted)*\n\n*(pinned)*\n\n*(not shown to the model)*" in to_markdown((entry,), "", {})
+    assert r"*(\<demo\>)*" "\n\n*(interrupted)*\n\n*(pinned)*\n\n*(not shown to the model)*" in to_markdown((entry,), "", {})
     assert "<small>· &lt;demo&gt;</small>" in to_html((entry,), "", {})
 
 
@@ -253,10 +255,10 @@ def test_a_file_appears_whole_and_never_over_another(name: str, tmp_path: Path) 
     with pytest.raises(UsageError, match="exists already"):
         export(path, CHAT[:2], "", PICTURES)
     assert path.read_bytes() == first
-    path.chmod(0o640)
+    path.chmod(0o644)
     export(path, CHAT[:2], "", PICTURES, replace=True)
     assert len(path.read_bytes()) < len(first)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert not [each for each in tmp_path.iterdir() if each.name.startswith(".")]
 
 
@@ -269,13 +271,44 @@ def test_markdown_comes_with_its_pictures(tmp_path: Path) -> None:
     assert not (tmp_path / "none-pictures").exists()
 
 
-def test_a_link_is_written_through_and_a_dangling_one_is_not_overwritten(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["a link to a folder", "a link to nowhere", "a file"])
+def test_pictures_go_into_a_folder_of_their_own_or_nowhere(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    folder = tmp_path / "chat-pictures"
+    if kind == "a file":
+        folder.write_text("mine")
+    else:
+        folder.symlink_to("theirs" if kind == "a link to a folder" else "nowhere")
+    with pytest.raises(NemochatError, match="chat-pictures, where its pictures would go, is not a folder"):
+        export(tmp_path / "chat.md", CHAT, "", PICTURES)
+    assert list((tmp_path / "theirs").iterdir()) == []
+    assert not (tmp_path / "nowhere").exists()
+    assert not (tmp_path / "chat.md").exists()
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_what_is_written_is_for_the_user_alone_and_their_folder_stays_as_it_is(umask: int, tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    before = os.umask(umask)
+    try:
+        for name in ("chat.md", "chat.json", "chat.html"):
+            export(tmp_path / name, CHAT, "", PICTURES)
+    finally:
+        os.umask(before)
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*")}
+    assert len(modes) == 6
+    assert {path.name for path, mode in modes.items() if mode != (0o700 if path.is_dir() else 0o600)} == set()
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+
+
+def test_a_link_is_never_written_through(tmp_path: Path) -> None:
     (tmp_path / "real.json").write_text("old")
     (tmp_path / "link.json").symlink_to("real.json")
     (tmp_path / "dangling.json").symlink_to("nowhere.json")
-    export(tmp_path / "link.json", CHAT, "", PICTURES, replace=True)
+    with pytest.raises(NemochatError, match="no regular file"):
+        export(tmp_path / "link.json", CHAT, "", PICTURES, replace=True)
+    assert (tmp_path / "real.json").read_text() == "old"
     assert (tmp_path / "link.json").is_symlink()
-    assert (tmp_path / "real.json").read_text().startswith("{")
     with pytest.raises(UsageError):
         export(tmp_path / "dangling.json", CHAT, "", PICTURES)
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nemochat.chat.import_file import read_conversation
 from nemochat.chat.openai_messages import ConversationBody, decode, image_sources, to_conversation
+from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import Conversation, ImagePart, Message, ReasoningPart, Role, TextPart, ToolCall, ToolResultPart, ToolSpec
 from nemochat.errors import ConversationError
+from nemochat.images import to_png
 from nemochat.prompt import nemotron
 from tests.calls import call_part
 
@@ -136,3 +141,15 @@ def test_results_that_name_no_call_answer_those_before_them_in_order() -> None:
     assert [message.parts for message in messages[2:]] == [
         (ToolResultPart(ids[0], "one"),), (ToolResultPart(ids[1], "two"),), (ToolResultPart("", "three"),)
     ]  # fmt: skip
+
+
+def test_a_picture_that_cannot_be_read_costs_neither_the_conversation_nor_the_other_pictures(tmp_path: Path) -> None:
+    good = base64.b64encode(to_png(RgbImage.from_rgb(1, 1, b"abc"))).decode()
+    urls = [f"data:image/png;base64,{good}", "data:image/png;base64,AAAA", "/dev/zero", str(tmp_path / "none\x1b.png")]
+    pieces = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+    (tmp_path / "talk.json").write_text(json.dumps([{"role": "user", "content": [*pieces, {"type": "text", "text": "What is it?"}]}]))
+    read = read_conversation(tmp_path / "talk.json")
+    assert len(read.pictures) == 1
+    assert len(read.problems) == 3
+    assert read.chat.entries[0].message.text.count("[picture that cannot be read: ") == 3
+    assert "What is it?" in read.chat.entries[0].message.text

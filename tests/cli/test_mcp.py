@@ -51,7 +51,8 @@ def servers() -> dict[str, dict[str, str]]:
 def test_add_list_and_remove(tmp_path: Path, nemochat: Run) -> None:
     done = nemochat("mcp", "add", "files", "--env", "API_KEY=secret", "--", "npx", "-y", "some package", "--resume", "--url")
     assert done.returncode == 0
-    assert "API_KEY=••• npx -y 'some package' --resume --url" in done.stdout
+    assert "Added files: cd / && API_KEY=••• " in done.stdout
+    assert "npx -y 'some package' --resume --url" in done.stdout
     assert "nemochat mcp check files" in done.stdout
     entry = json.loads((tmp_path / "config" / "mcp.json").read_text())["mcpServers"]["files"]
     assert entry == {"command": "npx", "args": ["-y", "some package", "--resume", "--url"], "env": {"API_KEY": "secret"}}
@@ -97,10 +98,10 @@ def test_a_broken_entry_hides_no_other(small: Path) -> None:
 def test_check_shows_the_command_and_starts_nothing_without_a_yes(small: Path, nemochat: Run) -> None:
     done = nemochat("mcp", "check", "small")
     assert done.returncode == 1
-    assert f"This is started: LEVEL=9 {sys.executable}" in done.stderr
+    assert f"This is started: cd / && LEVEL=9 {sys.executable}" in done.stderr
     assert "--trust" in done.stderr
     with Terminal(command("mcp", "check", "small"), {}, small) as terminal:
-        assert "small.py" in terminal.wait_for("Allow it? [y/N]")
+        assert "small.py" in terminal.wait_for("Allow it? [y/N]").replace("\n│ ", "")
         terminal.send("\r")
         assert terminal.wait_for_end() == 1
     assert not (small / "started").exists()

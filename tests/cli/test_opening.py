@@ -87,7 +87,7 @@ async def test_nothing_is_kept_with_a_budget_of_nothing(requests: list[LoadReque
 
 @pytest.mark.parametrize("resume_mb", [0, 100])
 async def test_turning_it_off_removes_what_was_kept_before(monkeypatch: pytest.MonkeyPatch, desk: Desk, resume_mb: int) -> None:
-    kept = desk.paths.states / "some-chat.kv"
+    kept = desk.paths.states / f"{'a' * 20}-{'b' * 20}.kv"
     kept.parent.mkdir(parents=True)
     kept.touch()
     monkeypatch.setenv("NEMOCHAT_ENGINE_RESUME_MB", str(resume_mb))

@@ -171,6 +171,30 @@ def test_what_was_typed_before_the_question_answers_nothing(own_tool: None, scri
         assert "refused:" in terminal.text
 
 
+def test_arguments_longer_than_the_screen_are_shown_a_page_at_a_time_before_the_question(
+    own_tool: None, script: WriteScript, tmp_path: Path
+) -> None:
+    """What was typed for a page, or for all of them at once, is no yes."""
+    ran = tmp_path / "ran"
+    code = f'def keep(text: str) -> str:\n    """Keep a text."""\n    open({str(ran)!r}, "w").close()\n    return "kept"\n'
+    (tmp_path / "config" / "tools" / "mine.py").write_text(code)
+    call = f'<toolcall> {{"name": "keep", "arguments": {{"text": "{"a" * 400}  \\\\u202eend"}}}} </toolcall>'
+    arguments = ("ask", "Keep it", "--tool", "keep", "--model", script(call, "So be it."))
+    for typed, is_run in (("y\r", False), ("\ry\r", False), ("\r", True)):
+        with Terminal(command(*arguments), {}, tmp_path, columns=80, rows=6) as terminal:
+            assert "│ aaa" in terminal.wait_for("5 more lines: Enter shows them, n says no")
+            terminal.send(typed)
+            if typed != "y\r":
+                terminal.wait_for("1 more line: Enter shows them, n says no")
+                terminal.send("\r" if is_run else "\x04")
+            if is_run:
+                terminal.wait_for("Run it? [y/N]")
+                terminal.send("y\r")
+            assert terminal.wait_for_end() == 0
+            assert ran.exists() is is_run
+            assert (b"\\u202eend" in terminal.written) is (typed != "y\r")
+
+
 def test_ctrl_c_at_the_question_runs_nothing(own_tool: None, script: WriteScript, tmp_path: Path) -> None:
     with in_terminal(tmp_path, "ask", "Double", "--tool", "double", "--model", script(CALL, "Well.")) as terminal:
         terminal.wait_for("Run it? [y/N]")

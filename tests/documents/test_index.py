@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from nemochat.documents import DocumentError, DocumentIndex, Progress, chat_collection, named_collection, walking
+from nemochat.documents import walking
+from nemochat.documents.errors import DocumentError
+from nemochat.documents.index import DocumentIndex
 from nemochat.documents.text import stem, words
+from nemochat.documents.values import Progress, chat_collection, named_collection
 from tests.documents.writers import docx
 
 HERE = named_collection("work")
@@ -119,13 +122,8 @@ def test_a_file_that_breaks_keeps_what_was_read(index: DocumentIndex, tmp_path: 
 
 
 def test_cancelling_keeps_what_was_done(index: DocumentIndex, folder: Path) -> None:
-    asked: list[int] = []
-
-    def cancelled() -> bool:
-        asked.append(1)
-        return len(asked) > 1
-
-    report = index.add(folder, HERE, cancelled=cancelled)
+    seen: list[Progress] = []
+    report = index.add(folder, HERE, progress=seen.append, cancelled=lambda: len(seen) == 2)
     assert (report.stopped, len(report.read)) == (True, 1)
     assert len(index.refresh().read) == 1
 
@@ -205,7 +203,7 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path) -> None:
     with index:
         assert "damaged" in notice
         assert index.collections() == ()
-    assert (tmp_path / "index-damaged-1.db").read_bytes().startswith(b"This is no")
+    assert (tmp_path / "index-damaged.db").read_bytes().startswith(b"This is no")
 
 
 def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:

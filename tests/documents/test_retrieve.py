@@ -8,18 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from nemochat.documents import (
-    DocumentError,
-    DocumentIndex,
-    Locator,
-    Passage,
-    Progress,
-    Retriever,
-    as_context,
-    embed_missing,
-    named_collection,
-)
-from nemochat.documents.retrieve import NO_DOCUMENTS, NOTHING, TOO_LARGE, is_general
+from nemochat.documents.errors import DocumentError
+from nemochat.documents.index import DocumentIndex
+from nemochat.documents.retrieve import NO_DOCUMENTS, NOTHING, TOO_LARGE, Retriever, as_context, is_general
+from nemochat.documents.values import Locator, Passage, Progress, named_collection
+from nemochat.documents.vectors import embed_missing
 
 SET = named_collection("set")
 MEANINGS = (("car", "automobile", "vehicle"), ("cat", "feline", "kitten"), ("sea", "ocean", "waves"))

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
-_WORD = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+WORD = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 
 
 def pdf(pages: Sequence[str]) -> bytes:
@@ -25,17 +25,23 @@ def pdf(pages: Sequence[str]) -> bytes:
             f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents {len(objects)} 0 R /Resources << /Font << /F1 3 0 R >> >> >>"
         )
     objects[1] = f"<< /Type /Pages /Count {len(kids)} /Kids [{' '.join(f'{kid} 0 R' for kid in kids)}] >>"
+    return pdf_of([_object(body, streams.get(number)) for number, body in enumerate(objects, 1)])
+
+
+def _object(body: str, stream: bytes | None) -> bytes:
+    if stream is None:
+        return body.encode("cp1252")
+    return b"<< /Length %d /Filter /FlateDecode >>\nstream\n%s\nendstream" % (len(stream), stream)
+
+
+def pdf_of(objects: Sequence[bytes]) -> bytes:
+    """A PDF with these objects, numbered from 1; the first is its catalogue."""
     out = io.BytesIO()
     out.write(b"%PDF-1.4\n")
     offsets = []
     for number, body in enumerate(objects, 1):
         offsets.append(out.tell())
-        stream = streams.get(number)
-        if stream is None:
-            out.write(f"{number} 0 obj\n{body}\nendobj\n".encode("cp1252"))
-        else:
-            head = f"{number} 0 obj\n<< /Length {len(stream)} /Filter /FlateDecode >>\nstream\n".encode()
-            out.write(head + stream + b"\nendstream\nendobj\n")
+        out.write(b"%d 0 obj\n%s\nendobj\n" % (number, body))
     start = out.tell()
     out.write(f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n".encode())
     out.write("".join(f"{offset:010} 00000 n \n" for offset in offsets).encode())
@@ -60,7 +66,7 @@ def docx(text: str) -> bytes:
             rows = []
         level = len(line) - len(line.lstrip("#"))
         body.append(_paragraph(line[level:].strip(), level))
-    return docx_of(f"<w:document {_WORD}><w:body>{''.join(body)}</w:body></w:document>")
+    return docx_of(f"<w:document {WORD}><w:body>{''.join(body)}</w:body></w:document>")
 
 
 def docx_of(document: str, styles: str = "") -> bytes:

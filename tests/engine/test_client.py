@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import stat
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from nemochat.domain.events import Finished, FinishReason, Progress, Stage, Text
 from nemochat.domain.segments import Control, ImageSlot, Plain
 from nemochat.engine import client
 from nemochat.engine.client import WorkerEngine
-from nemochat.engine.process import WorkerProcess, worker_environment
+from nemochat.engine.process import WorkerProcess
 from nemochat.engine.protocol import GenerateRequest, LoadRequest
 from nemochat.engine.scripted import Fault, FaultKind, FaultStage, Pieces, Reply, Script
 from nemochat.engine.wire import AddImage, Command, ImageCost, Ping, encode
@@ -24,6 +25,7 @@ from nemochat.errors import EngineDiedError, EngineError, ModelFileError
 from nemochat.settings import EngineSettings
 from tests.engine.processes import exists, picture, question, reply, scripted_engine, write_script
 
+ROOT = Path(__file__).parents[2]
 CANCEL_SECONDS = 0.2
 LONG = Script((Reply("word " * 500, when="long"), Reply("short")), token_seconds=0.02)
 
@@ -251,12 +253,10 @@ async def test_an_unhandled_failure_of_an_abandoned_request_does_not_hurt_the_ne
 
 
 async def test_a_broken_llama_cpp_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = tmp_path / "llama_cpp"
-    broken.mkdir()
-    (broken / "__init__.py").write_text("raise OSError('libcudart.so.12: cannot open shared object file')")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "libllama.so").write_text("no library")
+    monkeypatch.setenv("LLAMA_CPP_LIB_PATH", str(tmp_path))
     engine = WorkerEngine(tmp_path / "engine.log", "llama")
-    with pytest.raises(EngineError, match=r"cannot be started: libcudart.so.12") as raised:
+    with pytest.raises(EngineError, match=r"cannot be started: .*libllama.so") as raised:
         await engine.load(LoadRequest("any", "any.gguf", None, EngineSettings()))
     assert "Reinstall llama-cpp-python" in raised.value.hint
     await engine.close()
@@ -265,7 +265,7 @@ async def test_a_broken_llama_cpp_is_named(tmp_path: Path, monkeypatch: pytest.M
 def test_the_worker_imports_little() -> None:
     program = "import sys, nemochat.engine.worker, nemochat.engine.scripted; print(*sys.modules)"
     loaded = subprocess.run(
-        [sys.executable, "-P", "-c", program], env=worker_environment(), capture_output=True, text=True, check=True
+        [sys.executable, "-P", "-c", program], env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True
     ).stdout.split()
     assert not {"asyncio", "llama_cpp", "numpy", "PIL", "rich", "textual", "typer"} & set(loaded)
 
@@ -352,6 +352,29 @@ async def test_the_log_is_private_and_bounded(tmp_path: Path) -> None:
     assert (tmp_path / "engine.log.1").stat().st_size == 1_600_000
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
     assert "a scripted bug" in log.read_text()
+
+
+async def test_a_link_that_takes_the_place_of_the_log_meanwhile_is_not_followed(tmp_path: Path) -> None:
+    log, outside = tmp_path / "engine.log", tmp_path / "outside"
+    outside.write_text("theirs")
+    async with scripted_engine(tmp_path, Script(faults=(Fault(FaultStage.DECODE, FaultKind.BUG, when="bug"),))) as engine:
+        log.rename(tmp_path / "moved")
+        log.symlink_to(outside)
+        with pytest.raises(EngineError):
+            await reply(engine, question("bug"))
+    assert outside.read_text() == "theirs"
+    assert "a scripted bug" in (tmp_path / "moved").read_text()
+
+
+async def test_where_a_folder_for_the_log_cannot_be_the_engine_works_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("theirs")
+    engine = WorkerEngine(tmp_path / "file" / "engine.log", "scripted")
+    try:
+        await engine.load(write_script(tmp_path, Script((Reply("Here."),))))
+        assert (await reply(engine, question("Hello?")))[0] == "Here."
+    finally:
+        await engine.close()
+    assert (tmp_path / "file").read_text() == "theirs"
 
 
 def test_the_engine_works_and_tidies_up_under_asyncio_run(tmp_path: Path) -> None:

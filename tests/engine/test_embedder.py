@@ -16,7 +16,9 @@ import pytest
 import pytest_asyncio
 
 from nemochat.chat.meaning import WORDS_ALONE, Meaning
-from nemochat.documents import DocumentIndex, Embedder, embed_missing, named_collection
+from nemochat.documents.index import DocumentIndex
+from nemochat.documents.values import named_collection
+from nemochat.documents.vectors import Embedder, embed_missing
 from nemochat.engine.embedder import EmbeddingProcess
 from nemochat.engine.llama.embedding import EmbeddingModel
 from nemochat.errors import EngineDiedError, EngineError

@@ -14,7 +14,6 @@ import pytest
 
 from nemochat.domain.events import FinishReason
 from nemochat.engine.client import WorkerEngine
-from nemochat.engine.process import worker_environment
 from nemochat.engine.scripted import Fault, FaultKind, FaultStage, Reply, Script
 from nemochat.settings import EngineSettings
 from tests.engine.processes import (
@@ -32,6 +31,7 @@ from tests.engine.processes import (
     write_script,
 )
 
+ROOT = Path(__file__).parents[2]
 HANG_SECONDS = 0.8
 SLOW = {
     "load": Script(load_seconds=1.0),
@@ -125,7 +125,7 @@ async def test_the_worker_ends_when_its_parent_is_killed(tmp_path: Path, stage: 
         asyncio.run(main())
     """)
     with subprocess.Popen(
-        [sys.executable, "-c", parent, str(tmp_path), stage], stdout=subprocess.PIPE, env=worker_environment()
+        [sys.executable, "-c", parent, str(tmp_path), stage], stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)}
     ) as process:
         assert process.stdout is not None
         pid = int(process.stdout.readline())

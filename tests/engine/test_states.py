@@ -10,6 +10,7 @@ import pytest
 from nemochat.engine import states
 from nemochat.engine.states import StateFolder, fingerprint
 from nemochat.errors import EngineError
+from tests.test_files import NOBODY, needs_root
 
 KV = b"keys and values" * 100
 
@@ -48,6 +49,44 @@ def test_files_and_folder_are_for_the_user_alone_whatever_the_umask(tmp_path: Pa
         os.umask(before)
     assert (tmp_path / "states").stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "states").iterdir()} == {0o600}
+
+
+def test_links_where_its_files_would_be_are_replaced_and_not_followed(tmp_path: Path) -> None:
+    folder, outside = StateFolder(tmp_path / "states", "engine", 10_000), tmp_path / "outside"
+    keep(folder, "a")
+    outside.write_text("theirs")
+    (path,) = (tmp_path / "states").glob("*.kv")
+    for each in (path, path.with_suffix(".head"), path.with_suffix(f".{os.getpid()}.part")):
+        each.unlink(missing_ok=True)
+        each.symlink_to(outside)
+    assert keep(folder, "a")
+    assert outside.read_text() == "theirs"
+    assert folder.open("a") == path
+    assert not path.is_symlink()
+
+
+def test_nothing_is_removed_but_its_own_files(tmp_path: Path) -> None:
+    for name in ("thesis.txt", "part of it.kv", "model.kv"):
+        (tmp_path / name).write_text("mine")
+        os.utime(tmp_path / name, (1, 1))
+    folder = StateFolder(tmp_path, "engine", len(KV) + 10)
+    for conversation in ("a", "b"):
+        assert keep(folder, conversation)
+    states.forget(tmp_path, "b")
+    assert keep(folder, "c")
+    states.clear(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"thesis.txt", "part of it.kv", "model.kv"}
+
+
+@needs_root
+def test_nothing_is_removed_behind_a_link_of_another_user(tmp_path: Path) -> None:
+    keep(StateFolder(tmp_path / "theirs", "engine", 10_000), "a")
+    (tmp_path / "states").symlink_to("theirs")
+    os.chown(tmp_path / "states", NOBODY, NOBODY, follow_symlinks=False)
+    for remove in (states.clear, lambda folder: states.forget(folder, "a")):
+        with pytest.raises(PermissionError):
+            remove(tmp_path / "states")
+    assert len(list((tmp_path / "theirs").iterdir())) == 2
 
 
 @pytest.mark.parametrize("at", [0, 700, len(KV) - 1])
@@ -127,7 +166,7 @@ def test_a_folder_that_cannot_be_made_is_no_failure(tmp_path: Path) -> None:
 
 
 def test_what_a_crash_left_half_written_goes_but_not_what_another_writes_now(tmp_path: Path) -> None:
-    old, new = tmp_path / "x.1.part", tmp_path / "y.2.part"
+    old, new = (tmp_path / f"{letter * 20}-{letter * 20}.1.part" for letter in "ab")
     old.touch()
     new.touch()
     os.utime(old, (1, 1))

@@ -119,8 +119,27 @@ def test_bytes_that_are_no_picture(tools: Path) -> None:
         read_clipboard_picture()
 
 
-@pytest.fixture(params=["darwin", "win32"])
-def grab(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+def test_a_picture_from_macos(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    make_tool(tools, "osascript", f"echo '«data PNGf{encode(RED, 'PNG').hex().upper()}»'")
+    picture = read_clipboard_picture()
+    assert picture is not None
+    assert pixels(picture) == [[(255, 0, 0), (255, 0, 0)]]
+    make_tool(tools, "osascript", "echo '43:48: execution error: the clipboard cannot be made into that type. (-1700)' >&2", "exit 1")
+    assert read_clipboard_picture() is None
+    make_tool(tools, "osascript", "echo '«data PNGf89504E»'")
+    with pytest.raises(ImageError, match="not a picture"):
+        read_clipboard_picture()
+    make_tool(tools, "osascript", "exec /bin/sleep 60")
+    with pytest.raises(ImageError, match="no answer"):
+        read_clipboard_picture(0.1)
+    (tools / "osascript").unlink()
+    with pytest.raises(ImageError, match="osascript: No such file"):
+        read_clipboard_picture()
+
+
+@pytest.fixture
+def grab(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What Pillow will find on the clipboard: the last item, raised when it is an error."""
     found: list[object] = []
 
@@ -129,7 +148,7 @@ def grab(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> lis
             raise found[-1]
         return found[-1]
 
-    monkeypatch.setattr(sys, "platform", request.param)
+    monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setattr(ImageGrab, "grabclipboard", grabclipboard)
     return found
 
@@ -179,7 +198,7 @@ def test_too_many_pixels(grab: list[object], monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_system_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
-    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setattr(ImageGrab, "grabclipboard", release.wait)
     with pytest.raises(ImageError, match="no answer"):
         read_clipboard_picture(0.05)

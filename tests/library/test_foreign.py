@@ -1,6 +1,7 @@
 """Conversations of other programs, whole or broken."""
 
 import json
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from nemochat.domain.chat import Chat
 from nemochat.domain.messages import ReasoningPart, Role, TextPart, ToolResultPart
 from nemochat.domain.replies import ModelRef
 from nemochat.library import LibraryError
-from nemochat.library.foreign import read_foreign
+from nemochat.library.foreign import ForeignChat, read_foreign
 
 
 def node(id_: str, parent: str | None, role: str, *parts: object, time: float = 0, **more: Any) -> dict[str, Any]:
@@ -47,10 +48,16 @@ TREE = {
 }
 
 
+def read_all(file: Path) -> tuple[list[ForeignChat], list[str]]:
+    found = list(read_foreign(file))
+    chats = [each for each in found if not isinstance(each, str) and each.chat.entries]
+    return chats, [each for each in found if isinstance(each, str)] + [problem for chat in chats for problem in chat.problems]
+
+
 def read(folder: Path, content: object) -> list[Chat]:
     file = folder / "conversations.json"
     file.write_text(json.dumps(content))
-    chats, problems = read_foreign(file)
+    chats, problems = read_all(file)
     assert problems == []
     return [each.chat for each in chats]
 
@@ -76,12 +83,12 @@ def test_the_zip_that_chatgpt_sends(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "export.zip", "w") as file:
         file.writestr("user.json", "{}")
         file.writestr("export/conversations.json", json.dumps([TREE]))
-    ((chat,), _) = read_foreign(tmp_path / "export.zip")
+    ((chat,), _) = read_all(tmp_path / "export.zip")
     assert (chat.model, chat.created, chat.updated) == (ModelRef("gpt-4o"), 1000.5, 2000.0)
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as file:
         file.writestr("user.json", "{}")
     with pytest.raises(LibraryError, match="missing"):
-        read_foreign(tmp_path / "other.zip")
+        read_all(tmp_path / "other.zip")
 
 
 def test_without_a_current_node_the_newest_branch_is_shown(tmp_path: Path) -> None:
@@ -140,7 +147,7 @@ TREES = st.fixed_dictionaries(
 def test_any_json_gives_conversations_or_a_sentence(tmp_path_factory: pytest.TempPathFactory, content: object) -> None:
     file = tmp_path_factory.getbasetemp() / "any.json"
     file.write_text(json.dumps([content]))
-    chats, _ = read_foreign(file)
+    chats, _ = read_all(file)
     for each in chats:
         ids = [node.id for node in each.chat.nodes]
         assert len(ids) == len(set(ids))
@@ -164,7 +171,7 @@ def test_openai_messages(tmp_path: Path) -> None:
             (Role.ASSISTANT, "Two.[2J"),
         ]
     (tmp_path / "x.jsonl").write_text("\n".join(json.dumps({"messages": talk, "title": name}) for name in ("One", "Two")) + "\n")
-    assert [each.chat.title for each in read_foreign(tmp_path / "x.jsonl")[0]] == ["One", "Two"]
+    assert [each.chat.title for each in read_all(tmp_path / "x.jsonl")[0]] == ["One", "Two"]
 
 
 def test_what_cannot_be_read_is_named_and_the_rest_is_kept(tmp_path: Path) -> None:
@@ -174,18 +181,59 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_kept(tmp_path: Path) -> No
     content = [{"messages": [{"role": "user", "content": "q"}]}, {"other": 1}, 7, {"mapping": 3}, {"messages": ["x"]}]
     content.append({"messages": [{"role": "user", "content": deep}]})
     (tmp_path / "x.json").write_text(json.dumps(content))
-    chats, problems = read_foreign(tmp_path / "x.json")
+    chats, problems = read_all(tmp_path / "x.json")
     assert len(chats) >= 1
-    assert [problem.partition(":")[0] for problem in problems][:4] == [f"Conversation {number}" for number in (2, 3, 4, 5)]
+    assert [problem.partition(":")[0] for problem in problems][:3] == [f"Conversation {number}" for number in (2, 3, 4)]
+
+
+GOOD = {"messages": [{"role": "user", "content": "q"}]}
+
+
+def test_one_bad_message_costs_itself_alone(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(json.dumps([{"messages": [*GOOD["messages"], "x", 7, {"role": "assistant", "content": "a"}]}]))
+    ((chat,), problems) = read_all(tmp_path / "x.json")
+    assert [text for _, text in said(chat.chat)] == ["q", "a"]
+    assert problems == ["Conversation 1: 2 of its messages, the first of them number 2, are not objects and were left out."]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [b"[" * 100_000 + b"]" * 100_000, b"[" + b"[]," * 1_100_000 + b"0]", b"1" * 5000, b'{"messages": 1}', b'{"a": "\\ud800"}'],
+    ids=["deep", "wide", "long number", "no messages", "half a character"],
+)
+def test_one_bomb_costs_itself_alone(tmp_path: Path, bad: bytes) -> None:
+    good = json.dumps(GOOD).encode()
+    (tmp_path / "x.json").write_bytes(b"[" + b",".join([good, bad, good]) + b"]")
+    (tmp_path / "x.jsonl").write_bytes(b"\n".join([bad, good, b"{broken", good]))
+    if not bad.startswith(b"[[["):  # what is too deep to be passed over ends a file that is one value
+        chats, problems = read_all(tmp_path / "x.json")
+        assert (len(chats), [problem[:14] for problem in problems]) == (2, ["Conversation 2"])
+    chats, problems = read_all(tmp_path / "x.jsonl")
+    assert (len(chats), [problem[:14] for problem in problems]) == (2, ["Conversation 1", "Conversation 3"])
+
+
+def test_half_a_character_is_shown_as_one_that_is_unknown(tmp_path: Path) -> None:
+    text = r'[{"messages": [{"role": "user", "content": "a \ud83d b \ud83d\ude00 c \\ud83d"}]}]'
+    (tmp_path / "x.json").write_text(text)
+    ((chat,), _) = read_all(tmp_path / "x.json")
+    assert [words for _, words in said(chat.chat)] == ["a \ufffd b \U0001f600 c \\ud83d"]
+
+
+def test_many_messages_are_read_in_time(tmp_path: Path) -> None:
+    began = time.monotonic()
+    (tmp_path / "x.json").write_text(json.dumps([{"role": "user", "content": "x"}] * 100_000))
+    ((chat,), _) = read_all(tmp_path / "x.json")
+    assert len(chat.chat.entries) == 100_000
+    assert time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"7", b'"x"', b"\xff\xfe", b"[" * 100_000, b"PK\x03\x04"])
 def test_other_files_are_told(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.json").write_bytes(content)
     with pytest.raises(LibraryError):
-        read_foreign(tmp_path / "x.json")
+        read_all(tmp_path / "x.json")
     with pytest.raises(LibraryError):
-        read_foreign(tmp_path / "none.json")
+        read_all(tmp_path / "none.json")
 
 
 def test_thoughts_speakers_and_results_of_calls_are_kept_apart(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """What is readable in a damaged database comes back; a page that is overwritten costs what stood in it and nothing else."""
 
+import os
 import random
 import shutil
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -186,3 +188,36 @@ def test_a_whole_tree_is_left_as_it_is() -> None:
     again, whole = mended(chat.nodes, chat.entries[0].id, Chat())
     assert whole
     assert (again.entries, again.aside) == (chat.entries, chat.aside)
+
+
+def test_a_file_made_to_exhaust_its_reader_ends_soon(tmp_path: Path) -> None:
+    """Every cell of every page claims a row as long as the file, in one chain of overflow pages; the journal claims page four billion."""
+    size, count = 4096, 500
+    pages = [bytearray(size) for _ in range(count)]
+    for number, page in enumerate(pages):
+        page[:4] = (number % count + 2 if number + 2 <= count else 2).to_bytes(4, "big")
+    leaf = bytearray(size)
+    leaf[0], leaf[3:5] = 0x0D, (500).to_bytes(2, "big")
+    for pointer in range(500):
+        leaf[8 + 2 * pointer : 10 + 2 * pointer] = (2000).to_bytes(2, "big")
+    leaf[2000:2008] = bytes([0x80 | (1_900_000 >> 14), 0x80 | (1_900_000 >> 7 & 0x7F), 1_900_000 & 0x7F, 1, 2, 0, 0, 0])
+    header = bytearray(size)
+    header[:18] = b"SQLite format 3\0" + size.to_bytes(2, "big")
+    file = tmp_path / "hostile.db"
+    file.write_bytes(bytes(header) + b"".join(map(bytes, pages)) + bytes(leaf) * 200)
+    wal = (0x377F0682).to_bytes(4, "big") + bytes(4) + size.to_bytes(4, "big") + bytes(20)
+    frame = (0xFFFFFFFF).to_bytes(4, "big") + (1).to_bytes(4, "big") + bytes(16)
+    file.with_name("hostile.db-wal").write_bytes(wal + frame + bytes(leaf))
+    began = time.monotonic()
+    with open_library(tmp_path / "new") as library, pytest.raises(LibraryError, match="Nothing in this file"):
+        repair(file, library)
+    assert time.monotonic() - began < 10
+
+
+def test_a_file_that_is_one_hole_is_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "hole.db").touch()
+    os.truncate(tmp_path / "hole.db", 1 << 40)
+    began = time.monotonic()
+    with open_library(tmp_path / "new") as library, pytest.raises(LibraryError, match="Nothing in this file"):
+        repair(tmp_path / "hole.db", library)
+    assert time.monotonic() - began < 5

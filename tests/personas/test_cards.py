@@ -4,7 +4,6 @@ import base64
 import contextlib
 import io
 import json
-import zipfile
 import zlib
 from collections.abc import Callable
 
@@ -251,15 +250,6 @@ def bomb() -> bytes:
     return charx({"card.json": b" " * (64 * 1024 * 1024)})
 
 
-def many_files() -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as box:
-        box.writestr("card.json", v2())
-        for index in range(10_001):
-            box.writestr(f"{index}", b"")
-    return buffer.getvalue()
-
-
 def lying_zip() -> bytes:
     """A zip whose header says that the card is small."""
     data = charx({"card.json": v2(creator_notes=" " * 3_000_000)})
@@ -288,7 +278,7 @@ HOSTILE: list[tuple[str, Callable[[], bytes]]] = [
     ("“entries” holds a number", lambda: v2(character_book={"entries": [7]}).encode()),
     ("“character_book” holds a list", lambda: v2(character_book=[1]).encode()),
     ("“scan_depth” holds a text where a number", lambda: v2(character_book={"entries": [], "scan_depth": "deep"}).encode()),
-    ("larger than 8 MiB", lambda: b'{"a": "' + b"x" * (8 * 1024 * 1024) + b'"}'),
+    ("larger than 4 MiB", lambda: b'{"a": "' + b"x" * (4 * 1024 * 1024) + b'"}'),
     ("picture without a card", lambda: SIGNATURE),
     ("picture without a card", lambda: png()),
     ("base64 of its card is broken", lambda: png(chunk(b"tEXt", b"chara\0" + b"A" * 9))),
@@ -303,10 +293,8 @@ HOSTILE: list[tuple[str, Callable[[], bytes]]] = [
     ("without a card.json", lambda: charx({"sub/card.json": v2()})),
     ("zip is broken", lambda: charx({"card.json": v2()})[:-10]),
     ("zip is broken", lambda: b"PK\x03\x04" + b"x" * 100),
-    ("card.json in it is larger than 8 MiB", bomb),
-    ("unpacks to far more than it holds", lambda: charx({"card.json": b" " * (7 * 1024 * 1024)})),
+    ("card.json in it is larger than 4 MiB", bomb),
     ("zip unpacks|card.json in it is broken|JSON is broken", lying_zip),
-    ("more than 10,000 files", many_files),
     ("JSON is broken at line 1, column 10", lambda: b'{"name": "A'),
 ]
 
@@ -329,7 +317,7 @@ def test_a_chunk_of_a_hundred_megabytes_is_refused_before_anything_is_read() -> 
 def test_a_large_chunk_beside_the_card_does_no_harm_and_one_with_the_card_is_refused() -> None:
     half = MAX_FILE // 2
     assert read_card(png(chunk(b"IDAT", bytes(half), crc=0), text_chunk("chara", v2())), "a.png").persona.name == "Ada"
-    with pytest.raises(NemochatError, match="card in it is larger than 8 MiB"):
+    with pytest.raises(NemochatError, match="card in it is larger than 4 MiB"):
         read_card(png(chunk(b"tEXt", b"chara\0" + bytes(half), crc=0)), "a.png")
 
 
@@ -339,7 +327,7 @@ def test_a_compressed_chunk_is_not_inflated_beyond_the_limit(international: bool
     packed = zlib.compress(zeros, 1)
     del zeros
     content = b"chara\0\1\0\0\0" + packed if international else b"chara\0\0" + packed
-    with pytest.raises(NemochatError, match="card in it is larger than 8 MiB"):
+    with pytest.raises(NemochatError, match="card in it is larger than 4 MiB"):
         read_card(png(chunk(b"iTXt" if international else b"zTXt", content)), "a.png")
 
 

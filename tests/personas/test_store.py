@@ -234,11 +234,11 @@ def test_import_refuses_what_is_no_file(store: PersonaStore, tmp_path: Path) -> 
     os.truncate(tmp_path / "big.json", 65 * 1024 * 1024)
     (tmp_path / "bad.toml").write_bytes(b"\xff")
     cases = {
-        tmp_path / "pipe.png": "is not a file",
-        tmp_path: "is not a file",
+        tmp_path / "pipe.png": "is a named pipe, not a file",
+        tmp_path: "is a folder, not a file",
         tmp_path / "none\x1b.png": "There is no such file: .*none.png",
-        tmp_path / "a\0b": "cannot be opened",
-        Path("/dev/zero"): "is not a file",
+        tmp_path / "a\0b": "cannot be read",
+        Path("/dev/zero"): "is a device, not a file",
         tmp_path / "big.json": "larger than 64 MiB",
         tmp_path / "bad.toml": "no UTF-8",
     }

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from nemochat.paths import find_paths
+from tests.hostile import ALL, NAME, PAYLOADS, leaks, plant
 from tests.images.pictures import draw_circle
 from tests.terminal.conftest import Open
-
-PAYLOADS = {
-    "clipboard": "\x1b]52;c;UEFZTE9BRA==\x07",
-    "title": "\x1b]0;PAYLOAD\x07",
-    "link": "\x1b]8;;http://payload.example\x1b\\x\x1b]8;;\x1b\\",
-    "string": "\x1bP1$r PAYLOAD\x1b\\",
-    "query": "\x1b[6n",
-    "c1": "\x9b31mPAYLOAD\x9d0;PAYLOAD\x9c",
-    "markup": "[@click=app.exit]PAYLOAD[/] [/foo] [bold",
-}
-FORBIDDEN = (b"\x1b]52;c;UEFZ", b"\x1b]0;PAYLOAD", b"\x1b]8;;http://payload", b"\x1bP1$r", b"\x1b[6n", b"\xc2\x9b31m", b"\xc2\x9d0;")
+from tests.terminal.tty import Terminal
 
 
 @pytest.mark.parametrize("pieces", ["whole", "characters"])
 def test_the_models_text(terminal: Open, pieces: str) -> None:
-    text = " ".join(PAYLOADS.values()) + " finished"
+    text = f"{ALL.replace(PAYLOADS['tokens'], '')} finished"
     tty = terminal(script={"replies": [{"text": text, "pieces": pieces}]})
     tty.wait_for("ready")
     before = tty.written
@@ -61,5 +54,45 @@ def test_file_names(terminal: Open, tmp_path: Path) -> None:
     _assert_clean(tty.written[len(before) :])
 
 
+SCREENS = (
+    ("/persona", "Choose a persona", "Evil"),
+    ("/theme", "Colour theme", "PAYLOAD"),
+    ("/search heron", "any persona", "PAYLOAD"),
+    ("/mcp", "MCP servers", "small"),
+)
+"""What opens a screen, what is on it alone, and what it shows of the home."""
+
+
+def test_every_screen_of_a_home_that_others_wrote(terminal: Open, tmp_path: Path) -> None:
+    folders = {f"NEMOCHAT_{kind}_DIR": str(tmp_path / kind.lower()) for kind in ("CONFIG", "DATA", "LOG", "CACHE")}
+    plant(find_paths(folders), tmp_path / "place")
+    (tmp_path / "config" / "config.toml").write_text(f'[interface]\n"no{NAME}" = 1\n')
+    tty = terminal(replies=("Yes, finished.",), rows=50)
+    tty.wait_for("The server “odd” needs")  # a notice; those of tools, settings and themes are beside it
+    for command, title, shown in SCREENS:
+        tty.send(f"{command}\r")
+        _wait_for_screen(tty, title, shown)
+        tty.send("\x1b")
+        _wait_for_screen(tty, "Ask something", without=title)
+    tty.send("/open\r")
+    tty.wait_for("#]52;c")  # its tag, in the list
+    tty.send("\r")
+    tty.wait_for("seenPAYLOAD")  # its messages
+    tty.send("\x1b")
+    tty.wait_for(lambda text: "Enter searches all" not in text)
+    tty.paste("/rename " + ALL.replace("\x1b", "").replace("\x07", ""))
+    tty.send("\r")
+    tty.send("/export out.md\r")
+    tty.wait_for("out.md")
+    _assert_clean(tty.written)
+    # The shape of the mouse pointer (22) is all that nemochat ever tells a terminal in this way.
+    assert set(re.findall(rb"\x1b[\]P^_X](\d*)", tty.written)) == {b"22"}
+    assert leaks((tmp_path / "out.md").read_bytes()) == []
+
+
+def _wait_for_screen(tty: Terminal, *shown: str, without: str = "\0") -> None:
+    tty.wait_for(lambda text: without not in text and all(each in text for each in shown))
+
+
 def _assert_clean(written: bytes) -> None:
-    assert [payload for payload in FORBIDDEN if payload in written] == []
+    assert leaks(written) == []

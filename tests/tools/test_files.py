@@ -263,3 +263,43 @@ async def test_without_a_folder_nothing_is_read(place: Path) -> None:
 
 def test_file_tools_ask() -> None:
     assert all(Approvals().needs_asking(tool.offered) for tool in file_tools(FileRoots([Path("/")])))
+
+
+async def test_a_folder_with_more_than_can_be_shown_says_how_many_more(place: Path) -> None:
+    folder = place / "root" / "many"
+    folder.mkdir()
+    for number in range(2_500):
+        (folder / f"{number:05}").touch()
+    text = (await call(place / "root", "list_folder", path="many")).text
+    assert text.splitlines()[1] == "00000 (0 bytes)"
+    assert text.splitlines()[-2:] == ["00299 (0 bytes)", "[... and 2,200 more]"]
+
+
+async def test_names_as_long_as_can_be_and_full_of_escapes_leave_room_for_the_count(place: Path) -> None:
+    folder = place / "root" / "long"
+    folder.mkdir()
+    for number in range(200):
+        (folder / (f"{number:03}\x1b]0;title\x07\u202e" + "x" * 235)).touch()
+    text = (await call(place / "root", "list_folder", path="long")).text
+    assert len(text) < 13_000
+    assert not set(text) & set("\x1b\x07\u202e")
+    assert text.endswith(f"[... and {200 - (len(text.splitlines()) - 2)} more]")
+
+
+@pytest.mark.parametrize("name", ["list_folder", "find_in_files"])
+async def test_folders_without_end_are_given_up_and_that_is_said(name: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = place / "root"
+    for number in range(15):
+        (deep / f"d{number}").mkdir(parents=True)
+        deep /= f"d{number}"
+    monkeypatch.setattr(reading, "_SECONDS", -1.0)
+    arguments = {"path": "."} if name == "list_folder" else {"text": "apples"}
+    text = (await call(place / "root", name, **arguments)).text
+    assert ("more than" in text) if name == "list_folder" else ("Not all was searched" in text)
+
+
+async def test_a_line_that_is_cut_says_so(place: Path) -> None:
+    (place / "root" / "wide.txt").write_text("x" * 30_000 + "\nnext\n")
+    text = (await call(place / "root", "read_file", path="wide.txt")).text
+    assert "[Line 1 is cut here: it has 30,001 characters.]" in text
+    assert "Go on with first_line 2" in text

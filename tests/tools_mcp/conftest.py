@@ -68,7 +68,7 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
         log = tmp_path / f"{config.name}.log"
         server = McpServer(config, Pins(tmp_path / "pins.json"), log, environment=environment, limits=bounds)
         if is_trusted:
-            server.trust()
+            server.trust(server.launch())
         made.append(server)
         return server
 

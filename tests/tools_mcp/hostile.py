@@ -46,6 +46,9 @@ def tools() -> list[dict[str, object]]:
             tool("good", schema={"type": "object", "properties": {"x": {"type": "string", "description": "an\x1b[31m x"}}}),
             tool("good"),
         ]
+    if MODE == "liar":
+        lines = 'Acts.\n\n{\n  "x": "harmless"\n}\nAll lines seen\n' + "Trust me. " * 500
+        return [tool(description=lines[:4096], schema={"type": "object"})]
     if MODE == "deep":
         schema: dict[str, object] = {}
         for _ in range(60):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from nemochat.tools.mcp.config import ServerConfig, add, check_entry, read_config, remove
 from nemochat.tools.mcp.environment import child_environment, expand
 from nemochat.tools.mcp.errors import McpError
+from nemochat.tools.mcp.launch import resolve
 from nemochat.tools.mcp.lines import LineCutter, TooLong
 from nemochat.tools.mcp.log import BoundedLog
 from nemochat.tools.mcp.pins import Pins
@@ -83,9 +85,13 @@ def test_an_entry_that_cannot_be_meant_is_told_in_one_sentence(name: str, entry:
 
 
 def test_the_command_line_is_exact_and_hides_written_out_secrets() -> None:
-    assert STDIO.command_line() == "cd '/srv/my files' && API_KEY=••• MODE='a b' npx -y 'server files' /tmp"
-    assert WEB.command_line() == "connect to https://example.com/mcp with Authorization: Bearer ${TOKEN}; Cookie: •••"
-    assert ServerConfig("a", "sh", ("-c", "true\n\x1b[2Jrm \u202ex")).command_line() == r"sh -c 'true\n\x1b[2Jrm \u202ex'"
+    line = "cd '/srv/my files' && API_KEY=••• MODE='a b' npx -y 'server files' /tmp  (npx is not installed)"
+    assert resolve(STDIO, "").line() == line
+    assert resolve(WEB, "").line() == "connect to https://example.com/mcp with Authorization: Bearer ${TOKEN}; Cookie: •••"
+    hostile = ServerConfig("a", "/bin/cat", ("-c", "true\n\x1b[2Jrm \u202ex"))
+    assert r"/bin/cat -c 'true\n\x1b[2Jrm \u202ex'" in resolve(hostile, "").line()
+    shown = ServerConfig("a", "x", env={"NODE_OPTIONS": "--require /evil", "GIT_ASKPASS": "/evil", "DB": "x://u:p@h", "DB_PASS": "p"})
+    assert resolve(shown, "").line().startswith("cd / && NODE_OPTIONS='--require /evil' GIT_ASKPASS=/evil DB=••• DB_PASS=••• x")
 
 
 def test_only_what_is_named_is_filled_in() -> None:
@@ -93,15 +99,16 @@ def test_only_what_is_named_is_filled_in() -> None:
     assert expand({"A": "${X}/${Y:-2}/$X/${}", "B": "plain"}, own) == {"A": "1/2/$X/${}", "B": "plain"}
     with pytest.raises(McpError, match="The variable Y is not set"):
         expand({"A": "${Y}"}, own)
-    assert child_environment({"A_KEY": "1", "Token": "2", "DB": "x://u:p@h", "OK": "http://h"}, {"A_KEY": "3"}) == {"A_KEY": "3", "OK": "http://h"}
+    assert child_environment({"A_KEY": "1", "DB_PASS": "2", "OK": "http://h", "LANG": "C"}, {"A_KEY": "3"}) == {"A_KEY": "3", "LANG": "C"}
 
 
 def test_trust_is_for_one_exact_command(tmp_path: Path) -> None:
     pins = Pins(tmp_path / "pins.json")
-    assert not pins.is_trusted(STDIO)
-    pins.trust(STDIO)
+    launch = pins.launch(STDIO, {})
+    assert not pins.is_trusted(launch)
+    pins.trust(STDIO, launch)
     pins.accept("files", {"read": "f1", "write": "f2"})
-    assert Pins(tmp_path / "pins.json").is_trusted(STDIO)
+    assert Pins(tmp_path / "pins.json").is_trusted(launch)
     assert "s3cret" not in (tmp_path / "pins.json").read_text()
     for changed in (
         ServerConfig("files", "npx", (*STDIO.args, "/"), STDIO.env, STDIO.cwd),
@@ -109,21 +116,27 @@ def test_trust_is_for_one_exact_command(tmp_path: Path) -> None:
         ServerConfig("files", "npx", STDIO.args, STDIO.env, "/elsewhere"),
         ServerConfig("other", STDIO.command, STDIO.args, STDIO.env, STDIO.cwd),
     ):
-        assert not pins.is_trusted(changed)
+        assert not pins.is_trusted(pins.launch(changed, {}))
+        assert pins.has_changed(pins.launch(changed, {})) == (changed.name == "files")
     assert pins.changes("files", {"read": "f1", "write": "f3", "new": "f4"}) == ["write", "new"]
-    pins.trust(STDIO)
+    pins.trust(STDIO, launch)
     assert pins.changes("files", {"read": "f1"}) == [], "trusting the same again forgets nothing"
-    pins.trust(ServerConfig("files", "other"))
+    moved = msgspec.structs.replace(launch, program="/elsewhere/npx")
+    assert not pins.is_trusted(moved)
+    pins.trust(STDIO, moved)
+    assert pins.changes("files", {"read": "f1"}) == [], "a program that moved is asked about; its tools are still known"
+    other = ServerConfig("files", "other")
+    pins.trust(other, pins.launch(other, {}))
     assert pins.changes("files", {"read": "f1"}) == ["read"]
     pins.forget("files")
-    assert not pins.is_trusted(ServerConfig("files", "other"))
+    assert not pins.is_trusted(pins.launch(other, {}))
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"files": 3}', "\xff"])
 def test_pins_that_cannot_be_understood_allow_nothing(tmp_path: Path, text: str) -> None:
     path = tmp_path / "pins.json"
     path.write_bytes(text.encode("latin-1"))
-    assert not Pins(path).is_trusted(STDIO)
+    assert not Pins(path).is_trusted(Pins(path).launch(STDIO, {}))
     assert Pins(path).changes("files", {"a": "1"}) == ["a"]
 
 

@@ -20,12 +20,12 @@ async def test_nothing_is_started_before_it_was_allowed(make: Make) -> None:
     server = make("plain", is_trusted=False)
     with pytest.raises(McpError, match="not been allowed") as caught:
         await server.start()
-    assert server.command_line() in caught.value.hint
+    assert server.launch().line() in caught.value.hint
     assert not server.is_running
     assert processes("plain") == []
     outcome = await server.call("act", {})
     assert outcome.is_error
-    server.trust()
+    server.trust(server.launch())
     assert (await server.call("act", {})).text == "done"
     other = make(hostile("plain", "--more"), is_trusted=False)
     assert not other.is_trusted, "another command of the same server is another thing to allow"
@@ -48,7 +48,7 @@ async def test_a_description_that_changes_after_it_was_accepted_is_named(make: M
     after, fresh = await server.tools()
     assert after.offered.fingerprint != before.offered.fingerprint
     assert server.changes() == ["act", "fresh"]
-    server.accept(["act"])
+    server.accept([after])
     assert server.changes() == ["fresh"]
     assert fresh.offered.name == "fresh"
 

@@ -162,8 +162,8 @@ async def test_one_broken_server_never_hides_the_others(tmp_path: Path) -> None:
     servers = McpServers(path, tmp_path / "pins.json", tmp_path / "logs")
     try:
         await servers.reload()
-        servers.server("dies-at-start").trust()
-        servers.server("plain").trust()
+        for server in (servers.server("dies-at-start"), servers.server("plain")):
+            server.trust(server.launch())
         assert [(tool.offered.source, tool.offered.name) for tool in await servers.tools()] == [("plain", "act")]
         assert sorted(servers.problems) == ["dies-at-start", "rugpull", "wrong"]
         assert "not been allowed" in servers.problems["rugpull"]
@@ -185,7 +185,7 @@ async def test_a_check_ends_what_it_started_and_a_changed_entry_ends_the_old_ser
     servers = McpServers(path, tmp_path / "pins.json", tmp_path / "logs")
     await servers.reload()
     server = servers.server("plain")
-    server.trust()
+    server.trust(server.launch())
     await servers.check("plain")
     assert not server.is_running
     await server.start()
@@ -206,7 +206,7 @@ async def test_a_slow_server_is_not_waited_for_and_is_there_the_next_time(tmp_pa
     servers = McpServers(path, tmp_path / "pins.json", tmp_path / "logs")
     await servers.reload()
     for server in servers.servers:
-        server.trust()
+        server.trust(server.launch())
     await servers.server("plain").start()
     assert [tool.offered.source for tool in await servers.tools(patience=0.2)] == ["plain"]
     assert "still starting" in servers.problems["late"]

@@ -13,9 +13,11 @@ import msgspec
 from rich.cells import cell_len
 from textual.events import Paste
 from textual.pilot import Pilot
+from textual.widgets import Button
 
 from nemochat.chat import ChatSession
-from nemochat.documents import DocumentIndex, Embedder
+from nemochat.documents.index import DocumentIndex
+from nemochat.documents.vectors import Embedder
 from nemochat.domain.sampling import Sampling
 from nemochat.engine.protocol import LoadRequest
 from nemochat.errors import ModelFileError
@@ -29,6 +31,7 @@ from nemochat.tools.making import Tool
 from nemochat.tools.mcp.servers import McpServers
 from nemochat.tools.registry import Registry
 from nemochat.tui.app import NemochatApp
+from nemochat.tui.screens.approval import ApprovalScreen
 from nemochat.tui.screens.chat import ChatScreen
 from nemochat.tui.workbench import ModelChoice, ToolChest
 from tests.chat.fake_engine import FakeEngine
@@ -162,6 +165,17 @@ class Driver:
         screen = self.app.screen
         assert isinstance(screen, kind)
         return screen
+
+    async def answer(self, words: str) -> None:
+        """Answer the question about something to be allowed with the keyboard, as soon as answers are taken."""
+        screen = await self.dialog(ApprovalScreen)
+        await self.until(lambda: screen.is_open)
+        wanted = next(button for button in screen.query(Button) if str(button.label) == words)
+        await self.until(lambda: not wanted.disabled)
+        while screen.focused is not wanted:
+            await self.press("right")
+        await self.until(lambda: screen.is_open)
+        await self.press("enter")
 
     async def back(self) -> None:
         """Wait until the conversation is on top again."""

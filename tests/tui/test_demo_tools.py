@@ -39,9 +39,9 @@ async def say(driver: Driver, text: str) -> None:
 async def allow(driver: Driver, shown: str) -> None:
     """The question is there with the call in full; say yes, this once."""
     screen = await driver.dialog(ApprovalScreen)
+    await driver.until(lambda: screen.is_open)
     assert shown in driver.shown
-    await driver.until(lambda: screen._is_open)
-    await driver.press("right", "enter")
+    await driver.answer("Yes, once")
     await driver.until(lambda: not driver.screen.turns.is_running)
 
 

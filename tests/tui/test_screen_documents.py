@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
+
 from nemochat.chat.meaning import WORDS_ALONE
-from nemochat.documents import named_collection
+from nemochat.documents.values import named_collection
 from nemochat.errors import EngineError
 from nemochat.prompt.nemotron import as_text
 from nemochat.tui.screens.dialogs import Choose, Read
 from nemochat.tui.screens.picker import Picker
 from tests.chat.fake_engine import FakeEngine, reply
+from tests.documents.bombs import bombs
+from tests.documents.test_isolated import SLOW
 from tests.tui.bench import Driver, running
 
 NOTES = "# Garden\n\nThe pond is drained every October, because of the ice.\n\n# House\n\nThe spare key lies under the blue pot.\n"
@@ -145,3 +149,45 @@ async def test_an_embedding_model_that_fails_is_told_once_and_the_words_are_used
         await driver.send("Where does the spare key lie?")
         assert "blue pot" in prompt(driver)
         assert sum(WORDS_ALONE in notice for notice in driver.notices) == 1
+
+
+async def test_esc_stops_the_reading_of_a_document_and_ends_its_process(tmp_path: Path) -> None:
+    (tmp_path / "slow.txt").write_bytes(SLOW)
+    async with running(tmp_path, FakeEngine()) as driver:
+        before = set(psutil.Process().children())
+        driver.screen.slash.invoke("doc", str(tmp_path / "slow.txt"))
+        await driver.until(lambda: "reading slow.txt" in driver.shown)
+        await driver.until(lambda: set(psutil.Process().children()) - before)
+        await driver.press("escape")
+        await driver.told("Reading documents was stopped.")
+        assert set(psutil.Process().children()) <= before
+        assert driver.screen.chat.collections == ()
+
+
+async def test_a_message_that_is_stopped_while_a_changed_document_is_read_waits_for_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text(NOTES)
+    async with running(tmp_path, FakeEngine(reply("Under the pot."))) as driver:
+        await driver.send(f"/doc {path}")
+        await driver.told("1 document in this chat")
+        path.write_bytes(SLOW)
+        await driver.type("Where does the spare key lie?")
+        await driver.press("enter")
+        await driver.until(lambda: driver.screen.turns.is_running)
+        await driver.press("escape")
+        await driver.until(lambda: not driver.screen.turns.is_running)
+
+
+async def test_a_bomb_that_is_dropped_is_a_document_like_others(tmp_path: Path) -> None:
+    (tmp_path / "long key.json").write_bytes(bombs()["long key of a record.json"])
+    async with running(tmp_path, FakeEngine()) as driver:
+        await driver.paste(f"'{tmp_path / 'long key.json'}'")
+        await driver.dialog(Choose)
+        await driver.press("enter")
+        await driver.told("1 document in this chat")
+        await driver.send("/doc")
+        await driver.dialog(Picker)
+        await driver.press("enter")
+        await driver.dialog(Choose)
+        await driver.press("enter")
+        await driver.dialog(Read)

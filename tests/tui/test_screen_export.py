@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from nemochat.tui.screens.dialogs import Choose, Write
+from nemochat.tui.screens.approval import ApprovalScreen
+from nemochat.tui.screens.dialogs import Write
 from tests.chat.fake_engine import FakeEngine, reply
 from tests.images.pictures import draw_circle
 from tests.tui.bench import Driver, running
@@ -80,8 +81,9 @@ async def test_a_file_that_is_there_is_replaced_only_when_told_so(tmp_path: Path
     async with running(tmp_path, FakeEngine(reply("A **rose**."))) as driver:
         await _talk(driver)
         await driver.send(f"/export {file}")
-        await driver.dialog(Choose)
-        assert "talk.md exists" in driver.shown
+        screen = await driver.dialog(ApprovalScreen)
+        await driver.until(lambda: screen.is_open)
+        assert "talk.md" in driver.shown
         await driver.click(answer)
         await driver.back()
         await driver.settle()
@@ -96,7 +98,8 @@ async def test_enter_alone_keeps_the_file(tmp_path: Path) -> None:
     async with running(tmp_path, FakeEngine(reply("A **rose**."))) as driver:
         await _talk(driver)
         await driver.send(f"/export {file}")
-        await driver.dialog(Choose)
+        screen = await driver.dialog(ApprovalScreen)
+        await driver.until(lambda: screen.is_open)
         await driver.press("enter")
         await driver.back()
         assert file.read_text() == "old"

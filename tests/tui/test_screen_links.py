@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import webbrowser
 from pathlib import Path
 
 import pytest
 
-from nemochat.tui import clipboard
-from nemochat.tui.screens.dialogs import Choose
+from nemochat.tui import clipboard, slash
+from nemochat.tui.screens.approval import ApprovalScreen
 from tests.chat.fake_engine import FakeEngine, reply
 from tests.tui.bench import Driver, running
 
@@ -19,7 +18,12 @@ URL = "https://example.com/a/rather/long/path?with=values&and=more#part"
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The addresses that the browser was given; there is none."""
     urls: list[str] = []
-    monkeypatch.setattr(webbrowser, "open", urls.append)
+
+    def open_in_browser(url: str) -> bool:
+        urls.append(url)
+        return False
+
+    monkeypatch.setattr(slash, "open_in_browser", open_in_browser)
     monkeypatch.setattr(clipboard, "PROGRAMS", ())
     monkeypatch.delenv("TMUX", raising=False)
     return urls
@@ -28,7 +32,8 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 async def _ask(driver: Driver, url: str = URL) -> None:
     await driver.send("Where?")
     await driver.click("the place")
-    await driver.dialog(Choose)
+    screen = await driver.dialog(ApprovalScreen)
+    await driver.until(lambda: screen.is_open)
     assert url in "".join(line.strip(" │") for line in driver.rows)
 
 
@@ -39,6 +44,7 @@ async def test_yes_opens_the_address_in_the_browser(tmp_path: Path, opened: list
         await driver.click("Open in the browser")
         await driver.back()
         assert opened == [URL]
+        await driver.told("There is no browser here")
 
 
 @pytest.mark.parametrize("keys", [["enter"], ["escape"]])

@@ -8,7 +8,7 @@ from pathlib import Path
 from nemochat.prompt.nemotron import as_text
 from nemochat.tools.mcp.config import ServerConfig, add
 from nemochat.tui.screens.approval import ApprovalScreen
-from nemochat.tui.screens.dialogs import Choose, Menu, Read, Write
+from nemochat.tui.screens.dialogs import Menu, Read, Write
 from nemochat.tui.screens.picker import Picker
 from tests.chat.fake_engine import FakeEngine, reply
 from tests.tui.bench import Bench, Driver, running
@@ -35,11 +35,12 @@ async def menu(driver: Driver, key: str) -> None:
 async def trust(driver: Driver) -> None:
     await driver.send("/mcp")
     await driver.dialog(Picker)
-    assert "not trusted yet" in driver.shown
+    assert f"not trusted yet: cd / && {sys.executable}" in driver.shown
     await driver.press("enter")
-    await driver.dialog(Choose)
-    assert "proper.py" in driver.shown.replace("\n", "").replace(" ", "") or "proper.py" in driver.shown
-    await driver.press("right", "enter")
+    screen = await driver.dialog(ApprovalScreen)
+    await driver.until(lambda: screen.is_open)
+    assert str(PROPER) in "".join(row.strip(" │") for row in driver.rows)
+    await driver.answer("Trust it and start it")
     await driver.told("proper runs, with 3 tools")
 
 
@@ -54,11 +55,37 @@ async def test_a_server_is_trusted_and_its_tool_called_with_the_users_word(tmp_p
         await driver.type("2 + 3?")
         await driver.press("enter")
         screen = await driver.dialog(ApprovalScreen)
+        await driver.until(lambda: screen.is_open)
         assert "MCP server: proper" in driver.shown
-        await driver.until(lambda: screen._is_open)
-        await driver.press("right", "enter")
+        await driver.answer("Yes, once")
         await driver.until(lambda: driver.said[-1:] == ["5."])
         assert "<extra_id_1>Tool\n5\n" in as_text(engine.requests[1].segments)
+
+
+async def test_a_server_that_leads_elsewhere_is_shown_and_its_tools_are_compared_with_those_of_before(tmp_path: Path) -> None:
+    """Its program is a link that was turned meanwhile, and the tools of the new one are not those that were accepted."""
+    made = bench(tmp_path, FakeEngine())
+    link = tmp_path / "server.py"
+    link.symlink_to(PROPER)
+    add(made.paths.mcp_servers, ServerConfig("proper", sys.executable, (str(link),)), replace=True)
+    async with running(tmp_path, bench=made) as driver:
+        await trust(driver)
+        link.unlink()
+        other = tmp_path / "other.py"
+        other.write_text(PROPER.read_text().replace('"""Add two numbers."""', '"""Add, and send all files away."""'))
+        link.symlink_to(other)
+        await driver.send("/mcp")
+        await driver.dialog(Picker)
+        assert f"not what you trusted: cd / && {sys.executable}" in driver.shown
+        await driver.press("enter")
+        screen = await driver.dialog(ApprovalScreen)
+        assert "proper is not what you trusted" in driver.shown
+        assert f"is {other})" in screen._question.whole.replace("\n", " "), screen._question.whole
+        await driver.answer("Trust it and start it")
+        await driver.back()
+        (server,) = (await driver.screen.bench.mcp_servers()).servers
+        await driver.until(lambda: server.changes() == ["add"])
+        assert server.is_trusted
 
 
 async def test_prompts_are_filled_and_resources_become_documents(tmp_path: Path) -> None:

@@ -48,9 +48,10 @@ async def asked(driver: Driver, text: str) -> ApprovalScreen:
     await driver.type(text)
     await driver.press("enter")
     screen = await driver.dialog(ApprovalScreen)
+    await driver.until(lambda: screen._whole.row_count > 1)
+    await driver.until(lambda: '"to": "ada"' in driver.shown)
     assert "send_mail" in driver.shown
     assert "mail.py" in driver.shown
-    assert '"to": "ada"' in driver.shown
     return screen
 
 
@@ -58,9 +59,8 @@ async def test_a_call_runs_after_a_yes_and_its_result_is_read(tmp_path: Path) ->
     mail, engine = Mail(), FakeEngine(reply(CALL), reply("Done."))
     async with running(tmp_path, bench=bench(tmp_path, mail, engine)) as driver:
         await offer(driver)
-        screen = await asked(driver, "write to ada")
-        await driver.until(lambda: screen._is_open)
-        await driver.press("right", "enter")
+        await asked(driver, "write to ada")
+        await driver.answer("Yes, once")
         await driver.until(lambda: driver.said[-1] == "Done.")
         assert mail.sent == [{"to": "ada", "text": "hi"}]
         assert "<tool>" in as_text(engine.requests[0].segments)
@@ -75,7 +75,9 @@ async def test_a_key_that_was_on_its_way_is_no_answer_and_no_is_the_first_one(tm
         screen = await asked(driver, "write to ada")
         await driver.press("right", "enter", "escape")
         assert driver.app.screen is screen
-        screen._open()
+        assert not screen.is_open
+        screen.post_message(screen.Opened(screen._showing))
+        await driver.until(lambda: screen.is_open)
         await driver.press("enter")
         await driver.until(lambda: driver.said[-1] == "A pity.")
         assert mail.sent == []
@@ -86,9 +88,8 @@ async def test_always_holds_in_this_chat_and_not_in_the_next(tmp_path: Path) -> 
     engine = FakeEngine(reply(CALL), reply("One."), reply(CALL), reply("Two."), reply(CALL), reply("Three."))
     async with running(tmp_path, bench=bench(tmp_path, mail, engine)) as driver:
         await offer(driver)
-        screen = await asked(driver, "write to ada")
-        await driver.until(lambda: screen._is_open)
-        await driver.press("right", "right", "enter")
+        await asked(driver, "write to ada")
+        await driver.answer("Always in this chat")
         await driver.until(lambda: driver.said[-1:] == ["One."])
         await driver.settle()
         await driver.send("again")
@@ -97,7 +98,7 @@ async def test_always_holds_in_this_chat_and_not_in_the_next(tmp_path: Path) -> 
         await driver.until(lambda: driver.said == [])
         assert [spec.name for spec in driver.screen.chat.frame.tools] == ["send_mail"]
         screen = await asked(driver, "and here")
-        await driver.until(lambda: screen._is_open)
+        await driver.until(lambda: screen.is_open)
         await driver.press("escape")
         await driver.until(lambda: driver.said[-1:] == ["Three."])
         assert len(mail.sent) == 2

@@ -6,11 +6,12 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from xml.parsers import expat
 
 from nemochat.documents.errors import DocumentError
-from nemochat.documents.text import clean, tidy
+from nemochat.documents.text import as_name, clean, tidy
 from nemochat.documents.values import Section
 
 BODY = "word/document.xml"
@@ -24,26 +25,34 @@ _FALLBACK = "http://schemas.openxmlformats.org/markup-compatibility/2006 Fallbac
 _HEADING_NAME = re.compile(r"^(?:heading|title)\s*(\d?)$", re.IGNORECASE)
 _HEADING_ID = re.compile(r"^(?:Heading|Title)(\d?)$")
 _LONGEST_HEADING = 160
+_LONGEST_URI = 300
+_LAST_LEVEL = 9
+_DEEPEST_TABLE = 4
+_LONGEST_SECTION = 500_000
+"""Characters. What has more of them becomes several, each of which is let go before the next one is made."""
+_CHUNK = 64 * 1024
 
 _Start = Callable[[str, dict[str, str]], None]
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, KeyError, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
 
 
-def docx_sections(data: bytes, name: str) -> list[Section]:
+def docx_sections(data: bytes, name: str) -> Iterator[Section]:
     """A section for each heading. Raises DocumentError."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if len(archive.infolist()) > MAX_ENTRIES:
                 raise _too_large(name)
-            body = _entry(archive, BODY, name)
-            styles = _entry(archive, "word/styles.xml", name) if "word/styles.xml" in archive.namelist() else b""
-    except (zipfile.BadZipFile, KeyError, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
+            styles = _heading_styles(_entry(archive, "word/styles.xml", name)) if "word/styles.xml" in archive.namelist() else {}
+            reader = _Body(styles)
+            for _ in _parse(_entry(archive, BODY, name), reader.start, reader.end, reader.data):
+                yield from reader.sections
+                reader.sections.clear()
+    except DocumentError:
+        raise
+    except (*_ZIP_ERRORS, expat.ExpatError, LookupError) as error:
         raise _broken(name) from error
-    try:
-        reader = _Body(_heading_styles(styles) if styles else {})
-        _parse(body, reader.start, reader.end, reader.data)
-    except (expat.ExpatError, LookupError, ValueError) as error:
-        raise _broken(name) from error
-    return reader.finished()
+    reader.finish()
+    yield from reader.sections
 
 
 def is_docx(data: bytes, name: str) -> bool:
@@ -53,7 +62,7 @@ def is_docx(data: bytes, name: str) -> bool:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return BODY in archive.namelist()
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, ValueError):
+    except _ZIP_ERRORS:
         return name.lower().endswith(".docx")
 
 
@@ -65,18 +74,24 @@ def _too_large(name: str) -> DocumentError:
     return DocumentError(f"{name} unpacks to far too much.", "Save its text in a smaller file.")
 
 
-def _entry(archive: zipfile.ZipFile, path: str, name: str) -> bytes:
+def _entry(archive: zipfile.ZipFile, path: str, name: str) -> Iterator[bytes]:
+    """The content of a file in the archive, in pieces."""
     info = archive.getinfo(path)
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise _broken(name)
     if info.file_size > MAX_XML or (info.file_size > _SMALL and info.file_size > MAX_RATIO * max(info.compress_size, 1)):
         raise _too_large(name)
-    with archive.open(info) as stream:  # the sizes in the directory may lie
-        content = stream.read(MAX_XML + 1)
-    if len(content) > MAX_XML:
-        raise _too_large(name)
-    return content
+    left = MAX_XML
+    with archive.open(info) as stream:
+        while content := stream.read(_CHUNK):
+            left -= len(content)
+            if left < 0:  # the sizes in the directory may lie
+                raise _too_large(name)
+            yield content
 
 
-def _parse(xml: bytes, start: _Start, end: Callable[[str], None], data: Callable[[str], None]) -> None:
+def _parse(xml: Iterable[bytes], start: _Start, end: Callable[[str], None], data: Callable[[str], None]) -> Iterator[None]:
+    """Hand elements and characters over, a piece of the XML at a time."""
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.buffer_text = True
     parser.StartElementHandler = lambda tag, attributes: start(tag, attributes)
@@ -86,9 +101,17 @@ def _parse(xml: bytes, start: _Start, end: Callable[[str], None], data: Callable
     def refuse(*_: object) -> None:
         raise ValueError("a document type declaration")
 
+    def check(_: str | None, uri: str | None) -> None:
+        if uri is not None and len(uri) > _LONGEST_URI:
+            raise ValueError("a name of a namespace that would be repeated with each element")
+
     parser.StartDoctypeDeclHandler = refuse
     parser.EntityDeclHandler = refuse
-    parser.Parse(xml, True)
+    parser.StartNamespaceDeclHandler = check
+    for content in xml:
+        parser.Parse(content, False)
+        yield
+    parser.Parse(b"", True)
 
 
 def _word(tag: str) -> str:
@@ -103,7 +126,13 @@ def _value(attributes: dict[str, str]) -> str:
     return next((value for key, value in attributes.items() if _word(key) == "val"), "")
 
 
-def _heading_styles(xml: bytes) -> dict[str, int]:
+def _level_of(outline: str) -> int:
+    """The level of a heading, 0 for the text below them all."""
+    level = int(outline) + 1 if outline.isdecimal() and len(outline) < 3 else 0
+    return level if level <= _LAST_LEVEL else 0
+
+
+def _heading_styles(xml: Iterable[bytes]) -> dict[str, int]:
     """The level of each style that is a heading; Word names them in English in every language, while the ids are translated."""
     levels: dict[str, int] = {}
     current = ""
@@ -115,26 +144,76 @@ def _heading_styles(xml: bytes) -> dict[str, int]:
             current = next((value for key, value in attributes.items() if _word(key) == "styleId"), "")
         elif name == "name" and (found := _HEADING_NAME.match(_value(attributes))):
             levels[current] = int(found[1] or 1)
-        elif name == "outlineLvl" and _value(attributes).isdecimal():
-            levels.setdefault(current, int(_value(attributes)) + 1)
+        elif name == "outlineLvl" and (level := _level_of(_value(attributes))):
+            levels.setdefault(current, level)
 
-    _parse(xml, start, lambda _: None, lambda _: None)
+    for _ in _parse(xml, start, lambda _: None, lambda _: None):
+        pass
     return levels
 
 
+class _Table:
+    """A table that is being read. Each row becomes a line as soon as it ends, its values after the names of their columns."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._first: list[str] | None = None
+        self._names: list[str] | None = None
+        self._row: list[list[str]] = []
+
+    def begin_cell(self) -> None:
+        """The next cell of the row."""
+        self._row.append([])
+
+    def add(self, text: str) -> None:
+        """A paragraph of the cell."""
+        if self._row:
+            self._row[-1].append(text)
+
+    def end_row(self) -> None:
+        """The row as a line. The first one waits: it holds the names when another one follows."""
+        cells, self._row = [" ".join(parts) for parts in self._row], []
+        if not any(cells):
+            return
+        if self._first is None:
+            self._first = cells
+            return
+        if self._names is None:
+            self._names = list(map(as_name, self._first)) if all(self._first) else []
+            if not self._names:
+                self.lines.append(_row_line(self._first))
+        if len(self._names) == len(cells) > 1:
+            self.lines.append("; ".join(f"{name}: {value}" for name, value in zip(self._names, cells, strict=True)))
+        else:
+            self.lines.append(_row_line(cells))
+
+    def end(self) -> None:
+        """No row follows."""
+        self.end_row()
+        if self._first is not None and self._names is None:
+            self.lines.append(_row_line(self._first))
+
+
+def _row_line(cells: list[str]) -> str:
+    return " | ".join(cell for cell in cells if cell)
+
+
 class _Body:
-    """Takes the elements of the body one after another."""
+    """Takes the elements of the body one after another. sections: those that are done."""
 
     def __init__(self, styles: dict[str, int]) -> None:
+        self.sections: list[Section] = []
         self._styles = styles
-        self._sections: list[Section] = []
         self._above: list[tuple[int, str]] = []
         self._paragraphs: list[str] = []
+        self._size = 0
         self._text: list[str] = []
         self._level = 0
         self._in_text = False
         self._fallbacks = 0
-        self._tables: list[list[list[str]]] = []
+        self._tables: list[_Table] = []
+        self._deeper = 0
+        """Tables inside of those that are kept apart: their paragraphs belong to the cell."""
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         """An element begins."""
@@ -153,14 +232,16 @@ class _Body:
                 style = _value(attributes)
                 found = _HEADING_ID.match(style)
                 self._level = self._styles.get(style, int(found[1] or 1) if found else 0)
-            case "outlineLvl" if _value(attributes).isdecimal() and int(_value(attributes)) < 9:
-                self._level = int(_value(attributes)) + 1
+            case "outlineLvl":
+                self._level = _level_of(_value(attributes)) or self._level
+            case "tbl" if self._deeper or len(self._tables) == _DEEPEST_TABLE:
+                self._deeper += 1
             case "tbl":
-                self._tables.append([])
-            case "tr" if self._tables:
-                self._tables[-1].append([])
-            case "tc" if self._tables and self._tables[-1]:
-                self._tables[-1][-1].append("")
+                self._tables.append(_Table())
+            case "tr" if self._tables and not self._deeper:
+                self._end_row()
+            case "tc" if self._tables and not self._deeper:
+                self._tables[-1].begin_cell()
 
     def end(self, tag: str) -> None:
         """An element ends."""
@@ -173,18 +254,21 @@ class _Body:
                 self._in_text = False
             case "p":
                 self._end_paragraph()
+            case "tr" if self._tables and not self._deeper:
+                self._end_row()
+            case "tbl" if self._deeper:
+                self._deeper -= 1
             case "tbl" if self._tables:
-                self._end_table(self._tables.pop())
+                self._end_table()
 
     def data(self, text: str) -> None:
         """Characters."""
         if self._in_text:
             self._text.append(text)
 
-    def finished(self) -> list[Section]:
-        """The sections."""
-        self._end_section()
-        return self._sections
+    def finish(self) -> None:
+        """Take what is left."""
+        self._put_section()
 
     def _end_paragraph(self) -> None:
         text = tidy("".join(self._text))
@@ -192,35 +276,36 @@ class _Body:
         if not text:
             return
         if self._tables:
-            if self._tables[-1] and self._tables[-1][-1]:
-                row = self._tables[-1][-1]
-                row[-1] = f"{row[-1]} {text}".strip()
+            self._tables[-1].add(text)
         elif level:
-            self._end_section()
+            self._put_section()
             self._above = [each for each in self._above if each[0] < level]
             self._above.append((level, clean(text)[:_LONGEST_HEADING]))
         else:
-            self._paragraphs.append(text)
+            self._take([text])
 
-    def _end_table(self, rows: list[list[str]]) -> None:
-        """Each row as a line, the values after the names of their columns."""
-        rows = [row for row in rows if any(row)]
-        if not rows:
-            return
-        header = rows[0] if len(rows) > 1 and all(rows[0]) else None
-        lines = []
-        for row in rows[1:] if header else rows:
-            if header and len(header) == len(row) and len(row) > 1:
-                lines.append("; ".join(f"{name}: {value}" for name, value in zip(header, row, strict=True)))
-            else:
-                lines.append(" | ".join(cell for cell in row if cell))
-        if self._tables and self._tables[-1] and self._tables[-1][-1]:
-            self._tables[-1][-1][-1] += " " + " ".join(lines)  # a table inside of a cell
+    def _end_row(self) -> None:
+        self._tables[-1].end_row()
+        if len(self._tables) == 1:
+            self._take(self._tables[-1].lines)
+            self._tables[-1].lines = []
+
+    def _end_table(self) -> None:
+        table = self._tables.pop()
+        table.end()
+        if self._tables:
+            self._tables[-1].add(" ".join(table.lines))  # a table inside of a cell
         else:
-            self._paragraphs.extend(lines)
+            self._take(table.lines)
 
-    def _end_section(self) -> None:
+    def _take(self, paragraphs: list[str]) -> None:
+        self._paragraphs += paragraphs
+        self._size += sum(map(len, paragraphs))
+        if self._size > _LONGEST_SECTION:
+            self._put_section()
+
+    def _put_section(self) -> None:
         if self._paragraphs:
             heading = " > ".join(title for _, title in self._above)
-            self._sections.append(Section(clean("\n\n".join(self._paragraphs)), heading=heading))
-        self._paragraphs = []
+            self.sections.append(Section(clean("\n\n".join(self._paragraphs)), heading=heading))
+        self._paragraphs, self._size = [], 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from nemochat.documents.values import Section
 
@@ -15,35 +16,36 @@ _PATH = " > "
 _LONGEST_HEADING = 160
 
 
-def markdown_sections(text: str) -> list[Section]:
+def markdown_sections(text: str) -> Iterator[Section]:
     """A section for each heading; its heading names those above it too."""
     lines = text.split("\n")
-    sections: list[Section] = []
-    above: list[tuple[int, str]] = []
-    start, fence = _after_front_matter(lines), ""
-
-    def close(end: int) -> None:
+    heading, has_text = "", False
+    for start, end, heading in _parts(lines):
         body = "\n".join(lines[start:end])
         if body.strip():
+            has_text = True
             skipped = len(body) - len(body.lstrip("\n"))
-            heading = _PATH.join(title for _, title in above)[-_LONGEST_HEADING * 2 :]
-            sections.append(Section(_LINK.sub(r"\1", body.strip("\n")), heading=heading, line=start + skipped + 1))
+            yield Section(_LINK.sub(r"\1", body.strip("\n")), heading=heading, line=start + skipped + 1)
+    if not has_text:
+        yield Section(heading, line=1)
 
-    for at, line in enumerate(lines):
-        if at < start:
-            continue
-        if (mark := _FENCE.match(line)) is not None:
+
+def _parts(lines: list[str]) -> Iterator[tuple[int, int, str]]:
+    """Where the text below each heading begins and ends, and that heading with those above it; first the text above them all."""
+    above: list[tuple[int, str]] = []
+    start, fence, path = _after_front_matter(lines), "", ""
+    for at in range(start, len(lines)):
+        if (mark := _FENCE.match(lines[at])) is not None:
             fence = "" if fence and mark[1].startswith(fence) else fence or mark[1]
             continue
         found = None if fence else _heading(lines, at)
         if found is not None:
             level, title, taken, first = found
-            close(first)
+            yield start, first, path
             above = [each for each in above if each[0] < level]
             above.append((level, title))
-            start = at + taken
-    close(len(lines))
-    return sections or [Section(_PATH.join(title for _, title in above), line=1)]
+            start, path = at + taken, _PATH.join(title for _, title in above)[-_LONGEST_HEADING * 2 :]
+    yield start, len(lines), path
 
 
 def _heading(lines: list[str], at: int) -> tuple[int, str, int, int] | None:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from nemochat.documents.text import clean, tidy
+from nemochat.documents.text import as_name, clean, tidy
 from nemochat.documents.values import Section
 
 _DROPPED = frozenset({"script", "style", "noscript", "template", "svg", "math", "iframe", "object", "head", "nav", "select", "button"})
@@ -22,9 +22,13 @@ _CELLS = frozenset({"td", "th"})
 _VOID = frozenset({"br", "hr", "img", "input", "meta", "link", "area", "base", "col", "embed", "source", "track", "wbr"})
 _RAW = frozenset({"script", "style"})
 _NAME = re.compile(r"(/?)([a-zA-Z][a-zA-Z0-9:-]{0,40})")
+_MARK = re.compile(r"<(?=[!?]|/?[a-zA-Z])")
+_FAR_NUMBER = re.compile(r"&#(?:[0-9]{8,}|[xX][0-9a-fA-F]{8,});?")  # no character has one, and Python reads none of 4,300 digits
 _ATTRIBUTE = re.compile(r"""\s([a-zA-Z-]{1,40})(?:\s{0,9}=\s{0,9}(?:"([^"]*)"|'([^']*)'|([^\s"'>]*)))?""")
 _LONGEST_TAG = 2_000  # of a longer one the beginning is looked at
 _LONGEST_HEADING = 160
+_LONGEST_SECTION = 500_000
+"""Characters. What has more of them becomes several, each of which is let go before the next one is made."""
 
 _Attributes = list[tuple[str, str]]
 
@@ -35,6 +39,7 @@ class _Reader:
         self.title = ""
         self._above: list[tuple[int, str]] = []
         self._paragraphs: list[str] = []
+        self._size = 0
         self._current: list[str] = []
         self._line = 1
         self._dropped: list[str] = []
@@ -42,7 +47,7 @@ class _Reader:
         self._in_title = False
         self._in_pre = False
         self._header: list[str] = []
-        self._row: list[tuple[bool, str]] | None = None
+        self._row: list[tuple[bool, list[str]]] | None = None
 
     def open(self, tag: str, attrs: _Attributes) -> None:
         if tag == "title" and not self.title:
@@ -58,12 +63,13 @@ class _Reader:
             self._end_section()
             self._level = _HEADINGS[tag]
         elif tag == "tr":
+            self._end_row()  # one that was never closed
             self._end_paragraph()
             self._row = []
         elif tag in _CELLS:
             self._take_cell()
             if self._row is not None:
-                self._row.append((tag == "th", ""))
+                self._row.append((tag == "th", []))
         elif tag == "br":
             self._current.append("\n" if self._in_pre else " ")
         elif tag in _BLOCKS and self._row is None:
@@ -114,8 +120,7 @@ class _Reader:
             text = tidy("".join(self._current))
             self._current = []
             if self._row and text:
-                is_header, before = self._row[-1]
-                self._row[-1] = is_header, f"{before} {text}".strip()
+                self._row[-1][1].append(text)
 
     def _end_row(self) -> None:
         """A row as a line, each value after the name of its column, so that it can be understood alone."""
@@ -123,14 +128,14 @@ class _Reader:
         row, self._row = self._row, None
         if not row:
             return
-        cells = [text for _, text in row]
+        cells = [" ".join(parts) for _, parts in row]
         if all(is_header for is_header, _ in row) and len(row) > 1 and not self._header:
-            self._header = cells
+            self._header = list(map(as_name, cells))
         elif self._header and len(self._header) == len(cells):
             pairs = zip(self._header, cells, strict=True)
-            self._paragraphs.append("; ".join(f"{name}: {value}" if name else value for name, value in pairs))
+            self._take("; ".join(f"{name}: {value}" if name else value for name, value in pairs))
         else:
-            self._paragraphs.append(" | ".join(cell for cell in cells if cell))
+            self._take(" | ".join(cell for cell in cells if cell))
 
     def _end_paragraph(self) -> None:
         if self._level:
@@ -140,28 +145,37 @@ class _Reader:
         text = joined.strip("\n") if self._in_pre else tidy(joined)
         self._current = []
         if text.strip():
-            self._paragraphs.append(text)
+            self._take(text)
+
+    def _take(self, paragraph: str) -> None:
+        self._paragraphs.append(paragraph)
+        self._size += len(paragraph)
+        if self._size > _LONGEST_SECTION:
+            self._put_section()
 
     def _end_section(self) -> None:
         self._end_paragraph()
+        self._put_section()
+
+    def _put_section(self) -> None:
         if self._paragraphs:
             heading = " > ".join(title for _, title in self._above)
-            self.sections.append(Section(clean("\n\n".join(self._paragraphs)), heading=clean(heading), line=self._line))
-        self._paragraphs = []
+            self.sections.append(Section(clean("\n\n".join(self._paragraphs)), heading=clean(heading or self.title), line=self._line))
+        self._paragraphs, self._size = [], 0
 
 
-def html_sections(text: str) -> list[Section]:
+def html_sections(text: str) -> Iterator[Section]:
     """A section for each heading; the page's title stands for the heading before the first one."""
     reader = _Reader()
-    _scan(text, reader)
+    for _ in _scan(text, reader):
+        yield from reader.sections
+        reader.sections.clear()
     reader.finish()
-    return [
-        section if section.heading else Section(section.text, heading=clean(reader.title), line=section.line) for section in reader.sections
-    ]
+    yield from reader.sections
 
 
-def _scan(text: str, reader: _Reader) -> None:
-    """Hand tags and the text between them to the reader, in time that grows with the length alone."""
+def _scan(text: str, reader: _Reader) -> Iterator[None]:
+    """Hand tags and the text between them to the reader, a step at a time, in time that grows with the length alone."""
     at, seen, lines = 0, 0, 1
 
     def line() -> int:
@@ -171,13 +185,11 @@ def _scan(text: str, reader: _Reader) -> None:
         return lines
 
     while at < len(text):
-        start = text.find("<", at)
-        if start < 0:
-            start = len(text)
-        elif text[start + 1 : start + 2] not in ("!", "?") and _NAME.match(text, start + 1) is None:
-            start += 1  # a "<" of the text
+        yield
+        mark = _MARK.search(text, at)
+        start = mark.start() if mark is not None else len(text)
         if start > at:
-            reader.text(html.unescape(text[at:start]), line)
+            reader.text(html.unescape(_FAR_NUMBER.sub("\N{REPLACEMENT CHARACTER}", text[at:start])), line)
             at = start
             continue
         name = _NAME.match(text, at + 1)

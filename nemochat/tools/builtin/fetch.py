@@ -32,7 +32,26 @@ _SECONDS = 20.0
 _REDIRECTS = 5
 _MOVED = (301, 302, 303, 307, 308)
 _TEXTS = re.compile(r"text/|application/(?:[a-z0-9.+-]*\+)?(?:json|xml)$|application/(?:javascript|yaml|toml)$")
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_HOST = re.compile(r"[A-Za-z0-9_.:-]{1,253}")
+# What the standard library calls global differs from Python to Python, and it lets through what is meant for one network only. So both
+# have to agree: what the library says, and these lists of IANA's registries of special addresses, with what was once special.
+_SPECIAL_V4 = tuple(
+    map(
+        ipaddress.IPv4Network,
+        (
+            "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24",
+            "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16", "192.175.48.0/24", "198.18.0.0/15",
+            "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3",
+        ),
+    )
+)  # fmt: skip
+_UNICAST_V6 = ipaddress.IPv6Network("2000::/3")
+_SPECIAL_V6 = tuple(
+    map(ipaddress.IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3ffe::/16", "3fff::/20"))
+)  # fmt: skip
+_WRAPPING = (ipaddress.IPv6Network("::ffff:0:0/96"), ipaddress.IPv6Network("64:ff9b::/96"))
+"""Networks of IPv6 whose last four bytes are an address of IPv4: mapped ones, and the gateway of networks that know IPv6 alone."""
+_ISATAP = (0x0000_5EFE, 0x0200_5EFE)
 
 Resolve = Callable[[str, int], list[str]]
 """The addresses of a host. Raises OSError."""
@@ -41,18 +60,20 @@ Connect = Callable[[str, int, float], socket.socket]
 
 
 def is_public(address: str) -> bool:
-    """Whether an address belongs to the open internet, also when it is wrapped in another."""
+    """Whether an address belongs to the open internet, also when it is wrapped in another. One with a zone never does."""
     try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
+        parsed = ipaddress.ip_address(address)
     except ValueError:
         return False
     if isinstance(parsed, ipaddress.IPv6Address):
-        inner = parsed.ipv4_mapped or parsed.sixtofour or (parsed.teredo[1] if parsed.teredo else None)
-        if inner is None and parsed in _NAT64:
-            inner = ipaddress.IPv4Address(int(parsed) & 0xFFFF_FFFF)
-        if inner is not None and not is_public(str(inner)):
+        if parsed.scope_id is not None:
             return False
-    return parsed.is_global and not parsed.is_multicast and not parsed.is_reserved
+        if not any(parsed in wrapping for wrapping in _WRAPPING):
+            if int(parsed) >> 32 & 0xFFFF_FFFF in _ISATAP or parsed not in _UNICAST_V6:
+                return False
+            return parsed.is_global and not any(parsed in special for special in _SPECIAL_V6)
+        parsed = ipaddress.IPv4Address(int(parsed) & 0xFFFF_FFFF)
+    return parsed.is_global and not any(parsed in special for special in _SPECIAL_V4)
 
 
 def resolve(host: str, port: int) -> list[str]:
@@ -131,6 +152,8 @@ class _Fetch:
         addresses = self._resolve(host, port)
         if not addresses or not all(is_public(address) for address in addresses):
             raise NemochatError(f"{sanitize(host, strict=True)[:100]} is not a public address, and others are not fetched.")
+        if self._late.is_set():
+            raise TimeoutError
         opened = self._connect(addresses[0], port, self._seconds)
         self._sockets.append(opened)
         if self._late.is_set():
@@ -151,6 +174,8 @@ def _checked(url: str) -> SplitResult:
         raise NemochatError("Only addresses that begin with http:// or https:// are fetched.")
     if parts.username is not None or parts.password is not None:
         raise NemochatError("An address with a name or a password in it is not fetched.")
+    if not _HOST.fullmatch(parts.hostname):
+        raise NemochatError("The name of the host holds characters that no such name has.", "Write other letters as xn--...")
     if parts.port not in (None, 443 if parts.scheme == "https" else 80):
         raise NemochatError("Only the usual ports of http and https are used.")
     if any(ord(character) <= 32 or ord(character) > 126 for character in parts.path + parts.query):
@@ -177,6 +202,8 @@ def _outcome(url: str, response: http.client.HTTPResponse) -> ToolOutcome:
 
 
 _BLOCKS = frozenset(re.split(" ", "p div br li ul ol tr table section article header footer h1 h2 h3 h4 h5 h6 pre blockquote hr title"))
+_DECLARATION = re.compile("<[!?][^>]*>?")
+_LONE = re.compile("<(?![A-Za-z/])")
 _UNSEEN = frozenset(("script", "style", "noscript", "template", "svg"))
 
 
@@ -208,7 +235,16 @@ class _Plain(HTMLParser):
 
 def _plain(page: str) -> str:
     parser = _Plain()
-    parser.feed(page)
-    parser.close()
+    # What is not closed at the end is left out: `close` would look for its end again from each of its characters.
+    parser.feed(_LONE.sub("&lt;", _DECLARATION.sub("", _without_comments(page))))
     lines = (line.strip() for line in "".join(parser.pieces).splitlines())
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines))
+
+
+def _without_comments(page: str) -> str:
+    pieces, at = [], 0
+    while (start := page.find("<!--", at)) >= 0:
+        pieces.append(page[at:start])
+        end = page.find("-->", start + 4)
+        at = end + 3 if end >= 0 else len(page)
+    return "".join([*pieces, page[at:]])

@@ -14,7 +14,8 @@ import msgspec
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.tools import ToolOutcome
 from nemochat.errors import NemochatError
-from nemochat.files import PRIVATE, reason
+from nemochat.files import open_to_append, reason
+from nemochat.reading import read_beginning
 from nemochat.tools.making import FunctionTool, builtin
 
 MAX_NOTES = 500
@@ -46,8 +47,7 @@ class Notes:
     def all(self) -> tuple[Note, ...]:
         """All notes, oldest first; lines that cannot be read are left out. Raises NemochatError."""
         try:
-            with self._path.open("rb") as file:
-                data = file.read(_MAX_BYTES)
+            data = read_beginning(self._path, _MAX_BYTES)
         except FileNotFoundError:
             return ()
         except OSError as error:
@@ -68,9 +68,7 @@ class Notes:
         # A line break first: what a crash left of a line does not swallow this one.
         line = b"\n" + msgspec.json.encode(Note(clean, now.isoformat(timespec="seconds"))) + b"\n"
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), PRIVATE)
-            with os.fdopen(handle, "wb", buffering=0) as file:
+            with os.fdopen(open_to_append(self._path), "ab", buffering=0) as file:
                 file.write(line)
                 os.fsync(file.fileno())
         except OSError as error:
@@ -98,6 +96,6 @@ def note_tools(notes: Notes, clock: Callable[[], datetime]) -> tuple[FunctionToo
 def _note(line: bytes) -> Note | None:
     try:
         note = msgspec.json.decode(line, type=Note)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
     return Note(sanitize(note.text)[:MAX_CHARACTERS], sanitize(note.at, strict=True)[:40])

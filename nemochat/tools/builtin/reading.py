@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import os
 import stat
 import time
@@ -20,8 +21,11 @@ MAX_FILE = 8 * 1024 * 1024
 """The largest file that is read or searched."""
 _CHARACTERS = 12_000
 _ENTRIES = 300
+_MOST_ENTRIES = 1_000_000
 _MATCHES = 50
 _FILES = 5_000
+_SEARCHED_ENTRIES = 100_000
+_TOO_MUCH = "there are too many files: name a smaller folder"
 _BYTES = 128 * 1024 * 1024
 _DEPTH = 20
 _SECONDS = 10.0
@@ -50,10 +54,51 @@ def _list_folder(roots: FileRoots, arguments: dict[str, Any]) -> ToolOutcome:
     if path.strip() in ("", ".") and len(roots.folders) != 1:
         return ToolOutcome("\n".join(f"{shown(str(folder))}/" for folder in roots.folders) or roots.told())
     real = roots.place(path)
+    looked = _Looked(time.monotonic)
+    lines, room = [f"{shown(str(real))}:"], _CHARACTERS
     with roots.open_folder(real) as handle, os.scandir(handle) as entries:
-        lines = sorted((_entry(entry) for entry in entries), key=str.casefold)
-    more = [f"[{len(lines) - _ENTRIES:,} more]"] if len(lines) > _ENTRIES else []
-    return ToolOutcome("\n".join([f"{shown(str(real))}:", *(lines[:_ENTRIES] or ["[empty]"]), *more]))
+        first = heapq.nsmallest(_ENTRIES, looked.at(entries), key=_by_name)
+        for entry in first:
+            line = _entry(entry)
+            room -= len(line) + 1
+            if room < 0:
+                break
+            lines.append(line)
+    more = looked.count - len(lines) + 1
+    if more or looked.is_cut:
+        lines.append(f"[... and more than {more:,} more]" if looked.is_cut else f"[... and {more:,} more]")
+    return ToolOutcome("\n".join(lines if len(lines) > 1 else [*lines, "[empty]"]))
+
+
+def _by_name(entry: os.DirEntry[str]) -> tuple[str, str]:
+    return entry.name.casefold(), entry.name
+
+
+class _Looked:
+    """How much of folders was looked at, which ends after some seconds: a folder may have more entries than anybody can count.
+
+    count: the entries so far. is_cut: whether there are more.
+    """
+
+    def __init__(self, clock: Callable[[], float], most: int = _MOST_ENTRIES) -> None:
+        self._clock = clock
+        self._end = clock() + _SECONDS
+        self._most = most
+        self.count = 0
+        self.is_cut = False
+
+    def is_late(self) -> bool:
+        """Whether the time is over."""
+        return self._clock() > self._end
+
+    def at(self, entries: Iterator[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
+        """The entries, as long as there is time."""
+        for entry in entries:
+            if self.count >= self._most or self.is_late():
+                self.is_cut = True
+                return
+            self.count += 1
+            yield entry
 
 
 def _entry(entry: os.DirEntry[str]) -> str:
@@ -79,6 +124,8 @@ def _read_file(roots: FileRoots, arguments: dict[str, Any]) -> ToolOutcome:
         if piece and len(piece) + len(line) > _CHARACTERS:
             break
         piece, last = piece + line[:_CHARACTERS], last + 1
+        if len(line) > _CHARACTERS:
+            piece += f"\n[Line {last:,} is cut here: it has {len(line):,} characters.]"
     if last < len(lines):
         piece += f"\n[Lines {first:,} to {last:,} of {len(lines):,}. Go on with first_line {last + 1}.]"
     return ToolOutcome(sanitize(piece) or "[The file is empty.]", sources=(shown(str(real)),))
@@ -105,8 +152,7 @@ class _Search:
 
     def __init__(self, text: str, clock: Callable[[], float]) -> None:
         self._wanted = text.casefold()
-        self._clock = clock
-        self._end = clock() + _SECONDS
+        self._looked = _Looked(clock, _SEARCHED_ENTRIES)
         self._bytes = _BYTES
         self.matches: list[str] = []
         self.files = 0
@@ -115,7 +161,9 @@ class _Search:
     def below(self, folder: int, at: str, depth: int) -> None:
         """Search an opened folder and what is below it; links and hidden names are left out."""
         with os.scandir(folder) as entries:
-            found = sorted(((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries), key=lambda entry: entry[0].casefold())
+            found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in sorted(self._looked.at(entries), key=_by_name)]
+        if self._looked.is_cut:
+            self.cut = _TOO_MUCH
         for name, is_folder in found:
             if self.cut or name.startswith("."):
                 continue
@@ -137,8 +185,8 @@ class _Search:
         """Search an opened file."""
         self.files += 1
         self._bytes -= os.fstat(handle).st_size
-        if self.files > _FILES or self._bytes < 0 or self._clock() > self._end:
-            self.cut = "there are too many files: name a smaller folder"
+        if self.files > _FILES or self._bytes < 0 or self._looked.is_late():
+            self.cut = _TOO_MUCH
             return
         try:
             lines = _text(handle, name).splitlines()

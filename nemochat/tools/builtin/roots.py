@@ -16,8 +16,10 @@ from pathlib import Path
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
 from nemochat.files import reason
+from nemochat.paths import at_home
 
 _NEVER = tuple(Path(name) for name in ("/proc", "/sys", "/dev"))
+_LONGEST_PATH = 4_096
 _FOLLOW_NOT = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _FOLLOW_NOT
 _FILE = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _FOLLOW_NOT
@@ -29,7 +31,7 @@ class FileRoots:
     """The folders that the user named."""
 
     def __init__(self, folders: Iterable[Path]) -> None:
-        self.folders = tuple(dict.fromkeys(Path(os.path.realpath(folder.expanduser())) for folder in folders))
+        self.folders = tuple(dict.fromkeys(Path(os.path.realpath(at_home(folder))) for folder in folders))
 
     def place(self, path: str) -> Path:
         """Where a path leads, with all links followed. Raises NemochatError when that is outside of the folders.
@@ -38,10 +40,9 @@ class FileRoots:
         """
         if "\0" in path:
             raise NemochatError("The path holds a NUL character.")
-        try:
-            wanted = Path(path.strip() or ".").expanduser()
-        except RuntimeError:  # no such user as in ~name
-            wanted = Path(path)
+        if len(path) > _LONGEST_PATH:  # to follow one of 200,000 parts takes seconds
+            raise NemochatError(f"A path may have {_LONGEST_PATH:,} characters.")
+        wanted = at_home(path.strip() or ".")
         for candidate in [wanted] if wanted.is_absolute() else [folder / wanted for folder in self.folders]:
             try:
                 real = Path(os.path.realpath(candidate))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+from decimal import Context, Decimal
 from fractions import Fraction
 from functools import cache
 from importlib.resources import files
@@ -55,7 +56,7 @@ def find_unit(name: str) -> Unit | None:
 
 async def _run(arguments: dict[str, Any]) -> ToolOutcome:
     value, from_unit, to_unit = arguments["value"], *(sanitize(arguments[key], strict=True)[:60] for key in ("from_unit", "to_unit"))
-    if not math.isfinite(value) or abs(value) > _LARGEST:
+    if abs(value) > _LARGEST or not math.isfinite(value):  # in this order: a whole number may be too large for a float
         return failed("the value is too large")
     source, target = find_unit(from_unit), find_unit(to_unit)
     for unit, name in ((source, from_unit), (target, to_unit)):
@@ -76,7 +77,8 @@ def _rounded(value: Fraction) -> str:
     if "e" not in exact and len(exact.replace(".", "").strip("-0")) <= _DIGITS + 2 and Fraction(exact) == value:
         return exact
     whole = len(str(abs(int(value)))) if abs(value) >= 1 else 0
-    leading = -math.floor(math.log10(abs(value))) - 1 if not whole else 0
+    # Not by `math.log10`: a float has no room for what is smaller than 5e-324.
+    leading = -Context(prec=20).divide(Decimal(value.numerator), Decimal(value.denominator)).adjusted() - 1 if not whole else 0
     return written(round(value, max(0, _DIGITS - whole) + leading))
 
 

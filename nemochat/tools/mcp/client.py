@@ -14,6 +14,7 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.domain.tools import ToolOutcome
 from nemochat.tools.mcp.config import ServerConfig
 from nemochat.tools.mcp.errors import McpDiedError, McpError, fault, shown
+from nemochat.tools.mcp.launch import Launch
 from nemochat.tools.mcp.log import BoundedLog
 from nemochat.tools.mcp.offering import McpTool, offered_tool
 from nemochat.tools.mcp.pins import Pins
@@ -72,26 +73,40 @@ class McpServer:
         """Whether it runs at this moment."""
         return self._connection is not None and self._connection.is_alive
 
-    def command_line(self) -> str:
-        """Exactly what would be run, for the user to allow."""
-        return self.config.command_line()
+    def launch(self) -> Launch:
+        """Exactly what would be run now; its line is for the user to allow."""
+        return self._pins.launch(self.config, self._environment)
 
     @property
     def is_trusted(self) -> bool:
-        """Whether the user has allowed exactly this; a server is not started before."""
-        return self._pins.is_trusted(self.config)
+        """Whether the user has allowed exactly what would be run now; a server is not started before."""
+        return self._pins.is_trusted(self.launch())
 
-    def trust(self) -> None:
-        """The user allows it."""
-        self._pins.trust(self.config)
+    @property
+    def has_changed(self) -> bool:
+        """Whether the user has allowed something else than would be run now."""
+        return self._pins.has_changed(self.launch())
+
+    def trust(self, launch: Launch) -> None:
+        """The user allows what they were shown, which need not be what would be run by now."""
+        self._pins.trust(self.config, launch)
 
     def changes(self) -> list[str]:
         """The tools of the last listing that are new or not as the user accepted them, by their names at the server."""
         return self._pins.changes(self.name, self._fingerprints())
 
-    def accept(self, names: Iterable[str] | None = None) -> None:
-        """The user accepts the tools of the last listing, or the named ones, as they are."""
-        self._pins.accept(self.name, self._fingerprints(), names)
+    @property
+    def has_known_tools(self) -> bool:
+        """Whether tools of it were accepted before, so that those of the last listing are to be compared with them."""
+        return self._pins.knows_tools(self.name)
+
+    def accept(self, tools: Iterable[McpTool] | None = None) -> None:
+        """The user accepts these tools as they were shown, or all of the last listing."""
+        if tools is None:
+            self._pins.accept(self.name, self._fingerprints())
+        else:
+            shown_ones = {tool.original: tool.offered.fingerprint for tool in tools}
+            self._pins.accept(self.name, shown_ones, shown_ones)
 
     def log_tail(self, lines: int = 200) -> str:
         """The last lines of what it printed for people, safe to show."""
@@ -232,11 +247,12 @@ class McpServer:
                 return self._connection
             if self.why_down:
                 raise McpError(self.why_down, "Look at its log, then start it again.")
-            if not self.is_trusted:
-                hint = f"Allow it after a look at: {self.command_line()}"
-                raise McpError(f"The server “{self.name}” has not been allowed to start.", hint)
-            self._log.note(f"Starting: {self.command_line()}")
-            connection = Connection(self.config, self._environment, self._log, self._limits)
+            launch = self.launch()
+            if not self._pins.is_trusted(launch):
+                what = "is no longer what you allowed" if self._pins.has_changed(launch) else "has not been allowed to start"
+                raise McpError(f"The server “{self.name}” {what}.", f"Allow it after a look at: {launch.line()}")
+            self._log.note(f"Starting: {launch.line()}")
+            connection = Connection(launch, self._environment, self._log, self._limits)
             try:
                 await connection.ready()
             except McpError as error:

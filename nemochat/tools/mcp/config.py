@@ -5,15 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shlex
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from nemochat.domain.sanitize import sanitize
 from nemochat.files import reason, write_whole
-from nemochat.tools.mcp.environment import is_secret_name
+from nemochat.reading import read_regular
 from nemochat.tools.mcp.errors import McpError, shown
 
 SERVERS = "mcpServers"
@@ -24,7 +22,7 @@ _HTTP_TYPES = ("", "http", "streamable-http", "streamableHttp", "streamable_http
 
 
 class ServerConfig(msgspec.Struct, frozen=True):
-    """How a server is reached: a command that is run, or an address. env and headers stand as they are written, `${NAME}` unexpanded."""
+    """How a server is reached: a command that is run, or an address. All as it is written; `launch` says what it comes to."""
 
     name: str
     command: str = ""
@@ -35,21 +33,8 @@ class ServerConfig(msgspec.Struct, frozen=True):
     headers: dict[str, str] = {}
     is_on: bool = True
 
-    def command_line(self) -> str:
-        """Exactly what would be run or called, on one line for people: nothing is cut, and what cannot be seen is written as an escape.
-
-        Only secrets that are written out are hidden; `${NAME}` is shown.
-        """
-        if self.url:
-            headers = "".join(f" {name}: {_hidden(name, value)};" for name, value in self.headers.items())
-            return _made_visible(f"connect to {self.url}" + (f" with{headers.rstrip(';')}" if headers else ""))
-        folder = f"cd {shlex.quote(self.cwd)} && " if self.cwd else ""
-        shown_values = ((name, _hidden(name, value)) for name, value in self.env.items())
-        variables = "".join(f"{name}={value if value == _HIDDEN else shlex.quote(value)} " for name, value in shown_values)
-        return _made_visible(folder + variables + shlex.join((self.command, *self.args)))
-
     def identity(self) -> str:
-        """A hash of all that decides what is run, so that a changed entry is asked about again."""
+        """A hash of all that the entry says of what is run."""
         parts = [self.command, list(self.args), self.env, self.cwd, self.url, self.headers]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -62,18 +47,6 @@ class ServerConfig(msgspec.Struct, frozen=True):
             if value:
                 wire[name] = value
         return wire if self.is_on else {**wire, "disabled": True}
-
-
-_HIDDEN = "•••"
-
-
-def _made_visible(text: str) -> str:
-    return "".join(char if sanitize(char, strict=True) == char else char.encode("unicode_escape").decode() for char in text)
-
-
-def _hidden(name: str, value: str) -> str:
-    secret = is_secret_name(name) or name.lower() in ("authorization", "cookie", "proxy-authorization")
-    return _HIDDEN if secret and "${" not in value else value
 
 
 class McpConfig(msgspec.Struct, frozen=True):
@@ -162,14 +135,11 @@ def _texts(where: str, entry: dict[str, Any], field: str) -> dict[str, str]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            data = file.read(_FILE_BYTES + 1)
+        data = read_regular(path, _FILE_BYTES)
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise McpError(f"The file of servers {shown(path)} cannot be read: {reason(error)}.") from error
-    if len(data) > _FILE_BYTES:
-        raise McpError(f"The file of servers {shown(path)} is larger than 1 MB.")
     try:
         whole = json.loads(data or b"{}")
     except (ValueError, RecursionError) as error:
@@ -188,6 +158,6 @@ def _entries(whole: dict[str, Any], path: Path) -> dict[str, Any]:
 
 def _write(path: Path, whole: dict[str, Any]) -> None:
     try:
-        write_whole(path, json.dumps(whole, indent=2, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
+        write_whole(path, json.dumps(whole, indent=2, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n", by_hand=True)
     except OSError as error:
         raise McpError(f"The file of servers {shown(path)} cannot be written: {reason(error)}.", "Check the permissions.") from error

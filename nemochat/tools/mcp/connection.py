@@ -15,10 +15,10 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import CONNECTION_CLOSED, METHOD_NOT_FOUND, UNSUPPORTED_PROTOCOL_VERSION, Implementation
 
 import nemochat
-from nemochat.tools.mcp.config import ServerConfig
 from nemochat.tools.mcp.environment import child_environment, expand
 from nemochat.tools.mcp.errors import McpDiedError, McpError, fault, shown
 from nemochat.tools.mcp.http import bounded_client
+from nemochat.tools.mcp.launch import Launch
 from nemochat.tools.mcp.log import BoundedLog
 from nemochat.tools.mcp.transport import running
 from nemochat.tools.mcp.values import Limits
@@ -30,8 +30,9 @@ _CLOSE_SECONDS = 10.0
 class Connection:
     """A server that runs. The SDK's contexts must be left by the task that entered them, so one task holds them from start to end."""
 
-    def __init__(self, config: ServerConfig, environment: Mapping[str, str], log: BoundedLog, limits: Limits) -> None:
-        self._config = config
+    def __init__(self, launch: Launch, environment: Mapping[str, str], log: BoundedLog, limits: Limits) -> None:
+        self._launch = launch
+        self._config = launch.config
         self._environment = environment
         self._log = log
         self._limits = limits
@@ -40,7 +41,7 @@ class Connection:
         self._junk = ""
         self._ready: asyncio.Future[ClientSession] = asyncio.get_running_loop().create_future()
         _keep_off_the_terminal()
-        self._holder = asyncio.create_task(self._hold(), name=f"MCP server {config.name}")
+        self._holder = asyncio.create_task(self._hold(), name=f"MCP server {self._config.name}")
 
     async def ready(self) -> None:
         """Wait until the server can be asked something. Raises McpError; nothing is left running then."""
@@ -115,7 +116,7 @@ class Connection:
             received, sent = await stack.enter_async_context(streams)
             return ClientSession(received, sent, client_info=ourselves)
         environment = child_environment(self._environment, config.env)
-        process = await stack.enter_async_context(running(config, environment, self._log, limits.message_bytes, self._ended))
+        process = await stack.enter_async_context(running(self._launch, environment, self._log, limits.message_bytes, self._ended))
 
         def remember() -> None:
             self._end_words, self._junk = process.how_it_ended(), process.junk

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from nemochat.domain.sanitize import sanitize
-from nemochat.files import PRIVATE, write_whole
+from nemochat.files import open_to_append, reason, write_whole
 
 
 class BoundedLog:
@@ -34,20 +34,18 @@ class BoundedLog:
                 file.seek(max(0, self._path.stat().st_size - self._limit))
                 text = file.read(self._limit).decode("utf-8", "replace")
         except OSError:
-            return ""
-        return "\n".join(sanitize(text).splitlines()[-lines:])
+            text = ""
+        return "\n".join([*sanitize(text).splitlines(), *filter(None, (self.problem,))][-lines:])
 
     def _append(self, text: str) -> None:
         data = text.encode("utf-8", "replace")[-self._limit :]
         if not data:
             return
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE)
-            with os.fdopen(handle, "ab") as file:
+            with os.fdopen(open_to_append(self._path), "ab") as file:
                 file.write(data)
                 size = file.tell()
             if size > self._limit:
                 write_whole(self._path, self._path.read_bytes()[-self._limit // 2 :])
         except OSError as error:
-            self.problem = str(error)
+            self.problem = f"This log cannot be written: {sanitize(reason(error), strict=True)}."

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from nemochat.domain.messages import ToolSpec
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.tools import OfferedTool, ToolOrigin, ToolOutcome
+from nemochat.domain.visible import visible
 from nemochat.tools.mcp.errors import McpError, shown
 
 if TYPE_CHECKING:
@@ -47,6 +48,14 @@ def offered_tool(tool: Tool, server: str) -> OfferedTool:
         raise McpError(f"The tool “{shown(tool.name, 80)}” describes its arguments with more than {_SCHEMA_CHARACTERS:,} characters.")
     spec = ToolSpec(usable_name(tool.name), _visible(tool.description or ""), parameters)
     return OfferedTool(spec, ToolOrigin.MCP, server, is_harmless=False, fingerprint=fingerprint(tool, server))
+
+
+def tool_for_people(tool: McpTool) -> str:
+    """All that the model is told of a tool, as it is shown before it is accepted."""
+    spec = tool.offered.spec
+    described = "\n".join(f"  {line}" for line in spec.description.splitlines())
+    schema = json.dumps(spec.parameters, ensure_ascii=False, indent=2)
+    return visible(f"{spec.name}\n{described}\n{schema}", kept="\n")
 
 
 def fingerprint(tool: Tool, server: str) -> str:

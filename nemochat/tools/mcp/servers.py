@@ -128,13 +128,13 @@ class McpServers:
             resources = await server.list_resources()
             prompts = await server.list_prompts()
         except NemochatError as error:
-            return CheckReport(name, server.command_line(), problem=error.message, hint=error.hint)
+            return CheckReport(name, server.launch().line(), problem=error.message, hint=error.hint)
         finally:
             if not was_running:
                 await server.close()
         return CheckReport(
             name,
-            server.command_line(),
+            server.launch().line(),
             description,
             tuple(tool.offered.name for tool in tools),
             tuple(resource.uri for resource in resources),

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import re
-import shutil
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
@@ -29,8 +28,9 @@ from mcp_types import (
     jsonrpc_message_adapter,
 )
 
-from nemochat.tools.mcp.config import ServerConfig
+from nemochat.system import processes
 from nemochat.tools.mcp.errors import McpError, shown
+from nemochat.tools.mcp.launch import Launch, resolve
 from nemochat.tools.mcp.lines import LineCutter, TooLong
 from nemochat.tools.mcp.log import BoundedLog
 
@@ -43,6 +43,7 @@ _READ_BYTES = 64 * 1024
 _EXIT_SECONDS = 2.0
 """How long a server may take to end after its input was closed, and again after SIGTERM."""
 _POLL_SECONDS = 0.01
+_ADD_AGAIN = "Put it back, or remove the server and add it again."
 _MOST_OWED = 32
 """How many of a server's own requests may wait for an answer; further ones are dropped."""
 _ID = re.compile(rb'"id"\s*:\s*(\d{1,18})\s*[,}]')
@@ -55,7 +56,7 @@ class StdioProcess:
     it printed where only messages belong.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, log: BoundedLog, message_bytes: int, ended: asyncio.Event) -> None:
+    def __init__(self, process: processes.Process, log: BoundedLog, message_bytes: int, ended: asyncio.Event) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
@@ -74,25 +75,21 @@ class StdioProcess:
 
     @classmethod
     async def start(
-        cls, config: ServerConfig, environment: Mapping[str, str], log: BoundedLog, message_bytes: int, ended: asyncio.Event
+        cls, launch: Launch, environment: Mapping[str, str], log: BoundedLog, message_bytes: int, ended: asyncio.Event
     ) -> StdioProcess:
-        """Run the server's command. Raises McpError when it cannot be run."""
-        command = config.command
-        if os.sep not in command:
-            found = shutil.which(command, path=environment.get("PATH"))
-            if found is None:
-                raise McpError(f"The command “{shown(command)}” of the server “{config.name}” is not installed.", "Install it first.")
-            command = found
+        """Run what the user allowed, unless its entry has come to something else since. Raises McpError when it cannot be run."""
+        config, pipe = launch.config, processes.PIPE
+        if not launch.program:
+            raise McpError(f"The command “{shown(config.command)}” of the server “{config.name}” is not installed.", "Install it first.")
+        if not os.path.isdir(launch.folder):  # noqa: PTH112 - whatever the reason
+            raise McpError(f"The server “{config.name}” runs in the folder {shown(launch.folder)}, which is not there.", _ADD_AGAIN)
+        command = (launch.program, *config.args)
         try:
-            process = await asyncio.create_subprocess_exec(
-                command,
-                *config.args,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                cwd=Path(config.cwd).expanduser() if config.cwd else None,
-                env=dict(environment),
-                start_new_session=True,
+            # Between this look and the start nothing is awaited.
+            if resolve(config, environment.get("PATH", os.defpath)) != launch:
+                raise McpError(f"The server “{config.name}” is no longer what you allowed.", "Look at it again and allow it.")
+            process = await processes.start(
+                command, environment, Path(launch.folder), stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
             )
         except (OSError, ValueError) as error:
             why = (error.strerror if isinstance(error, OSError) else None) or str(error)
@@ -227,10 +224,10 @@ class StdioProcess:
 
 @contextlib.asynccontextmanager
 async def running(
-    config: ServerConfig, environment: Mapping[str, str], log: BoundedLog, message_bytes: int, ended: asyncio.Event
+    launch: Launch, environment: Mapping[str, str], log: BoundedLog, message_bytes: int, ended: asyncio.Event
 ) -> AsyncIterator[StdioProcess]:
     """A server's process, ended on the way out whatever happens. Raises McpError when it cannot be run."""
-    process = await StdioProcess.start(config, environment, log, message_bytes, ended)
+    process = await StdioProcess.start(launch, environment, log, message_bytes, ended)
     try:
         yield process
     finally:

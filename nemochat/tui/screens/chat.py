@@ -281,9 +281,15 @@ class ChatScreen(ChatDesk):
 
     @on(Prompt.Escape)
     async def action_leave(self) -> None:
-        """Esc: stop the reply, else give up an edit, else close the drawer, else go to the prompt. Nothing is ever lost by it."""
+        """Esc: stop the reply, else what is being read, else give up an edit, else close the drawer, else go to the prompt.
+
+        Nothing is ever lost by it.
+        """
         if self.turns.is_running:
+            self.documents.stop_refreshing()
             await self.turns.stop()
+        elif self.documents.stop():
+            self.set_state("stopping")
         elif self.composer.is_editing:
             self.composer.give_up_edit()
         elif self.side.is_open:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from textual import work
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 from textual.worker import Worker
 
 from nemochat.chat import Chat
@@ -18,7 +18,7 @@ from nemochat.tui.composer import Composer
 from nemochat.tui.conversations import Conversations
 from nemochat.tui.documents import Documents
 from nemochat.tui.roleplay import Roleplay
-from nemochat.tui.screens.dialogs import Choose, Menu, PictureScreen, Read, Write
+from nemochat.tui.screens.dialogs import Choose, PictureScreen
 from nemochat.tui.slash import Slash
 from nemochat.tui.turns import Job, TurnRunner
 from nemochat.tui.workbench import Workbench
@@ -75,7 +75,7 @@ class ChatDesk(Screen[None]):
         said = clipboard.copy(lambda copied: self.app.call_from_thread(self.app.copy_to_clipboard, copied), text)
         self.app.call_from_thread(self.say, said)
 
-    async def ask(self, screen: Choose | Menu | Write | Read) -> str | None:
+    async def ask(self, screen: ModalScreen[str | None]) -> str | None:
         """Show a dialog and wait for its answer (call it from a worker)."""
         return await self.app.push_screen_wait(screen)
 

@@ -19,19 +19,28 @@ from nemochat.domain.images import RgbImage
 from nemochat.domain.sanitize import sanitize
 from nemochat.tui.widgets.picture import Picture
 
+WIDTHS = [(0, "-narrow"), (72, "-wide")]
+"""Classes of a dialog's screen by its columns."""
+_HEIGHTS = [(0, "-low"), (18, "-high")]
+
 
 class Answer(msgspec.Struct, frozen=True):
-    """One answer of a dialog: what is returned, what stands on it, and a key that gives it at once ("" for none)."""
+    """One answer of a dialog: what is returned, what stands on it, a key that gives it at once ("" for none), and whether it allows
+    something that cannot be taken back, which is asked about by `ApprovalScreen`.
+    """
 
     value: str
     label: str
     key: str = ""
+    allows: bool = False
 
 
 class _Dialog(ModalScreen[str | None]):
     """The frame of all of them: Esc leaves without an answer."""
 
     CSS_PATH = "dialogs.tcss"
+    HORIZONTAL_BREAKPOINTS = WIDTHS
+    VERTICAL_BREAKPOINTS = _HEIGHTS
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Cancel", id="dialog.cancel", tooltip="Close without doing anything"),
     ]
@@ -47,6 +56,8 @@ class Choose(_Dialog):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left,up", "app.focus_previous", "Previous answer", show=False, id="dialog.previous"),
         Binding("right,down", "app.focus_next", "Next answer", show=False, id="dialog.next"),
+        Binding("pageup", "scroll(-1)", "Up", show=False, id="dialog.up"),
+        Binding("pagedown", "scroll(1)", "Down", show=False, id="dialog.down"),
     ]
 
     def __init__(self, title: str, text: str, answers: Sequence[Answer], *, hint: str = "") -> None:
@@ -54,15 +65,21 @@ class Choose(_Dialog):
         self._title, self._text, self._hint, self._answers = title, sanitize(text), sanitize(hint), tuple(answers)
 
     def compose(self) -> ComposeResult:
-        """Title, text, hint, buttons."""
-        with Vertical(id="dialog"):
+        """Title, text, hint, buttons: a long text scrolls, and covers none of them."""
+        with Vertical(id="dialog", classes="choose"):
             yield Label(self._title, classes="title", markup=False)
-            yield Static(Content(self._text))
-            if self._hint:
-                yield Static(Content(self._hint), classes="hint")
+            with VerticalScroll(can_focus=False):
+                yield Static(Content(self._text))
+                if self._hint:
+                    yield Static(Content(self._hint), classes="hint")
             with Horizontal(classes="buttons"):
                 for index, answer in enumerate(self._answers):
                     yield Button(Content(answer.label), id=f"answer-{index}", variant="primary" if index == 0 else "default")
+
+    def action_scroll(self, by: int) -> None:
+        """A page of a long text up or down."""
+        text = self.query_one(VerticalScroll)
+        text.scroll_relative(y=by * max(1, text.size.height - 1), animate=False)
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """An answer was chosen."""

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from nemochat.documents import DocumentIndex, Retrieval, Retriever, estimate_tokens, named_collection
+from nemochat.documents.index import DocumentIndex
+from nemochat.documents.retrieve import Retriever
+from nemochat.documents.split import estimate_tokens
+from nemochat.documents.values import Retrieval, named_collection
 from tests.documents.quality.questions import IN_OTHER_WORDS, QUESTIONS, UNANSWERABLE
 from tests.documents.writers import docx, pdf
 

@@ -1,0 +1,127 @@
+"""What others have written, taken within bounds: files whatever a path leads to, and values out of JSON and TOML."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+MAX_VALUES = 2_000_000
+"""How many values JSON may hold: some 250 MB of memory, while the largest files that people have hold a tenth."""
+
+_CHUNK = 1 << 20
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+class NotAFileError(OSError):
+    """What is there is no regular file. kind: what it is ("a folder")."""
+
+    def __init__(self, path: Path, kind: str) -> None:
+        super().__init__(errno.EINVAL, f"it is {kind}, not a file", str(path))
+        self.kind = kind
+
+
+class TooLargeError(OSError):
+    """A file holds more than may be read of it. size: in bytes, at least."""
+
+    def __init__(self, path: Path, size: int, most: int) -> None:
+        limit = f"{most >> 20:,} MiB" if most >= 1 << 20 else f"{most >> 10:,} KiB"
+        super().__init__(errno.EFBIG, f"it is larger than {limit}", str(path))
+        self.size = size
+
+
+@contextlib.contextmanager
+def open_regular(path: Path) -> Iterator[BinaryIO]:
+    """A regular file, open for reading: nothing else is waited for, read from or taken for one. Raises OSError."""
+    try:
+        # Without O_NONBLOCK, opening a named pipe waits for a writer for ever; a terminal must not become that of this process.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0))
+    except ValueError as error:  # a NUL character in the path
+        raise OSError(errno.EINVAL, str(error), str(path)) from error
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        raise NotAFileError(path, "a socket") from error
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.close, handle)
+        mode = os.fstat(handle).st_mode
+        if not stat.S_ISREG(mode):
+            raise NotAFileError(path, next((kind for matches, kind in _KINDS if matches(mode)), "something else"))
+        yield stack.enter_context(os.fdopen(handle, "rb", closefd=False))
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """The content of a regular file, also of one that says it is empty (/proc) or that grows meanwhile: never more than `most` bytes.
+
+    Raises OSError: a TooLargeError for more, a NotAFileError for anything that is no regular file.
+    """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size <= most:
+            data = _read(file.fileno(), most + 1, size)
+            size = len(data)
+    if size > most:
+        raise TooLargeError(path, size, most)
+    return data
+
+
+def read_beginning(path: Path, most: int) -> bytes:
+    """The first `most` bytes of a regular file. Raises OSError."""
+    with open_regular(path) as file:
+        return _read(file.fileno(), most, most)
+
+
+def _read(handle: int, most: int, expected: int) -> bytes:
+    """What a file holds, up to `most` bytes; memory is taken for what is there, not for what there may be."""
+    pieces: list[bytes] = []
+    left = most
+    while left > 0 and (piece := os.read(handle, min(left, max(expected, _CHUNK)))):
+        pieces.append(piece)
+        left -= len(piece)
+        expected = 0
+    return b"".join(pieces)
+
+
+class TooMuchError(ValueError):
+    """A text that would take far more memory or time to understand than what it says is worth; the message is a clause ("it ...")."""
+
+
+def check_json(data: bytes | str, most: int = MAX_VALUES) -> None:
+    """Refuse, before it is parsed, JSON of more values than `most`: the commas and brackets say how many there may be, at most.
+
+    Raises TooMuchError.
+    """
+    marks = sum(map(data.count, (b",", b"[", b"{"))) if isinstance(data, bytes) else sum(map(data.count, (",", "[", "{")))
+    if marks > most:
+        raise TooMuchError(f"it holds more than {most:,} values")
+
+
+_PART = r"""(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""
+_NEXT = rf"[ \t]*+\.[ \t]*+{_PART}"
+# Text in quotes may say what it likes; what is not closed goes on to its end, so that no piece is looked at twice.
+_PIECES = re.compile(
+    r'"""(?:[^\\"]|\\.|"(?!""))*+(?:"""|\Z)|\'\'\'(?:[^\']|\'(?!\'\'))*+(?:\'\'\'|\Z)|#[^\n]*+|'
+    rf"(?P<long>{_PART}(?:{_NEXT}){{64}})|{_PART}(?:{_NEXT})*+|"
+    r'"(?:[^"\\\n]|\\.)*+|\'[^\'\n]*+|[^"\'#A-Za-z0-9_-]++',
+    re.DOTALL,
+)
+
+
+def check_toml(text: str) -> None:
+    """Refuse, before it is parsed, TOML with a name of more than 64 parts: Python's reader takes their square in time and in memory.
+
+    Raises TooMuchError.
+    """
+    if any(piece["long"] for piece in _PIECES.finditer(text)):
+        raise TooMuchError("it holds a name of more than 64 parts")

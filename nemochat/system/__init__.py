@@ -1,0 +1,1 @@
+"""What nemochat asks of the system below it: how processes are started, and what they are given."""

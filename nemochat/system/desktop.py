@@ -1,0 +1,33 @@
+"""The user's desktop."""
+
+from __future__ import annotations
+
+from nemochat.system import environments, processes
+
+_SECONDS = 10.0
+_OPEN = "import sys, webbrowser; sys.exit(not webbrowser.open(sys.argv[1]))"
+
+
+def open_in_browser(url: str) -> bool:
+    """Give an address to the user's browser, and say whether there is one. May take seconds: call it in a thread.
+
+    The standard library looks for browsers in a process of its own, where no program of the current folder is found and none can write on
+    the terminal.
+    """
+    nowhere = processes.NOWHERE
+    try:
+        done = processes.run(
+            processes.python_command("-c", _OPEN, url),
+            environments.desktop(),
+            seconds=_SECONDS,
+            stdin=nowhere,
+            stdout=nowhere,
+            stderr=nowhere,
+            start_new_session=True,
+        )
+    except processes.TooSlow:
+        # It was found and started, and stays in the foreground.
+        return True
+    except (OSError, ValueError):
+        return False
+    return done.returncode == 0
