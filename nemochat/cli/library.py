@@ -97,8 +97,11 @@ def repair(file: Path | None) -> None:
     folder = find_paths(os.environ).library
     if file is None:
         aside = sorted(folder.glob("library-damaged-*.db"), key=lambda path: path.stat().st_mtime)
+        is_mended = _mend()
         if not aside:
-            _mend()
+            if not is_mended:
+                hint = "Name the file: nemochat library repair FILE"
+                raise NemochatError(f"The library is in order, and no broken one was set aside in {shown(folder)}.", hint)
             return
         file = aside[-1]
     with opened() as library:
@@ -109,16 +112,18 @@ def repair(file: Path | None) -> None:
         print_note(f"Something is missing in {', '.join(report.incomplete)}.")
 
 
-def _mend() -> None:
-    """Mend the library that is in use."""
+def _mend() -> bool:
+    """Mend the library that is in use; whether there was anything to be mended."""
     with opened() as library:
         if not library.check():
-            raise NemochatError("The library is in order, and no broken one was set aside.", "Name the file: nemochat library repair FILE")
+            return False
         copy, mended, made = library.mend()
         left = library.check()
-    print(f"{mended} conversations mended, {made} made of stray messages. The library as it was is kept as {shown(copy)}.")
+    counts = f"{mended} conversations mended, {made} made of stray messages."
+    say(f"{counts} The library as it was is kept as {shown(copy)}.", strict=True)
     for problem in left:
         print_note(problem)
+    return True
 
 
 def purge(days: int) -> None:
