@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from nemochat.domain.chat import Chat
 from nemochat.domain.messages import ImagePart
+from nemochat.domain.replies import ModelRef
 from nemochat.library import Library, ListQuery
 from tests.library.building import open_library, record, reply, stored, user
 
@@ -44,7 +45,7 @@ class Tree(RuleBasedStateMachine):
     def store(self, before: Chat | None, after: Chat) -> None:
         """What the interface does after each change; a new conversation has no earlier value."""
         id_ = self.at if before is not None else None
-        saved = self.library.save(id_, self.versions[self.at] if id_ else 0, before, after, model="demo")
+        saved = self.library.save(id_, self.versions[self.at] if id_ else 0, before, after, model=ModelRef("demo"))
         self.at = saved.id
         self.chats[saved.id], self.versions[saved.id] = after, saved.version
         self.history.setdefault(saved.id, []).append(after)
