@@ -77,6 +77,7 @@ class Turns:
         self._queue: deque[Turn] = deque()
         self.running: Turn | None = None
         self._is_serving = False
+        self._is_leaving = False
 
     @property
     def is_running(self) -> bool:
@@ -117,6 +118,7 @@ class Turns:
 
     def leave(self) -> None:
         """The program ends: what runs is stopped, and what waits stays with its conversation for the next time."""
+        self._is_leaving = True
         for turn in self._queue:
             turn.conversation.release()
         self._queue.clear()
@@ -165,7 +167,7 @@ class Turns:
         finally:
             turn.conversation.release()
             self.running = None
-        if pass_on and not is_kept:
+        if pass_on and not is_kept and not self._is_leaving:
             self._around.take_back(turn)
         self._port.tell(TurnEnded(result, error))
         self._around.turn_ended(turn, result)
@@ -174,6 +176,8 @@ class Turns:
         """The stream of a turn, once the model is loaded, nothing else uses it, and the message's pictures are there."""
         session = await self._around.ready()
         await self._jobs.make_way()
+        if not turn.conversation.id:  # the engine knows it by that
+            await turn.conversation.stored()
         if turn.play is not None:
             chat = turn.conversation.lend(IDS)
             return turn.play(session, chat, turn.stop, turn.conversation.id, turn.asked_at)

@@ -176,6 +176,23 @@ async def test_17_what_waits_is_on_the_disk_and_goes_on_in_the_next_run(tmp_path
     await again.close()
 
 
+async def test_17_what_was_sent_while_the_model_loads_is_not_lost_by_quitting(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, {"demo": engine_of()})
+    bench.engines["demo"].load_seconds = 60
+    sitting = Sitting(bench)
+    sitting.desk.start()
+    sitting.enter("one")
+    sitting.enter("two")
+    await asyncio.sleep(0.05)
+    await sitting.close()
+    bench.engines["demo"].load_seconds = 0
+    bench.resume = ""
+    again = await Sitting(bench).begin()
+    await again.until(lambda: again.said == ["one", "reply 0", "two", "reply 1"])
+    assert again.port.text == ""
+    await again.close()
+
+
 async def test_19_a_model_that_dies_while_it_loads_leaves_the_message_waiting(tmp_path: Path) -> None:
     bench = Bench(tmp_path, {"demo": engine_of()})
     bench.engines["demo"].load_errors = [EngineDiedError("The engine was killed.")]
