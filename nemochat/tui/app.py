@@ -7,18 +7,32 @@ from collections.abc import Iterable
 from functools import partial
 from typing import ClassVar
 
+from textual import on
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.command import CommandPalette
+from textual.events import Paste
 from textual.screen import Screen
-from textual.widgets import TextArea
+from textual.widgets import Button, Input, TextArea
 
 from nemochat.chat.commands import COMMANDS
 from nemochat.tui.screens.chat import ChatScreen
-from nemochat.tui.screens.help import help_for
+from nemochat.tui.screens.help import HelpScreen, help_for
+from nemochat.tui.screens.modal import Modal
 from nemochat.tui.themes import built_in_folder, load_themes
 from nemochat.tui.workbench import Workbench
 
 _AGAIN_SECONDS = 2.0
+
+
+class Palette(CommandPalette, Modal[None]):
+    """The commands by Ctrl+P; the one that was chosen runs once, however often Enter was pressed."""
+
+    @on(Input.Submitted)
+    @on(Button.Pressed)
+    def _only_once(self, event: Input.Submitted | Button.Pressed) -> None:
+        if self.has_answered:
+            event.prevent_default()
 
 
 class NemochatApp(App[None]):
@@ -81,9 +95,20 @@ class NemochatApp(App[None]):
             if isinstance(screen, ChatScreen) and screen.is_mounted:
                 screen.roleplay.show_accents()
 
+    def action_command_palette(self) -> None:
+        """Every command, to choose from."""
+        if not CommandPalette.is_open(self):
+            self.push_screen(Palette(id="--command-palette"))
+
     def action_help(self) -> None:
         """Explain the focused part."""
-        self.push_screen(help_for(self.screen, self))
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(help_for(self.screen, self))
+
+    def on_paste(self, event: Paste) -> None:
+        """A paste that nothing on the present screen takes is for the prompt: a file dropped while a question is open is not lost."""
+        if not isinstance(self.focused, TextArea):  # it takes a paste and lets it pass on
+            self.chat_screen.prompt.paste(event.text)
 
     def action_interrupt(self) -> None:
         """Ctrl+C: copy what is selected; with nothing selected, the second press within two seconds quits."""

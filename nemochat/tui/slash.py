@@ -109,13 +109,11 @@ class Slash:
         if argument:
             self._screen.dropping.picture(str(_path(argument)))
             return
-        from textual_fspicker import FileOpen, Filters
+        from nemochat.tui.screens.file_picker import PictureFile
 
-        pictures = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif")
-        filters = Filters(("Pictures", lambda path: path.suffix.lower() in pictures), ("All files", lambda _: True))
         # The dialog has no room for the choice of a filter on a narrow screen.
-        wide = self._screen.app.size.width >= _WIDE
-        chosen = await self._screen.app.push_screen_wait(FileOpen(Path.cwd(), "Attach a picture", filters=filters if wide else None))
+        picker = PictureFile(Path.cwd(), has_filter=self._screen.app.size.width >= _WIDE)
+        chosen = await self._screen.app.push_screen_wait(picker)
         if chosen is not None:
             self._screen.dropping.picture(str(chosen))
 

@@ -10,12 +10,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.events import Key
-from textual.screen import ModalScreen
 from textual.widgets import Button, Label, Static
 
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.tools import Approval, ToolRequest
 from nemochat.tools.approval import arguments_for_people
+from nemochat.tui.screens.modal import Modal
 
 _ANSWERS = (
     (Approval.REFUSED, "No"),
@@ -25,7 +25,7 @@ _ANSWERS = (
 )
 
 
-class ApprovalScreen(ModalScreen[Approval]):
+class ApprovalScreen(Modal[Approval]):
     """Returns what the user says. For a moment no key is taken: one that was on its way when the question came is no answer.
 
     The first answer is No, and Esc says it too.

@@ -11,12 +11,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.events import Key
-from textual.screen import ModalScreen
 from textual.widgets import Button, Label, OptionList, Static, TextArea
 from textual.widgets.option_list import Option
 
 from nemochat.domain.images import RgbImage
 from nemochat.domain.sanitize import sanitize
+from nemochat.tui.screens.modal import Modal
 from nemochat.tui.widgets.picture import Picture
 
 
@@ -28,7 +28,7 @@ class Answer(msgspec.Struct, frozen=True):
     key: str = ""
 
 
-class _Dialog(ModalScreen[str | None]):
+class _Dialog(Modal[str | None]):
     """The frame of all of them: Esc leaves without an answer."""
 
     CSS_PATH = "dialogs.tcss"

@@ -11,13 +11,13 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.events import DescendantFocus
-from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input, Label, Static
 
 from nemochat.domain.sanitize import sanitize
 from nemochat.tui.numbers import plural
 from nemochat.tui.screens.dialogs import Answer, Choose
+from nemochat.tui.screens.modal import Modal
 from nemochat.tui.widgets.form_fields import Field, field_of
 
 R = TypeVar("R")
@@ -29,7 +29,7 @@ class Section(msgspec.Struct, frozen=True):
     fields: Sequence[Field]
 
 
-class FormScreen(ModalScreen[R | None]):
+class FormScreen(Modal[R | None]):
     """Returns what `made` makes of the values, or None when the user leaves it.
 
     saves: what Ctrl+S does, in a word or two. was_changed: what the form begins with is not saved anywhere yet.
@@ -150,7 +150,7 @@ class FormScreen(ModalScreen[R | None]):
         changed = sum(field.is_changed for field in self.fields)
         text = f"{plural(changed, 'field')} changed, not saved yet." if changed else "What you changed is not saved yet."
         answers = (Answer("save", "Save"), Answer("stay", "Go on"), Answer("leave", "Leave without saving"))
-        self.app.push_screen(Choose("Leave the form?", text, answers), self._answered)
+        self.open_above(Choose("Leave the form?", text, answers), self._answered)
 
     def _answered(self, answer: str | None) -> None:
         if answer == "save":

@@ -9,7 +9,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from nemochat.domain.personas import Lorebook, LoreEntry, Persona, Position
@@ -17,6 +16,7 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.personas.index import summary_line
 from nemochat.personas.lore import title
 from nemochat.tui.numbers import count, plural
+from nemochat.tui.screens.modal import Modal
 from nemochat.tui.widgets.portrait import Portrait
 
 MOST_CHARACTERS = 20_000
@@ -44,7 +44,7 @@ _SAMPLING = {
 }
 
 
-class PersonaCard(ModalScreen[None]):
+class PersonaCard(Modal[None]):
     """Everything that a persona says, as it is written."""
 
     CSS_PATH = "persona_card.tcss"

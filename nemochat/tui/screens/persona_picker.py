@@ -15,7 +15,6 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal, Vertical
 from textual.content import Content
 from textual.events import Resize
-from textual.screen import ModalScreen
 from textual.widgets import Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -23,6 +22,7 @@ from nemochat.domain.personas import Persona
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
 from nemochat.personas.index import PersonaSummary
+from nemochat.tui.screens.modal import Modal
 from nemochat.tui.screens.picker import PickerItem, rank
 from nemochat.tui.widgets.half_blocks import half_blocks
 from nemochat.tui.widgets.persona_preview import PersonaPreview
@@ -63,7 +63,7 @@ class PersonaChoice(msgspec.Struct, frozen=True):
     id: str
 
 
-class PersonaPicker(ModalScreen[PersonaChoice | None]):
+class PersonaPicker(Modal[PersonaChoice | None]):
     """Choose one of `personas` and what to do with it; None after Esc.
 
     load: a persona and its portrait by id; it is called in a thread and may raise NemochatError. current: the id that is highlighted at

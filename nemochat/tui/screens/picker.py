@@ -13,12 +13,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.events import Resize
-from textual.screen import ModalScreen
 from textual.types import CSSPathType
 from textual.widgets import Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
 from nemochat.domain.sanitize import sanitize
+from nemochat.tui.screens.modal import Modal
 
 _SHOWN = 500
 _LABEL_WIDTH = 32
@@ -33,7 +33,7 @@ class PickerItem(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-class Picker(ModalScreen[str | None]):
+class Picker(Modal[str | None]):
     """Choose one of `items`: returns its value, or None after Esc.
 
     current: the value that is highlighted at first. empty: what to say when there are no items. on_highlight: called with each value that

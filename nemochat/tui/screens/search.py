@@ -14,13 +14,13 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal, Vertical
 from textual.content import Content
 from textual.events import Resize
-from textual.screen import ModalScreen
 from textual.widgets import Input, Label, Static
 
 from nemochat.domain.library import Hit, SearchFilters
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
 from nemochat.tui.numbers import count
+from nemochat.tui.screens.modal import Modal
 from nemochat.tui.widgets.search_filters import FilterChoice, PictureChoice, Span, WhenChoice, since
 from nemochat.tui.widgets.search_results import MOST_HITS, PreviewLine, PreviewPane, Results
 
@@ -39,7 +39,7 @@ class Found(msgspec.Struct, frozen=True):
     node: int
 
 
-class SearchScreen(ModalScreen[Found | None]):
+class SearchScreen(Modal[Found | None]):
     """Search, and choose what was found: returns it, or None after Esc.
 
     find, preview: ask the library; they raise NemochatError when it cannot answer. personas, models: names to filter by. words: to begin

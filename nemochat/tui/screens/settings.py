@@ -15,7 +15,6 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.events import DescendantFocus
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.theme import Theme
 from textual.widget import Widget
 from textual.widgets import Input, Label, Select, Static, Switch
@@ -23,6 +22,7 @@ from textual.widgets import Input, Label, Select, Static, Switch
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import SettingsError
 from nemochat.settings import SettingInfo, Settings, describe, parse_setting
+from nemochat.tui.screens.modal import Modal
 from nemochat.tui.themes import NamedTheme
 
 _GROUP_TITLES = {"interface": "Interface", "engine": "Engine", "sampling": "Sampling"}
@@ -30,7 +30,7 @@ _SHORT = {"when the model is loaded again": "↻ model reload", "at the next sta
 _WORDS: dict[object, str] = {True: "on", False: "off", None: "automatic"}
 
 
-class SettingsScreen(ModalScreen[dict[str, object] | None]):
+class SettingsScreen(Modal[dict[str, object] | None]):
     """Returns the changes by key ("engine.threads"), or None after Esc.
 
     locked: the settings that cannot be changed now, by key, with what has set them (a variable of the environment, "the command line").

@@ -15,12 +15,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.events import Click, Resize
-from textual.screen import ModalScreen
 from textual.widgets import Label, Static
 
 from nemochat.domain.ttft import Reading, ReplyRow, Statistics, statistics_of
 from nemochat.errors import NemochatError
 from nemochat.tui.numbers import plural
+from nemochat.tui.screens.modal import Modal
 from nemochat.tui.tables import in_words
 from nemochat.tui.widgets.figures import CostTable, FiguresTable
 from nemochat.tui.widgets.plots import Bins, Distribution, ReplyBars, bins_of
@@ -46,7 +46,7 @@ class Scope(StrEnum):
     LIBRARY = "The library"
 
 
-class StatsScreen(ModalScreen[None]):
+class StatsScreen(Modal[None]):
     """The figures of replies. Esc closes.
 
     chat: the replies of the conversation, oldest first. library: asks for those of all conversations, newest first; it raises NemochatError

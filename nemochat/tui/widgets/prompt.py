@@ -180,6 +180,10 @@ class Prompt(Vertical):
         """Take it out."""
         self._area.remove_token(key)
 
+    def paste(self, text: str) -> None:
+        """What a terminal sends for a paste or a drop."""
+        self._paste(text)
+
     def insert_text(self, text: str) -> None:
         """Put text at the cursor."""
         self._area.insert_pasted(text)
