@@ -9,7 +9,6 @@ import msgspec
 from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalGroup
 from textual.content import Content
 from textual.events import Click
 from textual.message import Message as TextualMessage
@@ -26,6 +25,7 @@ from nemochat.tui.numbers import count, duration, speed
 from nemochat.tui.widgets import reply_stream
 from nemochat.tui.widgets.half_blocks import half_blocks
 from nemochat.tui.widgets.markdown_blocks import code_blocks
+from nemochat.tui.widgets.steady_scroll import SteadyItem
 
 TOOL_LINES = 8
 """Lines shown of a tool's result; the details show all of it."""
@@ -106,7 +106,7 @@ class MessageLabel(Widget):
         return Content.assemble(name, " " * max(0, room - signs.cell_length), signs)
 
 
-class MessageView(VerticalGroup, can_focus=True):
+class MessageView(SteadyItem, can_focus=True):
     """A message. `parts` is what its body shows, sanitised; while `is_streaming` somebody else writes the body."""
 
     help_title = "A message"
@@ -149,7 +149,8 @@ class MessageView(VerticalGroup, can_focus=True):
         &.-user { border-left: solid $primary; margin: 0 0 1 0; }
         &.-tool { color: $text-muted; margin: 0 0 1 0; }
         &.-dimmed { opacity: 55%; }
-        &:focus { border-left: thick $accent; background: $foreground 6%; }
+        &:focus { border-left: thick $accent; }
+        &:focus > MessageLabel { background: $foreground 10%; }
         & > .text { height: auto; }
         & > .contexts { height: 1; width: 1fr; color: $text-muted; text-wrap: nowrap; text-overflow: ellipsis; }
         & > .portrait { display: none; dock: left; width: 7; height: 3; }
@@ -172,6 +173,12 @@ class MessageView(VerticalGroup, can_focus=True):
             yield portrait
         yield self._label
         yield from self._body()
+
+    def watch_has_focus(self, _has_focus: bool) -> None:
+        """Only the bar and the label show the focus, so only these are styled anew: a long reply has thousands of widgets in it."""
+        for widget in (self, self._label):
+            self.app.stylesheet.apply(widget)
+            widget.refresh()
 
     async def set(self, entry: Entry, standing: Standing) -> None:
         """Show another state of the message; what has not changed is not touched."""

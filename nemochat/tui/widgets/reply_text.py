@@ -11,10 +11,13 @@ from functools import lru_cache
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.events import Mount
+from textual.geometry import Size
+from textual.layout import DockArrangeResult
 from textual.widgets import Markdown, Static
 from textual.widgets._markdown import MarkdownBlock, MarkdownFence, MarkdownTable, MarkdownTableContent
 
 from nemochat.tui.widgets import markdown_blocks
+from nemochat.tui.widgets.steady_scroll import NearView, SteadyItem
 
 MAX_HIGHLIGHTED = 50_000
 """Characters of a code block; longer ones are shown without colours, because colouring them holds up the screen."""
@@ -104,6 +107,12 @@ class ReplyText(Markdown):
         """Leave out what the base class does."""
         # Textual's own handler parses in a thread and takes out all blocks before it mounts the new ones; here they are composed.
         event.prevent_default()
+
+    def arrange(self, size: Size, optimal: bool = False) -> DockArrangeResult:
+        """Lay the blocks out; the compositor is given those near the view of the column that scrolls."""
+        arranged = super().arrange(size, optimal)
+        near = self.parent.near_rows_of(self) if not optimal and isinstance(self.parent, SteadyItem) else None
+        return arranged if near is None else NearView(arranged, *near)
 
     def compose(self) -> ComposeResult:
         """All blocks of the source that is there."""
