@@ -1,11 +1,9 @@
-"""``nemochat`` without a command: the full-screen interface, put together from its parts."""
+"""What the full-screen interface works with, put together from its parts."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +13,6 @@ import msgspec
 from nemochat.chat import ChatSession
 from nemochat.cli.embedding import make_embedder
 from nemochat.cli.opening import SCRIPT_SUFFIX, new_session
-from nemochat.cli.output import print_error, print_note
 from nemochat.cli.setup import Setup
 from nemochat.cli.toolset import build_toolset
 from nemochat.documents import DocumentIndex, Embedder
@@ -30,8 +27,7 @@ from nemochat.personas.store import PersonaStore
 from nemochat.settings import Settings
 from nemochat.settings_file import load_or_set_aside, locked_settings, write_setting
 from nemochat.tools.registry import Registry
-from nemochat.tui.app import NemochatApp
-from nemochat.tui.widgets.picture import prepare_pictures
+from nemochat.tui.graphics import protocol_for
 from nemochat.tui.workbench import ModelChoice, ToolChest
 
 if TYPE_CHECKING:
@@ -59,7 +55,6 @@ class Desk:
         self.resume = resume
         self.personas = PersonaStore(paths.personas)
         self.library = self._open_library(paths.library)
-        self._pictures = "halfblocks"
 
     @property
     def settings(self) -> Settings:
@@ -74,7 +69,7 @@ class Desk:
     @property
     def pictures(self) -> str:
         """How this terminal shows pictures."""
-        return self._pictures
+        return protocol_for(self.settings.interface.pictures)
 
     @property
     def demo_model(self) -> str:
@@ -120,10 +115,6 @@ class Desk:
             self._documents.close()
         if self._spare is not None:
             self._spare.cleanup()
-
-    def ask_terminal(self) -> None:
-        """Find out how the terminal shows pictures; it answers on stdin, so this comes before the interface starts."""
-        self._pictures = prepare_pictures(self.settings.interface.pictures)
 
     def tools(self, picture: Callable[[int], bytes | None]) -> ToolChest:
         """nemochat's own tools and the user's."""
@@ -197,39 +188,3 @@ class Desk:
         settings, notices = load_or_set_aside(self.paths.settings_file, os.environ, self._overrides)
         self._setup = msgspec.structs.replace(self._setup, settings=settings)
         self._notices += notices
-
-
-def run(
-    model: str | None, mmproj: Path | None, overrides: Mapping[str, Mapping[str, object]], resume: str | None = None
-) -> None:
-    """Open the interface, in a terminal, and stay in it. resume: see `Workbench`. Raises SystemExit after a crash."""
-    desk = Desk(model, mmproj, overrides, resume)
-    desk.ask_terminal()
-    app = NemochatApp(desk)
-    try:
-        app.run(mouse=desk.settings.interface.mouse)
-    except Exception as error:
-        if os.environ.get("NEMOCHAT_DEBUG"):
-            raise
-        app.crash = error
-    finally:
-        desk.close()
-    if app.crash is not None:
-        raise SystemExit(_tell(app.crash, desk.paths.crash_log))
-    if app.return_code:
-        raise SystemExit(app.return_code)
-
-
-def _tell(error: BaseException, log: Path) -> int:
-    """Write the whole story into a log, say where it is, and return the exit code."""
-    story = "".join(traceback.format_exception(error))
-    try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{story}\n")
-        place = f"The whole story is in {log}."
-    except OSError as refused:
-        place = f"The log {log} could not be written ({refused.strerror}); NEMOCHAT_DEBUG=1 shows the story."
-    print_error(NemochatError(f"nemochat ended in a way it should not ({type(error).__name__}: {error}).", place))
-    print_note("This is a bug: please report it with that log.")
-    return 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,10 @@ async def test_what_is_dropped_while_a_question_is_open_stands_in_the_prompt(tmp
         assert len(driver.screen.prompt.tokens) == 2
 
 
+def _has_left(driver: Driver, screen: Screen[object]) -> bool:
+    return driver.app.screen is not screen
+
+
 async def test_two_text_files_dropped_in_a_row_are_both_asked_about(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / f"{name}.txt").write_text(f"the text of {name}")
@@ -166,7 +171,7 @@ async def test_two_text_files_dropped_in_a_row_are_both_asked_about(tmp_path: Pa
             await driver.until(lambda: isinstance(driver.app.screen, Choose) and driver.app.screen.is_mounted)
             screen = driver.app.screen
             await driver.press("right", "enter")
-            await driver.until(lambda screen=screen: driver.app.screen is not screen)
+            await driver.until(partial(_has_left, driver, screen))
         await driver.until(lambda: "the text of one" in driver.screen.prompt.plain_text)
         assert "the text of two" in driver.screen.prompt.plain_text
 

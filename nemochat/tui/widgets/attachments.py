@@ -17,8 +17,9 @@ from textual.widgets import Static
 
 from nemochat.domain.images import RgbImage
 from nemochat.domain.sanitize import sanitize
+from nemochat.tui.graphics import HALFBLOCKS
 from nemochat.tui.numbers import plural
-from nemochat.tui.widgets.picture import HALFBLOCKS, Picture
+from nemochat.tui.widgets.picture import Picture
 
 _EMPTY = "No pictures yet. Drag one in, paste it, or use /image."
 _FEWEST_ROWS, _MOST_ROWS = 6, 24
@@ -215,7 +216,7 @@ class AttachLine(Static, can_focus=True):
 
 
 class AttachmentsPane(VerticalScroll, can_focus=False):
-    """All pictures, those of the next message first. protocol: see `nemochat.tui.widgets.picture.prepare_pictures`."""
+    """All pictures, those of the next message first. protocol: see `nemochat.tui.graphics.protocol_for`."""
 
     class Moved(Message):
         """The user wants this picture of the draft `offset` places later."""

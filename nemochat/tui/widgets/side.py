@@ -14,9 +14,9 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Static
 
+from nemochat.tui.graphics import HALFBLOCKS
 from nemochat.tui.widgets.attachments import AttachmentsPane, Sign
 from nemochat.tui.widgets.context import ContextPane
-from nemochat.tui.widgets.picture import HALFBLOCKS
 from nemochat.tui.widgets.tools import ToolsPane
 
 _TALL = 32
@@ -145,7 +145,7 @@ class PaneTab(Static, can_focus=True):
 
 
 class SidePanes(Vertical):
-    """The three panes. pictures: how pictures are drawn, as `nemochat.tui.widgets.picture.prepare_pictures` said."""
+    """The three panes. pictures: how pictures are drawn, as `nemochat.tui.graphics.protocol_for` said."""
 
     DEFAULT_CSS = """
     SidePanes {
