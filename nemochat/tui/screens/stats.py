@@ -23,6 +23,7 @@ from nemochat.tui.numbers import plural
 from nemochat.tui.screens.modal import Modal
 from nemochat.tui.tables import in_words
 from nemochat.tui.widgets.figures import CostTable, FiguresTable
+from nemochat.tui.widgets.late import LateHorizontal
 from nemochat.tui.widgets.plots import Bins, Distribution, ReplyBars, bins_of
 from nemochat.tui.widgets.search_filters import FilterChoice, Span, WhenChoice, since
 
@@ -77,7 +78,7 @@ class StatsScreen(Modal[None]):
         self.statistics: Statistics | None = None
         """What is shown, None while it is being read."""
         self._scopes = Static(id="stats-scopes", markup=False)
-        self._filters = Horizontal(id="stats-filters")
+        self._filters = LateHorizontal(id="stats-filters")
         self._model: FilterChoice | None = None
         self._when = WhenChoice()
         self._said = Static(id="stats-said", markup=False)

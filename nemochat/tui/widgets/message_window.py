@@ -107,6 +107,8 @@ class MessageWindow(SteadyScroll):
         alternatives: Mapping[int, tuple[int, int]],
     ) -> None:
         """Make the display equal to these messages; widgets of unchanged ones stay."""
+        if not self.is_attached:
+            return
         difference = compare(self.entries, entries)
         kept = {place: view for index, view in self._by_index().items() if (place := difference.place_of(index)) is not None}
         kept = {place: view for place, view in kept.items() if view.entry.message.role is entries[place].message.role}
@@ -247,7 +249,7 @@ class MessageWindow(SteadyScroll):
         tokens = self._seen.forgotten_tokens if self._seen is not None else 0
         if self._line is not None:
             children = list(self.children)
-            if place is not None and children.index(place) == children.index(self._line) + 1:
+            if place in children and self._line in children and children.index(place) == children.index(self._line) + 1:
                 self._line.set_tokens(tokens)
                 return
             line, self._line = self._line, None

@@ -10,6 +10,8 @@ from textual.layout import DockArrangeResult, WidgetPlacement
 from textual.scrollbar import ScrollBar
 from textual.widget import Widget
 
+from nemochat.tui.widgets.late import Late
+
 
 class NearView(DockArrangeResult):
     """An arrangement as it is, of which the compositor is given only the children from row `top` to before row `bottom`.
@@ -28,7 +30,7 @@ class NearView(DockArrangeResult):
         return self._whole.get_visible_placements(region)
 
 
-class SteadyScroll(VerticalScroll, can_focus=False, can_focus_children=True, inherit_bindings=False):
+class SteadyScroll(VerticalScroll, Late, can_focus=False, can_focus_children=True, inherit_bindings=False):
     """Either follows its end, or keeps one child (`held`) at its row.
 
     The row is restored while the children are laid out, before anything is painted, so there is no jump. Textual's `anchor` does the same
@@ -130,7 +132,7 @@ class SteadyScroll(VerticalScroll, can_focus=False, can_focus_children=True, inh
             self.vertical_scrollbar.set_reactive(ScrollBar.position, wanted)
 
 
-class SteadyItem(VerticalGroup):
+class SteadyItem(VerticalGroup, Late):
     """A child of a `SteadyScroll` that has long children of its own."""
 
     _placements: Sequence[WidgetPlacement] = ()
