@@ -62,6 +62,8 @@ class Stage:
     def chat_changed(self) -> None:
         """Another conversation: the figures of the last reply are those of its own."""
         self._last = None
+        if self.state.startswith("stopped"):
+            self.settle()
 
     def _prompt_state(self) -> PromptState:
         if self._screen.composer.is_editing:

@@ -349,6 +349,10 @@ class ChatScreen(ChatDesk):
         """What the slash command of that name does."""
         self.slash.invoke(name)
 
+    def action_write(self, text: str) -> None:
+        """Begin to write in the prompt."""
+        self.prompt.write(text)
+
     def action_side(self) -> None:
         """Show or hide the panes."""
         self.side.toggle()

@@ -52,6 +52,8 @@ class FormScreen(Modal[R | None]):
         self._title, self._saves, self._was_changed = sanitize(title, strict=True), saves, was_changed
         self._sections: tuple[Section, ...] = ()
         self._told = ""
+        self._help = Static(id="form-help", markup=False)
+        self._hint = Static(id="form-hint", markup=False)
 
     # -- what a form of this kind says
 
@@ -80,8 +82,8 @@ class FormScreen(Modal[R | None]):
                         if section.title:
                             yield Label(section.title, classes="part-title", markup=False)
                         yield from section.fields
-            yield Static(id="form-help", markup=False)
-            yield Static(id="form-hint", markup=False)
+            yield self._help
+            yield self._hint
 
     def on_mount(self) -> None:
         """Into the first field."""
@@ -91,7 +93,7 @@ class FormScreen(Modal[R | None]):
     def on_descendant_focus(self, event: DescendantFocus) -> None:
         """Explain the field that has the focus."""
         field = field_of(event.widget)
-        self.query_one("#form-help", Static).update(field.help if field is not None else "")
+        self._help.update(field.help if field is not None else "")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Enter goes to the next field."""
@@ -167,7 +169,7 @@ class FormScreen(Modal[R | None]):
         words = f"{first}{self.MORE_KEYS} · Ctrl+↓ next part · Esc leaves"
         if words != self._told:
             self._told = words
-            self.query_one("#form-hint", Static).update(Content(words))
+            self._hint.update(Content(words))
 
 
 class _Scroller(VerticalScroll, can_focus=False, inherit_bindings=False):

@@ -55,12 +55,13 @@ class PersonaCard(Modal[None]):
     def __init__(self, persona: Persona, portrait: bytes | None = None) -> None:
         super().__init__()
         self._persona, self._portrait = persona, portrait
+        self._scroller = VerticalScroll(id="card-scroll")
 
     def compose(self) -> ComposeResult:
         """Portrait and facts; the texts under quiet headings; the lorebook."""
         persona = self._persona
         with Vertical(id="card"):
-            with VerticalScroll(id="card-scroll"):
+            with self._scroller:
                 with Horizontal(id="card-head"):
                     yield Portrait(self._portrait, persona.name, persona.accent)
                     with Vertical(id="card-who"):
@@ -75,7 +76,7 @@ class PersonaCard(Modal[None]):
 
     def on_mount(self) -> None:
         """The arrow keys scroll."""
-        self.query_one(VerticalScroll).focus()
+        self._scroller.focus()
 
     def action_leave(self) -> None:
         """Close."""

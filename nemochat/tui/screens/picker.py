@@ -63,6 +63,10 @@ class Picker(Modal[str | None]):
         super().__init__()
         self._title, self._current, self._empty = title, current, empty
         self._on_highlight = on_highlight
+        self._filter = Input(placeholder="Type to filter", compact=True, id="picker-filter")
+        self._choices = _Choices(id="picker-list")
+        self._nothing = Static(id="picker-empty", markup=False)
+        self._count = Label(id="picker-count", markup=False)
         self._found: tuple[PickerItem, ...] = ()
         self._take(items)
 
@@ -70,13 +74,13 @@ class Picker(Modal[str | None]):
         """Title, filter, list, hint; below the list what `compose_preview` gives."""
         with Vertical(id="picker"):
             yield Label(self._title, classes="title", markup=False)
-            yield Input(placeholder="Type to filter", compact=True, id="picker-filter")
-            yield _Choices(id="picker-list")
-            yield Static(id="picker-empty", markup=False)
+            yield self._filter
+            yield self._choices
+            yield self._nothing
             yield from self.compose_preview()
             with Horizontal(classes="hint"):
                 yield Label("↑↓ move · Enter chooses · Esc cancels" if self._items else "Esc closes", markup=False)
-                yield Label(id="picker-count", markup=False)
+                yield self._count
 
     def compose_preview(self) -> ComposeResult:
         """Widgets that show what the highlighted item is like; none here."""
@@ -85,16 +89,16 @@ class Picker(Modal[str | None]):
     def on_mount(self) -> None:
         """The list keeps its height while it is filtered, so that nothing jumps."""
         height = max(1, len(self._items))
-        self.query_one(_Choices).styles.height = height
-        self.query_one("#picker-empty").styles.min_height = height if self._items else 1
-        self.query_one("#picker-filter").display = bool(self._items)
+        self._choices.styles.height = height
+        self._nothing.styles.min_height = height if self._items else 1
+        self._filter.display = bool(self._items)
         self._show("")
 
     def on_resize(self, event: Resize) -> None:
         """The list takes the room that there is."""
-        for each in (self.query_one(_Choices), self.query_one("#picker-empty")):
+        for each in (self._choices, self._nothing):
             each.styles.max_height = max(3, event.size.height - self.ROWS_AROUND)
-        self.call_after_refresh(self.query_one(_Choices).scroll_to_highlight)
+        self.call_after_refresh(self._choices.scroll_to_highlight)
 
     def highlighted(self, value: str) -> None:
         """The cursor has come to this value."""
@@ -109,7 +113,7 @@ class Picker(Modal[str | None]):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Enter chooses."""
         event.stop()
-        index = self.query_one(_Choices).highlighted
+        index = self._choices.highlighted
         if index is not None:
             self.choose(self._found[index].value)
 
@@ -126,7 +130,7 @@ class Picker(Modal[str | None]):
 
     async def action_move(self, how: str) -> None:
         """Move the cursor in the list while the filter keeps the focus."""
-        await self.query_one(_Choices).run_action(how)
+        await self._choices.run_action(how)
 
     def action_leave(self) -> None:
         """Close without choosing."""
@@ -146,7 +150,7 @@ class Picker(Modal[str | None]):
     def _show(self, query: str) -> None:
         ranked = rank(query, self._items)
         self._found = tuple(item for item, _ in ranked[:_SHOWN])
-        choices, empty = self.query_one(_Choices), self.query_one("#picker-empty", Static)
+        choices, empty = self._choices, self._nothing
         choices.clear_options()
         choices.add_options(Option(self._line(item, marks)) for item, marks in ranked[:_SHOWN])
         choices.display = bool(self._found)
@@ -157,7 +161,7 @@ class Picker(Modal[str | None]):
             choices.highlighted = values.index(self._current) if not query and self._current in values else 0
         count = f"{len(ranked):,} of {len(self._items):,}" if len(ranked) != len(self._items) else f"{len(self._items):,}"
         more = f", the first {_SHOWN} shown" if len(ranked) > _SHOWN else ""
-        self.query_one("#picker-count", Label).update(f"{count}{more}" if self._items else "")
+        self._count.update(f"{count}{more}" if self._items else "")
 
     def _line(self, item: PickerItem, marks: Sequence[int]) -> Content:
         label = Content(item.label)

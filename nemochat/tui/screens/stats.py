@@ -81,6 +81,7 @@ class StatsScreen(Modal[None]):
         self._filters = LateHorizontal(id="stats-filters")
         self._model: FilterChoice | None = None
         self._when = WhenChoice()
+        self._body = VerticalScroll(id="stats-body")
         self._said = Static(id="stats-said", markup=False)
         self._times, self._costs = FiguresTable(), CostTable()
         self._bars = ReplyBars(classes="narrow-only"), ReplyBars(classes="wide-only")
@@ -95,7 +96,7 @@ class StatsScreen(Modal[None]):
                 yield self._scopes
                 yield self._filters
             yield self._said
-            with VerticalScroll(id="stats-body"):
+            with self._body:
                 with Horizontal(id="stats-columns"):
                     with Vertical(id="stats-tables"):
                         yield self._times
@@ -109,7 +110,7 @@ class StatsScreen(Modal[None]):
 
     def on_mount(self) -> None:
         """Begin with this chat; the arrow keys scroll."""
-        self.query_one(VerticalScroll).focus()
+        self._body.focus()
         self._open()
 
     def on_resize(self, event: Resize) -> None:

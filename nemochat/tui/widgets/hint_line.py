@@ -80,6 +80,7 @@ class HintLine(Horizontal):
         super().__init__()
         self._words = Static(id="hint")
         self._figures = Static(id="count")
+        self._drawn = ("", "", False)
 
     def compose(self) -> ComposeResult:
         """Words at the left, figures at the right."""
@@ -97,5 +98,8 @@ class HintLine(Horizontal):
     def _draw(self) -> None:
         hint = self.hint
         is_too_long = hint.room is not None and hint.room < 0
-        self._words.update(Content(hint.words(self.size.width)))
-        self._figures.update(Content.styled(hint.figures, "bold $text-error" if is_too_long else ""))
+        drawn = hint.words(self.size.width), hint.figures, is_too_long
+        if drawn != self._drawn:  # an update lays the whole screen out anew, and this is called at each key
+            self._drawn = drawn
+            self._words.update(Content(drawn[0]))
+            self._figures.update(Content.styled(hint.figures, "bold $text-error" if is_too_long else ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.events import Click
+from textual.events import Click, Key
 from textual.message import Message as TextualMessage
 from textual.selection import Selection
 from textual.widget import Widget
@@ -33,6 +34,7 @@ TEXT_CHARACTERS = 50_000
 """Characters shown of a user's message; a screenful is laid out in one piece, so a pasted book would hold it up."""
 
 _CONTEXT_CHARACTERS = 80
+_AGAIN_SECONDS = 0.5
 _PORTRAIT_CELLS = (6, 3)
 _LABEL_STYLES = {Role.USER: "bold $text-primary", Role.ASSISTANT: "bold $text-secondary", Role.TOOL: "bold"}
 
@@ -139,7 +141,9 @@ class MessageView(SteadyItem, can_focus=True):
                 ("i", "details", "Details", "How this message came to be", False),
                 ("enter,space", "menu", "Menu", "All that can be done with this message", True),
             )
-        )
+        ),
+        Binding("u", "screen.command('undo')", "Undo", show=False, id="message.undo", tooltip="Take back what was done to messages last"),
+        Binding("slash", "screen.write('/')", "Command", show=False, id="message.command", key_display="/", tooltip="Begin a command"),
     ]
 
     DEFAULT_CSS = """
@@ -163,6 +167,7 @@ class MessageView(SteadyItem, can_focus=True):
         self.standing = standing
         self.is_streaming = is_streaming
         self.parts = reply_stream.joined(entry.message.parts)
+        self._deleted_at = float("-inf")
         self._label = MessageLabel()
         self._portrait: Static | None = None
         self._draw_label()
@@ -224,8 +229,25 @@ class MessageView(SteadyItem, can_focus=True):
                 return code_of(self.entry.message) is not None
         return True
 
+    async def on_key(self, event: Key) -> None:
+        """Keys come in bursts. Each does what it does at once, and one that comes when the focus has gone on is for what has it now."""
+        focused, active = self.screen.focused, self.screen.active_bindings.get(event.key)
+        if focused is not None and focused is not self:
+            event.stop()
+            event.prevent_default()
+            focused.post_message(Key(event.key, event.character))
+        elif active is not None and active.node is self and active.enabled:
+            # Textual runs a binding only when the key has gone up to the app, behind the keys that came with it.
+            event.stop()
+            event.prevent_default()
+            await self.run_action(active.binding.action)
+
     def action_ask(self, name: str) -> None:
-        """Pass it on."""
+        """Pass it on. A second press that follows at once deletes no other message."""
+        if name == "delete":
+            before, self._deleted_at = self._deleted_at, time.monotonic()
+            if self._deleted_at - before < _AGAIN_SECONDS:
+                return
         self.post_message(self.Asked(self, name))
 
     def on_message_label_swiped(self, event: MessageLabel.Swiped) -> None:

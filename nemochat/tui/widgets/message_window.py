@@ -124,11 +124,20 @@ class MessageWindow(SteadyScroll):
             first, stop = max(0, len(entries) - OPEN), len(entries)
         else:
             first, stop = self._moved_window(difference, first, stop, was_last=was_last)
+        focused = self.focused_view()
+        if focused is not None and focused in self.views and difference.place_of(focused.standing.index) is None:
+            self._leave()
         with self.app.batch_update():
             if self.writing is not None and not self.writing.is_streaming and not difference.is_none:
                 await self._take_over(self.writing, kept)
             await self.set_window(first, stop, kept)
         self.call_after_refresh(self.has_moved)
+
+    def _leave(self) -> None:
+        """The message that has the focus is no more: who goes on typing means no other message, so the focus goes where typing is safe."""
+        wanted = self.screen.AUTO_FOCUS
+        if wanted and wanted != "*":
+            self.screen.set_focus(next((widget for widget in self.screen.query(wanted) if widget.focusable), None))
 
     async def set_window(self, first: int, stop: int, kept: dict[int, MessageView] | None = None) -> None:
         """Mount the messages from `first` to before `stop`; `kept` are the widgets that can be used, by index."""

@@ -187,6 +187,11 @@ class Prompt(Vertical):
         """What a terminal sends for a paste or a drop."""
         self._paste(text)
 
+    def write(self, text: str) -> None:
+        """Text as if it were typed here, whatever has the focus; what is typed behind it follows."""
+        self.screen.set_focus(self._area)
+        self._area.insert(text)
+
     def insert_text(self, text: str) -> None:
         """Put text at the cursor."""
         self._area.insert_pasted(text)
