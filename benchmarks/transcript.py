@@ -41,7 +41,10 @@ PATIENCE = 2.0
 FRAME, STILL = 0.02, 4
 """Nothing may have changed for so many frames of so many seconds before a key counts as done."""
 REPLY = "Reply {0} with **bold** text and `code`.\n\n- one\n- two\n\nAnd a last paragraph, number {0}, a little longer than the others."
-SECTION = "## Part {0}\n\nA paragraph with **bold** text, number {0}.\n\n- one\n- two\n- three\n\n```python\ndef f{0}(x):\n    return x\n```\n"
+SECTION = (
+    "## Part {0}\n\nA paragraph with **bold** text, number {0}.\n\n- one\n- two\n- three\n\n"
+    "```python\ndef f{0}(x):\n    return x\n```\n"
+)
 LONG_SECTIONS = 140
 """Of a message of about 8,000 tokens."""
 FOCUS_CHANGES = 12
