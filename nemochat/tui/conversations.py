@@ -126,7 +126,7 @@ class Conversations:
     @property
     def drawer(self) -> ConversationsDrawer:
         """The list at the left."""
-        return self._screen.query_one(ConversationsDrawer)
+        return self._screen.drawer
 
     def list_soon(self) -> None:
         """Bring the drawer up to date, in the background."""

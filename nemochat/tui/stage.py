@@ -12,7 +12,7 @@ from nemochat.errors import NemochatError
 from nemochat.tui.numbers import plural
 from nemochat.tui.turns import Job
 from nemochat.tui.widgets.hint_line import PromptState
-from nemochat.tui.widgets.status import StatusLine, StatusView, state_words
+from nemochat.tui.widgets.status import StatusView, state_words
 
 if TYPE_CHECKING:
     from nemochat.tui.screens.chat import ChatScreen
@@ -56,7 +56,7 @@ class Stage:
         used, limit = (screen.view.used, screen.view.limit) if screen.view else (0, 0)
         name = screen.holder.model_name or "no model"
         last = self._last or (records[-1].result if records else None)
-        screen.query_one(StatusLine).show(StatusView(name, self.state, used, limit, last, ttfts))
+        screen.status.show(StatusView(name, self.state, used, limit, last, ttfts))
         screen.prompt.state = self._prompt_state()
 
     def chat_changed(self) -> None:

@@ -96,20 +96,26 @@ class ChatScreen(ChatDesk):
         self.ahead = Ahead(self)
         self.composer = Composer(self)
         self.slash = Slash(self)
+        # Held, not looked up: what is drawn when the screen has gone is no failure.
+        self.drawer = ConversationsDrawer()
+        self.transcript = Transcript(empty=EMPTY)
+        self.prompt = Prompt(
+            find_drops=self.aid.find_drops, take_drop=self.dropping.take, complete=self.aid.complete, history=self.aid.history
+        )
+        self.side = SidePanes(pictures=bench.pictures)
+        self.status = StatusLine()
 
     # -- what is on it
 
     def compose(self) -> ComposeResult:
         """Conversation and prompt, the panes beside them, the status line below."""
         with Horizontal(id="main"):
-            yield ConversationsDrawer()
+            yield self.drawer
             with Vertical(id="talk"):
-                yield Transcript(empty=EMPTY)
-                yield Prompt(
-                    find_drops=self.aid.find_drops, take_drop=self.dropping.take, complete=self.aid.complete, history=self.aid.history
-                )
-            yield SidePanes(pictures=self.bench.pictures)
-        yield StatusLine()
+                yield self.transcript
+                yield self.prompt
+            yield self.side
+        yield self.status
 
     def on_mount(self) -> None:
         """Show everything empty, bring the unfinished draft back, and open the model."""
@@ -141,21 +147,6 @@ class ChatScreen(ChatDesk):
         """The panes become a drawer on a narrow screen."""
         self.side.set_narrow(event.size.width < NARROW)
         self.conversations.drawer.set_narrow(event.size.width < NARROW)
-
-    @property
-    def transcript(self) -> Transcript:
-        """The conversation."""
-        return self.query_one(Transcript)
-
-    @property
-    def prompt(self) -> Prompt:
-        """Where the user writes."""
-        return self.query_one(Prompt)
-
-    @property
-    def side(self) -> SidePanes:
-        """Attachments, tools and context."""
-        return self.query_one(SidePanes)
 
     @property
     def chat(self) -> Chat:
