@@ -196,16 +196,18 @@ async def until_seen(entries: list[Entry], keys: Sequence[str], *, rest: float =
     """Milliseconds from each key to the frame that shows what it did. Between the keys everything comes to rest."""
     transcript, painted = Transcript(), asyncio.Event()
     times = []
-    async with (app := _Host(transcript, painted.set)).run_test(size=SIZE) as pilot:
+    async with (app := _Host(transcript, painted.set)).run_test(size=SIZE):
         transcript.show(entries, None, "model")
         transcript.focus_last()
-        await pilot.pause(1.0)
+        while not transcript.max_scroll_y or transcript.focused_view() is None:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(8 * rest)
         for key in keys:
             await asyncio.sleep(rest)
             painted.clear()
             started = time.perf_counter()
             app.post_message(Key(key, None))
-            await asyncio.wait_for(painted.wait(), PATIENCE)
+            await asyncio.wait_for(painted.wait(), 20 * PATIENCE)
             times.append((time.perf_counter() - started) * 1000)
     return times
 

@@ -62,3 +62,11 @@ def test_ctrl_q_before_the_chat_is_there_quits(terminal: Open) -> None:
     tty.send("\x11")
     assert tty.wait_for_end() == 0
     assert tty.is_restored()
+
+
+def test_what_is_wrong_with_the_environment_is_one_sentence_and_the_terminal_is_as_it_was(terminal: Open) -> None:
+    tty = terminal(replies=("Yes.",), NEMOCHAT_ENGINE_THREADS="many")
+    assert tty.wait_for_end() != 0
+    assert tty.is_restored()
+    assert "NEMOCHAT_ENGINE_THREADS" in tty.text
+    assert "Traceback" not in tty.text
