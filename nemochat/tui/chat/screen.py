@@ -252,6 +252,10 @@ class ChatScreen(Screen[None]):
         """What the slash command of that name does."""
         commands.run(self.desk, name)
 
+    def action_write(self, text: str) -> None:
+        """Begin to write in the prompt."""
+        self.prompt.write(text)
+
     def action_side(self) -> None:
         """Show or hide the panes."""
         self.side.toggle()
