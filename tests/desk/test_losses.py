@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from nemochat.chat.pictures import OpenedPicture
-from nemochat.desk import commands, draft
+from nemochat.chat.pictures import OpenedPicture, open_picture
+from nemochat.desk import commands
 from nemochat.desk.port import Answer, AskOne
 from nemochat.domain.events import Finished, FinishReason, TextDelta, Timings, Usage
 from nemochat.errors import EngineDiedError, EngineError
@@ -119,13 +119,12 @@ async def test_3_a_stop_while_the_model_loads_leaves_the_picture_usable(tmp_path
 async def test_3_a_stop_while_a_picture_is_read_leaves_it_usable(sitting: Sitting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     picture = tmp_path / "circle.png"
     draw_circle(picture, (220, 40, 40))
-    read = draft.open_picture
 
     def slow(source: str) -> OpenedPicture:
         time.sleep(0.2)
-        return read(source)
+        return open_picture(source)
 
-    monkeypatch.setattr(draft, "open_picture", slow)
+    monkeypatch.setattr("nemochat.desk.draft.open_picture", slow)
     sitting.desk.draft.add_source(str(picture))
     sitting.enter("what is it?")
     await asyncio.sleep(0.05)
