@@ -167,11 +167,11 @@ class ChatScreen(Screen[None]):
         self.desk.dropping.take(drop)
 
     def _complete(self, text: str) -> Completion | None:
-        choices = {
-            "model": [choice.name for choice in self.bench.models()],
-            "theme": sorted(self.app.available_themes),
-            "persona": [],
-        }
+        choices: dict[str, list[str]] = {"persona": []}
+        if text.startswith("/model"):  # reading what models there are takes a file, so not for every key
+            choices["model"] = [choice.name for choice in self.bench.models()]
+        elif text.startswith("/theme"):
+            choices["theme"] = sorted(self.app.available_themes)
         return complete(text, choices, working_folder(), Path.home())
 
     # -- pictures, tools, the drawer
@@ -251,6 +251,10 @@ class ChatScreen(Screen[None]):
     def action_command(self, name: str) -> None:
         """What the slash command of that name does."""
         commands.run(self.desk, name)
+
+    def action_write(self, text: str) -> None:
+        """Begin to write in the prompt."""
+        self.prompt.write(text)
 
     def action_side(self) -> None:
         """Show or hide the panes."""
