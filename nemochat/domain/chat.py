@@ -251,10 +251,6 @@ class Chat(msgspec.Struct, frozen=True):
 
     # -- messages
 
-    def recorded(self, record: ReplyRecord) -> Chat:
-        """With a record on its last entry."""
-        return self.changed(len(self.entries) - 1, msgspec.structs.replace(self.entries[-1], record=record))
-
     def changed(self, index: int, entry: Entry) -> Chat:
         """With another entry at `index`, under the same id. Calls in it that have no id get one."""
         entry = self.called(msgspec.structs.replace(entry, id=self.entries[index].id))

@@ -11,6 +11,7 @@ Every JSON says its version. A newer one is refused (`NewerError`), and its row 
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, TypeVar
 
 import msgspec
@@ -181,7 +182,7 @@ def waiting_from_json(text: object) -> tuple[tuple[Waiting, ...], bool]:
 
 def can_wait(waiting: Waiting) -> bool:
     """Whether it is what the library would write."""
-    return 0 < waiting.id < MAX_ID and waiting.message.role is Role.USER
+    return 0 < waiting.id < MAX_ID and waiting.message.role is Role.USER and math.isfinite(waiting.when)
 
 
 def storable(text: str) -> str:

@@ -139,6 +139,19 @@ def test_thoughts_speakers_and_what_waits_come_back(tmp_path: Path) -> None:
     assert page.index("You (waiting)") > page.index("Mi*ra")
 
 
+def test_a_picture_that_was_not_read_yet_when_its_message_was_sent_is_named_by_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "blue <1>.png").write_bytes(BLUE_FILE.data)
+    waiting = Waiting(1, Message(Role.USER, (TextPart("Which?"),)), (str(tmp_path / "blue <1>.png"), str(tmp_path / "gone.png")))
+    path = tmp_path / "chat.json"
+    export(path, (), "", {}, waiting=(waiting,))
+    read = read_conversation(path)
+    (again,) = read.chat.waiting
+    assert [part.digest for part in again.message.images] == [BLUE_FILE.digest]
+    assert again.message.text == "[picture that cannot be read: gone.png]Which?"
+    assert "[picture: blue \\<1\\>.png]" in to_markdown((), "", {}, (waiting,))
+    assert "[picture: blue &lt;1&gt;.png]" in to_html((), "", {}, (waiting,))
+
+
 def test_nothing_that_a_camera_wrote_is_shown_to_others_and_json_has_the_file_itself(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x010E] = "at home, 52.5 north"

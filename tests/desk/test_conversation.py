@@ -17,7 +17,7 @@ from nemochat.desk.conversation import OpenConversation
 from nemochat.domain.chat import Entry
 from nemochat.domain.edits import Put, Trim, applied, taken_back
 from nemochat.domain.images import Original, RgbImage
-from nemochat.domain.messages import ImagePart, Message, Role, TextPart
+from nemochat.domain.messages import ImagePart, Message, Role, TextPart, ToolCall, ToolCallPart
 from nemochat.domain.replies import ModelRef
 from nemochat.errors import NemochatError
 from nemochat.library import Library, LibraryError, Saved
@@ -177,6 +177,19 @@ def test_an_edit_finds_its_message_by_its_id_whatever_was_done_meanwhile() -> No
     again = applied(chat, Put(Entry(assistant("B2"), id=6), 3))
     assert texts(again) == ["a", "A", "b", "B2"]
     assert again.aside[4].entry.message.text == "B", "the reply before stands beside the new one"
+
+
+def test_calls_have_their_ids_wherever_a_reply_arrives_and_keep_them_as_it_grows() -> None:
+    def put(*names: str) -> Put:
+        calls = ToolCallPart(tuple(ToolCall(name, {}) for name in names))
+        return Put(Entry(Message(Role.ASSISTANT, (calls,)), id=6), 4)
+
+    chat = TALK.lent(4)
+    for grown, ids in ((put("f"), ["call_6_1"]), (put("f", "g"), ["call_6_1", "call_6_2"])):
+        chat = applied(chat, grown)
+        assert [call.id for call in chat.entries[-1].message.tool_calls] == ids
+    aside = applied(applied(chat, Put(Entry(assistant("other"), id=7), 4)), put("f", "g", "h"))
+    assert [call.id for call in aside.aside[6].entry.message.tool_calls] == ["call_6_1", "call_6_2", "call_6_3"]
 
 
 def test_a_message_that_waited_waits_no_more_once_it_is_said() -> None:

@@ -7,6 +7,7 @@ import stat
 import zipfile
 from pathlib import Path
 
+import msgspec
 import pytest
 from PIL import Image
 
@@ -212,3 +213,21 @@ def test_an_export_of_a_newer_nemochat_is_told(tmp_path: Path) -> None:
     with open_library(tmp_path / "here") as library, pytest.raises(NewerError, match="made by a newer nemochat") as caught:
         import_library(library, tmp_path / "new.zip")
     assert "Update nemochat" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("change", "to"),
+    [('"role": "user"', '"role": "assistant"'), ('"when": 12.5', '"when": 1e999'), ('"id": 7', '"id": -7')],
+)
+def test_what_waits_is_a_message_of_the_user_or_is_refused(tmp_path: Path, change: str, to: str) -> None:
+    with open_library(tmp_path / "old") as library:
+        library.save(None, 0, None, msgspec.structs.replace(Chat(), next_id=7).queued(user("and now?").message, when=12.5))
+        export_library(library, tmp_path / "all.zip")
+    name = next(name for name in zipfile.ZipFile(tmp_path / "all.zip").namelist() if name.startswith("conv"))
+    read = json.dumps(json.loads(zipfile.ZipFile(tmp_path / "all.zip").read(name)))
+    assert change in read
+    with open_library(tmp_path / "new") as library:
+        report = import_library(library, rewritten(tmp_path / "all.zip", {name: read.replace(change, to).encode()}))
+        assert (report.added, len(report.problems)) == ((), 1)
+        (id_,) = import_library(library, tmp_path / "all.zip").added
+        assert [(each.id, each.message.text, each.when) for each in library.load(id_).chat.waiting] == [(7, "and now?", 12.5)]

@@ -60,7 +60,7 @@ class Tree(RuleBasedStateMachine):
         self.change(self.chat.added(user(question, *([ImagePart("e" * 64)] if picture else []))))
         growing = self.chat.added(reply(""))
         self.change(growing)
-        self.change(growing.changed(len(growing.entries) - 1, reply(answer)).recorded(record(answer, (0, 1))))
+        self.change(growing.changed(len(growing.entries) - 1, reply(answer, record(answer, (0, 1)))))
 
     @precondition(lambda self: self.chat.entries)
     @rule(place=PLACES, text=TEXTS)
