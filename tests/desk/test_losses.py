@@ -84,10 +84,13 @@ async def test_2_what_is_sent_while_another_chat_is_being_opened_stays_in_its_ch
         return load(id_)
 
     monkeypatch.setattr(sitting.bench.library, "load", slow)
+    gate = engine(sitting).gate = asyncio.Semaphore(0)
     opening = asyncio.create_task(sitting.desk.chats.open(b))
     await asyncio.sleep(0.02)
     sitting.enter("more in a")
     await opening
+    assert sitting.desk.conversation.id == a, "a turn holds the chat on the desk"
+    gate.release()
     await sitting.settle()
     monkeypatch.undo()
     assert stored(sitting, b)[0] == "in b"
