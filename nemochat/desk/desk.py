@@ -75,6 +75,8 @@ class Desk:
         self.last: TurnResult | None = None
         """What came of the last turn of this conversation in this run."""
         self._forgotten = 0
+        self._left: list[OpenConversation] = []
+        """Those that were on the desk and are still being written."""
 
     # -- from the start to the end
 
@@ -94,7 +96,8 @@ class Desk:
         await self.jobs.close(LEAVE_SECONDS)
         await self.reading.close()
         await self.model.close()
-        await self.conversation.stored()
+        for conversation in (*self._left, self.conversation):
+            await conversation.stored()
         await self.bench.close_servers()
 
     def do(self, work: Callable[[], object]) -> None:
@@ -145,6 +148,7 @@ class Desk:
         """Put another conversation on the desk; False, and the user is told why, while a turn holds the one that is there."""
         if self.refuse_while_busy():
             return False
+        self._left = [each for each in (*self._left, self.conversation) if not each.is_stored]
         self.conversation = conversation
         self.draft.editing = None
         self.last = None

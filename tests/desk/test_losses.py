@@ -201,6 +201,23 @@ async def test_17_what_waits_is_on_the_disk_and_goes_on_in_the_next_run(tmp_path
     await again.close()
 
 
+async def test_what_was_done_to_a_chat_that_was_left_is_kept_when_the_program_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path, {"demo": engine_of()})
+    sitting = await Sitting(bench).begin()
+    await sitting.send("one")
+    left, save = sitting.desk.conversation, bench.library.save
+
+    def slow(*args: Any, **options: Any) -> Any:
+        time.sleep(0.2)
+        return save(*args, **options)
+
+    monkeypatch.setattr(bench.library, "save", slow)
+    left.change(lambda chat: chat.named("A name"))
+    sitting.desk.new()
+    await sitting.close()
+    assert bench.library.load(left.id).chat.name == "A name"
+
+
 async def test_19_a_model_that_dies_while_it_loads_leaves_the_message_waiting(tmp_path: Path) -> None:
     bench = Bench(tmp_path, {"demo": engine_of()})
     bench.engines["demo"].load_errors = [EngineDiedError("The engine was killed.")]
