@@ -29,7 +29,7 @@ from benchmarks.heldout.draw import make_picture
 from benchmarks.transcript import LONG_SECTIONS, conversation, focusing, until_seen
 from nemochat.chat import Attachment, Chat, ChatSession, TurnResult
 from nemochat.chat.pictures import open_picture
-from nemochat.cli.tui import Bench
+from nemochat.cli.bench import Bench
 from nemochat.domain.messages import Message, Role, TextPart
 from nemochat.tui.app import NemochatApp
 from tests.terminal.tty import PATIENCE, ROOT, Terminal, nemochat

@@ -29,7 +29,7 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Input, TextArea
 
-from nemochat.cli.tui import Bench
+from nemochat.cli.bench import Bench
 from nemochat.paths import CACHE_VARIABLE, CONFIG_VARIABLE, DATA_VARIABLE, LOG_VARIABLE
 from nemochat.tui.app import NemochatApp
 from nemochat.tui.chat.screen import ChatScreen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 
 
@@ -12,7 +13,7 @@ def main() -> None:
         # A terminal that cannot show a character shows a question mark; it is no reason to stop.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    if len(sys.argv) > 1 or not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if len(sys.argv) > 1 or os.environ.get("TERM") == "dumb" or not (sys.stdin.isatty() and sys.stdout.isatty()):
         from nemochat.cli.app import run_commands
 
         run_commands()
