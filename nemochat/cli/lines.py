@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from nemochat.cli.asking import in_daemon
+from nemochat.cli.output import print_note
 from nemochat.cli.stdin import is_piped, read_lines
 from nemochat.domain.sanitize import sanitize
 
@@ -61,7 +62,7 @@ class Lines:
     async def alone(self, work: Coroutine[Any, Any, T]) -> T:
         """What something brings that reads the terminal. It goes on if this is cancelled, and the next one waits for it."""
         if self._reading is not None and not self._reading.done():
-            print("Press Enter to go on.", file=sys.stderr, flush=True)
+            print_note("Press Enter to go on.")
             await asyncio.wait({self._reading})
         reading = self._reading = asyncio.create_task(work)
         return await asyncio.shield(reading)
@@ -101,7 +102,7 @@ class Lines:
         """In a thread of its own."""
         if not self.edits:
             # A file object of its own: the interpreter closes sys.stdin at its end and would wait for a read that is under way.
-            print(prompt, end="", file=sys.stderr, flush=True)
+            print_note(prompt, end="")
             with suppress(OSError), os.fdopen(os.dup(0), "rb", buffering=0) as keyboard:
                 line = keyboard.readline(_LONGEST_LINE)
                 return sanitize(line.decode("utf-8", errors="replace")).rstrip("\r\n") if line else None

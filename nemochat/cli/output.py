@@ -56,9 +56,9 @@ def print_error(error: NemochatError) -> None:
         print(f"Hint: {sanitize(error.hint, strict=True)}", file=sys.stderr)
 
 
-def print_note(text: str, *, strict: bool = True) -> None:
+def print_note(text: str, *, strict: bool = True, end: str = "\n") -> None:
     """A sentence for the person at the terminal, on stderr; on one line, unless it is not `strict`."""
-    print(sanitize(text, strict=strict), file=sys.stderr)
+    print(sanitize(text, strict=strict), end=end, file=sys.stderr, flush=True)
 
 
 @functools.cache

@@ -199,8 +199,8 @@ class Plain:
             self._say("Press Ctrl+C once more to quit.")
 
     def _leave(self, code: int) -> None:
-        if self._lines.shown and code < 128:
-            self._say("")
+        if self._lines.shown:
+            print_note("")  # the shell's prompt begins a line
         self._code = code
         self._left.set()
 
@@ -241,7 +241,7 @@ class Plain:
         shown = self._lines.shown
         print_note(f"\n{text}" if shown else text, strict=False)
         if shown:
-            print(shown, end="", file=sys.stderr, flush=True)
+            print_note(shown, strict=False, end="")
 
     def _complain(self, error: NemochatError) -> None:
         self._say(f"Error: {error.message}{f' {error.hint}' if error.hint else ''}")
@@ -380,7 +380,7 @@ class Plain:
         on = {spec.name for spec in chat.frame.tools}
         for each in tools.runs(chat):
             self._say(f"Called: {run_line(each)}")
-        items = [Item(each.name, f"{each.name} ({'offered' if each.name in on else 'not offered'})", each.spec.description) for each in tools.offered]
+        items = [Item(each.name, f"{each.name}{' (offered)' if each.name in on else ''}", each.spec.description) for each in tools.offered]
         title = "Tools. Choosing one offers it to the model in this chat, or no more."
         name = await self.ask(AskItem(title, tuple(items), empty="There are no tools."))
         if name is not None:

@@ -165,7 +165,8 @@ class Questions:
     # -- a text
 
     async def _write(self, ask: AskText) -> str | None:
-        self._head(ask.title, ask.hint)
+        if ask.hint:
+            self._out(ask.hint)
         if ask.text and not self._lines.edits:
             self._out(f"It is: {ask.text}")
             self._out("A line takes its place, nothing leaves it as it is.")
