@@ -57,7 +57,7 @@ async def _open(driver: Driver, how: str | Callable[[], Screen[object]]) -> Scre
 
 async def _can_go_on(driver: Driver) -> None:
     """The program lives, and Esc leads back to a chat in which one can write."""
-    for _ in range(20):
+    for _ in range(300):
         await driver.pilot.pause(0.01)
         if driver.app.screen is driver.screen:
             break

@@ -167,11 +167,11 @@ class ChatScreen(Screen[None]):
         self.desk.dropping.take(drop)
 
     def _complete(self, text: str) -> Completion | None:
-        choices = {
-            "model": [choice.name for choice in self.bench.models()],
-            "theme": sorted(self.app.available_themes),
-            "persona": [],
-        }
+        choices: dict[str, list[str]] = {"persona": []}
+        if text.startswith("/model"):  # reading what models there are takes a file, so not for every key
+            choices["model"] = [choice.name for choice in self.bench.models()]
+        elif text.startswith("/theme"):
+            choices["theme"] = sorted(self.app.available_themes)
         return complete(text, choices, working_folder(), Path.home())
 
     # -- pictures, tools, the drawer

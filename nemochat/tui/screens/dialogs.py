@@ -52,12 +52,13 @@ class Choose(_Dialog):
     def __init__(self, title: str, text: str, answers: Sequence[Answer], *, hint: str = "") -> None:
         super().__init__()
         self._title, self._text, self._hint, self._answers = title, sanitize(text), sanitize(hint), tuple(answers)
+        self._scroller = VerticalScroll(can_focus=False)
 
     def compose(self) -> ComposeResult:
         """Title, text, hint, buttons: a long text scrolls, and covers none of them."""
         with Vertical(id="dialog", classes="choose"):
             yield Label(self._title, classes="title", markup=False)
-            with VerticalScroll(can_focus=False):
+            with self._scroller:
                 yield Static(Content(self._text))
                 if self._hint:
                     yield Static(Content(self._hint), classes="hint")
@@ -67,8 +68,7 @@ class Choose(_Dialog):
 
     def action_scroll(self, by: int) -> None:
         """A page of a long text up or down."""
-        text = self.query_one(VerticalScroll)
-        text.scroll_relative(y=by * max(1, text.size.height - 1), animate=False)
+        self._scroller.scroll_relative(y=by * max(1, self._scroller.size.height - 1), animate=False)
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """An answer was chosen."""

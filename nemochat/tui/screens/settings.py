@@ -25,7 +25,7 @@ from nemochat.settings import SettingInfo, Settings, describe, parse_setting
 from nemochat.tui.screens.modal import Modal
 from nemochat.tui.themes import NamedTheme
 
-_GROUP_TITLES = {"interface": "Interface", "engine": "Engine", "sampling": "Sampling"}
+_GROUP_TITLES = {"interface": "Interface", "engine": "Engine", "sampling": "Sampling", "tools": "Tools and documents"}
 _SHORT = {"when the model is loaded again": "↻ model reload", "at the next start": "↻ next start"}
 _WORDS: dict[object, str] = {True: "on", False: "off", None: "automatic"}
 
