@@ -109,7 +109,8 @@ def test_no_page_names_a_file_that_is_not_there(page: Path) -> None:
 
 def test_that_rule_can_fail(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("`nemochat/desk/gone.py`, gone.py and (training/gone/) but not ~/gone.md, https://example.org/nemochat/x.html or config.toml\n")
+    ours, theirs = "`nemochat/desk/gone.py`, gone.py and (training/gone/)", "~/gone.md, https://example.org/nemochat/x.html or config.toml"
+    page.write_text(f"{ours} but not {theirs}\n")
     assert _files_named(page) == {"nemochat/desk/gone.py", "gone.py", "training/gone/"}
 
 

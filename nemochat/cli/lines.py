@@ -34,6 +34,8 @@ class Lines:
         self.is_terminal = not is_piped()
         self.edits = self.is_terminal and sys.stdout.isatty() and "readline" in sys.modules
         """Whether a line is edited where it stands, so that it can begin with a text."""
+        self._pastes = self.edits and os.environ.get("TERM") != "dumb"
+        """Whether several lines that are pasted are one text. The terminal is told to mark them, which a simple one would show."""
         self.turn = asyncio.Lock()
         """Held by whoever asks something."""
         self._piped = None if self.is_terminal else read_lines()
@@ -44,6 +46,8 @@ class Lines:
         if isinstance(sys.stdin, io.TextIOWrapper):
             sys.stdin.reconfigure(errors="replace")
         if self.edits:
+            readline.parse_and_bind(f"set enable-bracketed-paste {'on' if self._pastes else 'off'}")
+            readline.parse_and_bind("set enable-active-region off")  # what is pasted is not coloured
             readline.clear_history()
             for text in history:
                 readline.add_history(text)
@@ -75,6 +79,9 @@ class Lines:
 
     def restore_terminal(self) -> None:
         """As it was."""
+        if self._pastes and self._reading is not None and not self._reading.done():
+            with suppress(OSError):
+                os.write(1, b"\x1b[?2004l")
         if self._modes is not None and sys.platform != "win32":
             with suppress(OSError, termios.error):
                 termios.tcsetattr(0, termios.TCSADRAIN, self._modes)

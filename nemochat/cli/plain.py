@@ -131,10 +131,10 @@ class Plain:
         await self._settled()
         if self._lines.is_terminal and not self.desk.chat.entries:
             self._say("Write, and press Enter. The path of a picture attaches it. /help lists the commands.")
-        while (line := await self._line()) is not None:
+        while not self._left.is_set() and (line := await self._line()) is not None:
             self._take(line)
             await self._settled()
-        if self.desk.is_busy or self.desk.chat.waiting:
+        if not self._left.is_set() and (self.desk.is_busy or self.desk.chat.waiting):
             self._code = 1
             self._say("Without a model nothing can be answered. What was sent is kept and sent when the chat is opened again.")
 
@@ -215,7 +215,14 @@ class Plain:
         return await self._questions.ask(ask)
 
     def tell(self, event: Event) -> None:
-        """Print it, as far as it is worth a line."""
+        """Print it, as far as it is worth a line. When nobody reads that any more, the desk ends as it does elsewhere."""
+        if not self._left.is_set():
+            try:
+                self._tell(event)
+            except OSError as error:
+                self._failed(error)
+
+    def _tell(self, event: Event) -> None:
         match event:
             case Said(text):
                 self._say(text)

@@ -192,7 +192,7 @@ class Questions:
             self._out(f"{ask.title}: the answer is No, because nobody can be asked here.")
             return no.value
         text = "\n".join(part for part in (ask.title, ask.about, ask.origin, ask.whole) if part)
-        if not await self._lines.alone(ask_yes(text, f"{ask.title}. Allow it?")):
+        if not await self._lines.alone(ask_yes(text, "Allow it?")):
             self._out(no.label)
             return no.value
         return await self._choose(yes, yes[0].value) if len(yes) > 1 else yes[0].value

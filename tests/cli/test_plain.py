@@ -45,15 +45,11 @@ def test_a_question_from_a_pipe_has_its_answer_alone_on_stdout(nemochat: Run, sc
     assert "\x1b" not in done.stderr
 
 
-def test_a_last_line_without_an_end_is_answered_too(nemochat: Run, script: WriteScript) -> None:
-    assert nemochat("--plain", "--model", script("Yes."), input="Is it?").stdout == "Yes.\n"
-
-
 def test_several_questions_are_answered_in_their_order_and_kept(nemochat: Run, script: WriteScript, tmp_path: Path) -> None:
-    done = nemochat("--plain", "--model", script("One.", "Two.", "Three."), input="a\n\nb\nc\n/export chat.md\n")
+    done = nemochat("--plain", "--model", script("One.", "Two.", "Three."), input="a\n\nb\n/export chat.md\nc")
     assert (done.returncode, done.stdout) == (0, "One.\nTwo.\nThree.\n")
     written = (tmp_path / "chat.md").read_text()
-    said = [written.index(f"\n{text}\n") for text in ("a", "One.", "b", "Two.", "c", "Three.")]
+    said = [written.index(f"\n{text}\n") for text in ("a", "One.", "b", "Two.")]
     assert said == sorted(said)
 
 
@@ -139,23 +135,16 @@ def test_resume_goes_on_and_says_what_was_said(nemochat: Run, script: WriteScrip
     assert nemochat("library", "list").stdout.count("a question") == 1
 
 
-def test_help_is_the_one_table(nemochat: Run, script: WriteScript) -> None:
-    said = nemochat("--plain", "--model", script("x"), input="/help\n").stderr
-    assert all(f"{each.usage}: {each.help}\n" in said for each in COMMANDS)
-
-
 def test_every_command_is_answered_in_lines(nemochat: Run, script: WriteScript, tmp_path: Path) -> None:
     """Each does something or says why not; lines with nothing in them leave its questions, and the chat goes on behind it."""
     lines = [f"/{each.name}\n\n\n" for each in COMMANDS if each.name != "quit"]
     done = nemochat("--plain", "--model", script(*["One."] * 9), input=f"a\n{''.join(lines)}/new\n\nb\n/export end.md\n/quit\nc\n")
     assert done.returncode == 0, done.stderr
     assert [line for line in done.stderr.splitlines() if line.startswith("Error: ") and "clipboard" not in line] == []
+    assert all(f"{each.usage}: {each.help}\n" in done.stderr for each in COMMANDS)  # of /help
+    assert f"The settings are in {tmp_path / 'config' / 'config.toml'}" in done.stderr
     assert "\nb\n" in (tmp_path / "end.md").read_text()
     assert "c" not in done.stdout
-
-
-def test_the_settings_are_named(nemochat: Run, script: WriteScript, tmp_path: Path) -> None:
-    assert str(tmp_path / "config" / "config.toml") in nemochat("--plain", "--model", script("x"), input="/settings\n").stderr
 
 
 def test_without_a_model_it_ends_and_what_was_sent_is_sent_the_next_time(nemochat: Run, script: WriteScript, tmp_path: Path) -> None:
@@ -165,6 +154,23 @@ def test_without_a_model_it_ends_and_what_was_sent_is_sent_the_next_time(nemocha
     later = nemochat("--plain", "--model", script("Yes."), "--resume")
     assert later.stdout == "Yes.\n"
     assert "You: Is it?\n" in later.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_a_stream_that_is_closed_is_no_crash(closed: str, script: WriteScript, tmp_path: Path) -> None:
+    line = f'echo Is it? | "$0" -m nemochat --plain --model "$1" {closed}'
+    done = subprocess.run(["sh", "-c", line, sys.executable, script("Yes.")], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ("Yes.\n" if closed == "2>&-" else "")
+
+
+def test_a_reader_that_leaves_costs_nothing_that_was_said(script: WriteScript, tmp_path: Path, nemochat: Run) -> None:
+    model = script("word " * 200, token_seconds=0.005)
+    line = 'printf "a\\n" | "$0" -m nemochat --plain --model "$1" | head -c 20'
+    subprocess.run(["sh", "-c", line, sys.executable, model], capture_output=True, text=True, cwd=tmp_path, check=False)
+    kept = nemochat("--plain", "--model", script("x"), "--resume", input="/export kept.md\n")
+    assert kept.returncode == 0, kept.stderr
+    assert "word word" in (tmp_path / "kept.md").read_text()
 
 
 def test_what_the_model_writes_has_no_power_over_the_terminal(nemochat: Run, script: WriteScript) -> None:
@@ -217,9 +223,15 @@ def test_ctrl_c_stops_a_reply_and_twice_it_quits(terminal: Open, script: WriteSc
     again.wait_for("You: half a line")  # what was being written is there again
 
 
-def test_the_end_of_input_quits(terminal: Open, script: WriteScript) -> None:
-    tty = terminal("--plain", "--model", script("Yes."))
+def test_several_lines_that_are_pasted_are_one_message(terminal: Open, script: WriteScript) -> None:
+    tty = terminal("--plain", "--model", script("One.", "Two."))
     tty.wait_for("You:")
+    tty.paste("first line\nsecond line")
+    tty.send("\r")
+    tty.wait_for("One.")
+    tty.wait_for(lambda text: text.rstrip().endswith("You:"))
+    assert "Two." not in tty.text
+    assert b"\x1b[7m" not in tty.written
     tty.send("\x04")
     assert tty.wait_for_end() == 0
 
@@ -230,6 +242,7 @@ def test_a_dumb_terminal_gets_lines_by_itself(terminal: Open) -> None:
     tty.send("/quit\r")
     assert tty.wait_for_end() == 0
     assert b"\x1b" not in tty.written
+    assert tty.text.count("You:") == 1
 
 
 def test_a_tool_is_asked_about_and_runs_after_a_yes_alone(terminal: Open, script: WriteScript, tmp_path: Path) -> None:
@@ -238,7 +251,8 @@ def test_a_tool_is_asked_about_and_runs_after_a_yes_alone(terminal: Open, script
     tty = terminal("--plain", "--model", script(CALL, "It stays.", CALL, "Kept."))
     tty.wait_for("You:")
     tty.send("Keep hi.\r")
-    tty.wait_for("The model wants to run save_note. Allow it? [y/N]")
+    tty.wait_for("The model wants to run save_note")
+    tty.wait_for("Allow it? [y/N]")
     assert '"hi"' in tty.text or "hi" in tty.text
     tty.send("\r")
     tty.wait_for("It stays.")
