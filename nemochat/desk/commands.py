@@ -296,7 +296,7 @@ def submit(desk: Desk, text: str, tokens: Sequence[str], drop: Drop | None = Non
             desk.port.tell(DraftPutBack("", labels))
             run(desk, command.name, argument)
         case Unknown(name, nearest):
-            hint = f" Did you mean /{nearest}?" if nearest else " F1 lists the commands."
+            hint = f" Did you mean /{nearest}?" if nearest else " /help lists the commands."
             desk.port.tell(Said(f"There is no command /{name}.{hint} To send it as text, begin with //."))
             desk.draft.put_back(text.strip())
             desk.port.tell(DraftPutBack("", labels))

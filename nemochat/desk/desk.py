@@ -51,7 +51,7 @@ from nemochat.tools.builtin.search import Passage
 
 LEAVE_SECONDS = 2.0
 """How long the end of the program waits for a reply to stop."""
-_BUSY = "A reply is being written: wait for it, or stop it with Esc."
+_BUSY = "A reply is being written: wait for it, or stop it."
 
 
 class Desk:
@@ -80,9 +80,10 @@ class Desk:
 
     # -- from the start to the end
 
-    def start(self) -> None:
-        """Bring the unfinished draft back, open the model, and go on with what the command line names."""
-        self.draft.restore()
+    def start(self, *, restores: bool = True) -> None:
+        """Bring the unfinished draft back (unless not `restores`), open the model, and go on with what the command line names."""
+        if restores:
+            self.draft.restore()
         self._tell_notices()
         self.do(self.tools.begin)
         if self.bench.resume is not None:

@@ -40,9 +40,10 @@ class Jobs:
         self._running[task] = rank, name, stop
         task.add_done_callback(self._ended)
 
-    def is_running(self, rank: Rank) -> bool:
-        """Whether there is something of this rank."""
-        return any(each is rank for each, _, _ in self._running.values())
+    async def ended(self, rank: Rank) -> None:
+        """Wait until there is nothing of this rank."""
+        while tasks := [task for task, (each, _, _) in self._running.items() if each is rank]:
+            await asyncio.wait(tasks)
 
     async def make_way(self) -> None:
         """A reply is asked for: stop what is idle, and return when none of it uses the engine any more."""

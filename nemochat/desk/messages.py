@@ -96,7 +96,7 @@ class Messages:
                 self._board.submit(Turn(conversation, "let it go on", play=_continue, continues=True))
             case "fork":
                 if self._board.begin(chat.forked(index + 1)):
-                    self._port.tell(Said("This is a new chat now; the one before is in the list (Ctrl+R)."))
+                    self._port.tell(Said("This is a new chat now; the one before is in the list: /open"))
             case "pin":
                 conversation.change(_at(id_, lambda chat, index: chat.marked(index, pinned=not message.pinned)))
             case "exclude":

@@ -75,7 +75,7 @@ class Turns:
         self._port, self._jobs, self._around = port, jobs, around
         self._queue: deque[Turn] = deque()
         self.running: Turn | None = None
-        self._is_serving = False
+        self._is_serving = self._is_left = False
 
     @property
     def is_running(self) -> bool:
@@ -115,7 +115,8 @@ class Turns:
         return True
 
     def leave(self) -> None:
-        """The program ends: what runs is stopped, and what waits stays with its conversation for the next time."""
+        """The program ends: what runs is stopped, and what has not begun stays with its conversation for the next time."""
+        self._is_left = True
         for turn in self._queue:
             turn.conversation.release()
         self._queue.clear()
@@ -156,7 +157,7 @@ class Turns:
                     else:
                         self._report(turn, event)
         except Stopped:
-            pass_on = True
+            pass_on = not self._is_left
         except NemochatError as failure:
             error, pass_on = failure, isinstance(failure, WindowError) or not is_kept
         else:
