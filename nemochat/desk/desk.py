@@ -75,6 +75,8 @@ class Desk:
         self.last: TurnResult | None = None
         """What came of the last turn of this conversation in this run."""
         self._forgotten = 0
+        self._before: list[OpenConversation] = []
+        """Conversations that were on the desk and were not on the disk yet when they left it."""
 
     # -- from the start to the end
 
@@ -92,9 +94,10 @@ class Desk:
         self.draft.close()
         self.turns.leave()
         await self.jobs.close(LEAVE_SECONDS)
+        for conversation in (*self._before, self.conversation):
+            await conversation.stored()
         await self.reading.close()
         await self.model.close()
-        await self.conversation.stored()
         await self.bench.close_servers()
 
     def do(self, work: Callable[[], object]) -> None:
@@ -145,6 +148,7 @@ class Desk:
         """Put another conversation on the desk; False, and the user is told why, while a turn holds the one that is there."""
         if self.refuse_while_busy():
             return False
+        self._before = [each for each in (*self._before, self.conversation) if not each.is_stored]
         self.conversation = conversation
         self.draft.editing = None
         self.last = None

@@ -76,6 +76,7 @@ class Turns:
         self._queue: deque[Turn] = deque()
         self.running: Turn | None = None
         self._is_serving = False
+        self._is_leaving = False
 
     @property
     def is_running(self) -> bool:
@@ -115,7 +116,11 @@ class Turns:
         return True
 
     def leave(self) -> None:
-        """The program ends: what runs is stopped, and what waits stays with its conversation for the next time."""
+        """The program ends: what runs is stopped, and what waits stays with its conversation for the next time.
+
+        So does what runs and has not been said yet: nobody sees the prompt any more into which it could be put back.
+        """
+        self._is_leaving = True
         for turn in self._queue:
             turn.conversation.release()
         self._queue.clear()
@@ -164,7 +169,7 @@ class Turns:
         finally:
             turn.conversation.release()
             self.running = None
-        if pass_on and not is_kept:
+        if pass_on and not is_kept and not self._is_leaving:
             self._around.take_back(turn)
         self._port.tell(TurnEnded(result, error))
         self._around.turn_ended(turn, result)

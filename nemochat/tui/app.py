@@ -2,23 +2,48 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import time
 from collections.abc import Iterable
 from functools import partial
-from typing import ClassVar
+from io import TextIOWrapper
+from typing import ClassVar, cast
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.driver import Driver
 from textual.screen import Screen
 from textual.widgets import TextArea
 
 from nemochat.desk.commands import COMMANDS
 from nemochat.desk.port import Workbench
+from nemochat.system import ending
 from nemochat.tui.chat.screen import ChatScreen
 from nemochat.tui.screens.help import help_for
 from nemochat.tui.themes import built_in_folder, load_themes
 
 _AGAIN_SECONDS = 2.0
+
+
+class _Outlet:
+    """The terminal as a file. What a terminal that has hung up does not take is dropped: an error here would end the thread that writes,
+    and with it whoever waits for that."""
+
+    def __init__(self, file: TextIOWrapper) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._file.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._file.flush()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._file, name)
 
 
 class NemochatApp(App[None]):
@@ -55,9 +80,25 @@ class NemochatApp(App[None]):
         for name in set(self.available_themes) - {theme.name for theme in themes}:
             self.unregister_theme(name)
         self.set_keymap(self.bench.settings.keys)
+        ending.when_asked(self._end)
         self.push_screen(ChatScreen(self.bench))
         for notice in notices:
             self.notify(notice, severity="warning", markup=False)
+
+    def get_driver_class(self) -> type[Driver]:
+        """The platform's, which survives the end of its terminal."""
+        wanted = super().get_driver_class()
+        if sys.platform == "win32":
+            return wanted
+        from textual.drivers.linux_driver import LinuxDriver
+
+        class Lasting(LinuxDriver):
+            def __init__(self, app: App[object], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None) -> None:
+                super().__init__(app, debug=debug, mouse=mouse, size=size)
+                if self._file is not None:
+                    self._file = cast("TextIOWrapper", _Outlet(self._file))
+
+        return Lasting if wanted is LinuxDriver else wanted
 
     @property
     def chat_screen(self) -> ChatScreen:
@@ -84,6 +125,16 @@ class NemochatApp(App[None]):
         """Explain the focused part."""
         self.push_screen(help_for(self.screen, self))
 
+    async def action_quit(self) -> None:
+        """Quit, with what was typed before."""
+        self._end()
+
+    def _end(self, code: int = 0) -> None:
+        for screen in self.screen_stack:  # without one the program is ending already
+            if isinstance(screen, ChatScreen):
+                screen.leaves_with = code
+                screen.leave()
+
     def action_interrupt(self) -> None:
         """Ctrl+C: copy what is selected; with nothing selected, the second press within two seconds quits."""
         focused = self.focused
@@ -94,7 +145,7 @@ class NemochatApp(App[None]):
             return
         now = time.monotonic()
         if now - self._interrupted_at < _AGAIN_SECONDS:
-            self.exit()
+            self._end()
             return
         self._interrupted_at = now
         self.notify("Press Ctrl+C again to quit.", timeout=_AGAIN_SECONDS, markup=False)

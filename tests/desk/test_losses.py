@@ -176,6 +176,40 @@ async def test_17_what_waits_is_on_the_disk_and_goes_on_in_the_next_run(tmp_path
     await again.close()
 
 
+async def test_17_quitting_while_the_model_loads_leaves_the_message_where_it_is(tmp_path: Path) -> None:
+    slow = engine_of()
+    slow.load_seconds = 5.0
+    bench = Bench(tmp_path, {"demo": slow})
+    sitting = Sitting(bench)
+    sitting.desk.start()
+    sitting.enter("one")
+    sitting.enter("two")
+    sitting.type("half a thou")
+    await asyncio.sleep(0.02)
+    await sitting.close()
+    kept = bench.library.load(sitting.desk.conversation.id).chat
+    assert [each.message.text for each in kept.waiting] == ["one", "two"]
+    assert sitting.desk.draft.text == "half a thou"
+
+
+async def test_quitting_waits_for_a_chat_that_has_just_left_the_desk(sitting: Sitting, monkeypatch: pytest.MonkeyPatch) -> None:
+    await sitting.send("one")
+    id_ = sitting.desk.conversation.id
+    save = sitting.bench.library.save
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        time.sleep(0.05)
+        return save(*arguments, **options)
+
+    monkeypatch.setattr(sitting.bench.library, "save", slow)
+    sitting.enter("/rename A name")
+    await asyncio.sleep(0.01)
+    sitting.enter("/rename Another name")
+    sitting.desk.new()
+    await sitting.desk.close()
+    assert sitting.bench.library.load(id_).chat.name == "Another name"
+
+
 async def test_19_a_model_that_dies_while_it_loads_leaves_the_message_waiting(tmp_path: Path) -> None:
     bench = Bench(tmp_path, {"demo": engine_of()})
     bench.engines["demo"].load_errors = [EngineDiedError("The engine was killed.")]
