@@ -4,7 +4,8 @@
 
 The first two in a real pseudo-terminal, the model being played by the scripted engine; each beside a bare Textual app that holds one
 TextArea and nothing else. A time ends when the bytes have come out of the program: the terminal emulator reads them afterwards and must
-show the same. The third runs the demo model in turns without a screen and under the whole app (headless).
+show the same. Then keys in the transcript alone (headless), a long one beside a short one. The last runs the demo model in turns without
+a screen and under the whole app (headless).
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.heldout.draw import make_picture
+from benchmarks.transcript import LONG_SECTIONS, conversation, focusing, until_seen
 from nemochat.chat import Attachment, Chat, ChatSession, TurnResult
 from nemochat.chat.pictures import open_picture
-from nemochat.cli.tui import Desk
+from nemochat.cli.tui import Bench
 from nemochat.domain.messages import Message, Role, TextPart
 from nemochat.tui.app import NemochatApp
 from tests.terminal.tty import PATIENCE, ROOT, Terminal, nemochat
@@ -45,6 +47,8 @@ TOKENS_A_SECOND = 60
 KEY_SECONDS = 0.05
 LINE = string.ascii_uppercase
 """What is typed: no two of these letters in a row stand in the reply or elsewhere on the screen."""
+LONG_CHAT = 2_000
+PAGES = 15
 LINES = 2
 WARM_UP = 8
 """Letters at the beginning of a run that do not count."""
@@ -133,11 +137,16 @@ def echoes(tty: RawTerminal, pace: random.Random) -> list[float]:
 
 
 def echo_while_streaming(folder: Path, pace: random.Random) -> list[float]:
-    """Typing into nemochat while the scripted engine writes."""
+    """Typing into nemochat while the scripted engine writes, in a chat of LONG_CHAT messages."""
+    chat = folder / "long.json"
+    chat.write_text(json.dumps([{"role": entry.message.role.value, "content": entry.message.text} for entry in conversation(LONG_CHAT)]))
     script = folder / "model.script.json"
     script.write_text(json.dumps({"replies": [{"text": f"{PROSE * 3}\n\n" * 40}], "token_seconds": 1 / TOKENS_A_SECOND}))
     with RawTerminal(nemochat("--model", str(script)), folder) as tty:
         tty.until(b"ready")
+        tty.send(f"/open {chat}\r")
+        tty.until(f"number {LONG_CHAT - 1}".encode())
+        tty.rest(time.perf_counter() + 1.0)
         tty.send("Go on.\r")
         tty.until(b"quick", len(tty.raw))
         times = echoes(tty, pace)
@@ -195,9 +204,9 @@ async def app_turn(app: NemochatApp, picture: Path) -> tuple[float, float]:
 async def decoding(picture: Path, replies: int) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
     """Replies in turns: by the app, and by the session alone. Both have a process of their own for the model."""
     greedy = {"sampling": {"temperature": 0.0}}
-    session = await Desk(None, None, greedy).open(None)
+    session = await Bench(None, None, greedy).open(None)
     attached = await session.attach(open_picture(str(picture)).image, picture.name)
-    app = NemochatApp(Desk(None, None, greedy))
+    app = NemochatApp(Bench(None, None, greedy))
     ours: list[tuple[float, float]] = []
     alone: list[tuple[float, float]] = []
     async with app.run_test(size=(120, 40)) as pilot:
@@ -210,6 +219,16 @@ async def decoding(picture: Path, replies: int) -> tuple[list[tuple[float, float
                 ours.append(whole)
     await session.close()
     return ours, alone
+
+
+async def keys_in_the_transcript() -> Rows:
+    """Focusing a long message beside one of one line, and Page Up in a long conversation beside a short one; without a terminal."""
+    long, line = [await until_seen(*focusing(sections)) for sections in (LONG_SECTIONS, 0)]
+    pages = [await until_seen(conversation(length), ["pageup"] * PAGES) for length in (10_000, 200)]
+    return [
+        ("focus a message of 8,000 tokens, ms", long, "ratio 2", "of one line", line),
+        (f"Page Up seen, the last {PAGES} screenfuls of 10,000 messages, ms", pages[0], "p95 ratio 1.5", "of 200 messages", pages[1]),
+    ]
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -234,10 +253,11 @@ def measure(folder: Path, runs: int) -> Rows:
     ours, alone = asyncio.run(decoding(Path(picture), max(20, runs * 8)))
     rates, alone_rates = ([first for first, _ in each] for each in (ours, alone))
     whole, alone_whole = ([second for _, second in each] for each in (ours, alone))
-    typing = f"key to echo, {TOKENS_A_SECOND} tokens/s streaming, ms"
+    typing = f"key to echo, {TOKENS_A_SECOND} tokens/s streaming, {LONG_CHAT:,} messages, ms"
     return [
-        ("first paint, ms", paints[0], "1,000", "bare TextArea app", paints[1]),
-        (typing, keys[0], "p95 16", "bare TextArea app, idle", keys[1]),
+        ("first frame that takes keys, ms", paints[0], "ratio 1.5", "bare TextArea app", paints[1]),
+        (typing, keys[0], "p95 ratio 1.2", "bare TextArea app, idle", keys[1]),
+        *asyncio.run(keys_in_the_transcript()),
         ("decode, demo model, tokens/s", rates, "ratio 0.97", "session without a screen", alone_rates),
         ("Enter to the reply's end, ms", whole, "", "session without a screen", alone_whole),
     ]

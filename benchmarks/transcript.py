@@ -15,7 +15,7 @@ import asyncio
 import gc
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 import psutil
@@ -41,6 +41,13 @@ PATIENCE = 2.0
 FRAME, STILL = 0.02, 4
 """Nothing may have changed for so many frames of so many seconds before a key counts as done."""
 REPLY = "Reply {0} with **bold** text and `code`.\n\n- one\n- two\n\nAnd a last paragraph, number {0}, a little longer than the others."
+SECTION = (
+    "## Part {0}\n\nA paragraph with **bold** text, number {0}.\n\n- one\n- two\n- three\n\n"
+    "```python\ndef f{0}(x):\n    return x\n```\n"
+)
+LONG_SECTIONS = 140
+"""Of a message of about 8,000 tokens."""
+FOCUS_CHANGES = 12
 CODE = "".join(f"    total_{i} = add(total_{i}, {i})\n" for i in range(1000))
 
 
@@ -183,6 +190,33 @@ async def scrolling_by_keys(length: int) -> Keys:
         await go("pagedown", is_last, length)
         megabytes = resident_mb()
     return Keys(seen, done, megabytes - before, max(most, megabytes) - before)
+
+
+async def until_seen(entries: list[Entry], keys: Sequence[str], *, rest: float = 0.25) -> list[float]:
+    """Milliseconds from each key to the frame that shows what it did. Between the keys everything comes to rest."""
+    transcript, painted = Transcript(), asyncio.Event()
+    times = []
+    async with (app := _Host(transcript, painted.set)).run_test(size=SIZE):
+        transcript.show(entries, None, "model")
+        transcript.focus_last()
+        while not transcript.max_scroll_y or transcript.focused_view() is None:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(8 * rest)
+        for key in keys:
+            await asyncio.sleep(rest)
+            painted.clear()
+            started = time.perf_counter()
+            app.post_message(Key(key, None))
+            await asyncio.wait_for(painted.wait(), 20 * PATIENCE)
+            times.append((time.perf_counter() - started) * 1000)
+    return times
+
+
+def focusing(sections: int) -> tuple[list[Entry], list[str]]:
+    """A conversation whose last message but one has so many sections (0: one line), and the keys that focus it and the last one in turn."""
+    text = "\n".join(SECTION.format(n) for n in range(sections)) or "One line."
+    entries = [*conversation(30), Entry(Message(Role.ASSISTANT, (TextPart(text),))), Entry(Message(Role.USER, (TextPart("And then?"),)))]
+    return entries, ["k", "j"] * FOCUS_CHANGES
 
 
 async def peer_mounting(entries: list[Entry]) -> float:

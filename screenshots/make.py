@@ -29,7 +29,7 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Input, TextArea
 
-from nemochat.cli.tui import Desk
+from nemochat.cli.tui import Bench
 from nemochat.paths import CACHE_VARIABLE, CONFIG_VARIABLE, DATA_VARIABLE, LOG_VARIABLE
 from nemochat.tui.app import NemochatApp
 from nemochat.tui.chat.screen import ChatScreen
@@ -261,7 +261,7 @@ async def interface(scene: Scene, picture: Path) -> str:
     with tempfile.TemporaryDirectory(prefix="nemochat-") as home:
         folders = {name: str(Path(home) / name) for name in (CONFIG_VARIABLE, DATA_VARIABLE, LOG_VARIABLE, CACHE_VARIABLE)}
         with patch.dict(os.environ, {**folders, **scene.environment}):
-            app = NemochatApp(Desk(None, None, {}))
+            app = NemochatApp(Bench(None, None, {}))
             app.animation_level = "none"
             async with app.run_test(size=scene.size) as pilot:
                 hand = Hand(app, pilot, picture)

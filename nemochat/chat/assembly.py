@@ -21,29 +21,38 @@ from nemochat.prompt.window import Fit
 class Assembled(msgspec.Struct, frozen=True):
     """A conversation to be laid out. sources: for each of its messages the index of the chat's entry, None for an example.
 
-    first_kept: where the window's unbroken tail begins, as an index into the messages.
+    first_kept: where the window's unbroken tail begins, as an index into the messages. left_out: entries before all of these, which were
+    forgotten long ago.
     """
 
     conversation: Conversation
     sources: tuple[int | None, ...]
     first_kept: int
+    left_out: tuple[int, ...] = ()
 
     def indices(self, messages: Sequence[int]) -> tuple[int, ...]:
         """The chat's entries behind these messages; examples are left out."""
         found = (self.sources[index] for index in messages)
         return tuple(index for index in found if index is not None)
 
+    def forgotten(self, messages: Sequence[int]) -> tuple[int, ...]:
+        """The chat's entries that the model does not see when these messages are forgotten."""
+        return (*self.left_out, *self.indices(messages))
+
     def trimmed(self, chat: Chat, fit: Fit) -> Chat:
         """The chat with the window's decision in it."""
+        if self.left_out and not self.conversation.messages:
+            return chat
         n_examples = sum(source is None for source in self.sources)
         is_said = n_examples < fit.first_kept < len(self.sources)
         source = self.sources[fit.first_kept] if is_said else None
-        return msgspec.structs.replace(chat, examples_gone=min(fit.first_kept, n_examples), first_kept=source or 0)
+        examples_gone = chat.examples_gone if self.left_out else min(fit.first_kept, n_examples)
+        return msgspec.structs.replace(chat, examples_gone=examples_gone, first_kept=source or 0)
 
 
-def assemble(chat: Chat) -> Assembled:
-    """What the model is to read, before the window decides what fits."""
-    shown = chat.shown
+def assemble(chat: Chat, start: int = 0) -> Assembled:
+    """What the model is to read, before the window decides what fits. start: so many messages, forgotten long ago, are left out."""
+    shown, left_out = chat.shown[start:], chat.shown[:start]
     messages = [chat.entries[index].message for index in shown]
     system, note = chat.frame.system, chat.note
     dialogues: tuple[Message, ...] = ()
@@ -51,7 +60,8 @@ def assemble(chat: Chat) -> Assembled:
         persona, user, seed = chat.persona, chat.user or UserProfile(), str(chat.seed)
         macros = prompt_text.macros_of(persona, user, seed=seed)
         system = prompt_text.system_text(persona, user, system, seed=seed)
-        dialogues = tuple(message for block in examples.blocks(persona, macros) for message in block)
+        if not start:
+            dialogues = tuple(message for block in examples.blocks(persona, macros) for message in block)
         messages = _with_note(messages, prompt_text.post_history(persona, "", macros), 0)
         note = None if note is None else AuthorNote(macros.expand(note.text), note.depth)
         if own := prompt_text.character_note(persona, macros):
@@ -61,7 +71,8 @@ def assemble(chat: Chat) -> Assembled:
     return Assembled(
         conversation=msgspec.structs.replace(chat.frame, system=system, messages=(*dialogues, *messages)),
         sources=(*(None for _ in dialogues), *shown),
-        first_kept=len(dialogues) + chat.first_shown if chat.first_kept else min(chat.examples_gone, len(dialogues)),
+        first_kept=len(dialogues) + chat.first_shown - start if chat.first_kept else min(chat.examples_gone, len(dialogues)),
+        left_out=left_out,
     )
 
 

@@ -15,9 +15,9 @@ from nemochat.prompt import nemotron
 _TOOL, _CONTEXT, _END = Control("\n<tool>"), Control("\n<context>"), Control("\n\n")
 
 
-def view_of(chat: Chat, prompt: Prompt, held: Held, *, has_draft: bool) -> ContextView:
+def view_of(chat: Chat, prompt: Prompt, held: Held, *, has_draft: bool, left_out_tokens: int = 0) -> ContextView:
     """The window with the next prompt of `chat` in it, which ends with a draft or not. The numbers are those of what stands, not of what a
-    trim would leave; what is read is of what is sent."""
+    trim would leave; what is read is of what is sent. left_out_tokens: of what the prompt was assembled without."""
     assembled, layout, size, tokens = prompt.assembled, prompt.layout, prompt.size, prompt.tokens
     counts = [tokens[segment] for segment in layout.segments]
     now = prompt.standing()
@@ -46,9 +46,9 @@ def view_of(chat: Chat, prompt: Prompt, held: Held, *, has_draft: bool) -> Conte
         reserve=min(prompt.reserve, prompt.limit),
         cached=cached,
         to_read=sum(tokens[segment] for segment in sent) - cached,
-        forgotten=assembled.indices(now.forgotten),
+        forgotten=assembled.forgotten(now.forgotten),
         excluded=tuple(index for index, entry in enumerate(chat.entries) if entry.message.excluded),
-        forgotten_tokens=sum(size.messages[index].tokens for index in now.forgotten),
+        forgotten_tokens=left_out_tokens + sum(size.messages[index].tokens for index in now.forgotten),
         trims=trims,
         contexts=tuple(part for index in kept for part in assembled.conversation.messages[index].contexts),
     )

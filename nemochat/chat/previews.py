@@ -38,10 +38,10 @@ class Prompt(msgspec.Struct, frozen=True):
 
     @classmethod
     async def of(
-        cls, chat: Chat, count: Counter, limit: int, reserve: int, *, continues: bool = False, speaks: Role = Role.ASSISTANT
+        cls, chat: Chat, count: Counter, limit: int, reserve: int, *, continues: bool = False, speaks: Role = Role.ASSISTANT, start: int = 0
     ) -> Prompt:
-        """The prompt of a chat as it stands; `continues` and `speaks` as in `nemotron.lay_out`."""
-        assembled = assemble(chat)
+        """The prompt of a chat as it stands; `continues` and `speaks` as in `nemotron.lay_out`, `start` as in `assemble`."""
+        assembled = assemble(chat, start)
         layout = nemotron.lay_out(assembled.conversation, continue_reply=continues, speaks=speaks)
         counts = await count(layout.segments)
         tokens = dict(zip(layout.segments, counts, strict=True))

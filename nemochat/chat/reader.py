@@ -30,6 +30,40 @@ from nemochat.settings import WhenFull
 
 NEAR = 0.6
 """The prompt that will follow is read once the present one takes this share of the room."""
+_LAST = 256
+"""So many of the last messages are always part of a prompt that is made, because notes stand among them."""
+
+
+class _Sizes:
+    """Tokens of the messages of one conversation, as they stood in a prompt; a message is told from another by being the same value.
+
+    examples: of the persona's example dialogues.
+    """
+
+    def __init__(self) -> None:
+        self.examples = 0
+        self._of: dict[int, tuple[Message, int]] = {}
+        self._begins: tuple[Message | None, object] = None, None
+
+    def of(self, message: Message) -> int | None:
+        """None for one that was not in a prompt yet."""
+        known = self._of.get(id(message))
+        return known[1] if known is not None and known[0] is message else None
+
+    def keep(self, chat: Chat, prompt: Prompt) -> None:
+        """Know the sizes of a prompt's messages."""
+        first = chat.entries[0].message if chat.entries else None
+        if first is not self._begins[0] or chat.persona is not self._begins[1]:
+            self._begins, self._of = (first, chat.persona), {}
+        if len(chat.entries) <= _LAST:
+            return
+        if not prompt.assembled.left_out:
+            said = zip(prompt.assembled.sources, prompt.size.messages, strict=True)
+            self.examples = sum(size.tokens for source, size in said if source is None)
+        for source, size in zip(prompt.assembled.sources, prompt.size.messages, strict=True):
+            if source is not None and source < len(chat.entries) - 1:  # the last one may be a draft
+                message = chat.entries[source].message
+                self._of[id(message)] = message, size.tokens
 
 
 class PromptReader:
@@ -48,6 +82,7 @@ class PromptReader:
         self.load = Loading(engine, request)
         self.held = Held()
         self.album = Album(engine, image_size)
+        self._sizes = _Sizes()
         self._request = request
         self._count = Counting(engine)
 
@@ -90,8 +125,31 @@ class PromptReader:
     async def prompt(self, chat: Chat, *, continues: bool = False, speaks: Role = Role.ASSISTANT) -> Prompt:
         """The prompt of a chat: whatever is sent, evaluated ahead or shown is made of this. Raises EngineError."""
         info = await self.load.model()
-        reserve = self.sampling_of(chat).max_tokens
-        return await Prompt.of(chat, self._count, info.context_length, reserve, continues=continues, speaks=speaks)
+        reserve, start = self.sampling_of(chat).max_tokens, self._start(chat, info.context_length)
+        prompt = await Prompt.of(chat, self._count, info.context_length, reserve, continues=continues, speaks=speaks, start=start)
+        self._sizes.keep(chat, prompt)
+        return prompt
+
+    def _start(self, chat: Chat, limit: int) -> int:
+        """How many of the shown messages were forgotten so long ago that the prompt can be made without them.
+
+        What the window decides hangs on a window's worth before the line of forgetting, on what is pinned, and, for notes, on the last
+        messages; so the price of a key does not grow with the conversation.
+        """
+        at, left = chat.first_shown, limit
+        shown = chat.shown if chat.first_kept else ()
+        if len(shown) <= _LAST or any(chat.entries[index].message.pinned for index in shown[:at]):
+            return 0
+        while at > 0 and left > 0:
+            at -= 1
+            tokens = self._sizes.of(chat.entries[shown[at]].message)
+            if tokens is None:
+                return 0
+            left -= tokens
+        at = min(at, len(shown) - _LAST)
+        while at > 0 and chat.entries[shown[at]].message.role is not Role.USER:
+            at -= 1
+        return at
 
     async def prompt_sizes(self, chat: Chat) -> list[tuple[Segment, int]]:
         """The whole prompt of a chat, each segment with its tokens. Nothing is evaluated."""
@@ -110,7 +168,10 @@ class PromptReader:
         """
         told = self.tools.in_force(chat)
         whole = told.added(Entry(with_lore(told, draft))) if draft is not None else told
-        return view_of(chat, await self.prompt(whole), self.held, has_draft=draft is not None)
+        prompt = await self.prompt(whole)
+        left_out = sum(self._sizes.of(chat.entries[index].message) or 0 for index in prompt.assembled.left_out)
+        left_out += self._sizes.examples if left_out else 0
+        return view_of(chat, prompt, self.held, has_draft=draft is not None, left_out_tokens=left_out)
 
     # -- ahead of the next turn
 

@@ -284,7 +284,7 @@ class ChatSession:
             usage=finished.usage,
             timings=reader.load.as_waited(finished.timings, turn.asked_at, first_text_at),
             ttft_ms=None if first_text_at is None else (first_text_at - turn.asked_at) * 1000,
-            forgotten=prompt.assembled.indices(fit.forgotten),
+            forgotten=prompt.assembled.forgotten(fit.forgotten),
         )
         if edit is not None:
             if pieces:

@@ -2,6 +2,29 @@
 
 from __future__ import annotations
 
-from nemochat.cli.app import main
+import io
+import sys
+
+
+def main() -> None:
+    """Run the command line. The interface, which is `nemochat` alone in a terminal, does without the machinery of commands."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character shows a question mark; it is no reason to stop.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    if len(sys.argv) > 1 or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        from nemochat.cli.app import run_commands
+
+        run_commands()
+        return
+    from nemochat.cli.start import run
+
+    try:
+        run(None, None, {})
+    except Exception as error:  # noqa: BLE001  # said in one sentence
+        from nemochat.cli.app import fail
+
+        fail(error)
+
 
 __all__ = ["main"]

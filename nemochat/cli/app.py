@@ -7,7 +7,6 @@ Exit codes: 0, 1 for a failure with a message, 2 for wrong usage, 130 when inter
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import sys
 import time
@@ -82,22 +81,23 @@ MmprojOption = Annotated[
 ]
 
 
-def main() -> None:
-    """Run the command line. Every failure ends in one sentence on stderr; NEMOCHAT_DEBUG=1 shows the traceback instead."""
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show a character shows a question mark; it is no reason to stop.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+def run_commands() -> None:
+    """Run the command that the arguments name."""
     try:
         app(_with_values(sys.argv[1:]))
-    except Exception as error:
-        if os.environ.get("NEMOCHAT_DEBUG"):
-            raise
-        from nemochat.cli.output import as_shown, print_error
+    except Exception as error:  # noqa: BLE001  # said in one sentence
+        fail(error)
 
-        shown = as_shown(error)
-        print_error(shown)
-        sys.exit(shown.exit_code)
+
+def fail(error: Exception) -> None:
+    """End with one sentence on stderr for any failure; NEMOCHAT_DEBUG=1 shows the traceback instead."""
+    if os.environ.get("NEMOCHAT_DEBUG"):
+        raise error
+    from nemochat.cli.output import as_shown, print_error
+
+    shown = as_shown(error)
+    print_error(shown)
+    sys.exit(shown.exit_code)
 
 
 def _with_values(arguments: list[str]) -> list[str]:
@@ -141,7 +141,7 @@ def start(
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         typer.echo(GREETING)
         return
-    from nemochat.cli.tui import run
+    from nemochat.cli.start import run
 
     run(model, mmproj, {}, resume)
 

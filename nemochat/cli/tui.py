@@ -1,11 +1,9 @@
-"""``nemochat`` without a command: the full-screen interface, put together from its parts."""
+"""What the full-screen interface works with, put together from its parts."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +13,6 @@ import msgspec
 from nemochat.chat import ChatSession
 from nemochat.cli.embedding import make_embedder
 from nemochat.cli.opening import SCRIPT_SUFFIX, new_session
-from nemochat.cli.output import print_error, print_note
 from nemochat.cli.setup import Setup
 from nemochat.cli.toolset import build_toolset
 from nemochat.desk.port import ModelChoice, ToolChest
@@ -23,7 +20,7 @@ from nemochat.documents.index import DocumentIndex
 from nemochat.documents.vectors import Embedder
 from nemochat.engine import states
 from nemochat.errors import NemochatError
-from nemochat.files import open_to_append, reason, scratch_folder
+from nemochat.files import reason, scratch_folder
 from nemochat.library import Library
 from nemochat.models import Catalogue
 from nemochat.models.catalogue import DEMO_NAME
@@ -33,8 +30,7 @@ from nemochat.settings import Settings
 from nemochat.settings_file import load_or_set_aside, locked_settings, write_setting
 from nemochat.tools.builtin.search import Search
 from nemochat.tools.registry import Registry
-from nemochat.tui.app import NemochatApp
-from nemochat.tui.widgets.picture import prepare_pictures
+from nemochat.tui.graphics import protocol_for
 
 if TYPE_CHECKING:
     from nemochat.engine.embedder import EmbeddingProcess
@@ -62,7 +58,6 @@ class Bench:
         self.resume = resume
         self.personas = PersonaStore(paths.personas)
         self.library = self._open_library(paths.library)
-        self._pictures = "halfblocks"
 
     @property
     def settings(self) -> Settings:
@@ -77,7 +72,7 @@ class Bench:
     @property
     def pictures(self) -> str:
         """How this terminal shows pictures."""
-        return self._pictures
+        return protocol_for(self.settings.interface.pictures)
 
     @property
     def demo_model(self) -> str:
@@ -121,10 +116,6 @@ class Bench:
         if self._documents is not None:
             self._documents.close()
         self._spare.close()
-
-    def ask_terminal(self) -> None:
-        """Find out how the terminal shows pictures; it answers on stdin, so this comes before the interface starts."""
-        self._pictures = prepare_pictures(self.settings.interface.pictures)
 
     def tools(self, picture: Callable[[int], bytes | None], search: Search) -> ToolChest:
         """nemochat's own tools and the user's."""
@@ -203,38 +194,3 @@ class Bench:
         settings, notices = load_or_set_aside(self.paths.settings_file, os.environ, self._overrides)
         self._setup = msgspec.structs.replace(self._setup, settings=settings)
         self._notices += notices
-
-
-def run(
-    model: str | None, mmproj: Path | None, overrides: Mapping[str, Mapping[str, object]], resume: str | None = None
-) -> None:
-    """Open the interface, in a terminal, and stay in it. resume: see `Workbench`. Raises SystemExit after a crash."""
-    bench = Bench(model, mmproj, overrides, resume)
-    bench.ask_terminal()
-    app = NemochatApp(bench)
-    try:
-        app.run(mouse=bench.settings.interface.mouse)
-    except Exception as error:
-        if os.environ.get("NEMOCHAT_DEBUG"):
-            raise
-        app.crash = error
-    finally:
-        bench.close()
-    if app.crash is not None:
-        raise SystemExit(_tell(app.crash, bench.paths.crash_log))
-    if app.return_code:
-        raise SystemExit(app.return_code)
-
-
-def _tell(error: BaseException, log: Path) -> int:
-    """Write the whole story into a log, say where it is, and return the exit code."""
-    story = "".join(traceback.format_exception(error))
-    try:
-        with os.fdopen(open_to_append(log), "a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{story}\n")
-        place = f"The whole story is in {log}."
-    except OSError as refused:
-        place = f"The log {log} could not be written ({refused.strerror}); NEMOCHAT_DEBUG=1 shows the story."
-    print_error(NemochatError(f"nemochat ended in a way it should not ({type(error).__name__}: {error}).", place))
-    print_note("This is a bug: please report it with that log.")
-    return 1

@@ -178,6 +178,7 @@ class Turns:
         """The stream of a turn, once the model is loaded, nothing else uses it, and the message's pictures are there."""
         session = await self._around.ready()
         await self._jobs.make_way()
+        await turn.conversation.stored()  # what was sent is kept before the engine is asked, and the engine knows the chat by its id
         if turn.play is not None:
             chat = turn.conversation.lend(IDS)
             return turn.play(session, chat, turn.stop, turn.conversation.id, turn.asked_at)

@@ -1,53 +1,66 @@
-"""The application: themes, keys, quitting; everything else is on its screens."""
+"""The application: the first frame, themes, keys, quitting; everything else is on its screens.
+
+Little is imported here, because a frame with a prompt comes first. What the chat needs is imported behind it.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import sys
+import gc
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
-from io import TextIOWrapper
-from typing import ClassVar, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
+import msgspec
+from textual import on
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.driver import Driver
+from textual.command import CommandPalette
+from textual.events import Event, Key, Paste
 from textual.screen import Screen
-from textual.widgets import TextArea
+from textual.theme import Theme
+from textual.widgets import Button, Input, TextArea
 
-from nemochat.desk.commands import COMMANDS
-from nemochat.desk.port import Workbench
+from nemochat.settings import Settings
 from nemochat.system import ending
-from nemochat.tui.chat.screen import ChatScreen
-from nemochat.tui.screens.help import help_for
-from nemochat.tui.themes import built_in_folder, load_themes
+from nemochat.tui.graphics import terminal_answered, told_protocol
+from nemochat.tui.screens.modal import Modal
+from nemochat.tui.screens.opening import Opening
+from nemochat.tui.themes import built_in_folder, load_theme, load_themes
+
+if TYPE_CHECKING:
+    from textual.driver import Driver
+
+    from nemochat.desk.port import Workbench
+    from nemochat.tui.chat.screen import ChatScreen
+    from nemochat.tui.terminal import TerminalAnswered
 
 _AGAIN_SECONDS = 2.0
+_AT_ONCE = ("quit", "interrupt", "suspend_process")
+"""What keys do even while the chat is not there yet."""
 
 
-class _Outlet:
-    """The terminal as a file. What a terminal that has hung up does not take is dropped: an error here would end the thread that writes,
-    and with it whoever waits for that."""
+class Early(msgspec.Struct, frozen=True):
+    """What the first frame needs, and how to get the rest: `make` is called in a thread."""
 
-    def __init__(self, file: TextIOWrapper) -> None:
-        self._file = file
+    settings: Settings
+    themes: Path
+    make: Callable[[], Workbench]
 
-    def write(self, text: str) -> int:
-        with contextlib.suppress(OSError):
-            self._file.write(text)
-        return len(text)
 
-    def flush(self) -> None:
-        with contextlib.suppress(OSError):
-            self._file.flush()
+class Palette(CommandPalette, Modal[None]):
+    """The commands by Ctrl+P; the one that was chosen runs once, however often Enter was pressed."""
 
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._file, name)
+    @on(Input.Submitted)
+    @on(Button.Pressed)
+    def _only_once(self, event: Input.Submitted | Button.Pressed) -> None:
+        if self.has_answered:
+            event.prevent_default()
 
 
 class NemochatApp(App[None]):
-    """nemochat in the terminal."""
+    """nemochat in the terminal, on a workbench or on what will make one."""
 
     TITLE = "nemochat"
     CSS_PATH = "app.tcss"
@@ -59,19 +72,69 @@ class NemochatApp(App[None]):
         Binding("ctrl+z", "suspend_process", "Suspend", show=False, id="app.suspend", priority=True, tooltip="To the shell; fg comes back"),
     ]
 
-    def __init__(self, bench: Workbench) -> None:
+    def __init__(self, bench: Workbench | Early) -> None:
+        self._early = bench if isinstance(bench, Early) else None
         super().__init__()
-        self.bench = bench
+        if not isinstance(bench, Early):
+            self.bench = bench
         self.crash: Exception | None = None
         """Why the interface ended when it should not have."""
+        self._chat: ChatScreen | None = None
+        self._held: list[Event] | None = None if self._early is None else []
+        """What was typed and dropped before the chat was there."""
+        self._ends_with: int | None = None
+        """The exit code, once the program has been told to end."""
         self._interrupted_at = 0.0
 
+    def get_driver_class(self) -> type[Driver]:
+        """In a terminal, one that keeps what was typed already; it asks what the terminal is where nothing else tells."""
+        usual = super().get_driver_class()
+        if usual.__name__ != "LinuxDriver" or self._early is None:
+            return usual
+        from nemochat.tui.terminal import AskingDriver, EarlyDriver
+
+        return EarlyDriver if told_protocol(self._early.settings.interface.pictures) else AskingDriver
+
     def on_mount(self) -> None:
-        """Themes and keys as the settings say, then the chat."""
-        themes, notices = load_themes(built_in_folder(), self.bench.paths.config_dir / "themes")
+        """Themes and keys as the settings say, then the chat, or before it what looks like it."""
+        ending.when_asked(self._end)
+        if self._early is None:
+            self._open(self.bench, *load_themes(built_in_folder(), self.bench.paths.config_dir / "themes"))
+            return
+        self.set_keymap(self._early.settings.keys)
+        if theme := load_theme(self._early.settings.interface.theme, built_in_folder(), self._early.themes):
+            self.register_theme(theme)
+            self.theme = theme.name
+        opening = Opening()
+        self.push_screen(opening)
+        opening.call_after_refresh(self._prepare, self._early)
+
+    def _prepare(self, early: Early) -> None:
+        """Import and read everything in a thread; the chat follows."""
+
+        def prepare() -> None:
+            try:
+                bench = early.make()
+                found = load_themes(built_in_folder(), early.themes)
+            except Exception as error:  # noqa: BLE001  # told when the terminal is as it was
+                self.call_later(self._fail, error)
+            else:
+                self.call_later(self._open, bench, *found)
+
+        self.run_worker(prepare, thread=True, group="opening")
+
+    def _fail(self, error: Exception) -> None:
+        self.crash = error
+        self.exit(return_code=1)
+
+    def _open(self, bench: Workbench, themes: list[Theme], notices: list[str]) -> None:
+        """The chat, with all themes; what was typed meanwhile comes to it when it has been drawn."""
+        from nemochat.tui.chat.screen import ChatScreen
+
+        self.bench = bench
         for theme in themes:
             self.register_theme(theme)
-        wanted = self.bench.settings.interface.theme
+        wanted = bench.settings.interface.theme
         if wanted in {theme.name for theme in themes}:
             self.theme = wanted
         else:
@@ -79,69 +142,107 @@ class NemochatApp(App[None]):
             notices.append(f"There is no theme {wanted}; {self.theme} is used.")
         for name in set(self.available_themes) - {theme.name for theme in themes}:
             self.unregister_theme(name)
-        self.set_keymap(self.bench.settings.keys)
-        ending.when_asked(self._end)
-        self.push_screen(ChatScreen(self.bench))
+        self.set_keymap(bench.settings.keys)
+        self._chat = chat = ChatScreen(bench)
+        if self._held is None:
+            self.push_screen(chat)
+        else:
+            self.switch_screen(chat)
+            chat.call_after_refresh(self.call_later, self._release)
         for notice in notices:
             self.notify(notice, severity="warning", markup=False)
 
-    def get_driver_class(self) -> type[Driver]:
-        """The platform's, which survives the end of its terminal."""
-        wanted = super().get_driver_class()
-        if sys.platform == "win32":
-            return wanted
-        from textual.drivers.linux_driver import LinuxDriver
+    # -- what is typed before the chat is there
 
-        class Lasting(LinuxDriver):
-            def __init__(self, app: App[object], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None) -> None:
-                super().__init__(app, debug=debug, mouse=mouse, size=size)
-                if self._file is not None:
-                    self._file = cast("TextIOWrapper", _Outlet(self._file))
+    async def on_event(self, event: Event) -> None:
+        """Keys and drops are for the chat; while it is not there they wait, in their order."""
+        if self._held is None or not isinstance(event, Key | Paste) or event.is_forwarded:
+            await super().on_event(event)
+            return
+        active = self.screen.active_bindings.get(event.key) if isinstance(event, Key) else None
+        if active is not None and active.node is self and active.binding.action in _AT_ONCE:
+            await super().on_event(event)
+            return
+        self._held.append(event)
+        if isinstance(self.screen, Opening):
+            self.screen.echo(event)
 
-        return Lasting if wanted is LinuxDriver else wanted
+    async def _release(self) -> None:
+        """The chat takes what was typed."""
+        gc.freeze()  # what was imported stays for good; looking through it for garbage held keys up by 0.3 s now and then
+        held, self._held = self._held or [], None
+        for event in held:
+            await super().on_event(event)
+        if self._ends_with is not None:
+            self._end(self._ends_with)
+
+    def on_terminal_answered(self, event: TerminalAnswered) -> None:
+        """The terminal has said what it is."""
+        terminal_answered(has_sixel=event.has_sixel)
+
+    # -- the chat
 
     @property
     def chat_screen(self) -> ChatScreen:
         """The conversation's screen, whatever lies above it."""
-        return next(screen for screen in self.screen_stack if isinstance(screen, ChatScreen))
+        assert self._chat is not None, "it opens behind the first frame"
+        return self._chat
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Every slash command, and what has only a key."""
-        if isinstance(screen, ChatScreen):
+        if self._chat is not None and screen is self._chat:
+            from nemochat.desk.commands import COMMANDS
+
             for command in COMMANDS:
                 name = command.usage.replace("[", r"\[")  # the palette reads titles as markup
-                yield SystemCommand(name, command.help, partial(screen.action_command, command.name))
-            yield SystemCommand("Side panes", "Show or hide attachments, tools and context", screen.action_side)
+                yield SystemCommand(name, command.help, partial(self._chat.action_command, command.name))
+            yield SystemCommand("Side panes", "Show or hide attachments, tools and context", self._chat.action_side)
         yield SystemCommand("Keys", "The keys of the focused part (F1)", self.action_help)
         yield SystemCommand("Quit", "Leave nemochat", self.action_quit)
 
     def watch_theme(self, theme_name: str) -> None:
         """A persona's colour is made readable on each theme."""
-        for screen in self.screen_stack:
-            if isinstance(screen, ChatScreen) and screen.is_mounted:
-                screen.presenter.faces.show_accents()
+        if self._chat is not None and self._chat.is_mounted:
+            self._chat.presenter.faces.show_accents()
+
+    def action_command_palette(self) -> None:
+        """Every command, to choose from."""
+        if not isinstance(self.screen, CommandPalette):
+            self.push_screen(Palette(id="--command-palette"))
 
     def action_help(self) -> None:
         """Explain the focused part."""
-        self.push_screen(help_for(self.screen, self))
+        from nemochat.tui.screens.help import HelpScreen, help_for
+
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(help_for(self.screen, self))
+
+    def on_paste(self, event: Paste) -> None:
+        """A paste that nothing on the present screen takes is for the prompt: a file dropped while a question is open is not lost."""
+        if not isinstance(self.focused, TextArea):  # it takes a paste and lets it pass on
+            self.chat_screen.prompt.paste(event.text)
 
     async def action_quit(self) -> None:
         """Quit, with what was typed before."""
         self._end()
 
     def _end(self, code: int = 0) -> None:
-        for screen in self.screen_stack:  # without one the program is ending already
-            if isinstance(screen, ChatScreen):
-                screen.leaves_with = code
-                screen.leave()
+        """As soon as what was typed is where it belongs; at once when that is told again."""
+        is_first, self._ends_with = self._ends_with is None, code
+        if self._held and is_first:
+            return  # `_release` goes on
+        if self._chat is None or self._held:
+            self.exit(return_code=code)
+        else:
+            self._chat.leave(code)
 
     def action_interrupt(self) -> None:
         """Ctrl+C: copy what is selected; with nothing selected, the second press within two seconds quits."""
         focused = self.focused
         selected = focused.selected_text if isinstance(focused, TextArea) else ""
         selected = selected or self.screen.get_selected_text() or ""
-        if selected:
-            self.chat_screen.copy(selected)
+        if selected and self._chat is not None:
+            self._chat.copy(selected)
             return
         now = time.monotonic()
         if now - self._interrupted_at < _AGAIN_SECONDS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -84,6 +85,15 @@ def load_themes(built_in: Path, user: Path) -> tuple[list[Theme], list[str]]:
         return [BUILTIN_THEMES["textual-dark"]], notices
     first = [themes[name] for name in (DEFAULT_THEME, "nemochat-light") if name in themes]
     return [*first, *(themes[name] for name in sorted(themes) if themes[name] not in first)], notices
+
+
+def load_theme(name: str, built_in: Path, user: Path) -> Theme | None:
+    """One theme alone, as `load_themes` has it; None where it is not there or cannot be used."""
+    for folder in (user, built_in):
+        with suppress(OSError, ValueError):
+            if (theme := _read(folder / f"{name}.toml")).name == name:
+                return theme
+    return None
 
 
 def contrast(text: Color, ground: Color) -> float:

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 import typer.main
 
 import nemochat.cli.app as cli
+from nemochat.cli import main
 
 MEMORY = 1 << 30
 LIMIT_SECONDS = 10.0
@@ -36,7 +37,7 @@ def run(arguments: Sequence[str]) -> tuple[int | None, str, float]:
     code: int | None = 0
     try:
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-            cli.main()
+            main()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except _Late:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from nemochat.cli.app import main
+from nemochat.cli import main
 from nemochat.paths import find_paths
 from tests.cli.conftest import command
 from tests.hostile import ALL, NAME, PAYLOADS, is_clean, leaks, plant

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from nemochat.chat.pictures import OpenedPicture, open_picture
 from nemochat.desk import commands
 from nemochat.desk.port import Answer, AskOne
 from nemochat.domain.events import Finished, FinishReason, TextDelta, Timings, Usage
@@ -113,6 +114,27 @@ async def test_3_a_stop_while_the_model_loads_leaves_the_picture_usable(tmp_path
     assert sitting.said == ["what is it?", "reply 0"]
     assert sitting.desk.chat.entries[0].message.images
     await sitting.close()
+
+
+async def test_3_a_stop_while_a_picture_is_read_leaves_it_usable(sitting: Sitting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = tmp_path / "circle.png"
+    draw_circle(picture, (220, 40, 40))
+
+    def slow(source: str) -> OpenedPicture:
+        time.sleep(0.2)
+        return open_picture(source)
+
+    monkeypatch.setattr("nemochat.desk.draft.open_picture", slow)
+    sitting.desk.draft.add_source(str(picture))
+    sitting.enter("what is it?")
+    await asyncio.sleep(0.05)
+    assert sitting.desk.stop()
+    await sitting.until(lambda: not sitting.desk.is_busy)
+    assert (sitting.port.text, len(sitting.port.tokens)) == ("what is it?", 1)
+    await sitting.until(lambda: sitting.desk.draft.items[0].attachment)
+    await sitting.send("")
+    assert sitting.said == ["what is it?", "reply 0"]
+    assert sitting.desk.chat.entries[0].message.images
 
 
 @pytest.mark.parametrize("at", ["counting", "retrieval"])

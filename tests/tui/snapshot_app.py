@@ -158,3 +158,9 @@ async def rest(driver: Driver) -> None:
         for entry in screen.query(Input).results(Input):
             entry.cursor_blink = False
     await driver.pilot.pause()
+    for screen in driver.app.screen_stack:
+        for widget in screen.query(TextArea).results(TextArea):
+            # A blink may have been under way, and the line is drawn anew only at the next one.
+            widget._pause_blink(visible=widget.has_focus)
+            widget.refresh()
+    await driver.pilot.pause()

@@ -6,16 +6,20 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 import types
 
 import pytest
+from textual import constants
 from textual.app import App, ComposeResult
 from textual.color import Color
+from textual.events import Key
 from textual.widget import Widget
 
 from nemochat.domain.images import RgbImage
-from nemochat.tui.widgets import picture
-from nemochat.tui.widgets.picture import HALFBLOCKS, Picture, fit_cells, half_blocks, prepare_pictures
+from nemochat.tui.graphics import HALFBLOCKS, told_protocol
+from nemochat.tui.terminal import _PIECE_SECONDS, TerminalAnswered, _AnswerParser
+from nemochat.tui.widgets.picture import Picture, fit_cells, half_blocks
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -135,89 +139,68 @@ async def test_the_terminals_graphics_get_exact_cells(protocol: str, used: bool,
             assert graphics[0].size == (4, 4)
 
 
-async def test_a_protocol_that_nobody_prepared_asks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_where_the_library_is_missing_half_blocks_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "textual_image.widget", raising=False)
+    monkeypatch.setitem(sys.modules, "textual_image", None)
     shown = Picture(two_halves(), "kitty", max_rows=4)
     async with TerminalHost(shown).run_test():
         assert "▀" in shown.render_line(0).text
-        assert "textual_image.widget" not in sys.modules
-
-
-class _Stream:
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Streams that say that they are a terminal."""
-    monkeypatch.setattr(sys, "__stdin__", _Stream())
-    monkeypatch.setattr(sys, "__stdout__", _Stream())
-    monkeypatch.setenv("TERM", "xterm-kitty")
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    return monkeypatch
-
-
-def _pretend(monkeypatch: pytest.MonkeyPatch, found: str) -> None:
-    kinds = {name: type(name, (), {}) for name in ("TGPImage", "SixelImage", "HalfcellImage", "UnicodeImage")}
-    package, renderable = types.ModuleType("textual_image"), types.ModuleType("textual_image.renderable")
-    renderable.__dict__.update(kinds, Image=kinds[found])
-    package.__dict__.update(renderable=renderable, widget=fake_widgets())
-    monkeypatch.setitem(sys.modules, "textual_image", package)
-    monkeypatch.setitem(sys.modules, "textual_image.renderable", renderable)
-    monkeypatch.setitem(sys.modules, "textual_image.widget", package.widget)
 
 
 @pytest.mark.parametrize(
-    ("setting", "found", "protocol"),
+    ("setting", "environment", "protocol"),
     [
-        ("auto", "TGPImage", "kitty"),
-        ("auto", "SixelImage", "sixel"),
-        ("auto", "HalfcellImage", "halfblocks"),
-        ("auto", "UnicodeImage", "halfblocks"),
-        ("kitty", "HalfcellImage", "kitty"),
-        ("sixel", "TGPImage", "sixel"),
+        ("auto", {"TERM": "xterm-kitty"}, "kitty"),
+        ("auto", {"TERM": "tmux-256color", "KITTY_WINDOW_ID": "1"}, "kitty"),
+        ("auto", {"TERM": "xterm-256color", "TERM_PROGRAM": "ghostty"}, "kitty"),
+        ("auto", {"TERM": "dumb"}, "halfblocks"),
+        ("auto", {}, "halfblocks"),
+        ("auto", {"TERM": "xterm-kitty", "NO_COLOR": "1"}, "halfblocks"),
+        ("kitty", {"TERM": "dumb"}, "halfblocks"),
+        ("kitty", {"TERM": "xterm"}, "kitty"),
+        ("sixel", {"TERM": "xterm"}, "sixel"),
+        ("halfblocks", {"TERM": "xterm-kitty"}, "halfblocks"),
+        ("none", {"TERM": "xterm-kitty"}, "none"),
+        ("auto", {"TERM": "xterm-256color"}, None),
     ],
 )
-def test_the_terminal_decides_unless_the_setting_does(setting: str, found: str, protocol: str, terminal: pytest.MonkeyPatch) -> None:
-    _pretend(terminal, found)
-    assert prepare_pictures(setting) == protocol
+def test_settings_and_environment_tell_how_pictures_are_shown(setting: str, environment: dict[str, str], protocol: str | None) -> None:
+    """None: the terminal has to be asked."""
+    assert told_protocol(setting, environment) == protocol
 
 
-@pytest.mark.parametrize("setting", ["halfblocks", "none"])
-def test_a_setting_that_needs_no_terminal_asks_none(setting: str, terminal: pytest.MonkeyPatch) -> None:
-    terminal.setattr(picture, "_can_be_asked", lambda: pytest.fail("asked"))
-    assert prepare_pictures(setting) == setting
-
-
-_IN_A_TERMINAL = """
-import sys
-from nemochat.tui.widgets.picture import prepare_pictures
-print("RESULT", prepare_pictures("auto"), flush=True)
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 @pytest.mark.parametrize(
-    ("answer", "columns", "protocol"),
-    [
-        (b"\x1b[?62;4c", 80, "sixel"),
-        (b"\x1b[?62;4c", 0, "halfblocks"),  # a terminal without a size
-        (b"\xff\xfe", 80, "halfblocks"),  # rubbish
-    ],
+    ("answer", "has_sixel"),
+    [("\x1b[?62;4c", True), ("\x1b[?62;22c", False), ("\x1b[?4c", False), ("\x1b[?64;1;2;4;6;9;15;16;17;18;21;22c", True)],
 )
-def test_a_real_terminal_is_asked_and_may_answer_anything(answer: bytes, columns: int, protocol: str) -> None:
-    import fcntl
-    import struct
-    import termios
+def test_the_answer_of_a_terminal_is_taken_out_of_what_is_typed_wherever_it_is_cut(answer: str, has_sixel: bool) -> None:
+    typed = f"a{answer}b"
+    for cut in range(len(typed)):
+        parser = _AnswerParser()
+        messages = [message for piece in (typed[:cut], typed[cut:]) if piece for message in parser.feed(piece)]
+        keys = [message.character for message in messages if isinstance(message, Key)]
+        answers = [message.has_sixel for message in messages if isinstance(message, TerminalAnswered)]
+        assert (keys, answers) == (["a", "b"], [has_sixel])
 
+
+def test_what_begins_like_an_answer_and_is_none_is_what_was_pressed() -> None:
+    parser = _AnswerParser()
+    messages = [*parser.feed("a\x1b")]
+    time.sleep(_PIECE_SECONDS + 0.02)
+    messages += [*parser.tick()]
+    time.sleep(constants.ESCAPE_DELAY + 0.02)
+    messages += [*parser.tick()]
+    assert [message.key for message in messages if isinstance(message, Key)] == ["a", "escape"]
+
+
+def test_the_terminals_graphics_are_used_without_asking_the_terminal() -> None:
+    """In a process of its own, whose terminal would be asked while the library is imported."""
+    code = (
+        "import sys; from nemochat.tui.widgets.picture import _widget_of; "
+        "print(_widget_of('sixel').__module__, _widget_of('kitty').__module__, _widget_of('halfblocks'))"
+    )
     main, terminal = os.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 480, columns * 10))
-    environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | {"TERM": "xterm-256color"}
-    # The answer is there before the question, so that no time-out of the library is in play.
-    os.write(main, answer)
-    command = [sys.executable, "-c", _IN_A_TERMINAL]
-    with subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment) as child:
+    with subprocess.Popen([sys.executable, "-c", code], stdin=terminal, stdout=terminal, stderr=terminal) as child:
         os.close(terminal)
         said = b""
         with contextlib.suppress(OSError):  # the end of a pseudo-terminal on Linux
@@ -225,22 +208,4 @@ def test_a_real_terminal_is_asked_and_may_answer_anything(answer: bytes, columns
                 said += piece
         assert child.wait(30) == 0, said
     os.close(main)
-    assert f"RESULT {protocol}".encode() in said
-
-
-@pytest.mark.parametrize("missing", ["streams", "stdin", "TERM", "colour", "library"])
-def test_half_blocks_where_nothing_can_be_asked(missing: str, terminal: pytest.MonkeyPatch) -> None:
-    _pretend(terminal, "TGPImage")
-    match missing:
-        case "streams":
-            terminal.setattr(sys, "__stdout__", None)
-        case "stdin":
-            terminal.setattr(sys, "__stdin__", types.SimpleNamespace(isatty=lambda: False))
-        case "TERM":
-            terminal.setenv("TERM", "dumb")
-        case "colour":
-            terminal.setenv("NO_COLOR", "1")
-        case "library":
-            terminal.setitem(sys.modules, "textual_image", None)
-    assert prepare_pictures("auto") == "halfblocks"
-    assert prepare_pictures("kitty") == "halfblocks"
+    assert said.strip() == b"textual_image.widget.sixel textual_image.widget None"

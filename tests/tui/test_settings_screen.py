@@ -65,7 +65,7 @@ async def test_every_setting_of_the_groups_is_there() -> None:
     async with app.run_test() as pilot:
         await pilot.pause()
         shown = [getattr(row, "info").key for row in app.screen.query("_Row")]  # noqa: B009
-        assert shown == [info.key for group in ("interface", "engine", "sampling") for info in describe(group)]
+        assert shown == [info.key for group in ("interface", "engine", "sampling", "tools") for info in describe(group)]
 
 
 async def test_nothing_changed_nothing_saved() -> None:
@@ -199,7 +199,7 @@ async def test_the_arrows_pass_every_control_and_each_is_seen() -> None:
             passed.append(getattr(row, "info").key)  # noqa: B009
             assert app.screen.query_one("VerticalScroll").region.contains_region(app.focused.region)
             assert app.said("#settings-help").startswith(getattr(row, "info").help)  # noqa: B009
-        assert passed == [info.key for group in ("interface", "engine", "sampling") for info in describe(group)]
+        assert passed == [info.key for group in ("interface", "engine", "sampling", "tools") for info in describe(group)]
 
 
 async def test_the_mouse_switches() -> None:

@@ -10,6 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.style import Style
+from syrupy.assertion import SnapshotAssertion
+from textual.app import App
 from textual.widgets import OptionList
 
 from nemochat.desk import commands
@@ -19,7 +22,7 @@ from nemochat.domain.messages import ToolSpec
 from nemochat.domain.tools import OfferedTool, ToolOrigin, ToolRequest
 from nemochat.domain.ttft import Reading, ReplyRow
 from nemochat.errors import EngineDiedError
-from nemochat.settings import InterfaceSettings, SamplingSettings, Settings
+from nemochat.settings import SamplingSettings, Settings
 from nemochat.tui.screens.approval import ApprovalScreen
 from nemochat.tui.screens.dialogs import Choose, Menu, PictureScreen, Read, Write
 from nemochat.tui.screens.help import HelpScreen
@@ -321,7 +324,28 @@ def test_it_looks_as_accepted(
     assert snap_compare(still_app(monkeypatch, tmp_path, state), terminal_size=size, run_before=bring_into(state))
 
 
-@pytest.mark.parametrize("theme", THEMES)
-def test_a_theme_looks_as_accepted(theme: str, snap_compare: Compare, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    state = State(_one, [reply(_STORY)], Settings(interface=InterfaceSettings(theme=theme)))
-    assert snap_compare(still_app(monkeypatch, tmp_path, state), terminal_size=(80, 24), run_before=bring_into(state))
+async def test_every_theme_gives_the_colours_that_were_accepted(
+    snapshot: SnapshotAssertion, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One picture of the interface shows where the colours are; here stand, for each theme, those of every place in it."""
+    state = State(_one, [reply(_STORY)])
+    app = still_app(monkeypatch, tmp_path, state)
+    colours: dict[str, list[str]] = {}
+    async with app.run_test(size=(80, 24)) as pilot:
+        await bring_into(state)(pilot)
+        for theme in THEMES:
+            app.theme = theme
+            await pilot.pause()
+            colours[theme] = _colours(app)
+    assert len(colours) >= 13
+    assert colours == snapshot
+
+
+def _colours(app: App[None]) -> list[str]:
+    """Every style on the screen with the first words that have it."""
+    found: dict[str, str] = {}
+    for strip in app.screen._compositor.render_strips():
+        for text, style, _ in strip:
+            if text.strip() and style is not None:
+                found.setdefault(str(style.without_color + Style.from_color(style.color, style.bgcolor)), text.strip()[:24])
+    return [f"{words}: {style}" for style, words in found.items()]

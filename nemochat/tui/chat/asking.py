@@ -39,7 +39,6 @@ from nemochat.tui.screens.picker import Picker
 
 _WIDE = 110
 """The file dialog has no room for the choice of a filter on a narrower screen."""
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif")
 
 
 def screen_for(ask: Ask, app: App[None], pictures: str, copy: Callable[[str], None]) -> Screen[Any]:
@@ -60,10 +59,9 @@ def screen_for(ask: Ask, app: App[None], pictures: str, copy: Callable[[str], No
         case AskAllowed():
             return ApprovalScreen(ask)
         case AskPicture():
-            from textual_fspicker import FileOpen, Filters
+            from nemochat.tui.screens.file_picker import PictureFile
 
-            filters = Filters(("Pictures", lambda path: path.suffix.lower() in _PICTURES), ("All files", lambda _: True))
-            return FileOpen(working_folder(), "Attach a picture", filters=filters if app.size.width >= _WIDE else None)
+            return PictureFile(working_folder(), has_filter=app.size.width >= _WIDE)
         case AskTheme():
             from nemochat.tui.screens.theme_picker import ThemePicker
 

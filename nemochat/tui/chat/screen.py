@@ -68,9 +68,8 @@ class ChatScreen(Screen[None]):
     def __init__(self, bench: Workbench) -> None:
         super().__init__()
         self.bench = bench
-        self.leaves_with = 0
+        self._leaves_with: int | None = None
         """The program's exit code, once it has been told to end."""
-        self._is_leaving = False
         history = PromptHistory(bench.paths.prompt_history)
         self.transcript = Transcript(empty=EMPTY)
         self.side = SidePanes(pictures=bench.pictures)
@@ -104,17 +103,17 @@ class ChatScreen(Screen[None]):
         self.desk.draft.typed(self.prompt.plain_text)
         await self.desk.close()
 
-    def leave(self) -> None:
+    def leave(self, code: int = 0) -> None:
         """End the program as soon as what was typed has been taken in; at once when it is told so again."""
-        if self._is_leaving or not self.prompt.is_mounted:
-            self._left()
-        else:
-            self._is_leaving = True
+        is_first, self._leaves_with = self._leaves_with is None, code
+        if is_first and self.prompt.is_mounted:
             self.prompt.leave()
+        else:
+            self._left()
 
     @on(Prompt.Left)
     def _left(self) -> None:
-        self.app.exit(return_code=self.leaves_with)
+        self.app.exit(return_code=self._leaves_with or 0)
 
     def on_resize(self, event: Resize) -> None:
         """The panes become a drawer on a narrow screen."""
@@ -183,11 +182,11 @@ class ChatScreen(Screen[None]):
         self.desk.dropping.take(drop)
 
     def _complete(self, text: str) -> Completion | None:
-        choices = {
-            "model": [choice.name for choice in self.bench.models()],
-            "theme": sorted(self.app.available_themes),
-            "persona": [],
-        }
+        choices: dict[str, list[str]] = {"persona": []}
+        if text.startswith("/model"):  # reading what models there are takes a file, so not for every key
+            choices["model"] = [choice.name for choice in self.bench.models()]
+        elif text.startswith("/theme"):
+            choices["theme"] = sorted(self.app.available_themes)
         return complete(text, choices, working_folder(), Path.home())
 
     # -- pictures, tools, the drawer
@@ -267,6 +266,10 @@ class ChatScreen(Screen[None]):
     def action_command(self, name: str) -> None:
         """What the slash command of that name does."""
         commands.run(self.desk, name)
+
+    def action_write(self, text: str) -> None:
+        """Begin to write in the prompt."""
+        self.prompt.write(text)
 
     def action_side(self) -> None:
         """Show or hide the panes."""

@@ -16,13 +16,13 @@ from textual.errors import NoWidget
 from textual.events import Click, Key, MouseDown, Resize, ScreenResume, ScreenSuspend
 from textual.geometry import Size
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Button, Label, Static
 
 from nemochat.desk.port import AskAllowed
 from nemochat.numbers import plural
 from nemochat.tui.screens.dialogs import WIDTHS, Read
+from nemochat.tui.screens.modal import Modal
 from nemochat.tui.widgets.whole_text import WholeText
 
 _NAME_CELLS = 32
@@ -31,7 +31,7 @@ _ABOUT_ROWS = 3
 _HEIGHTS = [(0, "-low"), (18, "-middle"), (30, "-high")]
 
 
-class ApprovalScreen(ModalScreen[str | None]):
+class ApprovalScreen(Modal[str | None]):
     """Returns the value of an answer. An answer is taken when it was given on a frame that showed it, and a moment after the first one.
 
     After a frame was painted a mark goes through the app's queue, behind all that had come from the terminal by then. Its time is

@@ -10,13 +10,13 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.events import Key
-from textual.screen import ModalScreen
 from textual.widgets import Button, Label, OptionList, Static, TextArea
 from textual.widgets.option_list import Option
 
 from nemochat.desk.port import Answer
 from nemochat.domain.images import RgbImage
 from nemochat.domain.sanitize import sanitize
+from nemochat.tui.screens.modal import Modal
 from nemochat.tui.widgets.picture import Picture
 
 WIDTHS = [(0, "-narrow"), (72, "-wide")]
@@ -24,7 +24,7 @@ WIDTHS = [(0, "-narrow"), (72, "-wide")]
 _HEIGHTS = [(0, "-low"), (18, "-high")]
 
 
-class _Dialog(ModalScreen[str | None]):
+class _Dialog(Modal[str | None]):
     """The frame of all of them: Esc leaves without an answer."""
 
     CSS_PATH = "dialogs.tcss"
@@ -52,12 +52,13 @@ class Choose(_Dialog):
     def __init__(self, title: str, text: str, answers: Sequence[Answer], *, hint: str = "") -> None:
         super().__init__()
         self._title, self._text, self._hint, self._answers = title, sanitize(text), sanitize(hint), tuple(answers)
+        self._scroller = VerticalScroll(can_focus=False)
 
     def compose(self) -> ComposeResult:
         """Title, text, hint, buttons: a long text scrolls, and covers none of them."""
         with Vertical(id="dialog", classes="choose"):
             yield Label(self._title, classes="title", markup=False)
-            with VerticalScroll(can_focus=False):
+            with self._scroller:
                 yield Static(Content(self._text))
                 if self._hint:
                     yield Static(Content(self._hint), classes="hint")
@@ -67,8 +68,7 @@ class Choose(_Dialog):
 
     def action_scroll(self, by: int) -> None:
         """A page of a long text up or down."""
-        text = self.query_one(VerticalScroll)
-        text.scroll_relative(y=by * max(1, text.size.height - 1), animate=False)
+        self._scroller.scroll_relative(y=by * max(1, self._scroller.size.height - 1), animate=False)
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """An answer was chosen."""
@@ -112,25 +112,25 @@ class Write(_Dialog):
 
     def __init__(self, title: str, text: str = "", *, hint: str = "", one_line: bool = False) -> None:
         super().__init__()
-        self._title, self._text, self._hint, self._one_line = title, text, hint, one_line
+        self._title, self._hint, self._one_line = title, hint, one_line
+        self._area = _Area(text, soft_wrap=True, one_line=one_line)
 
     def compose(self) -> ComposeResult:
         """Title, area, hint."""
         with Vertical(id="dialog", classes="one-line" if self._one_line else "many-lines"):
             yield Label(self._title, classes="title", markup=False)
-            yield _Area(self._text, soft_wrap=True, one_line=self._one_line)
+            yield self._area
             keys = "Enter accepts · Esc cancels" if self._one_line else "Ctrl+S accepts · Esc cancels"
             yield Static(Content(f"{self._hint}\n{keys}" if self._hint else keys), classes="hint")
 
     def on_mount(self) -> None:
         """The cursor stands behind the text."""
-        area = self.query_one(_Area)
-        area.move_cursor(area.document.end)
-        area.focus()
+        self._area.move_cursor(self._area.document.end)
+        self._area.focus()
 
     def action_accept(self) -> None:
         """Take the text."""
-        self.dismiss(self.query_one(_Area).text)
+        self.dismiss(self._area.text)
 
 
 class _Area(TextArea):
@@ -155,18 +155,19 @@ class Read(_Dialog):
     def __init__(self, title: str, text: Content | str) -> None:
         super().__init__()
         self._title, self._text = title, text if isinstance(text, Content) else Content(sanitize(text))
+        self._scroller = VerticalScroll()
 
     def compose(self) -> ComposeResult:
         """Title and text."""
         with Vertical(id="dialog", classes="read"):
             yield Label(self._title, classes="title", markup=False)
-            with VerticalScroll():
+            with self._scroller:
                 yield Static(self._text, markup=False)
             yield Static("Esc closes", classes="hint")
 
     def on_mount(self) -> None:
         """The arrow keys scroll."""
-        self.query_one(VerticalScroll).focus()
+        self._scroller.focus()
 
 
 class PictureScreen(_Dialog):

@@ -11,7 +11,6 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.events import DescendantFocus
-from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input, Label, Static
 
@@ -19,6 +18,7 @@ from nemochat.desk.port import Answer
 from nemochat.domain.sanitize import sanitize
 from nemochat.numbers import plural
 from nemochat.tui.screens.dialogs import Choose
+from nemochat.tui.screens.modal import Modal
 from nemochat.tui.widgets.form_fields import Field, field_of
 
 R = TypeVar("R")
@@ -30,7 +30,7 @@ class Section(msgspec.Struct, frozen=True):
     fields: Sequence[Field]
 
 
-class FormScreen(ModalScreen[R | None]):
+class FormScreen(Modal[R | None]):
     """Returns what `made` makes of the values, or None when the user leaves it.
 
     saves: what Ctrl+S does, in a word or two. was_changed: what the form begins with is not saved anywhere yet.
@@ -53,6 +53,8 @@ class FormScreen(ModalScreen[R | None]):
         self._title, self._saves, self._was_changed = sanitize(title, strict=True), saves, was_changed
         self._sections: tuple[Section, ...] = ()
         self._told = ""
+        self._help = Static(id="form-help", markup=False)
+        self._hint = Static(id="form-hint", markup=False)
 
     # -- what a form of this kind says
 
@@ -81,8 +83,8 @@ class FormScreen(ModalScreen[R | None]):
                         if section.title:
                             yield Label(section.title, classes="part-title", markup=False)
                         yield from section.fields
-            yield Static(id="form-help", markup=False)
-            yield Static(id="form-hint", markup=False)
+            yield self._help
+            yield self._hint
 
     def on_mount(self) -> None:
         """Into the first field."""
@@ -92,7 +94,7 @@ class FormScreen(ModalScreen[R | None]):
     def on_descendant_focus(self, event: DescendantFocus) -> None:
         """Explain the field that has the focus."""
         field = field_of(event.widget)
-        self.query_one("#form-help", Static).update(field.help if field is not None else "")
+        self._help.update(field.help if field is not None else "")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Enter goes to the next field."""
@@ -151,7 +153,7 @@ class FormScreen(ModalScreen[R | None]):
         changed = sum(field.is_changed for field in self.fields)
         text = f"{plural(changed, 'field')} changed, not saved yet." if changed else "What you changed is not saved yet."
         answers = (Answer("save", "Save"), Answer("stay", "Go on"), Answer("leave", "Leave without saving"))
-        self.app.push_screen(Choose("Leave the form?", text, answers), self._answered)
+        self.open_above(Choose("Leave the form?", text, answers), self._answered)
 
     def _answered(self, answer: str | None) -> None:
         if answer == "save":
@@ -168,7 +170,7 @@ class FormScreen(ModalScreen[R | None]):
         words = f"{first}{self.MORE_KEYS} · Ctrl+↓ next part · Esc leaves"
         if words != self._told:
             self._told = words
-            self.query_one("#form-hint", Static).update(Content(words))
+            self._hint.update(Content(words))
 
 
 class _Scroller(VerticalScroll, can_focus=False, inherit_bindings=False):

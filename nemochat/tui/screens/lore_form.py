@@ -75,11 +75,11 @@ class TextForm(FormScreen[str]):
 
     def __init__(self, title: str, text: str = "", *, help: str = "") -> None:
         super().__init__(title, saves="keeps")
-        self._text, self._help = text, help
+        self._text, self._about = text, help
 
     def sections(self) -> Iterator[Section]:
         """The text."""
-        yield Section("", (TextField("text", "Text", self._text, help=self._help),))
+        yield Section("", (TextField("text", "Text", self._text, help=self._about),))
 
     def made(self, values: Mapping[str, object]) -> str:
         """The text."""

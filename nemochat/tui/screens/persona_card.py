@@ -9,7 +9,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from nemochat.domain.personas import Lorebook, LoreEntry, Persona, Position
@@ -17,6 +16,7 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.numbers import count, plural
 from nemochat.personas.index import summary_line
 from nemochat.personas.lore import title
+from nemochat.tui.screens.modal import Modal
 from nemochat.tui.widgets.portrait import Portrait
 
 MOST_CHARACTERS = 20_000
@@ -44,7 +44,7 @@ _SAMPLING = {
 }
 
 
-class PersonaCard(ModalScreen[None]):
+class PersonaCard(Modal[None]):
     """Everything that a persona says, as it is written."""
 
     CSS_PATH = "persona_card.tcss"
@@ -55,12 +55,13 @@ class PersonaCard(ModalScreen[None]):
     def __init__(self, persona: Persona, portrait: bytes | None = None) -> None:
         super().__init__()
         self._persona, self._portrait = persona, portrait
+        self._scroller = VerticalScroll(id="card-scroll")
 
     def compose(self) -> ComposeResult:
         """Portrait and facts; the texts under quiet headings; the lorebook."""
         persona = self._persona
         with Vertical(id="card"):
-            with VerticalScroll(id="card-scroll"):
+            with self._scroller:
                 with Horizontal(id="card-head"):
                     yield Portrait(self._portrait, persona.name, persona.accent)
                     with Vertical(id="card-who"):
@@ -75,7 +76,7 @@ class PersonaCard(ModalScreen[None]):
 
     def on_mount(self) -> None:
         """The arrow keys scroll."""
-        self.query_one(VerticalScroll).focus()
+        self._scroller.focus()
 
     def action_leave(self) -> None:
         """Close."""

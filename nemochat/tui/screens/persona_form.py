@@ -162,10 +162,10 @@ class PersonaForm(FormScreen[EditedPersona]):
                 field.put(index, item)
 
         if isinstance(known, LoreEntry) or field.key == "book.entries":
-            self.app.push_screen(LoreForm(known if isinstance(known, LoreEntry) else None), written)
+            self.open_above(LoreForm(known if isinstance(known, LoreEntry) else None), written)
         else:
             heading = f"Another greeting, {index + 1}"
-            self.app.push_screen(TextForm(heading, "" if known is None else str(known), help=_GREETING), written)
+            self.open_above(TextForm(heading, "" if known is None else str(known), help=_GREETING), written)
 
 
 def _name(key: str, label: str, value: str, help: str) -> Field:

@@ -13,7 +13,6 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal, Vertical
 from textual.content import Content
 from textual.events import Resize
-from textual.screen import ModalScreen
 from textual.widgets import Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -22,6 +21,7 @@ from nemochat.domain.personas import Persona
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
 from nemochat.personas.index import PersonaSummary
+from nemochat.tui.screens.modal import Modal
 from nemochat.tui.screens.picker import rank
 from nemochat.tui.widgets.half_blocks import half_blocks
 from nemochat.tui.widgets.persona_preview import PersonaPreview
@@ -42,7 +42,7 @@ _HINT = "Enter use  F2 card  F3 edit  F4 new  F6 copy  F7 import  F8 delete  F9 
 _MORE = "  Ctrl+↑↓ scroll the card  Esc closes"
 
 
-class PersonaPicker(ModalScreen[PersonaWish | None]):
+class PersonaPicker(Modal[PersonaWish | None]):
     """Choose one of `personas` and what to do with it; None after Esc.
 
     load: a persona and its portrait by id; it is called in a thread and may raise NemochatError. current: the id that is highlighted at
@@ -84,31 +84,37 @@ class PersonaPicker(ModalScreen[PersonaWish | None]):
         self._load, self._current, self._user = load, current, user
         self._found: tuple[Item, ...] = ()
         self._shown = ""
+        self._filter = Input(placeholder="Choose a persona: type to filter", compact=True, id="personas-filter")
+        self._count = Label(id="personas-count", markup=False)
+        self._choices = _Choices(id="personas-list")
+        self._nothing = Static(id="personas-empty", markup=False)
+        self._card = PersonaPreview()
+        self._hint = Static(_HINT, id="personas-hint", markup=False)
 
     def compose(self) -> ComposeResult:
         """Filter and count; list and card; what can be done."""
         with Vertical(id="personas"):
             with Horizontal(id="personas-top"):
-                yield Input(placeholder="Choose a persona: type to filter", compact=True, id="personas-filter")
-                yield Label(id="personas-count", markup=False)
+                yield self._filter
+                yield self._count
             with Container(id="personas-body"):
                 with Vertical(id="personas-left"):
-                    yield _Choices(id="personas-list")
-                    yield Static(id="personas-empty", markup=False)
-                yield PersonaPreview()
-            yield Static(_HINT, id="personas-hint", markup=False)
+                    yield self._choices
+                    yield self._nothing
+                yield self._card
+            yield self._hint
 
     def on_mount(self) -> None:
         """Typing filters at once."""
-        self.query_one("#personas-filter").focus()
+        self._filter.focus()
         self._show("")
 
     def on_resize(self, event: Resize) -> None:
         """The card goes where there is room for it."""
         self.set_class(event.size.width < NARROW, "-narrow")
         self.set_class(event.size.width >= NARROW and event.size.height >= TALL, "-large")
-        self.query_one("#personas-hint", Static).update(_HINT if event.size.width < len(_HINT + _MORE) + 4 else _HINT + _MORE)
-        self.call_after_refresh(self.query_one(_Choices).scroll_to_highlight)
+        self._hint.update(_HINT if event.size.width < len(_HINT + _MORE) + 4 else _HINT + _MORE)
+        self.call_after_refresh(self._choices.scroll_to_highlight)
 
     # -- what the user does
 
@@ -118,11 +124,11 @@ class PersonaPicker(ModalScreen[PersonaWish | None]):
 
     async def action_move(self, how: str) -> None:
         """Move the cursor in the list while the filter keeps the focus."""
-        await self.query_one(_Choices).run_action(how)
+        await self._choices.run_action(how)
 
     def action_scroll_card(self, by: int) -> None:
         """Scroll the card by half its height."""
-        card = self.query_one(PersonaPreview)
+        card = self._card
         card.scroll_relative(y=by * max(1, card.size.height // 2), animate=False)
 
     def action_do(self, name: str) -> None:
@@ -153,7 +159,7 @@ class PersonaPicker(ModalScreen[PersonaWish | None]):
 
     @property
     def _highlighted(self) -> str | None:
-        index = self.query_one(_Choices).highlighted
+        index = self._choices.highlighted
         return self._found[index].value if index is not None and index < len(self._found) else None
 
     def _refuses(self, action: PersonaAction, chosen: str) -> bool:
@@ -169,7 +175,7 @@ class PersonaPicker(ModalScreen[PersonaWish | None]):
     def _show(self, query: str) -> None:
         ranked = rank(query, self._items)
         self._found = tuple(item for item, _ in ranked[:_SHOWN])
-        choices, empty = self.query_one(_Choices), self.query_one("#personas-empty", Static)
+        choices, empty = self._choices, self._nothing
         choices.clear_options()
         choices.add_options(Option(self._line(item, marks)) for item, marks in ranked[:_SHOWN])
         choices.display = bool(self._found)
@@ -180,7 +186,7 @@ class PersonaPicker(ModalScreen[PersonaWish | None]):
             values = [item.value for item in self._found]
             choices.highlighted = values.index(self._current) if not query and self._current in values else 0
         count = f"{len(ranked):,} of {len(self._items):,}" if len(ranked) != len(self._items) else f"{len(self._items):,}"
-        self.query_one("#personas-count", Label).update(count if len(ranked) <= _SHOWN else f"{count}, the first {_SHOWN} shown")
+        self._count.update(count if len(ranked) <= _SHOWN else f"{count}, the first {_SHOWN} shown")
         self._reached()
 
     def _line(self, item: Item, marks: Sequence[int]) -> Content:
@@ -196,14 +202,14 @@ class PersonaPicker(ModalScreen[PersonaWish | None]):
         if chosen is None:
             self._shown = ""
             self.workers.cancel_group(self, "card")
-            self.query_one(PersonaPreview).say("")
+            self._card.say("")
         elif chosen != self._shown:
             self._shown = chosen
             self.run_worker(self._show_card(chosen), group="card", exclusive=True)
 
     async def _show_card(self, chosen: str) -> None:
         await asyncio.sleep(self.REST)
-        card = self.query_one(PersonaPreview)
+        card = self._card
         try:
             persona, png = await asyncio.to_thread(self._read, chosen)
         except NemochatError as error:

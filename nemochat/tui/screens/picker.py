@@ -12,20 +12,20 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.events import Resize
-from textual.screen import ModalScreen
 from textual.types import CSSPathType
 from textual.widgets import Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
 from nemochat.desk.port import Item
 from nemochat.domain.sanitize import sanitize
+from nemochat.tui.screens.modal import Modal
 
 _SHOWN = 500
 _LABEL_WIDTH = 32
 _LABEL_CHARACTERS = 120
 
 
-class Picker(ModalScreen[str | None]):
+class Picker(Modal[str | None]):
     """Choose one of `items`: returns its value, or None after Esc.
 
     current: the value that is highlighted at first. empty: what to say when there are no items. on_highlight: called with each value that
@@ -55,6 +55,10 @@ class Picker(ModalScreen[str | None]):
         super().__init__()
         self._title, self._current, self._empty = title, current, empty
         self._on_highlight = on_highlight
+        self._filter = Input(placeholder="Type to filter", compact=True, id="picker-filter")
+        self._choices = _Choices(id="picker-list")
+        self._nothing = Static(id="picker-empty", markup=False)
+        self._count = Label(id="picker-count", markup=False)
         self._found: tuple[Item, ...] = ()
         self._take(items)
 
@@ -62,13 +66,13 @@ class Picker(ModalScreen[str | None]):
         """Title, filter, list, hint; below the list what `compose_preview` gives."""
         with Vertical(id="picker"):
             yield Label(self._title, classes="title", markup=False)
-            yield Input(placeholder="Type to filter", compact=True, id="picker-filter")
-            yield _Choices(id="picker-list")
-            yield Static(id="picker-empty", markup=False)
+            yield self._filter
+            yield self._choices
+            yield self._nothing
             yield from self.compose_preview()
             with Horizontal(classes="hint"):
                 yield Label("↑↓ move · Enter chooses · Esc cancels" if self._items else "Esc closes", markup=False)
-                yield Label(id="picker-count", markup=False)
+                yield self._count
 
     def compose_preview(self) -> ComposeResult:
         """Widgets that show what the highlighted item is like; none here."""
@@ -77,16 +81,16 @@ class Picker(ModalScreen[str | None]):
     def on_mount(self) -> None:
         """The list keeps its height while it is filtered, so that nothing jumps."""
         height = max(1, len(self._items))
-        self.query_one(_Choices).styles.height = height
-        self.query_one("#picker-empty").styles.min_height = height if self._items else 1
-        self.query_one("#picker-filter").display = bool(self._items)
+        self._choices.styles.height = height
+        self._nothing.styles.min_height = height if self._items else 1
+        self._filter.display = bool(self._items)
         self._show("")
 
     def on_resize(self, event: Resize) -> None:
         """The list takes the room that there is."""
-        for each in (self.query_one(_Choices), self.query_one("#picker-empty")):
+        for each in (self._choices, self._nothing):
             each.styles.max_height = max(3, event.size.height - self.ROWS_AROUND)
-        self.call_after_refresh(self.query_one(_Choices).scroll_to_highlight)
+        self.call_after_refresh(self._choices.scroll_to_highlight)
 
     def highlighted(self, value: str) -> None:
         """The cursor has come to this value."""
@@ -101,7 +105,7 @@ class Picker(ModalScreen[str | None]):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Enter chooses."""
         event.stop()
-        index = self.query_one(_Choices).highlighted
+        index = self._choices.highlighted
         if index is not None:
             self.choose(self._found[index].value)
 
@@ -118,7 +122,7 @@ class Picker(ModalScreen[str | None]):
 
     async def action_move(self, how: str) -> None:
         """Move the cursor in the list while the filter keeps the focus."""
-        await self.query_one(_Choices).run_action(how)
+        await self._choices.run_action(how)
 
     def action_leave(self) -> None:
         """Close without choosing."""
@@ -138,7 +142,7 @@ class Picker(ModalScreen[str | None]):
     def _show(self, query: str) -> None:
         ranked = rank(query, self._items)
         self._found = tuple(item for item, _ in ranked[:_SHOWN])
-        choices, empty = self.query_one(_Choices), self.query_one("#picker-empty", Static)
+        choices, empty = self._choices, self._nothing
         choices.clear_options()
         choices.add_options(Option(self._line(item, marks)) for item, marks in ranked[:_SHOWN])
         choices.display = bool(self._found)
@@ -149,7 +153,7 @@ class Picker(ModalScreen[str | None]):
             choices.highlighted = values.index(self._current) if not query and self._current in values else 0
         count = f"{len(ranked):,} of {len(self._items):,}" if len(ranked) != len(self._items) else f"{len(self._items):,}"
         more = f", the first {_SHOWN} shown" if len(ranked) > _SHOWN else ""
-        self.query_one("#picker-count", Label).update(f"{count}{more}" if self._items else "")
+        self._count.update(f"{count}{more}" if self._items else "")
 
     def _line(self, item: Item, marks: Sequence[int]) -> Content:
         label = Content(item.label)

@@ -13,7 +13,6 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal, Vertical
 from textual.content import Content
 from textual.events import Resize
-from textual.screen import ModalScreen
 from textual.widgets import Input, Label, Static
 
 from nemochat.desk.port import Found, PreviewLine
@@ -21,6 +20,7 @@ from nemochat.domain.library import Hit, SearchFilters
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
 from nemochat.numbers import count
+from nemochat.tui.screens.modal import Modal
 from nemochat.tui.widgets.search_filters import FilterChoice, PictureChoice, Span, WhenChoice, since
 from nemochat.tui.widgets.search_results import MOST_HITS, PreviewPane, Results
 
@@ -30,7 +30,7 @@ _HINT = "↑↓ move · Enter opens · Tab to the filters · Ctrl+↑↓ scroll 
 _SHORT_HINT = "↑↓ move · Enter opens · Tab filters · Ctrl+↑↓ preview · Esc closes"
 
 
-class SearchScreen(ModalScreen[Found | None]):
+class SearchScreen(Modal[Found | None]):
     """Search, and choose what was found: returns it, or None after Esc.
 
     find, preview: ask the library; they raise NemochatError when it cannot answer. personas, models: names to filter by. words: to begin

@@ -15,7 +15,6 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.events import DescendantFocus
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.theme import Theme
 from textual.widget import Widget
 from textual.widgets import Input, Label, Select, Static, Switch
@@ -23,14 +22,15 @@ from textual.widgets import Input, Label, Select, Static, Switch
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import SettingsError
 from nemochat.settings import SettingInfo, Settings, describe, parse_setting
+from nemochat.tui.screens.modal import Modal
 from nemochat.tui.themes import NamedTheme
 
-_GROUP_TITLES = {"interface": "Interface", "engine": "Engine", "sampling": "Sampling"}
+_GROUP_TITLES = {"interface": "Interface", "engine": "Engine", "sampling": "Sampling", "tools": "Tools and documents"}
 _SHORT = {"when the model is loaded again": "↻ model reload", "at the next start": "↻ next start"}
 _WORDS: dict[object, str] = {True: "on", False: "off", None: "automatic"}
 
 
-class SettingsScreen(ModalScreen[dict[str, object] | None]):
+class SettingsScreen(Modal[dict[str, object] | None]):
     """Returns the changes by key ("engine.threads"), or None after Esc.
 
     locked: the settings that cannot be changed now, by key, with what has set them (a variable of the environment, "the command line").
@@ -48,26 +48,30 @@ class SettingsScreen(ModalScreen[dict[str, object] | None]):
     def __init__(self, settings: Settings, locked: Mapping[str, str]) -> None:
         super().__init__()
         self._settings, self._locked = settings, locked
+        self._filter = Input(placeholder="Type to filter", compact=True, id="settings-filter")
+        self._nothing = Static(id="settings-nothing", markup=False)
+        self._help = Static(id="settings-help", markup=False)
+        self._hint = Static(id="settings-hint", markup=False)
 
     def compose(self) -> ComposeResult:
         """Title, filter, the groups, and what the keys do."""
         with Vertical(id="settings"):
             yield Label("Settings", classes="title")
-            yield Input(placeholder="Type to filter", compact=True, id="settings-filter")
+            yield self._filter
             with _Scroller():
                 for group, title in _GROUP_TITLES.items():
                     with Vertical(classes="group"):
                         yield Label(title, classes="group-title", markup=False)
                         for info in describe(group):
                             yield self._row(info)
-                yield Static(id="settings-nothing", markup=False)
-            yield Static(id="settings-help", markup=False)
-            yield Static(id="settings-hint", markup=False)
+                yield self._nothing
+            yield self._help
+            yield self._hint
 
     def on_mount(self) -> None:
         """Typing filters at once."""
-        self.query_one("#settings-nothing").display = False
-        self.query_one("#settings-filter").focus()
+        self._nothing.display = False
+        self._filter.focus()
         self._tell()
 
     def on_input_changed(self, event: Input.Changed) -> None:
@@ -78,15 +82,14 @@ class SettingsScreen(ModalScreen[dict[str, object] | None]):
             for row in rows:
                 row.display = all(word in row.searched for word in words)
             group.display = any(row.display for row in rows)
-        nothing = self.query_one("#settings-nothing", Static)
-        nothing.display = not any(row.display for row in self.query(_Row))
-        nothing.update(f"No setting fits “{sanitize(event.value, strict=True)}”.")
+        self._nothing.display = not any(row.display for row in self.query(_Row))
+        self._nothing.update(f"No setting fits “{sanitize(event.value, strict=True)}”.")
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
         """Explain the setting that has the focus."""
         row = next((each for each in event.widget.ancestors if isinstance(each, _Row)), None)
         about = row.help_text() if row else "Words of a setting's name or of its explanation find it."
-        self.query_one("#settings-help", Static).update(about)
+        self._help.update(about)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Enter in the filter goes to the first setting; in a setting to the next one."""
@@ -95,7 +98,7 @@ class SettingsScreen(ModalScreen[dict[str, object] | None]):
 
     def action_filter(self) -> None:
         """Write the filter anew."""
-        self.query_one("#settings-filter", Input).focus()
+        self._filter.focus()
 
     def action_save(self) -> None:
         """Close with the changes; a value that is not allowed keeps the screen open and gets the focus."""
@@ -103,7 +106,7 @@ class SettingsScreen(ModalScreen[dict[str, object] | None]):
         if wrong is None:
             self.dismiss({row.info.key: row.value for row in self._rows() if row.is_changed})
             return
-        self.query_one("#settings-filter", Input).value = ""
+        self._filter.value = ""
         self.call_after_refresh(wrong.take_focus)
 
     def action_leave(self) -> None:
@@ -144,7 +147,7 @@ class SettingsScreen(ModalScreen[dict[str, object] | None]):
             first = f"Ctrl+S saves {changed} change{'s' if changed > 1 else ''}"
         else:
             first = "↑↓ or Tab moves"
-        self.query_one("#settings-hint", Static).update(f"{first} · Esc leaves without saving")
+        self._hint.update(f"{first} · Esc leaves without saving")
 
 
 class _Scroller(VerticalScroll, can_focus=False, inherit_bindings=False):
@@ -168,6 +171,8 @@ class _Row(Vertical):
         self.problem = ""
         self.label = info.key.partition(".")[2].replace("_", " ")
         self.searched = f"{info.key} {self.label} {info.help}".lower()
+        self._remark = Label("", classes="remark", markup=False)
+        self._problem_line = Static(classes="problem", markup=False)
 
     @property
     def is_changed(self) -> bool:
@@ -179,8 +184,9 @@ class _Row(Vertical):
         with Horizontal(classes="line"):
             yield Label(self.label, classes="name", markup=False)
             yield from self.controls()
-            yield Label(self.remark(), classes="remark", markup=False)
-        yield Static(classes="problem", markup=False)
+            self._remark.update(self.remark())
+            yield self._remark
+        yield self._problem_line
 
     def controls(self) -> ComposeResult:
         """What the value is changed with."""
@@ -209,8 +215,8 @@ class _Row(Vertical):
             self.value = value
         self.problem = problem
         self.set_class(bool(problem), "wrong")
-        self.query_one(".remark", Label).update(self.remark())
-        self.query_one(".problem", Static).update(problem)
+        self._remark.update(self.remark())
+        self._problem_line.update(problem)
         if problem:
             self.call_after_refresh(self.scroll_visible, animate=False)
         self.post_message(self.Edited())
@@ -243,16 +249,20 @@ class _LockedRow(_Row):
 class _SwitchRow(_Row):
     """On or off, also in words."""
 
+    def __init__(self, info: SettingInfo, initial: object) -> None:
+        super().__init__(info, initial)
+        self._word = Label(_WORDS[initial], classes="word", markup=False)
+
     def controls(self) -> ComposeResult:
         """A switch and its word."""
         with Horizontal(classes="control"):
             yield Switch(bool(self.initial), animate=False)
-            yield Label(_WORDS[self.initial], classes="word", markup=False)
+            yield self._word
 
     def on_switch_changed(self, event: Switch.Changed) -> None:
         """Switched."""
         event.stop()
-        self.query_one(".word", Label).update(_WORDS[event.value])
+        self._word.update(_WORDS[event.value])
         self.accept(event.value)
 
 

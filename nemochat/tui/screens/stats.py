@@ -15,14 +15,15 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.events import Click, Resize
-from textual.screen import ModalScreen
 from textual.widgets import Label, Static
 
 from nemochat.domain.ttft import Reading, ReplyRow, Statistics, statistics_of
 from nemochat.errors import NemochatError
 from nemochat.numbers import plural
+from nemochat.tui.screens.modal import Modal
 from nemochat.tui.tables import in_words
 from nemochat.tui.widgets.figures import CostTable, FiguresTable
+from nemochat.tui.widgets.late import LateHorizontal
 from nemochat.tui.widgets.plots import Bins, Distribution, ReplyBars, bins_of
 from nemochat.tui.widgets.search_filters import FilterChoice, Span, WhenChoice, since
 
@@ -46,7 +47,7 @@ class Scope(StrEnum):
     LIBRARY = "The library"
 
 
-class StatsScreen(ModalScreen[None]):
+class StatsScreen(Modal[None]):
     """The figures of replies. Esc closes.
 
     chat: the replies of the conversation, oldest first. library: asks for those of all conversations, newest first; it raises NemochatError
@@ -77,9 +78,10 @@ class StatsScreen(ModalScreen[None]):
         self.statistics: Statistics | None = None
         """What is shown, None while it is being read."""
         self._scopes = Static(id="stats-scopes", markup=False)
-        self._filters = Horizontal(id="stats-filters")
+        self._filters = LateHorizontal(id="stats-filters")
         self._model: FilterChoice | None = None
         self._when = WhenChoice()
+        self._body = VerticalScroll(id="stats-body")
         self._said = Static(id="stats-said", markup=False)
         self._times, self._costs = FiguresTable(), CostTable()
         self._bars = ReplyBars(classes="narrow-only"), ReplyBars(classes="wide-only")
@@ -94,7 +96,7 @@ class StatsScreen(ModalScreen[None]):
                 yield self._scopes
                 yield self._filters
             yield self._said
-            with VerticalScroll(id="stats-body"):
+            with self._body:
                 with Horizontal(id="stats-columns"):
                     with Vertical(id="stats-tables"):
                         yield self._times
@@ -108,7 +110,7 @@ class StatsScreen(ModalScreen[None]):
 
     def on_mount(self) -> None:
         """Begin with this chat; the arrow keys scroll."""
-        self.query_one(VerticalScroll).focus()
+        self._body.focus()
         self._open()
 
     def on_resize(self, event: Resize) -> None:

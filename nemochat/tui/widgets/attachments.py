@@ -18,7 +18,9 @@ from textual.widgets import Static
 from nemochat.domain.images import RgbImage
 from nemochat.domain.sanitize import sanitize
 from nemochat.numbers import plural
-from nemochat.tui.widgets.picture import HALFBLOCKS, Picture
+from nemochat.tui.graphics import HALFBLOCKS
+from nemochat.tui.widgets.late import Late
+from nemochat.tui.widgets.picture import Picture
 
 _EMPTY = "No pictures yet. Drag one in, paste it, or use /image."
 _FEWEST_ROWS, _MOST_ROWS = 6, 24
@@ -71,7 +73,7 @@ class Sign(Static):
         self.post_message(self.Pressed(self._action))
 
 
-class AttachmentCard(Vertical, can_focus=True):
+class AttachmentCard(Vertical, Late, can_focus=True):
     """One picture with its figures."""
 
     help_title = "Picture"
@@ -116,6 +118,7 @@ class AttachmentCard(Vertical, can_focus=True):
 
     def on_mount(self) -> None:
         """The pixels may have come since the card was made."""
+        self.is_up = True
         self._draw_picture()
 
     def show(self, item: AttachmentItem) -> None:
@@ -124,7 +127,7 @@ class AttachmentCard(Vertical, can_focus=True):
             return
         self.item = item
         self._write()
-        if self.is_mounted:
+        if self.can_draw:
             self._draw_picture()
 
     def _draw_picture(self) -> None:
@@ -214,8 +217,8 @@ class AttachLine(Static, can_focus=True):
         self.action_attach()
 
 
-class AttachmentsPane(VerticalScroll, can_focus=False):
-    """All pictures, those of the next message first. protocol: see `nemochat.tui.widgets.picture.prepare_pictures`."""
+class AttachmentsPane(VerticalScroll, Late, can_focus=False):
+    """All pictures, those of the next message first. protocol: see `nemochat.tui.graphics.protocol_for`."""
 
     class Moved(Message):
         """The user wants this picture of the draft `offset` places later."""
@@ -273,6 +276,7 @@ class AttachmentsPane(VerticalScroll, can_focus=False):
 
     def on_mount(self) -> None:
         """Show what was given before."""
+        self.is_up = True
         self._arrange()
 
     def on_resize(self) -> None:
@@ -289,7 +293,7 @@ class AttachmentsPane(VerticalScroll, can_focus=False):
         self.is_empty = not ordered
         tokens = sum(item.tokens or 0 for item in ordered)
         self.summary = plural(len(ordered), "picture") + (f", {plural(tokens, 'token')}" if tokens else "") if ordered else "none"
-        if self.is_mounted:
+        if self.can_draw:
             self._arrange()
 
     def _arrange(self) -> None:

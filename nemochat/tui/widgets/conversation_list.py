@@ -157,7 +157,7 @@ class ConversationList(ScrollView, can_focus=True):
         if open_id != was_open and self.cursor is not None and not self.has_focus:
             self._show_cursor()
         self.refresh()
-        self.refresh_bindings()
+        self._offer()
 
     @property
     def row(self) -> ConversationRow | None:
@@ -236,7 +236,7 @@ class ConversationList(ScrollView, can_focus=True):
         """Keep it in view."""
         self._show_cursor()
         self.refresh()
-        self.refresh_bindings()
+        self._offer()
 
     def on_resize(self) -> None:
         """Where the cursor has to be seen is known only once there is a view."""
@@ -256,6 +256,11 @@ class ConversationList(ScrollView, can_focus=True):
         """The cursor looks different without the focus."""
         super().watch_has_focus(value)
         self.refresh()
+
+    def _offer(self) -> None:
+        """What can be done now is another thing."""
+        if self.is_attached:
+            self.refresh_bindings()
 
     def _go(self, place: int) -> None:
         self.cursor = min(max(0, place), len(self.plan.rows) - 1)

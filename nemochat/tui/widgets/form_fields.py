@@ -70,13 +70,14 @@ class Field(Vertical):
         self.key, self.label, self.help = key, label, help
         self.initial, self.value = value, value
         self.problem = ""
+        self._problem_line = Static(classes="problem", markup=False)
 
     def compose(self) -> ComposeResult:
         """A line, and a second one while the value is not allowed."""
         with Horizontal(classes="line"):
             yield Label(self.label, classes="label", markup=False)
             yield from self.controls()
-        yield Static(classes="problem", markup=False)
+        yield self._problem_line
 
     def controls(self) -> ComposeResult:
         """What the value is changed with."""
@@ -105,7 +106,7 @@ class Field(Vertical):
         if problem != self.problem:  # an update lays the whole form out anew
             self.problem = problem
             self.set_class(bool(problem), "-wrong")
-            self.query_one(".problem", Static).update(Content(f"✗ {problem}" if problem else ""))
+            self._problem_line.update(Content(f"✗ {problem}" if problem else ""))
         self.post_message(self.Edited())
 
 
@@ -141,16 +142,17 @@ class ColourField(LineField):
 
     def __init__(self, key: str, label: str, value: str, *, help: str = "") -> None:
         super().__init__(key, label, value, help=help, parse=_colour, hint="#rrggbb", is_short=True)
+        self._sample = Static(self._swatch(), classes="swatch", markup=False)
 
     def controls(self) -> ComposeResult:
         """An input and what the colour looks like."""
         yield from super().controls()
-        yield Static(self._swatch(), classes="swatch", markup=False)
+        yield self._sample
 
     def accept(self, value: object) -> None:
         """Show it."""
         super().accept(value)
-        self.query_one(".swatch", Static).update(self._swatch())
+        self._sample.update(self._swatch())
 
     def _swatch(self) -> Content:
         colour = str(self.value)
@@ -214,15 +216,19 @@ class _Area(TextArea):
 class SwitchField(Field):
     """On or off, also in words."""
 
+    def __init__(self, key: str, label: str, value: object, *, help: str = "") -> None:
+        super().__init__(key, label, value, help=help)
+        self._word = Label("on" if value else "off", classes="word", markup=False)
+
     def controls(self) -> ComposeResult:
         """A switch and its word."""
         yield Switch(bool(self.initial), animate=False)
-        yield Label("on" if self.initial else "off", classes="word", markup=False)
+        yield self._word
 
     def on_switch_changed(self, event: Switch.Changed) -> None:
         """Switched."""
         event.stop()
-        self.query_one(".word", Label).update("on" if event.value else "off")
+        self._word.update("on" if event.value else "off")
         self.accept(event.value)
 
 

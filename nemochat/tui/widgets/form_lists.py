@@ -57,6 +57,7 @@ class ListField(Field, Generic[T]):
         super().__init__(key, label, value, help=help)
         self._line, self._add = line, add
         self._removed: list[tuple[int, T]] = []
+        self._lines = _Lines(*self._options())
 
     @property
     def items(self) -> tuple[T, ...]:
@@ -65,7 +66,7 @@ class ListField(Field, Generic[T]):
 
     def controls(self) -> ComposeResult:
         """The lines."""
-        yield _Lines(*self._options())
+        yield self._lines
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Enter or a click."""
@@ -78,7 +79,7 @@ class ListField(Field, Generic[T]):
 
     def action_remove(self) -> None:
         """Take the highlighted one away."""
-        index = self.query_one(OptionList).highlighted
+        index = self._lines.highlighted
         if index is not None and index < len(self.items):
             self._removed.append((index, self.items[index]))
             self._change((*self.items[:index], *self.items[index + 1 :]), index)
@@ -91,7 +92,7 @@ class ListField(Field, Generic[T]):
 
     def _change(self, items: tuple[T, ...], highlighted: int) -> None:
         self.accept(items)
-        lines = self.query_one(OptionList)
+        lines = self._lines
         lines.clear_options()
         lines.add_options(self._options())
         lines.highlighted = min(highlighted, len(items))

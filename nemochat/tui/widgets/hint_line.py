@@ -76,10 +76,16 @@ class HintLine(Horizontal):
 
     hint: reactive[Hint] = reactive(Hint(PromptState.WAITS))
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._words = Static(id="hint")
+        self._figures = Static(id="count")
+        self._drawn = ("", "", False)
+
     def compose(self) -> ComposeResult:
         """Words at the left, figures at the right."""
-        yield Static(id="hint")
-        yield Static(id="count")
+        yield self._words
+        yield self._figures
 
     def watch_hint(self) -> None:
         """Other words."""
@@ -90,9 +96,10 @@ class HintLine(Horizontal):
         self._draw()
 
     def _draw(self) -> None:
-        if not self.is_mounted:
-            return
         hint = self.hint
         is_too_long = hint.room is not None and hint.room < 0
-        self.query_one("#hint", Static).update(Content(hint.words(self.size.width)))
-        self.query_one("#count", Static).update(Content.styled(hint.figures, "bold $text-error" if is_too_long else ""))
+        drawn = hint.words(self.size.width), hint.figures, is_too_long
+        if drawn != self._drawn:  # an update lays the whole screen out anew, and this is called at each key
+            self._drawn = drawn
+            self._words.update(Content(drawn[0]))
+            self._figures.update(Content.styled(hint.figures, "bold $text-error" if is_too_long else ""))

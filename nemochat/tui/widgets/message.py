@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -9,9 +10,8 @@ import msgspec
 from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalGroup
 from textual.content import Content
-from textual.events import Click
+from textual.events import Click, Key
 from textual.message import Message as TextualMessage
 from textual.selection import Selection
 from textual.widget import Widget
@@ -26,6 +26,7 @@ from nemochat.numbers import count, duration, speed
 from nemochat.tui.widgets import reply_stream
 from nemochat.tui.widgets.half_blocks import half_blocks
 from nemochat.tui.widgets.markdown_blocks import code_blocks
+from nemochat.tui.widgets.steady_scroll import SteadyItem
 
 TOOL_LINES = 8
 """Lines shown of a tool's result; the details show all of it."""
@@ -33,6 +34,7 @@ TEXT_CHARACTERS = 50_000
 """Characters shown of a user's message; a screenful is laid out in one piece, so a pasted book would hold it up."""
 
 _CONTEXT_CHARACTERS = 80
+_AGAIN_SECONDS = 0.5
 _PORTRAIT_CELLS = (6, 3)
 _LABEL_STYLES = {Role.USER: "bold $text-primary", Role.ASSISTANT: "bold $text-secondary", Role.TOOL: "bold"}
 
@@ -106,7 +108,7 @@ class MessageLabel(Widget):
         return Content.assemble(name, " " * max(0, room - signs.cell_length), signs)
 
 
-class MessageView(VerticalGroup, can_focus=True):
+class MessageView(SteadyItem, can_focus=True):
     """A message. `parts` is what its body shows, sanitised; while `is_streaming` somebody else writes the body."""
 
     help_title = "A message"
@@ -139,7 +141,9 @@ class MessageView(VerticalGroup, can_focus=True):
                 ("i", "details", "Details", "How this message came to be", False),
                 ("enter,space", "menu", "Menu", "All that can be done with this message", True),
             )
-        )
+        ),
+        Binding("u", "screen.command('undo')", "Undo", show=False, id="message.undo", tooltip="Take back what was done to messages last"),
+        Binding("slash", "screen.write('/')", "Command", show=False, id="message.command", key_display="/", tooltip="Begin a command"),
     ]
 
     DEFAULT_CSS = """
@@ -149,7 +153,8 @@ class MessageView(VerticalGroup, can_focus=True):
         &.-user { border-left: solid $primary; margin: 0 0 1 0; }
         &.-tool { color: $text-muted; margin: 0 0 1 0; }
         &.-dimmed { opacity: 55%; }
-        &:focus { border-left: thick $accent; background: $foreground 6%; }
+        &:focus { border-left: thick $accent; }
+        &:focus > MessageLabel { background: $foreground 10%; }
         & > .text { height: auto; }
         & > .contexts { height: 1; width: 1fr; color: $text-muted; text-wrap: nowrap; text-overflow: ellipsis; }
         & > .portrait { display: none; dock: left; width: 7; height: 3; }
@@ -162,6 +167,7 @@ class MessageView(VerticalGroup, can_focus=True):
         self.standing = standing
         self.is_streaming = is_streaming
         self.parts = reply_stream.joined(entry.message.parts)
+        self._deleted_at = float("-inf")
         self._label = MessageLabel()
         self._portrait: Static | None = None
         self._draw_label()
@@ -172,6 +178,12 @@ class MessageView(VerticalGroup, can_focus=True):
             yield portrait
         yield self._label
         yield from self._body()
+
+    def watch_has_focus(self, _has_focus: bool) -> None:
+        """Only the bar and the label show the focus, so only these are styled anew: a long reply has thousands of widgets in it."""
+        for widget in (self, self._label):
+            self.app.stylesheet.apply(widget)
+            widget.refresh()
 
     async def set(self, entry: Entry, standing: Standing) -> None:
         """Show another state of the message; what has not changed is not touched."""
@@ -217,8 +229,25 @@ class MessageView(VerticalGroup, can_focus=True):
                 return code_of(self.entry.message) is not None
         return True
 
+    async def on_key(self, event: Key) -> None:
+        """Keys come in bursts. Each does what it does at once, and one that comes when the focus has gone on is for what has it now."""
+        focused, active = self.screen.focused, self.screen.active_bindings.get(event.key)
+        if focused is not None and focused is not self:
+            event.stop()
+            event.prevent_default()
+            focused.post_message(Key(event.key, event.character))
+        elif active is not None and active.node is self and active.enabled:
+            # Textual runs a binding only when the key has gone up to the app, behind the keys that came with it.
+            event.stop()
+            event.prevent_default()
+            await self.run_action(active.binding.action)
+
     def action_ask(self, name: str) -> None:
-        """Pass it on."""
+        """Pass it on. A second press that follows at once deletes no other message."""
+        if name == "delete":
+            before, self._deleted_at = self._deleted_at, time.monotonic()
+            if self._deleted_at - before < _AGAIN_SECONDS:
+                return
         self.post_message(self.Asked(self, name))
 
     def on_message_label_swiped(self, event: MessageLabel.Swiped) -> None:

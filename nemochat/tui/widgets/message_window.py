@@ -107,6 +107,8 @@ class MessageWindow(SteadyScroll):
         alternatives: Mapping[int, tuple[int, int]],
     ) -> None:
         """Make the display equal to these messages; widgets of unchanged ones stay."""
+        if not self.is_attached:
+            return
         difference = compare(self.entries, entries)
         kept = {place: view for index, view in self._by_index().items() if (place := difference.place_of(index)) is not None}
         kept = {place: view for place, view in kept.items() if view.entry.message.role is entries[place].message.role}
@@ -122,11 +124,20 @@ class MessageWindow(SteadyScroll):
             first, stop = max(0, len(entries) - OPEN), len(entries)
         else:
             first, stop = self._moved_window(difference, first, stop, was_last=was_last)
+        focused = self.focused_view()
+        if focused is not None and focused in self.views and difference.place_of(focused.standing.index) is None:
+            self._leave()
         with self.app.batch_update():
             if self.writing is not None and not self.writing.is_streaming and not difference.is_none:
                 await self._take_over(self.writing, kept)
             await self.set_window(first, stop, kept)
         self.call_after_refresh(self.has_moved)
+
+    def _leave(self) -> None:
+        """The message that has the focus is no more: who goes on typing means no other message, so the focus goes where typing is safe."""
+        wanted = self.screen.AUTO_FOCUS
+        if wanted and wanted != "*":
+            self.screen.set_focus(next((widget for widget in self.screen.query(wanted) if widget.focusable), None))
 
     async def set_window(self, first: int, stop: int, kept: dict[int, MessageView] | None = None) -> None:
         """Mount the messages from `first` to before `stop`; `kept` are the widgets that can be used, by index."""
@@ -247,7 +258,7 @@ class MessageWindow(SteadyScroll):
         tokens = self._seen.forgotten_tokens if self._seen is not None else 0
         if self._line is not None:
             children = list(self.children)
-            if place is not None and children.index(place) == children.index(self._line) + 1:
+            if place in children and self._line in children and children.index(place) == children.index(self._line) + 1:
                 self._line.set_tokens(tokens)
                 return
             line, self._line = self._line, None

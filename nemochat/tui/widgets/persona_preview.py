@@ -32,31 +32,36 @@ class PersonaPreview(VerticalScroll, can_focus=False):
     }
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._head = Horizontal(id="preview-head")
+        self._portrait = Portrait()
+        self._name_line = Static(id="preview-name", markup=False)
+        self._facts = Static(id="preview-facts", markup=False)
+        self._text = Static(id="preview-text", markup=False)
+        self.say("")
+
     def compose(self) -> ComposeResult:
         """Portrait and facts beside each other, the texts below."""
-        with Horizontal(id="preview-head"):
-            yield Portrait()
+        with self._head:
+            yield self._portrait
             with Vertical(id="preview-who"):
-                yield Static(id="preview-name", markup=False)
-                yield Static(id="preview-facts", markup=False)
-        yield Static(id="preview-text", markup=False)
-
-    def on_mount(self) -> None:
-        """Nothing yet."""
-        self.say("")
+                yield self._name_line
+                yield self._facts
+        yield self._text
 
     def say(self, text: str) -> None:
         """A sentence and no persona."""
-        self.query_one("#preview-head").display = False
-        self.query_one("#preview-text", Static).update(Content(sanitize(text)))
+        self._head.display = False
+        self._text.update(Content(sanitize(text)))
 
     def show(self, persona: Persona, png: bytes | None, about: PersonaSummary, user: str) -> None:
         """A persona. user: what its texts call the user."""
-        self.query_one("#preview-head").display = True
-        self.query_one(Portrait).show(png, persona.name, persona.accent)
-        self.query_one("#preview-name", Static).update(Content(sanitize(persona.name, strict=True)))
-        self.query_one("#preview-facts", Static).update(_facts(persona, about))
-        self.query_one("#preview-text", Static).update(_texts(persona, Macros(char=persona.called, user=user)))
+        self._head.display = True
+        self._portrait.show(png, persona.name, persona.accent)
+        self._name_line.update(Content(sanitize(persona.name, strict=True)))
+        self._facts.update(_facts(persona, about))
+        self._text.update(_texts(persona, Macros(char=persona.called, user=user)))
         self.scroll_home(animate=False)
 
 

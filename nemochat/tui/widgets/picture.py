@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import importlib
+import io
+import struct
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rich.color import Color
@@ -16,43 +19,47 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from nemochat.domain.images import RgbImage
+from nemochat.tui.graphics import KITTY, NONE, SIXEL
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-KITTY, SIXEL, HALFBLOCKS, NONE = "kitty", "sixel", "halfblocks", "none"
 _WIDGETS = {KITTY: "TGPImage", SIXEL: "SixelImage"}
 _CELL_RATIO = 2.0
-_PLAIN_TERMINALS = {"", "dumb", "linux"}
-"""Terminals that draw no graphics and may answer a question with rubbish on the screen."""
 
 
-def prepare_pictures(setting: str) -> str:
-    """The protocol that will be used (kitty, sixel, halfblocks or none) for the wanted one, which may be ``auto``.
+def _widget_of(protocol: str) -> Callable[[Image], Widget] | None:
+    """The widget that draws by the terminal's own graphics; None where there is none.
 
-    textual-image asks the terminal while it is imported, and the terminal answers on stdin. So this is called before the interface starts,
-    and never asks where there is no terminal; without this call pictures are drawn in half-blocks.
+    The library would ask the terminal while it is imported, and read the answer from under Textual: so it is told that there is no
+    terminal, and how large a cell is.
     """
-    if setting in (HALFBLOCKS, NONE):
-        return setting
-    if not _can_be_asked():
-        return HALFBLOCKS
+    if protocol not in _WIDGETS:
+        return None
+    if "textual_image.widget" not in sys.modules:
+        stdout, sys.__stdout__ = sys.__stdout__, io.StringIO()  # type: ignore[misc,assignment]
+        try:
+            from textual_image._terminal import CellSize, get_cell_size
+
+            setattr(get_cell_size, "_result", CellSize(*_cell_pixels()))  # noqa: B010  # where the library keeps the answer
+            importlib.import_module("textual_image.widget")
+        except (ImportError, OSError, ValueError):
+            return None
+        finally:
+            sys.__stdout__ = stdout  # type: ignore[misc]
+    return getattr(sys.modules["textual_image.widget"], _WIDGETS[protocol], None)
+
+
+def _cell_pixels() -> tuple[int, int]:
+    """Width and height of a cell in pixels, as the terminal's driver knows them; those of a VT340 where it does not."""
     try:
-        from textual_image import renderable, widget
-    except (ImportError, OSError, ValueError, ArithmeticError):
-        return HALFBLOCKS  # not installed, or the terminal answered something else, or says that it has no columns
-    if setting in _WIDGETS and hasattr(widget, _WIDGETS[setting]):
-        return setting
-    if renderable.Image is renderable.TGPImage:
-        return KITTY
-    return SIXEL if renderable.Image is renderable.SixelImage else HALFBLOCKS
+        import fcntl
+        import termios
 
-
-def _can_be_asked() -> bool:
-    # The real streams, because textual-image talks to them.
-    stdin, stdout = sys.__stdin__, sys.__stdout__
-    is_terminal = stdin is not None and stdout is not None and stdin.isatty() and stdout.isatty()
-    return is_terminal and os.environ.get("TERM", "") not in _PLAIN_TERMINALS and "NO_COLOR" not in os.environ
+        rows, columns, width, height = struct.unpack("HHHH", fcntl.ioctl(1, termios.TIOCGWINSZ, bytes(8)))
+        return max(1, width // columns) if width else 10, max(1, height // rows) if height else 20
+    except (ImportError, OSError, ZeroDivisionError):
+        return 10, 20
 
 
 def fit_cells(pixels: RgbImage, columns: int, rows: int, ratio: float = _CELL_RATIO) -> tuple[int, int]:
@@ -93,7 +100,7 @@ def _image(pixels: RgbImage) -> Image:
 class Picture(Widget):
     """Pixels, as large as the width and `max_rows` (None: the height that there is) allow, in their own shape.
 
-    protocol: what `prepare_pictures` returned. Graphics are used only when it has run; in a headless run they never are.
+    protocol: what `protocol_for` returned. In a headless run graphics are never used.
     """
 
     DEFAULT_CSS = """
@@ -130,9 +137,9 @@ class Picture(Widget):
 
     def compose(self) -> ComposeResult:
         """The terminal's own graphics, where they are used."""
-        module = sys.modules.get("textual_image.widget")  # importing it here would ask the terminal while Textual reads from it
-        kind = getattr(module, _WIDGETS.get(self._protocol, ""), None)
-        if kind is not None and not self.app.is_headless and not self.words:
+        if self.app.is_headless or self.words:
+            return
+        if (kind := _widget_of(self._protocol)) is not None:
             self._graphics = kind(_image(self.pixels))
             yield self._graphics
 

@@ -25,6 +25,7 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.numbers import count
 from nemochat.tui.widgets.completion_list import MAX_ROWS, CompletionList
 from nemochat.tui.widgets.hint_line import Hint, HintLine, PromptState
+from nemochat.tui.widgets.late import LateVertical
 from nemochat.tui.widgets.prompt_area import MAX_PASTE, PromptArea
 
 MAX_LINES = 8
@@ -142,6 +143,8 @@ class Prompt(Vertical):
         self._find_drops, self._take_drop, self._complete = find_drops, take_drop, complete
         self._area = PromptArea(history, self._send, self._paste, self._key)
         self._list = CompletionList()
+        self._queue = LateVertical(id="queue")
+        self._hint_line = HintLine()
         self._completion: Completion | None = None
         self._offered = ""
         """What stood before the cursor when the list was made."""
@@ -149,11 +152,11 @@ class Prompt(Vertical):
 
     def compose(self) -> ComposeResult:
         """Queue, list, area, hints."""
-        yield Vertical(id="queue")
+        yield self._queue
         yield self._list
         with Vertical(id="frame"):
             yield self._area
-        yield HintLine()
+        yield self._hint_line
 
     # -- for the outside
 
@@ -186,6 +189,15 @@ class Prompt(Vertical):
     def remove_token(self, key: str) -> None:
         """Take it out."""
         self._area.remove_token(key)
+
+    def paste(self, text: str) -> None:
+        """What a terminal sends for a paste or a drop."""
+        self._paste(text)
+
+    def write(self, text: str) -> None:
+        """Text as if it were typed here, whatever has the focus; what is typed behind it follows."""
+        self.screen.set_focus(self._area)
+        self._area.insert(text)
 
     def insert_text(self, text: str) -> None:
         """Put text at the cursor."""
@@ -339,7 +351,7 @@ class Prompt(Vertical):
         self._list.show(completion)
         self._area.has_list = completion is not None
         # There is not always room for both.
-        self.query_one("#queue").display = completion is None
+        self._queue.display = completion is None
 
     def _close_list(self) -> None:
         self._show_list(None)
@@ -379,12 +391,16 @@ class Prompt(Vertical):
         """Another number."""
         self._draw_hint()
 
-    async def watch_queued(self, queued: tuple[str, ...]) -> None:
+    def watch_queued(self) -> None:
         """Other messages wait."""
-        if self.is_mounted:
-            queue = self.query_one("#queue", Vertical)
-            await queue.remove_children()
-            await queue.mount_all(_Queued(index, label, is_last=index == len(queued) - 1) for index, label in enumerate(queued))
+        if self._queue.is_attached:
+            self._queue.remove_children()
+            last = len(self.queued) - 1
+            self._queue.mount_all([_Queued(index, label, is_last=index == last) for index, label in enumerate(self.queued)])
+
+    def on_mount(self) -> None:
+        """Show what waited before."""
+        self.watch_queued()
 
     def on_resize(self) -> None:
         """More or less room. However little there is, the line being written and the hint under it are seen."""
@@ -392,15 +408,14 @@ class Prompt(Vertical):
         n_lines = min(max(height * 2 // 5, 1), MAX_LINES)
         self._area.styles.max_height = n_lines
         self._list.styles.max_height = min(max(height * 17 // 20 - _FIXED_LINES - n_lines, 1), MAX_ROWS)
-        self.query_one("#queue").styles.max_height = min(max(height // 5, 1), _MAX_QUEUE)
+        self._queue.styles.max_height = min(max(height // 5, 1), _MAX_QUEUE)
         self._draw_hint()
 
     def _draw_hint(self) -> None:
-        if self.is_mounted:
-            text = self._area.text
-            is_command = text.startswith("/") and not text.startswith("//")
-            state = PromptState.RUNS if is_command else self.state
-            self.query_one(HintLine).hint = Hint(state, self.token_count, self.room, is_empty=not text)
+        text = self._area.text
+        is_command = text.startswith("/") and not text.startswith("//")
+        state = PromptState.RUNS if is_command else self.state
+        self._hint_line.hint = Hint(state, self.token_count, self.room, is_empty=not text)
 
 
 def _is_whole(completion: Completion, text: str) -> bool:

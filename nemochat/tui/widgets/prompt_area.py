@@ -237,6 +237,11 @@ class PromptArea(TextArea):
                 line.stylize("bold reverse", token.start[1], token.end[1])
         return line
 
+    def _watch_selection(self, previous_selection: Selection, selection: Selection) -> None:
+        """What the base class does with it needs a screen."""
+        if self.is_attached:
+            super()._watch_selection(previous_selection, selection)
+
     def watch_selection(self, previous: Selection, selection: Selection) -> None:
         """The cursor jumps over tokens, with the selection that it draws along."""
         if self._is_changing:

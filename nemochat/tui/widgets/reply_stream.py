@@ -61,7 +61,8 @@ class ReplyStream:
     """
 
     def __init__(self, driver: Widget) -> None:
-        self._home: MessageView | None = None
+        self.home: MessageView | None = None
+        """The message that is written, None before it has a place."""
         self._driver = driver
         self._parser = StreamParser()
         self._pending: list[str] = []
@@ -82,15 +83,9 @@ class ReplyStream:
         """The parts of what was shown so far, adjacent texts joined."""
         return joined(self._parts)
 
-    @property
-    def home(self) -> MessageView:
-        """The message that is written."""
-        assert self._home is not None, "open comes first"
-        return self._home
-
     async def open(self, home: MessageView, before: str = "") -> None:
         """Begin in this message; `before` is the text that the reply goes on from."""
-        self._home = home
+        self.home = home
         if before:
             await self._show(self._parser.push(sanitize(before)))
         if self._pending:
@@ -135,7 +130,7 @@ class ReplyStream:
         if self._timer is not None:
             self._timer.stop()
             self._timer = None
-        if self._home is None:
+        if self.home is None or not self.home.is_attached:
             return  # the message has no place yet; `open` shows what has come by then
         text = "".join(self._pending)
         self._pending.clear()
@@ -151,7 +146,7 @@ class ReplyStream:
         self._is_finished = True
 
     async def _show_waiting(self) -> None:
-        if self._home is None or self._parts or self._pending or self._is_finished:
+        if self.home is None or not self.home.is_attached or self._parts or self._pending or self._is_finished:
             return
         if self._waiting is None:
             self._waiting = WaitingLine(self._waiting_for)
@@ -161,20 +156,22 @@ class ReplyStream:
 
     async def _show(self, parts: Iterable[Part]) -> None:
         """Add parts, all of them in one repaint."""
-        with self.home.app.batch_update():
+        if (home := self.home) is None:
+            return
+        with home.app.batch_update():
             for part in parts:
                 await self._remove_waiting()
                 self._parts.append(part)
                 if isinstance(part, TextPart):
-                    await self._add_text(part.text)
+                    await self._add_text(home, part.text)
                 elif isinstance(part, ToolCallPart):
                     await self._close_segment()
-                    await self.home.mount(ToolCallLine(part))
+                    await home.mount(ToolCallLine(part))
 
-    async def _add_text(self, text: str) -> None:
+    async def _add_text(self, home: MessageView, text: str) -> None:
         if self._segment is None:
             self._segment = ReplyText()
-            await self.home.mount(self._segment)
+            await home.mount(self._segment)
         self._segment_source.append(text)
         self._open += text
         cut = markdown_blocks.split(self._open)

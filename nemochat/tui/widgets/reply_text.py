@@ -11,10 +11,14 @@ from functools import lru_cache
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.events import Mount
+from textual.geometry import Size
+from textual.layout import DockArrangeResult
 from textual.widgets import Markdown, Static
 from textual.widgets._markdown import MarkdownBlock, MarkdownFence, MarkdownTable, MarkdownTableContent
 
 from nemochat.tui.widgets import markdown_blocks
+from nemochat.tui.widgets.late import Late
+from nemochat.tui.widgets.steady_scroll import NearView, SteadyItem
 
 MAX_HIGHLIGHTED = 50_000
 """Characters of a code block; longer ones are shown without colours, because colouring them holds up the screen."""
@@ -78,7 +82,7 @@ class OpenBlock(Static):
         self._lines = lines
 
 
-class ReplyText(Markdown):
+class ReplyText(Markdown, Late):
     """Markdown of a reply. Links are never opened here; `Markdown.LinkClicked` bubbles."""
 
     BLOCKS = {**Markdown.BLOCKS, "fence": Fence, "code_block": Fence, "table_open": Table}  # noqa: RUF012
@@ -98,45 +102,71 @@ class ReplyText(Markdown):
         super().__init__(open_links=False)
         self._markdown = source
         self._lines = 0
+        self._waiting: list[str] = []
+        """Finished blocks that came between composing and mounting."""
         self._open: OpenBlock | None = None
+        self._open_text, self._is_fence = "", False
 
-    def on_mount(self, event: Mount) -> None:
+    async def on_mount(self, event: Mount) -> None:
         """Leave out what the base class does."""
         # Textual's own handler parses in a thread and takes out all blocks before it mounts the new ones; here they are composed.
         event.prevent_default()
+        self.is_up = True
+        await self._draw()
+
+    def arrange(self, size: Size, optimal: bool = False) -> DockArrangeResult:
+        """Lay the blocks out; the compositor is given those near the view of the column that scrolls."""
+        arranged = super().arrange(size, optimal)
+        near = self.parent.near_rows_of(self) if not optimal and isinstance(self.parent, SteadyItem) else None
+        return arranged if near is None else NearView(arranged, *near)
 
     def compose(self) -> ComposeResult:
         """All blocks of the source that is there."""
+        self._waiting.clear()
         yield from self._blocks(self._markdown)
 
     async def add(self, finished: str, still_open: str, *, is_fence: bool = False) -> None:
         """Add finished blocks behind those that are there, and show what is still open in plain text."""
-        with self.app.batch_update():
-            if finished:
-                blocks = self._blocks(finished)
-                self._markdown += finished
-                await self.mount_all(blocks, before=self._open)
-            if self._open is None:
-                if not still_open:
-                    return
-                self._open = OpenBlock()
-                await self.mount(self._open)
-            self._open.show(still_open, is_fence=is_fence)
+        if finished:
+            self._markdown += finished
+            self._waiting.append(finished)
+        self._open_text, self._is_fence = still_open, is_fence
+        await self._draw()
 
     async def close(self, rest: str) -> None:
         """The text has ended: what was open is rendered too."""
+        if not self.can_draw:
+            await self.add(rest, "")
+            return
         with self.app.batch_update():
             await self.add(rest, "")
             if self._open is not None:
-                await self._open.remove()
-                self._open = None
+                opened, self._open = self._open, None
+                await opened.remove()
 
     async def replace(self, source: str) -> None:
         """Render the whole text anew."""
-        self._markdown, self._lines, self._open = source, 0, None
+        self._markdown, self._lines, self._open, self._open_text = source, 0, None, ""
+        self._waiting = [source]
+        if self.can_draw:
+            with self.app.batch_update():
+                await self.remove_children()
+                await self._draw()
+
+    async def _draw(self) -> None:
+        """Mount the finished blocks that wait, and show the open one."""
+        if not self.can_draw:
+            return
         with self.app.batch_update():
-            await self.remove_children()
-            await self.mount_all(self._blocks(source))
+            if self._waiting:
+                blocks = [block for source in self._waiting for block in self._blocks(source)]
+                self._waiting.clear()
+                await self.mount_all(blocks, before=self._open)
+            if self._open is None and self._open_text:
+                self._open = OpenBlock()
+                await self.mount(self._open)
+            if self._open is not None:
+                self._open.show(self._open_text, is_fence=self._is_fence)
 
     def _blocks(self, markdown: str) -> list[MarkdownBlock]:
         """The widgets of Markdown that begins where the last one ended."""

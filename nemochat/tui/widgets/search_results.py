@@ -19,6 +19,7 @@ from nemochat.domain.library import Hit
 from nemochat.domain.messages import Role
 from nemochat.domain.sanitize import sanitize
 from nemochat.tui.widgets import days
+from nemochat.tui.widgets.late import Late
 
 MOST_HITS = 200
 """Hits listed at most; who has not found it by then adds a word."""
@@ -133,7 +134,7 @@ def snippet_of(hit: Hit, room: int) -> Content:
     return Content.assemble((who, "$foreground"), snippet)
 
 
-class PreviewPane(VerticalScroll, can_focus=True):
+class PreviewPane(VerticalScroll, Late, can_focus=True):
     """The messages around a hit, the hit itself in view and marked by a bar and its name in bold."""
 
     DEFAULT_CSS = """
@@ -144,18 +145,31 @@ class PreviewPane(VerticalScroll, can_focus=True):
     """
     help_title: ClassVar[str] = "The preview"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown: Sequence[Static] = ()
+
+    async def on_mount(self) -> None:
+        """Show what was given before."""
+        self.is_up = True
+        await self._draw(self._shown)
+
     async def clear(self) -> None:
         """Show nothing."""
-        await self.remove_children()
+        await self._draw(())
 
     async def say(self, text: str) -> None:
         """Show a sentence in place of messages."""
-        await self.remove_children()
-        await self.mount(Static(Content(sanitize(text)), classes="said"))
+        await self._draw([Static(Content(sanitize(text)), classes="said")])
 
     async def show(self, lines: Sequence[PreviewLine], words: tuple[str, ...]) -> None:
         """Show these messages; `words` are marked in the hit."""
-        widgets = [Static(_message(line, words), classes="-hit" if line.is_hit else None) for line in lines]
+        await self._draw([Static(_message(line, words), classes="-hit" if line.is_hit else None) for line in lines])
+
+    async def _draw(self, widgets: Sequence[Static]) -> None:
+        self._shown = widgets
+        if not self.can_draw:
+            return
         with self.app.batch_update():
             await self.remove_children()
             await self.mount_all(widgets)

@@ -14,9 +14,9 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Static
 
+from nemochat.tui.graphics import HALFBLOCKS
 from nemochat.tui.widgets.attachments import AttachmentsPane, Sign
 from nemochat.tui.widgets.context import ContextPane
-from nemochat.tui.widgets.picture import HALFBLOCKS
 from nemochat.tui.widgets.tools import ToolsPane
 
 _TALL = 32
@@ -145,7 +145,7 @@ class PaneTab(Static, can_focus=True):
 
 
 class SidePanes(Vertical):
-    """The three panes. pictures: how pictures are drawn, as `nemochat.tui.widgets.picture.prepare_pictures` said."""
+    """The three panes. pictures: how pictures are drawn, as `nemochat.tui.graphics.protocol_for` said."""
 
     DEFAULT_CSS = """
     SidePanes {
@@ -184,6 +184,7 @@ class SidePanes(Vertical):
         self.tools = ToolsPane()
         self.context = ContextPane()
         self._panes = (Pane("Attachments", self.attachments), Pane("Tools", self.tools), Pane("Context", self.context))
+        self._tabs = tuple(PaneTab(pane.title) for pane in self._panes)
         self._is_tall = False
         self._has_column = True
         self._has_drawer = False
@@ -192,8 +193,7 @@ class SidePanes(Vertical):
     def compose(self) -> ComposeResult:
         """Tabs for the drawer, and the panes."""
         with Horizontal(id="tabs"):
-            for pane in self._panes:
-                yield PaneTab(pane.title)
+            yield from self._tabs
             yield Static(classes="gap")
             yield Sign("×", "close", "Close the drawer")  # noqa: RUF001
         yield from self._panes
@@ -244,8 +244,7 @@ class SidePanes(Vertical):
 
     def watch_active(self, active: str) -> None:
         """Another tab."""
-        if self.is_mounted:
-            self._apply()
+        self._apply()
 
     def on_pane_tab_chosen(self, event: PaneTab.Chosen) -> None:
         """A tab was used."""
@@ -288,7 +287,7 @@ class SidePanes(Vertical):
         self.set_class(self._is_tall and not self.is_narrow, "-tall")
         for pane in self._panes:
             pane.set_class(pane.id == self.active, "-active")
-        for tab in self.query(PaneTab):
+        for tab in self._tabs:
             is_active = tab.id == f"tab-{self.active}"
             tab.set_class(is_active, "-active")
             tab.can_focus = is_active
@@ -300,4 +299,4 @@ class SidePanes(Vertical):
         return next(pane for pane in self._panes if pane.id == name)
 
     def _tab(self, name: str) -> PaneTab:
-        return self.query_one(f"#tab-{name}", PaneTab)
+        return next(tab for tab in self._tabs if tab.id == f"tab-{name}")

@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
-from textual.containers import VerticalScroll
+from collections.abc import Sequence
+
+from textual.containers import VerticalGroup, VerticalScroll
 from textual.geometry import Region, Size
-from textual.layout import DockArrangeResult
+from textual.layout import DockArrangeResult, WidgetPlacement
 from textual.scrollbar import ScrollBar
 from textual.widget import Widget
 
+from nemochat.tui.widgets.late import Late
 
-class SteadyScroll(VerticalScroll, can_focus=False, can_focus_children=True, inherit_bindings=False):
+
+class NearView(DockArrangeResult):
+    """An arrangement as it is, of which the compositor is given only the children from row `top` to before row `bottom`.
+
+    At each layout Textual goes through everything that is mounted. So a key would cost the more, the longer the messages above and below
+    the view are.
+    """
+
+    def __init__(self, whole: DockArrangeResult, top: float, bottom: float) -> None:
+        near = [place for place in whole.placements if place.fixed or (place.region.y < bottom and place.region.bottom > top)]
+        super().__init__(near, whole.widgets, whole.scroll_spacing, whole.spatial_map)
+        self._whole = whole
+
+    def get_visible_placements(self, region: Region) -> list[WidgetPlacement]:
+        """Those in a region, wherever it is."""
+        return self._whole.get_visible_placements(region)
+
+
+class SteadyScroll(VerticalScroll, Late, can_focus=False, can_focus_children=True, inherit_bindings=False):
     """Either follows its end, or keeps one child (`held`) at its row.
 
     The row is restored while the children are laid out, before anything is painted, so there is no jump. Textual's `anchor` does the same
@@ -70,7 +91,19 @@ class SteadyScroll(VerticalScroll, can_focus=False, can_focus_children=True, inh
                 placed = [place for place in arranged.placements if not place.fixed and place.region.height]
                 self._regions = {place.widget: place.region for place in placed}
             self._restore(max(0, arranged.total_region.bottom - size.height))
+            near = self.near_rows
+            return arranged if near is None else NearView(arranged, *near)
         return arranged
+
+    @property
+    def near_rows(self) -> tuple[float, float] | None:
+        """The rows in view, a screenful above and below included; None while text is being selected, which looks at all there is."""
+        return None if self.screen.selections else (self.scroll_y - self.rows, self.scroll_y + 2 * self.rows)
+
+    def near_rows_of(self, widget: Widget) -> tuple[float, float] | None:
+        """The same as rows of a child."""
+        near, region = self.near_rows, self.region_of(widget)
+        return None if near is None or region is None else (near[0] - region.y, near[1] - region.y)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """The reader scrolled: remember where."""
@@ -97,3 +130,22 @@ class SteadyScroll(VerticalScroll, can_focus=False, can_focus_children=True, inh
             self.set_reactive(Widget.scroll_y, wanted)
             self.set_reactive(Widget.scroll_target_y, wanted)
             self.vertical_scrollbar.set_reactive(ScrollBar.position, wanted)
+
+
+class SteadyItem(VerticalGroup, Late):
+    """A child of a `SteadyScroll` that has long children of its own."""
+
+    _placements: Sequence[WidgetPlacement] = ()
+
+    def arrange(self, size: Size, optimal: bool = False) -> DockArrangeResult:
+        """Lay the children out."""
+        arranged = super().arrange(size, optimal)
+        if not optimal:
+            self._placements = arranged.placements
+        return arranged
+
+    def near_rows_of(self, widget: Widget) -> tuple[float, float] | None:
+        """The rows of a child that lie near the view; None when all do."""
+        near = self.parent.near_rows_of(self) if isinstance(self.parent, SteadyScroll) else None
+        row = next((place.region.y for place in self._placements if place.widget is widget), None)
+        return None if near is None or row is None else (near[0] - row, near[1] - row)

@@ -18,6 +18,7 @@ from textual.widgets import Static
 from nemochat.chat import ToolRun, ToolState
 from nemochat.domain.sanitize import sanitize
 from nemochat.numbers import count, duration, plural
+from nemochat.tui.widgets.late import Late, LateVertical
 
 _EMPTY = "No tools yet. Calls that the model makes appear here."
 _SIGNS = {ToolState.ASKED: "?", ToolState.RUNNING: "…", ToolState.DONE: "✓", ToolState.FAILED: "✗", ToolState.REFUSED: "⊘"}
@@ -179,7 +180,7 @@ class RunView(Vertical, can_focus=True):
         self._rest.display = bool(more)
 
 
-class ToolsPane(VerticalScroll, can_focus=False):
+class ToolsPane(VerticalScroll, Late, can_focus=False):
     """Tools and calls, the newest call first."""
 
     class Toggled(Message):
@@ -208,8 +209,8 @@ class ToolsPane(VerticalScroll, can_focus=False):
         self._runs: tuple[ToolRun, ...] = ()
         self._tool_lines: dict[str, ToolLine] = {}
         self._run_views: dict[int, RunView] = {}
-        self._tool_list = Vertical(classes="list")
-        self._run_list = Vertical(classes="list")
+        self._tool_list = LateVertical(classes="list")
+        self._run_list = LateVertical(classes="list")
         self._note = Static(Content(_EMPTY), classes="note")
 
     def compose(self) -> ComposeResult:
@@ -220,6 +221,7 @@ class ToolsPane(VerticalScroll, can_focus=False):
 
     def on_mount(self) -> None:
         """Show what was given before."""
+        self.is_up = True
         self._arrange()
 
     def show(self, tools: Sequence[ToolInfo], runs: Sequence[ToolRun]) -> None:
@@ -232,7 +234,7 @@ class ToolsPane(VerticalScroll, can_focus=False):
         words = [f"{on} of {len(tools)} on"] if tools else []
         words += [plural(len(runs), "call")] if runs else []
         self.summary = ", ".join(words) or "none"
-        if self.is_mounted:
+        if self.can_draw:
             self._arrange()
 
     def _arrange(self) -> None:

@@ -233,6 +233,8 @@ class Transcript(MessageWindow):
 
     async def _begin(self, stream: ReplyStream, model_name: str, continues: bool, speaker: str) -> None:
         """Open the place of the reply."""
+        if not self.is_attached:
+            return
         await self.open_end()
         if continues and self.views and self.views[-1].entry.message.role is Role.ASSISTANT:
             view = self.views[-1]
@@ -253,6 +255,8 @@ class Transcript(MessageWindow):
 
     async def _end(self, stream: ReplyStream) -> None:
         """Show the rest of the reply; it may become a message now."""
+        if stream.home is None or not self.is_attached:
+            return
         await stream.finish()
         view = stream.home
         view.is_streaming = False
@@ -261,7 +265,8 @@ class Transcript(MessageWindow):
             self.writing = None
             await view.remove()
             await self.set_window(self.first, self.stop)
-        self.refresh_bindings()
+        if self.is_attached:
+            self.refresh_bindings()
 
     async def _go_to(self, index: int, *, takes_focus: bool = True) -> None:
         if not self.entries:

@@ -1,0 +1,197 @@
+"""Keys, clicks and drops that come in one burst, faster than a screen can close: only the topmost screen answers, and only once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from textual.events import Key, MouseDown, MouseUp, Paste
+from textual.screen import Screen
+from textual.widgets import Button, OptionList
+
+from nemochat.desk.port import Answer, Item
+from nemochat.domain.personas import LoreEntry, Persona
+from nemochat.tui.chat.screen import ChatScreen
+from nemochat.tui.screens.dialogs import Choose, Menu, Read, Write
+from nemochat.tui.screens.lore_form import LoreForm
+from nemochat.tui.screens.persona_card import PersonaCard
+from nemochat.tui.screens.persona_form import PersonaForm
+from nemochat.tui.screens.picker import Picker
+from tests.chat.fake_engine import FakeEngine, reply
+from tests.images.pictures import draw_circle
+from tests.tui.bench import Driver, running
+
+_BURSTS = ("enter enter", "escape escape", "enter escape enter")
+_QUESTION = (Answer("yes", "Yes"), Answer("no", "No"))
+_WAYS = {
+    **{key: key for key in ("f3", "f4", "f5", "ctrl+f", "ctrl+o", "ctrl+t", "ctrl+p", "f1")},
+    **{f"/{name}": name for name in ("rename", "system", "theme", "me", "export")},
+    "question": lambda: Choose("Really?", "A sentence.", _QUESTION),
+    "menu": lambda: Menu("A message", _QUESTION),
+    "text": lambda: Read("A text", "words " * 900),
+    "card": lambda: PersonaCard(Persona(name="Mira")),
+    "form": lambda: PersonaForm(Persona(name="Mira")),
+    "lore": lambda: LoreForm(LoreEntry(content="x")),
+}
+
+
+def _burst(driver: Driver, *keys: str) -> None:
+    """All of them at once, without waiting for what any of them does."""
+    for key in keys:
+        driver.app.post_message(Key(key, {"enter": "\r", "escape": "\x1b"}.get(key, key if len(key) == 1 else None)))
+
+
+async def _open(driver: Driver, how: str | Callable[[], Screen[object]]) -> Screen[object]:
+    """Show the screen that a command, a key or the program itself opens."""
+    if callable(how):
+        driver.app.push_screen(how())
+    elif how[0] == "f" or "+" in how:
+        _burst(driver, how)
+    else:
+        driver.screen.action_command(how)
+    await driver.until(lambda: driver.app.screen is not driver.screen and driver.app.screen.is_mounted)
+    return driver.app.screen
+
+
+async def _can_go_on(driver: Driver) -> None:
+    """The program lives, and Esc leads back to a chat in which one can write."""
+    for _ in range(300):
+        await driver.pilot.pause(0.01)
+        if driver.app.screen is driver.screen:
+            break
+        _burst(driver, "escape")
+    await driver.until(lambda: driver.app.screen is driver.screen)
+    driver.screen.prompt.load_text("")
+    driver.screen.prompt.focus_area()
+    await driver.press("z")
+    assert driver.screen.prompt.plain_text == "z"
+    assert [type(screen) for screen in driver.app.screen_stack[1:]] == [ChatScreen]
+
+
+@pytest.mark.parametrize("how", _WAYS.values(), ids=_WAYS.keys())
+async def test_a_burst_of_enter_and_escape_closes_no_screen_below(tmp_path: Path, how: str | Callable[[], Screen[object]]) -> None:
+    async with running(tmp_path, FakeEngine(reply("Yes."))) as driver:
+        await driver.send("a question")
+        for burst in _BURSTS:
+            await _open(driver, how)
+            _burst(driver, *burst.split())
+            await _can_go_on(driver)
+
+
+@pytest.mark.parametrize("burst", _BURSTS)
+async def test_a_burst_on_a_message_opens_its_menu_and_leaves_the_chat(tmp_path: Path, burst: str) -> None:
+    async with running(tmp_path, FakeEngine(reply("Yes."))) as driver:
+        await driver.send("a question")
+        driver.screen.transcript.focus_last()
+        await driver.until(lambda: driver.screen.transcript.focused_view())
+        _burst(driver, "enter", *burst.split())
+        await driver.pilot.pause(0.2)  # the menu opens in the background, mostly when all keys have been seen
+        await _can_go_on(driver)
+
+
+@pytest.mark.parametrize("kind", [Button, OptionList])
+async def test_a_burst_of_clicks_is_one_answer(tmp_path: Path, kind: type[Button] | type[OptionList]) -> None:
+    answers: list[str | None] = []
+    async with running(tmp_path, FakeEngine()) as driver:
+        screen = Choose("Really?", "A sentence.", _QUESTION) if kind is Button else Menu("A message", _QUESTION)
+        driver.app.push_screen(screen, answers.append)
+        await driver.until(lambda: "Yes" in driver.shown)
+        row = next(row for row, words in enumerate(driver.rows) if "Yes" in words)
+        x, y = driver.rows[row].index("Yes"), row
+        for _ in range(3):
+            for event in (MouseDown, MouseUp):
+                driver.app.post_message(event(None, x, y, 0, 0, 1, shift=False, meta=False, ctrl=False, screen_x=x, screen_y=y))
+        await driver.until(lambda: answers)
+        await _can_go_on(driver)
+    assert answers == ["yes"]
+
+
+async def test_a_burst_in_a_form_opens_one_form_above_it(tmp_path: Path) -> None:
+    async with running(tmp_path, FakeEngine()) as driver:
+        form = PersonaForm(Persona(name="Mira"))
+        driver.app.push_screen(form)
+        await driver.until(lambda: form.is_mounted)
+        next(field for field in form.fields if field.key == "greetings").take_focus()
+        await driver.pilot.pause()
+        _burst(driver, "enter", "enter")
+        await driver.until(lambda: driver.app.screen is not form and driver.app.screen.is_mounted)
+        await driver.pilot.pause(0.05)
+        assert len(driver.app.screen_stack) == 4
+
+
+async def test_a_command_of_the_palette_runs_once_after_two_presses_of_enter(tmp_path: Path) -> None:
+    async with running(tmp_path, FakeEngine()) as driver:
+        await _open(driver, "ctrl+p")
+        shown = driver.screen.side.is_shown
+        await driver.press(*"Side panes")
+        await driver.until(lambda: driver.app.screen.query_one(OptionList).option_count == 1)
+        await driver.press("down")
+        _burst(driver, "enter", "enter", "enter")
+        await driver.back()
+        await driver.until(lambda: driver.screen.side.is_shown is not shown)
+        await driver.pilot.pause(0.05)
+        assert driver.screen.side.is_shown is not shown
+
+
+_DEAF = {
+    "question": lambda: Choose("Really?", "A sentence.", _QUESTION),
+    "text": lambda: Read("A text", "words " * 900),
+    "list": lambda: Menu("A message", _QUESTION),
+}
+
+
+@pytest.mark.parametrize("screen", _DEAF.values(), ids=_DEAF.keys())
+async def test_what_is_dropped_while_a_question_is_open_stands_in_the_prompt(tmp_path: Path, screen: Callable[[], Screen[object]]) -> None:
+    """Two drops in a row both count, whatever lies above the prompt."""
+    for name in ("red", "blue"):
+        draw_circle(tmp_path / f"{name}.png", (220, 40, 40) if name == "red" else (40, 40, 220))
+    async with running(tmp_path, FakeEngine()) as driver:
+        await _open(driver, screen)
+        for name in ("red", "blue"):
+            driver.app.post_message(Paste(str(tmp_path / f"{name}.png")))
+        await driver.attached()
+        assert driver.draft == ["red.png", "blue.png"]
+        _burst(driver, "escape")
+        await driver.back()
+        assert len(driver.screen.prompt.tokens) == 2
+
+
+def _has_left(driver: Driver, screen: Screen[object]) -> bool:
+    return driver.app.screen is not screen
+
+
+async def test_two_text_files_dropped_in_a_row_are_both_asked_about(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.txt").write_text(f"the text of {name}")
+    async with running(tmp_path, FakeEngine()) as driver:
+        for name in ("one", "two"):
+            driver.app.post_message(Paste(str(tmp_path / f"{name}.txt")))
+        for _ in range(2):
+            await driver.until(lambda: isinstance(driver.app.screen, Choose) and driver.app.screen.is_mounted)
+            screen = driver.app.screen
+            await driver.press("right", "enter")
+            await driver.until(partial(_has_left, driver, screen))
+        await driver.until(lambda: "the text of one" in driver.screen.prompt.plain_text)
+        assert "the text of two" in driver.screen.prompt.plain_text
+
+
+@pytest.mark.parametrize("screen", [lambda: Write("A line", one_line=True), lambda: Picker("A list", [Item("a", "a.png")])])
+async def test_a_paste_into_a_line_of_a_dialog_stays_there(tmp_path: Path, screen: Callable[[], Screen[object]]) -> None:
+    async with running(tmp_path, FakeEngine()) as driver:
+        await _open(driver, screen)
+        await driver.pilot.pause()
+        driver.app.post_message(Paste("a.png"))
+        await driver.until(lambda: "a.png" in driver.shown)
+        assert driver.screen.prompt.plain_text == ""
+
+
+async def test_what_is_dropped_while_a_message_has_the_focus_stands_in_the_prompt(tmp_path: Path) -> None:
+    draw_circle(tmp_path / "red.png", (220, 40, 40))
+    async with running(tmp_path, FakeEngine(reply("Yes."))) as driver:
+        await driver.send("a question")
+        await driver.focus_message(0)
+        driver.app.post_message(Paste(str(tmp_path / "red.png")))
+        await driver.attached()
+        assert driver.draft == ["red.png"]
