@@ -227,7 +227,7 @@ async def test_quitting_waits_for_a_chat_that_has_just_left_the_desk(sitting: Si
     sitting.enter("/rename A name")
     await asyncio.sleep(0.01)
     sitting.enter("/rename Another name")
-    sitting.desk.new()
+    sitting.enter("/new")
     await sitting.desk.close()
     assert sitting.bench.library.load(id_).chat.name == "Another name"
 
@@ -252,6 +252,43 @@ async def test_20_a_regeneration_that_is_killed_leaves_the_reply_before(sitting:
     await sitting.until(lambda: len(engine(sitting).requests) == 2)
     await sitting.desk.conversation.stored()
     assert stored(sitting) == ["one", "reply 0"]
+
+
+async def test_2_what_is_sent_before_the_resumed_chat_is_there_belongs_to_it(sitting: Sitting, monkeypatch: pytest.MonkeyPatch) -> None:
+    await sitting.send("one")
+    assert isinstance(sitting.bench, Bench)
+    sitting.bench.resume = ""
+    load = sitting.bench.library.load
+
+    def slow(id_: str) -> StoredChat:
+        time.sleep(0.1)
+        return load(id_)
+
+    monkeypatch.setattr(sitting.bench.library, "load", slow)
+    again = Sitting(sitting.bench)
+    again.desk.start()
+    again.enter("two")
+    await again.until(lambda: again.said[:1] == ["one"])
+    await again.settle()
+    monkeypatch.undo()
+    assert again.said == ["one", "reply 0", "two", "reply 1"]
+    third = Sitting(sitting.bench)
+    third.desk.start()
+    third.enter("three")
+    await third.close()
+    assert third.desk.draft.text == "three"
+
+
+async def test_2_commands_and_messages_of_one_burst_come_in_their_order(sitting: Sitting) -> None:
+    await sitting.send("one")
+    before = sitting.desk.conversation.id
+    sitting.enter("/rename A name")
+    sitting.enter("/new")
+    sitting.enter("two")
+    await sitting.settle()
+    assert sitting.said == ["two", "reply 1"]
+    assert stored(sitting, before) == ["one", "reply 0"]
+    assert sitting.bench.library.load(before).chat.name == "A name"
 
 
 async def test_22_an_edit_finds_its_message_although_another_one_was_deleted(sitting: Sitting) -> None:

@@ -135,7 +135,7 @@ class Chaos:
         log.unlink(missing_ok=True)
         self.findings.append(what)
         screen = tty.text if tty is not None else ""
-        print(f"FOUND seed {self.seed}, action {self.n_actions}: {what}\n  {self.done[-25:]}\n{screen}\n{story}", flush=True)
+        print(f"FOUND seed {self.seed}, action {self.n_actions}: {what}\n  {self.done[-60:]}\n{screen}\n{story}", flush=True)
 
     def note(self, what: str) -> None:
         self.done.append(f"{time.monotonic() % 1000:.2f} {what}")
