@@ -75,7 +75,8 @@ class Turns:
         self._port, self._jobs, self._around = port, jobs, around
         self._queue: deque[Turn] = deque()
         self.running: Turn | None = None
-        self._is_serving = self._is_left = False
+        self._is_serving = False
+        self._is_leaving = False
 
     @property
     def is_running(self) -> bool:
@@ -115,8 +116,11 @@ class Turns:
         return True
 
     def leave(self) -> None:
-        """The program ends: what runs is stopped, and what has not begun stays with its conversation for the next time."""
-        self._is_left = True
+        """The program ends: what runs is stopped, and what waits stays with its conversation for the next time.
+
+        So does what runs and has not been said yet: nobody sees the prompt any more into which it could be put back.
+        """
+        self._is_leaving = True
         for turn in self._queue:
             turn.conversation.release()
         self._queue.clear()
@@ -157,7 +161,7 @@ class Turns:
                     else:
                         self._report(turn, event)
         except Stopped:
-            pass_on = not self._is_left
+            pass_on = True
         except NemochatError as failure:
             error, pass_on = failure, isinstance(failure, WindowError) or not is_kept
         else:
@@ -165,7 +169,7 @@ class Turns:
         finally:
             turn.conversation.release()
             self.running = None
-        if pass_on and not is_kept:
+        if pass_on and not is_kept and not self._is_leaving:
             self._around.take_back(turn)
         self._port.tell(TurnEnded(result, error))
         self._around.turn_ended(turn, result)
