@@ -27,9 +27,9 @@ from pathlib import Path
 
 from benchmarks.heldout.draw import make_picture
 from benchmarks.transcript import LONG_SECTIONS, conversation, focusing, until_seen
-from nemochat.chat import Attachment, Chat, ChatSession, TurnResult
+from nemochat.chat import Attachment, Chat, ChatSession, Talk, TurnResult
 from nemochat.chat.pictures import open_picture
-from nemochat.cli.tui import Bench
+from nemochat.cli.bench import Bench
 from nemochat.domain.messages import Message, Role, TextPart
 from nemochat.tui.app import NemochatApp
 from tests.terminal.tty import PATIENCE, ROOT, Terminal, nemochat
@@ -172,10 +172,9 @@ def rate(result: TurnResult) -> float:
 
 async def plain_turn(session: ChatSession, attached: Attachment) -> tuple[float, float]:
     """One reply without a screen: its rate, and milliseconds from sending to its end."""
-    session.open_chat(Chat())
     started = time.perf_counter()
     result: TurnResult | None = None
-    async for event in session.send(Message(Role.USER, (attached.part, TextPart(QUESTION)))):
+    async for event in Talk(session).send(Message(Role.USER, (attached.part, TextPart(QUESTION)))):
         if isinstance(event, TurnResult):
             result = event
     assert result is not None
@@ -193,10 +192,10 @@ async def app_turn(app: NemochatApp, picture: Path) -> tuple[float, float]:
     await asyncio.sleep(0.05)
     started = time.perf_counter()
     app.simulate_key("enter")
-    while not (screen.chat.entries and screen.chat.entries[-1].record) or screen.desk.turns.is_running:
+    while not (screen.desk.chat.entries and screen.desk.chat.entries[-1].record) or screen.desk.turns.is_running:
         await asyncio.sleep(0.001)
     elapsed = (time.perf_counter() - started) * 1000
-    record = screen.chat.entries[-1].record
+    record = screen.desk.chat.entries[-1].record
     assert record is not None
     return rate(record.result), elapsed
 
@@ -205,7 +204,7 @@ async def decoding(picture: Path, replies: int) -> tuple[list[tuple[float, float
     """Replies in turns: by the app, and by the session alone. Both have a process of their own for the model."""
     greedy = {"sampling": {"temperature": 0.0}}
     session = await Bench(None, None, greedy).open(None)
-    attached = await session.attach(open_picture(str(picture)).image, picture.name)
+    attached = await session.reader.attach(open_picture(str(picture)).image, picture.name)
     app = NemochatApp(Bench(None, None, greedy))
     ours: list[tuple[float, float]] = []
     alone: list[tuple[float, float]] = []

@@ -29,7 +29,8 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Input, TextArea
 
-from nemochat.cli.tui import Bench
+from nemochat.cli.bench import Bench
+from nemochat.desk import commands
 from nemochat.paths import CACHE_VARIABLE, CONFIG_VARIABLE, DATA_VARIABLE, LOG_VARIABLE
 from nemochat.tui.app import NemochatApp
 from nemochat.tui.chat.screen import ChatScreen
@@ -121,7 +122,7 @@ class Hand:
     async def attach(self) -> None:
         """Attach the picture, and let the model look at it."""
         self.screen.desk.draft.add_source(str(self.picture))
-        await self.until(lambda: any(item.state == "encoded" for item in self.desk.draft.items))
+        await self.until(lambda: any(item.state == "encoded" for item in self.screen.desk.draft.items))
         await self.rest()
 
     async def write(self, text: str) -> None:
@@ -145,8 +146,7 @@ class Hand:
     async def rest(self) -> None:
         """Wait until everything is counted and drawn, and stop the cursors where they can be seen."""
         await self.pilot.pause()
-        await self.until(lambda: not self.screen.desk.reading.warming.is_reading)
-        await self.until(lambda: not any(worker.is_running for worker in self.screen.workers if worker.group == "count"))
+        await self.until(lambda: not self.screen.desk.reading.is_at_work)
         for widget in self.app.screen.query("TextArea, Input"):
             if isinstance(widget, TextArea | Input):
                 widget.cursor_blink = False
@@ -176,7 +176,7 @@ async def _documents(hand: Hand) -> None:
     notes = hand.picture.with_name("notes.txt")
     notes.write_text("The green key is under the mat.\n\nThe blue box is in the cellar.\n")
     await hand.say(f"/doc {notes}")
-    await hand.until(lambda: hand.screen.chat.collections)
+    await hand.until(lambda: hand.screen.desk.chat.collections)
     hand.app.clear_notifications()
     await hand.say("Where is the green key?", "Where is the blue box?")
 
@@ -194,7 +194,7 @@ async def _chats(hand: Hand) -> None:
 
 async def _search(hand: Hand) -> None:
     await _chats(hand)
-    hand.screen.action_command("search", "triangle")
+    commands.run(hand.screen.desk, "search", "triangle")
     await hand.over(SearchScreen)
     await hand.until(lambda: isinstance(hand.app.screen, SearchScreen) and bool(hand.app.screen.results.hits))
 

@@ -15,6 +15,7 @@ import typer.main
 from nemochat.chat.openai_messages import to_conversation
 from nemochat.cli.app import app
 from nemochat.cli.jsonl import JsonRequest
+from nemochat.desk.commands import COMMANDS as SLASH_COMMANDS
 from nemochat.domain.messages import ImagePart
 from nemochat.settings import Settings
 
@@ -76,3 +77,47 @@ def test_folders_that_it_names_exist() -> None:
     table = README[README.index("| folder |") : README.index("## Limits")]
     folders = re.findall(r"`(\w+)/`", table)
     assert [name for name in folders if not (ROOT / "nemochat" / name).is_dir() and not (ROOT / name).is_dir()] == []
+
+
+def test_its_commands_are_those_of_the_one_table() -> None:
+    table = README[README.index("| command | does |") :].split("\n\n")[0].splitlines()[2:]
+    usages = [each.usage.replace("|", "\\|") for each in SLASH_COMMANDS]
+    assert table == [f"| `{usage}` | {each.help} |" for usage, each in zip(usages, SLASH_COMMANDS, strict=True)]
+
+
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "training/README.md", "benchmarks/RESULTS.md")]
+_NAMED = re.compile(
+    r"(?<![\w./~-])(?:[\w.-]+/)*[\w.-]+\.(?:py|md|jinja|svg|model)\b|(?<![\w./~-])(?:[\w.-]+/)+(?=[`\s),;:.]|$)", re.MULTILINE
+)
+_OURS = {path.name for path in ROOT.iterdir()} | {path.name for path in (ROOT / "nemochat").iterdir()}
+
+
+def _files_named(page: Path) -> set[str]:
+    """Paths of the project in a page: with a suffix of ours, or below one of its folders."""
+    found = {match[0] for match in _NAMED.finditer(page.read_text(encoding="utf-8"))}
+    return {name for name in found if name.split("/")[0] in _OURS or name.endswith((".py", ".jinja", ".model"))}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_page_names_a_file_that_is_not_there(page: Path) -> None:
+    folders = [ROOT, ROOT / "nemochat", page.parent, ROOT / "nemochat" / "desk"]
+    named = _files_named(page)
+    assert named
+    there = {path.name for path in ROOT.glob("nemochat/**/*.py")} if page.name == "CONTRIBUTING.md" else set()
+    assert [name for name in sorted(named) if name not in there and not any((folder / name).exists() for folder in folders)] == []
+
+
+def test_that_rule_can_fail(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    ours, theirs = "`nemochat/desk/gone.py`, gone.py and (training/gone/)", "~/gone.md, https://example.org/nemochat/x.html or config.toml"
+    page.write_text(f"{ours} but not {theirs}\n")
+    assert _files_named(page) == {"nemochat/desk/gone.py", "gone.py", "training/gone/"}
+
+
+def test_the_picture_of_the_layers_is_that_of_the_contracts() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = [each for each in project["tool"]["importlinter"]["contracts"] if each["type"] == "layers"]
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    drawings = [drawing.splitlines() for language, drawing in fenced if not language]
+    drawn = [[re.split(r" {2,}", line.strip())[0] for line in drawing if line.strip() != "|"] for drawing in drawings]
+    assert drawn == [each["layers"] for each in contracts]

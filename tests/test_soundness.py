@@ -66,7 +66,7 @@ def test_every_start_is_known() -> None:
         ("tools/mcp/transport.py", "processes.start"),
         ("tools/python_process.py", "processes.popen"),
         ("tui/clipboard.py", "processes.run"),
-        ("tui/chat/asking.py", "processes.run"),
+        ("desk/editor.py", "processes.run"),
     }
 
 

@@ -163,7 +163,8 @@ def _parameters(module: LanguageModel | Projector | VisionTower) -> int:
 
 
 def _array(tensor: Tensor) -> Array:
-    return tensor.detach().cpu().float().contiguous().numpy()
+    array: Array = tensor.detach().cpu().float().contiguous().numpy()
+    return array
 
 
 def _finish(writer: gguf.GGUFWriter) -> None:

@@ -13,10 +13,12 @@ import msgspec
 
 from benchmarks.first_word.program import peak_of
 from benchmarks.first_word.values import Memory, Open, Said, Send, Spec, Turn, Type
-from nemochat.chat import Attachment, Chat, ChatSession
+from nemochat.chat import Attachment, Chat, ChatSession, Talk
 from nemochat.chat.pictures import open_picture
 from nemochat.chat.previews import EMPTY, Preview
-from nemochat.chat.warming import WarmAhead
+from nemochat.chat.reader import PromptReader
+from nemochat.chat.warming import AtHand, WarmAhead
+from nemochat.domain.edits import Trim, applied
 from nemochat.domain.events import Progress, TextDelta
 from nemochat.domain.messages import Conversation, Message, Role, TextPart
 from nemochat.domain.replies import TurnResult
@@ -31,17 +33,17 @@ LOOK = 0.005
 """Seconds between two looks at whether anything is still being read."""
 
 
-class CountingSession(ChatSession):
-    """A session that adds up what is done ahead of its turns. ahead, encoded: since they were last set to 0."""
+class CountingReader(PromptReader):
+    """A reader that adds up what is done ahead of the turns. ahead, encoded: since they were last set to 0."""
 
     ahead = 0
     encoded = 0
 
     async def prepare(
-        self, shown: Preview, on_progress: Callable[[Progress], None] | None = None, *, following: bool = False
+        self, shown: Preview, key: str, on_progress: Callable[[Progress], None] | None = None, *, following: bool = False
     ) -> Prepared:
         """As before."""
-        done = await super().prepare(shown, on_progress, following=following)
+        done = await super().prepare(shown, key, on_progress, following=following)
         self.ahead += done.evaluated_tokens
         self.encoded += done.encoded_images
         return done
@@ -62,8 +64,10 @@ class Nemochat:
         request = LoadRequest(pair.name, pair.model, pair.mmproj, settings, spec.states or None)
         projector = inspect(Path(pair.model), Path(pair.mmproj)).projector
         side = projector.image_size if projector is not None and projector.is_fixed_size else None
-        self._session = CountingSession(self._engine, request, Sampling(max_tokens=spec.reply), side)
-        self._warming = WarmAhead(lambda: None if self._is_busy else self._session, self)
+        self._session = ChatSession(self._engine, request, Sampling(max_tokens=spec.reply), side)
+        self._reader = self._session.reader = CountingReader(self._engine, request, Sampling(max_tokens=spec.reply), side)
+        self._talk = Talk(self._session)
+        self._warming = WarmAhead(self._at_hand, self)
 
     async def start(self) -> None:
         """The model is loaded, and nothing is open."""
@@ -74,7 +78,7 @@ class Nemochat:
     async def open(self, command: Open) -> None:
         """Go on with another conversation; its pictures are known as the library knows them."""
         messages = [await self._message(said) for said in command.said]
-        self._session.open_chat(Chat.of(Conversation(command.system, messages=tuple(messages))), key=command.chat)
+        self._talk = Talk(self._session, Chat.of(Conversation(command.system, messages=tuple(messages))), command.chat)
         self._attached = []
         self._is_cold = command.cold
         if not self._is_cold:
@@ -105,9 +109,9 @@ class Nemochat:
         asked = time.perf_counter()
         self._is_busy = True
         self._warming.stop()
-        session = self._session
+        reader = self._reader
         said: list[float] = []
-        async with aclosing(session.send(self._draft(command.text), asked_at=asked)) as events:
+        async with aclosing(self._talk.send(self._draft(command.text), asked_at=asked)) as events:
             async for event in events:
                 if isinstance(event, TextDelta):
                     said.append(time.perf_counter() - asked)
@@ -120,11 +124,11 @@ class Nemochat:
             prompt=usage.prompt_tokens,
             evaluated=usage.evaluated_tokens,
             tokens=usage.completion_tokens,
-            encoded=usage.encoded_images + session.encoded,
+            encoded=usage.encoded_images + reader.encoded,
             text=result.text,
-            ahead=session.ahead,
+            ahead=reader.ahead,
         )
-        session.ahead = session.encoded = 0
+        reader.ahead = reader.encoded = 0
         self._attached = []
         self._is_busy = self._is_cold = False
         self._warming.replied()
@@ -149,7 +153,10 @@ class Nemochat:
         return Message(Role(said.role), (*pictures, TextPart(said.text)))
 
     async def _picture(self, path: str) -> Attachment:
-        return await self._session.attach(open_picture(path).image, Path(path).name)
+        return await self._reader.attach(open_picture(path).image, Path(path).name)
+
+    def _at_hand(self) -> AtHand | None:
+        return None if self._is_busy else AtHand(self._reader, self._talk.chat, self._talk.key)
 
     # -- nemochat.chat.warming.Watcher
 
@@ -159,8 +166,9 @@ class Nemochat:
     def read_ahead(self, draft: Message, *, is_complete: bool) -> None:
         """Nobody looks."""
 
-    def forgot_ahead(self) -> None:
-        """Nobody looks."""
+    def forgot_ahead(self, trim: Trim) -> None:
+        """The next turn begins with it."""
+        self._talk.chat = applied(self._talk.chat, trim)
 
     def failed_ahead(self, error: NemochatError) -> None:
         """A measurement in which this happens is none."""

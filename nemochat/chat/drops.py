@@ -19,7 +19,7 @@ from nemochat.chat.file_kinds import FileKind, file_kind
 from nemochat.chat.locations import has_known_suffix, is_rooted, locations
 from nemochat.chat.quoting import BLANKS, LONGEST_PATH, shell_word, unescaped
 
-__all__ = ["MAX_CHARACTERS", "Drop", "DroppedFile", "FileKind", "find_drops"]
+__all__ = ["MAX_CHARACTERS", "Drop", "DroppedFile", "FileKind", "attachments_in", "find_drops", "may_name_files"]
 
 MAX_CHARACTERS = 100_000
 """Longer texts, data URIs not counted, are not searched."""
@@ -28,6 +28,7 @@ MAX_MISSES = 256
 MAX_STARTS = 2000
 """After so many words that look like the beginning of a path, the search ends."""
 
+_SIGNS = ("/", "\\", "file:", "data:image")
 _MAX_RUNS = 32
 _LONGEST_RUN = 1024
 _PUNCTUATION = ".,;:!?)]}>»”’\"'…。，、！？"  # noqa: RUF001
@@ -82,6 +83,25 @@ def find_drops(text: str, cwd: Path, home: Path, *, is_command: Callable[[str], 
         return Drop(rest=left, data_uris=uris)
     files, rest = _whole(left, disk) or _paths_only(left, disk) or _in_sentence(left, disk)
     return Drop(files, rest, _missing(rest, disk), uris)
+
+
+def may_name_files(text: str) -> bool:
+    """Whether it is worth looking for files in a text."""
+    return any(sign in text for sign in _SIGNS)
+
+
+def attachments_in(text: str, find: Callable[[str], Drop], *, all_kinds: bool = False) -> Drop | None:
+    """The files that a text names, when they are to become attachments. find: finds the files in a text.
+
+    Typed by hand, only pictures count: the pause after ``/home/`` must not swallow a folder.
+    """
+    if not may_name_files(text):
+        return None
+    if text.startswith("/") and " " in text and not text.split()[0].count("/") > 1:
+        return None
+    drop = find(text)
+    is_wanted = all_kinds or all(file.kind is FileKind.PICTURE for file in drop.files)
+    return drop if is_wanted and (drop.files or drop.data_uris) else None
 
 
 Found = tuple[tuple[DroppedFile, ...], str]

@@ -28,6 +28,7 @@ GREETING = f"""\
 nemochat {__version__}: talk with a vision-language model that runs on your own machine.
 
   nemochat                        (in a terminal: the full-screen interface)
+  nemochat --plain                (line by line: screen readers, pipes)
   nemochat ask "What colour is the circle?" -i picture.png
   nemochat ask "How do I load a real model?"
   nemochat --help
@@ -126,6 +127,9 @@ def start(
     resume: Annotated[
         str | None, typer.Option(help="Go on with a conversation: the beginning of its id, or nothing for the last one.", metavar="[ID]")
     ] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Line by line, without a screen: for screen readers, simple terminals and pipes.")
+    ] = False,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)] = False,
 ) -> None:
     """Talk with a vision-language model that runs on your own machine."""
@@ -133,12 +137,18 @@ def start(
     for folder in (paths.config_dir, paths.data_dir, paths.log_dir, paths.cache_dir):
         narrow(folder)
     if context.invoked_subcommand is not None:
-        if resume is not None:
-            raise UsageError("--resume opens the interface; it stands alone.", "nemochat --resume")
+        if resume is not None or plain:
+            given = "--plain" if plain else "--resume"
+            raise UsageError(f"{given} opens a chat; it stands alone.", f"nemochat {given}")
         if model or mmproj:
             raise UsageError("--model and --mmproj stand behind the command.", f"nemochat {context.invoked_subcommand} --model NAME")
         return
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    if plain or (is_terminal and os.environ.get("TERM") == "dumb"):
+        from nemochat.cli.plain import run as run_plain
+
+        raise typer.Exit(run_plain(model, mmproj, {}, resume))
+    if not is_terminal:
         typer.echo(GREETING)
         return
     from nemochat.cli.start import run

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import os
 import sys
 import threading
+from collections.abc import Callable
 from itertools import pairwise
+from typing import TypeVar
 
 from nemochat.domain.visible import row_starts, visible
+
+T = TypeVar("T")
 
 _LONGEST_ANSWER = 100
 _MARGIN = 2
@@ -47,23 +52,36 @@ async def ask_yes(text: str, question: str) -> bool:
 
 
 async def _answer(prompt: str) -> str:
-    """A line from the keyboard, with its end. The read has a daemon thread of its own: a blocked one must not hold up Ctrl+C."""
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[str] = loop.create_future()
-
-    def settle(line: str) -> None:
-        if not answer.done():
-            answer.set_result(line)
-
-    def read() -> None:
-        line = _read_line()
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, line)
-
+    """A line from the keyboard, with its end."""
     _forget_what_was_typed()
     print(prompt, end="", file=sys.stderr, flush=True)
-    threading.Thread(target=read, name="answer", daemon=True).start()
-    return await answer
+    return await in_daemon(_read_line)
+
+
+async def in_daemon(read: Callable[[], T]) -> T:
+    """What a blocking read brings. It has a daemon thread of its own: a blocked one must hold up neither Ctrl+C nor the end."""
+    loop = asyncio.get_running_loop()
+    brought: asyncio.Future[T] = loop.create_future()
+
+    def settle(done: concurrent.futures.Future[T]) -> None:
+        if brought.done():
+            return
+        if (error := done.exception()) is not None:
+            brought.set_exception(error)
+        else:
+            brought.set_result(done.result())
+
+    def work() -> None:
+        done: concurrent.futures.Future[T] = concurrent.futures.Future()
+        try:
+            done.set_result(read())
+        except Exception as error:  # noqa: BLE001  # raised where it is waited for
+            done.set_exception(error)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, done)
+
+    threading.Thread(target=work, name="keyboard", daemon=True).start()
+    return await brought
 
 
 def _row(text: str, start: int, end: int) -> str:

@@ -14,7 +14,8 @@ from nemochat.domain.events import Progress, Stage
 from nemochat.domain.sanitize import escape_json, sanitize
 from nemochat.errors import NemochatError
 
-_STAGE_WORDS = {Stage.LOAD: "loading the model", Stage.ENCODE: "looking at the picture", Stage.PREFILL: "reading the prompt"}
+STAGE_WORDS = {Stage.LOAD: "loading the model", Stage.ENCODE: "looking at the picture", Stage.PREFILL: "reading the prompt"}
+"""What the engine is at."""
 
 
 def json_text(value: Any) -> str:
@@ -55,9 +56,9 @@ def print_error(error: NemochatError) -> None:
         print(f"Hint: {sanitize(error.hint, strict=True)}", file=sys.stderr)
 
 
-def print_note(text: str, *, strict: bool = True) -> None:
+def print_note(text: str, *, strict: bool = True, end: str = "\n") -> None:
     """A sentence for the person at the terminal, on stderr; on one line, unless it is not `strict`."""
-    print(sanitize(text, strict=strict), file=sys.stderr)
+    print(sanitize(text, strict=strict), end=end, file=sys.stderr, flush=True)
 
 
 @functools.cache
@@ -103,7 +104,7 @@ class StatusLine:
     def show_progress(self, progress: Progress) -> None:
         """Replace the line by how far the engine is."""
         share = f" {progress.done * 100 // progress.total} %" if progress.total else ""
-        self.show(f"{_STAGE_WORDS[progress.stage]}{share} ...")
+        self.show(f"{STAGE_WORDS[progress.stage]}{share} ...")
 
     def clear(self) -> None:
         """Take the line away, before anything else is printed."""

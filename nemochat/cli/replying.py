@@ -22,11 +22,13 @@ _MARKS = {ToolState.DONE: "->", ToolState.FAILED: "failed:", ToolState.REFUSED: 
 class ReplyPrinter:
     """Prints the events of a turn. is_quiet: nothing but progress. hides_calls: the text of calls is left out, because they are answered.
 
+    status: None where no line is ever written anew, and nothing is dimmed. speaker: stands on stderr before the words of a reply.
     runs: the calls that were answered. rounds: the replies that called.
     """
 
-    def __init__(self, status: StatusLine, *, is_quiet: bool, hides_calls: bool) -> None:
+    def __init__(self, status: StatusLine | None, *, is_quiet: bool, hides_calls: bool, speaker: str = "") -> None:
         self._status = status
+        self._speaker = speaker
         self._is_quiet = is_quiet
         self._hides_calls = hides_calls
         self._parser = StreamParser()
@@ -39,7 +41,7 @@ class ReplyPrinter:
     def show(self, event: ChatEvent) -> None:
         """Print one event."""
         match event:
-            case Progress():
+            case Progress() if self._status is not None:
                 self._status.show_progress(event)
             case TextDelta(text) if not self._is_quiet:
                 self._text(text)
@@ -47,12 +49,13 @@ class ReplyPrinter:
                 self.rounds.append(result)
                 self.end()
             case ToolRun(state=ToolState.RUNNING):
-                self._status.show(f"{event.name} ...")
+                if self._status is not None:
+                    self._status.show(f"{event.name} ...")
             case ToolRun():
-                self._status.clear()
+                self._clear()
                 self.runs.append(event)
                 if not self._is_quiet:
-                    _print_dim(run_line(event))
+                    _print_line(run_line(event), dims=self._status is not None)
 
     def end(self) -> None:
         """A reply has ended: what was held back is printed, and its line is closed."""
@@ -85,10 +88,16 @@ class ReplyPrinter:
             else:
                 self._unread = not part.calls
 
+    def _clear(self) -> None:
+        if self._status is not None:
+            self._status.clear()
+
     def _print(self, text: str) -> None:
         if not text:
             return
-        self._status.clear()
+        self._clear()
+        if self._is_blank and self._speaker:
+            print(f"{sanitize(self._speaker, strict=True)}: ", end="", file=sys.stderr, flush=True)
         print(text, end="", flush=True)
         self._is_blank, self._ends_line = False, text.endswith("\n")
 
@@ -101,6 +110,6 @@ def run_line(run: ToolRun) -> str:
     return line if len(line) <= width else f"{line[: width - 1]}…"
 
 
-def _print_dim(line: str) -> None:
-    is_dim = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+def _print_line(line: str, *, dims: bool) -> None:
+    is_dim = dims and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     print(f"{_DIM}{line}{_PLAIN}" if is_dim else line, file=sys.stderr, flush=True)

@@ -20,7 +20,7 @@ from nemochat.settings import Settings, load_settings
 from nemochat.tui.app import Early, NemochatApp
 
 if TYPE_CHECKING:
-    from nemochat.cli.tui import Bench
+    from nemochat.cli.bench import Bench
 
 
 def run(model: str | None, mmproj: Path | None, overrides: Mapping[str, Mapping[str, object]], resume: str | None = None) -> None:
@@ -32,7 +32,7 @@ def run(model: str | None, mmproj: Path | None, overrides: Mapping[str, Mapping[
         settings = load_settings(paths.settings_file, os.environ, overrides)
 
     def make() -> Bench:
-        from nemochat.cli.tui import Bench
+        from nemochat.cli.bench import Bench
 
         benches.append(Bench(model, mmproj, overrides, resume))
         return benches[0]

@@ -91,11 +91,20 @@ async def _export(desk: Desk, argument: str) -> None:
     await desk.chats.export(desk.chat, argument)
 
 
-async def _rename(desk: Desk, argument: str) -> None:
+def _rename(desk: Desk, argument: str) -> object:
     conversation = desk.conversation
-    name = argument or await desk.port.ask(AskText("Name of this chat", conversation.chat.title, one_line=True))
-    if name and name.strip():
-        conversation.change(lambda chat: chat.named(name.strip()))
+
+    def name(text: str | None) -> None:
+        if text and text.strip():
+            conversation.change(lambda chat: chat.named(text.strip()))
+
+    async def ask() -> None:
+        name(await desk.port.ask(AskText("Name of this chat", conversation.chat.title, one_line=True)))
+
+    if not argument:
+        return ask()
+    name(argument)
+    return None
 
 
 async def _persona(desk: Desk, argument: str) -> None:
@@ -296,7 +305,7 @@ def submit(desk: Desk, text: str, tokens: Sequence[str], drop: Drop | None = Non
             desk.port.tell(DraftPutBack("", labels))
             run(desk, command.name, argument)
         case Unknown(name, nearest):
-            hint = f" Did you mean /{nearest}?" if nearest else " F1 lists the commands."
+            hint = f" Did you mean /{nearest}?" if nearest else " /help lists the commands."
             desk.port.tell(Said(f"There is no command /{name}.{hint} To send it as text, begin with //."))
             desk.draft.put_back(text.strip())
             desk.port.tell(DraftPutBack("", labels))

@@ -56,7 +56,7 @@ from nemochat.tools.builtin.search import Passage
 
 LEAVE_SECONDS = 2.0
 """How long the end of the program waits for a reply to stop."""
-_BUSY = "A reply is being written: wait for it, or stop it with Esc."
+_BUSY = "A reply is being written: wait for it, or stop it."
 
 
 class Desk:
@@ -83,36 +83,61 @@ class Desk:
         self.last: TurnResult | None = None
         """What came of the last turn of this conversation in this run."""
         self._forgotten = 0
+        self._held: list[tuple[str, Sequence[str], Sequence[str]]] | None = None
+        """What was sent before the conversation was there with which the user begins; None once it is."""
+        self._before: list[OpenConversation] = []
+        """Conversations that were on the desk and were not on the disk yet when they left it, or were changed after that."""
 
     # -- from the start to the end
 
-    def start(self) -> None:
-        """Bring the unfinished draft back, open the model, and go on with what the command line names."""
-        self.draft.restore()
+    def start(self, *, restores: bool = True) -> None:
+        """Bring the unfinished draft back (unless not `restores`), open the model, and go on with what the command line names."""
+        if restores:
+            self.draft.restore()
         self._tell_notices()
         self.do(self.tools.begin)
         if self.bench.resume is not None:
-            self.do(partial(self.chats.resume, self.bench.resume))
+            self._held = []
+            self.do(partial(self._resume, self.bench.resume))
         self.do(partial(self.open_model, None))
 
     async def close(self) -> None:
         """The program ends: what was sent and what came of it is on the disk, and the engine ends."""
+        held, self._held = self._held or [], None
+        self.draft.put_back("\n".join(text for text, _, _ in held))
         self.draft.close()
         self.turns.leave()
         await self.jobs.close(LEAVE_SECONDS)
+        for conversation in (*self._before, self.conversation):
+            await conversation.stored()
         await self.reading.close()
         await self.model.close()
-        await self.conversation.stored()
         await self.bench.close_servers()
 
+    async def _resume(self, beginning: str) -> None:
+        """Open the conversation with which the user begins; what was sent before it is there belongs to it."""
+        try:
+            await self.chats.resume(beginning)
+        finally:
+            held, self._held = self._held or [], None
+            for text, tokens, sources in held:
+                self.send(text, tokens, sources)
+
     def do(self, work: Callable[[], object]) -> None:
-        """Do something that may wait, and say what went wrong with it."""
+        """Do something at once, go on with it where it has to wait, and say what went wrong with it."""
+        if self.jobs.is_closed:
+            return
+        try:
+            done = work()
+        except NemochatError as error:
+            self.port.tell(Complained(error))
+            return
+        if not isinstance(done, Awaitable):
+            return
 
         async def run(_: Stop) -> None:
             try:
-                done = work()
-                if isinstance(done, Awaitable):
-                    await done
+                await done
             except NemochatError as error:
                 self.port.tell(Complained(error))
 
@@ -153,6 +178,7 @@ class Desk:
         """Put another conversation on the desk; False, and the user is told why, while a turn holds the one that is there."""
         if self.refuse_while_busy():
             return False
+        self._before = [each for each in (*self._before, self.conversation) if not each.is_stored]
         self.conversation = conversation
         self.draft.editing = None
         self.last = None
@@ -187,6 +213,9 @@ class Desk:
 
     def send(self, text: str, tokens: Sequence[str], sources: Sequence[str] = ()) -> None:
         """Send what was in the prompt with the pictures of these tokens, and those that the text named at the last moment (`sources`)."""
+        if self._held is not None:
+            self._held.append((text, tokens, sources))
+            return
         text = said(text.strip())
         pictures = [*self.draft.take(tokens), *(self.draft.take_in_source(source) for source in sources)]
         self.draft.text = ""
@@ -335,6 +364,8 @@ class Desk:
         if conversation is self.conversation:
             self.port.tell(ChatChanged())
             self.reading.opened()
+        else:
+            self._before.append(conversation)
 
     def stored(self, conversation: OpenConversation, *, is_new: bool) -> None:
         """On the disk."""

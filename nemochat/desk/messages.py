@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
-from typing import Protocol
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from typing import Any, Protocol
 
 from nemochat.chat import Chat, ChatEvent, ChatSession, Entry, Stop
 from nemochat.desk.conversation import OpenConversation
@@ -44,9 +44,14 @@ class Messages:
     def __init__(self, port: Port, board: Board) -> None:
         self._port, self._board = port, board
 
-    async def act(self, id_: int, name: str) -> None:
-        """`name`: as in `menu_of`, or "menu", "swipe_left", "swipe_right". Raises NemochatError."""
-        conversation = self._board.conversation
+    def act(self, id_: int, name: str) -> Coroutine[Any, Any, None]:
+        """`name`: as in `menu_of`, or "menu", "swipe_left", "swipe_right". The message is of the conversation on the desk as it is now, not
+        when this is waited for. Raises NemochatError."""
+        return self._act(self._board.conversation, id_, name)
+
+    async def _act(self, conversation: OpenConversation, id_: int, name: str) -> None:
+        if conversation is not self._board.conversation:
+            return
         index = conversation.chat.index_of(id_)
         if index is None:
             return
@@ -55,8 +60,8 @@ class Messages:
         match name:
             case "menu":
                 chosen = await self._port.ask(menu_of(entry, is_last=index == len(conversation.chat.entries) - 1))
-                if chosen and conversation is self._board.conversation:
-                    await self.act(id_, chosen)
+                if chosen:
+                    await self._act(conversation, id_, chosen)
             case "copy":
                 self._port.tell(Wanted("copy", message.text))
             case "copy_code":
@@ -96,7 +101,7 @@ class Messages:
                 self._board.submit(Turn(conversation, "let it go on", play=_continue, continues=True))
             case "fork":
                 if self._board.begin(chat.forked(index + 1)):
-                    self._port.tell(Said("This is a new chat now; the one before is in the list (Ctrl+R)."))
+                    self._port.tell(Said("This is a new chat now; the one before is in the list: /open"))
             case "pin":
                 conversation.change(_at(id_, lambda chat, index: chat.marked(index, pinned=not message.pinned)))
             case "exclude":

@@ -117,7 +117,10 @@ class Turns:
         return True
 
     def leave(self) -> None:
-        """The program ends: what runs is stopped, and what waits stays with its conversation for the next time."""
+        """The program ends: what runs is stopped, and what waits stays with its conversation for the next time.
+
+        So does what runs and has not been said yet: nobody sees the prompt any more into which it could be put back.
+        """
         self._is_leaving = True
         for turn in self._queue:
             turn.conversation.release()

@@ -18,22 +18,23 @@ SECONDS = 2.0
 _NEEDS = {"wl-copy": "WAYLAND_DISPLAY", "xclip": "DISPLAY", "xsel": "DISPLAY"}
 
 
-def copy(app_copy: Callable[[str], None], text: str, *, environment: Mapping[str, str] = os.environ) -> str:
+def copy(app_copy: Callable[[str], None] | None, text: str, *, environment: Mapping[str, str] = os.environ) -> str:
     """Copy `text` and say truthfully what happened.
 
-    `app_copy` is `App.copy_to_clipboard`, which sends OSC 52. A terminal does not answer, so that alone is "sent", not "copied". In tmux
-    the text also goes into tmux's own buffer, and from there to the terminal around it.
+    `app_copy` is `App.copy_to_clipboard`, which sends OSC 52, None where no escape sequence may be written. A terminal does not answer, so
+    that alone is "sent", not "copied". In tmux the text also goes into tmux's own buffer, and from there to the terminal around it.
     """
     if not text:
         return "There is nothing to copy."
-    app_copy(text)
+    if app_copy is not None:
+        app_copy(text)
     size = f"{len(text):,} {'character' if len(text) == 1 else 'characters'}"
     if any(_fed(command, text, environment) for command in PROGRAMS if _reaches_the_user(command[0], environment)):
         return f"Copied {size}."
     # -w hands the text on to the terminal around tmux; before tmux 3.2 there is only tmux's own buffer.
     if environment.get("TMUX") and any(_fed(("tmux", "load-buffer", *flag, "-"), text, environment) for flag in (("-w",), ())):
         return f"Copied {size} to tmux, and sent to the terminal's clipboard."
-    return f"Sent {size} to the terminal's clipboard."
+    return f"Sent {size} to the terminal's clipboard." if app_copy is not None else "There is no clipboard that can be reached from here."
 
 
 def _reaches_the_user(program: str, environment: Mapping[str, str]) -> bool:

@@ -9,8 +9,8 @@ import pytest
 
 from nemochat.chat import ChatSession
 from nemochat.cli import opening
+from nemochat.cli.bench import Bench
 from nemochat.cli.setup import Setup, read_setup
-from nemochat.cli.tui import Bench
 from nemochat.engine import states
 from nemochat.engine.protocol import LoadRequest
 

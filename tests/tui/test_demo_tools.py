@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nemochat.cli.tui import Bench as RealBench
+from nemochat.cli.bench import Bench as RealBench
 from nemochat.domain.messages import Role
 from nemochat.tui.app import NemochatApp
 from nemochat.tui.screens.approval import ApprovalScreen

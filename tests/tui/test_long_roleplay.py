@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nemochat.cli.tui import Bench as RealBench
+from nemochat.cli.bench import Bench as RealBench
 from nemochat.domain.personas import UserProfile
 from nemochat.personas.examples import blocks
 from nemochat.personas.prompt_text import macros_of

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections.abc import Callable
 from typing import Any
 
 from textual.app import App, SuspendNotSupported
 from textual.screen import Screen
 
+from nemochat.desk.editor import write_in_editor
 from nemochat.desk.port import (
     Ask,
     AskAllowed,
@@ -30,9 +29,7 @@ from nemochat.desk.port import (
     ShowText,
     working_folder,
 )
-from nemochat.domain.sanitize import sanitize
-from nemochat.files import reason, scratch_folder, write_whole
-from nemochat.system import environments, processes
+from nemochat.errors import NemochatError
 from nemochat.tui.screens.approval import ApprovalScreen
 from nemochat.tui.screens.dialogs import Choose, Menu, PictureScreen, Read, Write
 from nemochat.tui.screens.picker import Picker
@@ -95,36 +92,11 @@ def screen_for(ask: Ask, app: App[None], pictures: str, copy: Callable[[str], No
 
 
 def edit_in_editor(screen: Screen[None], ask: AskEditor) -> str | None:
-    """Let the user write in $VISUAL or $EDITOR; None when that failed (the user is told) or nothing was changed.
-
-    The editor runs in the user's own folder, with all of their environment.
-    """
-    named = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ""
+    """Let the user write in an editor; None when that failed (the user is told) or nothing was changed."""
     try:
-        command = shlex.split(named) or ["vi"]
-    except ValueError:
-        words = f"The editor is named with an open quote: {sanitize(named, strict=True)}. Set EDITOR."
-        screen.notify(words, severity="error", markup=False)
-        return None
-    with scratch_folder() as folder:
-        path = folder / ask.name
-        write_whole(path, ask.text.encode(errors="replace"))
-        try:
-            with screen.app.suspend():
-                done = processes.run([*command, str(path)], environments.everything(), working_folder())
-        except SuspendNotSupported:
-            screen.notify("This terminal cannot be left for an editor.", severity="warning", markup=False)
-            return None
-        except (OSError, ValueError) as error:
-            words = f"The editor {sanitize(command[0], strict=True)} cannot be started: {reason(error)}. Set EDITOR."
-            screen.notify(words, severity="error", markup=False)
-            return None
-        if done.returncode != 0:
-            screen.notify(f"The editor ended with code {done.returncode}; the prompt is as it was.", severity="warning", markup=False)
-            return None
-        try:
-            written = sanitize(path.read_text(encoding="utf-8", errors="replace")).rstrip("\n")
-        except OSError as error:
-            screen.notify(f"What was written cannot be read: {reason(error)}.", severity="error", markup=False)
-            return None
-    return written if written != ask.text else None
+        return write_in_editor(ask, screen.app.suspend())
+    except SuspendNotSupported:
+        screen.notify("This terminal cannot be left for an editor.", severity="warning", markup=False)
+    except NemochatError as error:
+        screen.notify(error.message, severity="error", markup=False)
+    return None

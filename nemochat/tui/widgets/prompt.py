@@ -17,7 +17,7 @@ from textual.reactive import reactive
 from textual.timer import Timer
 from textual.widgets import Static, TextArea
 
-from nemochat.chat.drops import Drop, FileKind
+from nemochat.chat.drops import Drop, attachments_in, may_name_files
 from nemochat.chat.quoting import unquoted
 from nemochat.chat.recall import PromptHistory
 from nemochat.desk.completion import Completion
@@ -34,7 +34,6 @@ _FIXED_LINES = 3
 """The frame and the hint."""
 _PATH_PAUSE = 0.15
 _BURST = 4
-_PATH_SIGNS = ("/", "\\", "file:", "data:image")
 
 
 class _Queued(Static):
@@ -120,6 +119,9 @@ class Prompt(Vertical):
             super().__init__()
             self.to_right = to_right
 
+    class Left(Message):
+        """What was typed before `leave` has been taken in, and all that came of it has been told."""
+
     class Escape(Message):
         """Esc, with no list open."""
 
@@ -170,6 +172,10 @@ class Prompt(Vertical):
     def focus_area(self) -> None:
         """Let the user type."""
         self._area.focus()
+
+    def leave(self) -> None:
+        """Tell `Left` behind all that the keys so far have to tell, which go through several hands."""
+        self._area.call_later(lambda: self.post_message(self.Left()))
 
     def insert_token(self, key: str, label: str) -> None:
         """Show an attachment at the cursor."""
@@ -267,7 +273,7 @@ class Prompt(Vertical):
         """Look for paths when the typing pauses, because a drop without bracketed paste comes key by key."""
         if self._timer is not None:
             self._timer.stop()
-        if any(sign in self._area.text for sign in _PATH_SIGNS):
+        if may_name_files(self._area.text):
             self._timer = self.set_timer(_PATH_PAUSE, partial(self._look, all_kinds=all_kinds))
 
     def _look(self, *, all_kinds: bool) -> None:
@@ -305,17 +311,8 @@ class Prompt(Vertical):
             self.post_message(self.Unqueue(len(self.queued) - 1))
 
     def _paths_in(self, text: str, *, all_kinds: bool = False) -> Drop | None:
-        """The files that a text names, when they are to become attachments.
-
-        Typed by hand, only pictures count: the pause after ``/home/`` must not swallow a folder.
-        """
-        if self._find_drops is None or not any(sign in text for sign in _PATH_SIGNS):
-            return None
-        if text.startswith("/") and " " in text and not text.split()[0].count("/") > 1:
-            return None
-        drop = self._find_drops(text)
-        is_wanted = all_kinds or all(file.kind is FileKind.PICTURE for file in drop.files)
-        return drop if is_wanted and (drop.files or drop.data_uris) else None
+        """The files that a text names, when they are to become attachments."""
+        return attachments_in(text, self._find_drops, all_kinds=all_kinds) if self._find_drops is not None else None
 
     def _take(self, drop: Drop) -> None:
         """Files in the text become attachments."""

@@ -1,4 +1,4 @@
-"""What the full-screen interface works with, put together from its parts."""
+"""What the desk works with on this machine, put together from its parts: settings, models, files. The interface and `--plain` share it."""
 
 from __future__ import annotations
 

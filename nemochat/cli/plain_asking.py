@@ -1,0 +1,266 @@
+"""How the desk's questions look in lines: numbered answers, a line, or y and n. From a pipe an answer is the next line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from nemochat.cli.asking import ask_yes
+from nemochat.cli.lines import Lines
+from nemochat.desk.commands import path_of
+from nemochat.desk.editor import write_in_editor
+from nemochat.desk.port import (
+    Answer,
+    Ask,
+    AskAllowed,
+    AskEditor,
+    AskFound,
+    AskItem,
+    AskMenu,
+    AskOne,
+    AskPersona,
+    AskPersonaEdited,
+    AskPicture,
+    AskSettings,
+    AskText,
+    AskTheme,
+    EditedPersona,
+    Found,
+    Item,
+    PersonaAction,
+    PersonaWish,
+    ShowFigures,
+    ShowPersona,
+    ShowPicture,
+    ShowText,
+)
+from nemochat.domain.library import SearchFilters
+from nemochat.domain.personas import Persona
+from nemochat.domain.sanitize import sanitize
+from nemochat.domain.ttft import ReplyRow, statistics_of
+from nemochat.errors import NemochatError
+from nemochat.numbers import count, plural
+from nemochat.tui.tables import costs, in_words, times
+
+_SHOWN = 30
+"""Lines of a long list that are shown at once."""
+_NEW, _IMPORT = "\0new", "\0import"
+_ON_A_PERSONA = (
+    Answer(PersonaAction.USE, "Talk with it"),
+    Answer(PersonaAction.VIEW, "Its card"),
+    Answer(PersonaAction.EDIT, "Change it in your editor"),
+    Answer(PersonaAction.DUPLICATE, "Make a copy"),
+    Answer(PersonaAction.EXPORT, "Export it"),
+    Answer(PersonaAction.DELETE, "Delete it"),
+)
+
+
+class Questions:
+    """Asks in lines. out: prints a notice. settings_file: where the settings are written."""
+
+    def __init__(self, lines: Lines, out: Callable[[str], None], settings_file: Path) -> None:
+        self._lines, self._out, self._settings_file = lines, out, settings_file
+        self._was_in_editor = False
+        self._kept: Persona | None = None
+        """The persona that was to be kept last."""
+
+    async def ask(self, ask: Ask) -> Any:
+        """Ask, one question after the other; each says what it returns."""
+        if self._lines.shown:
+            self._out("A question waits for you: press Enter to read it. What stands in the line is sent.")
+        async with self._lines.turn:
+            return await self._put(ask)
+
+    async def _put(self, ask: Ask) -> Any:
+        match ask:
+            case AskOne(title, text, answers, hint):
+                self._head(title, text, hint)
+                return await self._choose(answers, answers[0].value)
+            case AskMenu(title, answers):
+                self._head(title)
+                return await self._choose(answers, None)
+            case AskItem():
+                return await self._choose_item(ask.title, ask.items, ask.current, ask.empty)
+            case AskText():
+                return await self._write(ask)
+            case AskPicture():
+                path = (await self._lines.read("Which picture? Its path, or nothing: ") or "").strip()
+                return path_of(path) if path else None
+            case AskAllowed():
+                return await self._allow(ask)
+            case AskEditor():
+                return await self._edit(ask)
+            case AskTheme():
+                self._out("Themes are colours of the full-screen interface; here there are none.")
+            case AskSettings():
+                self._out(f"The settings are in {self._settings_file}: change them in an editor, they hold from the next start.")
+            case AskFound():
+                return await self._find(ask)
+            case AskPersona():
+                return await self._persona(ask)
+            case AskPersonaEdited():
+                return await self._persona_edited(ask)
+            case _:
+                await self._show(ask)
+        return None
+
+    def _head(self, title: str, *lines: str) -> None:
+        for line in (title, *lines):
+            if line:
+                self._out(line)
+
+    # -- one of several
+
+    async def _choose(self, answers: Sequence[Answer], default: str | None) -> str | None:
+        """The value that belongs to a number, a key or a label; the default for an empty line, None at the end of input."""
+        for number, answer in enumerate(answers, 1):
+            self._out(f"{number}. {sanitize(answer.label, strict=True)}")
+        hint = "nothing leaves" if default is None else "Enter takes 1"
+        while (line := await self._lines.read(f"A number from 1 to {len(answers)}, {hint}: ")) is not None:
+            word = line.strip().casefold()
+            if not word:
+                return default
+            for number, answer in enumerate(answers, 1):
+                if word in (str(number), answer.key.casefold() or str(number), answer.label.casefold()):
+                    return answer.value
+            if not self._lines.is_terminal:
+                self._lines.give_back(line)
+                self._out("The next line is no answer to this, so it stays without one.")
+                return None
+            self._out("There is no such answer.")
+        return None
+
+    async def _choose_item(self, title: str, items: Sequence[Item], current: str, empty: str) -> str | None:
+        """The same among many: a word of its name narrows them."""
+        self._head(title)
+        if not items:
+            self._out(empty or "There is nothing to choose from.")
+            return None
+        shown = list(items)
+        while True:
+            for number, item in enumerate(shown[:_SHOWN], 1):
+                words = sanitize(f"{item.label}: {item.detail}" if item.detail else item.label, strict=True)
+                self._out(f"{number}. {words}{' (this one now)' if item.value == current else ''}")
+            if len(shown) > _SHOWN:
+                self._out(f"And {count(len(shown) - _SHOWN)} more: a word of a name shows those that have it.")
+            line = await self._lines.read("A number or a word of its name, nothing leaves: ")
+            word = (line or "").strip().casefold()
+            if not word:
+                return None
+            if word.isdecimal() and 0 < int(word) <= min(len(shown), _SHOWN):
+                return shown[int(word) - 1].value
+            shown = [item for item in items if word in f"{item.label} {item.detail}".casefold()]
+            if len(shown) == 1:
+                return shown[0].value
+            if not shown and not self._lines.is_terminal:
+                self._lines.give_back(line or "")
+                self._out("The next line is no answer to this, so it stays without one.")
+                return None
+            if not shown:
+                self._out("None of them has that in its name.")
+                shown = list(items)
+
+    # -- a text
+
+    async def _write(self, ask: AskText) -> str | None:
+        if ask.hint:
+            self._out(ask.hint)
+        if ask.text and not self._lines.edits:
+            self._out(f"It is: {ask.text}")
+            self._out("A line takes its place, nothing leaves it as it is.")
+        line = await self._lines.read(f"{sanitize(ask.title, strict=True).rstrip('?')}: ", ask.text)
+        return None if not line and ask.text and not self._lines.edits else line
+
+    async def _edit(self, ask: AskEditor) -> str | None:
+        if not self._lines.is_terminal:
+            self._out("An editor needs a terminal.")
+            return None
+        try:
+            return write_in_editor(ask, nullcontext())
+        except NemochatError as error:
+            self._out(error.message)
+            return None
+
+    # -- what cannot be taken back
+
+    async def _allow(self, ask: AskAllowed) -> str | None:
+        """All of it is shown, a page at a time; only a y is a yes. What else may be answered is asked behind it."""
+        no, yes = ask.answers[0], [answer for answer in ask.answers if answer.allows]
+        if not self._lines.is_terminal:
+            self._out(f"{ask.title}: the answer is No, because nobody can be asked here.")
+            return no.value
+        text = "\n".join(part for part in (ask.title, ask.about, ask.origin, ask.whole) if part)
+        if not await self._lines.alone(ask_yes(text, "Allow it?")):
+            self._out(no.label)
+            return no.value
+        return await self._choose(yes, yes[0].value) if len(yes) > 1 else yes[0].value
+
+    # -- searching, personas
+
+    async def _find(self, ask: AskFound) -> Found | None:
+        words = ask.words or (await self._lines.read("Search for: ") or "").strip()
+        hits = await ask.find(words, SearchFilters()) if words else ()
+        items = tuple(Item(str(index), hit.title, hit.snippet) for index, hit in enumerate(hits))
+        chosen = await self._choose_item(f"{plural(len(hits), 'message')} found", items, "", "Other words may find more.")
+        return Found(hits[int(chosen)].conversation, hits[int(chosen)].node) if chosen is not None else None
+
+    async def _persona(self, ask: AskPersona) -> PersonaWish | None:
+        items = [Item(each.id, each.name, each.summary) for each in ask.personas]
+        items += [Item(_NEW, "A new one", "written in your editor"), Item(_IMPORT, "From a card", "PNG, JSON, charx or TOML")]
+        self._was_in_editor, self._kept = False, None
+        match await self._choose_item("Personas", items, ask.current, ""):
+            case None:
+                return None
+            case str(wish) if wish in (_NEW, _IMPORT):
+                return PersonaWish(PersonaAction.NEW if wish == _NEW else PersonaAction.IMPORT, "")
+            case id_:
+                action = await self._choose(_ON_A_PERSONA, PersonaAction.USE)
+                return PersonaWish(PersonaAction(action), id_) if action is not None else None
+
+    async def _persona_edited(self, ask: AskPersonaEdited) -> EditedPersona | None:
+        """In the editor first, then kept as it came from there; what could not be kept may go to the editor once more."""
+        if ask.persona not in (ask.saved, self._kept):
+            self._kept = ask.persona
+            return EditedPersona(ask.persona)
+        answers = (Answer("leave", "Leave the persona as it was"), Answer("again", "Open the editor again"))
+        if self._was_in_editor and await self._choose(answers, "leave") != "again":
+            return None
+        self._was_in_editor = True
+        return EditedPersona(ask.persona, in_editor=True)
+
+    # -- what is only shown
+
+    async def _show(self, ask: Ask) -> None:
+        match ask:
+            case ShowText(title, text):
+                self._head(title, text)
+            case ShowPicture(pixels):
+                self._out(f"A picture of {pixels.width} by {pixels.height} pixels.")
+            case ShowPersona(persona):
+                self._out(_card(persona))
+            case ShowFigures(chat, library):
+                self._out(f"This chat\n{_figures(chat)}\n\nAll chats\n{_figures(await library())}")
+            case _:
+                raise AssertionError(f"{type(ask).__name__} is asked for nowhere in lines")
+
+
+def _card(persona: Persona) -> str:
+    parts = (
+        ("", persona.name),
+        ("", persona.summary),
+        ("Description: ", persona.description),
+        ("Personality: ", persona.personality),
+        ("Scenario: ", persona.scenario),
+        ("Greeting: ", persona.greeting),
+        ("Notes: ", persona.creator_notes),
+    )
+    return "\n".join(f"{label}{text}" for label, text in parts if text)
+
+
+def _figures(rows: Sequence[ReplyRow]) -> str:
+    statistics = statistics_of(row.reading for row in rows)
+    if not statistics.all.replies:
+        return "There is no reply yet."
+    return f"{in_words(statistics)}\n{times(statistics).text}\n\n{costs(statistics).text}"
