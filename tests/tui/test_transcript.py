@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 from PIL import Image
 from textual.app import App, ComposeResult
@@ -60,7 +61,8 @@ def record(reason: FinishReason) -> ReplyRecord:
 
 
 def talk(length: int) -> list[Entry]:
-    return [reply(f"Reply {i}\n\nwith two paragraphs") if i % 2 else user(f"Question {i}") for i in range(length)]
+    said = [reply(f"Reply {i}\n\nwith two paragraphs") if i % 2 else user(f"Question {i}") for i in range(length)]
+    return [msgspec.structs.replace(entry, id=i) for i, entry in enumerate(said)]
 
 
 async def settle(pilot: Pilot[None]) -> None:
