@@ -88,7 +88,7 @@ async def _open(desk: Desk, argument: str) -> None:
 
 
 async def _export(desk: Desk, argument: str) -> None:
-    await desk.chats.export(desk.chat, desk.conversation.pictures, argument)
+    await desk.chats.export(desk.chat, argument)
 
 
 def _rename(desk: Desk, argument: str) -> object:

@@ -22,6 +22,7 @@ from nemochat.desk.draft import Incoming, parts_of
 from nemochat.desk.jobs import Jobs, Rank
 from nemochat.desk.port import Port, QueueChanged, TurnBegan, TurnEnded, TurnOpened, TurnReported, TurnSaid
 from nemochat.domain.events import TextDelta
+from nemochat.domain.messages import ImagePart
 from nemochat.errors import NemochatError, WindowError
 
 Play = Callable[[ChatSession, Chat, Stop, str, float], AsyncGenerator[ChatEvent, None]]
@@ -138,7 +139,7 @@ class Turns:
             self._is_serving = False
 
     async def _run(self, turn: Turn) -> None:
-        is_reading = any(item.attachment is None for item in turn.pictures)
+        is_reading = any(item.part is None for item in turn.pictures)
         self._port.tell(TurnBegan("waiting for the picture" if is_reading else "starting"))
         if turn.drafts is None:
             self._port.tell(TurnOpened(turn.keeps, turn.continues))
@@ -182,9 +183,10 @@ class Turns:
         if turn.play is not None:
             chat = turn.conversation.lend(IDS)
             return turn.play(session, chat, turn.stop, turn.conversation.id, turn.asked_at)
-        parts = await parts_of(turn.pictures)
+        pictures = await parts_of(turn.pictures)
         waiting = next(each for each in turn.conversation.chat.waiting if each.id == turn.waiting)
-        message = msgspec.structs.replace(waiting.message, parts=(*parts, *(part for part in waiting.message.parts if part not in parts)))
+        words = (part for part in waiting.message.parts if not isinstance(part, ImagePart))
+        message = msgspec.structs.replace(waiting.message, parts=(*pictures, *words))
         chat = turn.conversation.lend(IDS)
         if (index := chat.index_of(waiting.replaces)) is not None:
             chat = chat.cut(index)

@@ -112,7 +112,7 @@ async def test_3_a_stop_while_the_model_loads_leaves_the_picture_usable(tmp_path
     assert sitting.desk.stop()
     await sitting.until(lambda: not sitting.desk.is_busy)
     assert sitting.port.text == "what is it?"
-    await sitting.until(lambda: sitting.desk.draft.items and sitting.desk.draft.items[0].attachment)
+    await sitting.until(lambda: sitting.desk.draft.items and sitting.desk.draft.items[0].tokens)
     await sitting.send("")
     assert sitting.said == ["what is it?", "reply 0"]
     assert sitting.desk.chat.entries[0].message.images
@@ -134,7 +134,7 @@ async def test_3_a_stop_while_a_picture_is_read_leaves_it_usable(sitting: Sittin
     assert sitting.desk.stop()
     await sitting.until(lambda: not sitting.desk.is_busy)
     assert (sitting.port.text, len(sitting.port.tokens)) == ("what is it?", 1)
-    await sitting.until(lambda: sitting.desk.draft.items[0].attachment)
+    await sitting.until(lambda: sitting.desk.draft.items[0].tokens)
     await sitting.send("")
     assert sitting.said == ["what is it?", "reply 0"]
     assert sitting.desk.chat.entries[0].message.images
