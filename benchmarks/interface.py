@@ -186,7 +186,7 @@ async def app_turn(app: NemochatApp, picture: Path) -> tuple[float, float]:
     screen = app.chat_screen
     screen.desk.change(Chat())
     screen.desk.draft.add_source(str(picture))
-    while not all(item.attachment for item in screen.desk.draft.items) or screen.desk.reading.is_at_work:
+    while not all(item.tokens for item in screen.desk.draft.items) or screen.desk.reading.is_at_work:
         await asyncio.sleep(0.01)
     screen.prompt.insert_text(QUESTION)
     await asyncio.sleep(0.05)

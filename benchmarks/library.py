@@ -21,6 +21,7 @@ from nemochat.domain.chat import Chat, Entry
 from nemochat.domain.library import SearchFilters
 from nemochat.domain.messages import Message, Role, TextPart
 from nemochat.domain.personas import Persona
+from nemochat.domain.replies import ModelRef
 from nemochat.library import Library, ListQuery
 
 LENGTH = 20
@@ -29,6 +30,7 @@ VOCABULARY = 20_000
 LONG = 10_000
 START = 1_780_000_000.0
 HOUR = 3600.0
+DEMO, RARE = ModelRef("demo"), ModelRef("rare")
 PERSONAS = [None, None, None, *(Persona(name=name) for name in ("Mira", "Bram", "Ada"))]
 
 
@@ -61,7 +63,7 @@ def fill(library: Library, conversations: int, messages: int) -> None:
     for at in range(conversations):
         made = START + at * HOUR
         tags = ("rare",) if at % 1000 == 0 else ()
-        library.add(chat(length, source, PERSONAS[at % len(PERSONAS)]), model="rare" if at % 2000 == 0 else "demo", created=made, tags=tags)
+        library.add(chat(length, source, PERSONAS[at % len(PERSONAS)]), model=RARE if at % 2000 == 0 else DEMO, created=made, tags=tags)
 
 
 def main() -> None:
@@ -87,13 +89,13 @@ def measure(folder: Path, runs: int) -> None:
     common, rare = words[0], words[15_000]
     long = chat(LONG, texts(LONG))
     with Library.open(folder)[0] as library:
-        state = library.save(None, 0, None, long, model="demo"), long
+        state = library.save(None, 0, None, long, model=DEMO), long
 
         def save() -> None:
             nonlocal state
             saved, before = state
             after = before.added(Entry(Message(Role.USER, (TextPart("And another question."),))))
-            state = library.save(saved.id, saved.version, before, after, model="demo"), after
+            state = library.save(saved.id, saved.version, before, after, model=DEMO), after
 
         cases: dict[str, tuple[Callable[[], object], str]] = {
             "open it": (lambda: Library.open(folder)[0].close(), ""),

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -44,6 +44,9 @@ class PictureProtocol(StrEnum):
     HALFBLOCKS = "halfblocks"
     NONE = "none"
 
+
+Auto = Literal["auto"]
+"""A setting of sampling that is left to the model."""
 
 _AT_START = "at the next start"
 _AT_LOADING = "when the model is loaded again"
@@ -117,25 +120,37 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SamplingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How replies are made unless a request says otherwise; the fields are those of `nemochat.domain.sampling.Sampling`."""
+    """How replies are made unless a request says otherwise; the fields are those of `nemochat.domain.sampling.Sampling`. "auto" leaves one
+    to the model."""
 
     temperature: Annotated[
-        float, Meta(ge=0, le=10, description="How freely words are chosen; 0 always takes the likeliest and is repeatable.")
+        Annotated[float, Meta(ge=0, le=10)] | Auto,
+        Meta(description="How freely words are chosen; 0 always takes the likeliest and is repeatable."),
     ] = 0.0
-    top_k: Annotated[int, Meta(ge=0, description="Choose among this many of the likeliest tokens; 0 is off.")] = 40
+    top_k: Annotated[
+        Annotated[int, Meta(ge=0)] | Auto, Meta(description="Choose among this many of the likeliest tokens; 0 is off.")
+    ] = 40
     top_p: Annotated[
-        float, Meta(gt=0, le=1, description="Choose among the likeliest tokens that have this probability together; 1 is off.")
+        Annotated[float, Meta(gt=0, le=1)] | Auto,
+        Meta(description="Choose among the likeliest tokens that have this probability together; 1 is off."),
     ] = 0.95
     min_p: Annotated[
-        float, Meta(ge=0, le=1, description="Leave out tokens under this part of the likeliest one's probability; 0 is off.")
+        Annotated[float, Meta(ge=0, le=1)] | Auto,
+        Meta(description="Leave out tokens under this part of the likeliest one's probability; 0 is off."),
     ] = 0.05
-    repeat_penalty: Annotated[float, Meta(gt=0, le=10, description="Make tokens that were just used less likely; 1 is off.")] = 1.0
-    repeat_last_n: Annotated[int, Meta(ge=0, description="How many tokens back the repeat penalty looks.")] = 64
+    repeat_penalty: Annotated[
+        Annotated[float, Meta(gt=0, le=10)] | Auto, Meta(description="Make tokens that were just used less likely; 1 is off.")
+    ] = 1.0
+    repeat_last_n: Annotated[
+        Annotated[int, Meta(ge=0)] | Auto, Meta(description="How many tokens back the repeat penalty looks.")
+    ] = 64
     seed: Annotated[
         Annotated[int, Meta(ge=0, le=4_294_967_295)] | None,
         Meta(description="The same seed gives the same reply; empty draws a new one each time."),
     ] = None
-    max_tokens: Annotated[int, Meta(ge=1, description="The longest reply, in tokens; so much of the window is kept free for it.")] = 512
+    max_tokens: Annotated[
+        Annotated[int, Meta(ge=1)] | Auto, Meta(description="The longest reply, in tokens; so much of the window is kept free for it.")
+    ] = 512
     stop: Annotated[tuple[str, ...], Meta(description="Further texts that end the reply.")] = ()
 
 
@@ -221,15 +236,22 @@ def describe(group: str) -> tuple[SettingInfo, ...]:
 def parse_setting(key: str, text: str) -> object:
     """The value that somebody typed for a setting such as "engine.threads".
 
-    A list is JSON. Nothing at all is None or the empty list where that is allowed. Raises SettingsError saying what is allowed.
+    A list is JSON. Nothing at all is None, the empty list or "auto" where that is allowed. Raises SettingsError saying what is allowed.
     """
     group, _, name = key.partition(".")
     kind = next(field.type for field in msgspec.structs.fields(GROUPS[group]) if field.name == name)
     if not text.strip():
-        for empty in (None, ()):
+        for empty in (None, (), *(("auto",) if _takes_auto(kind) else ())):
             with contextlib.suppress(msgspec.ValidationError):
                 return msgspec.convert(empty, kind)
     return _convert(key, kind, text.strip())
+
+
+def _takes_auto(kind: object) -> bool:
+    info = msgspec.inspect.type_info(kind)
+    while isinstance(info, msgspec.inspect.Metadata):
+        info = info.type
+    return isinstance(info, msgspec.inspect.UnionType) and any(isinstance(each, msgspec.inspect.LiteralType) for each in info.types)
 
 
 def variable_of(key: str) -> str:
@@ -332,6 +354,8 @@ def _in_words(kind: msgspec.inspect.Type) -> str:
             return "true or false"
         case msgspec.inspect.EnumType():
             return " or ".join(member.value for member in kind.cls)
+        case msgspec.inspect.LiteralType():
+            return " or ".join(map(str, kind.values))
         case msgspec.inspect.UnionType():
             return ", or ".join(_in_words(each) for each in kind.types if not isinstance(each, msgspec.inspect.NoneType))
         case msgspec.inspect.VarTupleType():

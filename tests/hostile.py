@@ -10,6 +10,7 @@ import tomlkit
 
 from nemochat.domain.chat import Chat, Entry
 from nemochat.domain.messages import ContextPart, Message, Role, TextPart
+from nemochat.domain.replies import ModelRef
 from nemochat.domain.sanitize import sanitize
 from nemochat.library import Library
 from nemochat.paths import Paths
@@ -81,7 +82,7 @@ def plant(paths: Paths, place: Path) -> None:
     with library:
         asked = Entry(Message(Role.USER, (ContextPart(f"heron {ALL}", ALL), TextPart(f"heron {ALL}"))))
         chat = Chat().added(asked).added(Entry(Message(Role.ASSISTANT, (TextPart(f"heron {ALL}"),))))
-        library.add(chat.named("x"), model="x", tags=("x",))
+        library.add(chat.named("x"), model=ModelRef("x"), tags=("x",))
     # A library that another program wrote: what is in it did not pass through this one.
     with sqlite3.connect(paths.library / "library.db") as db:
         db.execute("UPDATE conversation SET title = ?, model = ?", (f"heron {ALL}", ALL))

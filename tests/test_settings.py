@@ -20,6 +20,7 @@ from nemochat.settings import (
     parse_setting,
     variable_of,
 )
+from nemochat.settings_file import write_setting
 
 FILE = """
 model = "mine"
@@ -173,3 +174,18 @@ def test_what_is_typed_is_checked(key: str, text: str, hint: str) -> None:
 
 def test_the_variable_of_a_setting_sets_it(tmp_path: Path) -> None:
     assert load_settings(tmp_path / "none.toml", {variable_of("engine.threads"): "3"}, {}).engine.threads == 3
+
+
+def test_a_setting_of_sampling_can_be_left_to_the_model(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('[sampling]\ntemperature = "auto"\nmax_tokens = "auto"\n')
+    settings = load_settings(path, {"NEMOCHAT_SAMPLING_TOP_K": "auto"}, {"sampling": {"min_p": "auto"}})
+    asked = Sampling().asking(msgspec.structs.asdict(settings.sampling))
+    assert asked == Sampling(temperature=None, top_k=None, min_p=None, max_tokens=None)
+    assert [parse_setting("sampling.top_p", text) for text in ("auto", "", " 0.5 ")] == ["auto", "auto", 0.5]
+    write_setting(path, "sampling.top_p", "auto")
+    write_setting(path, "sampling.temperature", 0.5)
+    assert load_settings(path, {}, {}).sampling == SamplingSettings(temperature=0.5, top_p="auto", max_tokens="auto")
+    with pytest.raises(SettingsError) as caught:
+        parse_setting("sampling.top_p", "model")
+    assert caught.value.hint == "Allowed: a number more than 0 and at most 1, or auto."

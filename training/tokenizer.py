@@ -17,6 +17,7 @@ import sentencepiece
 from nemochat.domain.messages import Conversation, ImagePart, Message, Part, Role, TextPart, ToolCallPart, ToolSpec
 from nemochat.domain.segments import Control, ImageSlot, Plain, Segment
 from nemochat.prompt import nemotron
+from nemochat.prompt.toolcalls import FORMAT
 from training.values import Example, Picture
 
 TURN = "<extra_id_1>"
@@ -118,7 +119,7 @@ def to_conversation(example: Example) -> tuple[Conversation, list[Picture]]:
 def _reply_parts(text: str) -> Iterator[Part]:
     for index, part in enumerate(_TOOLCALL.split(text)):
         if index % 2:
-            yield ToolCallPart(part)
+            yield ToolCallPart((), part, FORMAT)
         elif part.strip():
             yield TextPart(part)
 

@@ -15,7 +15,7 @@ from nemochat.chat.toolbox import Toolbox
 from nemochat.chat.values import Attachment, ToolRun, ToolState
 from nemochat.domain.chat import Chat
 from nemochat.domain.images import RgbImage
-from nemochat.domain.messages import ImagePart, Message, Role, TextPart
+from nemochat.domain.messages import ImagePart, Message, Role, ToolResultPart
 from nemochat.domain.tools import ToolOutcome
 from nemochat.errors import ImageError
 
@@ -33,13 +33,12 @@ class Answering:
         self._chat = chat
         self._attach = attach
         self._stop = stop
-        self._texts: list[str] = []
-        self._pictures: list[ImagePart] = []
+        self._results: list[ToolResultPart] = []
 
     @property
     def message(self) -> Message:
-        """What the tools brought, as far as they have run."""
-        return Message(Role.TOOL, (*self._pictures, TextPart("\n".join(self._texts))))
+        """What the tools brought: a result for each call, as far as they have run."""
+        return Message(Role.TOOL, tuple(self._results))
 
     async def runs(self) -> AsyncGenerator[ToolRun, None]:
         """Run the calls; each is told when it begins and when it has ended."""
@@ -49,18 +48,23 @@ class Answering:
             started = time.perf_counter()
             try:
                 outcome, state = await self._stop.over(self._box.call(call, self._chat))
-                await self._stop.over(self._take_pictures(outcome, call.name))
             except Stopped:
                 outcome, state = ToolOutcome(_STOPPED, is_error=True), ToolState.REFUSED
-            self._texts.append(outcome.text)
+            # The words count before the pictures are looked at: what stops that must not lose them.
+            self._results.append(ToolResultPart(call.id, outcome.text, outcome.is_error))
+            with contextlib.suppress(Stopped):
+                pictures = await self._stop.over(self._take_pictures(outcome, call.name))
+                self._results[-1] = msgspec.structs.replace(self._results[-1], images=pictures)
             elapsed = (time.perf_counter() - started) * 1000
             yield msgspec.structs.replace(run, result=outcome.text, state=state, elapsed_ms=elapsed)
             if self._stop.is_set:
                 return
 
-    async def _take_pictures(self, outcome: ToolOutcome, name: str) -> None:
+    async def _take_pictures(self, outcome: ToolOutcome, name: str) -> tuple[ImagePart, ...]:
         """The pictures that a tool gave back, as far as the model can see them."""
+        taken: list[ImagePart] = []
         for data in outcome.images:
             with contextlib.suppress(ImageError):  # a picture that cannot be read is no reason to lose the words beside it
                 picture = await asyncio.to_thread(images.load, data, f"a picture of {name}")
-                self._pictures.append((await self._attach(picture, name)).part)
+                taken.append((await self._attach(picture, name)).part)
+        return tuple(taken)

@@ -12,15 +12,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nemochat.chat.export_html import to_html
+from nemochat.chat.export_html import to_html, waiting_entry
 from nemochat.chat.export_markdown import to_markdown
-from nemochat.domain.chat import Entry
-from nemochat.domain.images import RgbImage
-from nemochat.domain.messages import ImagePart, Message, Role, TextPart, ToolCallPart
+from nemochat.domain.chat import Entry, Waiting
+from nemochat.domain.images import Original
+from nemochat.domain.messages import ImagePart, Message, Part, ReasoningPart, Role, TextPart, ToolCallPart, ToolResultPart
 from nemochat.domain.sanitize import escape_json, sanitize
-from nemochat.errors import NemochatError, UsageError
+from nemochat.errors import ImageError, NemochatError, UsageError
 from nemochat.files import export_file, make_missing
-from nemochat.images import to_png
+from nemochat.images import shareable
 from nemochat.prompt.toolcalls import as_generated
 
 __all__ = ["SUFFIXES", "export", "to_html", "to_json", "to_markdown"]
@@ -29,8 +29,21 @@ SUFFIXES = (".md", ".json", ".html")
 """The endings of file names that `export` knows."""
 
 
-def export(path: Path, entries: Sequence[Entry], system: str, pictures: Mapping[str, RgbImage], *, replace: bool = False) -> None:
-    """Write the conversation to a file; its suffix says how. With Markdown, the pictures lie in a folder beside it.
+Originals = Mapping[str, Original]
+"""The files of pictures, by digest."""
+
+
+def export(
+    path: Path,
+    entries: Sequence[Entry],
+    system: str,
+    originals: Originals,
+    *,
+    waiting: Sequence[Waiting] = (),
+    replace: bool = False,
+) -> None:
+    """Write the conversation to a file, what waits in it at the end; its suffix says how. With Markdown, the pictures lie in a folder
+    beside it.
 
     The file appears whole or not at all, and only `replace` lets it take the place of another. Raises UsageError for any other suffix
     and for a file that exists, NemochatError when the system refuses.
@@ -43,11 +56,11 @@ def export(path: Path, entries: Sequence[Entry], system: str, pictures: Mapping[
         raise UsageError(f"{shown} exists already.", "Choose another name.")
     try:
         if suffix == ".md":
-            content = to_markdown(entries, system, _write_pictures(path, entries, pictures))
+            content = to_markdown(entries, system, _write_pictures(path, entries, waiting, originals), waiting)
         elif suffix == ".json":
-            content = to_json(entries, system, pictures)
+            content = to_json(entries, system, originals, waiting)
         else:
-            content = to_html(entries, system, pictures, title=path.stem)
+            content = to_html(entries, system, originals, waiting, title=path.stem)
         export_file(path, content.encode(errors="replace"), replace=replace)
     except FileExistsError:
         raise UsageError(f"{shown} exists already.", "Choose another name.") from None
@@ -55,50 +68,70 @@ def export(path: Path, entries: Sequence[Entry], system: str, pictures: Mapping[
         raise NemochatError(f"{shown} cannot be written: {error.strerror or error}.", "Check the folder, or choose another.") from error
 
 
-def to_json(entries: Iterable[Entry], system: str, pictures: Mapping[str, RgbImage]) -> str:
-    """A list of OpenAI messages under ``messages``, pictures as data URIs. Reading it again gives the same conversation.
+def to_json(entries: Iterable[Entry], system: str, originals: Originals, waiting: Iterable[Waiting] = ()) -> str:
+    """A list of OpenAI messages under ``messages``, pictures as data URIs: the very files that were given. What waits is under ``waiting``.
 
-    A picture that is not in `pictures` leaves a note in its place.
+    Reading it again gives the same conversation, but that each result of a tool stays a message of its own. A picture that
+    is not in `originals` leaves a note in its place.
     """
     messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
-    waiting: list[str] = []
-    n_calls = 0
     for entry in entries:
         message = entry.message
+        who = {"name": entry.speaker} if entry.speaker else {}
         match message.role:
             case Role.USER:
-                messages.append({"role": "user", "content": _user_content(message, pictures)})
+                messages.append({"role": "user", "content": _content(message.parts, originals)} | who)
             case Role.ASSISTANT:
-                calls = _tool_calls(message, n_calls)
-                n_calls += len(calls)
-                waiting = [call["id"] for call in calls]
+                calls = _tool_calls(message)
                 said = {"content": message.text or None, "tool_calls": calls} if calls else {"content": as_generated(message.parts)}
-                messages.append({"role": "assistant"} | said)
+                thought = "".join(part.text for part in message.parts if isinstance(part, ReasoningPart))
+                messages.append({"role": "assistant"} | said | ({"reasoning_content": thought} if thought else {}) | who)
             case Role.TOOL:
-                # A Tool message may hold the results of several calls; it is put to the first that has none yet.
-                of_call = {"tool_call_id": waiting.pop(0)} if waiting else {}
-                messages.append({"role": "tool", "content": message.text} | of_call)
-    return escape_json(json.dumps({"messages": messages}, ensure_ascii=False, indent=2)) + "\n"
+                messages += _results(message, originals)
+    queued = [{"content": _waiting_content(each, originals), "when": each.when} for each in waiting]
+    whole = {"messages": messages} | ({"waiting": queued} if queued else {})
+    return escape_json(json.dumps(whole, ensure_ascii=False, indent=2)) + "\n"
 
 
-def _user_content(message: Message, pictures: Mapping[str, RgbImage]) -> str | list[dict[str, Any]]:
-    if len(message.parts) == 1 and isinstance(part := message.parts[0], TextPart):
+def _results(message: Message, originals: Originals) -> list[dict[str, Any]]:
+    results = [part for part in message.parts if isinstance(part, ToolResultPart)]
+    if not results:
+        return [{"role": "tool", "content": message.text}]
+    return [
+        {"role": "tool", "content": _content((*part.images, TextPart(part.text)), originals)}
+        | ({"tool_call_id": part.call} if part.call else {})
+        | ({"is_error": True} if part.is_error else {})
+        for part in results
+    ]
+
+
+def _content(parts: Sequence[Part], originals: Originals) -> str | list[dict[str, Any]]:
+    if len(parts) == 1 and isinstance(part := parts[0], TextPart):
         return part.text
     pieces: list[dict[str, Any]] = []
-    for part in message.parts:
+    for part in parts:
         if isinstance(part, TextPart):
             pieces.append({"type": "text", "text": part.text})
         elif isinstance(part, ImagePart):
-            picture = pictures.get(part.digest)
-            if picture is None:
+            original = originals.get(part.digest)
+            if original is None:
                 pieces.append({"type": "text", "text": f"[picture: {part.name or 'no name'}]"})
             else:
-                url = f"data:image/png;base64,{base64.b64encode(to_png(picture)).decode()}"
+                url = f"data:image/{original.suffix};base64,{base64.b64encode(original.data).decode()}"
                 pieces.append({"type": "image_url", "image_url": {"url": url}})
     return pieces
 
 
-def _tool_calls(message: Message, n_before: int) -> list[dict[str, Any]]:
+def _waiting_content(waiting: Waiting, originals: Originals) -> str | list[dict[str, Any]]:
+    """Pictures that have not been read are named by where they are."""
+    content = _content(waiting.message.parts, originals)
+    if not waiting.sources:
+        return content
+    said = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    return [*({"type": "image_url", "image_url": {"url": source}} for source in waiting.sources), *said]
+
+
+def _tool_calls(message: Message) -> list[dict[str, Any]]:
     """The calls as OpenAI has them; none when that would lose something: a malformed call, or text behind a call."""
     seen_call = False
     for part in message.parts:
@@ -110,26 +143,34 @@ def _tool_calls(message: Message, n_before: int) -> list[dict[str, Any]]:
             return []
     return [
         {
-            "id": f"call_{number}",
+            "id": call.id or f"call_{number}",
             "type": "function",
             "function": {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)},
         }
-        for number, call in enumerate(message.tool_calls, n_before + 1)
+        for number, call in enumerate(message.tool_calls, 1)
     ]
 
 
-def _write_pictures(path: Path, entries: Iterable[Entry], pictures: Mapping[str, RgbImage]) -> dict[str, str]:
+def _write_pictures(path: Path, entries: Iterable[Entry], waiting: Iterable[Waiting], originals: Originals) -> dict[str, str]:
     """Put the pictures of the conversation into a folder beside the file; their links by digest. Their names tell their content."""
-    digests = dict.fromkeys(image.digest for entry in entries for image in entry.message.images if image.digest in pictures)
+    shown = (image for entry in (*entries, *map(waiting_entry, waiting)) for image in entry.message.images)
+    digests = [digest for digest in dict.fromkeys(image.digest for image in shown) if digest in originals]
     folder = path.with_name(f"{path.stem}-pictures")
     if digests:
         _make_picture_folder(folder)
     links: dict[str, str] = {}
     for digest in digests:
-        target = folder / f"{digest[:16]}.png"
+        original = originals.get(digest)
+        if original is None:
+            continue
+        try:
+            data, kind = shareable(original)
+        except ImageError:  # a damaged picture has a name, and no link
+            continue
+        target = folder / f"{digest[:16]}.{kind.rpartition('/')[2]}"
         if not target.exists():
             with contextlib.suppress(FileExistsError):  # another export was quicker with the same picture
-                export_file(target, to_png(pictures[digest]))
+                export_file(target, data)
         links[digest] = urllib.parse.quote(f"{folder.name}/{target.name}")
     return links
 

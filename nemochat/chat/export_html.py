@@ -8,17 +8,21 @@ import html
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from nemochat.domain.chat import Entry
-from nemochat.domain.images import RgbImage
-from nemochat.domain.messages import ContextPart, ImagePart, Part, Role, TextPart, ToolCallPart
+import msgspec
+
+from nemochat.chat.pictures import picture_name
+from nemochat.domain.chat import Entry, Waiting
+from nemochat.domain.images import Original
+from nemochat.domain.messages import ContextPart, ImagePart, Part, ReasoningPart, Role, TextPart, ToolCallPart, ToolResultPart
 from nemochat.domain.sanitize import sanitize
-from nemochat.images import to_png
+from nemochat.errors import ImageError
+from nemochat.images import shareable
+from nemochat.prompt.toolcalls import written
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
 
-HEADINGS = {Role.USER: "You", Role.ASSISTANT: "Assistant", Role.TOOL: "Tool result"}
-"""Who speaks, for people."""
+_HEADINGS = {Role.USER: "You", Role.ASSISTANT: "Assistant", Role.TOOL: "Tool result"}
 
 _LONGEST, _MOST_BRACKETS = 100_000, 2_000
 _LINKS = ("http://", "https://", "mailto:")
@@ -52,13 +56,20 @@ _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode(
 _POLICY = f"default-src 'none'; img-src data:; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none'"
 
 
-def to_html(entries: Iterable[Entry], system: str, pictures: Mapping[str, RgbImage], *, title: str = "Conversation") -> str:
-    """The file. Pictures are in it as PNG; one that is not in `pictures` leaves its name."""
+def to_html(
+    entries: Iterable[Entry],
+    system: str,
+    originals: Mapping[str, Original],
+    waiting: Iterable[Waiting] = (),
+    *,
+    title: str = "Conversation",
+) -> str:
+    """The file. Pictures are in it, without what cameras write beside them; one that is not in `originals` leaves its name."""
     markdown = _markdown()
     articles = [_article("system", "System", [_plain(system)])] if system.strip() else []
-    for entry in entries:
-        parts = [_part(part, entry.message.role, pictures, markdown) for part in entry.message.parts]
-        articles.append(_article(entry.message.role.value, HEADINGS[entry.message.role], parts, remarks(entry)))
+    for entry in (*entries, *map(waiting_entry, waiting)):
+        parts = [_part(part, entry.message.role, originals, markdown) for part in entry.message.parts]
+        articles.append(_article(entry.message.role.value, _escaped(heading_of(entry)), parts, remarks(entry)))
     shown = _escaped(sanitize(title, strict=True))
     return "\n".join(
         [
@@ -82,10 +93,22 @@ def to_html(entries: Iterable[Entry], system: str, pictures: Mapping[str, RgbIma
     )
 
 
+def waiting_entry(waiting: Waiting) -> Entry:
+    """What waits, as a message that has not become one yet."""
+    unread = (ImagePart("", picture_name(source)) for source in waiting.sources)
+    message = msgspec.structs.replace(waiting.message, parts=(*unread, *waiting.message.parts))
+    return Entry(message, speaker="You (waiting)")
+
+
+def heading_of(entry: Entry) -> str:
+    """Who speaks, for people, on one line."""
+    return sanitize(entry.speaker, strict=True).strip() or _HEADINGS[entry.message.role]
+
+
 def remarks(entry: Entry) -> list[str]:
     """What is worth knowing of a message besides what it says."""
     named = [
-        (entry.record is not None, sanitize(entry.record.model, strict=True) if entry.record else ""),
+        (entry.record is not None, sanitize(str(entry.record.model), strict=True) if entry.record else ""),
         (entry.interrupted, "interrupted"),
         (entry.message.pinned, "pinned"),
         (entry.message.excluded, "not shown to the model"),
@@ -104,7 +127,7 @@ def _article(kind: str, heading: str, parts: Iterable[str], notes: Iterable[str]
     return f'<article class="{kind}">\n<h2>{heading}{small}</h2>\n<div>\n{body}\n</div>\n</article>'
 
 
-def _part(part: Part, role: Role, pictures: Mapping[str, RgbImage], markdown: MarkdownIt) -> str:
+def _part(part: Part, role: Role, originals: Mapping[str, Original], markdown: MarkdownIt) -> str:
     match part:
         case TextPart() if role is Role.ASSISTANT and is_markdown(part.text):
             return _rendered(part.text, markdown)
@@ -113,20 +136,28 @@ def _part(part: Part, role: Role, pictures: Mapping[str, RgbImage], markdown: Ma
         case TextPart():
             return _plain(part.text)
         case ToolCallPart():
-            return f"<pre><code>{_escaped(part.raw.strip())}</code></pre>"
+            return f"<pre><code>{_escaped(written(part).strip())}</code></pre>"
+        case ToolResultPart():
+            figures = "".join(_figure(image, originals.get(image.digest)) for image in part.images)
+            return f"{figures}<pre>{_escaped(part.text)}</pre>"
+        case ReasoningPart():
+            return f"<details><summary>Thought</summary>{_plain(part.text)}</details>"
         case ContextPart():
             return f"<blockquote><small>{_escaped(part.source or 'context')}</small>{_plain(part.text)}</blockquote>"
         case ImagePart():
-            return _figure(part, pictures.get(part.digest))
+            return _figure(part, originals.get(part.digest))
 
 
-def _figure(part: ImagePart, picture: RgbImage | None) -> str:
+def _figure(part: ImagePart, original: Original | None) -> str:
     name = _escaped(sanitize(part.name, strict=True)) or "picture"
-    if picture is None:
+    try:
+        if original is None:
+            raise ImageError("This picture is not there.")
+        data, kind = shareable(original)
+    except ImageError:
         return f"<figure><figcaption>[picture: {name}]</figcaption></figure>"
-    data = base64.b64encode(to_png(picture)).decode()
-    size = f'width="{picture.width}" height="{picture.height}"'
-    return f'<figure><img alt="{name}" {size} src="data:image/png;base64,{data}"><figcaption>{name}</figcaption></figure>'
+    source = f"data:{kind};base64,{base64.b64encode(data).decode()}"
+    return f'<figure><img alt="{name}" src="{source}"><figcaption>{name}</figcaption></figure>'
 
 
 def _plain(text: str) -> str:

@@ -21,10 +21,11 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
-from nemochat.chat.export_html import HEADINGS, is_markdown, remarks
-from nemochat.domain.chat import Entry
-from nemochat.domain.messages import ContextPart, ImagePart, Part, Role, TextPart, ToolCallPart
+from nemochat.chat.export_html import heading_of, is_markdown, remarks, waiting_entry
+from nemochat.domain.chat import Entry, Waiting
+from nemochat.domain.messages import ContextPart, ImagePart, Part, ReasoningPart, Role, TextPart, ToolCallPart, ToolResultPart
 from nemochat.domain.sanitize import sanitize
+from nemochat.prompt.toolcalls import written
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -41,11 +42,13 @@ _ATX = re.compile(r"(?P<before>[^#]*)(?P<signs>#{1,6})(?P<words>.*?)(?:[ \t]+#*)
 _END = "\n\n## end"
 
 
-def to_markdown(entries: Iterable[Entry], system: str, picture_links: Mapping[str, str]) -> str:
+def to_markdown(
+    entries: Iterable[Entry], system: str, picture_links: Mapping[str, str], waiting: Iterable[Waiting] = ()
+) -> str:
     """Markdown with a heading for each turn. `picture_links` says by digest where a picture is; without a link, its name stands there."""
     blocks = [f"## System\n\n{tamed(system)}"] if system.strip() else []
-    for entry in entries:
-        heading = f"## {HEADINGS[entry.message.role]}"
+    for entry in (*entries, *map(waiting_entry, waiting)):
+        heading = f"## {_name(heading_of(entry))}"
         notes = [f"*({_name(remark)})*" for remark in remarks(entry)]
         parts = [_part(part, entry.message.role, picture_links) for part in entry.message.parts]
         blocks.append("\n\n".join([heading, *notes, *(part for part in parts if part)]))
@@ -77,10 +80,19 @@ def _part(part: Part, role: Role, picture_links: Mapping[str, str]) -> str:
             name, link = _name(part.name) or "picture", picture_links.get(part.digest)
             return f"*[picture: {name}]*" if link is None else f"![{name}]({urllib.parse.quote(link, safe='/:#?&=%+,;@~')})"
         case ToolCallPart():
-            return _fenced(sanitize(part.raw).strip(), "json")
+            return _fenced(sanitize(written(part)).strip(), "json")
+        case ToolResultPart():
+            shown = [_part(image, role, picture_links) for image in part.images]
+            return "\n\n".join([*shown, _fenced(sanitize(part.text).strip())])
+        case ReasoningPart():
+            return _quoted("Thought", part.text)
         case ContextPart():
-            lines = [f"*{_name(part.source) or 'context'}*", "", *tamed(part.text).split("\n")]
-            return "\n".join(f"> {line}".rstrip() for line in lines)
+            return _quoted(_name(part.source) or "context", part.text)
+
+
+def _quoted(source: str, text: str) -> str:
+    lines = [f"*{source}*", "", *tamed(text).split("\n")]
+    return "\n".join(f"> {line}".rstrip() for line in lines)
 
 
 def _name(text: str) -> str:

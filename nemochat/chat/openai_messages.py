@@ -8,18 +8,32 @@ Choices where the two differ:
 - A picture's ``url`` is a data URI or a path on this machine (see `nemochat.chat.pictures`).
 - An Assistant's ``tool_calls`` become one ``<toolcall>`` each; ``<toolcall>`` text in its content is read as a call as well, so the
   ``text`` of an earlier reply can be handed back as it came.
-- ``tool_call_id`` and ``name`` are accepted and ignored: the format has no place for them.
+- A result that names no call answers the first call before it that has no answer yet.
+- ``reasoning_content`` becomes a part of its own, which no prompt has. ``name`` says who speaks (`speakers`); the prompt has none.
+- ``is_error`` of a tool's message is nemochat's own.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from nemochat.domain.messages import Conversation, Message, Part, Role, TextPart, ToolCall, ToolCallPart, ToolSpec
+from nemochat.domain.messages import (
+    Conversation,
+    ImagePart,
+    Message,
+    Part,
+    ReasoningPart,
+    Role,
+    TextPart,
+    ToolCall,
+    ToolCallPart,
+    ToolResultPart,
+    ToolSpec,
+    with_call_ids,
+)
 from nemochat.errors import ConversationError
 from nemochat.prompt.toolcalls import parse_reply
 from nemochat.reading import check_json
@@ -78,15 +92,17 @@ class AssistantMessage(msgspec.Struct, frozen=True, tag_field="role", tag="assis
 
     content: str | tuple[TextContent, ...] | None = None
     tool_calls: tuple[ToolCallEntry, ...] = ()
+    reasoning_content: str | None = None
     name: str = ""
 
 
 class ToolMessage(msgspec.Struct, frozen=True, tag_field="role", tag="tool", forbid_unknown_fields=True):
     """The result of a call."""
 
-    content: str | tuple[TextContent, ...]
+    content: str | tuple[TextContent | ImageContent, ...]
     tool_call_id: str = ""
     name: str = ""
+    is_error: bool = False
 
 
 AnyMessage = SystemMessage | UserMessage | AssistantMessage | ToolMessage
@@ -124,19 +140,32 @@ def decode(data: bytes, kind: type[Decoded], name: str) -> Decoded:
 
 def image_sources(messages: Iterable[AnyMessage]) -> list[str]:
     """The pictures of the messages, in order: data URIs and paths."""
-    lists = (message.content for message in messages if isinstance(message, UserMessage) and not isinstance(message.content, str))
+    shows = (message.content for message in messages if isinstance(message, UserMessage | ToolMessage))
+    lists = (content for content in shows if not isinstance(content, str))
     return [piece.image_url.url for pieces in lists for piece in pieces if isinstance(piece, ImageContent)]
+
+
+def speakers(messages: Iterable[AnyMessage]) -> tuple[str, ...]:
+    """Who speaks in each message of the conversation, "" where that is not said."""
+    return tuple("" if isinstance(message, ToolMessage) else message.name for message in messages if not isinstance(message, SystemMessage))
 
 
 def to_conversation(body: ConversationBody, images: Mapping[str, Part]) -> Conversation:
     """The domain value. `images` gives the picture for each of `image_sources`. Raises ConversationError with the path of the bad field."""
     system = [body.system]
     messages: list[Message] = []
+    waiting: list[str] = []
     for index, message in enumerate(body.messages):
         if isinstance(message, SystemMessage):
             system.append(_text(message.content))
-        else:
-            messages.append(_to_message(message, images, f"messages[{index}]"))
+            continue
+        if isinstance(message, ToolMessage):
+            call = message.tool_call_id or next(iter(waiting), "")
+            waiting = [each for each in waiting if each != call]
+            messages.append(Message(Role.TOOL, (_result(message, call, images),)))
+            continue
+        messages.append(_to_message(message, images, f"messages[{index}]", len(messages) + 1))
+        waiting = [call.id for call in messages[-1].tool_calls]
     return Conversation(
         system="\n\n".join(text for text in map(str.strip, system) if text),
         tools=tuple(_to_tool(tool, f"tools[{index}]") for index, tool in enumerate(body.tools)),
@@ -145,27 +174,31 @@ def to_conversation(body: ConversationBody, images: Mapping[str, Part]) -> Conve
     )
 
 
-def _to_message(message: UserMessage | AssistantMessage | ToolMessage, images: Mapping[str, Part], path: str) -> Message:
-    match message:
-        case UserMessage():
-            pieces = (TextContent(message.content),) if isinstance(message.content, str) else message.content
-            parts = (TextPart(piece.text) if isinstance(piece, TextContent) else images[piece.image_url.url] for piece in pieces)
-            return Message(Role.USER, tuple(parts))
-        case AssistantMessage():
-            return Message(Role.ASSISTANT, _assistant_parts(message, path))
-        case ToolMessage():
-            return Message(Role.TOOL, (TextPart(_text(message.content)),))
+def _to_message(message: UserMessage | AssistantMessage, images: Mapping[str, Part], path: str, number: int) -> Message:
+    if isinstance(message, AssistantMessage):
+        return Message(Role.ASSISTANT, _assistant_parts(message, path, number))
+    pieces = (TextContent(message.content),) if isinstance(message.content, str) else message.content
+    return Message(
+        Role.USER, tuple(TextPart(piece.text) if isinstance(piece, TextContent) else images[piece.image_url.url] for piece in pieces)
+    )
 
 
-def _assistant_parts(message: AssistantMessage, path: str) -> tuple[Part, ...]:
+def _result(message: ToolMessage, call: str, images: Mapping[str, Part]) -> ToolResultPart:
+    pieces = (TextContent(message.content),) if isinstance(message.content, str) else message.content
+    parts = [TextPart(piece.text) if isinstance(piece, TextContent) else images[piece.image_url.url] for piece in pieces]
+    text = "".join(part.text for part in parts if isinstance(part, TextPart))
+    return ToolResultPart(call, text, message.is_error, tuple(part for part in parts if isinstance(part, ImagePart)))
+
+
+def _assistant_parts(message: AssistantMessage, path: str, number: int) -> tuple[Part, ...]:
     if message.content is None and not message.tool_calls:
         raise ConversationError(f"{path}: an assistant message needs content or tool_calls.")
-    parts: list[Part] = list(parse_reply(_text(message.content))) if message.content is not None else []
+    parts: list[Part] = [ReasoningPart(message.reasoning_content)] if message.reasoning_content else []
+    parts += parse_reply(_text(message.content)) if message.content is not None else []
     for index, entry in enumerate(message.tool_calls):
         arguments = _arguments(entry.function.arguments, f"{path}.tool_calls[{index}].function.arguments")
-        raw = json.dumps({"name": entry.function.name, "arguments": arguments}, ensure_ascii=False)
-        parts.append(ToolCallPart(f" {raw} ", (ToolCall(entry.function.name, arguments),)))
-    return tuple(parts)
+        parts.append(ToolCallPart((ToolCall(entry.function.name, arguments, entry.id),)))
+    return with_call_ids(parts, f"call_{number}")
 
 
 def _arguments(arguments: str | dict[str, Any], path: str) -> dict[str, Any]:

@@ -27,11 +27,11 @@ def open_picture(source: str) -> OpenedPicture:
     """The picture behind a data URI or a path (relative to the working directory; ``~`` is the home). Raises ImageError."""
     if source.startswith("data:"):
         data = images.decode_data_uri(source)
-        return _opened(data, "the picture in the data URI")
+        return opened(data, "the picture in the data URI")
     if source.startswith(("http://", "https://")):
         raise ImageError("nemochat does not fetch pictures from the network.", "Save the picture first and give its path.")
     path = at_home(source)
-    return _opened(images.read_picture(path), str(path))
+    return opened(images.read_picture(path), str(path))
 
 
 def check_room(pictures: Iterable[RgbImage]) -> None:
@@ -41,7 +41,8 @@ def check_room(pictures: Iterable[RgbImage]) -> None:
         raise ImageError(f"The pictures have more than {limit} million pixels together.", "Give fewer, or smaller copies.")
 
 
-def _opened(data: bytes, name: str) -> OpenedPicture:
+def opened(data: bytes, name: str) -> OpenedPicture:
+    """The picture in a file's bytes; `name` is what messages call it. Raises ImageError."""
     return OpenedPicture(images.load(data, name), Original(data, (images.picture_format(data) or "").lower()))
 
 

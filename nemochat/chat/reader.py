@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
@@ -17,17 +19,20 @@ from nemochat.chat.passages import FindPassages
 from nemochat.chat.previews import EMPTY, Preview, Prompt, known_of, preview
 from nemochat.chat.toolbox import with_tools
 from nemochat.chat.values import Attachment, ContextView
-from nemochat.domain.chat import Chat, Entry
+from nemochat.domain.chat import Chat, Entry, without_pictures
 from nemochat.domain.edits import Trim, trim_between
 from nemochat.domain.events import Progress
 from nemochat.domain.images import Original, RgbImage
-from nemochat.domain.messages import Message, Role, ToolSpec
+from nemochat.domain.messages import ImagePart, Message, Role, ToolSpec
+from nemochat.domain.replies import ModelRef
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.segments import Segment
 from nemochat.engine.protocol import Engine, LoadRequest, Place, Prepared
-from nemochat.errors import EngineError
+from nemochat.errors import EngineError, ImageError
 from nemochat.settings import WhenFull
 
+RESERVE = 512
+"""Tokens that are kept free for a reply whose length is left to the model."""
 NEAR = 0.6
 """The prompt that will follow is read once the present one takes this share of the room."""
 _LAST = 256
@@ -69,9 +74,9 @@ class _Sizes:
 class PromptReader:
     """One engine with one model.
 
-    `image_size`: the side in pixels of what the projector gets when that is fixed, else None. load: the loading of the model. tools: which
-    of a chat's tools the model is told of. find_passages: of a chat's documents, for each of the user's messages. held: what the KV cache
-    holds.
+    side: in pixels, of what the projector gets when that is fixed, else None. load: the loading of the model. tools: which of a chat's
+    tools the model is told of. find_passages: of a chat's documents, for each of the user's messages. held: what the KV cache holds. album:
+    the pictures; whoever opens sessions one after the other gives all of them the same one.
     """
 
     def __init__(self, engine: Engine, request: LoadRequest, sampling: Sampling, image_size: int | None = None) -> None:
@@ -81,7 +86,11 @@ class PromptReader:
         self.tools = Offered(engine)
         self.load = Loading(engine, request)
         self.held = Held()
-        self.album = Album(engine, image_size)
+        self.album = Album()
+        self.side = image_size
+        self._told: set[str] = set()
+        self._gone: set[str] = set()
+        engine.find_image = self.seen
         self._sizes = _Sizes()
         self._request = request
         self._count = Counting(engine)
@@ -91,42 +100,77 @@ class PromptReader:
         """What people call the model."""
         return self._request.name
 
+    @property
+    def model(self) -> ModelRef:
+        """The model, as it is stored."""
+        return ModelRef(self._request.name)
+
     def sampling_of(self, chat: Chat) -> Sampling:
         """The user's, with what the persona asks for."""
         wanted = msgspec.structs.asdict(chat.persona.sampling) if chat.persona is not None else {}
-        return msgspec.structs.replace(self.sampling, **{name: value for name, value in wanted.items() if value is not None})
+        return self.sampling.asking(wanted)
 
     # -- pictures
 
     @property
     def pictures(self) -> Mapping[str, RgbImage]:
-        """The pixels of every picture that is known, by digest."""
-        return self.album.pixels
+        """What is shown of each picture, by digest: the pixels that the model gets, but no larger than a screen needs."""
+        return self.album.previews(self.side)
 
-    @property
-    def originals(self) -> Mapping[str, Original]:
-        """The files of the pictures that came from one, by the digest of their pixels."""
-        return self.album.originals
-
-    def know(self, pictures: Mapping[str, RgbImage], originals: Mapping[str, Original]) -> None:
-        """Pictures of a conversation, as they were attached in another session or come from the library."""
-        self.album.pixels.update(pictures)
-        self.album.originals.update(originals)
+    def seen(self, digest: str) -> RgbImage | None:
+        """The very pixels that the model gets of a picture; None where its file is gone or damaged. Call it in a thread."""
+        return self.album.pixels(digest, self.side)
 
     async def attach(self, picture: RgbImage, name: str = "", original: Original | None = None) -> Attachment:
-        """Give the engine a picture, at its full size; `original` is its file.
+        """Give the album and the engine a picture, at its full size; `original` is its file. Raises as `tokens_of`."""
+        digest = await asyncio.to_thread(self.album.add, picture, original)
+        await asyncio.to_thread(partial(self.album.pixels, digest, self.side, decoded=picture))
+        tokens = await self.tokens_of(digest)
+        shown = await asyncio.to_thread(partial(self.album.preview, digest, self.side, decoded=picture))
+        assert shown is not None  # it was made of what is at hand
+        return Attachment(ImagePart(digest, name, picture.width, picture.height, tokens), shown, tokens)
 
-        Raises ImageError when the model cannot see, EngineError when the engine fails.
+    async def tokens_of(self, digest: str) -> int:
+        """What a picture of the album takes in the prompt; the engine has it then.
+
+        Raises ImageError when the model cannot see or the picture is gone, EngineError when the engine fails.
         """
-        return await self.album.attach(await self.load.model(), picture, name, original)
+        info = await self.load.model()
+        if not info.has_vision:
+            hint = "Load it with its projector, or choose another model."
+            raise ImageError(f"{info.name} reads text only: it cannot look at pictures.", hint)
+        pixels = await asyncio.to_thread(self.seen, digest)
+        if pixels is None:
+            raise ImageError("This picture cannot be found any more.", "Attach its file again.")
+        tokens = await self.engine.add_image(pixels)
+        self._told.add(digest)
+        self._gone.discard(digest)
+        return tokens
+
+    async def _with_pictures(self, chat: Chat, start: int) -> Chat:
+        """The chat as far as its pictures can be shown to the model, which is given those that it was not given yet. Raises EngineError.
+
+        start: the first of the shown messages that matters. A picture whose file is gone or damaged is left out: its conversation goes on
+        without it.
+        """
+        shown = {image.digest for index in chat.shown[start:] for image in chat.entries[index].message.images}
+        for digest in sorted(shown - self._told - self._gone):
+            pixels = await asyncio.to_thread(self.seen, digest)
+            if pixels is None:
+                self._gone.add(digest)
+            else:
+                await self.engine.add_image(pixels)
+                self._told.add(digest)
+        return without_pictures(chat, shown & self._gone) if shown & self._gone else chat
 
     # -- prompts
 
     async def prompt(self, chat: Chat, *, continues: bool = False, speaks: Role = Role.ASSISTANT) -> Prompt:
         """The prompt of a chat: whatever is sent, evaluated ahead or shown is made of this. Raises EngineError."""
         info = await self.load.model()
-        reserve, start = self.sampling_of(chat).max_tokens, self._start(chat, info.context_length)
-        prompt = await Prompt.of(chat, self._count, info.context_length, reserve, continues=continues, speaks=speaks, start=start)
+        reserve, start = self.sampling_of(chat).max_tokens or RESERVE, self._start(chat, info.context_length)
+        seen = await self._with_pictures(chat, start)
+        prompt = await Prompt.of(seen, self._count, info.context_length, reserve, continues=continues, speaks=speaks, start=start)
         self._sizes.keep(chat, prompt)
         return prompt
 
@@ -190,7 +234,6 @@ class PromptReader:
             known = Message(Role.USER, known.images)
         await self.load.model()
         chat = with_tools(chat, await self.tools.told_of(chat, known.text))
-        await self.album.tell(chat.visible.messages)
         known = with_lore(chat, known)
         return preview(await self.prompt(chat.added(Entry(known))), known)
 

@@ -129,17 +129,21 @@ class KeptDraft(msgspec.Struct, frozen=True):
 
 
 class DraftFile:
-    """The draft of this program, in a file of its own in `folder`. What a program that is gone has left is taken over."""
+    """The draft of this program, in a file of its own in `folder`. What a program that is gone has left is taken over.
+
+    Version 0.1 had one text beside the folder for all programs.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._earlier = folder.with_name("draft.txt")
         self._own = folder / f"{_process_name(os.getpid())}.json"
 
     def load(self) -> KeptDraft:
         """The newest draft that a program has left which does not run any more; empty when there is none. It is this program's now."""
-        for path in sorted(_files(self._folder), key=_changed, reverse=True):
-            if path == self._own or not _is_alive(path.stem):
-                kept = _read_draft(path)
+        for path in [*sorted(_files(self._folder), key=_changed, reverse=True), self._earlier]:
+            if path in (self._own, self._earlier) or not _is_alive(path.stem):
+                kept = _read_earlier(path) if path == self._earlier else _read_draft(path)
                 if kept.text or kept.pictures:
                     with contextlib.suppress(NemochatError):
                         self.save(kept)
@@ -200,6 +204,13 @@ def _read_draft(path: Path) -> KeptDraft:
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return KeptDraft()
     return KeptDraft(sanitize(kept.text), kept.pictures)
+
+
+def _read_earlier(path: Path) -> KeptDraft:
+    try:
+        return KeptDraft(sanitize(read_beginning(path, _MAX_BYTES).decode(errors="replace")))
+    except OSError:
+        return KeptDraft()
 
 
 def _write(path: Path, data: bytes) -> None:

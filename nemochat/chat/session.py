@@ -25,8 +25,8 @@ from nemochat.chat.values import ChatEvent, Proposed, RoundEnded, ToolsAnswered
 from nemochat.domain.chat import Chat, Entry
 from nemochat.domain.edits import Edit, Put, applied, trim_between
 from nemochat.domain.events import EngineEvent, Finished, FinishReason, Progress, TextDelta, Timings, Usage
-from nemochat.domain.messages import Message, Role, TextPart, ToolCall
-from nemochat.domain.replies import ReplyRecord, TurnResult
+from nemochat.domain.messages import Message, ReasoningPart, Role, TextPart, ToolCall
+from nemochat.domain.replies import ModelRef, ReplyRecord, TurnResult
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.sanitize import sanitize
 from nemochat.engine.protocol import Engine, GenerateRequest, LoadRequest
@@ -179,8 +179,6 @@ class ChatSession:
 
     async def _prompt(self, chat: Chat, *, continues: bool = False, purpose: _Purpose = _Purpose.REPLY) -> Prompt:
         """The prompt of a chat, whose pictures the engine knows then. Raises EngineError."""
-        await self.reader.load.model()
-        await self.reader.album.tell(chat.visible.messages)
         asking = Entry(Message(Role.USER, (TextPart(titles.QUESTION),)))
         asked = self.reader.tools.in_force(chat.added(asking) if purpose is _Purpose.TITLE else chat)
         speaks = Role.USER if purpose is _Purpose.DRAFT else Role.ASSISTANT
@@ -214,9 +212,14 @@ class ChatSession:
                 return
             yield RoundEnded(result)
             answering = Answering(box, turn.chat, self.reader.attach, turn.stop)
-            async with contextlib.aclosing(answering.runs()) as runs:
-                async for run in runs:
-                    yield run
+            try:
+                async with contextlib.aclosing(answering.runs()) as runs:
+                    async for run in runs:
+                        yield run
+            except NemochatError:
+                if answering.message.parts:
+                    yield turn.propose(turn.behind(Entry(answering.message, id=turn.new_id())), stores=True)
+                raise
             yield turn.propose(turn.behind(Entry(answering.message, id=turn.new_id())), stores=True)
             if turn.stop.is_set:
                 yield msgspec.structs.replace(result, reason=FinishReason.CANCELLED)
@@ -288,7 +291,7 @@ class ChatSession:
         )
         if edit is not None:
             if pieces:
-                record = ReplyRecord(result, request.sampling, info.name, request.segments)
+                record = ReplyRecord(result, request.sampling, ModelRef(info.name), request.segments)
                 edit = Put(msgspec.structs.replace(edit.entry, record=record), edit.after)
             yield turn.propose(edit, stores=True)
         yield result
@@ -392,8 +395,11 @@ class _Growing:
         self._id = self._id or self._turn.new_id()
         parts = parse_reply(self._before + text)
         if self._last is not None:
-            message = msgspec.structs.replace(self._last.message, parts=parts)
-            return Put(msgspec.structs.replace(self._last, message=message, interrupted=is_interrupted), self._after)
-        persona = self._turn.chat.persona
-        speaker = persona.name if persona is not None else ""
-        return Put(Entry(Message(Role.ASSISTANT, parts), interrupted=is_interrupted, speaker=speaker, id=self._id), self._after)
+            thought = tuple(part for part in self._last.message.parts if isinstance(part, ReasoningPart))
+            message = msgspec.structs.replace(self._last.message, parts=(*thought, *parts))
+            entry = msgspec.structs.replace(self._last, message=message, interrupted=is_interrupted)
+        else:
+            persona = self._turn.chat.persona
+            speaker = persona.name if persona is not None else ""
+            entry = Entry(Message(Role.ASSISTANT, parts), interrupted=is_interrupted, speaker=speaker, id=self._id)
+        return Put(self._turn.chat.called(entry), self._after)

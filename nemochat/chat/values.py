@@ -15,7 +15,7 @@ from nemochat.domain.replies import TurnResult
 
 
 class Attachment(msgspec.Struct, frozen=True):
-    """A picture that the engine knows: the part for a message, the very pixels that the model gets, and their cost in tokens."""
+    """A picture that the engine knows: the part for a message, what is shown of it (see `Album.preview`), and its cost in tokens."""
 
     part: ImagePart
     pixels: RgbImage

@@ -176,8 +176,12 @@ def ask(
     ] = None,
     model: ModelOption = None,
     mmproj: MmprojOption = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="The longest reply, in tokens.", metavar="N")] = None,
-    temperature: Annotated[float | None, typer.Option(min=0.0, max=10.0, help="0 always takes the likeliest token.", metavar="X")] = None,
+    max_tokens: Annotated[
+        str | None, typer.Option(help="The longest reply, in tokens; auto: as long as there is room.", metavar="N")
+    ] = None,
+    temperature: Annotated[
+        str | None, typer.Option(help="0 always takes the likeliest token; auto leaves it to the model.", metavar="X")
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=4_294_967_295, help="Makes random choices repeatable.", metavar="N")] = None,
     context_length: Annotated[
         int | None, typer.Option(min=0, max=1_048_576, help="Tokens of the context window; 0 is the model's limit.", metavar="N")
@@ -200,7 +204,11 @@ def ask(
 
     overrides: dict[str, dict[str, object]] = {
         "engine": {"context_length": context_length, "gpu_layers": gpu_layers, "threads": threads},
-        "sampling": {"max_tokens": max_tokens, "temperature": temperature, "seed": seed},
+        "sampling": {
+            "max_tokens": _setting("--max-tokens", "sampling.max_tokens", max_tokens),
+            "temperature": _setting("--temperature", "sampling.temperature", temperature),
+            "seed": seed,
+        },
     }
     given = {group: {name: value for name, value in values.items() if value is not None} for group, values in overrides.items()}
     options = AskOptions(
@@ -220,6 +228,19 @@ def ask(
         collections=tuple(collection or ()),
     )
     run(options, asked_at)
+
+
+def _setting(option: str, key: str, text: str | None) -> object:
+    """The value of an option that is a setting, None where it was not given. Raises typer.BadParameter."""
+    if text is None:
+        return None
+    from nemochat.errors import SettingsError
+    from nemochat.settings import parse_setting
+
+    try:
+        return parse_setting(key, text)
+    except SettingsError as error:
+        raise typer.BadParameter(f"{text!r} is not allowed. {error.hint}", param_hint=f"'{option}'") from None
 
 
 @app.command()

@@ -46,7 +46,7 @@ async def _ask(options: AskOptions, asked_at: float) -> None:
             pictures: list[Attachment] = []
             aids = await _aids(options, setup, session, text, pictures, stack, status) if options.has_aids else None
             status.show("loading the model ...")
-            pictures += await attach_pictures(session, options.images, options.save_pixels, keep_files=aids is not None)
+            pictures += await attach_pictures(session, options.images, options.save_pixels)
             talk = Talk(session, Chat.of(Conversation(system=options.system, tools=aids.tools if aids is not None else ())))
             contexts = aids.contexts if aids is not None else ()
             message = Message(Role.USER, (*(each.part for each in pictures), TextPart(text), *contexts))
@@ -70,7 +70,7 @@ async def _aids(
     def original(number: int) -> bytes | None:
         if not 0 < number <= len(pictures):
             return None
-        file = session.reader.originals.get(pictures[number - 1].part.digest)
+        file = session.reader.album.original(pictures[number - 1].part.digest)
         return file.data if file is not None else None
 
     return await stack.enter_async_context(open_aids(options, setup, session, options.question or text, original, status))

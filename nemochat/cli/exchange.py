@@ -170,33 +170,29 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
 
 
-async def attach_pictures(
-    session: ChatSession, sources: Sequence[str], save_pixels: Path | None = None, *, keep_files: bool = False
-) -> list[Attachment]:
-    """Read pictures (paths or data URIs) beside the loading of the model, give them to the engine, and write out their final pixels.
-
-    keep_files: for a tool that looks at them again.
-    """
+async def attach_pictures(session: ChatSession, sources: Sequence[str], save_pixels: Path | None = None) -> list[Attachment]:
+    """Read pictures (paths or data URIs) beside the loading of the model, give them to the engine, and write out their final pixels."""
     pictures: list[OpenedPicture] = []
     for source in sources:
         pictures.append(await asyncio.to_thread(open_picture, source))
         check_room(picture.image for picture in pictures)
     attached = [
-        await session.reader.attach(picture.image, picture_name(source), picture.original if keep_files else None)
+        await session.reader.attach(picture.image, picture_name(source), picture.original)
         for picture, source in zip(pictures, sources, strict=True)
     ]
     if save_pixels is not None:
         for attachment in attached:
-            _save_pixels(attachment, save_pixels)
+            await asyncio.to_thread(_save_pixels, session, attachment, save_pixels)
     return attached
 
 
-def _save_pixels(attachment: Attachment, folder: Path) -> None:
-    """Write the pixels as a PNG named after the picture and their digest, so that no two pictures share a file."""
+def _save_pixels(session: ChatSession, attachment: Attachment, folder: Path) -> None:
+    """Write the pixels as a PNG named after the picture and its digest, so that no two pictures share a file."""
     from nemochat.images import save_png
 
     try:
         make_missing(folder)
     except OSError as error:
         raise UsageError(f"The folder {folder} cannot be made: {error.strerror}.") from error
-    save_png(attachment.pixels, folder / f"{Path(attachment.part.name).stem}-{attachment.part.digest[:8]}.png")
+    pixels = session.reader.seen(attachment.part.digest) or attachment.pixels
+    save_png(pixels, folder / f"{Path(attachment.part.name).stem}-{attachment.part.digest[:8]}.png")

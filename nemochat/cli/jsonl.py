@@ -18,7 +18,7 @@ from nemochat.cli.setup import read_setup, sampling_of
 from nemochat.cli.stats import Running
 from nemochat.cli.stdin import read_lines
 from nemochat.domain.messages import Message, Role, TextPart
-from nemochat.domain.sampling import Sampling
+from nemochat.domain.sampling import Sampling, Unset
 from nemochat.domain.ttft import reading_of
 from nemochat.errors import ConversationError, NemochatError
 
@@ -27,19 +27,19 @@ class JsonRequest(ConversationBody, frozen=True, kw_only=True):
     """One line: a conversation (see ConversationBody) and what to do with it.
 
     question: asked after the messages, about `images` (paths from the working directory, or data URIs). Without it the last message must be
-    the user's or a tool's. max_tokens, temperature and seed: in place of the settings. Without system text that of --system holds.
+    the user's or a tool's. max_tokens, temperature and seed: in place of the settings; "auto" leaves the first
+    two to the model. Without system text that of --system holds.
     """
 
     question: str | None = None
     images: tuple[str, ...] = ()
-    max_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    temperature: Annotated[float, msgspec.Meta(ge=0, le=10)] | None = None
+    max_tokens: Annotated[int, msgspec.Meta(ge=1)] | Unset | None = None
+    temperature: Annotated[float, msgspec.Meta(ge=0, le=10)] | Unset | None = None
     seed: Annotated[int, msgspec.Meta(ge=0, le=4_294_967_295)] | None = None
 
     def sampling(self, standard: Sampling) -> Sampling:
         """The settings' sampling with what this request changes."""
-        wanted = {"max_tokens": self.max_tokens, "temperature": self.temperature, "seed": self.seed}
-        return msgspec.structs.replace(standard, **{name: value for name, value in wanted.items() if value is not None})
+        return standard.asking({"max_tokens": self.max_tokens, "temperature": self.temperature, "seed": self.seed})
 
 
 class JsonError(msgspec.Struct, frozen=True):

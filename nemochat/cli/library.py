@@ -65,7 +65,10 @@ def print_list(*, limit: int, archived: bool, deleted: bool, as_json: bool) -> N
 def export(file: Path) -> None:
     """Write everything into a zip file. Raises LibraryError."""
     with opened() as library:
-        say(f"{export_library(library, file)} conversations written to {shown(file)}.", strict=True)
+        report = export_library(library, file)
+    for problem in report.problems:
+        print_note(problem)
+    say(f"{report.conversations} conversations written to {shown(file)}.", strict=True)
 
 
 def import_(file: Path) -> None:
@@ -85,7 +88,7 @@ def check() -> None:
     for problem in problems:
         print_note(problem)
     if problems:
-        raise NemochatError("The library is damaged.", "Export what is readable (nemochat library export), then nemochat library repair.")
+        raise NemochatError("The library is damaged.", "`nemochat library repair` writes what can be read in its place, and keeps a copy.")
     say("The library is in order.")
 
 
@@ -94,8 +97,12 @@ def repair(file: Path | None) -> None:
     folder = find_paths(os.environ).library
     if file is None:
         aside = sorted(folder.glob("library-damaged-*.db"), key=lambda path: path.stat().st_mtime)
+        is_mended = _mend()
         if not aside:
-            raise NemochatError(f"No broken database was set aside in {shown(folder)}.", "Name the file: nemochat library repair FILE")
+            if not is_mended:
+                hint = "Name the file: nemochat library repair FILE"
+                raise NemochatError(f"The library is in order, and no broken one was set aside in {shown(folder)}.", hint)
+            return
         file = aside[-1]
     with opened() as library:
         report = recover(file, library)
@@ -103,6 +110,20 @@ def repair(file: Path | None) -> None:
     say(f"{len(report.conversations)} conversations with {report.messages} messages recovered from {shown(file)}.")
     if report.incomplete:
         print_note(f"Something is missing in {', '.join(report.incomplete)}.")
+
+
+def _mend() -> bool:
+    """Mend the library that is in use; whether there was anything to be mended."""
+    with opened() as library:
+        if not library.check():
+            return False
+        copy, mended, made = library.mend()
+        left = library.check()
+    counts = f"{mended} conversations mended, {made} made of stray messages."
+    say(f"{counts} The library as it was is kept as {shown(copy)}.", strict=True)
+    for problem in left:
+        print_note(problem)
+    return True
 
 
 def purge(days: int) -> None:

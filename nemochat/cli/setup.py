@@ -30,7 +30,7 @@ def read_setup(overrides: Mapping[str, Mapping[str, object]] | None = None) -> S
 
 def sampling_of(settings: Settings) -> Sampling:
     """The sampling that a request changes where it says so."""
-    return Sampling(**msgspec.structs.asdict(settings.sampling))
+    return Sampling().asking(msgspec.structs.asdict(settings.sampling))
 
 
 def print_notices(catalogue: Catalogue) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from nemochat import images
 from nemochat.chat import Chat
+from nemochat.chat.album import Album
 from nemochat.chat.import_file import read_conversation
 from nemochat.desk.conversation import OpenConversation, Store
 from nemochat.desk.port import (
@@ -25,10 +25,10 @@ from nemochat.desk.port import (
     Wanted,
     Workbench,
 )
+from nemochat.domain.chat import pictures_of
 from nemochat.domain.images import RgbImage
 from nemochat.domain.library import ConversationRow, Hit, SearchFilters
 from nemochat.domain.visible import visible
-from nemochat.errors import ImageError
 from nemochat.library import ListQuery, Saved, StoredChat
 from nemochat.paths import at_home
 
@@ -44,6 +44,12 @@ class Shelf(Protocol):
     @property
     def conversation(self) -> OpenConversation:
         """The one on the desk."""
+
+    album: Album
+
+    @property
+    def pictures(self) -> Mapping[str, RgbImage]:
+        """What is shown of every picture, by digest."""
 
     def put(self, conversation: OpenConversation, node: int = 0) -> bool:
         """Put another one on the desk; False, and the user is told why, while a reply is being written."""
@@ -61,9 +67,9 @@ class Chats:
     def __init__(self, port: Port, bench: Workbench, shelf: Shelf, store: Store) -> None:
         self._port, self._bench, self._shelf, self._store = port, bench, shelf, store
 
-    def new(self, chat: Chat, pictures: Mapping[str, RgbImage] | None = None) -> OpenConversation:
+    def new(self, chat: Chat) -> OpenConversation:
         """A conversation that is not in the library yet."""
-        return OpenConversation(self._bench.library, self._store, chat, pictures=pictures)
+        return OpenConversation(self._bench.library, self._shelf.album, self._store, chat)
 
     async def open(self, id_: str, node: int = 0) -> None:
         """Go on with one of the library, at the message `node`: it is loaded first and then put on the desk. Raises NemochatError."""
@@ -71,27 +77,30 @@ class Chats:
         await here.stored()
         if id_ == here.id and not node:
             return
-        stored, pictures = await asyncio.to_thread(self._load, id_)
+        stored = await asyncio.to_thread(self._load, id_)
         if id_ == self._shelf.conversation.id:  # another message of the one that is there
             here = self._shelf.conversation
             here.change(lambda chat: chat.through(node), can_undo=False)
             self._port.tell(Wanted("message", str(node)))
             return
         opened = OpenConversation(
-            self._bench.library, self._store, stored.chat, Saved(stored.id, stored.version), pictures, stored.model
+            self._bench.library, self._shelf.album, self._store, stored.chat, Saved(stored.id, stored.version), stored.model
         )
         if node:
             opened.go_through(node)
         if not self._shelf.put(opened, node):
             return
         if stored.damaged:
-            self._port.tell(Said(f"{stored.damaged} messages of this chat were damaged: only their words are there."))
+            problem = "Parts of this chat are damaged: what could be read of it is here. `nemochat library check` names them."
+            self._port.tell(Said(problem))
         self._port.tell(ChatsChanged())
 
     async def open_file(self, path: Path) -> None:
         """Go on with a conversation of a JSON file. Raises ConversationError and ImageError."""
         read = await asyncio.to_thread(read_conversation, path)
-        if self._shelf.put(self.new(read.chat, read.pictures)):
+        self._shelf.album.keep(read.pictures)
+        await asyncio.to_thread(self._decode, read.chat)
+        if self._shelf.put(self.new(read.chat)):
             for problem in read.problems[:_MOST_PROBLEMS]:
                 self._port.tell(Said(problem))
 
@@ -148,14 +157,14 @@ class Chats:
             case "undo":
                 await asyncio.to_thread(library.restore, id_)
             case "export":
-                stored, pictures = await asyncio.to_thread(self._load, id_)
-                await self.export(stored.chat, pictures, "")
+                stored = await asyncio.to_thread(library.load, id_)
+                await self.export(stored.chat, "")
         self._port.tell(ChatsChanged())
         return ""
 
-    async def export(self, chat: Chat, pictures: Mapping[str, RgbImage], name: str) -> None:
+    async def export(self, chat: Chat, name: str) -> None:
         """Write a conversation to a file, which is asked for when it is not named. Raises NemochatError."""
-        if not chat.entries:
+        if not chat.entries and not chat.waiting:
             self._port.tell(Said("There is nothing to export yet."))
             return
         hint = "The ending decides: .md, .json (OpenAI messages) or .html."
@@ -172,7 +181,8 @@ class Chats:
                 return
         from nemochat.chat.export import export
 
-        await asyncio.to_thread(export, path, chat.entries, chat.frame.system, pictures, replace=replace)
+        originals = self._shelf.album.originals
+        await asyncio.to_thread(export, path, chat.entries, chat.frame.system, originals, waiting=chat.waiting, replace=replace)
         self._port.tell(Said(f"Written to {path}."))
 
     async def _rename(self, id_: str, title: str) -> None:
@@ -203,20 +213,16 @@ class Chats:
         around = entries[max(0, at - _AROUND) : at + _AROUND + 1]
         return [PreviewLine(each.message.role, each.speaker, each.message.text, each.id == hit.node) for each in around]
 
-    def _load(self, id_: str) -> tuple[StoredChat, dict[str, RgbImage]]:
-        """A conversation with its pictures; those that cannot be read are left out."""
-        library = self._bench.library
-        stored = library.load(id_)
-        pictures: dict[str, RgbImage] = {}
-        messages = [node.entry.message for node in stored.chat.nodes] + [each.message for each in stored.chat.waiting]
-        for digest in {image.digest for message in messages for image in message.images}:
-            data = library.picture(digest)
-            if data is not None:
-                try:
-                    pictures[digest] = images.load(data, "a picture of the library")
-                except ImageError:
-                    continue  # its name stands in the message, and the chat opens without it
-        return stored, pictures
+    def _load(self, id_: str) -> StoredChat:
+        """A conversation of the library, its pictures ready to be shown."""
+        stored = self._bench.library.load(id_)
+        self._decode(stored.chat)
+        return stored
+
+    def _decode(self, chat: Chat) -> None:
+        """Those that cannot be read are left out: their names stand in the messages."""
+        for digest in {image.digest for image in pictures_of(chat)}:
+            self._shelf.pictures.get(digest)
 
 
 def menu_of(row: ConversationRow) -> tuple[tuple[str, str, str], ...]:

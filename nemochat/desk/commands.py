@@ -88,14 +88,23 @@ async def _open(desk: Desk, argument: str) -> None:
 
 
 async def _export(desk: Desk, argument: str) -> None:
-    await desk.chats.export(desk.chat, desk.conversation.pictures, argument)
+    await desk.chats.export(desk.chat, argument)
 
 
-async def _rename(desk: Desk, argument: str) -> None:
+def _rename(desk: Desk, argument: str) -> object:
     conversation = desk.conversation
-    name = argument or await desk.port.ask(AskText("Name of this chat", conversation.chat.title, one_line=True))
-    if name and name.strip():
-        conversation.change(lambda chat: chat.named(name.strip()))
+
+    def name(text: str | None) -> None:
+        if text and text.strip():
+            conversation.change(lambda chat: chat.named(text.strip()))
+
+    async def ask() -> None:
+        name(await desk.port.ask(AskText("Name of this chat", conversation.chat.title, one_line=True)))
+
+    if not argument:
+        return ask()
+    name(argument)
+    return None
 
 
 async def _persona(desk: Desk, argument: str) -> None:

@@ -1,18 +1,18 @@
-"""A conversation that is open: its value, its pictures, what can be taken back, and the ONE writer of its row in the library."""
+"""A conversation that is open: its value, what can be taken back, and the ONE writer of its row in the library."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from nemochat.domain.chat import Chat
+from nemochat.chat.album import Album
+from nemochat.domain.chat import Chat, pictures_of
 from nemochat.domain.edits import Edit, applied, taken_back
-from nemochat.domain.images import Original, RgbImage
+from nemochat.domain.replies import ModelRef
 from nemochat.errors import NemochatError
-from nemochat.images import to_png
 from nemochat.library import ConflictError, Library, Saved
 
 _MOST_UNDO = 50
@@ -24,8 +24,8 @@ class Store(Protocol):
     def changed(self, conversation: OpenConversation) -> None:
         """The user, or what works for the user, has changed it; not its turn."""
 
-    def model_name(self) -> str:
-        """The model that is in use, which the list of chats shows."""
+    def model_in_use(self) -> ModelRef:
+        """The model, which the list of chats shows; nameless while there is none."""
 
     def stored(self, conversation: OpenConversation, *, is_new: bool) -> None:
         """Its newest value is on the disk; is_new: under an id that it has had for the first time."""
@@ -46,18 +46,16 @@ class OpenConversation:
     def __init__(
         self,
         library: Library,
+        album: Album,
         store: Store,
         chat: Chat,
         saved: Saved | None = None,
-        pictures: Mapping[str, RgbImage] | None = None,
-        model: str = "",
+        model: ModelRef | None = None,
     ) -> None:
         """saved: where it is in the library, when it is from there and is `chat` there. model: with which it was made."""
         self.chat = chat
-        self.pictures: dict[str, RgbImage] = dict(pictures or {})
-        self.originals: dict[str, Original] = {}
-        self._library, self._store = library, store
-        self._model = model
+        self._library, self._album, self._store = library, album, store
+        self._model = model or ModelRef()
         self._saved = saved
         self._written = chat if saved is not None else None
         self._refused: Chat | None = None
@@ -166,17 +164,14 @@ class OpenConversation:
 
     def _write(self, chat: Chat) -> None:
         """In a thread of its own; there is never more than one."""
-        pictures, originals = dict(self.pictures), dict(self.originals)
-        messages = [node.entry.message for node in chat.nodes] + [each.message for each in chat.waiting]
-        for digest in {image.digest for message in messages for image in message.images} - self._kept_pictures:
-            if digest in pictures:
-                original = originals.get(digest)
-                self._library.put_picture(
-                    digest, to_png(pictures[digest]), original.data if original else None, original.suffix if original else ""
-                )
+        for digest in {image.digest for image in pictures_of(chat)} - self._kept_pictures:
+            original = self._album.given.get(digest)
+            if original is not None:
+                self._library.put_picture(digest, original)
                 self._kept_pictures.add(digest)
         saved = self._saved
-        self._model = self._store.model_name() or self._model
+        in_use = self._store.model_in_use()
+        self._model = in_use if in_use.name else self._model
         self._saved = self._library.save(
             saved.id if saved else None, saved.version if saved else 0, self._written, chat, model=self._model
         )

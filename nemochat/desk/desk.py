@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from nemochat.chat import Attachment, Chat, ChatEvent, ChatSession, Stop, ToolRun, TurnResult
+from nemochat.chat import Chat, ChatEvent, ChatSession, Stop, ToolRun, TurnResult
+from nemochat.chat.album import Album
 from nemochat.chat.pictures import OpenedPicture
 from nemochat.chat.recall import DraftFile, PromptHistory
 from nemochat.chat.toolbox import with_tools
@@ -43,7 +45,10 @@ from nemochat.desk.reading import Reading, has_reply
 from nemochat.desk.roles import Roles
 from nemochat.desk.tools import Servers, Tools
 from nemochat.desk.turns import Turn, Turns
+from nemochat.domain.chat import pictures_of
+from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import Role
+from nemochat.domain.replies import ModelRef
 from nemochat.domain.sampling import Sampling
 from nemochat.errors import NemochatError
 from nemochat.numbers import plural
@@ -62,6 +67,9 @@ class Desk:
         self.tools = Tools(port, bench, self.picture, self._search)
         self.documents = Documents(port, bench)
         self.servers = Servers(port, bench, self.tools)
+        self.album = Album(bench.library.original)
+        """The pictures of this run, whichever model looks at them."""
+        self._side: int | None = None
         self.chats = Chats(port, bench, self, self)
         self.conversation = self.chats.new(self.tools.fresh(Chat()))
         self.model = OpenModel(port, bench.open, self._equip)
@@ -75,6 +83,10 @@ class Desk:
         self.last: TurnResult | None = None
         """What came of the last turn of this conversation in this run."""
         self._forgotten = 0
+        self._held: list[tuple[str, Sequence[str], Sequence[str]]] | None = None
+        """What was sent before the conversation was there with which the user begins; None once it is."""
+        self._before: list[OpenConversation] = []
+        """Conversations that were on the desk and were not on the disk yet when they left it, or were changed after that."""
 
     # -- from the start to the end
 
@@ -85,27 +97,47 @@ class Desk:
         self._tell_notices()
         self.do(self.tools.begin)
         if self.bench.resume is not None:
-            self.do(partial(self.chats.resume, self.bench.resume))
+            self._held = []
+            self.do(partial(self._resume, self.bench.resume))
         self.do(partial(self.open_model, None))
 
     async def close(self) -> None:
         """The program ends: what was sent and what came of it is on the disk, and the engine ends."""
+        held, self._held = self._held or [], None
+        self.draft.put_back("\n".join(text for text, _, _ in held))
         self.draft.close()
         self.turns.leave()
         await self.jobs.close(LEAVE_SECONDS)
+        for conversation in (*self._before, self.conversation):
+            await conversation.stored()
         await self.reading.close()
         await self.model.close()
-        await self.conversation.stored()
         await self.bench.close_servers()
 
+    async def _resume(self, beginning: str) -> None:
+        """Open the conversation with which the user begins; what was sent before it is there belongs to it."""
+        try:
+            await self.chats.resume(beginning)
+        finally:
+            held, self._held = self._held or [], None
+            for text, tokens, sources in held:
+                self.send(text, tokens, sources)
+
     def do(self, work: Callable[[], object]) -> None:
-        """Do something that may wait, and say what went wrong with it."""
+        """Do something at once, go on with it where it has to wait, and say what went wrong with it."""
+        if self.jobs.is_closed:
+            return
+        try:
+            done = work()
+        except NemochatError as error:
+            self.port.tell(Complained(error))
+            return
+        if not isinstance(done, Awaitable):
+            return
 
         async def run(_: Stop) -> None:
             try:
-                done = work()
-                if isinstance(done, Awaitable):
-                    await done
+                await done
             except NemochatError as error:
                 self.port.tell(Complained(error))
 
@@ -146,6 +178,7 @@ class Desk:
         """Put another conversation on the desk; False, and the user is told why, while a turn holds the one that is there."""
         if self.refuse_while_busy():
             return False
+        self._before = [each for each in (*self._before, self.conversation) if not each.is_stored]
         self.conversation = conversation
         self.draft.editing = None
         self.last = None
@@ -180,6 +213,9 @@ class Desk:
 
     def send(self, text: str, tokens: Sequence[str], sources: Sequence[str] = ()) -> None:
         """Send what was in the prompt with the pictures of these tokens, and those that the text named at the last moment (`sources`)."""
+        if self._held is not None:
+            self._held.append((text, tokens, sources))
+            return
         text = said(text.strip())
         pictures = [*self.draft.take(tokens), *(self.draft.take_in_source(source) for source in sources)]
         self.draft.text = ""
@@ -194,14 +230,10 @@ class Desk:
         if replaces and keeps is None:
             self.port.tell(Said("The message that was edited is gone: what you wrote comes last."))
         self.history.add(text)
-        for item in pictures:
-            if item.attachment is not None and item.picture is not None:
-                self.attached(item.attachment, item.picture)
         waiting = self.chat.next_id
-        paths = [item.source for item in pictures if item.attachment is None and item.source]
-        parts = [item.attachment.part for item in pictures if item.attachment is not None]
-        message = message_of(text, parts)
-        self.conversation.change(lambda chat: chat.queued(message, paths, replaces), can_undo=False)
+        paths = [item.source for item in pictures if item.part is None and item.source]
+        message = message_of(text, [item.part for item in pictures if item.part is not None])
+        self.conversation.change(lambda chat: chat.queued(message, paths, replaces, time.time()), can_undo=False)
         self.submit(Turn(self.conversation, text or "picture", waiting=waiting, text=text, pictures=pictures, keeps=keeps))
         self.do(self._sent)
 
@@ -240,9 +272,7 @@ class Desk:
             self.draft.remove(item.key)
         self.draft.load(message.text)
         for part in message.images:
-            pixels = self.conversation.pictures.get(part.digest)
-            if pixels is not None:
-                self.draft.add(part.name or "picture", partial(OpenedPicture, pixels))
+            self.draft.add_part(part)
         self.draft.editing = id_
         self.port.tell(Wanted("prompt"))
 
@@ -261,7 +291,7 @@ class Desk:
     def _send_what_waits(self) -> None:
         """What was sent in an earlier run and had no turn yet has it now."""
         for waiting in self.chat.waiting:
-            pictures = [self.draft.take_in_source(source) for source in waiting.sources]
+            pictures = [*map(self.draft.take_in_source, waiting.sources), *map(self.draft.take_in_part, waiting.message.images)]
             label = waiting.message.text or "picture"
             keeps = self.chat.index_of(waiting.replaces)
             self.submit(Turn(self.conversation, label, waiting.id, waiting.message.text, pictures, keeps=keeps))
@@ -269,10 +299,8 @@ class Desk:
     # -- what turns need (nemochat.desk.turns.Around)
 
     async def ready(self) -> ChatSession:
-        """The session, as soon as its model is loaded. It knows the conversation's pictures."""
-        session = await self.model.ready()
-        session.reader.know(self.conversation.pictures, self.conversation.originals)
-        return session
+        """The session, as soon as its model is loaded."""
+        return await self.model.ready()
 
     def turn_begins(self) -> None:
         """The engine is needed."""
@@ -302,12 +330,13 @@ class Desk:
 
     # -- what the draft and the reading need
 
-    def attached(self, attachment: Attachment, picture: OpenedPicture) -> None:
-        """A picture is known to the model."""
-        digest = attachment.part.digest
-        self.conversation.pictures[digest] = attachment.pixels
-        if picture.original is not None:
-            self.conversation.originals[digest] = picture.original
+    def keep(self, picture: OpenedPicture) -> str:
+        """Put a picture into the album, made ready for the screen and for the model while it is decoded; its digest. Called in a thread."""
+        digest, session = self.album.add(picture.image, picture.original), self.model.session
+        if session is not None:
+            self.album.pixels(digest, session.reader.side, decoded=picture.image)
+        self.album.preview(digest, self._side, decoded=picture.image)
+        return digest
 
     def draft_changed(self, *, is_picture: bool) -> None:
         """The draft would make another message."""
@@ -326,15 +355,17 @@ class Desk:
 
     # -- what the conversation tells (nemochat.desk.conversation.Store)
 
-    def model_name(self) -> str:
-        """The model that is in use."""
-        return self.model.name
+    def model_in_use(self) -> ModelRef:
+        """The model."""
+        return self.model.ref
 
     def changed(self, conversation: OpenConversation) -> None:
         """By the user."""
         if conversation is self.conversation:
             self.port.tell(ChatChanged())
             self.reading.opened()
+        else:
+            self._before.append(conversation)
 
     def stored(self, conversation: OpenConversation, *, is_new: bool) -> None:
         """On the disk."""
@@ -362,11 +393,21 @@ class Desk:
         parts = [part for entry in self.chat.entries for part in entry.message.images if entry.message.role is Role.USER]
         if not 0 < number <= len(parts):
             return None
-        digest = parts[number - 1].digest
-        if digest in self.conversation.originals:
-            return self.conversation.originals[digest].data
-        original = self.bench.library.original(digest)
-        return original.data if original is not None else self.bench.library.picture(digest)
+        original = self.album.original(parts[number - 1].digest)
+        return original.data if original is not None else None
+
+    @property
+    def pictures(self) -> Mapping[str, RgbImage]:
+        """What is shown of every picture, by digest."""
+        return self.album.previews(self._side)
+
+    async def _show_as(self, side: int | None) -> None:
+        """Show the pictures as a model gets them that wants this side; they are decoded first."""
+        digests = {image.digest for image in pictures_of(self.chat)} | {item.part.digest for item in self.draft.items if item.part}
+        shown = self.album.previews(side)
+        await asyncio.to_thread(lambda: [shown.get(digest) for digest in digests])
+        self._side = side
+        self.port.tell(PicturesChanged())
 
     async def add_document(self, conversation: OpenConversation, path: Path) -> None:
         """Search a file for each message. Raises DocumentError."""
@@ -397,6 +438,8 @@ class Desk:
         if name is not None:
             self.bench.use_model(session.model_name)
         self._tell_notices()
+        self.draft.model_opened()
+        await self._show_as(session.reader.side)
         self.reading.opened()
         with contextlib.suppress(NemochatError):  # what tools cost is only shown
             await self.tools.count(session)
@@ -439,6 +482,7 @@ class Desk:
 
     def _equip(self, session: ChatSession) -> None:
         """Before its model is loaded."""
+        session.reader.album = self.album
         session.toolbox = self.tools.toolbox
         session.reader.find_passages = self.documents.find
         session.reader.tools.budget = self.bench.settings.tools.budget
@@ -458,7 +502,7 @@ class Desk:
             self.bench.change_setting(key, value)
         settings, session = self.bench.settings, self.model.session
         if session is not None:
-            session.reader.sampling = Sampling(**msgspec.structs.asdict(settings.sampling))
+            session.reader.sampling = Sampling().asking(msgspec.structs.asdict(settings.sampling))
             session.reader.tools.budget = settings.tools.budget
             session.holds_calls_to_schema = settings.tools.constrained
         self.port.tell(SettingsChanged())

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from nemochat.chat import Attachment, ChatSession
+import msgspec
+
+from nemochat.chat import ChatSession
 from nemochat.chat.pictures import OpenedPicture, open_picture, picture_name
 from nemochat.chat.recall import DraftFile, KeptDraft
 from nemochat.desk.port import Complained, DraftLoaded, DraftPutBack, PicturesChanged, Port, Said, TokenAdded, TokenChanged, TokenRemoved
 from nemochat.domain.messages import ImagePart, Message, Role, TextPart
 from nemochat.domain.sanitize import sanitize
-from nemochat.errors import NemochatError
+from nemochat.errors import EngineError, NemochatError
 from nemochat.numbers import count
 
 SAVE_SECONDS = 0.5
@@ -25,38 +27,41 @@ _LONGEST_NAME = 32
 class Incoming:
     """A picture of the draft or of a message that waits. source: a path or a data URI, "" for one that is neither.
 
-    `size` is the picture's own, not that of the pixels that the model gets. task: reads it and gives it to the model; it is the draft's,
-    and whoever waits for it shields it.
+    part: what a message has of it, there as soon as the file is read; its tokens are there when a model has counted them. task: reads it
+    and has it counted; it is the draft's, and whoever waits for it shields it.
     """
 
     key: str
     name: str
     source: str
     number: int = 0
-    size: tuple[int, int] | None = None
-    attachment: Attachment | None = None
+    part: ImagePart | None = None
     state: str = "reading"
-    picture: OpenedPicture | None = None
-    task: asyncio.Task[Attachment] | None = None
+    task: asyncio.Task[ImagePart] | None = None
+
+    @property
+    def tokens(self) -> int:
+        """What it takes in the prompt, 0 while that is not known."""
+        return self.part.tokens if self.part is not None else 0
 
     @property
     def label(self) -> str:
         """The token that stands for it in the prompt."""
-        size = f" {self.size[0]}x{self.size[1]}" if self.size else ""
-        state = f"{count(self.attachment.tokens)} tokens" if self.attachment else self.state
+        size = f" {self.part.width}x{self.part.height}" if self.part is not None else ""
+        state = f"{count(self.tokens)} tokens" if self.tokens else self.state
         name = self.name if len(self.name) <= _LONGEST_NAME else f"{self.name[: _LONGEST_NAME - 1]}…"
         # Brackets end the token, so a name must not hold any.
         return f"[image {self.number}: {name.replace('[', '(').replace(']', ')')}{size}, {state}]"
 
 
 class Keeps(Protocol):
-    """Where the draft's pictures go once the model has them, and who gives them to it."""
+    """Where the draft's pictures go, and who counts them."""
 
     async def ready(self) -> ChatSession:
         """The session, as soon as its model is loaded."""
 
-    def attached(self, attachment: Attachment, picture: OpenedPicture) -> None:
-        """A picture is known to the model: its pixels belong to the conversation on the desk."""
+    def keep(self, picture: OpenedPicture) -> str:
+        """Put a picture into the album, ready to be shown; its digest. Called in a thread."""
 
     def draft_changed(self, *, is_picture: bool) -> None:
         """The draft would make another message."""
@@ -109,16 +114,15 @@ class Draft:
         return not self.text.strip() and not self._items
 
     def message(self) -> Message:
-        """What it would send as far as its pictures are there; a command sends nothing."""
+        """What it would send as far as its pictures are counted; a command sends nothing."""
         text = self.text.lstrip()
         text = "" if text.startswith("/") and not text.startswith("//") else said(text)
-        attached = [item.attachment for item in self.items if item.attachment]
-        return message_of(text, [each.part for each in attached])
+        return message_of(text, [item.part for item in self.items if item.part is not None and item.tokens])
 
     @property
     def picture_tokens(self) -> int:
-        """What its pictures cost, as far as they are there."""
-        return sum(item.attachment.tokens for item in self.items if item.attachment)
+        """What its pictures cost, as far as they are counted."""
+        return sum(item.tokens for item in self.items)
 
     # -- the pictures
 
@@ -133,7 +137,13 @@ class Draft:
 
     def add(self, name: str, read: Callable[[], OpenedPicture], source: str = "") -> Incoming:
         """Begin to read a picture; `read` runs in a thread."""
-        item = self.take_in(name, read, source)
+        return self._added(self.take_in(name, read, source))
+
+    def add_part(self, part: ImagePart) -> Incoming:
+        """A picture of the conversation once more."""
+        return self._added(self.take_in_part(part))
+
+    def _added(self, item: Incoming) -> Incoming:
         self._items[item.key] = item
         self._renumber()
         self._port.tell(TokenAdded(item.key, item.label))
@@ -145,13 +155,25 @@ class Draft:
         """The same for a picture of a message that was sent already."""
         self._made += 1
         item = Incoming(f"a{self._made}", sanitize(name, strict=True), source)
-        item.task = asyncio.create_task(self._attach(item, read))
-        item.task.add_done_callback(lambda task: self._settled(item, task))
+        self._begin(item, self._read(item, read))
+        return item
+
+    def take_in_part(self, part: ImagePart) -> Incoming:
+        """One that was read already."""
+        self._made += 1
+        item = Incoming(f"a{self._made}", sanitize(part.name, strict=True) or "picture", "")
+        self._count_anew(item, part)
         return item
 
     def take_in_source(self, source: str) -> Incoming:
         """A path or a data URI of a message that was sent already."""
         return self.take_in(picture_name(source), partial(open_picture, source), source)
+
+    def model_opened(self) -> None:
+        """Another model has other figures for the pictures."""
+        for item in self.items:
+            if item.part is not None and item.task is not None and item.task.done():
+                self._count_anew(item, item.part)
 
     def remove(self, key: str) -> None:
         """Take a picture out."""
@@ -242,21 +264,45 @@ class Draft:
             self._port.tell(TokenChanged(item.key, item.label))
         self._port.tell(PicturesChanged())
 
-    async def _attach(self, item: Incoming, read: Callable[[], OpenedPicture]) -> Attachment:
-        picture = item.picture = await asyncio.to_thread(read)
-        item.size = picture.image.width, picture.image.height
+    def _begin(self, item: Incoming, work: Coroutine[None, None, ImagePart]) -> None:
+        item.task = asyncio.create_task(work)
+        item.task.add_done_callback(lambda task: self._settled(item, task))
+
+    async def _read(self, item: Incoming, read: Callable[[], OpenedPicture]) -> ImagePart:
+        picture = await asyncio.to_thread(read)
+        digest = await asyncio.to_thread(self._keeps.keep, picture)
+        item.part = ImagePart(digest, item.name, picture.image.width, picture.image.height)
         item.state = "waiting for the model"
         self._news(item)
+        return await self._count(item, item.part)
+
+    def _count_anew(self, item: Incoming, part: ImagePart) -> None:
+        item.part = msgspec.structs.replace(part, tokens=0)
+        item.state = "waiting for the model"
+        self._begin(item, self._count(item, item.part))
+        self._news(item)
+
+    async def _count(self, item: Incoming, part: ImagePart) -> ImagePart:
+        """With its tokens, and the model knows it. It stays as it is when the engine fails: whoever needs the engine next says why."""
         session = await self._keeps.ready()
-        item.attachment = await session.reader.attach(picture.image, item.name, picture.original)
-        item.state = "ready"
-        self._keeps.attached(item.attachment, picture)
+        while True:
+            asked = session
+            try:
+                part = msgspec.structs.replace(part, tokens=await asked.reader.tokens_of(part.digest))
+                item.state = "ready"
+                break
+            except EngineError:
+                session = await self._keeps.ready()
+                if session is asked:
+                    item.state = "not counted"
+                    break
+        item.part = part
         self._news(item)
         if item.key in self._items:
             self._keeps.draft_changed(is_picture=True)
-        return item.attachment
+        return part
 
-    def _settled(self, item: Incoming, task: asyncio.Task[Attachment]) -> None:
+    def _settled(self, item: Incoming, task: asyncio.Task[ImagePart]) -> None:
         if task.cancelled():
             return
         error = task.exception()
@@ -285,7 +331,7 @@ async def parts_of(items: Sequence[Incoming]) -> list[ImagePart]:
     parts: list[ImagePart] = []
     for item in items:
         assert item.task is not None
-        parts.append((await asyncio.shield(item.task)).part)
+        parts.append(await asyncio.shield(item.task))
     return parts
 
 

@@ -27,11 +27,12 @@ class Jobs:
     def __init__(self, failed: Callable[[BaseException], None]) -> None:
         self._failed = failed
         self._running: dict[asyncio.Task[None], tuple[Rank, str, Stop]] = {}
-        self._is_closed = False
+        self.is_closed = False
+        """Whether nothing is begun any more."""
 
     def start(self, rank: Rank, name: str, work: Callable[[Stop], Coroutine[Any, Any, None]]) -> None:
         """Begin something. Idle work of the same name is stopped for it."""
-        if self._is_closed:
+        if self.is_closed:
             return
         stop = Stop()
         if rank is Rank.IDLE:
@@ -53,8 +54,9 @@ class Jobs:
             await asyncio.wait(idle)
 
     async def close(self, patience: float) -> None:
-        """The program ends: stop everything, and cancel what has not ended after so many seconds."""
-        self._is_closed = True
+        """The program ends: stop everything, and cancel what has not ended after so many seconds. What was asked for has begun by then."""
+        self.is_closed = True
+        await asyncio.sleep(0)
         for _, _, stop in self._running.values():
             stop.set()
         for rank in (Rank.IDLE, Rank.USER):

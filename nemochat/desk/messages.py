@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
-from typing import Protocol
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from typing import Any, Protocol
 
 from nemochat.chat import Chat, ChatEvent, ChatSession, Entry, Stop
 from nemochat.desk.conversation import OpenConversation
@@ -44,9 +44,14 @@ class Messages:
     def __init__(self, port: Port, board: Board) -> None:
         self._port, self._board = port, board
 
-    async def act(self, id_: int, name: str) -> None:
-        """`name`: as in `menu_of`, or "menu", "swipe_left", "swipe_right". Raises NemochatError."""
-        conversation = self._board.conversation
+    def act(self, id_: int, name: str) -> Coroutine[Any, Any, None]:
+        """`name`: as in `menu_of`, or "menu", "swipe_left", "swipe_right". The message is of the conversation on the desk as it is now, not
+        when this is waited for. Raises NemochatError."""
+        return self._act(self._board.conversation, id_, name)
+
+    async def _act(self, conversation: OpenConversation, id_: int, name: str) -> None:
+        if conversation is not self._board.conversation:
+            return
         index = conversation.chat.index_of(id_)
         if index is None:
             return
@@ -55,8 +60,8 @@ class Messages:
         match name:
             case "menu":
                 chosen = await self._port.ask(menu_of(entry, is_last=index == len(conversation.chat.entries) - 1))
-                if chosen and conversation is self._board.conversation:
-                    await self.act(id_, chosen)
+                if chosen:
+                    await self._act(conversation, id_, chosen)
             case "copy":
                 self._port.tell(Wanted("copy", message.text))
             case "copy_code":
@@ -208,7 +213,7 @@ def details(entry: Entry) -> str:
     result, reading, sampling = record.result, reading_of(record.result), record.sampling
     read = f"{count(reading.evaluated_tokens)} of {count(reading.prompt_tokens)} tokens"
     rows = [
-        ("Model", record.model),
+        ("Model", str(record.model)),
         ("Ended because", _ENDINGS[result.reason]),
         ("Time to first token", duration(reading.ttft_ms) if reading.ttft_ms is not None else "no text came"),
         ("  loading", duration(reading.load_ms)),
@@ -219,15 +224,19 @@ def details(entry: Entry) -> str:
         ("Pictures in the prompt", f"{count(reading.image_tokens)} tokens"),
         ("Reply", f"{count(reading.completion_tokens)} tokens, {speed(reading.tokens_per_second)}"),
         ("Not seen by the model", f"{count(len(result.forgotten))} messages"),
-        ("Sampling", f"temperature {sampling.temperature:g}, top-k {sampling.top_k}"),
-        ("", f"top-p {sampling.top_p:g}, min-p {sampling.min_p:g}"),
-        ("", f"repeat penalty {sampling.repeat_penalty:g}, seed {'random' if sampling.seed is None else sampling.seed}"),
-        ("", f"at most {count(sampling.max_tokens)} tokens"),
+        ("Sampling", f"temperature {_own(sampling.temperature)}, top-k {_own(sampling.top_k)}"),
+        ("", f"top-p {_own(sampling.top_p)}, min-p {_own(sampling.min_p)}"),
+        ("", f"repeat penalty {_own(sampling.repeat_penalty)}, seed {'random' if sampling.seed is None else sampling.seed}"),
+        ("", f"at most {count(sampling.max_tokens)} tokens" if sampling.max_tokens else "as long as there is room"),
     ]
     table = "\n".join(f"{name:<24}{value}" for name, value in rows)
     if not record.prompt:
         return f"{table}\n\nThe exact prompt is known only in the run of nemochat that made the reply."
     return f"{table}\n\nThe exact prompt\n\n{as_text(record.prompt)}"
+
+
+def _own(value: float | None) -> str:
+    return "the model's own" if value is None else f"{value:g}"
 
 
 def _plain_details(entry: Entry) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from nemochat.chat import ChatSession
 from nemochat.desk.port import ModelChanged, Port
+from nemochat.domain.replies import ModelRef
 from nemochat.errors import EngineError
 
 
@@ -28,6 +29,11 @@ class OpenModel:
     def name(self) -> str:
         """What people call the model; "" while there is none."""
         return self.session.model_name if self.session is not None else ""
+
+    @property
+    def ref(self) -> ModelRef:
+        """The model, as it is stored; nameless while there is none."""
+        return self.session.reader.model if self.session is not None else ModelRef()
 
     async def ready(self) -> ChatSession:
         """The session, as soon as there is one whose model is loaded, however long that takes."""

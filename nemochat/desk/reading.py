@@ -143,7 +143,7 @@ class Reading:
         """Its pictures need no encoding any more, and the numbers are others."""
         digests = {part.digest for part in draft.images} if is_complete else set()
         for item in self._draft.items:
-            if item.attachment is not None and item.attachment.part.digest in digests:
+            if item.part is not None and item.part.digest in digests:
                 item.state = "encoded"
         self._port.tell(ReadingAhead(None))
         self._port.tell(PicturesChanged())

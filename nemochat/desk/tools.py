@@ -7,16 +7,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import msgspec
 from rich.cells import cell_len, set_cell_size
 
-from nemochat import images
 from nemochat.chat import Chat, ToolRun, ToolState
-from nemochat.chat.pictures import OpenedPicture
+from nemochat.chat.pictures import OpenedPicture, opened
 from nemochat.chat.toolbox import Toolbox, with_tools
 from nemochat.desk.port import Answer, AskAllowed, AskItem, AskMenu, AskText, Item, Port, Said, ShowText, ToolsChanged, Workbench
 from nemochat.domain.chat import Entry
-from nemochat.domain.images import Original
-from nemochat.domain.messages import Role
+from nemochat.domain.messages import ToolResultPart
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.tools import Approval, OfferedTool, ToolOrigin, ToolRequest
 from nemochat.domain.visible import visible
@@ -149,17 +148,16 @@ def question_of(request: ToolRequest) -> AskAllowed:
 
 
 def runs_of(entries: Iterable[Entry]) -> Iterable[ToolRun]:
-    """The calls of a conversation with their results, as far as it has them: several calls in one reply share one result."""
-    waiting: list[ToolRun] = []
+    """The calls of a conversation with their results, as far as it has them."""
+    waiting: dict[str, ToolRun] = {}
     for entry in entries:
-        message = entry.message
-        if message.role is Role.TOOL and waiting:
-            yield from (ToolRun(run.name, run.arguments, message.text, ToolState.DONE) for run in waiting)
-            waiting = []
-            continue
-        yield from waiting
-        waiting = [ToolRun(call.name, call.arguments, None, ToolState.ASKED) for call in message.tool_calls]
-    yield from waiting
+        for part in entry.message.parts:
+            if isinstance(part, ToolResultPart) and (run := waiting.pop(part.call, None)) is not None:
+                yield msgspec.structs.replace(run, result=part.text, state=ToolState.FAILED if part.is_error else ToolState.DONE)
+        if calls := entry.message.tool_calls:
+            yield from waiting.values()
+            waiting = {call.id: ToolRun(call.name, call.arguments, None, ToolState.ASKED) for call in calls}
+    yield from waiting.values()
 
 
 # -- MCP servers
@@ -289,7 +287,7 @@ class Servers:
             if isinstance(part.content, str):
                 taken.documents.append((part.uri, name, part.content))
             elif part.mime_type.startswith("image/"):
-                taken.pictures.append((name, await asyncio.to_thread(_opened, part.content, name)))
+                taken.pictures.append((name, await asyncio.to_thread(opened, part.content, name)))
             else:
                 kind = sanitize(part.mime_type, strict=True) or "of an unknown kind"
                 self._port.tell(Said(f"{name} is {kind}: neither text nor a picture."))
@@ -302,7 +300,3 @@ def _state(server: McpServer) -> str:
     if server.is_running:
         return "runs"
     return sanitize(server.why_down, strict=True) or "starts when it is needed"
-
-
-def _opened(data: bytes, name: str) -> OpenedPicture:
-    return OpenedPicture(images.load(data, name), Original(data, (images.picture_format(data) or "").lower()))

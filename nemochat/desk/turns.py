@@ -22,6 +22,7 @@ from nemochat.desk.draft import Incoming, parts_of
 from nemochat.desk.jobs import Jobs, Rank
 from nemochat.desk.port import Port, QueueChanged, TurnBegan, TurnEnded, TurnOpened, TurnReported, TurnSaid
 from nemochat.domain.events import TextDelta
+from nemochat.domain.messages import ImagePart
 from nemochat.errors import NemochatError, WindowError
 
 Play = Callable[[ChatSession, Chat, Stop, str, float], AsyncGenerator[ChatEvent, None]]
@@ -75,7 +76,8 @@ class Turns:
         self._port, self._jobs, self._around = port, jobs, around
         self._queue: deque[Turn] = deque()
         self.running: Turn | None = None
-        self._is_serving = self._is_left = False
+        self._is_serving = False
+        self._is_leaving = False
 
     @property
     def is_running(self) -> bool:
@@ -115,8 +117,11 @@ class Turns:
         return True
 
     def leave(self) -> None:
-        """The program ends: what runs is stopped, and what has not begun stays with its conversation for the next time."""
-        self._is_left = True
+        """The program ends: what runs is stopped, and what waits stays with its conversation for the next time.
+
+        So does what runs and has not been said yet: nobody sees the prompt any more into which it could be put back.
+        """
+        self._is_leaving = True
         for turn in self._queue:
             turn.conversation.release()
         self._queue.clear()
@@ -134,7 +139,7 @@ class Turns:
             self._is_serving = False
 
     async def _run(self, turn: Turn) -> None:
-        is_reading = any(item.attachment is None for item in turn.pictures)
+        is_reading = any(item.part is None for item in turn.pictures)
         self._port.tell(TurnBegan("waiting for the picture" if is_reading else "starting"))
         if turn.drafts is None:
             self._port.tell(TurnOpened(turn.keeps, turn.continues))
@@ -157,7 +162,7 @@ class Turns:
                     else:
                         self._report(turn, event)
         except Stopped:
-            pass_on = not self._is_left
+            pass_on = True
         except NemochatError as failure:
             error, pass_on = failure, isinstance(failure, WindowError) or not is_kept
         else:
@@ -165,7 +170,7 @@ class Turns:
         finally:
             turn.conversation.release()
             self.running = None
-        if pass_on and not is_kept:
+        if pass_on and not is_kept and not self._is_leaving:
             self._around.take_back(turn)
         self._port.tell(TurnEnded(result, error))
         self._around.turn_ended(turn, result)
@@ -178,9 +183,10 @@ class Turns:
         if turn.play is not None:
             chat = turn.conversation.lend(IDS)
             return turn.play(session, chat, turn.stop, turn.conversation.id, turn.asked_at)
-        parts = await parts_of(turn.pictures)
+        pictures = await parts_of(turn.pictures)
         waiting = next(each for each in turn.conversation.chat.waiting if each.id == turn.waiting)
-        message = msgspec.structs.replace(waiting.message, parts=(*parts, *(part for part in waiting.message.parts if part not in parts)))
+        words = (part for part in waiting.message.parts if not isinstance(part, ImagePart))
+        message = msgspec.structs.replace(waiting.message, parts=(*pictures, *words))
         chat = turn.conversation.lend(IDS)
         if (index := chat.index_of(waiting.replaces)) is not None:
             chat = chat.cut(index)

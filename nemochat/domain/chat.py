@@ -7,11 +7,12 @@ one that took its place.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from nemochat.domain.messages import Conversation, Message, Role, TextPart
+from nemochat.domain.messages import Conversation, ImagePart, Message, Part, Role, TextPart, ToolResultPart, with_call_ids
 from nemochat.domain.personas import AuthorNote, Persona, UserProfile
 from nemochat.domain.replies import ReplyRecord
 from nemochat.errors import ConversationError
@@ -51,13 +52,15 @@ class Waiting(msgspec.Struct, frozen=True):
     """A message that was sent and waits for its turn. id: what it will be called in the conversation; what waits is sent in their order.
 
     sources: of pictures that were still being read when it was sent (paths, data URIs); they stand before those of the message.
-    replaces: id of the message in whose place it is to stand, 0 for the end of the conversation.
+    replaces: id of the message in whose place it is to stand, 0 for the end of the conversation. when: it was sent, in seconds since the
+    epoch.
     """
 
     id: int
     message: Message
     sources: tuple[str, ...] = ()
     replaces: int = 0
+    when: float = 0.0
 
 
 class Chat(msgspec.Struct, frozen=True):
@@ -67,6 +70,7 @@ class Chat(msgspec.Struct, frozen=True):
     dialogues the window has forgotten. name: a title, "" for none. aside: the messages that are not on the path, by id. next_id: what
     the next message is called; no id is ever used twice. persona, user, note: the roleplay, as far as there is one. seed: what chance in
     the persona's macros hangs on, so that a text stays the same in one chat. collections: of documents that are searched for each message.
+    waiting: what was sent and is not part of the conversation yet, in the order in which it will be answered.
     """
 
     frame: Conversation = Conversation()
@@ -86,13 +90,14 @@ class Chat(msgspec.Struct, frozen=True):
     # -- what is in it
 
     @classmethod
-    def of(cls, conversation: Conversation) -> Chat:
-        """A conversation that comes from elsewhere."""
-        return cls(msgspec.structs.replace(conversation, messages=())).with_messages(conversation.messages)
+    def of(cls, conversation: Conversation, speakers: Iterable[str] = ()) -> Chat:
+        """A conversation that comes from elsewhere. speakers: of its messages, as far as they are known."""
+        return cls(msgspec.structs.replace(conversation, messages=())).with_messages(conversation.messages, speakers)
 
-    def with_messages(self, messages: Iterable[Message]) -> Chat:
-        """With these messages at the end of the path."""
-        entries = tuple(Entry(message, id=self.next_id + index) for index, message in enumerate(messages))
+    def with_messages(self, messages: Iterable[Message], speakers: Iterable[str] = ()) -> Chat:
+        """With these messages at the end of the path; `speakers` as in `of`."""
+        said = zip(messages, itertools.chain(speakers, itertools.repeat("")), strict=False)
+        entries = tuple(self.called(Entry(message, speaker=who, id=self.next_id + index)) for index, (message, who) in enumerate(said))
         return msgspec.structs.replace(self, entries=(*self.entries, *entries), next_id=self.next_id + len(entries))
 
     @classmethod
@@ -102,7 +107,7 @@ class Chat(msgspec.Struct, frozen=True):
         A path that does not hold together ends where it breaks, and what is left of it is aside.
         """
         aside = {node.id: node for node in nodes}
-        next_id = max([bare.next_id, *(id_ + 1 for id_ in aside)])
+        next_id = max([bare.next_id, *(id_ + 1 for id_ in aside), *(each.id + 1 for each in bare.waiting)])
         return _going_on(msgspec.structs.replace(bare, entries=(), aside=aside, next_id=next_id), chosen)
 
     @property
@@ -141,7 +146,8 @@ class Chat(msgspec.Struct, frozen=True):
         """Its name, else its first words."""
         if self.name:
             return self.name
-        first = next((entry.message for entry in self.entries if entry.message.role is Role.USER), None)
+        said = (entry.message for entry in self.entries if entry.message.role is Role.USER)
+        first = next(itertools.chain(said, (each.message for each in self.waiting)), None)
         if first is None:
             return self.persona.name if self.persona is not None and self.entries else "New chat"
         words = first.text.split()
@@ -170,8 +176,8 @@ class Chat(msgspec.Struct, frozen=True):
     # -- the path
 
     def added(self, entry: Entry) -> Chat:
-        """With one more entry at the end of the path."""
-        entry = msgspec.structs.replace(entry, id=self.next_id)
+        """With one more entry at the end of the path. Calls in it that have no id get one."""
+        entry = self.called(msgspec.structs.replace(entry, id=self.next_id))
         return msgspec.structs.replace(self, entries=(*self.entries, entry), next_id=self.next_id + 1)
 
     def cut(self, length: int) -> Chat:
@@ -220,28 +226,34 @@ class Chat(msgspec.Struct, frozen=True):
 
     # -- what waits, and ids
 
-    def queued(self, message: Message, sources: Sequence[str] = (), replaces: int = 0) -> Chat:
+    def queued(self, message: Message, sources: Sequence[str] = (), replaces: int = 0, when: float = 0.0) -> Chat:
         """With a message behind those that wait."""
-        waiting = (*self.waiting, Waiting(self.next_id, message, tuple(sources), replaces))
+        waiting = (*self.waiting, Waiting(self.next_id, message, tuple(sources), replaces, when))
         return msgspec.structs.replace(self, waiting=waiting, next_id=self.next_id + 1)
 
     def unqueued(self, id_: int) -> Chat:
-        """Without the waiting message of this id."""
+        """Without the waiting message of this id; unchanged when there is none."""
+        if all(each.id != id_ for each in self.waiting):
+            return self
         return msgspec.structs.replace(self, waiting=tuple(each for each in self.waiting if each.id != id_))
 
     def lent(self, ids: int) -> Chat:
         """With so many ids, from `next_id` on, left to a turn that works on this value as it is now."""
         return msgspec.structs.replace(self, next_id=self.next_id + ids)
 
+    def called(self, entry: Entry) -> Entry:
+        """With an id for each call that has none: the same ones however often a reply is read while it grows."""
+        if all(call.id for call in entry.message.tool_calls):
+            return entry
+        taken = {call.id for node in self.nodes if node.id != entry.id for call in node.entry.message.tool_calls}
+        parts = with_call_ids(entry.message.parts, f"call_{entry.id}", taken)
+        return msgspec.structs.replace(entry, message=msgspec.structs.replace(entry.message, parts=parts))
+
     # -- messages
 
-    def recorded(self, record: ReplyRecord) -> Chat:
-        """With a record on its last entry."""
-        return self.changed(len(self.entries) - 1, msgspec.structs.replace(self.entries[-1], record=record))
-
     def changed(self, index: int, entry: Entry) -> Chat:
-        """With another entry at `index`, under the same id."""
-        entry = msgspec.structs.replace(entry, id=self.entries[index].id)
+        """With another entry at `index`, under the same id. Calls in it that have no id get one."""
+        entry = self.called(msgspec.structs.replace(entry, id=self.entries[index].id))
         return msgspec.structs.replace(self, entries=(*self.entries[:index], entry, *self.entries[index + 1 :]))
 
     def marked(self, index: int, *, pinned: bool | None = None, excluded: bool | None = None) -> Chat:
@@ -285,8 +297,7 @@ class Chat(msgspec.Struct, frozen=True):
         message = entry.message
         if not text.strip() and not message.images:
             raise ConversationError("A message cannot be empty.", "Delete it instead.")
-        kept = tuple(part for part in message.parts if not isinstance(part, TextPart)) if message.role is Role.USER else message.images
-        parts = (*kept, *((TextPart(text),) if text.strip() else ()))
+        parts = _reworded(message, text)
         new = Entry(msgspec.structs.replace(message, parts=parts), speaker=entry.speaker, id=self.next_id)
         before = self.entries[index - 1].id if index else 0
         return msgspec.structs.replace(
@@ -316,6 +327,51 @@ class Chat(msgspec.Struct, frozen=True):
         while messages[start].tool_calls and stop < len(messages) and messages[stop].role is Role.TOOL:
             stop += 1
         return (start, stop) if index < stop else (index, index + 1)
+
+
+def pictures_of(chat: Chat) -> Iterator[ImagePart]:
+    """Every picture of a conversation, wherever in the tree it is, and those that wait."""
+    for entry in itertools.chain(chat.entries, (node.entry for node in chat.aside.values())):
+        yield from entry.message.images
+    for each in chat.waiting:
+        yield from each.message.images
+
+
+def without_pictures(chat: Chat, digests: Container[str]) -> Chat:
+    """The path without these pictures."""
+    entries = []
+    for entry in chat.entries:
+        if any(image.digest in digests for image in entry.message.images):
+            parts = tuple(
+                msgspec.structs.replace(part, images=tuple(image for image in part.images if image.digest not in digests))
+                if isinstance(part, ToolResultPart)
+                else part
+                for part in entry.message.parts
+                if not (isinstance(part, ImagePart) and part.digest in digests)
+            )
+            entry = msgspec.structs.replace(entry, message=msgspec.structs.replace(entry.message, parts=parts))
+        entries.append(entry)
+    return msgspec.structs.replace(chat, entries=tuple(entries))
+
+
+def split_results(text: str, n: int) -> list[str]:
+    """The texts of `n` results out of the one text in which they stand, a line break between them.
+
+    Where the lines do not tell which is whose, the first has all of it and the others nothing.
+    """
+    lines = text.split("\n")
+    return lines if len(lines) == n else [text, *[""] * (n - 1)]
+
+
+def _reworded(message: Message, text: str) -> tuple[Part, ...]:
+    """The parts of a message with other words. What the user's words stand beside stays, and so do pictures; results keep their calls."""
+    results = [part for part in message.parts if isinstance(part, ToolResultPart)]
+    if results:
+        texts = split_results(text, len(results))
+        return tuple(msgspec.structs.replace(part, text=new) for part, new in zip(results, texts, strict=True))
+    is_user = message.role is Role.USER
+    kept = tuple(part for part in message.parts if not isinstance(part, TextPart)) if is_user else message.images
+    return (*kept, *((TextPart(text),) if text.strip() else ()))
 
 
 def _going_on(chat: Chat, chosen: int) -> Chat:

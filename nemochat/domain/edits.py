@@ -45,7 +45,7 @@ def trim_between(before: Chat, after: Chat) -> Trim | None:
 
 
 def _put(chat: Chat, edit: Put) -> Chat:
-    entry = edit.entry
+    entry = chat.called(edit.entry)
     waiting = tuple(each for each in chat.waiting if each.id != entry.id)
     chat = msgspec.structs.replace(chat, next_id=max(chat.next_id, entry.id + 1), waiting=waiting)
     ids = [each.id for each in chat.entries]

@@ -8,7 +8,8 @@ import msgspec
 
 
 class RgbImage(msgspec.Struct, frozen=True):
-    """Final pixels: `rgb` is height x width x 3 bytes, row by row. `digest` (SHA-256 over size and pixels) identifies them everywhere."""
+    """Pixels: `rgb` is height x width x 3 bytes, row by row. digest: by which they are known: SHA-256 over size and pixels, or, when they
+    were made of a picture for a model, the digest of that picture."""
 
     width: int
     height: int
@@ -25,7 +26,15 @@ class RgbImage(msgspec.Struct, frozen=True):
 
 
 class Original(msgspec.Struct, frozen=True):
-    """A picture's file as it came. suffix: what it holds, as the ending of a name, without the dot."""
+    """A picture's file as it came. suffix: what it holds, as the ending of a name, without the dot.
+
+    Its SHA-256 identifies the picture. One that never was a file has the digest of its pixels (`RgbImage.digest`), and is kept as a PNG.
+    """
 
     data: bytes
     suffix: str
+
+    @property
+    def digest(self) -> str:
+        """Of the file."""
+        return hashlib.sha256(self.data).hexdigest()

@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from nemochat.domain.sampling import Unset
+
 
 class Position(StrEnum):
     """Where a lorebook entry that is always there stands: before or after the persona's description."""
@@ -58,14 +60,14 @@ class Lorebook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PersonaSampling(msgspec.Struct, frozen=True, kw_only=True):
-    """Sampling that a persona asks for; None leaves the user's own setting."""
+    """Sampling that a persona asks for; None leaves the user's own setting, "auto" leaves it to the model."""
 
-    temperature: float | None = None
-    top_k: int | None = None
-    top_p: float | None = None
-    min_p: float | None = None
-    repeat_penalty: float | None = None
-    max_tokens: int | None = None
+    temperature: float | Unset | None = None
+    top_k: int | Unset | None = None
+    top_p: float | Unset | None = None
+    min_p: float | Unset | None = None
+    repeat_penalty: float | Unset | None = None
+    max_tokens: int | Unset | None = None
 
 
 class Persona(msgspec.Struct, frozen=True, kw_only=True):

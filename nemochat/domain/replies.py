@@ -28,10 +28,22 @@ class TurnResult(msgspec.Struct, frozen=True):
     forgotten: tuple[int, ...]
 
 
+class ModelRef(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which model it is. server: where it runs, "" for this machine. format: the chat format that it was prompted in, "" for its own."""
+
+    name: str = ""
+    server: str = ""
+    format: str = ""
+
+    def __str__(self) -> str:
+        """What people call it, and what lists and filters know it by."""
+        return f"{self.server}/{self.name}" if self.server else self.name
+
+
 class ReplyRecord(msgspec.Struct, frozen=True):
     """How a reply was made: its result, the sampling, the model, and the exact prompt (empty once it has been stored and read back)."""
 
     result: TurnResult
     sampling: Sampling
-    model: str
+    model: ModelRef
     prompt: tuple[Segment, ...]

@@ -159,7 +159,7 @@ def reading_of(result: TurnResult) -> Reading:
 def rows_of(chat: Chat) -> list[ReplyRow]:
     """Every reply of a conversation that has a record, also those that were swiped away, in the order in which they came to be."""
     records: list[tuple[int, ReplyRecord]] = [(node.id, node.entry.record) for node in chat.nodes if node.entry.record is not None]
-    return [ReplyRow(reading_of(record.result), record.model) for _, record in sorted(records, key=lambda pair: pair[0])]
+    return [ReplyRow(reading_of(record.result), str(record.model)) for _, record in sorted(records, key=lambda pair: pair[0])]
 
 
 def statistics_of(readings: Iterable[Reading]) -> Statistics:

@@ -49,6 +49,9 @@ class Backend(Protocol):
     def add_image(self, image: RgbImage) -> int:
         """Keep the pixels under their digest and return the picture's cost in the prompt, in tokens."""
 
+    def forget_images(self, digests: Sequence[str]) -> None:
+        """Let go of the pixels of these pictures."""
+
     def count(self, segments: Sequence[Segment]) -> list[int]:
         """Tokens of each segment. Raises EngineError for a picture that was never added."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -38,7 +38,8 @@ from nemochat.engine.wire import (
 from nemochat.errors import EngineDiedError, EngineError, NemochatError
 from nemochat.files import reason
 
-PIXEL_STORE_BYTES = 256 * 1024 * 1024
+WORKER_PIXEL_BYTES = 256 * 1024 * 1024
+"""Of pictures that a worker holds; those of the prompt at hand stay, however large they are."""
 MAX_DEATHS = 2
 
 ProgressCallback = Callable[[Progress], None]
@@ -48,29 +49,6 @@ _NOTHING_DONE = Prepared(0, 0, 0, 0.0, is_complete=False)
 log = logging.getLogger(__name__)
 
 
-class PixelStore:
-    """Pictures kept for a worker that has to be told them again. Bounded in bytes: the least recently used go first, the newest stays."""
-
-    def __init__(self, max_bytes: int = PIXEL_STORE_BYTES) -> None:
-        self._max_bytes = max_bytes
-        self._images: OrderedDict[str, RgbImage] = OrderedDict()
-
-    def put(self, image: RgbImage) -> None:
-        """Keep a picture."""
-        self._images[image.digest] = image
-        self._images.move_to_end(image.digest)
-        held = sum(len(kept.rgb) for kept in self._images.values())
-        while held > self._max_bytes and len(self._images) > 1:
-            _, dropped = self._images.popitem(last=False)
-            held -= len(dropped.rgb)
-
-    def get(self, digest: str) -> RgbImage | None:
-        """The picture with this digest, None when it was never put or has been dropped."""
-        if digest in self._images:
-            self._images.move_to_end(digest)
-        return self._images.get(digest)
-
-
 class _Model:
     """A worker and what this client has told it: one model in its life, and some pictures with their costs in tokens."""
 
@@ -78,6 +56,18 @@ class _Model:
         self.process = process
         self.loaded: ModelInfo | None = None
         self.image_costs: dict[str, int] = {}
+        self.held: OrderedDict[str, int] = OrderedDict()
+        """Bytes of the pictures that the worker holds, those wanted last at the end."""
+
+    def spared(self, coming: int, wanted: Collection[str]) -> tuple[str, ...]:
+        """Which pictures the worker is to let go of so that another one of this many bytes fits; they count as gone."""
+        gone = []
+        for digest in [digest for digest in self.held if digest not in wanted]:
+            if sum(self.held.values()) + coming <= WORKER_PIXEL_BYTES:
+                break
+            del self.held[digest]
+            gone.append(digest)
+        return tuple(gone)
 
 
 class _Deaths(NamedTuple):
@@ -94,7 +84,8 @@ class WorkerEngine:
     One request runs at a time, others wait their turn; any that waits ends a running `prepare` early.
     Another model gets another process, so unloading really returns the memory. When the process dies, the request under way fails
     with EngineDiedError and the next one starts the process and loads the model again; a request on which it died twice is refused
-    until another one has been tried or `load` is called. Pictures are kept up to 256 MB for that (`PixelStore`).
+    until another one has been tried or `load` is called. A worker that does not hold a picture of a prompt, or no
+    longer, is given it again (`find_image`).
     An instance belongs to one event loop and must be closed.
     """
 
@@ -106,7 +97,7 @@ class WorkerEngine:
         self._model: _Model | None = None
         self._wanted: LoadRequest | None = None
         self._info: ModelInfo | None = None
-        self._pixels = PixelStore()
+        self.find_image: Callable[[str], RgbImage | None] = lambda digest: None
         self._running: Request | None = None
         self._is_cancelled = False
         self._waiting = 0
@@ -148,9 +139,8 @@ class WorkerEngine:
     async def add_image(self, image: RgbImage) -> int:
         """Make pixels known and say what the picture costs, in tokens. Cheap when the worker knows the picture already."""
         async with self._turn(AddImage(image)):
-            self._pixels.put(image)
             model = await self._ready_model()
-            await self._tell_images(model, (ImageSlot(image.digest),))
+            await self._tell_images(model, (ImageSlot(image.digest),), image)
             return model.image_costs[image.digest]
 
     async def count(self, segments: Sequence[Segment]) -> list[int]:
@@ -324,14 +314,21 @@ class WorkerEngine:
         self._wanted, self._info = request, model.loaded
         return model.loaded
 
-    async def _tell_images(self, model: _Model, segments: Sequence[Segment]) -> None:
-        """Send the pixels of every picture in `segments` that this worker does not know."""
-        for segment in segments:
-            if isinstance(segment, ImageSlot) and segment.digest not in model.image_costs:
-                image = self._pixels.get(segment.digest)
-                if image is None:
-                    raise EngineError("A picture in this conversation is no longer in the engine's memory.", "Attach it again.")
-                model.image_costs[image.digest] = (await self._ask(model.process, AddImage(image), ImageCost)).tokens
+    async def _tell_images(self, model: _Model, segments: Sequence[Segment], given: RgbImage | None = None) -> None:
+        """Send the pixels of every picture in `segments` that this worker does not hold, in place of those wanted least recently."""
+        wanted = dict.fromkeys(segment.digest for segment in segments if isinstance(segment, ImageSlot))
+        for digest in wanted:
+            if digest in model.held:
+                model.held.move_to_end(digest)
+        for digest in wanted:
+            if digest in model.held:
+                continue
+            image = given or await asyncio.to_thread(self.find_image, digest)
+            if image is None:
+                raise EngineError("A picture in this conversation cannot be found any more.", "Attach it again, or take its message out.")
+            spared = model.spared(len(image.rgb), wanted)
+            cost = (await self._ask(model.process, AddImage(image, spared), ImageCost)).tokens
+            model.image_costs[digest], model.held[digest] = cost, len(image.rgb)
 
     async def _ask(
         self, process: WorkerProcess, command: Request, answer: type[Answer], on_progress: ProgressCallback | None = None

@@ -90,7 +90,10 @@ class Engine(Protocol):
     """An engine that holds at most one model and makes one reply at a time.
 
     Every method raises EngineError (EngineDiedError when its process ended); after that the next call starts it again.
+    find_image: the pixels of a picture by its digest, None where they cannot be had; asked in a thread, whenever they are needed again.
     """
+
+    find_image: Callable[[str], RgbImage | None]
 
     @property
     def capabilities(self) -> Capabilities:

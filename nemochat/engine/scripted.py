@@ -181,6 +181,10 @@ class ScriptedBackend:
         self._images.add(image.digest)
         return self._script.image_tokens
 
+    def forget_images(self, digests: Sequence[str]) -> None:
+        """Know these pictures no longer."""
+        self._images.difference_update(digests)
+
     def count(self, segments: Sequence[Segment]) -> list[int]:
         """Tokens of each segment."""
         return [len(tokens) for tokens in self._tokenize(segments)]
@@ -220,7 +224,7 @@ class ScriptedBackend:
         if not cancelled():
             reply = self._reply()
             tokens = _text_tokens(cut_at_stop(reply.text, request.sampling.stop))
-            room = min(request.sampling.max_tokens, self._window - prompt)
+            room = min(request.sampling.max_tokens or self._window, self._window - prompt)
             reason = reply.reason if len(tokens) <= room else FinishReason.LENGTH
             for piece in _cut(tokens[:room], reply.pieces):
                 self._fail_if_due(FaultStage.DECODE, said)

@@ -36,9 +36,10 @@ class Load(msgspec.Struct, frozen=True, tag=True):
 
 
 class AddImage(msgspec.Struct, frozen=True, tag=True):
-    """The pixels of a picture, sent once to each worker."""
+    """The pixels of a picture. forget: those that the worker need not hold any longer, to make room."""
 
     image: RgbImage
+    forget: tuple[str, ...] = ()
 
 
 class Count(msgspec.Struct, frozen=True, tag=True):

@@ -184,6 +184,7 @@ class Worker:
             case Load():
                 send(Loaded(backend.load(request.request, send)))
             case AddImage():
+                backend.forget_images(request.forget)
                 send(ImageCost(backend.add_image(request.image)))
             case Count():
                 send(Counts(backend.count(request.segments)))

@@ -3,9 +3,9 @@
 from nemochat.images.crop import crop
 from nemochat.images.data_uri import decode_data_uri
 from nemochat.images.decode import load
-from nemochat.images.fit import fit
+from nemochat.images.fit import fit, within
 from nemochat.images.formats import picture_format
-from nemochat.images.png import save_png, to_png
+from nemochat.images.png import save_png, shareable, to_png
 from nemochat.images.source import read_picture
 
-__all__ = ["crop", "decode_data_uri", "fit", "load", "picture_format", "read_picture", "save_png", "to_png"]
+__all__ = ["crop", "decode_data_uri", "fit", "load", "picture_format", "read_picture", "save_png", "shareable", "to_png", "within"]

@@ -34,3 +34,15 @@ def fit(image: RgbImage, size: int) -> RgbImage:
         picture = padded
     picture = picture.resize((size, size), Image.Resampling.BICUBIC)
     return RgbImage.from_rgb(size, size, picture.tobytes())
+
+
+def within(image: RgbImage, side: int) -> RgbImage:
+    """The picture with neither side longer than `side` pixels, scaled down where it has to be."""
+    longest = max(image.width, image.height)
+    if longest <= side:
+        return image
+    from PIL import Image
+
+    size = (max(1, image.width * side // longest), max(1, image.height * side // longest))
+    picture = Image.frombytes("RGB", (image.width, image.height), image.rgb).resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    return RgbImage.from_rgb(*size, picture.tobytes())

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from nemochat.domain.images import RgbImage
+from nemochat.domain.images import Original, RgbImage
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import ImageError
 from nemochat.files import export_file
+from nemochat.images.decode import load
+from nemochat.images.formats import picture_format
 
 
 def to_png(image: RgbImage) -> bytes:
@@ -18,6 +20,21 @@ def to_png(image: RgbImage) -> bytes:
     buffer = io.BytesIO()
     Image.frombytes("RGB", (image.width, image.height), image.rgb).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def shareable(original: Original) -> tuple[bytes, str]:
+    """A picture's file for others, and its media type: upright, and without what cameras write beside it (places, times, names).
+
+    Raises ImageError for a file that is damaged.
+    """
+    from PIL import Image
+
+    picture = load(original.data, "a picture of the conversation")
+    if picture_format(original.data) != "JPEG":
+        return to_png(picture), "image/png"
+    buffer = io.BytesIO()
+    Image.frombytes("RGB", (picture.width, picture.height), picture.rgb).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue(), "image/jpeg"
 
 
 def save_png(image: RgbImage, path: Path) -> None:

@@ -3,12 +3,11 @@
 What is seldom needed is in modules of its own: `transfer` (export and import), `foreign` (files of other programs), `repair`.
 """
 
-from nemochat.library.errors import ConflictError, DamagedError, LibraryError
+from nemochat.library.errors import ConflictError, DamagedError, LibraryError, NewerError
 from nemochat.library.store import Library
 from nemochat.library.values import (
     ImportReport,
     ListQuery,
-    Original,
     RepairReport,
     ReplyQuery,
     Saved,
@@ -22,7 +21,7 @@ __all__ = [
     "Library",
     "LibraryError",
     "ListQuery",
-    "Original",
+    "NewerError",
     "RepairReport",
     "ReplyQuery",
     "Saved",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from nemochat.domain.chat import Chat
+from nemochat.domain.replies import ModelRef
 from nemochat.library.ids import is_id
 from nemochat.library.mending import cleaned
 from nemochat.library.store import Library
@@ -15,7 +16,7 @@ class Arriving(msgspec.Struct, frozen=True):
 
     id: str
     chat: Chat
-    model: str
+    model: ModelRef
     created: float
     updated: float
     tags: tuple[str, ...]

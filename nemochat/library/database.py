@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 import threading
 import time
@@ -29,6 +30,7 @@ INDICES = ("message_index", "title_index")
 DAMAGED = "damaged"
 _MAGIC = b"SQLite format 3\0"
 _RETRY_SECONDS = 0.02
+_VALUE = re.compile("[A-Za-z-]+ value in ")
 _STALE = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 _Identity = tuple[int, int]
@@ -81,6 +83,12 @@ class Database:
         """The connection outside of any transaction, for what SQLite does only there. Raises LibraryError."""
         with self._lock, self._explained():
             yield self._usable()
+
+    def copy(self, why: str) -> Path:
+        """Make a copy of the file beside it, named after `why`. Raises LibraryError."""
+        with self._lock, self._explained():
+            self._usable()
+            return _back_up(self.file, why)
 
     def close(self) -> None:
         """Give the file back. The next transaction would open it again."""
@@ -141,6 +149,7 @@ class Database:
         connection: sqlite3.Connection | None = None
         try:
             connection = sqlite3.connect(self.file, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False)
+            connection.text_factory = lambda data: data.decode(errors="replace")  # one byte that is wrong costs one character
             self._prepare(connection)
         except sqlite3.Error as error:
             _close(connection)
@@ -161,8 +170,9 @@ class Database:
                 f"{migrations.newest()}).",
                 "Update nemochat, or use another data folder (NEMOCHAT_DATA_DIR).",
             )
-        found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(1)")]  # about a millisecond for each megabyte
-        if found != ["ok"]:
+        # About a millisecond for each megabyte. Pages come first; a value that is wrong costs what it stands in (see `checking`).
+        found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(1)")]
+        if found != ["ok"] and not all(_VALUE.match(each) for each in found):
             raise damaged(self.file)
         _use_wal(connection, self._busy_seconds)
         if version < migrations.newest():
@@ -180,7 +190,7 @@ class Database:
         connection.execute("BEGIN IMMEDIATE")
         try:
             if version := migrations.current(connection):
-                _back_up(self.file, version)
+                _back_up(self.file, f"version-{version}")
             migrations.migrate(connection)
             connection.execute("COMMIT")
         except BaseException:
@@ -231,13 +241,13 @@ def _use_wal(connection: sqlite3.Connection, busy_seconds: float) -> None:
             return
 
 
-def _back_up(file: Path, version: int) -> None:
-    """A copy as it was before an upgrade."""
-    target = free_name(file.with_name(f"{file.stem}-version-{version}{file.suffix}"))
+def _back_up(file: Path, why: str) -> Path:
+    """A copy as it is, named after `why`."""
+    target = free_name(file.with_name(f"{file.stem}-{why}{file.suffix}"))
     try:
         make_file(target)
     except OSError as error:
-        raise cannot("The library cannot be copied before its upgrade to", target, error) from error
+        raise cannot("The library cannot be copied to", target, error) from error
     try:
         with contextlib.closing(sqlite3.connect(file)) as source, contextlib.closing(sqlite3.connect(target)) as copy:
             source.backup(copy)
@@ -245,6 +255,7 @@ def _back_up(file: Path, version: int) -> None:
     except sqlite3.Error:
         target.unlink()  # half a copy helps nobody
         raise
+    return target
 
 
 def _set_aside(file: Path, found: _Identity | None, today: date) -> Path | None:

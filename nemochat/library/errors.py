@@ -26,6 +26,15 @@ class DamagedError(LibraryError):
     """The database is not one, or parts of it are broken."""
 
 
+class NewerError(LibraryError):
+    """Something was made by a newer nemochat. It is left as it is."""
+
+    @classmethod
+    def of_conversation(cls) -> NewerError:
+        """The sentence for a conversation."""
+        return cls("This conversation was made by a newer nemochat.", "It is kept as it is: update nemochat to open it.")
+
+
 def shown(path: Path) -> str:
     """A path as it stands in a sentence."""
     return sanitize(str(path), strict=True)

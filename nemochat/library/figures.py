@@ -8,17 +8,20 @@ from typing import Any
 import msgspec
 
 from nemochat.domain.events import Timings, Usage
+from nemochat.domain.replies import ModelRef
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.ttft import Reading, ReplyRow
-from nemochat.library.codec import from_json
+from nemochat.library.codec import as_int, as_seconds, as_text, from_json
 from nemochat.library.database import Database
+from nemochat.library.ids import shown_id
+from nemochat.library.listing import KEPT
 from nemochat.library.saving import milliseconds
 from nemochat.library.values import ReplyQuery
 
 PAGE = 5_000
 """Messages that are read in one transaction, so that a save in the middle of it waits no longer than for that."""
 _NEWEST = (1 << 63) - 1
-_PLACES = "SELECT key, id, title FROM conversation WHERE deleted = 0"
+_PLACES = f"SELECT key, id, title FROM conversation WHERE {KEPT}"  # noqa: S608
 _MESSAGES = "SELECT key, conversation, id, stored, rest FROM message WHERE {} ORDER BY key DESC LIMIT ?"
 
 
@@ -32,7 +35,7 @@ class _Result(msgspec.Struct, frozen=True, gc=False):
 
 class _Record(msgspec.Struct, frozen=True, gc=False):
     result: _Result
-    model: str
+    model: ModelRef
 
 
 class _Rest(msgspec.Struct, frozen=True, gc=False):
@@ -46,23 +49,24 @@ def reply_rows(database: Database, query: ReplyQuery) -> list[ReplyRow]:
     cannot be read is passed over.
     """
     with database.read() as db:
-        places = {key: (id_, sanitize(title, strict=True)) for key, id_, title in db.execute(_PLACES)}
+        places = {key: (shown_id(key, id_), sanitize(as_text(title), strict=True)) for key, id_, title in db.execute(_PLACES)}
     if query.conversation:
         places = {key: place for key, place in places.items() if place[0] == query.conversation}
     found: dict[tuple[int, Reading], ReplyRow] = {}
     models: dict[str, str] = {}
     for conversation, id_, stored, rest in _messages(database, query, places):
         record = _record(rest)
-        if record is None or conversation not in places or (query.model and record.model != query.model):
+        if record is None or conversation not in places or (query.model and str(record.model) != query.model):
             continue
-        model = models.get(record.model) or models.setdefault(record.model, sanitize(record.model, strict=True))
+        name = str(record.model)
+        model = models.get(name) or models.setdefault(name, sanitize(name, strict=True))
         reading = Reading.of(record.result.usage, record.result.timings, record.result.ttft_ms)
         found.pop((id_, reading), None)  # the older one stands where it stood
-        found[id_, reading] = ReplyRow(reading, model, stored / 1000, *places[conversation])
+        found[id_, reading] = ReplyRow(reading, model, as_seconds(stored), *places[conversation])
     return list(found.values())
 
 
-def _messages(database: Database, query: ReplyQuery, places: dict[int, tuple[str, str]]) -> Iterator[tuple[int, int, int, str]]:
+def _messages(database: Database, query: ReplyQuery, places: dict[int, tuple[str, str]]) -> Iterator[tuple[int, int, object, str]]:
     """conversation, id, time and rest of each reply, the newest first."""
     conditions, values = ["key < ?", "role = 'assistant'"], list[Any]()
     if query.since is not None:
@@ -77,7 +81,7 @@ def _messages(database: Database, query: ReplyQuery, places: dict[int, tuple[str
         with database.read() as db:
             rows = db.execute(statement, (before, *values, PAGE)).fetchall()
         for key, *row in rows:
-            yield row[0], row[1], row[2], row[3]
+            yield row[0], as_int(row[1]), row[2], as_text(row[3])
             before = key
         if len(rows) < PAGE:
             return

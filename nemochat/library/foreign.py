@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from nemochat.domain.chat import Chat, Entry, Node
-from nemochat.domain.messages import Message, Role, TextPart
+from nemochat.domain.messages import Message, Part, ReasoningPart, Role, TextPart, ToolResultPart
+from nemochat.domain.replies import ModelRef
 from nemochat.domain.sanitize import sanitize
 from nemochat.library.archives import MIB, open_archive
 from nemochat.library.errors import LibraryError, cannot, shown, taking
@@ -40,6 +41,7 @@ _CHATGPT = "conversations.json"
 _ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT, "tool": Role.TOOL, "function": Role.TOOL}
 _UNSEEN = ("user_editable_context", "model_editable_context", "thoughts", "reasoning_recap")
 _Json = Mapping[str, Any]
+_NOTHING: _Json = {}
 _Item = bytes | msgspec.Raw | dict[str, Any] | list[Any]
 Decoded = TypeVar("Decoded")
 
@@ -62,7 +64,7 @@ class ForeignChat(msgspec.Struct, frozen=True):
     """
 
     chat: Chat
-    model: str = ""
+    model: ModelRef = ModelRef()
     created: float | None = None
     updated: float | None = None
     problems: tuple[str, ...] = ()
@@ -214,20 +216,20 @@ def _openai(item: object, problems: list[str]) -> ForeignChat:
         raise LibraryError("There are no messages in it.")
     _check_number(len(messages))
     system = [_text(body.get("system"))]
-    said: list[Message] = []
+    said: list[Entry] = []
     bad: list[int] = []
     for number, message in enumerate(messages, 1):
         if not isinstance(message, dict):
             bad.append(number)
         elif message.get("role") in ("system", "developer"):
             system.append(_text(message.get("content")))
-        elif (entry := _entry(message.get("role"), _said(message))) is not None:
-            said.append(entry.message)
+        elif (entry := _entry(message.get("role"), _said(message), message)) is not None:
+            said.append(entry)
     if bad:
         problems.append(f"{len(bad):,} of its messages, the first of them number {bad[0]:,}, are not objects and were left out.")
-    chat = Chat().with_messages(said)
+    chat = Chat().with_messages([entry.message for entry in said], [entry.speaker for entry in said])
     chat = chat.framed("\n\n".join(filter(None, system))).named(_name(body.get("title") or body.get("name")))
-    return ForeignChat(chat, _name(body.get("model")), _time(body.get("created")), _time(body.get("updated")))
+    return ForeignChat(chat, ModelRef(_name(body.get("model"))), _time(body.get("created")), _time(body.get("updated")))
 
 
 def _said(message: _Json) -> str:
@@ -258,7 +260,7 @@ def _chatgpt(item: _Json) -> ForeignChat:
     tree = [Node(msgspec.structs.replace(entries[key], id=id_), parents[key], chosen[id_]) for key, id_ in ids.items()]
     chat = Chat.of_nodes(tree, chosen[0], Chat(name=_name(item.get("title"))))
     model = next((model for key in reversed(ids) if (model := _metadata(nodes[key], "model_slug"))), "")
-    return ForeignChat(chat, _name(model), _time(item.get("create_time")), _time(item.get("update_time")))
+    return ForeignChat(chat, ModelRef(_name(model)), _time(item.get("create_time")), _time(item.get("update_time")))
 
 
 def _node_entry(node: _Json) -> Entry | None:
@@ -337,10 +339,17 @@ def _check_number(messages: int) -> None:
         raise LibraryError(f"It holds {messages:,} messages, more than {_MAX_MESSAGES:,}.")
 
 
-def _entry(role: object, text: str) -> Entry | None:
+def _entry(role: object, text: str, message: _Json = _NOTHING) -> Entry | None:
     if not isinstance(role, str) or role not in _ROLES or not text.strip():
         return None
-    return Entry(Message(_ROLES[role], (TextPart(text),)))
+    who = _name(message.get("name"))
+    if _ROLES[role] is Role.TOOL:
+        return Entry(Message(Role.TOOL, (ToolResultPart(_name(message.get("tool_call_id")), text),)))
+    thought = message.get("reasoning_content")
+    parts: tuple[Part, ...] = (TextPart(text),)
+    if _ROLES[role] is Role.ASSISTANT and isinstance(thought, str) and thought.strip():
+        parts = (ReasoningPart(sanitize(thought)), *parts)
+    return Entry(Message(_ROLES[role], parts), speaker=who)
 
 
 def _text(content: object) -> str:

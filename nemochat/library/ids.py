@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import secrets
+import sqlite3
 
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's: nothing that is easily mistaken
 _TIME_DIGITS = 9  # 45 bits of milliseconds last until the year 3084
 _RANDOM_DIGITS = 4
+_NAMELESS = "00000000000000"  # no time has so many noughts
 _VALID = re.compile(f"[{_DIGITS}]{{1,32}}")
 
 
@@ -20,3 +22,17 @@ def new_id(milliseconds: int) -> str:
 def is_id(text: str) -> bool:
     """Whether a text could be an id or the beginning of one."""
     return _VALID.fullmatch(text) is not None
+
+
+def shown_id(key: int, id_: object) -> str:
+    """The id of the conversation in row `key`; where that is damaged, one by which it is found all the same."""
+    return id_ if isinstance(id_, str) and is_id(id_) else f"{_NAMELESS}{key}"
+
+
+def key_of(db: sqlite3.Connection, id_: str) -> int | None:
+    """The row of a conversation by the id that is shown of it, None where there is none."""
+    row = db.execute("SELECT key FROM conversation WHERE id = ?", (id_,)).fetchone()
+    if row is None and id_.startswith(_NAMELESS) and id_.isdecimal():
+        row = db.execute("SELECT key, id FROM conversation WHERE key = ?", (int(id_[len(_NAMELESS) :] or 0),)).fetchone()
+        row = row if row is not None and shown_id(*row) == id_ else None
+    return None if row is None else int(row[0])

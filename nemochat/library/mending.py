@@ -25,10 +25,12 @@ def mended(nodes: Collection[Node], chosen: int, bare: Chat) -> tuple[Chat, bool
     """A conversation of nodes of which some may be missing, and whether it was whole.
 
     What has lost the message before it follows the newest one that is older; a path that has lost its way goes on with the newest branch.
+    Messages that follow each other in a circle begin with the oldest of them.
     """
     ids = sorted({node.id for node in nodes})
     older = dict(zip(ids, [0, *ids], strict=False))
     parents = {node.id: node.parent if node.parent in older or node.parent == 0 else older[node.id] for node in nodes}
+    _break_circles(parents)
     children: dict[int, list[int]] = {}
     for id_ in ids:
         children.setdefault(parents[id_], []).append(id_)
@@ -37,6 +39,20 @@ def mended(nodes: Collection[Node], chosen: int, bare: Chat) -> tuple[Chat, bool
     whole = first == chosen and all((node.parent, node.chosen) == (parents[node.id], after[node.id]) for node in nodes)
     chat = Chat.of_nodes([Node(node.entry, parents[node.id], after[node.id]) for node in nodes], first, bare)
     return chat, whole
+
+
+def _break_circles(parents: dict[int, int]) -> None:
+    rooted = {0}
+    for id_ in parents:
+        way: dict[int, None] = {}
+        at = id_
+        while at not in rooted and at not in way:
+            way[at] = None
+            at = parents[at]
+        if at in way:
+            circle = list(way)[list(way).index(at) :]
+            parents[min(circle)] = 0
+        rooted.update(way)
 
 
 def _branch(chosen: int, children: list[int]) -> int:

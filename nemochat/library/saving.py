@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from nemochat.domain.chat import Chat, Entry, Node
-from nemochat.domain.messages import Conversation
-from nemochat.library.codec import Roleplay, from_columns, from_json, scene_to_json, storable, to_columns
+from nemochat.domain.chat import Chat, Node, pictures_of
+from nemochat.domain.replies import ModelRef
+from nemochat.library import earlier
+from nemochat.library.codec import (
+    LAST_SECOND,
+    Roleplay,
+    as_int,
+    as_seconds,
+    as_text,
+    from_columns,
+    scene_from_json,
+    scene_to_json,
+    storable,
+    to_columns,
+    waiting_from_json,
+    waiting_to_json,
+)
 from nemochat.library.difference import Difference, difference, first_of
 from nemochat.library.errors import ConflictError, LibraryError
-from nemochat.library.ids import new_id
+from nemochat.library.ids import key_of, new_id
+from nemochat.library.mending import mended
 from nemochat.library.values import Saved, StoredChat
 
-_LAST_SECOND = 253_402_300_799.0  # of the year 9999
 _PREVIEW_CHARACTERS = 160
 _PREVIEW_READ = 1000
 
@@ -27,10 +41,13 @@ _ADD_MESSAGE = """
 """
 
 
+_MODEL = "model, server, format"
+
+
 class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept of a conversation beside its value. Times are milliseconds since 1970; 0 for `deleted` is not."""
 
-    model: str
+    model: ModelRef
     created: int
     updated: int
     tags: tuple[str, ...] = ()
@@ -45,7 +62,7 @@ def create(db: sqlite3.Connection, chat: Chat, around: Circumstances, id_: str |
         "id": id_,
         "version": 1,
         "name": storable(chat.name),
-        "model": storable(around.model),
+        **_model(around.model),
         "created": around.created,
         "updated": around.updated,
         "archived": around.archived,
@@ -57,79 +74,96 @@ def create(db: sqlite3.Connection, chat: Chat, around: Circumstances, id_: str |
     key = db.execute(f"INSERT INTO conversation ({names}) VALUES ({places})", row).lastrowid or 0  # noqa: S608
     _write_scene(db, key, chat)
     _write_messages(db, key, chat.nodes, around.updated)
-    _use_pictures(db, key, _digests(_entries(chat)))
+    _use_pictures(db, key, _digests(chat))
     db.executemany("INSERT OR IGNORE INTO tag VALUES (?, ?)", [(key, storable(tag)) for tag in around.tags])
     return Saved(id_, 1)
 
 
-def save(db: sqlite3.Connection, at: Saved, before: Chat | None, after: Chat, model: str, now: int) -> Saved:
+def save(db: sqlite3.Connection, at: Saved, before: Chat | None, after: Chat, model: ModelRef, now: int) -> Saved:
     """Store what has changed since version `at.version`, which `before` is; None where that is not at hand. Raises ConflictError.
 
     The name is written only when it has changed, so that a title given elsewhere meanwhile stays.
     A change brings a deleted conversation back.
     """
-    row = db.execute("SELECT key, version, name, model FROM conversation WHERE id = ?", (at.id,)).fetchone()
-    if row is None:
+    key = key_of(db, at.id)
+    row = None if key is None else db.execute(f"SELECT version, name, {_MODEL} FROM conversation WHERE key = ?", (key,)).fetchone()  # noqa: S608
+    if key is None or row is None:
         raise ConflictError("This conversation is no longer in the library.", "It is stored again as a new one.")
-    key, version, name, stored_model = row
+    version, name, stored_model = as_int(row[0]), as_text(row[1]), _read_model(row[2:])
     if version != at.version:
         raise ConflictError("Another program has changed this conversation.", "What you see is stored as a copy.")
     renamed = before is None or before.name != after.name
     name = storable(after.name) if renamed else name
     change = _everything(db, key, after) if before is None else difference(before, after)
     scene = before is None or _scene_differs(before, after)
-    spoken = bool(change) or before is None or first_of(before) != first_of(after)
+    queued = before is None or before.waiting != after.waiting
+    spoken = bool(change) or queued or before is None or first_of(before) != first_of(after)
     counted = before is None or _counts(before) != _counts(after)
-    if not (spoken or scene or renamed or counted or stored_model != storable(model)):
+    if not (spoken or scene or renamed or counted or stored_model != model):
         return at
-    columns: dict[str, object] = {"name": name, "model": storable(model), "deleted": 0, **_derived(after, name)}
+    columns: dict[str, object] = {"version": version + 1, "name": name, **_model(model), "deleted": 0, **_derived(after, name)}
     if spoken:
         columns["updated"] = now
     settings = ", ".join(f"{column} = :{column}" for column in columns)
-    statement = f"UPDATE conversation SET version = version + 1, {settings} WHERE key = :key"  # noqa: S608
+    statement = f"UPDATE conversation SET {settings} WHERE key = :key"  # noqa: S608
     db.execute(statement, {**columns, "key": key})
     if scene:
         _write_scene(db, key, after)
+    elif queued:
+        db.execute("UPDATE scene SET waiting = ? WHERE conversation = ?", (waiting_to_json(after.waiting), key))
     _write_difference(db, key, change, after, now)
     return Saved(at.id, version + 1)
 
 
+def put_back(
+    db: sqlite3.Connection, key: int, id_: str, stored: StoredChat, around: Circumstances, times: Mapping[int, int]
+) -> None:
+    """Write a conversation over its row, whose messages and tags have gone. times: when each message was stored."""
+    chat = stored.chat
+    row: dict[str, object] = {
+        "id": id_,
+        "version": stored.version + 1,
+        "name": storable(chat.name),
+        **_model(around.model),
+        "created": around.created,
+        "updated": around.updated,
+        "archived": around.archived,
+        "deleted": around.deleted,
+        **_derived(chat, chat.name),
+    }
+    settings = ", ".join(f"{column} = :{column}" for column in row)
+    db.execute(f"UPDATE conversation SET {settings} WHERE key = :key", {**row, "key": key})  # noqa: S608
+    _write_scene(db, key, chat)
+    for node in chat.nodes:
+        _write_messages(db, key, [node], times.get(node.id, around.updated))
+    _use_pictures(db, key, _digests(chat))
+    db.executemany("INSERT OR IGNORE INTO tag VALUES (?, ?)", [(key, storable(tag)) for tag in around.tags])
+
+
 def load(db: sqlite3.Connection, id_: str) -> StoredChat:
-    """The conversation with this id. Raises LibraryError."""
-    db_row = db.execute(
-        """SELECT key, version, name, model, archived, deleted, created, updated, chosen, next_id, first_kept, examples_gone
-           FROM conversation WHERE id = ?""",
-        (id_,),
-    ).fetchone()
-    if db_row is None:
+    """The conversation with this id, as far as it can be read. Raises LibraryError, and NewerError for one of a newer nemochat."""
+    key = key_of(db, id_)
+    if key is None:
         raise LibraryError("This conversation is not in the library.", "`nemochat search` finds the others.")
-    key, version, name, model, archived, deleted, created, updated, chosen, next_id, first_kept, examples_gone = db_row
-    frame, roleplay, whole = _read_scene(db, key)
-    bare = Chat(
-        frame=frame,
-        first_kept=first_kept,
-        name=name,
-        next_id=next_id,
-        persona=roleplay.persona,
-        user=roleplay.user,
-        note=roleplay.note,
-        seed=roleplay.seed,
-        collections=roleplay.collections,
-        waiting=roleplay.waiting,
-        examples_gone=examples_gone,
-    )
-    nodes, damaged = [], 0 if whole else 1
-    for node, readable in _read_messages(db, key):
-        nodes.append(node)
-        damaged += not readable
-    tags = tuple(tag for (tag,) in db.execute("SELECT name FROM tag WHERE conversation = ? ORDER BY name", (key,)))
-    chat = Chat.of_nodes(nodes, chosen, bare)
-    return StoredChat(id_, version, chat, model, tags, bool(archived), bool(deleted), created / 1000, updated / 1000, damaged)
+    row = db.execute(
+        f"""SELECT version, name, archived, deleted, created, updated, chosen, next_id, first_kept, examples_gone, {_MODEL}
+            FROM conversation WHERE key = ?""",  # noqa: S608
+        (key,),
+    ).fetchone()
+    version, archived, deleted, chosen, next_id, first_kept, examples_gone = (as_int(row[at]) for at in (0, 2, 3, 6, 7, 8, 9))
+    bare, damaged = _read_scene(db, key)
+    bare = msgspec.structs.replace(bare, name=as_text(row[1]), next_id=max(1, next_id), first_kept=first_kept, examples_gone=examples_gone)
+    nodes, lost = read_messages(db, key)
+    chat, whole = mended(nodes, chosen, bare)
+    tags = tuple(sorted(as_text(tag) for (tag,) in db.execute("SELECT name FROM tag WHERE conversation = ?", (key,))))
+    damaged += lost + (not whole)
+    created, updated = as_seconds(row[4]), as_seconds(row[5])
+    return StoredChat(id_, version, chat, _read_model(row[10:]), tags, bool(archived), bool(deleted), created, updated, damaged)
 
 
 def milliseconds(seconds: float) -> int:
     """A time as it is stored. What comes from outside may be any number; beyond the calendar it is its end."""
-    return round(min(max(seconds, 0.0), _LAST_SECOND) * 1000) if math.isfinite(seconds) else 0
+    return round(min(max(seconds, 0.0), LAST_SECOND) * 1000) if math.isfinite(seconds) else 0
 
 
 def _free_id(db: sqlite3.Connection, now: int) -> str:
@@ -158,38 +192,55 @@ def _counts(chat: Chat) -> dict[str, int]:
 
 
 def _roleplay(chat: Chat) -> Roleplay:
-    return Roleplay(chat.persona, chat.user, chat.note, chat.seed, chat.collections, chat.waiting)
+    return Roleplay(chat.persona, chat.user, chat.note, chat.seed, chat.collections)
 
 
 def _scene_differs(before: Chat, after: Chat) -> bool:
-    fields = ("frame", "persona", "user", "note", "seed", "collections", "waiting")
+    fields = ("frame", "persona", "user", "note", "seed", "collections")
     if all(getattr(before, field) is getattr(after, field) for field in fields):
         return False
     return before.frame != after.frame or _roleplay(before) != _roleplay(after)
 
 
 def _write_scene(db: sqlite3.Connection, key: int, chat: Chat) -> None:
-    columns = scene_to_json(chat.frame, _roleplay(chat))
+    columns = (*scene_to_json(chat.frame, _roleplay(chat)), waiting_to_json(chat.waiting))
     db.execute(
-        """INSERT INTO scene VALUES (?, ?, ?)
-           ON CONFLICT (conversation) DO UPDATE SET frame = excluded.frame, roleplay = excluded.roleplay""",
+        """INSERT INTO scene (conversation, frame, roleplay, waiting) VALUES (?, ?, ?, ?)
+           ON CONFLICT (conversation) DO UPDATE SET frame = excluded.frame, roleplay = excluded.roleplay, waiting = excluded.waiting""",
         (key, *columns),
     )
 
 
-def _read_scene(db: sqlite3.Connection, key: int) -> tuple[Conversation, Roleplay, bool]:
-    row = db.execute("SELECT frame, roleplay FROM scene WHERE conversation = ?", (key,)).fetchone()
-    try:
-        return from_json(row[0], Conversation), from_json(row[1], Roleplay), True
-    except (ValueError, TypeError):  # TypeError: there is no row
-        return Conversation(), Roleplay(), False
+def _read_scene(db: sqlite3.Connection, key: int) -> tuple[Chat, int]:
+    """A chat without messages, and how much of what is around them could not be read."""
+    row = db.execute("SELECT frame, roleplay, waiting FROM scene WHERE conversation = ?", (key,)).fetchone() or (None, None, None)
+    frame, roleplay, whole = scene_from_json(*row[:2])
+    waiting, all_waits = waiting_from_json(row[2])
+    chat = Chat(
+        frame=frame,
+        persona=roleplay.persona,
+        user=roleplay.user,
+        note=roleplay.note,
+        seed=roleplay.seed,
+        collections=roleplay.collections,
+        waiting=waiting,
+    )
+    return chat, (not whole) + (not all_waits)
 
 
-def _read_messages(db: sqlite3.Connection, key: int) -> Iterator[tuple[Node, bool]]:
-    rows = db.execute("SELECT id, parent, chosen, role, text, rest FROM message WHERE conversation = ?", (key,))
-    for id_, parent, chosen, role, text, rest in rows:
-        entry, whole = from_columns(id_, role, text, rest)
-        yield Node(entry, parent, chosen), whole
+def read_messages(db: sqlite3.Connection, key: object) -> tuple[list[Node], int]:
+    """The messages of a conversation, and how many have their words alone, or are lost because nothing says which they are."""
+    rows = db.execute("SELECT id, parent, chosen, role, text, rest FROM message WHERE conversation IS ? ORDER BY key", (key,))
+    nodes: dict[int, tuple[Node, bool]] = {}
+    damaged = 0
+    for raw, parent, chosen, role, text, rest in rows:
+        read = from_columns(id_ := as_int(raw), role, text, rest)
+        damaged += not read.whole or id_ == 0 or id_ in nodes
+        if id_:
+            nodes.setdefault(id_, (Node(read.entry, as_int(parent, -1), as_int(chosen, -1)), read.is_earlier))
+    if any(is_earlier for _, is_earlier in nodes.values()):
+        return earlier.brought_up(nodes.values(), {}), damaged
+    return [node for node, _ in nodes.values()], damaged
 
 
 def _write_messages(db: sqlite3.Connection, key: int, nodes: Iterable[Node], now: int) -> None:
@@ -198,7 +249,8 @@ def _write_messages(db: sqlite3.Connection, key: int, nodes: Iterable[Node], now
 
 
 def _everything(db: sqlite3.Connection, key: int, chat: Chat) -> Difference:
-    """Where the earlier value is not at hand: all of it anew."""
+    """Where the earlier value is not at hand: all of it anew. Raises NewerError rather than to write over what it cannot read."""
+    read_messages(db, key)
     nodes = tuple(chat.nodes)
     ids = {node.id for node in nodes}
     stored = db.execute("SELECT id FROM message WHERE conversation = ?", (key,))
@@ -211,25 +263,25 @@ def _write_difference(db: sqlite3.Connection, key: int, change: Difference, afte
     moves = [(node.parent, node.chosen, key, node.id) for node in change.moved]
     db.executemany("UPDATE message SET parent = ?, chosen = ? WHERE conversation = ? AND id = ?", moves)
     used = {digest for (digest,) in db.execute("SELECT digest FROM picture_use WHERE conversation = ?", (key,))}
-    if used and (change.removed or change.written):  # what went, or was there before, may have been the last to show a picture
-        gone = used - _digests(_entries(after))
+    if used:  # what went, or was there before, may have been the last to show a picture
+        gone = used - _digests(after)
         db.executemany("DELETE FROM picture_use WHERE conversation = ? AND digest = ?", [(key, digest) for digest in gone])
-    shown = (*(node.entry for node in change.written), *_waiting(after))
-    _use_pictures(db, key, _digests(shown) - used)
+    shown = {image.digest for node in change.written for image in node.entry.message.images}
+    waiting = {image.digest for each in after.waiting for image in each.message.images}
+    _use_pictures(db, key, (shown | waiting) - used)
 
 
-def _entries(chat: Chat) -> Iterator[Entry]:
-    yield from chat.entries
-    yield from (node.entry for node in chat.aside.values())
-    yield from _waiting(chat)
+def _digests(chat: Chat) -> set[str]:
+    """Of every picture of a conversation, those that wait among them."""
+    return {image.digest for image in pictures_of(chat)}
 
 
-def _waiting(chat: Chat) -> Iterator[Entry]:
-    yield from (Entry(each.message) for each in chat.waiting)
+def _model(model: ModelRef) -> dict[str, object]:
+    return {"model": storable(model.name), "server": storable(model.server), "format": storable(model.format)}
 
 
-def _digests(entries: Iterable[Entry]) -> set[str]:
-    return {part.digest for entry in entries for part in entry.message.images}
+def _read_model(columns: Sequence[object]) -> ModelRef:
+    return ModelRef(*map(as_text, columns))
 
 
 def _use_pictures(db: sqlite3.Connection, key: int, digests: set[str]) -> None:

@@ -9,10 +9,12 @@ from typing import Any
 from nemochat.domain.library import Hit, SearchFilters
 from nemochat.domain.messages import Role
 from nemochat.domain.sanitize import sanitize
-from nemochat.library.codec import storable
+from nemochat.library.codec import as_int, as_seconds, as_text, storable
+from nemochat.library.ids import shown_id
 from nemochat.library.saving import milliseconds
 
 _MAX_WORDS = 32
+_ROLES = tuple(Role)
 _TITLE_SHARE = 4
 _IDEOGRAPHS = "\u2e80"  # from here on, one character may be a word
 _OPEN, _CLOSE = "\x02", "\x03"  # around what matched; no stored text has them: sanitised where it came in
@@ -20,12 +22,12 @@ _MARKED = re.compile(f"{_OPEN}([^{_CLOSE}]*){_CLOSE}?|{_CLOSE}")
 _WORD = re.compile(r'"(?P<phrase>[^"]*)(?:"|$)|(?P<word>[^\s"]+)')
 
 _TITLES = """
-    SELECT c.id, 0, c.title, 'user', c.updated, highlight(title_index, 0, char(2), char(3))
+    SELECT c.key, c.id, 0, c.title, 'user', c.updated, highlight(title_index, 0, char(2), char(3))
     FROM title_index CROSS JOIN conversation AS c ON c.key = title_index.rowid
     WHERE title_index MATCH ? AND c.name <> ''
 """
 _MESSAGES = """
-    SELECT c.id, m.id, c.title, m.role, m.stored, snippet(message_index, 0, char(2), char(3), '…', 24)
+    SELECT c.key, c.id, m.id, c.title, m.role, m.stored, snippet(message_index, 0, char(2), char(3), '…', 24)
     FROM message_index CROSS JOIN message AS m ON m.key = message_index.rowid CROSS JOIN conversation AS c ON c.key = m.conversation
     WHERE message_index MATCH ?
 """
@@ -67,12 +69,12 @@ def to_match(words: str) -> str:
 
 
 def _narrowing(filters: SearchFilters, written: str) -> tuple[list[str], list[object]]:
-    conditions, values = ["c.deleted = 0"], list[object]()
+    conditions, values = ["(c.deleted <= 0 OR typeof(c.deleted) = 'null')"], list[object]()
     if filters.persona:
         conditions.append("c.persona = ?")
         values.append(storable(filters.persona))
     if filters.model:
-        conditions.append("c.model = ?")
+        conditions.append("CASE c.server WHEN '' THEN c.model ELSE c.server || '/' || c.model END = ?")
         values.append(storable(filters.model))
     if filters.since is not None:
         conditions.append(f"{written} >= ?")
@@ -87,9 +89,10 @@ def _narrowing(filters: SearchFilters, written: str) -> tuple[list[str], list[ob
 
 
 def _hit(row: Any) -> Hit:
-    conversation, node, title, role, written, marked = row
-    snippet, spans = unmarked(marked)
-    return Hit(conversation, node, title, Role(role), written / 1000, snippet, spans)
+    key, conversation, node, title, role, written, marked = row
+    snippet, spans = unmarked(as_text(marked))
+    who = Role(role) if role in _ROLES else Role.ASSISTANT
+    return Hit(shown_id(key, conversation), as_int(node), as_text(title), who, as_seconds(written), snippet, spans)
 
 
 def unmarked(marked: str) -> tuple[str, tuple[tuple[int, int], ...]]:

@@ -10,21 +10,25 @@ from pathlib import Path
 from types import TracebackType
 
 from nemochat.domain.chat import Chat
+from nemochat.domain.images import Original
 from nemochat.domain.library import ConversationRow, Hit, SearchFilters
+from nemochat.domain.replies import ModelRef
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.ttft import ReplyRow
-from nemochat.library import figures, listing, saving, searching
+from nemochat.library import checking, figures, listing, saving, searching
 from nemochat.library.database import INDICES, Database
 from nemochat.library.errors import LibraryError
+from nemochat.library.ids import key_of
 from nemochat.library.pictures import Pictures
 from nemochat.library.saving import Circumstances
-from nemochat.library.values import ListQuery, Original, ReplyQuery, Saved, StoredChat
+from nemochat.library.values import ListQuery, ReplyQuery, Saved, StoredChat
 
 BUSY_SECONDS = 5.0
 _FILE = "library.db"
 _ANY_LIST = ListQuery()
 _ANY_MESSAGE = SearchFilters()
 _ANY_REPLY = ReplyQuery()
+_NO_MODEL = ModelRef()
 
 
 class Library:
@@ -64,7 +68,7 @@ class Library:
 
     # -- conversations
 
-    def save(self, id: str | None, version: int, before: Chat | None, after: Chat, *, model: str) -> Saved:
+    def save(self, id: str | None, version: int, before: Chat | None, after: Chat, *, model: ModelRef = _NO_MODEL) -> Saved:
         """Store what has changed since version `version`, which `before` is (None: not at hand); id None stores a new one.
 
         All of it is on the disk when this returns, or nothing. Raises ConflictError when another program has changed the conversation
@@ -79,7 +83,7 @@ class Library:
         self,
         chat: Chat,
         *,
-        model: str = "",
+        model: ModelRef = _NO_MODEL,
         created: float | None = None,
         updated: float | None = None,
         tags: Iterable[str] = (),
@@ -106,7 +110,7 @@ class Library:
     def holds(self, id: str) -> bool:
         """Whether there is a conversation with this id, the bin included."""
         with self._database.read() as db:
-            return db.execute("SELECT 1 FROM conversation WHERE id = ?", (id,)).fetchone() is not None
+            return key_of(db, id) is not None
 
     def find(self, beginning: str) -> ConversationRow:
         """The conversation whose id this is, or the only one outside of the bin whose id begins so."""
@@ -186,14 +190,10 @@ class Library:
 
     # -- pictures
 
-    def put_picture(self, digest: str, png: bytes, original: bytes | None = None, suffix: str = "") -> None:
-        """Store a picture before the message that shows it: the model's pixels as PNG, and the file as it came with its ending."""
+    def put_picture(self, digest: str, original: Original) -> None:
+        """Store a picture before the message that shows it: the file as it came (see `nemochat.domain.images.Original`)."""
         with self._database.write() as db:
-            self._pictures.put(db, digest, png, original, suffix, self._now())
-
-    def picture(self, digest: str) -> bytes | None:
-        """The pixels that the model gets, as PNG; None where they are not here."""
-        return self._pictures.picture(digest)
+            self._pictures.put(db, digest, original, self._now())
 
     def original(self, digest: str) -> Original | None:
         """The file as it came; None where it is not here."""
@@ -212,7 +212,22 @@ class Library:
                     db.execute(f"INSERT INTO {index} ({index}, rank) VALUES ('integrity-check', 1)")  # noqa: S608
                 except sqlite3.DatabaseError as error:
                     found.append(f"The index {index} does not fit what it is made of ({error}).")
+        with self._database.read() as db:
+            found += [problem.sentence for problem in checking.problems(db)]
+            found += self._pictures.problems(db)
         return found
+
+    def mend(self) -> tuple[Path, int, int]:
+        """Write what can be read in the place of what is damaged, after a copy of the database was made.
+
+        Return the copy, how many conversations were mended, and how many were made of messages that had lost theirs.
+        """
+        copy = self._database.copy("before-repair")
+        with self._database.write() as db:
+            counts = checking.mend(db, self._now())
+            for index in INDICES:
+                db.execute(f"INSERT INTO {index} ({index}) VALUES ('rebuild')")  # noqa: S608
+        return copy, *counts
 
     def _set(self, id_: str, column: str, value: int) -> None:
         with self._database.write() as db:

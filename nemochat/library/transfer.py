@@ -6,7 +6,6 @@ its pictures decoded and their digests computed anew.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import zipfile
 from collections.abc import Mapping
@@ -15,37 +14,38 @@ from typing import Any, Literal
 
 import msgspec
 
-from nemochat.domain.chat import Chat, Node
-from nemochat.domain.images import RgbImage
+from nemochat.domain.chat import Chat, Node, Waiting, pictures_of
+from nemochat.domain.images import Original
 from nemochat.domain.messages import Conversation, Role
 from nemochat.domain.personas import AuthorNote, Persona, UserProfile
+from nemochat.domain.replies import ModelRef
 from nemochat.domain.sanitize import sanitize
 from nemochat.files import exporting
+from nemochat.library import earlier
 from nemochat.library.adopting import Arriving, adopt
 from nemochat.library.archives import MIB, Archive, open_archive
-from nemochat.library.codec import from_columns, from_json, storable, to_columns, to_json
+from nemochat.library.codec import MAX_ID, can_wait, from_columns, from_json, storable, to_columns, to_json
 from nemochat.library.difference import first_of
-from nemochat.library.errors import LibraryError, cannot, taking
+from nemochat.library.errors import LibraryError, NewerError, cannot, taking
 from nemochat.library.mending import cleaned, mended
-from nemochat.library.pictures import is_digest
+from nemochat.library.pictures import is_digest, pixel_digest
 from nemochat.library.store import Library
-from nemochat.library.values import ImportReport, ListQuery, StoredChat
-from nemochat.pixels import BadPictureError, decoded
+from nemochat.library.values import ExportReport, ImportReport, ListQuery, StoredChat
 from nemochat.reading import check_json
 
 _MANIFEST = "nemochat-library.json"
 _CONVERSATION = re.compile(r"conversations/[0-9a-z]{1,32}\.json")
 _ORIGINAL = re.compile(r"(?P<hash>[0-9a-f]{64})\.(?P<suffix>[a-z0-9]{1,8})")
 _MAX_JSON, _MAX_PICTURE, _MAX_ORIGINAL = 128 * MIB, 64 * MIB, 128 * MIB
-_MAX_PIXELS = 1 << 25
-_MAX_ID = 1 << 53
+VERSION = 2
+"""Of the file; raised with every change that an earlier program would misread. Version 1 is read as well."""
 
 
 class _Manifest(msgspec.Struct, frozen=True):
     """What the file says of itself."""
 
     format: Literal["nemochat-library"] = "nemochat-library"
-    version: Literal[1] = 1
+    version: int = VERSION
     conversations: int = 0
 
 
@@ -61,12 +61,13 @@ class _Message(msgspec.Struct, frozen=True):
 
 
 class _Conversation(msgspec.Struct, frozen=True):
-    """A conversation. pictures: digests, each with the file name of the original, "" for none."""
+    """A conversation. pictures: digests, each with its file's name, "" where that is not there. In version 1 the digest was of the pixels
+    under ``pictures/``, and the model a name alone."""
 
     id: str
     title: str
     name: str
-    model: str
+    model: ModelRef | str
     created: float
     updated: float
     tags: tuple[str, ...]
@@ -83,10 +84,11 @@ class _Conversation(msgspec.Struct, frozen=True):
     note: AuthorNote | None
     pictures: dict[str, str]
     messages: tuple[_Message, ...]
+    waiting: tuple[Waiting, ...] = ()
 
 
-def export_library(library: Library, target: Path) -> int:
-    """Write everything outside of the bin to a zip file, in the place of one that is there; return how many conversations it holds.
+def export_library(library: Library, target: Path) -> ExportReport:
+    """Write everything outside of the bin to a zip file, in the place of one that is there.
 
     Raises LibraryError; there is then no file, or the one that was there.
     """
@@ -105,17 +107,20 @@ def import_library(library: Library, source: Path) -> ImportReport:
     added, skipped, lost, problems = [], 0, 0, []
     with open_archive(source) as archive:
         try:
-            from_json(archive.read(_MANIFEST, MIB), _Manifest)
+            version = from_json(archive.read(_MANIFEST, MIB), _Manifest).version
         except ValueError as error:
             raise LibraryError("This file is not an export of the library that this nemochat knows.") from error
+        if version > VERSION:
+            raise NewerError("This export was made by a newer nemochat.", "Update nemochat to import it.")
         for name in archive.names:
             if not _CONVERSATION.fullmatch(name):
                 continue
             try:
                 with taking(f"{name} holds what no conversation does"):
                     read = _decode(archive.read(name, _MAX_JSON), name)
-                    problems += _take_pictures(library, archive, read.pictures)
-                    id_ = adopt(library, _arriving(read))
+                    digests, wrong = _take_pictures(library, archive, read.pictures)
+                    problems += wrong
+                    id_ = adopt(library, _arriving(read, digests))
             except LibraryError as error:
                 problems.append(error.message)
                 lost += 1
@@ -127,27 +132,35 @@ def import_library(library: Library, source: Path) -> ImportReport:
     return ImportReport(tuple(added), skipped, tuple(problems), lost)
 
 
-def _write_all(library: Library, file: zipfile.ZipFile) -> int:
+def _write_all(library: Library, file: zipfile.ZipFile) -> ExportReport:
     rows = library.conversations(ListQuery(archived=None, limit=-1))
     written: set[str] = set()
+    problems, count = [], 0
     for row in rows:
-        stored = library.load(row.id)
-        digests = {part.digest for node in stored.chat.nodes for part in node.entry.message.images}
+        try:
+            stored = library.load(row.id)
+        except NewerError as error:
+            problems.append(f"{row.id} is left out: {error.message}")
+            continue
+        digests = {image.digest for image in pictures_of(stored.chat)}
         pictures = {digest: _write_picture(library, file, digest, written) for digest in sorted(digests)}
-        title = stored.chat.title
-        file.writestr(f"conversations/{row.id}.json", to_json(_leaving(stored, title, pictures)))
-    file.writestr(_MANIFEST, to_json(_Manifest(conversations=len(rows))))
-    return len(rows)
+        file.writestr(f"conversations/{row.id}.json", to_json(_leaving(stored, stored.chat.title, pictures)))
+        count += 1
+        if stored.damaged:
+            problems.append(f"{row.id} is damaged: what can be read of it is in the file.")
+    file.writestr(_MANIFEST, to_json(_Manifest(conversations=count)))
+    return ExportReport(count, tuple(problems))
 
 
 def _write_picture(library: Library, file: zipfile.ZipFile, digest: str, written: set[str]) -> str:
-    """Put a picture into the file, once; return the name of its original, "" for none."""
+    """Put a picture into the file, once; return the name of it, "" where it is not there."""
     original = library.original(digest)
-    name = "" if original is None else f"{hashlib.sha256(original.data).hexdigest()}.{original.suffix}"
-    for path, data in ((f"pictures/{digest}.png", library.picture(digest)), (f"originals/{name}", original and original.data)):
-        if data and path not in written:
-            written.add(path)
-            file.writestr(path, data, zipfile.ZIP_STORED)
+    if original is None:
+        return ""
+    name = f"{original.digest}.{original.suffix}"
+    if name not in written:
+        written.add(name)
+        file.writestr(f"originals/{name}", original.data, zipfile.ZIP_STORED)
     return name
 
 
@@ -178,6 +191,7 @@ def _leaving(stored: StoredChat, title: str, pictures: Mapping[str, str]) -> _Co
         chat.note,
         dict(pictures),
         tuple(messages),
+        chat.waiting,
     )
 
 
@@ -189,10 +203,11 @@ def _decode(data: bytes, name: str) -> _Conversation:
         raise LibraryError(f"{name} is not a conversation ({sanitize(str(error), strict=True)}).") from error
 
 
-def _arriving(read: _Conversation) -> Arriving:
+def _arriving(read: _Conversation, digests: Mapping[str, str]) -> Arriving:
     numbers = (read.chosen, read.next_id, read.first_kept, read.examples_gone)
-    ids = [message.id for message in read.messages]
-    if any(not 0 <= number < _MAX_ID for number in numbers) or any(not 0 < id_ < _MAX_ID for id_ in ids) or len(set(ids)) < len(ids):
+    ids = [*(message.id for message in read.messages), *(each.id for each in read.waiting)]
+    are_numbers = all(0 <= number < MAX_ID for number in numbers) and all(0 < id_ < MAX_ID for id_ in ids)
+    if not are_numbers or not all(map(can_wait, read.waiting)) or len(set(ids)) < len(ids):
         raise LibraryError(f"conversations/{sanitize(read.id, strict=True)}.json does not hold together.")
     bare = Chat(
         frame=read.frame,
@@ -205,48 +220,57 @@ def _arriving(read: _Conversation) -> Arriving:
         examples_gone=read.examples_gone,
         seed=read.seed,
         collections=read.collections,
+        waiting=read.waiting,
     )
     nodes = []
     for message in read.messages:
-        entry, _ = from_columns(message.id, message.role, message.text, to_json(message.rest))
-        nodes.append(Node(entry, message.parent, message.chosen))
-    chat, _ = mended(nodes, read.chosen, bare)
-    model = sanitize(read.model, strict=True)
+        one = from_columns(message.id, message.role, message.text, to_json(message.rest))
+        nodes.append((Node(one.entry, message.parent, message.chosen), one.is_earlier))
+    chat, _ = mended(earlier.brought_up(nodes, digests), read.chosen, bare)
+    model = cleaned(ModelRef(read.model) if isinstance(read.model, str) else read.model)
     return Arriving(read.id, cleaned(chat), model, read.created, read.updated, read.tags, read.archived)
 
 
-def _take_pictures(library: Library, archive: Archive, pictures: Mapping[str, str]) -> list[str]:
-    """Store the pictures of a conversation before it; return what is wrong with them."""
+def _take_pictures(library: Library, archive: Archive, pictures: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Store the pictures of a conversation before it; return which are called otherwise now, and what is wrong with them."""
+    digests: dict[str, str] = {}
     problems = []
-    for digest, original in pictures.items():
-        if not is_digest(digest) or not archive.holds(f"pictures/{digest}.png"):
-            continue
-        try:
-            with taking(f"pictures/{digest}.png is no picture that can be kept"):
-                png = archive.read(f"pictures/{digest}.png", _MAX_PICTURE)
-                if _digest_of(png) != digest:
-                    raise LibraryError(f"pictures/{digest}.png is not the picture that its name says.")
-                data, suffix = _original(archive, original)
-                library.put_picture(digest, png, data, suffix)
-        except LibraryError as error:
-            problems.append(error.message)
-    return problems
+    for digest, name in pictures.items():
+        for take in (_take_original, _take_png):
+            try:
+                with taking(f"The picture {sanitize(digest[:16], strict=True)} is none that can be kept"):
+                    taken = take(archive, digest, name)
+                    if taken is not None:
+                        library.put_picture(*taken)
+            except LibraryError as error:
+                problems.append(error.message)
+                continue
+            if taken is not None:
+                if taken[0] != digest:
+                    digests[digest] = taken[0]
+                break
+    return digests, problems
 
 
-def _original(archive: Archive, name: str) -> tuple[bytes | None, str]:
+def _take_original(archive: Archive, digest: str, name: str) -> tuple[str, Original] | None:
+    """The file as it came and the digest of the picture, None where there is none."""
     found = _ORIGINAL.fullmatch(name)
-    if found is None or not archive.holds(f"originals/{name}"):
-        return None, ""
-    data = archive.read(f"originals/{name}", _MAX_ORIGINAL)
-    if hashlib.sha256(data).hexdigest() != found["hash"]:
+    if found is None or not is_digest(digest) or not archive.holds(f"originals/{name}"):
+        return None
+    original = Original(archive.read(f"originals/{name}", _MAX_ORIGINAL), found["suffix"])
+    if original.digest != found["hash"]:
         raise LibraryError(f"originals/{name} is not the file that its name says.")
-    return data, found["suffix"]
+    is_pixels = original.digest != digest and not archive.holds(f"pictures/{digest}.png")
+    if is_pixels and pixel_digest(original.data) != digest:
+        raise LibraryError(f"originals/{name} is not the picture that the conversation shows.")
+    return (digest if is_pixels else original.digest), original
 
 
-def _digest_of(png: bytes) -> str:
-    """The digest of the pixels, "" for what is not a picture of a decent size."""
-    try:
-        with decoded(png, ("PNG",), _MAX_PIXELS) as image:
-            return RgbImage.from_rgb(image.width, image.height, image.convert("RGB").tobytes()).digest
-    except BadPictureError:
-        return ""
+def _take_png(archive: Archive, digest: str, name: str) -> tuple[str, Original] | None:
+    """What version 1 has where there is no such file: the pixels that its model got."""
+    if not is_digest(digest) or not archive.holds(f"pictures/{digest}.png"):
+        return None
+    png = archive.read(f"pictures/{digest}.png", _MAX_PICTURE)
+    if pixel_digest(png) != digest:
+        raise LibraryError(f"pictures/{digest}.png is not the picture that its name says.")
+    return digest, Original(png, "png")

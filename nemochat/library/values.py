@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from nemochat.domain.chat import Chat
+from nemochat.domain.replies import ModelRef
 
 
 class Saved(msgspec.Struct, frozen=True):
@@ -17,13 +18,14 @@ class Saved(msgspec.Struct, frozen=True):
 class StoredChat(msgspec.Struct, frozen=True):
     """A conversation as it is in the library.
 
-    created, updated: seconds since the epoch. deleted: it is in the bin. damaged: how many messages have only their words left.
+    created, updated: seconds since the epoch. deleted: it is in the bin. damaged: how much could not be
+    read: messages of which the words alone are left, or nothing; what is around them; how they hang together.
     """
 
     id: str
     version: int
     chat: Chat
-    model: str
+    model: ModelRef
     tags: tuple[str, ...]
     archived: bool
     deleted: bool
@@ -51,13 +53,6 @@ class ReplyQuery(msgspec.Struct, frozen=True, kw_only=True):
     conversation: str = ""
 
 
-class Original(msgspec.Struct, frozen=True):
-    """A picture's file as it came."""
-
-    data: bytes
-    suffix: str
-
-
 class RepairReport(msgspec.Struct, frozen=True):
     """What was recovered, all of it into new conversations. incomplete: ids of those in which messages or settings are missing.
 
@@ -80,3 +75,10 @@ class ImportReport(msgspec.Struct, frozen=True):
     skipped: int
     problems: tuple[str, ...]
     lost: int = 0
+
+
+class ExportReport(msgspec.Struct, frozen=True):
+    """conversations: how many are in the file. problems: sentences for the user about those that are not, or not whole."""
+
+    conversations: int
+    problems: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from nemochat.domain.personas import Lorebook, LoreEntry, Persona, PersonaSampling
+from nemochat.domain.sampling import UNSET
 from nemochat.domain.sanitize import sanitize
 from nemochat.personas.limits import MAX_DEPTH, MAX_ENTRIES, MAX_ITEMS, MAX_JSON, MAX_NAME, MAX_NODES, MAX_TEXT, Unreadable
 
@@ -104,7 +105,12 @@ def _few(values: tuple[str, ...], field: str) -> tuple[str, ...]:
 
 def _sampling(sampling: PersonaSampling) -> PersonaSampling:
     known = {field: value for field in _RANGES if (value := getattr(sampling, field)) is not None}
-    return PersonaSampling(**{field: value for field, value in known.items() if _RANGES[field][0] <= value <= _RANGES[field][1]})
+    return PersonaSampling(**{field: value for field, value in known.items() if value == UNSET or _in_range(field, value)})
+
+
+def _in_range(field: str, value: float) -> bool:
+    least, most = _RANGES[field]
+    return least <= value <= most
 
 
 def _book(book: Lorebook, room: list[int]) -> Lorebook:

@@ -15,8 +15,9 @@ from itertools import chain
 
 import msgspec
 
-from nemochat.domain.messages import Conversation, Message, Role, TextPart, ToolCallPart, ToolSpec
+from nemochat.domain.messages import Conversation, Message, Role, TextPart, ToolCallPart, ToolResultPart, ToolSpec
 from nemochat.domain.segments import Control, ImageSlot, Plain, Segment
+from nemochat.prompt.toolcalls import CLOSE_TAG, OPEN_TAG, written
 
 IMAGE_TAG = "<image>"
 TURN_TAGS = ("<extra_id_0>", "<extra_id_1>", "<extra_id_2>")
@@ -126,12 +127,17 @@ def as_text(segments: Sequence[Segment]) -> str:
 
 
 def _content_segments(message: Message) -> list[Segment]:
-    """Text and tool calls in order, without the white space around the whole."""
+    """Text and tool calls in order, without the white space around the whole; the results of tools, a line break between them.
+
+    What the model only thought is never part of a prompt.
+    """
     pieces = [part for part in message.parts if isinstance(part, TextPart | ToolCallPart)]
+    if message.role is Role.TOOL and any(isinstance(part, ToolResultPart) for part in message.parts):
+        pieces = [TextPart(message.text)]
     segments: list[Segment] = []
     for index, part in enumerate(pieces):
         if isinstance(part, ToolCallPart):
-            segments += [Control("<toolcall>"), Plain(part.raw), Control("</toolcall>")]
+            segments += [Control(OPEN_TAG), Plain(written(part)), Control(CLOSE_TAG)]
             continue
         text = part.text.lstrip() if not segments else part.text
         if all(isinstance(later, TextPart) and not later.text.strip() for later in pieces[index + 1 :]):

@@ -2,7 +2,8 @@
 
 The form is ``<toolcall> {"name": "...", "arguments": {...}} </toolcall>``. How parallel calls look is documented nowhere: several objects
 in one tag, a list, and one tag per call are all seen, and all are read. Nothing here raises: what cannot be understood becomes a
-`ToolCallPart` without calls, which still holds its text, so rendering the parts gives the reply back and the KV cache stays valid.
+`ToolCallPart` without calls, which still holds its text. What a model wrote is kept where `written` would write the calls otherwise, so
+rendering the parts gives the reply back, letter for letter, and the KV cache stays valid.
 
 Mended, because the meaning is plain: trailing commas, single quotes, ``True``/``False``/``None``, raw line breaks in strings, and closing
 brackets missing before the closing tag. Without the closing tag the reply was cut, so what is incomplete stays unread.
@@ -19,6 +20,8 @@ import msgspec
 
 from nemochat.domain.messages import Part, TextPart, ToolCall, ToolCallPart
 
+FORMAT = "nemotron"
+"""What this form is called where a part says in which one it was written (`ToolCallPart.format`)."""
 OPEN_TAG = "<toolcall>"
 CLOSE_TAG = "</toolcall>"
 MAX_DEPTH = 32
@@ -34,6 +37,7 @@ _TOKEN = re.compile(
       | (?P<open>[\[{]) | (?P<close>[\]}]) | (?P<comma>,) | (?P<word>[^\s\[\]{},:"']+) | (?P<other>[\s:]+)""",
     re.DOTALL | re.VERBOSE,
 )
+_CALL_BREAK = "\n"
 _BRACKET = re.compile(r"[\[{]")
 _CLOSER = {"{": "}", "[": "]"}
 _PYTHON_WORDS = {"True": "true", "False": "false", "None": "null"}
@@ -43,18 +47,30 @@ def parse_reply(text: str) -> tuple[ReplyPart, ...]:
     """Split a whole reply into text and tool calls, in order. Never raises.
 
     >>> parse_reply('Let me see. <toolcall> {"name": "add", "arguments": {"a": 1}} </toolcall>')[1].calls
-    (ToolCall(name='add', arguments={'a': 1}),)
+    (ToolCall(name='add', arguments={'a': 1}, id=''),)
     """
     parser = StreamParser()
     return _joined([*parser.push(text), *parser.finish()])
 
 
 def as_generated(parts: Iterable[Part]) -> str:
-    """The parts of a reply as the text that they were read from, calls in their tags."""
+    """The parts of a reply as the text that they were read from, calls in their tags. What the model only thought is left out."""
     return "".join(
-        f"{OPEN_TAG}{part.raw}{CLOSE_TAG}" if isinstance(part, ToolCallPart) else part.text if isinstance(part, TextPart) else ""
+        f"{OPEN_TAG}{written(part)}{CLOSE_TAG}" if isinstance(part, ToolCallPart) else part.text if isinstance(part, TextPart) else ""
         for part in parts
     )
+
+
+def written(part: ToolCallPart) -> str:
+    """What stands between a pair of tags: letter for letter what a model wrote in this form, or the calls as it should write them."""
+    if not part.calls or (part.verbatim and part.format == FORMAT):
+        return part.verbatim
+    return _as_json(part.calls)
+
+
+def _as_json(calls: Iterable[ToolCall]) -> str:
+    objects = (json.dumps({"name": call.name, "arguments": call.arguments}, ensure_ascii=False) for call in calls)
+    return f" {_CALL_BREAK.join(objects)} "
 
 
 class StreamParser:
@@ -150,13 +166,15 @@ def _joined(parts: Iterable[ReplyPart]) -> tuple[ReplyPart, ...]:
 def _call_part(raw: str, *, is_cut: bool = False) -> ToolCallPart:
     """Read the calls between two tags: all of them, or none when one is malformed. `is_cut`: the closing tag is missing."""
     if len(raw) > MAX_CHARACTERS:
-        return ToolCallPart(raw)
+        return ToolCallPart((), raw, FORMAT)
     try:
         values = [msgspec.json.decode(text) for text in _json_values(raw, may_close=not is_cut)]
         objects = [item for value in values for item in (value if isinstance(value, list) else [value])]
-        return ToolCallPart(raw, tuple(_call(item) for item in objects))
+        calls = tuple(_call(item) for item in objects)
+        is_usual = bool(calls) and _as_json(calls) == raw
     except (ValueError, msgspec.DecodeError):
-        return ToolCallPart(raw)
+        calls, is_usual = (), False
+    return ToolCallPart(calls) if is_usual else ToolCallPart(calls, raw, FORMAT)
 
 
 def _call(value: object) -> ToolCall:

@@ -23,6 +23,7 @@ from textual.theme import Theme
 from textual.widgets import Button, Input, TextArea
 
 from nemochat.settings import Settings
+from nemochat.system import ending
 from nemochat.tui.graphics import terminal_answered, told_protocol
 from nemochat.tui.screens.modal import Modal
 from nemochat.tui.screens.opening import Opening
@@ -81,6 +82,8 @@ class NemochatApp(App[None]):
         self._chat: ChatScreen | None = None
         self._held: list[Event] | None = None if self._early is None else []
         """What was typed and dropped before the chat was there."""
+        self._ends_with: int | None = None
+        """The exit code, once the program has been told to end."""
         self._interrupted_at = 0.0
 
     def get_driver_class(self) -> type[Driver]:
@@ -94,6 +97,7 @@ class NemochatApp(App[None]):
 
     def on_mount(self) -> None:
         """Themes and keys as the settings say, then the chat, or before it what looks like it."""
+        ending.when_asked(self._end)
         if self._early is None:
             self._open(self.bench, *load_themes(built_in_folder(), self.bench.paths.config_dir / "themes"))
             return
@@ -169,6 +173,8 @@ class NemochatApp(App[None]):
         held, self._held = self._held or [], None
         for event in held:
             await super().on_event(event)
+        if self._ends_with is not None:
+            self._end(self._ends_with)
 
     def on_terminal_answered(self, event: TerminalAnswered) -> None:
         """The terminal has said what it is."""
@@ -216,6 +222,20 @@ class NemochatApp(App[None]):
         if not isinstance(self.focused, TextArea):  # it takes a paste and lets it pass on
             self.chat_screen.prompt.paste(event.text)
 
+    async def action_quit(self) -> None:
+        """Quit, with what was typed before."""
+        self._end()
+
+    def _end(self, code: int = 0) -> None:
+        """As soon as what was typed is where it belongs; at once when that is told again."""
+        is_first, self._ends_with = self._ends_with is None, code
+        if self._held and is_first:
+            return  # `_release` goes on
+        if self._chat is None or self._held:
+            self.exit(return_code=code)
+        else:
+            self._chat.leave(code)
+
     def action_interrupt(self) -> None:
         """Ctrl+C: copy what is selected; with nothing selected, the second press within two seconds quits."""
         focused = self.focused
@@ -226,7 +246,7 @@ class NemochatApp(App[None]):
             return
         now = time.monotonic()
         if now - self._interrupted_at < _AGAIN_SECONDS:
-            self.exit()
+            self._end()
             return
         self._interrupted_at = now
         self.notify("Press Ctrl+C again to quit.", timeout=_AGAIN_SECONDS, markup=False)

@@ -5,11 +5,17 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable
+from contextlib import suppress
+from io import TextIOWrapper
+from typing import TYPE_CHECKING, cast
 
 from textual._xterm_parser import XTermParser
 from textual.drivers import linux_driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
+
+if TYPE_CHECKING:
+    from textual.app import App
 
 QUESTION = "\x1b[c"
 """What are you (DA1)? Every terminal knows it; those that show Sixel graphics say so in their answer."""
@@ -66,8 +72,33 @@ class _AnswerParser(XTermParser):
         yield from super().tick()
 
 
+class _Outlet:
+    """The terminal as a file. What one that has hung up does not take is dropped: an error would end the thread that writes, and then
+    everything would wait for that."""
+
+    def __init__(self, file: TextIOWrapper) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._file.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._file.flush()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._file, name)
+
+
 class EarlyDriver(LinuxDriver):
-    """Nothing that was typed before the program read its input is lost or taken for something else."""
+    """Nothing that was typed before the program read its input is lost or taken for something else. It survives its terminal."""
+
+    def __init__(self, app: App[object], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None) -> None:
+        super().__init__(app, debug=debug, mouse=mouse, size=size)
+        if self._file is not None:
+            self._file = cast("TextIOWrapper", _Outlet(self._file))
 
     def run_input_thread(self) -> None:
         """Read the input."""

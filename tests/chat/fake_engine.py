@@ -48,6 +48,7 @@ class FakeEngine:
         self.prepare_gate: asyncio.Semaphore | None = None
         self.counted: list[Segment] = []
         self.images: list[RgbImage] = []
+        self.find_image: Callable[[str], RgbImage | None] = lambda digest: None
         self.load_errors: list[NemochatError] = []
         self.load_seconds = 0.0
         self.loads = 0

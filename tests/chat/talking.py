@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 from nemochat.chat import Attachment, Chat, ChatEvent, ChatSession, ContextView, Stop, Talk
+from nemochat.chat.album import Album
 from nemochat.chat.offered import Offered
 from nemochat.chat.previews import EMPTY, Preview
 from nemochat.chat.toolbox import Toolbox
@@ -42,13 +43,20 @@ class Talking(Talk):
         return self.reader.pictures
 
     @property
+    def album(self) -> Album:
+        return self.reader.album
+
+    @album.setter
+    def album(self, album: Album) -> None:
+        self.reader.album = album
+
+    @property
     def at_hand(self) -> AtHand:
         return AtHand(self.reader, self.chat, self.key)
 
-    def open_chat(self, chat: Chat, pictures: Mapping[str, RgbImage] | None = None, *, key: str | None = None) -> None:
+    def open_chat(self, chat: Chat, *, key: str | None = None) -> None:
         self.chat = chat
         self.key = self.key if key is None else key
-        self.reader.know(pictures or {}, {})
 
     def open_conversation(self, conversation: Conversation) -> None:
         self.chat = Chat.of(conversation)

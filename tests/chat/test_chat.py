@@ -5,16 +5,17 @@ from __future__ import annotations
 import pytest
 
 from nemochat.chat import Entry
-from nemochat.domain.chat import Chat
-from nemochat.domain.messages import Conversation, ImagePart, Message, Role, TextPart, ToolCall, ToolCallPart
+from nemochat.domain.chat import Chat, pictures_of, without_pictures
+from nemochat.domain.messages import Conversation, ImagePart, Message, Role, TextPart, ToolCall, ToolCallPart, ToolResultPart
 from nemochat.errors import ConversationError
+from tests.calls import call_part
 
 
 def said(role: Role, text: str) -> Message:
     return Message(role, (TextPart(text),))
 
 
-CALL = Message(Role.ASSISTANT, (ToolCallPart(" {} ", (ToolCall("add", {}),)),))
+CALL = Message(Role.ASSISTANT, (call_part(" {} ", (ToolCall("add", {}),)),))
 CHAT = Chat.of(
     Conversation(
         "Be kind.",
@@ -100,3 +101,47 @@ def test_titles_are_the_first_words(text: str, title: str) -> None:
     chat = Chat.of(Conversation(messages=(said(Role.USER, text),) if text else ()))
     assert chat.title == title
     assert chat.named("Mine").title == "Mine"
+
+
+def test_what_waits_has_ids_of_its_own_and_leaves_by_them() -> None:
+    chat = CHAT.queued(said(Role.USER, "one"), when=1.0).queued(said(Role.USER, "two"))
+    ids = [each.id for each in chat.waiting]
+    assert len({*ids, *(node.id for node in chat.nodes)}) == len(chat.nodes) + 2
+    assert [each.message.text for each in chat.unqueued(ids[0]).waiting] == ["two"]
+    assert chat.unqueued(999) is chat
+    later = chat.unqueued(ids[1]).queued(said(Role.USER, "three"))
+    assert later.waiting[-1].id not in ids
+    assert later.added(Entry(later.waiting[0].message)).entries[-1].id == later.waiting[-1].id + 1
+    assert later.forked(1).waiting == ()
+    assert Chat().queued(said(Role.USER, "Only this")).title == "Only this"
+    again = Chat.of_nodes(chat.nodes, chat.entries[0].id, Chat(waiting=chat.waiting))
+    assert again.next_id == max(ids) + 1, "no id is used twice, even where the count was lost"
+
+
+def test_calls_get_ids_that_stay_while_a_reply_grows_and_that_no_other_call_has() -> None:
+    call = ToolCallPart((ToolCall("f", {}), ToolCall("g", {})))
+    chat = Chat().added(Entry(said(Role.USER, "?"))).added(Entry(Message(Role.ASSISTANT, (call,))))
+    assert [each.id for each in chat.entries[1].message.tool_calls] == ["call_2_1", "call_2_2"]
+    grown = chat.changed(1, Entry(Message(Role.ASSISTANT, (call, call))))
+    assert [each.id for each in grown.entries[1].message.tool_calls] == ["call_2_1", "call_2_2", "call_2_3", "call_2_4"]
+    taken = Chat().added(Entry(Message(Role.ASSISTANT, (ToolCallPart((ToolCall("f", {}, "call_2_1"),)),))))
+    called = taken.added(Entry(Message(Role.ASSISTANT, (call,))))
+    assert [each.id for each in called.entries[1].message.tool_calls] == ["call_2_2", "call_2_3"]
+
+
+def test_a_result_that_is_reworded_stays_with_its_call() -> None:
+    results = (ToolResultPart("a", "1", True), ToolResultPart("b", "2"))
+    chat = Chat().added(Entry(Message(Role.TOOL, results)))
+    assert [(part.call, part.text) for part in parts_of(chat.rewritten(0, "one\ntwo"))] == [("a", "one"), ("b", "two")]
+    assert [(part.call, part.text) for part in parts_of(chat.rewritten(0, "one\nand\nmore"))] == [("a", "one\nand\nmore"), ("b", "")]
+
+
+def parts_of(chat: Chat) -> list[ToolResultPart]:
+    return [part for part in chat.entries[0].message.parts if isinstance(part, ToolResultPart)]
+
+
+def test_a_conversation_without_some_of_its_pictures() -> None:
+    one, two = ImagePart("1"), ImagePart("2")
+    chat = Chat().added(Entry(Message(Role.USER, (one, two)))).added(Entry(Message(Role.TOOL, (ToolResultPart("a", "x", False, (two,)),))))
+    assert [image.digest for image in pictures_of(without_pictures(chat, {"2"}))] == ["1"]
+    assert [image.digest for image in pictures_of(chat.queued(Message(Role.USER, (one,))))] == ["1", "2", "2", "1"]

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from nemochat.chat import locations
 from nemochat.chat.drops import MAX_CHARACTERS, Drop, DroppedFile, FileKind, find_drops
+from nemochat.desk.commands import is_command_line
 from nemochat.domain.images import RgbImage
 from nemochat.images import to_png
 
@@ -48,7 +49,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def find(text: str, home: Path) -> Drop:
-    return find_drops(text, home, home)
+    return find_drops(text, home, home, is_command=is_command_line)
 
 
 def paths(drop: Drop) -> list[Path]:

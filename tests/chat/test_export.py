@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+import base64
 import html.parser
+import io
 import json
 import os
 import re
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 import pytest
+from PIL import Image
 
-from nemochat.chat import Entry, ReplyRecord, TurnResult
+from nemochat.chat import Chat, Entry, ReplyRecord, TurnResult
 from nemochat.chat.export import export, to_html, to_json, to_markdown
 from nemochat.chat.import_file import read_conversation
+from nemochat.domain.chat import Waiting
 from nemochat.domain.events import FinishReason, Timings, Usage
-from nemochat.domain.images import RgbImage
-from nemochat.domain.messages import ImagePart, Message, Role, TextPart, ToolCall, ToolCallPart
+from nemochat.domain.images import Original, RgbImage
+from nemochat.domain.messages import ImagePart, Message, ReasoningPart, Role, TextPart, ToolCall, ToolCallPart, ToolResultPart
+from nemochat.domain.replies import ModelRef
 from nemochat.domain.sampling import Sampling
 from nemochat.errors import NemochatError, UsageError
 from nemochat.images import to_png
+from tests.calls import call_part
 
 RED = RgbImage.from_rgb(2, 1, b"\xff\x00\x00" * 2)
 BLUE = RgbImage.from_rgb(1, 1, b"\x00\x00\xff")
-PICTURES = {RED.digest: RED, BLUE.digest: BLUE}
-ADD = ToolCall("add", {"a": 1, "b": ["ä", None]})
+RED_FILE, BLUE_FILE = (Original(to_png(image), "png") for image in (RED, BLUE))
+SHOWN = ((RED_FILE.digest, "red.png"), (BLUE_FILE.digest, "blue.png"))
+PICTURES = {each.digest: each for each in (RED_FILE, BLUE_FILE)}
+ADD = ToolCall("add", {"a": 1, "b": ["ä", None]}, "call_4_1")
+ADD_AGAIN = msgspec.structs.replace(ADD, id="call_4_2")
 ADD_RAW = ' {"name": "add", "arguments": {"a": 1, "b": ["ä", null]}} '
 
 
@@ -36,27 +47,29 @@ def reply(*parts: TextPart | ToolCallPart) -> Entry:
     return Entry(Message(Role.ASSISTANT, parts))
 
 
-def result(text: str) -> Entry:
-    return Entry(Message(Role.TOOL, (TextPart(text),)))
+def result(text: str, call: str = "") -> Entry:
+    return Entry(Message(Role.TOOL, (ToolResultPart(call, text),)))
 
 
 CHAT = (
-    user(TextPart("What is this?"), ImagePart(RED.digest, "red.png"), ImagePart(BLUE.digest, "blue.png"), TextPart("Both, please.")),
+    user(TextPart("What is this?"), *(ImagePart(*shown) for shown in SHOWN), TextPart("Both, please.")),
     reply(TextPart("Red, and **blue**.\n\n| a | b |\n|:-:|---|\n| 1 | 2 |")),
     user(TextPart("Add 1")),
-    reply(TextPart("Let me see. "), ToolCallPart(ADD_RAW, (ADD,))),
-    result("2"),
+    reply(TextPart("Let me see. "), call_part(ADD_RAW, (ADD,))),
+    result("2", "call_4_1"),
     reply(TextPart("It is 2.")),
 )
 
 
-def read_back(path: Path, entries: tuple[Entry, ...], system: str = "Be brief.") -> tuple[Message, ...]:
-    path.write_text(to_json(entries, system, PICTURES), encoding="utf-8")
+def read_back(
+    path: Path, entries: tuple[Entry, ...], system: str = "Be brief.", originals: Mapping[str, Original] = PICTURES
+) -> tuple[Message, ...]:
+    path.write_text(to_json(entries, system, originals), encoding="utf-8")
     read = read_conversation(path)
     chat, pictures = read.chat, read.pictures
     assert not read.problems
     assert chat.frame.system == system
-    assert pictures.items() <= PICTURES.items()
+    assert pictures.items() <= originals.items()
     return tuple(entry.message for entry in chat.entries)
 
 
@@ -82,24 +95,81 @@ def test_json_is_what_openai_has(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "parts",
     [
-        (ToolCallPart(" {broken ", ()),),
-        (TextPart("a "), ToolCallPart(" not a call ", ()), TextPart(" b")),
-        (ToolCallPart(ADD_RAW, (ADD,)), TextPart(" and more")),
-        (ToolCallPart(ADD_RAW, (ADD,)), ToolCallPart(ADD_RAW, (ADD,))),
-        (ToolCallPart(ADD_RAW, (ADD,)),),
+        (call_part(" {broken ", ()),),
+        (TextPart("a "), call_part(" not a call ", ()), TextPart(" b")),
+        (call_part(ADD_RAW, (ADD,)), TextPart(" and more")),
+        (call_part(ADD_RAW, (ADD,)), call_part(ADD_RAW, (ADD_AGAIN,))),
+        (call_part(ADD_RAW, (ADD,)),),
         (TextPart("`<html>` &amp; \u2028 \x1b[31m"),),
         (),
     ],
 )
 def test_every_kind_of_reply_round_trips(parts: tuple[TextPart | ToolCallPart, ...], tmp_path: Path) -> None:
-    (message,) = read_back(tmp_path / "chat.json", (reply(*parts),))
-    assert message == Message(Role.ASSISTANT, parts)
+    before = Chat().with_messages([Message(Role.USER, ())] * 3).added(reply(*parts)).entries
+    assert read_back(tmp_path / "chat.json", before)[-1] == Message(Role.ASSISTANT, parts)
 
 
-def test_each_result_goes_to_its_call() -> None:
-    chat = (reply(ToolCallPart(ADD_RAW, (ADD,)), ToolCallPart(ADD_RAW, (ADD,))), result("one"), result("two"), result("astray"))
-    messages = json.loads(to_json(chat, "", {}))["messages"]
-    assert [message.get("tool_call_id") for message in messages[1:]] == ["call_1", "call_2", None]
+def test_each_result_goes_to_its_call_and_comes_back_to_it(tmp_path: Path) -> None:
+    image = ImagePart(RED_FILE.digest, "picture", 2, 1)
+    results = (ToolResultPart(ADD.id, "one", True), ToolResultPart(ADD_AGAIN.id, "two", False, (image,)), ToolResultPart("", "astray"))
+    chat = (reply(call_part(ADD_RAW, (ADD,)), call_part(ADD_RAW, (ADD_AGAIN,))), Entry(Message(Role.TOOL, results)))
+    messages = json.loads(to_json(chat, "", PICTURES))["messages"]
+    assert [(message.get("tool_call_id"), message.get("is_error")) for message in messages[1:]] == [
+        ("call_4_1", True), ("call_4_2", None), (None, None)
+    ]  # fmt: skip
+    assert [part for message in read_back(tmp_path / "x.json", chat)[1:] for part in message.parts] == list(results)
+
+
+def test_thoughts_speakers_and_what_waits_come_back(tmp_path: Path) -> None:
+    waits = Message(Role.USER, (ImagePart(BLUE_FILE.digest, "picture", 1, 1), TextPart("And now?")))
+    waiting = Waiting(0, waits, when=12.5)
+    said = Message(Role.ASSISTANT, (ReasoningPart("Why not <b>"), TextPart("Yes.")))
+    chat = (Entry(Message(Role.USER, (TextPart("Well?"),)), speaker="Ada"), Entry(said, speaker="Mi*ra"))
+    path = tmp_path / "chat.json"
+    export(path, chat, "", PICTURES, waiting=(waiting,))
+    read = read_conversation(path)
+    assert [(entry.message, entry.speaker) for entry in read.chat.entries] == [(entry.message, entry.speaker) for entry in chat]
+    assert read.chat.waiting == (msgspec.structs.replace(waiting, id=3),)
+    assert read.pictures == {BLUE_FILE.digest: BLUE_FILE}
+    text = to_markdown(chat, "", {}, (waiting,))
+    assert "## Ada\n\nWell?\n\n## Mi\\*ra\n\n> *Thought*\n>\n> Why not \\<b>\n\nYes.\n\n## You (waiting)" in text
+    page = to_html(chat, "", PICTURES, (waiting,))
+    assert "<details><summary>Thought</summary>" in page
+    assert "Why not &lt;b&gt;" in page
+    assert page.index("You (waiting)") > page.index("Mi*ra")
+
+
+def test_a_picture_that_was_not_read_yet_when_its_message_was_sent_is_named_by_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "blue <1>.png").write_bytes(BLUE_FILE.data)
+    waiting = Waiting(1, Message(Role.USER, (TextPart("Which?"),)), (str(tmp_path / "blue <1>.png"), str(tmp_path / "gone.png")))
+    path = tmp_path / "chat.json"
+    export(path, (), "", {}, waiting=(waiting,))
+    read = read_conversation(path)
+    (again,) = read.chat.waiting
+    assert [part.digest for part in again.message.images] == [BLUE_FILE.digest]
+    assert again.message.text == "[picture that cannot be read: gone.png]Which?"
+    assert "[picture: blue \\<1\\>.png]" in to_markdown((), "", {}, (waiting,))
+    assert "[picture: blue &lt;1&gt;.png]" in to_html((), "", {}, (waiting,))
+
+
+def test_nothing_that_a_camera_wrote_is_shown_to_others_and_json_has_the_file_itself(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "at home, 52.5 north"
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 4), "red").save(buffer, "JPEG", exif=exif)
+    photo = Original(buffer.getvalue(), "jpeg")
+    chat = (user(ImagePart(photo.digest, "photo.jpg"), TextPart("Where?")),)
+    export(tmp_path / "a.md", chat, "", {photo.digest: photo})
+    (shown,) = (tmp_path / "a-pictures").iterdir()
+    assert shown.suffix == ".jpeg"
+    assert b"52.5 north" not in shown.read_bytes()
+    assert base64.b64encode(photo.data).decode() not in to_html(chat, "", {photo.digest: photo})
+    assert read_back(tmp_path / "a.json", chat, originals={photo.digest: photo})[0].images[0].digest == photo.digest
+
+
+def test_a_damaged_picture_leaves_its_name() -> None:
+    chat = (user(ImagePart("d", "x.png"), TextPart("?")),)
+    assert "[picture: x.png]" in to_html(chat, "", {"d": Original(b"\x89PNG\r\n\x1a\n broken", "png")})
 
 
 def test_a_picture_that_is_gone_leaves_its_name() -> None:
@@ -110,14 +180,14 @@ def test_a_picture_that_is_gone_leaves_its_name() -> None:
 
 
 def test_markdown() -> None:
-    text = to_markdown(CHAT, "Be brief.", {RED.digest: "a b/red.png"})
+    text = to_markdown(CHAT, "Be brief.", {RED_FILE.digest: "a b/red.png"})
     assert text.startswith("## System\n\nBe brief.\n\n## You\n\nWhat is this?\n\n![red.png](a%20b/red.png)\n\n*[picture: blue.png]*\n")
     assert "## Assistant\n\nLet me see.\n\n```json\n" in text
     assert text.endswith("## Tool result\n\n```\n2\n```\n\n## Assistant\n\nIt is 2.\n")
 
 
 def test_a_tool_result_cannot_leave_its_block_and_a_name_cannot_make_a_link() -> None:
-    text = to_markdown((result("```\n# out\n````"), user(ImagePart(RED.digest, "x](http://evil) [y"))), "", {RED.digest: "r.png"})
+    text = to_markdown((result("```\n# out\n````"), user(ImagePart(RED_FILE.digest, "x](http://evil) [y"))), "", {RED_FILE.digest: "r.png"})
     assert "\n`````\n```\n# out\n````\n`````\n" in text
     assert r"![x\](http://evil) \[y](r.png)" in text
 
@@ -125,7 +195,7 @@ def test_a_tool_result_cannot_leave_its_block_and_a_name_cannot_make_a_link() ->
 def test_remarks() -> None:
     turn = TurnResult("", FinishReason.STOP, (), Usage(1, 1, 0), Timings(), None, ())
     message = Message(Role.ASSISTANT, (TextPart("Hi"),), pinned=True, excluded=True)
-    entry = Entry(message, ReplyRecord(turn, Sampling(), "<demo>\x1b", ()), interrupted=True)
+    entry = Entry(message, ReplyRecord(turn, Sampling(), ModelRef("<demo>\x1b"), ()), interrupted=True)
     assert r"*(\<demo\>)*" "\n\n*(interrupted)*\n\n*(pinned)*\n\n*(not shown to the model)*" in to_markdown((entry,), "", {})
     assert "<small>· &lt;demo&gt;</small>" in to_html((entry,), "", {})
 
@@ -175,8 +245,8 @@ HOSTILE = (
 
 
 def test_hostile_text_stays_text() -> None:
-    names = ImagePart(RED.digest, '"><script>alert(1)</script>\u202e')
-    call = ToolCallPart("</code><script>x</script>", ())
+    names = ImagePart(RED_FILE.digest, '"><script>alert(1)</script>\u202e')
+    call = call_part("</code><script>x</script>", ())
     chat = (user(TextPart(HOSTILE), names), reply(TextPart(HOSTILE), call), result(HOSTILE))
     text = to_html(chat, HOSTILE, PICTURES, title="</title><script>x</script>")
     page = Page(text)

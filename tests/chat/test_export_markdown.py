@@ -13,8 +13,10 @@ from nemochat.chat import Entry, ReplyRecord, TurnResult
 from nemochat.chat.export import to_html, to_markdown
 from nemochat.chat.export_markdown import tamed
 from nemochat.domain.events import FinishReason, Timings, Usage
-from nemochat.domain.messages import ContextPart, ImagePart, Message, Part, Role, TextPart, ToolCallPart
+from nemochat.domain.messages import ContextPart, ImagePart, Message, Part, ReasoningPart, Role, TextPart, ToolResultPart
+from nemochat.domain.replies import ModelRef
 from nemochat.domain.sampling import Sampling
+from tests.calls import call_part
 from tests.chat.test_export import Page
 
 RENDERERS = [MarkdownIt("commonmark", {"html": True}), MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])]
@@ -68,8 +70,11 @@ def test_no_text_of_a_message_reaches_out_of_it(first: str, second: str, name: s
     turn = TurnResult("", FinishReason.STOP, (), Usage(1, 1, 0), Timings(), None, ())
     chat = (
         Entry(Message(Role.USER, (ContextPart(first, name), TextPart(second), ImagePart("1", name), ImagePart("2", name)))),
-        Entry(Message(Role.ASSISTANT, (TextPart(first), ToolCallPart(second, ()))), ReplyRecord(turn, Sampling(), name, ())),
-        Entry(Message(Role.TOOL, (TextPart(second),))),
+        Entry(
+            Message(Role.ASSISTANT, (ReasoningPart(second), TextPart(first), call_part(second))),
+            ReplyRecord(turn, Sampling(), ModelRef(name), ()),
+        ),
+        Entry(Message(Role.TOOL, (ToolResultPart("", second), TextPart(second)))),
         reply(TextPart(second)),
     )
     text = to_markdown(chat, first, {"1": "chat-pictures/1.png"})

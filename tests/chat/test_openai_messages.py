@@ -12,10 +12,11 @@ import pytest
 from nemochat.chat.import_file import read_conversation
 from nemochat.chat.openai_messages import ConversationBody, decode, image_sources, to_conversation
 from nemochat.domain.images import RgbImage
-from nemochat.domain.messages import Conversation, ImagePart, Message, Role, TextPart, ToolCall, ToolCallPart, ToolSpec
+from nemochat.domain.messages import Conversation, ImagePart, Message, ReasoningPart, Role, TextPart, ToolCall, ToolResultPart, ToolSpec
 from nemochat.errors import ConversationError
 from nemochat.images import to_png
 from nemochat.prompt import nemotron
+from tests.calls import call_part
 
 PARAMETERS = {"type": "object", "properties": {"a": {"type": "number"}}}
 
@@ -36,18 +37,18 @@ def test_all_roles() -> None:
                     "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}],
                 },
                 {"role": "tool", "tool_call_id": "c1", "name": "add", "content": [{"type": "text", "text": "2"}]},
-                {"role": "assistant", "content": "It is 2."},
+                {"role": "assistant", "content": "It is 2.", "reasoning_content": "Easy."},
             ]
         }
     )
-    call = ToolCallPart(' {"name": "add", "arguments": {"a": 1}} ', (ToolCall("add", {"a": 1}),))
+    call = call_part(' {"name": "add", "arguments": {"a": 1}} ', (ToolCall("add", {"a": 1}, "c1"),))
     assert conversation == Conversation(
         system="Be kind.",
         messages=(
             Message(Role.USER, (TextPart("1 + 1?"),)),
             Message(Role.ASSISTANT, (call,)),
-            Message(Role.TOOL, (TextPart("2"),)),
-            Message(Role.ASSISTANT, (TextPart("It is 2."),)),
+            Message(Role.TOOL, (ToolResultPart("c1", "2"),)),
+            Message(Role.ASSISTANT, (ReasoningPart("Easy."), TextPart("It is 2."))),
         ),
     )
 
@@ -129,6 +130,17 @@ def test_errors_name_the_field(body: dict[str, Any], place: str) -> None:
 def test_what_is_not_json_is_an_error(data: bytes) -> None:
     with pytest.raises(ConversationError):
         decode(data, ConversationBody, "request")
+
+
+def test_results_that_name_no_call_answer_those_before_them_in_order() -> None:
+    calls = [{"function": {"name": "add", "arguments": {"a": n}}} for n in range(2)]
+    results = [{"role": "tool", "content": text} for text in ("one", "two", "three")]
+    messages = converted({"messages": [{"role": "user", "content": "?"}, {"role": "assistant", "tool_calls": calls}, *results]}).messages
+    ids = [call.id for call in messages[1].tool_calls]
+    assert ids == ["call_2_1", "call_2_2"]
+    assert [message.parts for message in messages[2:]] == [
+        (ToolResultPart(ids[0], "one"),), (ToolResultPart(ids[1], "two"),), (ToolResultPart("", "three"),)
+    ]  # fmt: skip
 
 
 def test_a_picture_that_cannot_be_read_costs_neither_the_conversation_nor_the_other_pictures(tmp_path: Path) -> None:

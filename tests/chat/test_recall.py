@@ -246,6 +246,17 @@ def test_each_program_has_its_own_draft_and_takes_over_what_one_that_is_gone_has
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_the_draft_that_version_0_1_left_is_taken_over_once(tmp_path: Path) -> None:
+    (tmp_path / "draft.txt").write_text("from before\x1b[2J \N{WAVING HAND SIGN}", encoding="utf-8")
+    draft = DraftFile(tmp_path / "drafts")
+    draft.save(KeptDraft("newer"))
+    assert draft.load() == KeptDraft("newer")
+    draft.clear()
+    assert draft.load() == KeptDraft("from before[2J \N{WAVING HAND SIGN}")
+    draft.clear()
+    assert draft.load() == KeptDraft()
+
+
 def test_a_draft_that_somebody_wrote_into_is_safe_to_show(tmp_path: Path) -> None:
     (tmp_path / "1-0.json").write_bytes(b'{"text": "a\\u001b[2Jb", "pictures": []}')
     (tmp_path / "2-0.json").write_bytes(b"\xff{")

@@ -189,7 +189,7 @@ async def test_tool_calls_are_read_and_answered() -> None:
     result = await play(chat.send(user("1 + 1?")))
     assert (result.reason, result.tool_calls, result.text) == (
         FinishReason.TOOL_CALLS,
-        (ToolCall("add", {"a": 1}),),
+        (ToolCall("add", {"a": 1}, "call_2_1"),),
         f"Let me see. {CALL}",
     )
     answer = await play(chat.send(Message(Role.TOOL, (TextPart("2"),))))
@@ -362,7 +362,8 @@ async def test_a_conversation_moves_to_another_session_with_its_pictures() -> No
     picture = await old.attach(RgbImage.from_rgb(1, 1, b"abc"), "dot.png")
     engine = FakeEngine(reply("A dot."))
     chat = session(engine)
-    chat.open_chat(old.chat, old.pictures)
+    chat.album = old.album
+    chat.open_chat(old.chat)
     [event async for event in chat.send(Message(Role.USER, (picture.part, TextPart("What?"))))]
     assert [image.digest for image in engine.images] == [picture.part.digest]
 

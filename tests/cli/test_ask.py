@@ -71,7 +71,7 @@ def test_json_holds_everything(nemochat: Run, script: WriteScript, red: str) -> 
     assert set(reply) == REPLY_KEYS
     assert reply["text"] == call
     assert reply["finish_reason"] == "tool_calls"
-    assert reply["tool_calls"] == [{"name": "add", "arguments": {"a": 1}}]
+    assert reply["tool_calls"] == [{"name": "add", "arguments": {"a": 1}, "id": "call_2_1"}]
     assert reply["model"] == "model.script.json"
     assert reply["image_tokens"] == 9
     assert reply["prompt_tokens"] == reply["reused_tokens"] + reply["evaluated_tokens"] > 9
@@ -112,6 +112,7 @@ def test_the_final_pixels_can_be_written_out(nemochat: Run, script: WriteScript,
         (["ask"], 2, "There is no question."),
         (["ask", "x", "--jsonl"], 2, "--jsonl takes its questions from standard input."),
         (["ask", "x", "--max-tokens", "0"], 2, "--max-tokens"),
+        (["ask", "x", "--temperature", "hot"], 2, "or auto"),
         (["ask", "x", "--colour", "red"], 2, "--colour"),
         (["ask", "x", "--model", "no-such-model"], 1, "There is no model called no-such-model."),
         (["ask", "x", "--model", "missing.gguf"], 1, "missing.gguf"),
@@ -265,6 +266,7 @@ def test_settings_reach_the_engine_in_their_order(nemochat: Run, script: WriteSc
     assert nemochat("ask", "Hi").stdout == "one\n"
     assert nemochat("ask", "Hi", NEMOCHAT_SAMPLING_MAX_TOKENS="2").stdout == "one two\n"
     assert nemochat("ask", "Hi", "--max-tokens", "3", NEMOCHAT_SAMPLING_MAX_TOKENS="2").stdout == "one two thre\n"
+    assert nemochat("ask", "Hi", "--max-tokens", "auto", "--temperature", "auto").stdout == "one two three four five six\n"
     config.write_text("[sampling]\nmax_tokens = -1\n")
     broken = nemochat("ask", "Hi")
     assert broken.returncode == 1

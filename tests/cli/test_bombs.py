@@ -15,8 +15,9 @@ import pytest
 from PIL import Image
 
 from nemochat.domain.chat import Chat
-from nemochat.domain.images import RgbImage
+from nemochat.domain.images import Original, RgbImage
 from nemochat.domain.messages import ImagePart
+from nemochat.domain.replies import ModelRef
 from nemochat.images import load, to_png
 from nemochat.library import Library
 from nemochat.library.transfer import export_library
@@ -137,12 +138,15 @@ def library_zip(folder: Path, bad: bytes) -> Path:
     pictures = [RgbImage.from_rgb(2, 2, bytes([value]) * 12) for value in (10, 20, 30)]
     with Library.open(folder / "old")[0] as library:
         for picture in pictures:
-            library.put_picture(picture.digest, to_png(picture))
-            library.save(None, 0, None, Chat().added(user("Look", ImagePart(picture.digest, "a.png", 2, 2, 1))), model="demo")
+            library.put_picture(picture.digest, Original(to_png(picture), "png"))
+            library.save(None, 0, None, Chat().added(user("Look", ImagePart(picture.digest, "a.png", 2, 2, 1))), model=ModelRef("demo"))
         export_library(library, folder / "whole.zip")
     with zipfile.ZipFile(folder / "whole.zip") as whole, zipfile.ZipFile(folder / "bad.zip", "w") as box:
+        # The file is what its name says: only its pixels are not those of the message.
+        old, new = Original(to_png(pictures[1]), "png").digest, Original(bad, "png").digest
         for name in whole.namelist():
-            box.writestr(name, bad if name == f"pictures/{pictures[1].digest}.png" else whole.read(name))
+            data = bad if name == f"originals/{old}.png" else whole.read(name).replace(old.encode(), new.encode())
+            box.writestr(name.replace(old, new), data)
     return folder / "bad.zip"
 
 
@@ -151,7 +155,7 @@ def test_a_hostile_picture_costs_neither_its_conversation_nor_the_others(nemocha
     done = nemochat("library", "import", str(library_zip(tmp_path, lying_png(side))))
     assert done.returncode == 0
     assert "3 conversations added" in done.stdout
-    assert done.stderr.count(".png is not the picture that its name says.") == 1
+    assert done.stderr.count(".png is not the picture that the conversation shows.") == 1
     assert "a bug" not in done.stderr
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from nemochat.domain.replies import ModelRef
 from nemochat.domain.ttft import statistics_of
 from nemochat.library import Library
 from tests.cli.conftest import Run
@@ -21,9 +22,9 @@ def ids(tmp_path: Path) -> list[str]:
     """A library with two conversations: 10 and 20 ms by one model, 30 ms by another, long ago."""
     clock = Clock(time.time())
     with Library.open(tmp_path / "data" / "library", clock=clock)[0] as library:
-        first = library.save(None, 0, None, asked(timed(10), timed(20)).named("The \x1b[2Jfirst"), model="demo")
+        first = library.save(None, 0, None, asked(timed(10), timed(20)).named("The \x1b[2Jfirst"), model=ModelRef("demo"))
         clock.now = 1_000_000_000.0
-        return [first.id, library.save(None, 0, None, asked(timed(30, "large")), model="large").id]
+        return [first.id, library.save(None, 0, None, asked(timed(30, "large")), model=ModelRef("large")).id]
 
 
 def test_over_the_library(nemochat: Run, ids: list[str]) -> None:

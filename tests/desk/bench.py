@@ -82,7 +82,7 @@ class Bench:
         if name not in self.engines:
             raise ModelFileError(f"There is no model {name}.", "Choose another one.")
         request = LoadRequest(name, f"{name}.gguf", None, self.settings.engine)
-        return ChatSession(self.engines[name], request, Sampling(**msgspec.structs.asdict(self.settings.sampling)))
+        return ChatSession(self.engines[name], request, Sampling().asking(msgspec.structs.asdict(self.settings.sampling)))
 
     def forget_states(self, conversation: str) -> None:
         self.forgotten.append(conversation)

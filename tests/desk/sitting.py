@@ -120,12 +120,12 @@ class Sitting:
         await self.desk.messages.act(self.desk.chat.entries[index].id, name)
 
     async def until(self, holds: Callable[[], object]) -> None:
-        for _ in range(PATIENCE):
+        for attempt in range(PATIENCE):
             if self.errors:
                 raise self.errors[0]
             if holds():
                 return
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.001 if attempt < PATIENCE // 2 else 0.05)
         raise AssertionError("it never came true")
 
     async def settle(self) -> None:

@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nemochat.chat import Chat
+from nemochat.chat.album import Album
 from nemochat.desk.conversation import OpenConversation
 from nemochat.domain.chat import Entry
 from nemochat.domain.edits import Put, Trim, applied, taken_back
 from nemochat.domain.images import Original, RgbImage
-from nemochat.domain.messages import ImagePart, Message, Role, TextPart
+from nemochat.domain.messages import ImagePart, Message, Role, TextPart, ToolCall, ToolCallPart
+from nemochat.domain.replies import ModelRef
 from nemochat.errors import NemochatError
-from nemochat.images import to_png
 from nemochat.library import Library, LibraryError, Saved
 
 RED = RgbImage.from_rgb(2, 2, b"\xff\x00\x00" * 4)
@@ -44,8 +45,8 @@ class Told:
         self.copies = 0
         self.new: list[str] = []
 
-    def model_name(self) -> str:
-        return "demo"
+    def model_in_use(self) -> ModelRef:
+        return ModelRef("demo")
 
     def changed(self, conversation: OpenConversation) -> None:
         assert conversation.chat
@@ -73,14 +74,14 @@ def texts(chat: Chat) -> list[str]:
 
 
 async def test_an_empty_conversation_is_not_kept(library: Library) -> None:
-    mine = OpenConversation(library, Told(), Chat())
+    mine = OpenConversation(library, Album(), Told(), Chat())
     await mine.stored()
     assert (mine.id, library.conversations()) == ("", [])
 
 
 async def test_each_value_is_stored_and_what_waits_with_it(library: Library) -> None:
     told = Told()
-    mine = OpenConversation(library, told, CHAT)
+    mine = OpenConversation(library, Album(), told, CHAT)
     await mine.stored()
     mine.change(lambda chat: chat.with_messages([assistant("hi")]))
     await mine.stored()
@@ -94,29 +95,27 @@ async def test_each_value_is_stored_and_what_waits_with_it(library: Library) -> 
 
 
 async def test_what_waits_is_on_the_disk_before_anything_was_said(library: Library) -> None:
-    mine = OpenConversation(library, Told(), Chat())
+    mine = OpenConversation(library, Album(), Told(), Chat())
     mine.change(lambda chat: chat.queued(user("first words")), can_undo=False)
     await mine.stored()
     assert [each.message.text for each in library.load(mine.id).chat.waiting] == ["first words"]
 
 
 async def test_pictures_are_kept_with_their_files_also_of_what_waits(library: Library) -> None:
-    mine = OpenConversation(library, Told(), Chat(), pictures={RED.digest: RED})
-    mine.originals[RED.digest] = Original(b"file", "png")
+    album = Album()
+    mine = OpenConversation(library, album, Told(), Chat())
+    album.keep({RED.digest: Original(b"file", "png")})
     mine.change(lambda chat: chat.queued(Message(Role.USER, (ImagePart(RED.digest, "red.png"),))))
     await mine.stored()
-    original = library.original(RED.digest)
-    assert library.picture(RED.digest) == to_png(RED)
-    assert original is not None
-    assert original.data == b"file"
+    assert library.original(RED.digest) == Original(b"file", "png")
 
 
 async def test_a_conversation_that_another_program_changed_goes_on_as_a_copy(library: Library) -> None:
     told = Told()
-    mine = OpenConversation(library, told, CHAT)
+    mine = OpenConversation(library, Album(), told, CHAT)
     await mine.stored()
     before = mine.id
-    other = OpenConversation(library, Told(), CHAT, Saved(mine.id, 1))
+    other = OpenConversation(library, Album(), Told(), CHAT, Saved(mine.id, 1))
     other.change(lambda chat: chat.with_messages([user("theirs")]))
     await other.stored()
     mine.change(lambda chat: chat.with_messages([user("mine")]))
@@ -131,7 +130,7 @@ async def test_a_disk_that_refuses_is_told_once_and_what_was_missed_is_kept_late
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = Told()
-    mine = OpenConversation(library, told, CHAT)
+    mine = OpenConversation(library, Album(), told, CHAT)
 
     def refuse(*_: object, **__: object) -> Saved:
         raise LibraryError("The disk is full.")
@@ -156,7 +155,7 @@ async def test_a_new_chat_that_is_saved_while_the_program_ends_is_stored_once(li
         return save(*args, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(library, "save", slow)
-    mine = OpenConversation(library, Told(), Chat())
+    mine = OpenConversation(library, Album(), Told(), Chat())
     mine.change(lambda chat: chat.with_messages([user("hello")]))
     waiter = asyncio.create_task(mine.stored())
     await asyncio.sleep(0.01)
@@ -178,6 +177,19 @@ def test_an_edit_finds_its_message_by_its_id_whatever_was_done_meanwhile() -> No
     again = applied(chat, Put(Entry(assistant("B2"), id=6), 3))
     assert texts(again) == ["a", "A", "b", "B2"]
     assert again.aside[4].entry.message.text == "B", "the reply before stands beside the new one"
+
+
+def test_calls_have_their_ids_wherever_a_reply_arrives_and_keep_them_as_it_grows() -> None:
+    def put(*names: str) -> Put:
+        calls = ToolCallPart(tuple(ToolCall(name, {}) for name in names))
+        return Put(Entry(Message(Role.ASSISTANT, (calls,)), id=6), 4)
+
+    chat = TALK.lent(4)
+    for grown, ids in ((put("f"), ["call_6_1"]), (put("f", "g"), ["call_6_1", "call_6_2"])):
+        chat = applied(chat, grown)
+        assert [call.id for call in chat.entries[-1].message.tool_calls] == ids
+    aside = applied(applied(chat, Put(Entry(assistant("other"), id=7), 4)), put("f", "g", "h"))
+    assert [call.id for call in aside.aside[6].entry.message.tool_calls] == ["call_6_1", "call_6_2", "call_6_3"]
 
 
 def test_a_message_that_waited_waits_no_more_once_it_is_said() -> None:

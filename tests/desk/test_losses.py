@@ -84,10 +84,13 @@ async def test_2_what_is_sent_while_another_chat_is_being_opened_stays_in_its_ch
         return load(id_)
 
     monkeypatch.setattr(sitting.bench.library, "load", slow)
+    gate = engine(sitting).gate = asyncio.Semaphore(0)
     opening = asyncio.create_task(sitting.desk.chats.open(b))
     await asyncio.sleep(0.02)
     sitting.enter("more in a")
     await opening
+    assert sitting.desk.conversation.id == a, "a turn holds the chat on the desk"
+    gate.release()
     await sitting.settle()
     monkeypatch.undo()
     assert stored(sitting, b)[0] == "in b"
@@ -109,7 +112,7 @@ async def test_3_a_stop_while_the_model_loads_leaves_the_picture_usable(tmp_path
     assert sitting.desk.stop()
     await sitting.until(lambda: not sitting.desk.is_busy)
     assert sitting.port.text == "what is it?"
-    await sitting.until(lambda: sitting.desk.draft.items and sitting.desk.draft.items[0].attachment)
+    await sitting.until(lambda: sitting.desk.draft.items and sitting.desk.draft.items[0].tokens)
     await sitting.send("")
     assert sitting.said == ["what is it?", "reply 0"]
     assert sitting.desk.chat.entries[0].message.images
@@ -131,7 +134,7 @@ async def test_3_a_stop_while_a_picture_is_read_leaves_it_usable(sitting: Sittin
     assert sitting.desk.stop()
     await sitting.until(lambda: not sitting.desk.is_busy)
     assert (sitting.port.text, len(sitting.port.tokens)) == ("what is it?", 1)
-    await sitting.until(lambda: sitting.desk.draft.items[0].attachment)
+    await sitting.until(lambda: sitting.desk.draft.items[0].tokens)
     await sitting.send("")
     assert sitting.said == ["what is it?", "reply 0"]
     assert sitting.desk.chat.entries[0].message.images
@@ -198,6 +201,40 @@ async def test_17_what_waits_is_on_the_disk_and_goes_on_in_the_next_run(tmp_path
     await again.close()
 
 
+async def test_17_quitting_while_the_model_loads_leaves_the_message_where_it_is(tmp_path: Path) -> None:
+    slow = engine_of()
+    slow.load_seconds = 5.0
+    bench = Bench(tmp_path, {"demo": slow})
+    sitting = Sitting(bench)
+    sitting.desk.start()
+    sitting.enter("one")
+    sitting.enter("two")
+    sitting.type("half a thou")
+    await asyncio.sleep(0.02)
+    await sitting.close()
+    kept = bench.library.load(sitting.desk.conversation.id).chat
+    assert [each.message.text for each in kept.waiting] == ["one", "two"]
+    assert sitting.desk.draft.text == "half a thou"
+
+
+async def test_quitting_waits_for_a_chat_that_has_just_left_the_desk(sitting: Sitting, monkeypatch: pytest.MonkeyPatch) -> None:
+    await sitting.send("one")
+    id_ = sitting.desk.conversation.id
+    save = sitting.bench.library.save
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        time.sleep(0.05)
+        return save(*arguments, **options)
+
+    monkeypatch.setattr(sitting.bench.library, "save", slow)
+    sitting.enter("/rename A name")
+    await asyncio.sleep(0.01)
+    sitting.enter("/rename Another name")
+    sitting.enter("/new")
+    await sitting.desk.close()
+    assert sitting.bench.library.load(id_).chat.name == "Another name"
+
+
 async def test_19_a_model_that_dies_while_it_loads_leaves_the_message_waiting(tmp_path: Path) -> None:
     bench = Bench(tmp_path, {"demo": engine_of()})
     bench.engines["demo"].load_errors = [EngineDiedError("The engine was killed.")]
@@ -218,6 +255,43 @@ async def test_20_a_regeneration_that_is_killed_leaves_the_reply_before(sitting:
     await sitting.until(lambda: len(engine(sitting).requests) == 2)
     await sitting.desk.conversation.stored()
     assert stored(sitting) == ["one", "reply 0"]
+
+
+async def test_2_what_is_sent_before_the_resumed_chat_is_there_belongs_to_it(sitting: Sitting, monkeypatch: pytest.MonkeyPatch) -> None:
+    await sitting.send("one")
+    assert isinstance(sitting.bench, Bench)
+    sitting.bench.resume = ""
+    load = sitting.bench.library.load
+
+    def slow(id_: str) -> StoredChat:
+        time.sleep(0.1)
+        return load(id_)
+
+    monkeypatch.setattr(sitting.bench.library, "load", slow)
+    again = Sitting(sitting.bench)
+    again.desk.start()
+    again.enter("two")
+    await again.until(lambda: again.said[:1] == ["one"])
+    await again.settle()
+    monkeypatch.undo()
+    assert again.said == ["one", "reply 0", "two", "reply 1"]
+    third = Sitting(sitting.bench)
+    third.desk.start()
+    third.enter("three")
+    await third.close()
+    assert third.desk.draft.text == "three"
+
+
+async def test_2_commands_and_messages_of_one_burst_come_in_their_order(sitting: Sitting) -> None:
+    await sitting.send("one")
+    before = sitting.desk.conversation.id
+    sitting.enter("/rename A name")
+    sitting.enter("/new")
+    sitting.enter("two")
+    await sitting.settle()
+    assert sitting.said == ["two", "reply 1"]
+    assert stored(sitting, before) == ["one", "reply 0"]
+    assert sitting.bench.library.load(before).chat.name == "A name"
 
 
 async def test_22_an_edit_finds_its_message_although_another_one_was_deleted(sitting: Sitting) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nemochat.domain.chat import Chat, Entry
 from nemochat.domain.events import FinishReason, Timings, Usage
 from nemochat.domain.messages import Message, Role, TextPart
-from nemochat.domain.replies import ReplyRecord, TurnResult
+from nemochat.domain.replies import ModelRef, ReplyRecord, TurnResult
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.ttft import Figures, Reading, Spread, Statistics, percentile, reading_of, rows_of, statistics_of
 
@@ -33,7 +33,7 @@ def reading(
 
 
 def record(text: str, ttft_ms: float | None) -> ReplyRecord:
-    return ReplyRecord(TurnResult(text, FinishReason.STOP, (), Usage(), Timings(), ttft_ms, ()), Sampling(), "demo", ())
+    return ReplyRecord(TurnResult(text, FinishReason.STOP, (), Usage(), Timings(), ttft_ms, ()), Sampling(), ModelRef("demo"), ())
 
 
 @pytest.mark.parametrize(

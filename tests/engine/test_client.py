@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from nemochat.domain.events import Finished, FinishReason, Progress, Stage, TextDelta
-from nemochat.domain.images import RgbImage
 from nemochat.domain.segments import Control, ImageSlot, Plain
-from nemochat.engine.client import PixelStore, WorkerEngine
+from nemochat.engine import client
+from nemochat.engine.client import WorkerEngine
 from nemochat.engine.process import WorkerProcess
 from nemochat.engine.protocol import GenerateRequest, LoadRequest
 from nemochat.engine.scripted import Fault, FaultKind, FaultStage, Pieces, Reply, Script
-from nemochat.engine.wire import Command, ImageCost, Ping, encode
+from nemochat.engine.wire import AddImage, Command, ImageCost, Ping, encode
 from nemochat.errors import EngineDiedError, EngineError, ModelFileError
 from nemochat.settings import EngineSettings
 from tests.engine.processes import exists, picture, question, reply, scripted_engine, write_script
@@ -169,6 +169,7 @@ async def test_pixels_travel_once_and_again_after_a_death(tmp_path: Path, monkey
     monkeypatch.setattr(WorkerProcess, "send", note_and_send)
     script = Script(faults=(Fault(FaultStage.DECODE, FaultKind.KILL, when="die"),))
     async with scripted_engine(tmp_path, script) as engine:
+        engine.find_image = {picture().digest: picture()}.get
         for _ in range(3):
             await engine.add_image(picture())
             await reply(engine, question("what?", picture()))
@@ -177,22 +178,35 @@ async def test_pixels_travel_once_and_again_after_a_death(tmp_path: Path, monkey
             await reply(engine, question("die", picture()))
         await reply(engine, question("what?", picture()))
         assert sent.count("AddImage") == 2
-        with pytest.raises(EngineError, match="no longer in the engine's memory"):
+        with pytest.raises(EngineError, match="cannot be found any more"):
             await engine.count((ImageSlot("0" * 64),))
 
 
-def test_the_pixel_store_drops_the_least_recently_used() -> None:
-    store = PixelStore(max_bytes=2 * 192)
-    images = [picture(value) for value in range(3)]
-    store.put(images[0])
-    store.put(images[1])
-    assert store.get(images[0].digest)
-    store.put(images[2])
-    assert [store.get(image.digest) is not None for image in images] == [True, False, True]
-    big = RgbImage.from_rgb(20, 20, bytes(1200))
-    store.put(big)
-    assert store.get(big.digest) == big
-    assert store.get(images[2].digest) is None
+async def test_a_worker_lets_go_of_the_pixels_wanted_least_recently_and_is_given_them_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[int, int]] = []
+    send = WorkerProcess.send
+    pictures = [picture(value) for value in range(4)]
+    number = {each.digest: index for index, each in enumerate(pictures)}
+
+    def note_and_send(process: WorkerProcess, command: Command) -> None:
+        if isinstance(command, AddImage):
+            sent.append((number[command.image.digest], sum(1 << number[digest] for digest in command.forget)))
+        send(process, command)
+
+    monkeypatch.setattr(WorkerProcess, "send", note_and_send)
+    monkeypatch.setattr(client, "WORKER_PIXEL_BYTES", 2 * len(pictures[0].rgb))
+    async with scripted_engine(tmp_path, Script()) as engine:
+        engine.find_image = {each.digest: each for each in pictures}.get
+        for each in pictures[:3]:
+            await engine.add_image(each)
+        assert sent == [(0, 0), (1, 0), (2, 1 << 0)]
+        await reply(engine, question("what?", pictures[1]))  # which it holds
+        await reply(engine, question("and this?", pictures[0]))
+        assert sent[3:] == [(0, 1 << 2)]
+        await engine.count([ImageSlot(each.digest) for each in pictures])  # more than the bound, and all at once
+        assert sent[4:] == [(2, 0), (3, 0)]
 
 
 async def test_failures_keep_the_worker_and_bugs_do_not(tmp_path: Path) -> None:

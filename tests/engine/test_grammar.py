@@ -19,7 +19,7 @@ from nemochat.engine.llama import LlamaBackend
 from nemochat.engine.protocol import GenerateRequest, LoadRequest
 from nemochat.engine.scripted import Script, ScriptedBackend
 from nemochat.prompt.grammar import Limits, tool_call_grammar
-from nemochat.prompt.toolcalls import StreamParser, parse_reply
+from nemochat.prompt.toolcalls import StreamParser, parse_reply, written
 from nemochat.settings import EngineSettings
 from tests.engine.llama_harness import Reply, after, gather, loaded, never, question
 from tests.prompt.tool_schemas import varied_tools
@@ -82,7 +82,7 @@ def test_sampled_calls_parse_and_fit_their_schemas(demo: LlamaBackend) -> None:
             (call,) = part.calls
             assert call.name == tool.name
             validator.validate(call.arguments)
-            seen.add(part.raw)
+            seen.add(written(part))
     assert len(seen) > SCHEMAS * CALLS_EACH * 0.5
 
 
@@ -180,7 +180,8 @@ def test_the_limit_and_a_cancel_cut_a_call(demo: LlamaBackend) -> None:
 
 def test_a_seed_repeats_a_call(demo: LlamaBackend) -> None:
     grammar = tool_call_grammar(varied_tools(1)).text
-    texts = {first_call(demo, grammar, max_tokens=99, temperature=1.5, seed=seed % 2, repeat_penalty=1.1, **FREE).raw for seed in range(4)}
+    calls = [first_call(demo, grammar, max_tokens=99, temperature=1.5, seed=seed % 2, repeat_penalty=1.1, **FREE) for seed in range(4)]
+    texts = {written(call) for call in calls}
     assert len(texts) == 2
 
 
@@ -192,9 +193,9 @@ def test_a_constrained_call_is_reused_in_the_next_prompt(demo: LlamaBackend) -> 
     """The tokens that the grammar chose are those that the next prompt has for the same text."""
     part = first_call(demo, GRAMMAR, temperature=1.5, seed=4, max_tokens=200)
     held = sum(demo.count(BEGUN))
-    again = (*BEGUN, Plain(part.raw), Control("</toolcall>"), Control("\n<extra_id_1>Tool\n"))
+    again = (*BEGUN, Plain(written(part)), Control("</toolcall>"), Control("\n<extra_id_1>Tool\n"))
     usage = ask(demo, again, "", max_tokens=1).finished.usage
-    assert usage.reused_tokens >= held + demo.count([Plain(part.raw)])[0]
+    assert usage.reused_tokens >= held + demo.count([Plain(written(part))])[0]
 
 
 def test_the_scripted_engine_shows_what_it_was_sent() -> None:

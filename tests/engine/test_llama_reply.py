@@ -10,10 +10,11 @@ import msgspec
 import pytest
 
 from nemochat.domain.events import FinishReason, TextDelta
-from nemochat.domain.messages import Message, Role, TextPart, ToolCallPart
+from nemochat.domain.messages import Message, Role, TextPart
 from nemochat.domain.sampling import Sampling
 from nemochat.engine.protocol import GenerateRequest
 from nemochat.prompt.nemotron import render
+from tests.calls import call_part
 from tests.engine.llama_harness import Reply, Talk, ask, loaded, never, question
 from tests.tiny_gguf import write_language_model
 
@@ -96,7 +97,7 @@ def test_the_next_turn_reuses_a_tool_call(tmp_path: Path) -> None:
     talk = Talk(backend)
     talk.add(Role.USER, "x")
     usage = ask(backend, render(talk.conversation), max_tokens=40).finished.usage
-    call = Message(Role.ASSISTANT, (TextPart("OK."), ToolCallPart(' {"helo')))
+    call = Message(Role.ASSISTANT, (TextPart("OK."), call_part(' {"helo')))
     result = Message(Role.TOOL, (TextPart("5"),))
     talk.conversation = msgspec.structs.replace(talk.conversation, messages=(*talk.conversation.messages, call, result))
     again = ask(backend, render(talk.conversation), max_tokens=40).finished.usage

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nemochat.domain.messages import Conversation, Message, Role, TextPart, ToolCallPart, ToolSpec
+from nemochat.domain.messages import Conversation, Message, Role, TextPart, ToolSpec
 from nemochat.domain.segments import Control, Plain, Segment
 from nemochat.engine.llama.model import Model
 from nemochat.engine.llama.tokens import Tokenizer
 from nemochat.prompt.nemotron import render
+from tests.calls import call_part
 from tests.engine.llama_harness import loaded
 from tests.tiny_gguf import CONTROL_TOKENS, USER_DEFINED_TOKENS, WORDS, token_ids, write_language_model
 
@@ -51,7 +52,7 @@ def test_no_source_of_text_adds_a_control_token_to_the_scaffold(model: Model, ma
             contexts=(f"file {text}: {text}",),
             messages=(
                 Message(Role.USER, (TextPart(f"what is {text}?"),)),
-                Message(Role.ASSISTANT, (TextPart(text), ToolCallPart(f'{{"name": "{text}"}}'))),
+                Message(Role.ASSISTANT, (TextPart(text), call_part(f'{{"name": "{text}"}}'))),
                 Message(Role.TOOL, (TextPart(f"result {text}"),)),
             ),
         )

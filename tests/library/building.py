@@ -13,17 +13,19 @@ from nemochat.domain.messages import (
     Conversation,
     ImagePart,
     Message,
+    ReasoningPart,
     Role,
     TextPart,
     ToolCall,
-    ToolCallPart,
+    ToolResultPart,
     ToolSpec,
 )
 from nemochat.domain.personas import AuthorNote, Lorebook, LoreEntry, Persona, UserProfile
-from nemochat.domain.replies import ReplyRecord, TurnResult
+from nemochat.domain.replies import ModelRef, ReplyRecord, TurnResult
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.segments import Plain
 from nemochat.library import Library
+from tests.calls import call_part
 
 RED = RgbImage.from_rgb(2, 1, b"\xff\0\0" * 2)
 BLUE = RgbImage.from_rgb(1, 2, b"\0\0\xff" * 2)
@@ -63,7 +65,7 @@ def reply(text: str, record: ReplyRecord | None = None) -> Entry:
 
 def record(text: str, forgotten: tuple[int, ...] = ()) -> ReplyRecord:
     result = TurnResult(text, FinishReason.STOP, (), Usage(prompt_tokens=9), Timings(load_ms=1.5), 12.5, forgotten)
-    return ReplyRecord(result, Sampling(seed=4, stop=("\n",)), "demo", (Plain("the prompt"),))
+    return ReplyRecord(result, Sampling(seed=4, stop=("\n",)), ModelRef("demo"), (Plain("the prompt"),))
 
 
 def talk(*texts: str) -> Chat:
@@ -76,16 +78,20 @@ def talk(*texts: str) -> Chat:
 
 def everything() -> Chat:
     """A conversation in which every field of every value is used."""
-    call = ToolCallPart(' {"name": "add"} ', (ToolCall("add", {"a": [1, 2.5], "b": {"c": None, "d": 10**30}}),))
+    call = call_part(' {"name": "add"} ', (ToolCall("add", {"a": [1, 2.5], "b": {"c": None, "d": 10**30}}),))
     frame = Conversation("Be brief.", (ToolSpec("add", "Adds.", {"type": "object"}),), ("a: context",))
     chat = Chat(frame=frame, persona=MIRA, user=UserProfile("Ada", "Tall."), note=AuthorNote("It rains.", 2), examples_gone=1, seed=7)
     chat = chat.added(user("What is this?", ImagePart(RED.digest, "red.png", 2, 1, 256), ContextPart("The tower.", "Book", "tower")))
     chat = chat.added(Entry(Message(Role.ASSISTANT, (TextPart("Let me add."), call)), record("Let me add. <toolcall>", (0, 1, 2, 7, 8))))
-    chat = chat.added(Entry(Message(Role.TOOL, (TextPart("3"),), pinned=True)))
-    chat = chat.added(Entry(Message(Role.ASSISTANT, (TextPart("Three"), TextPart(", it is."))), record("Three, it is."), interrupted=True))
+    result = ToolResultPart("call_2_1", "3", True, (ImagePart(BLUE.digest, "add"),))
+    chat = chat.added(Entry(Message(Role.TOOL, (result, ToolResultPart("", "lost")), pinned=True), speaker="adder"))
+    said = (ReasoningPart("One and two.", 1.5, 7), TextPart("Three"), TextPart(", it is."))
+    chat = chat.added(Entry(Message(Role.ASSISTANT, said), record("Three, it is."), interrupted=True))
     chat = chat.added(Entry(Message(Role.USER, (), excluded=True)))
     chat = chat.added(Entry(Message(Role.ASSISTANT, (ImagePart(BLUE.digest),), example=True)))
     chat = chat.rewritten(0, "What is that?").cut(1).added(reply("Something else.", record("Something else.", (5, 3))))
+    waits = Message(Role.USER, (ImagePart(RED.digest, "red.png", 2, 1), TextPart("And now?")))
+    chat = chat.queued(waits, ("/tmp/ä.png",), 1, 1.5).queued(Message(Role.USER, (TextPart("Hello?"),)))
     return chat.named("Näme").swiped(0, 1)
 
 

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 from nemochat.domain.chat import Chat
+from nemochat.domain.images import Original
+from nemochat.domain.replies import ModelRef
 from nemochat.errors import NemochatError
 from nemochat.library import ConflictError, Library, migrations
 from tests.library.building import reply, user
@@ -23,15 +25,15 @@ def grow(folder: Path) -> None:
     """Replies that grow without end; what is said was saved before."""
     library, _ = Library.open(folder)
     before = Chat()
-    saved = library.save(None, 0, None, before, model="demo")
+    saved = library.save(None, 0, None, before, model=ModelRef("demo"))
     say(f"{saved.id} 0 0")
     while True:
         chat = before.added(user(f"question {len(before.entries)}"))
-        saved = library.save(saved.id, saved.version, before, chat, model="demo")
+        saved = library.save(saved.id, saved.version, before, chat, model=ModelRef("demo"))
         before, chat = chat, chat.added(reply(""))
         for length in range(1, 40):
             chat = chat.changed(len(chat.entries) - 1, reply("word " * length))
-            saved = library.save(saved.id, saved.version, before, chat, model="demo")
+            saved = library.save(saved.id, saved.version, before, chat, model=ModelRef("demo"))
             before = chat
             say(f"{saved.id} {len(chat.entries)} {length}")
 
@@ -40,15 +42,15 @@ def write(folder: Path, name: str, count: int) -> None:
     """Messages into a conversation of its own and, in turn, into one that both processes share; a conflict is read and tried again."""
     library, _ = Library.open(folder, busy_seconds=60)
     chat = Chat().named(name)
-    saved = library.save(None, 0, None, chat, model="")
+    saved = library.save(None, 0, None, chat, model=ModelRef())
     for number in range(count // 2):
         after = chat.added(user(f"{name} {number}"))
-        saved, chat = library.save(saved.id, saved.version, chat, after, model=""), after
+        saved, chat = library.save(saved.id, saved.version, chat, after, model=ModelRef()), after
         while True:
             shared = library.load("shared")
             try:
                 after = shared.chat.added(user(f"{name} {number}"))
-                library.save("shared", shared.version, shared.chat, after, model="")
+                library.save("shared", shared.version, shared.chat, after, model=ModelRef())
                 break
             except ConflictError:
                 continue
@@ -59,14 +61,14 @@ def fill_the_disk(folder: Path) -> None:
     """Save until the limit on the size of a file is met, read, and save again when it is lifted."""
     library, _ = Library.open(folder)
     chat = Chat().added(user("the first"))
-    saved = library.save(None, 0, None, chat, model="")
+    saved = library.save(None, 0, None, chat, model=ModelRef())
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, hard))
     lost = None
     for number in range(1000):
         after = chat.added(user(f"message {number} " + "word " * 2000))
         try:
-            saved, chat = library.save(saved.id, saved.version, chat, after, model=""), after
+            saved, chat = library.save(saved.id, saved.version, chat, after, model=ModelRef()), after
         except NemochatError as error:
             lost = after
             say(f"{error.message} | {error.hint}")
@@ -74,12 +76,12 @@ def fill_the_disk(folder: Path) -> None:
     assert lost is not None
     assert library.load(saved.id).chat == chat
     try:
-        library.put_picture("1" * 64, bytes(1_000_000))
+        library.put_picture("1" * 64, Original(bytes(1_000_000), "png"))
     except NemochatError as error:
         say(error.message)
     assert list(folder.rglob(".part*")) == []
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    saved = library.save(saved.id, saved.version, chat, lost, model="")
+    saved = library.save(saved.id, saved.version, chat, lost, model=ModelRef())
     assert library.load(saved.id).chat == lost
     assert library.check() == []
     library.close()
@@ -99,17 +101,17 @@ def read_only(folder: Path) -> None:
         say(f"{error.message} | {error.hint}")
     folder.chmod(0o700)
     library, _ = Library.open(folder)
-    saved = library.save(None, 0, None, Chat(), model="")
+    saved = library.save(None, 0, None, Chat(), model=ModelRef())
     library.close()
     (folder / "library.db").chmod(0o400)
     folder.chmod(0o500)
     try:
-        library.save(saved.id, saved.version, Chat(), Chat().named("x"), model="")
+        library.save(saved.id, saved.version, Chat(), Chat().named("x"), model=ModelRef())
     except NemochatError as error:
         say(f"{error.message} | {error.hint}")
     folder.chmod(0o700)
     (folder / "library.db").chmod(0o600)
-    library.save(saved.id, saved.version, Chat(), Chat().named("x"), model="")
+    library.save(saved.id, saved.version, Chat(), Chat().named("x"), model=ModelRef())
     say(library.load(saved.id).chat.name)
     library.close()
 

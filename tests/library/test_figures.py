@@ -11,7 +11,7 @@ import pytest
 from nemochat.domain.chat import Chat, Entry
 from nemochat.domain.events import FinishReason, Timings, Usage
 from nemochat.domain.messages import Message, Role, TextPart
-from nemochat.domain.replies import ReplyRecord, TurnResult
+from nemochat.domain.replies import ModelRef, ReplyRecord, TurnResult
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.ttft import reading_of
 from nemochat.library import ReplyQuery, figures
@@ -20,7 +20,7 @@ from tests.library.building import Clock, everything, open_library, user
 
 def timed(ttft_ms: float, model: str = "demo", text: str = "Yes.") -> Entry:
     result = TurnResult(text, FinishReason.STOP, (), Usage(30, 4, 20, 10, 7, 1), Timings(0, 2, 3, 50, ttft_ms - 5), ttft_ms, (0, 1))
-    return Entry(Message(Role.ASSISTANT, (TextPart(text),)), ReplyRecord(result, Sampling(), model, ()))
+    return Entry(Message(Role.ASSISTANT, (TextPart(text),)), ReplyRecord(result, Sampling(), ModelRef(model), ()))
 
 
 def asked(*replies: Entry) -> Chat:
@@ -33,9 +33,9 @@ def asked(*replies: Entry) -> Chat:
 def test_every_reply_newest_first_with_where_it_stands(tmp_path: Path) -> None:
     clock = Clock()
     with open_library(tmp_path, clock) as library:
-        first = library.save(None, 0, None, asked(timed(10), timed(20)).named("One"), model="demo")
+        first = library.save(None, 0, None, asked(timed(10), timed(20)).named("One"), model=ModelRef("demo"))
         clock.now += 60
-        second = library.save(None, 0, None, asked(timed(30)), model="demo")
+        second = library.save(None, 0, None, asked(timed(30)), model=ModelRef("demo"))
         rows = library.replies()
     assert [row.reading.ttft_ms for row in rows] == [30, 20, 10]
     assert [(row.conversation, row.title) for row in rows] == [(second.id, "Well?"), (first.id, "One"), (first.id, "One")]
@@ -71,9 +71,9 @@ def test_the_bin_is_left_out_and_the_archive_is_not(tmp_path: Path) -> None:
 def test_by_model_by_time_and_by_conversation(tmp_path: Path) -> None:
     clock = Clock()
     with open_library(tmp_path, clock) as library:
-        old = library.save(None, 0, None, asked(timed(10, "demo"), timed(20, "large")), model="large")
+        old = library.save(None, 0, None, asked(timed(10, "demo"), timed(20, "large")), model=ModelRef("large"))
         clock.now += 1000
-        library.save(None, 0, None, asked(timed(30, "demo")), model="demo")
+        library.save(None, 0, None, asked(timed(30, "demo")), model=ModelRef("demo"))
 
         def found(query: ReplyQuery) -> list[float | None]:
             return [row.reading.ttft_ms for row in library.replies(query)]

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nemochat.domain.chat import Chat
-from nemochat.domain.messages import Role
+from nemochat.domain.messages import ReasoningPart, Role, TextPart, ToolResultPart
+from nemochat.domain.replies import ModelRef
 from nemochat.library import LibraryError
 from nemochat.library.foreign import ForeignChat, read_foreign
 
@@ -83,7 +84,7 @@ def test_the_zip_that_chatgpt_sends(tmp_path: Path) -> None:
         file.writestr("user.json", "{}")
         file.writestr("export/conversations.json", json.dumps([TREE]))
     ((chat,), _) = read_all(tmp_path / "export.zip")
-    assert (chat.model, chat.created, chat.updated) == ("gpt-4o", 1000.5, 2000.0)
+    assert (chat.model, chat.created, chat.updated) == (ModelRef("gpt-4o"), 1000.5, 2000.0)
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as file:
         file.writestr("user.json", "{}")
     with pytest.raises(LibraryError, match="missing"):
@@ -233,3 +234,17 @@ def test_other_files_are_told(tmp_path: Path, content: bytes) -> None:
         read_all(tmp_path / "x.json")
     with pytest.raises(LibraryError):
         read_all(tmp_path / "none.json")
+
+
+def test_thoughts_speakers_and_results_of_calls_are_kept_apart(tmp_path: Path) -> None:
+    (chat,) = read(
+        tmp_path,
+        [
+            {"role": "user", "content": "Well?", "name": "Ada"},
+            {"role": "assistant", "content": "Yes.", "reasoning_content": "Why not?\x1b[2J"},
+            {"role": "tool", "tool_call_id": "c1", "content": "42"},
+        ],
+    )
+    assert [entry.speaker for entry in chat.entries] == ["Ada", "", ""]
+    assert chat.entries[1].message.parts == (ReasoningPart("Why not?[2J"), TextPart("Yes."))
+    assert chat.entries[2].message.parts == (ToolResultPart("c1", "42"),)

@@ -7,6 +7,7 @@ import pytest
 
 from nemochat.domain.chat import Chat
 from nemochat.domain.messages import ImagePart
+from nemochat.domain.replies import ModelRef
 from nemochat.library import Library, LibraryError, ListQuery
 from tests.library.building import MIRA, Clock, contents, open_library, rows, talk, user
 
@@ -16,13 +17,13 @@ def titles(library: Library, **query: object) -> list[str]:
 
 
 def store(library: Library, title: str) -> str:
-    return library.save(None, 0, None, talk("first words", "last words").named(title), model="demo").id
+    return library.save(None, 0, None, talk("first words", "last words").named(title), model=ModelRef("demo")).id
 
 
 def test_a_row_says_what_a_list_shows(tmp_path: Path) -> None:
     with open_library(tmp_path, Clock(1000.5)) as library:
         chat = Chat(persona=MIRA).added(user("What  is\nthis?", ImagePart("a" * 64))).added(user("And that?")).cut(1)
-        id_ = library.save(None, 0, None, chat, model="demo").id
+        id_ = library.save(None, 0, None, chat, model=ModelRef("demo")).id
         library.set_tags(id_, ["sea", " two\nlines ", "", "sea"])
         (row,) = library.conversations()
     assert (row.id, row.title, row.preview, row.persona, row.model) == (id_, "What is this?", "What is this?", "Mira", "demo")
@@ -32,7 +33,7 @@ def test_a_row_says_what_a_list_shows(tmp_path: Path) -> None:
 
 def test_the_preview_is_the_last_words(tmp_path: Path) -> None:
     with open_library(tmp_path) as library:
-        library.save(None, 0, None, talk("first", "long " * 9999).added(user(" ", ImagePart("a" * 64))), model="")
+        library.save(None, 0, None, talk("first", "long " * 9999).added(user(" ", ImagePart("a" * 64))), model=ModelRef())
         (row,) = library.conversations()
     assert row.preview.startswith("long long")
     assert len(row.preview) <= 160
@@ -47,7 +48,7 @@ def test_the_newest_come_first_page_by_page(tmp_path: Path) -> None:
             ids.append(store(library, name))
         clock.now += 1
         chat = library.load(ids[1]).chat
-        library.save(ids[1], 1, chat, chat.added(user("x")), model="")
+        library.save(ids[1], 1, chat, chat.added(user("x")), model=ModelRef())
         assert titles(library) == ["b", "d", "c", "a"]
         assert titles(library, limit=2, offset=1) == ["d", "c"]
 
@@ -56,7 +57,7 @@ def test_archive_tags_personas_and_the_bin(tmp_path: Path) -> None:
     clock = Clock()
     with open_library(tmp_path, clock) as library:
         plain, old, gone = (store(library, name) for name in ("plain", "old", "gone"))
-        library.save(None, 0, None, Chat(persona=MIRA).named("Mira's"), model="")
+        library.save(None, 0, None, Chat(persona=MIRA).named("Mira's"), model=ModelRef())
         library.archive(old)
         library.set_tags(old, ["Sea"])
         library.set_tags(plain, ["Sea", "ant"])
@@ -101,7 +102,7 @@ def test_a_purge_really_removes(tmp_path: Path) -> None:
     with open_library(tmp_path, clock) as library:
         kept = store(library, "kept")
         for number in range(50):
-            id_ = library.save(None, 0, None, talk(f"the secretword {number}", "secretword " * 3000), model="").id
+            id_ = library.save(None, 0, None, talk(f"the secretword {number}", "secretword " * 3000), model=ModelRef()).id
             library.set_tags(id_, ["secretword"])
             library.delete(id_)
         assert any(b"secretword" in data for data in contents(tmp_path))

@@ -5,9 +5,11 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from nemochat.domain.chat import Chat
+from nemochat.domain.replies import ModelRef
 from nemochat.library import Library, LibraryError, ListQuery, migrations
 from tests.library.building import Clock, everything, open_library, rows, stored, talk
 
@@ -18,8 +20,8 @@ def library_of(folder: Path, version: int) -> dict[str, Chat]:
     """One as the program of that version would have left it: its schema, and the rows that a program of today writes."""
     chats = {}
     with open_library(folder / "source") as source:
-        for chat in (everything(), talk("The lighthouse", "keeper").named("The lighthouse"), Chat()):
-            chats[source.save(None, 0, None, chat, model="demo").id] = stored(chat)
+        for chat in (msgspec.structs.replace(everything(), waiting=()), talk("The lighthouse", "keeper").named("The lighthouse"), Chat()):
+            chats[source.save(None, 0, None, chat, model=ModelRef("demo")).id] = stored(chat)
     file = folder / "library.db"
     with closing(sqlite3.connect(file)) as connection:
         migrations.migrate(connection, version)
@@ -46,7 +48,7 @@ def test_an_earlier_library_opens_with_everything_in_it(tmp_path: Path, version:
         id_ = next(row.id for row in library.conversations() if row.title == "The lighthouse")
         library.set_tags(id_, ["sea"])
         library.archive(id_)
-        saved = library.save(id_, 1, chats[id_], chats[id_].named("Tower"), model="demo")
+        saved = library.save(id_, 1, chats[id_], chats[id_].named("Tower"), model=ModelRef("demo"))
         assert library.load(saved.id).chat.title == "Tower"
         assert [hit.title for hit in library.search("tower ")] == ["Tower"]
         assert [row.id for row in library.conversations(ListQuery(archived=True))] == [id_]
@@ -110,4 +112,5 @@ def test_a_released_step_is_never_changed() -> None:
         "0001_conversations.sql": "53e6866ec74e8d2a",
         "0002_search.sql": "c5b7cee8f58dbb24",
         "0003_order.sql": "e724cbc172b67b0e",
+        "0004_shapes.sql": "1302f7f0f4eca648",
     }

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from nemochat.domain.chat import Chat
+from nemochat.domain.images import Original
+from nemochat.domain.replies import ModelRef
 from nemochat.library import Library, LibraryError, ListQuery
 from nemochat.library.mending import mended
 from nemochat.library.pages import Pages
@@ -26,14 +28,14 @@ def fill(folder: Path, count: int = 40) -> dict[str, Chat]:
     with open_library(folder) as library:
         for number in range(count):
             chat = talk(*(f"{number} {index} " + "word " * (number * index % 50) for index in range(number)))
-            chats[library.save(None, 0, None, chat, model="demo").id] = chat
+            chats[library.save(None, 0, None, chat, model=ModelRef("demo")).id] = chat
         for chat in (everything(), talk("long " * 20_000, "ü" * 9_000), talk("edited", "a", "b").rewritten(0, "again").cut(2)):
-            id_ = library.save(None, 0, None, chat, model="demo").id
+            id_ = library.save(None, 0, None, chat, model=ModelRef("demo")).id
             library.set_tags(id_, ["kept", "sea"])
             library.archive(id_)
             chats[id_] = stored(chat)
         library.delete(id_)
-        library.put_picture(RED.digest, b"png", b"jpeg", "jpg")
+        library.put_picture(RED.digest, Original(b"jpeg", "jpg"))
     return chats
 
 
@@ -64,9 +66,9 @@ def test_all_of_a_healthy_library_comes_over(tmp_path: Path) -> None:
         assert report.incomplete == ()
         assert report.messages == sum(len(chat.nodes) for chat in chats.values())
         last = library.load(list(chats)[-1])
-        assert (last.tags, last.archived, last.deleted, last.model, last.created) == (("kept", "sea"), True, True, "demo", Clock().now)
-        original = library.original(RED.digest)
-        assert (library.picture(RED.digest), original and original.data) == (b"png", b"jpeg")
+        assert (last.tags, last.archived, last.deleted) == (("kept", "sea"), True, True)
+        assert (last.model, last.created) == (ModelRef("demo"), Clock().now)
+        assert library.original(RED.digest) == Original(b"jpeg", "jpg")
         # once more, and nothing is there twice
         assert repair(tmp_path / "old" / "library.db", library).conversations == (last.id,)  # out of the bin and into it again
         assert all_of(library) == chats
@@ -113,7 +115,7 @@ def test_an_overwritten_page_costs_what_stood_in_it(tmp_path: Path, seed: int) -
 
 def test_what_is_in_the_journal_alone_comes_over(tmp_path: Path) -> None:
     with open_library(tmp_path / "old") as library:
-        id_ = library.save(None, 0, None, talk("q", "a"), model="").id
+        id_ = library.save(None, 0, None, talk("q", "a"), model=ModelRef()).id
         shutil.copytree(tmp_path / "old", tmp_path / "killed")
     assert (tmp_path / "killed" / "library.db-wal").stat().st_size > 0
     with open_library(tmp_path / "new") as library:
@@ -124,9 +126,9 @@ def test_what_is_in_the_journal_alone_comes_over(tmp_path: Path) -> None:
 def test_what_was_deleted_for_good_does_not_come_back(tmp_path: Path) -> None:
     clock = Clock()
     with open_library(tmp_path / "old", clock) as library:
-        kept = library.save(None, 0, None, talk("kept"), model="").id
+        kept = library.save(None, 0, None, talk("kept"), model=ModelRef()).id
         for number in range(30):
-            library.delete(library.save(None, 0, None, talk(*(f"gone {number}" * 99 for _ in range(9))), model="").id)
+            library.delete(library.save(None, 0, None, talk(*(f"gone {number}" * 99 for _ in range(9))), model=ModelRef()).id)
         library.purge(clock.now + 1)
     with open_library(tmp_path / "new") as library:
         repair(tmp_path / "old" / "library.db", library)
@@ -135,10 +137,10 @@ def test_what_was_deleted_for_good_does_not_come_back(tmp_path: Path) -> None:
 
 def test_a_conversation_that_has_changed_meanwhile_becomes_a_copy(tmp_path: Path) -> None:
     with open_library(tmp_path / "old") as library:
-        id_ = library.save(None, 0, None, talk("q"), model="").id
+        id_ = library.save(None, 0, None, talk("q"), model=ModelRef()).id
     with open_library(tmp_path / "new") as library:
         repair(tmp_path / "old" / "library.db", library)
-        library.save(id_, 1, talk("q"), talk("q", "a"), model="")
+        library.save(id_, 1, talk("q"), talk("q", "a"), model=ModelRef())
         (copy,) = repair(tmp_path / "old" / "library.db", library).conversations
         assert copy != id_
         assert {id_: talk("q", "a"), copy: talk("q")} == all_of(library)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from nemochat.domain.chat import Chat
 from nemochat.domain.library import SearchFilters
 from nemochat.domain.messages import ContextPart, ImagePart, Role
+from nemochat.domain.replies import ModelRef
 from nemochat.library import Library
 from nemochat.library.searching import to_match, unmarked
 from tests.library.building import MIRA, Clock, open_library, reply, talk, user
@@ -19,7 +20,7 @@ def texts(library: Library, words: str, filters: SearchFilters = SearchFilters()
 
 
 def store(library: Library, *said: str, model: str = "") -> str:
-    return library.save(None, 0, None, talk(*said).named("-"), model=model).id
+    return library.save(None, 0, None, talk(*said).named("-"), model=ModelRef(model)).id
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def library_of_one(tmp_path_factory: pytest.TempPathFactory) -> object:
 def test_a_hit_says_where_it_is_and_what_to_highlight(tmp_path: Path) -> None:
     clock = Clock(5000.0)
     with open_library(tmp_path, clock) as library:
-        id_ = library.save(None, 0, None, talk("q", "A red apple,\nan APPLE tree.").named("Fruit"), model="").id
+        id_ = library.save(None, 0, None, talk("q", "A red apple,\nan APPLE tree.").named("Fruit"), model=ModelRef()).id
         (hit,) = library.search("apple")
     assert (hit.conversation, hit.node, hit.title, hit.role, hit.updated) == (id_, 2, "Fruit", Role.ASSISTANT, 5000.0)
     assert hit.snippet == "A red apple, an APPLE tree."
@@ -91,11 +92,11 @@ def test_long_texts_are_cut_around_the_words(tmp_path: Path) -> None:
 def test_what_is_aside_is_found_and_what_is_gone_is_not(tmp_path: Path) -> None:
     with open_library(tmp_path) as library:
         chat = talk("first words", "reply")
-        saved = library.save(None, 0, None, chat, model="")
+        saved = library.save(None, 0, None, chat, model=ModelRef())
         edited = chat.rewritten(0, "second words")
-        saved = library.save(saved.id, saved.version, chat, edited, model="")
+        saved = library.save(saved.id, saved.version, chat, edited, model=ModelRef())
         assert texts(library, "words") == ["second words", "first words"]
-        library.save(saved.id, saved.version, edited, edited.changed(1, reply("an answer")), model="")
+        library.save(saved.id, saved.version, edited, edited.changed(1, reply("an answer")), model=ModelRef())
         assert texts(library, "reply") == []
         library.delete(saved.id)
         assert texts(library, "words") == []
@@ -104,7 +105,7 @@ def test_what_is_aside_is_found_and_what_is_gone_is_not(tmp_path: Path) -> None:
 def test_titles_come_first_and_what_was_put_beside_the_words_is_not_searched(tmp_path: Path) -> None:
     with open_library(tmp_path) as library:
         chat = Chat().added(user("the sea", ContextPart("hidden knowledge"))).named("By the sea")
-        library.save(None, 0, None, chat, model="")
+        library.save(None, 0, None, chat, model=ModelRef())
         assert [(hit.node, hit.snippet) for hit in library.search("sea")] == [(0, "By the sea"), (1, "the sea")]
         assert library.search("knowledge") == []
 
@@ -112,7 +113,7 @@ def test_titles_come_first_and_what_was_put_beside_the_words_is_not_searched(tmp
 def test_titles_leave_room_for_messages(tmp_path: Path) -> None:
     with open_library(tmp_path) as library:
         for number in range(20):
-            library.save(None, 0, None, talk(f"word {number}").named(f"title word {number}"), model="")
+            library.save(None, 0, None, talk(f"word {number}").named(f"title word {number}"), model=ModelRef())
         assert [bool(hit.node) for hit in library.search("word", limit=8)] == [False] * 2 + [True] * 6
 
 
@@ -127,9 +128,9 @@ def test_filters_narrow_a_search_down(tmp_path: Path) -> None:
     with open_library(tmp_path, clock) as library:
         store(library, "a word, plain", model="small")
         clock.now = 2000.0
-        library.save(None, 0, None, Chat(persona=MIRA, name="-").added(user("a word, Mira")), model="large")
+        library.save(None, 0, None, Chat(persona=MIRA, name="-").added(user("a word, Mira")), model=ModelRef("large"))
         clock.now = 3000.0
-        library.save(None, 0, None, Chat(name="-").added(user("a word, seen", ImagePart("a" * 64))), model="large")
+        library.save(None, 0, None, Chat(name="-").added(user("a word, seen", ImagePart("a" * 64))), model=ModelRef("large"))
 
         assert texts(library, "word", SearchFilters(persona="Mira")) == ["a word, Mira"]
         assert texts(library, "word", SearchFilters(model="small")) == ["a word, plain"]
@@ -146,3 +147,14 @@ def test_only_a_last_word_may_be_unfinished() -> None:
     assert to_match("\u4f60") == '"\u4f60"*'
     assert to_match("one two ") == '"one" AND "two"'
     assert to_match("x " * 1000).count("AND") == 31
+
+
+def test_a_model_of_a_server_is_not_the_one_of_the_same_name_here(tmp_path: Path) -> None:
+    with open_library(tmp_path) as library:
+        here = library.add(talk("here"), model=ModelRef("small")).id
+        there = library.add(talk("there"), model=ModelRef("small", "studio", "chatml")).id
+        assert {row.id: row.model for row in library.conversations()} == {here: "small", there: "studio/small"}
+        assert [hit.conversation for hit in library.search("here", SearchFilters(model="small"))] == [here]
+        assert [hit.conversation for hit in library.search("there", SearchFilters(model="studio/small"))] == [there]
+        assert library.search("there", SearchFilters(model="small")) == []
+        assert library.load(there).model == ModelRef("small", "studio", "chatml")

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from nemochat.domain.chat import Chat
 from nemochat.domain.messages import ImagePart
+from nemochat.domain.replies import ModelRef
 from nemochat.library import Library, ListQuery
 from tests.library.building import open_library, record, reply, stored, user
 
@@ -44,7 +45,7 @@ class Tree(RuleBasedStateMachine):
     def store(self, before: Chat | None, after: Chat) -> None:
         """What the interface does after each change; a new conversation has no earlier value."""
         id_ = self.at if before is not None else None
-        saved = self.library.save(id_, self.versions[self.at] if id_ else 0, before, after, model="demo")
+        saved = self.library.save(id_, self.versions[self.at] if id_ else 0, before, after, model=ModelRef("demo"))
         self.at = saved.id
         self.chats[saved.id], self.versions[saved.id] = after, saved.version
         self.history.setdefault(saved.id, []).append(after)
@@ -59,7 +60,7 @@ class Tree(RuleBasedStateMachine):
         self.change(self.chat.added(user(question, *([ImagePart("e" * 64)] if picture else []))))
         growing = self.chat.added(reply(""))
         self.change(growing)
-        self.change(growing.changed(len(growing.entries) - 1, reply(answer)).recorded(record(answer, (0, 1))))
+        self.change(growing.changed(len(growing.entries) - 1, reply(answer, record(answer, (0, 1)))))
 
     @precondition(lambda self: self.chat.entries)
     @rule(place=PLACES, text=TEXTS)

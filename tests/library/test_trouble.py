@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from nemochat.domain.chat import Chat
+from nemochat.domain.images import Original
+from nemochat.domain.replies import ModelRef
 from nemochat.library import Library, LibraryError
 from nemochat.library.repair import damaged_libraries, repair
 from tests.library.building import Clock, open_library, rows, talk, user
@@ -26,10 +28,10 @@ def test_only_the_owner_reads_it_under_any_umask(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         with open_library(tmp_path / "data" / "library") as library:
-            library.save(None, 0, None, talk("q"), model="")
-            library.put_picture("1" * 64, b"x")
+            library.save(None, 0, None, talk("q"), model=ModelRef())
+            library.put_picture("1" * 64, Original(b"x", "png"))
             folder = tmp_path / "data" / "library"
-            assert {path.name for path in folder.iterdir()} == {"library.db", "library.db-wal", "library.db-shm", "pictures"}
+            assert {path.name for path in folder.iterdir()} == {"library.db", "library.db-wal", "library.db-shm", "originals"}
             assert {mode(path) for path in (tmp_path / "data").rglob("*") if path.is_file()} == {0o600}
             assert {mode(path) for path in (tmp_path / "data").rglob("*") if path.is_dir()} == {0o700}
             assert mode(tmp_path / "data") == 0o700
@@ -73,15 +75,15 @@ def test_a_folder_that_may_not_be_written() -> None:
 def test_a_library_that_another_program_has_locked(tmp_path: Path) -> None:
     with open_library(tmp_path, busy_seconds=0.05) as library:
         chat = talk("q")
-        saved = library.save(None, 0, None, chat, model="")
+        saved = library.save(None, 0, None, chat, model=ModelRef())
         with closing(sqlite3.connect(tmp_path / "library.db", isolation_level=None)) as other:
             other.execute("BEGIN EXCLUSIVE")
             with pytest.raises(LibraryError, match="is locked by another program") as caught:
-                library.save(saved.id, saved.version, chat, chat.added(user("more")), model="")
+                library.save(saved.id, saved.version, chat, chat.added(user("more")), model=ModelRef())
             assert "tries again" in caught.value.hint
             assert library.load(saved.id).chat == chat  # a reader waits for nobody
             other.execute("ROLLBACK")
-        library.save(saved.id, saved.version, chat, chat.added(user("more")), model="")
+        library.save(saved.id, saved.version, chat, chat.added(user("more")), model=ModelRef())
         assert library.load(saved.id).chat == chat.added(user("more"))
 
 
@@ -113,7 +115,7 @@ def damage(file: Path, how: str) -> None:
 def test_a_broken_database_is_kept_aside_and_a_new_one_is_opened(tmp_path: Path, how: str) -> None:
     with open_library(tmp_path) as library:
         for number in range(50):
-            library.save(None, 0, None, talk(f"question {number}", "word " * 500), model="")
+            library.save(None, 0, None, talk(f"question {number}", "word " * 500), model=ModelRef())
     damage(tmp_path / "library.db", how)
     broken = (tmp_path / "library.db").read_bytes()
     library, notices = Library.open(tmp_path, clock=Clock(1_790_000_000.0))
@@ -126,7 +128,7 @@ def test_a_broken_database_is_kept_aside_and_a_new_one_is_opened(tmp_path: Path,
         assert str(aside) in notice
         assert "nemochat library repair" in notice
         assert library.conversations() == []
-        library.save(None, 0, None, talk("new"), model="")
+        library.save(None, 0, None, talk("new"), model=ModelRef())
         if how != "another file":
             assert len(repair(aside, library).conversations) > 10
         assert library.check() == []
@@ -140,9 +142,9 @@ def test_a_broken_database_is_kept_aside_and_a_new_one_is_opened(tmp_path: Path,
 @pytest.mark.parametrize("how", ["head", "another file", "cut"])
 def test_what_is_in_the_journal_is_kept_with_it(tmp_path: Path, how: str) -> None:
     with open_library(tmp_path) as library:
-        saved = library.save(None, 0, None, talk("q"), model="")
+        saved = library.save(None, 0, None, talk("q"), model=ModelRef())
     with open_library(tmp_path) as library:
-        library.save(saved.id, saved.version, talk("q"), talk("q", "in the journal"), model="")
+        library.save(saved.id, saved.version, talk("q"), talk("q", "in the journal"), model=ModelRef())
         shutil.copytree(tmp_path, tmp_path / "killed")
     damage(tmp_path / "killed" / "library.db", how)
     library, notices = Library.open(tmp_path / "killed")
@@ -156,7 +158,7 @@ def test_what_is_in_the_journal_is_kept_with_it(tmp_path: Path, how: str) -> Non
 def test_what_breaks_while_it_is_open_is_told(tmp_path: Path) -> None:
     with open_library(tmp_path) as library:
         for number in range(50):
-            library.save(None, 0, None, talk(f"question {number}", "word " * 500), model="")
+            library.save(None, 0, None, talk(f"question {number}", "word " * 500), model=ModelRef())
     with open_library(tmp_path) as library:
         id_ = library.conversations()[0].id
         damage(tmp_path / "library.db", "another file")
@@ -168,7 +170,7 @@ def test_what_breaks_while_it_is_open_is_told(tmp_path: Path) -> None:
 
 def test_a_broken_index_is_made_anew(tmp_path: Path) -> None:
     with open_library(tmp_path) as library:
-        library.save(None, 0, None, talk("a lighthouse", "keeper"), model="")
+        library.save(None, 0, None, talk("a lighthouse", "keeper"), model=ModelRef())
         with closing(sqlite3.connect(tmp_path / "library.db")) as connection:
             connection.execute("UPDATE message_index_data SET block = x'ffffffffffff' WHERE id > 10")
             connection.commit()
@@ -181,7 +183,7 @@ def test_a_broken_index_is_made_anew(tmp_path: Path) -> None:
 
 def test_an_index_that_is_broken_at_the_start_is_made_anew(tmp_path: Path) -> None:
     with open_library(tmp_path) as library:
-        library.save(None, 0, None, talk("a lighthouse", "keeper"), model="")
+        library.save(None, 0, None, talk("a lighthouse", "keeper"), model=ModelRef())
     with closing(sqlite3.connect(tmp_path / "library.db")) as connection:
         connection.execute("UPDATE message_index_data SET block = x'ffffffffffff' WHERE id > 10")
         connection.commit()
@@ -192,7 +194,7 @@ def test_an_index_that_is_broken_at_the_start_is_made_anew(tmp_path: Path) -> No
 
 def test_an_index_that_cannot_be_made_anew_is_a_broken_database(tmp_path: Path) -> None:
     with open_library(tmp_path) as library:
-        id_ = library.save(None, 0, None, talk("a lighthouse", "keeper"), model="").id
+        id_ = library.save(None, 0, None, talk("a lighthouse", "keeper"), model=ModelRef()).id
     with closing(sqlite3.connect(tmp_path / "library.db")) as connection:
         connection.execute("UPDATE message_index_data SET block = x'ffffffffffff'")
         connection.commit()
@@ -206,11 +208,11 @@ def test_an_index_that_cannot_be_made_anew_is_a_broken_database(tmp_path: Path) 
 def test_a_library_that_is_moved_away_while_it_is_open_is_made_anew(tmp_path: Path) -> None:
     with open_library(tmp_path / "library") as library:
         chat = talk("q")
-        saved = library.save(None, 0, None, chat, model="")
+        saved = library.save(None, 0, None, chat, model=ModelRef())
         shutil.move(tmp_path / "library", tmp_path / "elsewhere")
         with pytest.raises(LibraryError, match="no longer in the library"):  # a conflict: the caller stores it as a new one
-            library.save(saved.id, saved.version, chat, chat.added(user("more")), model="")
-        library.save(None, 0, None, chat.added(user("more")), model="")
+            library.save(saved.id, saved.version, chat, chat.added(user("more")), model=ModelRef())
+        library.save(None, 0, None, chat.added(user("more")), model=ModelRef())
         assert [row.n_messages for row in library.conversations()] == [2]
     with open_library(tmp_path / "elsewhere") as library:
         assert library.load(saved.id).chat == chat
@@ -218,14 +220,14 @@ def test_a_library_that_is_moved_away_while_it_is_open_is_made_anew(tmp_path: Pa
 
 def test_many_threads_share_one_library(tmp_path: Path) -> None:
     with open_library(tmp_path) as library:
-        library.save(None, 0, None, talk("word"), model="")
+        library.save(None, 0, None, talk("word"), model=ModelRef())
 
         def use(number: int) -> None:
             chat = Chat()
-            saved = library.save(None, 0, None, chat, model="")
+            saved = library.save(None, 0, None, chat, model=ModelRef())
             for index in range(20):
                 after = chat.added(user(f"word {number} {index}"))
-                saved, chat = library.save(saved.id, saved.version, chat, after, model=""), after
+                saved, chat = library.save(saved.id, saved.version, chat, after, model=ModelRef()), after
                 assert library.load(saved.id).chat == chat
                 assert library.search("word")
 
@@ -251,13 +253,13 @@ def test_readers_and_a_writer_do_not_stop_each_other(tmp_path: Path) -> None:
 def test_an_error_in_the_middle_leaves_nothing_behind(tmp_path: Path) -> None:
     with open_library(tmp_path) as library:
         chat = talk("q", "a")
-        saved = library.save(None, 0, None, chat, model="")
+        saved = library.save(None, 0, None, chat, model=ModelRef())
         with library._database.bare() as connection:
             connection.execute("CREATE TEMP TRIGGER no AFTER INSERT ON message BEGIN SELECT raise(ABORT, 'no'); END")
         with pytest.raises(LibraryError, match="cannot be used"):
-            library.save(saved.id, saved.version, chat, chat.cut(1).added(user("b")), model="")
+            library.save(saved.id, saved.version, chat, chat.cut(1).added(user("b")), model=ModelRef())
         with library._database.bare() as connection:
             connection.execute("DROP TRIGGER no")
         assert library.load(saved.id).chat == chat
         assert library.load(saved.id).version == saved.version
-        library.save(saved.id, saved.version, chat, chat.added(user("b")), model="")
+        library.save(saved.id, saved.version, chat, chat.added(user("b")), model=ModelRef())

@@ -9,11 +9,12 @@ import llama_cpp
 import pytest
 
 import nemochat
-from nemochat.domain.messages import Conversation, ImagePart, Message, Role, TextPart, ToolCallPart, ToolSpec
+from nemochat.domain.messages import Conversation, ImagePart, Message, Role, TextPart, ToolSpec
 from nemochat.domain.segments import ImageSlot
 from nemochat.engine.llama.model import Model
 from nemochat.engine.llama.tokens import Tokenizer
 from nemochat.prompt.nemotron import render
+from tests.calls import call_part
 
 DEMO = Path(nemochat.__file__).parent / "models" / "demo" / "nemochat-demo.gguf"
 FORBIDDEN = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
@@ -44,7 +45,7 @@ def ask(*messages: Message, text: str = "a") -> tuple[Message, ...]:
 SOURCES: dict[str, Callable[[str], Conversation]] = {
     "user": lambda text: Conversation(messages=ask(text=text)),
     "reply": lambda text: Conversation(messages=ask(Message(Role.ASSISTANT, (TextPart(text),)))),
-    "raw tool call": lambda text: Conversation(messages=ask(Message(Role.ASSISTANT, (ToolCallPart(text),)))),
+    "raw tool call": lambda text: Conversation(messages=ask(Message(Role.ASSISTANT, (call_part(text),)))),
     "tool result": lambda text: Conversation(messages=ask(Message(Role.TOOL, (TextPart(text),)))),
     "system or persona": lambda text: Conversation(text, contexts=("c",), messages=ask()),
     "document": lambda text: Conversation("S", contexts=("c", text), messages=ask()),

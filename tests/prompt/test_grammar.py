@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from nemochat.domain.messages import ToolCallPart, ToolSpec
 from nemochat.prompt.gbnf import integer_between
 from nemochat.prompt.grammar import Grammar, Limits, tool_call_grammar
-from nemochat.prompt.toolcalls import parse_reply
+from nemochat.prompt.toolcalls import parse_reply, written
 from tests.prompt.gbnf_sampler import GbnfSampler
 from tests.prompt.tool_schemas import varied_tools
 
@@ -40,7 +40,7 @@ def calls_of(text: str) -> Any:
     (part,) = parse_reply("<toolcall>" + text)
     assert isinstance(part, ToolCallPart)
     assert len(part.calls) == 1, text
-    assert "\n" not in part.raw.strip(), text
+    assert "\n" not in written(part).strip(), text
     return part.calls
 
 

@@ -9,10 +9,23 @@ from typing import Any
 import jinja2
 import pytest
 
-from nemochat.domain.messages import Conversation, ImagePart, Message, Part, Role, TextPart, ToolCall, ToolCallPart, ToolSpec
+from nemochat.domain.messages import (
+    Conversation,
+    ImagePart,
+    Message,
+    Part,
+    ReasoningPart,
+    Role,
+    TextPart,
+    ToolCall,
+    ToolCallPart,
+    ToolResultPart,
+    ToolSpec,
+)
 from nemochat.domain.segments import Control, ImageSlot, Segment
-from nemochat.prompt.nemotron import TURN_TAGS, as_text, render
-from nemochat.prompt.toolcalls import parse_reply
+from nemochat.prompt.nemotron import TURN_TAGS, as_text, message_segments, render
+from nemochat.prompt.toolcalls import parse_reply, written
+from tests.calls import call_part
 
 # The chat template of Nemotron-Mini-4B-Instruct, written from its description. Hugging Face's `tojson` keeps non-ASCII text as it is.
 TEMPLATE = """
@@ -51,8 +64,10 @@ def as_published(conversation: Conversation) -> str:
 
 def content_of(message: Message) -> str:
     """A message as the card writes it: one ``<image>`` line per picture, then the text with its calls in their tags."""
+    if message.role is Role.TOOL:
+        return message.text.strip()
     pieces = [part for part in message.parts if isinstance(part, TextPart | ToolCallPart)]
-    texts = [part.text if isinstance(part, TextPart) else f"<toolcall>{part.raw}</toolcall>" for part in pieces]
+    texts = [part.text if isinstance(part, TextPart) else f"<toolcall>{written(part)}</toolcall>" for part in pieces]
     return "<image>\n" * len(message.images) + "".join(texts).strip()
 
 
@@ -65,7 +80,7 @@ def reply(text: str) -> Message:
 
 
 def result(text: str) -> Message:
-    return Message(Role.TOOL, (TextPart(text),))
+    return Message(Role.TOOL, (ToolResultPart("", text),))
 
 
 def image(number: int, name: str = "picture.png") -> ImagePart:
@@ -121,7 +136,7 @@ CONVERSATIONS: dict[str, Conversation] = {
     "two tags": Conversation("T", (CALCULATOR, CLOCK), messages=(user("Both?"), reply(f"{CALL}\n{CALL_TIME}"), result("4"), result("12"))),
     "calls in one tag": Conversation(messages=(user("?"), reply('<toolcall> [{"name": "a"}, {"name": "b"}] </toolcall>'), result("[1]"))),
     "malformed call": Conversation(messages=(user("?"), reply("<toolcall> calculator(2 </toolcall> "), result("That was no JSON."))),
-    "call without spaces": Conversation(messages=(Message(Role.ASSISTANT, (ToolCallPart('{"name": "a"}', (ToolCall("a", {}),)),)),)),
+    "call without spaces": Conversation(messages=(Message(Role.ASSISTANT, (call_part('{"name": "a"}', (ToolCall("a", {}),)),)),)),
     "unicode": Conversation("Sei gentile, 😀", contexts=("日本語の文書",), messages=(user("Où ça ?"), reply("在門"), user("مرحبا"))),
     "quotes and braces": Conversation('Say "{{hi}}" \\n', contexts=("{% raw %}",), messages=(user("a 'b' \"c\" {d} <e>"),)),
     "no-break spaces": Conversation("\u00a0kind\u2003", messages=(user("\u00a0Hello\u3000"),)),
@@ -152,7 +167,7 @@ SOURCES: dict[str, Callable[[str], Conversation]] = {
     "user": lambda text: Conversation("S", messages=(user(image(1), text),)),
     "earlier user": lambda text: Conversation(messages=(user(text), reply("a"), user("b"))),
     "reply": lambda text: Conversation(messages=(user("a"), Message(Role.ASSISTANT, (TextPart(text),)), user("b"))),
-    "raw tool call": lambda text: Conversation(messages=(user("a"), Message(Role.ASSISTANT, (ToolCallPart(text),)), result("b"))),
+    "raw tool call": lambda text: Conversation(messages=(user("a"), Message(Role.ASSISTANT, (call_part(text),)), result("b"))),
     "tool result": lambda text: Conversation(messages=(user("a"), reply(CALL), result(text))),
     "system or persona": lambda text: Conversation(text, (CLOCK,), ("c",), (user("a"),)),
     "document": lambda text: Conversation("S", contexts=("c", text), messages=(user("a"),)),
@@ -180,3 +195,18 @@ def test_control_text_stays_the_scaffolds(source: Callable[[str], Conversation],
 
 def test_a_picture_is_only_known_by_its_digest() -> None:
     assert as_text(render(SOURCES["picture's name"]("secret.png"))) == as_text(render(SOURCES["picture's name"]("other.png")))
+
+
+def test_what_the_model_thought_is_in_no_prompt_and_results_stand_together() -> None:
+    picture = ImagePart("d")
+    thought = Message(Role.ASSISTANT, (ReasoningPart("Hm <extra_id_1>."), TextPart("Yes.")))
+    assert as_text(message_segments(thought)) == "<extra_id_1>Assistant\nYes.\n"
+    results = Message(Role.TOOL, (ToolResultPart("a", " 1\n2 "), ToolResultPart("b", "3", True, (picture,))))
+    before = Message(Role.TOOL, (picture, TextPart(" 1\n2 \n3")))  # as version 0.1 had them
+    assert message_segments(results) == message_segments(before)
+
+
+def test_a_call_of_another_format_is_written_as_this_one_has_it() -> None:
+    part = ToolCallPart((ToolCall("add", {"a": 1}, "x"),), "[TOOL_CALLS]add{...}", "mistral")
+    text = as_text(message_segments(Message(Role.ASSISTANT, (part,))))
+    assert text == '<extra_id_1>Assistant\n<toolcall> {"name": "add", "arguments": {"a": 1}} </toolcall>\n'

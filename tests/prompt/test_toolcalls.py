@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from nemochat.domain.messages import Message, Role, TextPart, ToolCall, ToolCallPart
 from nemochat.prompt.nemotron import as_text, message_segments
-from nemochat.prompt.toolcalls import CLOSE_TAG, MAX_CHARACTERS, MAX_DEPTH, OPEN_TAG, ReplyPart, StreamParser, parse_reply
+from nemochat.prompt.toolcalls import CLOSE_TAG, MAX_CHARACTERS, MAX_DEPTH, OPEN_TAG, ReplyPart, StreamParser, as_generated, parse_reply
+from tests.calls import call_part
 
 ADD = '{"name": "add", "arguments": {"a": 1, "b": [2.5, null]}}'
 NOW = '{"name": "now", "arguments": {}}'
@@ -46,9 +47,9 @@ def test_text_around_calls_is_kept_exactly() -> None:
     parts = parse_reply(f"Let me see. <toolcall> {ADD} </toolcall>\nand\n<toolcall>{NOW}</toolcall> ")
     assert parts == (
         TextPart("Let me see. "),
-        ToolCallPart(f" {ADD} ", (ADD_CALL,)),
+        call_part(f" {ADD} ", (ADD_CALL,)),
         TextPart("\nand\n"),
-        ToolCallPart(NOW, (NOW_CALL,)),
+        call_part(NOW, (NOW_CALL,)),
         TextPart(" "),
     )
 
@@ -117,7 +118,7 @@ def test_a_closing_tag_in_a_string_does_not_end_a_cut_call() -> None:
 
 def test_a_stray_quote_spoils_only_its_own_call() -> None:
     parts = parse_reply(f'<toolcall> {{"name: "f"}} </toolcall> then <toolcall> {NOW} </toolcall>!')
-    assert parts == (ToolCallPart(' {"name: "f"} '), TextPart(" then "), ToolCallPart(f" {NOW} ", (NOW_CALL,)), TextPart("!"))
+    assert parts == (call_part(' {"name: "f"} '), TextPart(" then "), call_part(f" {NOW} ", (NOW_CALL,)), TextPart("!"))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def test_a_stray_quote_spoils_only_its_own_call() -> None:
     ],
 )  # fmt: skip
 def test_what_is_malformed_is_kept_and_calls_nothing(raw: str) -> None:
-    assert parse_reply(f"<toolcall>{raw}</toolcall>") == (ToolCallPart(raw),)
+    assert parse_reply(f"<toolcall>{raw}</toolcall>") == (call_part(raw),)
 
 
 def test_one_malformed_call_among_several_calls_nothing() -> None:
@@ -147,7 +148,7 @@ def test_text_is_shown_as_soon_as_it_cannot_be_a_tag() -> None:
     assert parser.push("s> ") == (TextPart("<tools> "),)
     assert parser.push("<toolcall> ") == ()
     assert parser.push(f"{NOW} </toolcal") == ()
-    assert parser.push("l> done <") == (ToolCallPart(f" {NOW} ", (NOW_CALL,)), TextPart(" done "))
+    assert parser.push("l> done <") == (call_part(f" {NOW} ", (NOW_CALL,)), TextPart(" done "))
     assert parser.finish() == (TextPart("<"),)
 
 
@@ -166,7 +167,7 @@ def test_an_escape_that_is_cut_in_two_is_still_an_escape() -> None:
     parser = StreamParser()
     raw = '{"name": "say", "arguments": {"text": "\\"</toolcall>\\""}}'
     parts = [part for character in f"{OPEN_TAG}{raw}{CLOSE_TAG}" for part in parser.push(character)]
-    assert parts == [ToolCallPart(raw, (ToolCall("say", {"text": '"</toolcall>"'}),))]
+    assert parts == [call_part(raw, (ToolCall("say", {"text": '"</toolcall>"'}),))]
 
 
 @property_settings
@@ -210,11 +211,10 @@ def test_every_call_that_is_written_is_read(name: str, arguments: dict[str, Any]
         "a": json.dumps({"name": name, "arguments": json.dumps(arguments)}),
         "p": json.dumps([{"name": name, "parameters": arguments}], indent=1),
     }[style]
-    assert parse_reply(f"x{OPEN_TAG}{raw}{CLOSE_TAG}") == (TextPart("x"), ToolCallPart(raw, (ToolCall(name, arguments),)))
+    assert parse_reply(f"x{OPEN_TAG}{raw}{CLOSE_TAG}") == (TextPart("x"), call_part(raw, (ToolCall(name, arguments),)))
 
 
 @property_settings
 @given(text=st.text() | replies)
 def test_garbage_never_raises_and_nothing_is_lost(text: str) -> None:
-    pieces = [part.text if isinstance(part, TextPart) else f"{OPEN_TAG}{part.raw}{CLOSE_TAG}" for part in parse_reply(f"{OPEN_TAG}{text}")]
-    assert "".join(pieces) in (f"{OPEN_TAG}{text}", f"{OPEN_TAG}{text}{CLOSE_TAG}")
+    assert as_generated(parse_reply(f"{OPEN_TAG}{text}")) in (f"{OPEN_TAG}{text}", f"{OPEN_TAG}{text}{CLOSE_TAG}")

@@ -71,9 +71,9 @@ def test_every_file_and_folder_of_a_session_is_for_its_user_alone(terminal: Open
     tty.send(f"/export {out}/chat.md\r")
     tty.wait_for("Written to")
     tty.send("a draft")
-    tty.wait_for(lambda _: (tmp_path / "data" / "draft.txt").exists())
+    tty.wait_for(lambda _: any((tmp_path / "data" / "drafts").glob("*.json")))
     tty.send("\x11")
-    tty.wait_for_end()
+    assert tty.wait_for_end() == 0
     assert "crash.log" in crash(tmp_path)
 
     (tmp_path / "a.md").write_text("The lemon tree is Mr Okafor's.")
@@ -97,7 +97,7 @@ def test_every_file_and_folder_of_a_session_is_for_its_user_alone(terminal: Open
     assert {str(path.relative_to(tmp_path)): oct(mode(path)) for path in own if mode(path) != (0o700 if path.is_dir() else 0o600)} == {}
     names = {str(path.relative_to(tmp_path)) for path in left}
     assert names >= {
-        "config/mcp.json", "data/draft.txt", "data/prompts.jsonl", "data/library/library.db", "data/documents/index.db",
+        "config/mcp.json", "data/drafts", "data/prompts.jsonl", "data/library/library.db", "data/documents/index.db",
         "data/models.json", "data/mcp-pins.json", "data/notes.jsonl", "data/personas/anna/persona.toml", "data/personas/profiles.toml",
         "data/personas/deleted", "data/library/pictures", "data/library/originals", "log/engine.log", "log/crash.log", "log/embedder.log",
         "log/mcp-small.log", "out/chat.md", "out/chat-pictures", "out/library.zip", "out/anna.png", "out/anna.json", "out/anna.toml",
@@ -134,7 +134,7 @@ def test_what_was_planted_where_the_interface_writes_is_left_alone(kind: str, te
     tty.send("a draft of mine")
     tty.wait_for(lambda text: kind == "folder" or "draft of mine" in read(tmp_path / "data" / "draft.txt"))
     tty.send("\x11")
-    tty.wait_for_end()
+    assert tty.wait_for_end() == 0
     assert {path.name: path.read_text() for path in (tmp_path / "outside").iterdir()} == {Path(name).name: THEIRS for name in names}
 
 
@@ -157,7 +157,7 @@ def test_without_a_log_folder_the_interface_answers_and_says_so_once(terminal: O
     tty.wait_for(lambda _: tty.written.count(b"TTFT", before) > 0)
     assert NO_LOG.encode() not in tty.written[before:]
     tty.send("\x11")
-    tty.wait_for_end()
+    assert tty.wait_for_end() == 0
     assert (tmp_path / "log").read_text() == THEIRS
     text = crash(tmp_path)
     assert "could not be written" in text
@@ -185,7 +185,7 @@ def test_what_is_kept_of_a_chat_does_not_go_through_a_link(ending: str, terminal
         tty.wait_for(lambda text: text.count("How can") == number)
         tty.wait_for("TTFT")
         tty.send("\x11")
-        tty.wait_for_end()
+        assert tty.wait_for_end() == 0
 
     talk(1)
     (kept,) = (tmp_path / "cache" / "states").glob(f"*{ending}")

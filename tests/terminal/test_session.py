@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 from pathlib import Path
 
 import pytest
 
+from nemochat.domain.messages import Role
+from nemochat.library import Library
 from tests.images.pictures import draw_circle
 from tests.terminal.conftest import Open
 
@@ -79,11 +82,49 @@ def test_quitting_in_the_middle_of_a_reply_leaves_no_process_and_a_clean_termina
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
-def test_a_closed_terminal_ends_everything(terminal: Open, number: signal.Signals) -> None:
-    tty = terminal(replies=("Yes.",))
+def test_24_a_signal_to_end_leaves_the_terminal_as_it_was_and_loses_nothing(
+    terminal: Open, tmp_path: Path, number: signal.Signals
+) -> None:
+    tty = terminal(replies=("word " * 400,), script={"token_seconds": 0.02})
     tty.wait_for(READY)
+    tty.send("one\rtwo\rhalf a thou")
+    tty.wait_for("half a thou")
+    tty.wait_for("word word")
     tty.process.send_signal(number)
-    assert tty.wait_for_end() != 0
+    assert tty.wait_for_end() == 128 + number
+    assert tty.is_restored()
+    assert kept(tmp_path) == (["one", "two"], ["half a thou"])
+
+
+def test_a_terminal_that_is_closed_under_a_reply_ends_the_program_and_loses_nothing(terminal: Open, tmp_path: Path) -> None:
+    tty = terminal(replies=("word " * 400,), script={"token_seconds": 0.02})
+    tty.wait_for(READY)
+    tty.send("one\rtwo\rhalf a thou")
+    tty.wait_for("half a thou")
+    tty.wait_for("word word")
+    assert tty.hang_up() == 128 + signal.SIGHUP
+    assert kept(tmp_path) == (["one", "two"], ["half a thou"])
+
+
+@pytest.mark.parametrize("load_seconds", [0.0, 3.0])
+def test_15_and_17_quitting_in_the_same_breath_as_enter_loses_nothing(terminal: Open, tmp_path: Path, load_seconds: float) -> None:
+    tty = terminal(replies=("Yes.",), script={"load_seconds": load_seconds})
+    tty.wait_for("Ask something")
+    tty.send("one\rtwo\rthree\rhalf a thou\x11")
+    assert tty.wait_for_end() == 0
+    assert tty.is_restored()
+    assert kept(tmp_path) == (["one", "two", "three"], ["half a thou"])
+
+
+def kept(tmp_path: Path) -> tuple[list[str], list[str]]:
+    """What the user said in the only chat, answered or waiting, and the drafts."""
+    library, _ = Library.open(tmp_path / "data" / "library")
+    with library:
+        (row,) = library.conversations()
+        chat = library.load(row.id).chat
+    said = [entry.message.text for entry in chat.entries if entry.message.role is Role.USER]
+    drafts = [json.loads(path.read_text())["text"] for path in (tmp_path / "data").glob("draft*/*.json")]
+    return [*said, *(each.message.text for each in chat.waiting)], drafts
 
 
 def test_suspend_and_come_back(terminal: Open) -> None:

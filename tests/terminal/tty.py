@@ -75,6 +75,12 @@ class Terminal:
         _set_size(self._master, columns, rows)
         os.killpg(self.process.pid, signal.SIGWINCH)
 
+    def hang_up(self) -> int:
+        """Close the terminal, as a window is closed; the program's exit code."""
+        os.close(self._master)
+        self._master = os.open(os.devnull, os.O_RDWR)
+        return self.process.wait(timeout=PATIENCE)
+
     def wait_for(self, wanted: str | Callable[[str], bool]) -> str:
         """Read until the screen shows a text (or satisfies a test) and return it; AssertionError with the screen when it never does."""
         shows = wanted if callable(wanted) else lambda text: wanted in text

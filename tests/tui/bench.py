@@ -123,7 +123,7 @@ class Driver:
 
     async def attached(self) -> None:
         """Wait until every picture of the draft was read."""
-        await self.until(lambda: all(item.attachment for item in self.desk.draft.items))
+        await self.until(lambda: all(item.tokens for item in self.desk.draft.items))
         await self.settle()
 
     @property

@@ -231,7 +231,7 @@ async def test_a_dropped_picture_becomes_a_token_and_goes_with_the_message(tmp_p
     engine = FakeEngine(reply("Red."))
     async with running(tmp_path, engine) as driver:
         driver.screen.prompt._area.post_message(_paste(f"'{picture}' "))
-        await driver.until(lambda: driver.desk.draft.items and driver.desk.draft.items[0].attachment)
+        await driver.until(lambda: driver.desk.draft.items and driver.desk.draft.items[0].tokens)
         await driver.settle()
         assert "[image 1: a circle.png 240x240, 5 tokens]" in driver.screen.prompt._area.text
         assert engine.prepared
@@ -246,7 +246,7 @@ async def test_a_deleted_token_takes_its_picture_along(tmp_path: Path) -> None:
     draw_circle(picture, (220, 40, 40))
     async with running(tmp_path, FakeEngine(reply("No."))) as driver:
         driver.screen.prompt._area.post_message(_paste(str(picture)))
-        await driver.until(lambda: driver.desk.draft.items and driver.desk.draft.items[0].attachment)
+        await driver.until(lambda: driver.desk.draft.items and driver.desk.draft.items[0].tokens)
         await driver.settle()
         await driver.press("backspace", "backspace")
         assert driver.desk.draft.items == []

@@ -63,7 +63,7 @@ async def test_the_persona_stays_the_examples_go_first_and_no_turn_reads_more_th
             assert record is not None
             prompt = as_text(record.prompt)
             assert "Osbert Pell is fifty-eight" in prompt
-            assert record.result.usage.prompt_tokens + record.sampling.max_tokens <= WINDOW
+            assert record.result.usage.prompt_tokens + (record.sampling.max_tokens or 0) <= WINDOW
             chat = driver.desk.chat
             shown = [example for example in examples if example in prompt]
             assert shown == examples[len(examples) - len(shown) :], "the examples go from the front"

@@ -371,7 +371,7 @@ async def test_numbers_and_the_book_come_out() -> None:
     [
         ("name", "n" * 301, "at most 300 characters"),
         ("accent", "blue", "written #rrggbb"),
-        ("sampling.temperature", "hot", "a number at least 0 and at most 10, or nothing"),
+        ("sampling.temperature", "hot", "a number at least 0 and at most 10, or auto, or nothing"),
         ("sampling.top_p", "2", "more than 0 and at most 1"),
         ("sampling.max_tokens", "0.5", "a whole number"),
         ("book.scan_depth", "-1", "0 or more, or nothing"),

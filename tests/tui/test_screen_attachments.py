@@ -67,7 +67,7 @@ async def test_a_new_order_reaches_prompt_pane_and_message(tmp_path: Path, drop:
         assert driver.draft == _tokens(driver) == wanted
         cards = sorted(driver.screen.query(AttachmentCard), key=lambda card: card.region.y)
         assert [card.item.name for card in cards] == wanted
-        digests = [item.attachment.part.digest for item in driver.desk.draft.items if item.attachment]
+        digests = [item.part.digest for item in driver.desk.draft.items if item.part]
         await driver.send("Which colours?")
         message = driver.desk.chat.entries[0].message
         assert [part.name for part in message.images] == wanted
@@ -136,7 +136,7 @@ async def test_a_picture_dropped_during_a_reply_belongs_to_the_next_message(tmp_
         await driver.until(lambda: engine.requests)
         driver.screen.prompt._area.insert("second ")
         driver.screen.prompt._area.post_message(Paste(drop))
-        await driver.until(lambda: len(driver.draft) == 3 and all(item.attachment for item in driver.desk.draft.items))
+        await driver.until(lambda: len(driver.draft) == 3 and all(item.tokens for item in driver.desk.draft.items))
         await driver.press("enter")
         assert driver.waiting == ["second"]
         assert driver.draft == []

@@ -136,7 +136,7 @@ async def test_a_message_of_the_queue_is_taken_back_as_it_was(tmp_path: Path, wa
         for text in ("second", "third"):
             await driver.type(f"'{tmp_path / 'red.png'}' {text}")
             await driver.until(lambda: driver.draft == ["red.png"])
-            await driver.until(lambda: all(item.attachment for item in driver.desk.draft.items))
+            await driver.until(lambda: all(item.tokens for item in driver.desk.draft.items))
             await driver.press("enter")
         assert driver.waiting == ["second", "third"]
         assert "queued second" in driver.shown

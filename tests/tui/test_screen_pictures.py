@@ -130,7 +130,7 @@ async def test_the_picture_on_the_clipboard(tmp_path: Path, pictures: Path, monk
         await driver.attached()
         await driver.send("What colour?")
         [part] = driver.desk.chat.entries[0].message.images
-        assert part.digest in driver.screen.desk.conversation.pictures
+        assert part.digest in driver.screen.desk.pictures
 
 
 def _nothing() -> RgbImage | None:

@@ -13,7 +13,8 @@ from textual.widgets import Static
 
 from nemochat.chat import ContextView, Entry, ReplyRecord, TurnResult
 from nemochat.domain.events import FinishReason, Timings, Usage
-from nemochat.domain.messages import ContextPart, ImagePart, Message, Role, TextPart, ToolCall, ToolCallPart
+from nemochat.domain.messages import ContextPart, ImagePart, Message, Role, TextPart, ToolCall
+from nemochat.domain.replies import ModelRef
 from nemochat.domain.sampling import Sampling
 from nemochat.tui.widgets.half_blocks import half_blocks
 from nemochat.tui.widgets.message import MessageLabel, MessageView
@@ -21,6 +22,7 @@ from nemochat.tui.widgets.message_window import MOST
 from nemochat.tui.widgets.reply_text import ReplyText
 from nemochat.tui.widgets.transcript import Transcript
 from nemochat.tui.widgets.transcript_notes import EmptyState, ForgottenLine, SystemText
+from tests.calls import call_part
 
 HOSTILE = "a\x1b]52;c;ZXZpbA==\x07\x9b31m [@click=app.quit]x[/] [/foo] \x1b[6n"
 VISIBLE = "a]52;c;ZXZpbA==31m [@click=app.quit]x[/] [/foo] [6n"
@@ -54,7 +56,7 @@ def reply(text: str, record: ReplyRecord | None = None, *, interrupted: bool = F
 
 def record(reason: FinishReason) -> ReplyRecord:
     result = TurnResult("", reason, (), Usage(completion_tokens=512), Timings(decode_ms=36_500), 1234.0, ())
-    return ReplyRecord(result, Sampling(), "other-model", ())
+    return ReplyRecord(result, Sampling(), ModelRef("other-model"), ())
 
 
 def talk(length: int) -> list[Entry]:
@@ -372,7 +374,7 @@ async def test_signs_say_what_happened_to_a_message() -> None:
             reply("c", record(FinishReason.LENGTH)),
             reply("d", interrupted=True),
             Entry(Message(Role.TOOL, (TextPart("\n".join(f"line {i}" for i in range(30))),))),
-            Entry(Message(Role.ASSISTANT, (TextPart("x"), ToolCallPart("", (ToolCall("calculator", {"expression": "2 + 2"}),))))),
+            Entry(Message(Role.ASSISTANT, (TextPart("x"), call_part("", (ToolCall("calculator", {"expression": "2 + 2"}),))))),
         ]
         transcript = await shown(pilot, entries)
         texts = [text_of(view) for view in transcript.views]
@@ -578,7 +580,7 @@ async def test_hostile_text_is_shown_as_text_everywhere() -> None:
         entries = [
             Entry(Message(Role.USER, (ImagePart("d", HOSTILE + "\n.png"), TextPart(HOSTILE)))),
             reply(HOSTILE + "\n\n```x[/foo]\n" + HOSTILE + "\n```\n\n| [/foo] |\n|---|"),
-            Entry(Message(Role.ASSISTANT, (ToolCallPart(HOSTILE), ToolCallPart("", (ToolCall(HOSTILE, {HOSTILE: HOSTILE}),))))),
+            Entry(Message(Role.ASSISTANT, (call_part(HOSTILE), call_part("", (ToolCall(HOSTILE, {HOSTILE: HOSTILE}),))))),
             Entry(Message(Role.TOOL, (TextPart(HOSTILE),))),
         ]
         transcript = pilot.app.query_one(Transcript)

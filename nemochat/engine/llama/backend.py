@@ -20,7 +20,7 @@ from nemochat.errors import EngineError
 class LlamaBackend:
     """One model (and projector) in this process, with the KV cache of the conversation it was last asked about.
 
-    The pixels of every picture that was added are kept until the process ends, because any prompt may name them.
+    The pixels of every picture that was added are kept until they are to be forgotten, because any prompt may name them.
     """
 
     def __init__(self) -> None:
@@ -47,6 +47,11 @@ class LlamaBackend:
         cells = self._model().picture(image).cells
         self._images[image.digest] = image
         return tokens_of(cells)
+
+    def forget_images(self, digests: Sequence[str]) -> None:
+        """Let go of the pixels of these pictures."""
+        for digest in digests:
+            self._images.pop(digest, None)
 
     def count(self, segments: Sequence[Segment]) -> list[int]:
         """Tokens of each segment; a begin token that the vocabulary wants counts with the first. Raises EngineError."""

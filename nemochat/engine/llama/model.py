@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import llama_cpp
+import msgspec
 
+from nemochat.domain.sampling import Settled
 from nemochat.engine.llama import amx
 from nemochat.engine.llama.native_log import native_log
 from nemochat.errors import EngineError
 
 FractionSink = Callable[[float], None]
+
+# What a model's maker recommends stands under these names in its file (llama.cpp's llama-arch.cpp), none above these bounds.
+_SAMPLING_KEYS = {
+    "temperature": "general.sampling.temp",
+    "top_k": "general.sampling.top_k",
+    "top_p": "general.sampling.top_p",
+    "min_p": "general.sampling.min_p",
+    "repeat_penalty": "general.sampling.penalty_repeat",
+    "repeat_last_n": "general.sampling.penalty_last_n",
+}
+_MOST = {"temperature": 10.0, "top_k": 1e6, "top_p": 1.0, "min_p": 1.0, "repeat_penalty": 10.0, "repeat_last_n": 1e6}
 
 
 class Model:
@@ -120,6 +136,17 @@ class Model:
         return ids[0] if len(ids) == 1 and self.piece(ids[0]) == text.encode() else None
 
     @property
+    def sampling(self) -> Settled:
+        """What its maker recommends, and llama.cpp's own where the file says nothing."""
+        said: dict[str, float] = {}
+        for name, key in _SAMPLING_KEYS.items():
+            length = llama_cpp.llama_model_meta_val_str(self.pointer, key.encode(), self._buffer, len(self._buffer))
+            with contextlib.suppress(ValueError):  # a text that is no number says nothing
+                if length > 0:
+                    said[name] = float(self._buffer.value)
+        return recommended(said)
+
+    @property
     def begin_token(self) -> int | None:
         """What the vocabulary wants before every prompt, None for nothing."""
         return llama_cpp.llama_vocab_bos(self.vocab) if llama_cpp.llama_vocab_get_add_bos(self.vocab) else None
@@ -129,3 +156,10 @@ class Model:
         """The name of the end-of-sequence token, empty when there is none."""
         token = llama_cpp.llama_vocab_eos(self.vocab)
         return self.piece(token).decode("utf-8", "replace") if token >= 0 else ""
+
+
+def recommended(said: Mapping[str, float]) -> Settled:
+    """Sampling with what a model's file says of it; a value that makes no sense is passed over."""
+    fitting = {name: value for name, value in said.items() if math.isfinite(value) and 0 <= value <= _MOST[name]}
+    whole: dict[str, Any] = {name: int(value) if name in ("top_k", "repeat_last_n") else value for name, value in fitting.items()}
+    return msgspec.structs.replace(Settled(), **whole)

@@ -29,8 +29,8 @@ class Reply:
         self.tokens: list[int] = []
         self.reason = FinishReason.LENGTH
         self._loaded = loaded
-        self._sampling = request.sampling
-        self._limit = min(request.sampling.max_tokens, loaded.context_length - tokens_of(prompt.cells))
+        self._sampling = loaded.model.sampling.asked(request.sampling)
+        self._limit = min(self._sampling.max_tokens, loaded.context_length - tokens_of(prompt.cells))
         self._prompt = prompt
         self._request = request
 

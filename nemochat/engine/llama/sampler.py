@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import llama_cpp
 
-from nemochat.domain.sampling import Sampling
+from nemochat.domain.sampling import Settled
 from nemochat.engine.llama.candidates import Candidates
 from nemochat.engine.llama.context import Context
 
@@ -18,7 +18,7 @@ _DEFAULT_SEED = llama_cpp.LLAMA_DEFAULT_SEED
 class Sampler:
     """A chain for one reply: repeat penalty, then greedy, or top-k, top-p, min-p, temperature and a seeded draw."""
 
-    def __init__(self, sampling: Sampling, vocab_size: int, history: Sequence[int]) -> None:
+    def __init__(self, sampling: Settled, vocab_size: int, history: Sequence[int]) -> None:
         """`history`: the text tokens of the prompt; the repeat penalty looks back into them."""
         params = llama_cpp.llama_sampler_chain_default_params()
         params.no_perf = True
@@ -48,11 +48,11 @@ class Sampler:
             self._chain = None
 
 
-def _has_penalty(sampling: Sampling) -> bool:
+def _has_penalty(sampling: Settled) -> bool:
     return sampling.repeat_penalty != 1.0 and sampling.repeat_last_n > 0
 
 
-def _stages(sampling: Sampling, vocab_size: int) -> list[int]:
+def _stages(sampling: Settled, vocab_size: int) -> list[int]:
     stages = []
     if _has_penalty(sampling):
         stages.append(llama_cpp.llama_sampler_init_penalties(vocab_size, sampling.repeat_last_n, sampling.repeat_penalty, 0.0, 0.0))

@@ -1,15 +1,19 @@
 """The schema of the library, step by step.
 
-Each step is a file of SQL named after its number. One that has been released is never changed: a new one follows it. The number of
-the last step that a database has seen is its ``user_version``.
+Each step is a file of SQL named after its number, and some rewrite rows after it (`_REWRITES`). One that has been released is never
+changed: a new one follows it. The number of the last step that a database has seen is its ``user_version``.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.resources import files
+
+from nemochat.library import earlier
+
+_REWRITES: dict[int, Callable[[sqlite3.Connection], None]] = {4: earlier.rewrite}
 
 
 def newest() -> int:
@@ -24,6 +28,8 @@ def migrate(connection: sqlite3.Connection, version: int | None = None) -> None:
         if number > current(connection):
             for statement in _statements(script):
                 connection.execute(statement)
+            if rewrite := _REWRITES.get(number):
+                rewrite(connection)
             connection.execute(f"PRAGMA user_version = {number}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from textual.screen import Screen
@@ -424,25 +424,25 @@ class Presenter:
 
     def pictures(self) -> list[AttachmentItem]:
         """What the pane shows: the draft's pictures, then the conversation's."""
-        drafted = [_drafted(item) for item in self.desk.draft.items]
+        pictures = self.desk.pictures
+        drafted = [_drafted(item, pictures) for item in self.desk.draft.items]
         said = {part.digest: part for entry in self.desk.chat.entries for part in entry.message.images}
-        pixels = self.desk.conversation.pictures
-        return [*drafted, *(_held(part, pixels[digest]) for digest, part in said.items() if digest in pixels)]
+        return [*drafted, *(_held(part, pixels) for digest, part in said.items() if (pixels := pictures.get(digest)) is not None)]
 
     def pixels_of(self, key: str) -> RgbImage | None:
         """A picture of the draft by its key, one of the chat by its digest."""
-        items = {item.key: item.attachment.pixels for item in self.desk.draft.items if item.attachment}
-        return items.get(key) or self.desk.conversation.pictures.get(key)
+        drafted = {item.key: item.part.digest for item in self.desk.draft.items if item.part is not None}
+        return self.desk.pictures.get(drafted.get(key, key))
 
     def take_drop(self, drop: Drop) -> None:
         """Files that were dropped on the prompt."""
         self.desk.dropping.take(drop)
 
 
-def _drafted(item: Incoming) -> AttachmentItem:
-    width, height = item.size or (0, 0)
-    tokens, pixels = (item.attachment.tokens, item.attachment.pixels) if item.attachment else (None, None)
-    return AttachmentItem(item.key, item.name, width, height, tokens, item.state, pixels, in_draft=True)
+def _drafted(item: Incoming, pictures: Mapping[str, RgbImage]) -> AttachmentItem:
+    part = item.part
+    width, height, pixels = (part.width, part.height, pictures.get(part.digest)) if part is not None else (0, 0, None)
+    return AttachmentItem(item.key, item.name, width, height, item.tokens or None, item.state, pixels, in_draft=True)
 
 
 def _held(part: ImagePart, pixels: RgbImage) -> AttachmentItem:

@@ -68,6 +68,8 @@ class ChatScreen(Screen[None]):
     def __init__(self, bench: Workbench) -> None:
         super().__init__()
         self.bench = bench
+        self._leaves_with: int | None = None
+        """The program's exit code, once it has been told to end."""
         history = PromptHistory(bench.paths.prompt_history)
         self.transcript = Transcript(empty=EMPTY)
         self.side = SidePanes(pictures=bench.pictures)
@@ -98,7 +100,20 @@ class ChatScreen(Screen[None]):
     async def on_unmount(self) -> None:
         """The program ends: what was sent, and what came of a reply under way, is kept, and the engine ends."""
         self.presenter.close()
+        self.desk.draft.typed(self.prompt.plain_text)
         await self.desk.close()
+
+    def leave(self, code: int = 0) -> None:
+        """End the program as soon as what was typed has been taken in; at once when it is told so again."""
+        is_first, self._leaves_with = self._leaves_with is None, code
+        if is_first and self.prompt.is_mounted:
+            self.prompt.leave()
+        else:
+            self._left()
+
+    @on(Prompt.Left)
+    def _left(self) -> None:
+        self.app.exit(return_code=self._leaves_with or 0)
 
     def on_resize(self, event: Resize) -> None:
         """The panes become a drawer on a narrow screen."""
@@ -283,7 +298,7 @@ class ChatScreen(Screen[None]):
             case Wanted("help"):
                 self.call_later(self.app.run_action, "help")
             case Wanted("quit"):
-                self.app.exit()
+                self.leave()
 
     def _apply_settings(self) -> None:
         """Put into force what the interface shows."""

@@ -86,7 +86,8 @@ class PersonaCard(Modal[None]):
 def _facts(persona: Persona) -> Content:
     """A few lines about it."""
     made = (f"by {persona.creator}" if persona.creator else "", f"version {persona.version}" if persona.version else "")
-    asked = [f"{words} {value:,}" for field, words in _SAMPLING.items() if (value := getattr(persona.sampling, field)) is not None]
+    wanted = {words: value for field, words in _SAMPLING.items() if (value := getattr(persona.sampling, field)) is not None}
+    asked = [f"{words} {value if isinstance(value, str) else f'{value:,}'}" for words, value in wanted.items()]
     quiet = (
         f"answers to {_line(persona.nickname)}" if persona.nickname else "",
         f"calls you {_line(persona.user_name)}" if persona.user_name else "",

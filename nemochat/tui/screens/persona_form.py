@@ -111,7 +111,8 @@ class PersonaForm(FormScreen[EditedPersona]):
         known = {info.key.removeprefix(_SAMPLING): info for info in describe("sampling")}
         fields = [
             LineField(
-                f"{_SAMPLING}{name}", _LABELS.get(name, name.capitalize()), value, text="" if value is None else f"{value:g}",
+                f"{_SAMPLING}{name}", _LABELS.get(name, name.capitalize()), value,
+                text="" if value is None else value if isinstance(value, str) else f"{value:g}",
                 parse=_setting(f"{_SAMPLING}{name}", known[name].allowed), hint="yours", is_short=True,
                 help=f"{known[name].help} Empty is your own setting.",
             )

@@ -19,7 +19,7 @@ from textual.widgets import Static
 
 from nemochat.chat import Entry, ReplyRecord
 from nemochat.domain.events import FinishReason
-from nemochat.domain.messages import ImagePart, Message, Part, Role, TextPart
+from nemochat.domain.messages import ImagePart, Message, Part, ReasoningPart, Role, TextPart
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.ttft import reading_of
 from nemochat.numbers import count, duration, speed
@@ -265,8 +265,10 @@ class MessageView(SteadyItem, can_focus=True):
     def _body(self) -> list[Widget]:
         message = self.entry.message
         if message.role is Role.ASSISTANT:
-            return reply_stream.widgets_of(self.parts)
-        text = _tool_text(self.parts) if message.role is Role.TOOL else _user_text(self.parts)
+            thought = "".join(part.text for part in message.parts if isinstance(part, ReasoningPart))
+            folded: list[Widget] = [Static(_folded(thought), markup=False, classes="contexts")] if thought else []
+            return [*folded, *reply_stream.widgets_of(self.parts)]
+        text = _tool_text(message.text) if message.role is Role.TOOL else _user_text(self.parts)
         body: list[Widget] = [Static(text, markup=False, classes="text")]
         if message.contexts:
             body.append(Static(_contexts_text(message), markup=False, classes="contexts"))
@@ -298,11 +300,11 @@ def label_of(entry: Entry, model_name: str) -> str:
     """Who speaks: the persona, else the model."""
     match entry.message.role:
         case Role.USER:
-            return "You"
+            return sanitize(entry.speaker, strict=True) or "You"
         case Role.TOOL:
             return "Tool"
         case _:
-            return sanitize(entry.speaker or (entry.record.model if entry.record else model_name), strict=True)
+            return sanitize(entry.speaker or (str(entry.record.model) if entry.record else model_name), strict=True)
 
 
 def signs_of(entry: Entry, standing: Standing) -> list[str]:
@@ -366,9 +368,15 @@ def _contexts_text(message: Message) -> Content:
     return Content(f"+ {' · '.join(pieces)}")
 
 
-def _tool_text(parts: Iterable[Part]) -> Content:
-    """The first lines of a tool's result."""
-    lines = "".join(part.text for part in parts if isinstance(part, TextPart)).rstrip().split("\n")
+def _tool_text(text: str) -> Content:
+    """The first lines of what tools brought."""
+    lines = sanitize(text).rstrip().split("\n")
     more = len(lines) - TOOL_LINES
     shown = [line[:1000] for line in lines[:TOOL_LINES]] + ([f"… and {more:,} more lines"] if more > 0 else [])
     return Content("\n".join(shown))
+
+
+def _folded(thought: str) -> Content:
+    """What the model thought, in one line."""
+    words = sanitize(thought, strict=True).split()
+    return Content(f"thought, {count(len(words))} words: {' '.join(words)[:_CONTEXT_CHARACTERS]}…")

@@ -119,6 +119,9 @@ class Prompt(Vertical):
             super().__init__()
             self.to_right = to_right
 
+    class Left(Message):
+        """What was typed before `leave` has been taken in, and all that came of it has been told."""
+
     class Escape(Message):
         """Esc, with no list open."""
 
@@ -169,6 +172,10 @@ class Prompt(Vertical):
     def focus_area(self) -> None:
         """Let the user type."""
         self._area.focus()
+
+    def leave(self) -> None:
+        """Tell `Left` behind all that the keys so far have to tell, which go through several hands."""
+        self._area.call_later(lambda: self.post_message(self.Left()))
 
     def insert_token(self, key: str, label: str) -> None:
         """Show an attachment at the cursor."""
