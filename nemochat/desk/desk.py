@@ -211,10 +211,16 @@ class Desk:
 
     # -- from the draft to a turn
 
+    @property
+    def is_resuming(self) -> bool:
+        """Whether the conversation with which the user begins is not there yet."""
+        return self._held is not None
+
     def send(self, text: str, tokens: Sequence[str], sources: Sequence[str] = ()) -> None:
         """Send what was in the prompt with the pictures of these tokens, and those that the text named at the last moment (`sources`)."""
         if self._held is not None:
             self._held.append((text, tokens, sources))
+            self.history.add(said(text.strip()))
             return
         text = said(text.strip())
         pictures = [*self.draft.take(tokens), *(self.draft.take_in_source(source) for source in sources)]

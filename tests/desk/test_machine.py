@@ -83,6 +83,7 @@ class DeskMachine(RuleBasedStateMachine):
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
         self.sent: dict[str, OpenConversation] = {}
+        self.early: list[str] = []
         self.ids: dict[str, str] = {}
         self.deleted: set[str] = set()
         self.number = 0
@@ -114,6 +115,7 @@ class DeskMachine(RuleBasedStateMachine):
         self.loop.run_until_complete(run())
         if self.sitting.errors:
             raise self.sitting.errors[0]
+        self._arrived()
         self.has_failed = failed
 
     def in_loop(self, act: Callable[[], object]) -> None:
@@ -123,7 +125,17 @@ class DeskMachine(RuleBasedStateMachine):
         self.go(run())
 
     def note(self, text: str) -> None:
-        self.sent[text] = self.sitting.desk.conversation
+        if self.sitting.desk.is_resuming:
+            self.early.append(text)
+        else:
+            self.sent[text] = self.sitting.desk.conversation
+
+    def _arrived(self) -> None:
+        """What was sent before the resumed chat was there belongs to it from now on."""
+        desk = self.sitting.desk
+        if not desk.is_resuming:
+            self.sent |= {text: desk.conversation for text in self.early if _holds(desk.conversation.chat, text)}
+            self.early.clear()
 
     pauses = st.sampled_from((0.0, 0.0, 0.002, 0.05, 0.5, 2.0))
 
@@ -244,6 +256,7 @@ class DeskMachine(RuleBasedStateMachine):
 
     def _again(self) -> None:
         kept = self.sitting.port.text
+        self.early.clear()
         self.ids |= {text: conversation.id for text, conversation in self.sent.items()}
         self.engine = SlowEngine(self.dice)
         self.bench.engines = {"demo": self.engine}

@@ -31,7 +31,7 @@ UP, DOWN, RIGHT, LEFT, ESC, ENTER, TAB, BACKTAB = "\x1b[A", "\x1b[B", "\x1b[C", 
 CTRL_UP, QUIT, NEW, DRAWER, SUSPEND = "\x1b[1;5A", "\x11", "\x0e", "\x12", "\x1a"
 CLEAR = "\x05" + "\x15" * 4
 DIALOGS = {"F2": "\x1bOQ", "F3": "\x1bOR", "F4": "\x1bOS", "F5": "\x1b[15~", "^T": "\x14", "^P": "\x10", "F1": "\x1bOP", "^F": "\x06"}
-OVER = ("Type to filter", "type to filter", "Esc closes", "Esc cancels", "Search for commands", "any persona", "Use the demo")
+OVER = ("ype to filter", "Esc closes", "Esc cancels", "Esc leaves", "Search for commands", "▔▔▔", "any persona", "Use the demo", "F2 card")
 """Words that stand only on what lies over the conversation."""
 MARK = re.compile(r"Z\d+Z")
 GRACE = 0.7
@@ -48,6 +48,7 @@ class Sent:
     beside: str = ""
     is_sure: bool = True
     repeats: bool = False
+    way: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -78,8 +79,8 @@ class Chaos:
         self.picture = self.folder / "a circle.png"
         draw_circle(self.picture, (220, 40, 40))
         self.ttys: list[Terminal] = []
-        self.switched = self.edited = 0.0
-        self.deletes = 0
+        self.switched = self.edited = self.turned = 0.0
+        self.deletes = self.deleted = 0
         self.copied = False
         self.model_gone = False
 
@@ -94,11 +95,16 @@ class Chaos:
         environment = {**folders, "PYTHONPATH": str(ROOT), "NEMOCHAT_INTERFACE_PICTURES": "halfblocks"}
         command = nemochat("--model", str(self.script), *arguments)
         self.ttys.append(Terminal(command, environment, self.folder, 110, 34))
-        self.switched = time.monotonic()
+        self.switched = self.turned = time.monotonic()
+        text = ""
         if early:
-            time.sleep(self.random.uniform(0.0, 0.8))
-            self.tty.send(self.new_text(is_sure=False))
-        self.wait(lambda: "Ask something" in self.tty.text or "Enter" in self.tty.text, 30)
+            time.sleep(self.random.uniform(0.0, 1.5))
+            text = self.new_text(is_sure=True)
+            self.tty.send(text + self.random.choice(("", ENTER)))
+        # Until then the terminal is in line mode, in which Ctrl+Q and Ctrl+Z are its own.
+        self.wait(lambda: b"\x1b[?1049h" in self.tty.written and "Enter" in self.tty.text and text in self.tty.text, 30)
+        for each in self.sent.values():
+            each.at = time.monotonic() if each.text == text else each.at
         self.note(f"start {' '.join(arguments)}")
 
     def wait(self, holds: Callable[[], object], seconds: float) -> bool:
@@ -135,7 +141,7 @@ class Chaos:
         log.unlink(missing_ok=True)
         self.findings.append(what)
         screen = tty.text if tty is not None else ""
-        print(f"FOUND seed {self.seed}, action {self.n_actions}: {what}\n  {self.done[-60:]}\n{screen}\n{story}", flush=True)
+        print(f"FOUND seed {self.seed}, action {self.n_actions}: {what}\n  {self.done[-250:]}\n{screen}\n{story}", flush=True)
 
     def note(self, what: str) -> None:
         self.done.append(f"{time.monotonic() % 1000:.2f} {what}")
@@ -159,7 +165,8 @@ class Chaos:
         return shown[0] if shown else ""
 
     def to_prompt(self) -> bool:
-        """Close what lies over the conversation."""
+        """Close what lies over the conversation, once what was asked for has come."""
+        self.wait(lambda: time.monotonic() > self.turned + 1.5, 5)
         for _ in range(8):
             self.pause(0.15)
             if not self.ttys:
@@ -171,7 +178,7 @@ class Chaos:
 
     def write(self) -> str:
         """Type a message as one does who looks at the screen; "" where it never stood in the prompt."""
-        for _ in range(3):
+        for _ in range(5):
             if not self.to_prompt():
                 break
             text = self.new_text(is_sure=False)
@@ -215,6 +222,7 @@ class Chaos:
 
     def edit(self) -> None:
         self.edited = time.monotonic()
+        self.turned = time.monotonic()
         self.key(CTRL_UP, "edit last")
         for each in list(self.sent.values()):  # what was edited is there twice, and may be cut off and be sent again
             each.repeats = True
@@ -230,6 +238,7 @@ class Chaos:
         if "e" in keys:
             for each in self.sent.values():
                 each.repeats = True
+        self.turned = time.monotonic()
         self.key(BACKTAB, "to the messages")
         self.pause(self.random.uniform(0, 0.4))
         if self.ttys:
@@ -240,6 +249,7 @@ class Chaos:
 
     def dialog(self) -> None:
         name = self.random.choice(list(DIALOGS))
+        self.turned = time.monotonic()
         self.key(DIALOGS[name], name)
         self.pause(self.random.choice((0.0, 0.05, 0.3)))
         if not self.ttys:
@@ -272,6 +282,7 @@ class Chaos:
     def open_other(self) -> None:
         self.switched = time.monotonic() + 2
         self.copied = self.copied or len(self.ttys) > 1  # two programs in one chat: one of them goes on in a copy, and says so
+        self.turned = time.monotonic()
         self.key(DRAWER, "drawer")
         self.pause(self.random.uniform(0.0, 0.6))
         if self.ttys:
@@ -340,7 +351,9 @@ class Chaos:
     def quit(self) -> None:
         tty = self.tty
         if self.random.random() < 0.2 and self.to_prompt() and self.ttys and self.prompt_is_empty():
-            self.key("/quit\r")
+            self.key("/quit")
+            self.wait(lambda: "│ /quit" in tty.text, 5)
+            self.key(ENTER)
         else:
             self.key(QUIT, "quit")
         self.leave(tty, {0}, "quit")
@@ -376,13 +389,30 @@ class Chaos:
 
     # -- the ledger
 
-    def stored(self) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    def trace(self) -> None:
+        """Note where each message is now: a loss is understood by the last place where it was seen."""
+        places: dict[str, str] = {}
+        if (self.folder / "data" / "library" / "library.db").exists():
+            for _, texts in self.stored(checks=False):
+                for where, text in texts:
+                    for mark in MARK.findall(text):
+                        places[mark] = where
+        shown = self.prompt_text()
+        for mark, sent in self.sent.items():
+            where = places.get(mark, "nowhere") + (" and in the prompt" if mark in shown else "")
+            if not sent.way or not sent.way[-1].endswith(f" {where}"):
+                sent.way.append(f"{time.monotonic() % 1000:.2f} {where}")
+
+    def stored(self, *, checks: bool = True) -> Iterator[tuple[str, list[tuple[str, str]]]]:
         """Chats with the texts in them, and where each stands."""
         library, notices = Library.open(self.folder / "data" / "library")
         with library:
-            if notices or library.check():
+            if checks and (notices or library.check()):
                 self.find(f"the library is not in order: {notices} {library.check()}")
-            for row in library.conversations(ListQuery(archived=None, limit=10_000)):
+            gone = library.conversations(ListQuery(deleted=True, limit=10_000))
+            if gone and not self.deletes:
+                self.find(f"{len(gone)} chats are in the bin, and nobody deleted one")
+            for row in [*library.conversations(ListQuery(archived=None, limit=10_000)), *gone]:
                 chat = library.load(row.id).chat
                 on_path = {entry.id for entry in chat.entries}
                 texts = [("path" if node.id in on_path else "aside", node.entry.message.text) for node in chat.nodes]
@@ -400,10 +430,10 @@ class Chaos:
         for mark, sent in self.sent.items():
             found = places.get(mark, [])
             if not found and mark not in drafts:
-                if sent.is_sure and self.deletes:
-                    self.deletes -= 1
+                if sent.is_sure and self.deleted < self.deletes:
+                    self.deleted += 1
                 elif sent.is_sure:
-                    self.find(f"LOST: {mark}")
+                    self.find(f"LOST: {mark}, which was {sent.way}")
                 sent.is_sure = False
             exact = [each for each in found if each[2].strip() == mark]
             chats = {each[0] for each in exact}
@@ -432,6 +462,7 @@ class Chaos:
             self.n_actions += 1
             action()
             self.pause(self.random.uniform(0, 0.8) / self.rush)
+            self.trace()
             if self.n_actions % 40 == 0 and self.ttys:
                 self.come_to_rest()
         while self.ttys:
@@ -467,7 +498,7 @@ class Chaos:
         self.key(ENTER)
 
         def is_answered() -> bool:
-            for _, texts in self.stored():
+            for _, texts in self.stored(checks=False):
                 at = [index for index, (where, each) in enumerate(texts) if text in each and where == "path"]
                 if at and any("word" in each for _, each in texts[at[0] :]):
                     return True

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import signal
+import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from nemochat.domain.messages import Role
 from nemochat.library import Library
 from tests.images.pictures import draw_circle
 from tests.terminal.conftest import Open
+from tests.terminal.tty import nemochat
 
 READY = "ready"
 
@@ -30,6 +33,45 @@ def test_a_dropped_picture_is_asked_about_and_answered_rightly(terminal: Open, t
     tty.send("\x11")
     assert tty.wait_for_end() == 0
     assert tty.is_restored()
+
+
+def test_a_conversation_from_before_the_first_frame_to_the_export(terminal: Open, tmp_path: Path) -> None:
+    picture = tmp_path / "circle.png"
+    draw_circle(picture, (220, 40, 40))
+    tty = terminal()
+    tty.send("What colour is ")
+    tty.wait_for(READY)
+    tty.send("the circle?")
+    tty.paste(f"'{picture}' ")
+    tty.wait_for("[image 1: circle.png 240x240, 64 tokens]")
+    tty.send("\r")
+    tty.wait_for(lambda text: text.count("to first token") == 1 and "· ready" in text)
+    tty.send("/pin\r")
+    tty.wait_for("pinned")
+    for number in (2, 3):
+        tty.send("Hello!\r")
+        tty.wait_for(lambda text, number=number: text.count("to first token") == number and "· ready" in text)  # type: ignore[misc]
+    tty.send("/undo\r")
+    tty.wait_for("Taken back.")
+    tty.send("/new\rHello!\r")
+    tty.wait_for(lambda text: "circle" not in text and "How can I help?" in text and "· ready" in text)
+    tty.send("\x11")
+    assert tty.wait_for_end() == 0
+    again = terminal("--resume")
+    again.wait_for("How can")
+    again.send("\x11")
+    assert again.wait_for_end() == 0
+    done = subprocess.run(nemochat("library", "export", "all.zip"), cwd=tmp_path, env=again.environment, check=True, capture_output=True)
+    assert b"all.zip" in done.stdout
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        chats = [json.loads(archive.read(name)) for name in archive.namelist() if name.startswith("conversations/")]
+        pictures = [name for name in archive.namelist() if name.endswith(".png")]
+    said = sorted([each["text"] for each in chat["messages"]] for chat in chats)
+    first, second = said[1][3], said[1][5]
+    assert said == [["Hello!", said[0][1]], ["What colour is the circle?", "The circle is red.", "Hello!", first, "Hello!", second]]
+    assert all("How can" in each for each in (first, second, said[0][1]))
+    assert not any(message["rest"].get("pinned") for chat in chats for message in chat["messages"])
+    assert pictures
 
 
 def test_typing_and_sending_need_not_wait_for_the_model(terminal: Open) -> None:

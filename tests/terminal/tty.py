@@ -31,6 +31,7 @@ class Terminal:
         self.screen = pyte.Screen(columns, rows)
         self.written = b""
         self._stream = pyte.ByteStream(self.screen)
+        self.environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **environment}
         self._master, slave = pty.openpty()
         _set_size(slave, columns, rows)
         self.process = subprocess.Popen(
@@ -39,7 +40,7 @@ class Terminal:
             stdout=slave,
             stderr=slave,
             cwd=cwd,
-            env={**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **environment},
+            env=self.environment,
             start_new_session=True,
             preexec_fn=_own_terminal,
         )

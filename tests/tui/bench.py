@@ -22,7 +22,7 @@ from nemochat.tui.screens.approval import ApprovalScreen
 from tests.chat.fake_engine import FakeEngine
 from tests.desk.bench import Bench
 
-PATIENCE = 20.0
+PATIENCE = 40.0
 """How long something may take on a busy machine: a limit against hanging, not a measurement."""
 __all__ = ["Bench", "Driver", "running"]
 
