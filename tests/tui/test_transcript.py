@@ -393,11 +393,11 @@ async def test_signs_say_what_happened_to_a_message() -> None:
 
 async def test_keys_on_a_message_ask_for_actions() -> None:
     async with Host().run_test(size=(80, 24)) as pilot:
-        transcript = await shown(pilot, [*talk(3), reply("code:\n\n```\na\n```\n\n```\nb\n```")])
+        transcript = await shown(pilot, [*talk(3), msgspec.structs.replace(reply("code:\n\n```\na\n```\n\n```\nb\n```"), id=3)])
         transcript.focus_last()
         await settle(pilot)
         keys = {"c": "copy", "e": "edit", "r": "regenerate", "n": "continue", "alt+enter": "continue", "f": "fork", "p": "pin"}
-        keys |= {"x": "exclude", "delete": "delete", "d": "delete", "i": "details", "enter": "menu", "space": "menu", "y": "copy_code"}
+        keys |= {"x": "exclude", "d": "delete", "i": "details", "enter": "menu", "space": "menu", "y": "copy_code"}
         keys |= {"left": "swipe_left", "right": "swipe_right", "w": "rewrite"}
         await pilot.press(*keys)
         await settle(pilot)
