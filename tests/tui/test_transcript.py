@@ -410,7 +410,7 @@ async def test_keys_on_a_message_ask_for_actions() -> None:
         await settle(pilot)
         assert pilot.app.posted == [(2, "regenerate"), (1, "regenerate")]
         identities = {binding.id for bindings in transcript.views[0]._bindings.key_to_bindings.values() for binding in bindings}
-        assert identities == {f"message.{name}" for name in (*keys.values(), "sources")}
+        assert identities == {f"message.{name}" for name in (*keys.values(), "sources", "command", "undo")}
 
 
 async def test_the_right_button_and_a_click_on_the_label_ask_for_the_menu() -> None:
