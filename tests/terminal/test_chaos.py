@@ -11,8 +11,8 @@ def test_nothing_that_was_sent_is_lost_on_a_bad_day(tmp_path: Path) -> None:
     chaos = Chaos(5, tmp_path, rush=8.0)
     try:
         chaos.start(early=True)
-        many, last = (chaos.send, chaos.burst, chaos.kill_worker, chaos.send_and_quit), (chaos.drop, chaos.send, chaos.terminate, chaos.burst)
-        for action in (*many, *last):
+        day = [chaos.send, chaos.burst, chaos.kill_worker, chaos.send_and_quit, chaos.drop, chaos.send, chaos.terminate, chaos.burst]
+        for action in day:
             action()
             chaos.pause(0.1)
         chaos.quit()
