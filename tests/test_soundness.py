@@ -227,6 +227,7 @@ _WRITERS = {
     "library/database.py": {"connect", "rename"},  # behind make_file
     "library/transfer.py": {"ZipFile"},  # into a file of exporting
     "personas/store.py": {"rename"},  # a persona's folder, to the deleted ones and back
+    "system/ending.py": {"open"},  # the null device
     "tools/python_process.py": {"TemporaryDirectory", "TemporaryFile"},
     "tui/widgets/reply_stream.py": {"replace"},  # a widget's text
 }
