@@ -206,3 +206,17 @@ async def test_what_is_dropped_while_a_message_has_the_focus_stands_in_the_promp
         driver.app.post_message(Paste(str(tmp_path / "red.png")))
         await driver.attached()
         assert driver.draft == ["red.png"]
+
+
+async def test_an_edit_in_one_burst_with_what_was_typed_loses_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path, FakeEngine(reply("Yes."))) as driver:
+        await driver.send("a question")
+        driver.screen.transcript.focus_last()
+        await driver.until(lambda: driver.screen.transcript.focused_view())
+        await driver.press("k")
+        driver.screen.prompt.load_text("half a thought")
+        _burst(driver, "e")
+        await driver.until(lambda: "not empty" in driver.shown)
+        _burst(driver, "right", "enter")
+        await driver.until(lambda: driver.screen.prompt.plain_text == "a question")
+        assert driver.desk.history.older("") == "half a thought"

@@ -404,6 +404,7 @@ class Presenter:
         prompt = self._prompt
         match event:
             case DraftLoaded(text, tokens):
+                self.desk.history.add(prompt.plain_text)  # whatever stands there: keys of the same burst are not in the draft yet
                 prompt.load_text(text)
                 for key, label in tokens:
                     prompt.insert_token(key, label)

@@ -245,6 +245,7 @@ class ChatScreen(Screen[None]):
         self._act(event.message_id, event.name)
 
     def _act(self, message_id: int, name: str) -> None:
+        self.desk.draft.typed(self.prompt.plain_text)  # what was typed in the same burst counts
         self.desk.do(lambda: self.desk.messages.act(message_id, name))
 
     @on(Transcript.LinkClicked)
