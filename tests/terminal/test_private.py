@@ -99,7 +99,7 @@ def test_every_file_and_folder_of_a_session_is_for_its_user_alone(terminal: Open
     assert names >= {
         "config/mcp.json", "data/drafts", "data/prompts.jsonl", "data/library/library.db", "data/documents/index.db",
         "data/models.json", "data/mcp-pins.json", "data/notes.jsonl", "data/personas/anna/persona.toml", "data/personas/profiles.toml",
-        "data/personas/deleted", "data/library/pictures", "data/library/originals", "log/engine.log", "log/crash.log", "log/embedder.log",
+        "data/personas/deleted", "data/library/originals", "log/engine.log", "log/crash.log", "log/embedder.log",
         "log/mcp-small.log", "out/chat.md", "out/chat-pictures", "out/library.zip", "out/anna.png", "out/anna.json", "out/anna.toml",
     }  # fmt: skip
     assert any(name.startswith("cache/states/") and name.endswith(".kv") for name in names)
