@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 
-from rich.cells import cell_len
-
 _SELECTORS = "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
 _JAMO = "".join(map(chr, (*range(0x1160, 0x1200), *range(0xD7B0, 0xD800))))
 _BLANKS = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f\u180b\u180c\u180d\u180f" + _SELECTORS + _JAMO)
@@ -40,6 +38,8 @@ def row_starts(text: str, width: int) -> list[int]:
 
     A row ends with its line break, or before the character that does not fit, and nowhere else: blanks cannot make a line look like two.
     """
+    from rich.cells import cell_len  # a question without tools does without rich
+
     starts, cells = [0], 0
     for at, character in enumerate(text):
         size = 0 if character == "\n" else cell_len(character)
