@@ -114,7 +114,7 @@ def test_what_is_stopped_ends_at_once(reader: DocumentReader) -> None:
     began = time.monotonic()
     with pytest.raises(StoppedError):
         reader.read(SLOW, "a.txt", stop.is_set)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 8
     assert not is_running(first)
     assert texts(reader.read(b"two", "a.txt")) == ["two"]
 
