@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+import msgspec
+
 from nemochat.chat import Chat, ChatSession, ContextView, Stop
 from nemochat.chat.stopping import Stopped
 from nemochat.chat.warming import AtHand, WarmAhead
@@ -76,8 +78,11 @@ class Reading:
             self._jobs.start(Rank.IDLE, "title", self._name_when_quiet)
 
     def turn_begins(self) -> None:
-        """The engine is needed."""
+        """The engine is needed. What was the draft is part of the conversation now; the window is counted anew when the turn has ended."""
         self.warming.stop()
+        if self.view is not None and self._draft.is_empty:
+            self.view = msgspec.structs.replace(self.view, history=self.view.history + self.view.draft, draft=0)
+            self._port.tell(Counted(self.view, 0))
 
     @property
     def is_at_work(self) -> bool:
@@ -121,7 +126,7 @@ class Reading:
         except NemochatError as error:
             self._port.tell(EngineFailed(error))
             return
-        if conversation is self._looked.conversation:
+        if conversation is self._looked.conversation and self._looked.free_session() is not None:
             self.view = view
             self._port.tell(Counted(view, view.draft + self._draft.picture_tokens if message.parts else 0))
 

@@ -98,8 +98,9 @@ class ApprovalScreen(Modal[str | None]):
 
     @property
     def is_open(self) -> bool:
-        """Whether answers are taken: all that changed was painted."""
-        return max(self._opens_at, self._shown_at, self._focus_shown_at) < math.inf
+        """Whether answers are taken: all that changed was painted, and which of them Enter gives."""
+        is_painted = max(self._opens_at, self._shown_at, self._focus_shown_at) < math.inf
+        return is_painted and self.focused is not None and self.focused is self._focus_shown
 
     # -- what is in sight
 
