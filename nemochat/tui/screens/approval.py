@@ -108,6 +108,8 @@ class ApprovalScreen(Modal[str | None]):
     @on(WholeText.Laid)
     def _fit(self) -> None:
         """Give the answers as many columns as fit, and the text the rows that it needs, as far as there are any."""
+        if self._is_answered:  # what it is made of goes, or has gone
+            return
         dialog, buttons = self.query_one("#approval"), self.query_one(".buttons")
         width = dialog.content_size.width
         if not width:
@@ -136,6 +138,8 @@ class ApprovalScreen(Modal[str | None]):
     @on(WholeText.Looked)
     def _looked(self) -> None:
         """Say what is not in sight, and let Yes be chosen when all has been seen."""
+        if self._is_answered:
+            return
         above, rest = self._whole.unseen
         below = self._whole.below
         words = ""
@@ -197,7 +201,7 @@ class ApprovalScreen(Modal[str | None]):
 
     def on_approval_screen_opened(self, event: Opened) -> None:
         """Answers are taken from now on. The first one has the focus: it says no."""
-        if event.showing == self._showing:
+        if event.showing == self._showing and not self._is_answered:
             self._opens_at = event.time
             self._offer()
             self.query(Button).first().focus()
@@ -205,6 +209,8 @@ class ApprovalScreen(Modal[str | None]):
     @on(ScreenResume)
     def _shown_again(self) -> None:
         """It came on top, for the first time or from below another screen."""
+        if self._is_answered:
+            return
         self._showing += 1
         self._is_new, self._opens_at = True, math.inf
         self._whole.look()

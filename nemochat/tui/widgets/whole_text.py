@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import ClassVar
 
 from rich.segment import Segment
+from textual.dom import NoScreen
 from textual.errors import NoWidget
 from textual.events import Resize
 from textual.geometry import Size
@@ -99,7 +100,7 @@ class WholeText(ScrollView, can_focus=False):
         try:
             is_shown = self.screen.is_current and self._width and not any(node.has_class("-unfitted") for node in self.ancestors)
             in_sight = self.screen.find_widget(self).visible_region.height if is_shown else 0
-        except NoWidget:  # not laid out yet
+        except (NoScreen, NoWidget):  # not laid out yet, or gone
             return
         if in_sight:
             top = self.scroll_offset.y
