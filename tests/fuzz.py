@@ -210,7 +210,7 @@ def _conversation_kinds() -> dict[str, Kind]:
     with tempfile.TemporaryDirectory() as folder:
         library, members = _library_zip(Path(folder))
     conversation = next(name for name in members if name.startswith("conversations/"))
-    picture = next(name for name in members if name.startswith("pictures/"))
+    picture = next(name for name in members if name.startswith("originals/"))
 
     def zipped(name: str) -> Wrap:
         return lambda inside: _zip({**members, name: inside})

@@ -246,10 +246,7 @@ class DeskMachine(RuleBasedStateMachine):
         async def kill() -> None:
             for conversation in set(self.sent.values()):
                 await conversation.stored()
-            tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await _end_all(self.sitting)
 
         self.go(kill())
         self._again()
@@ -288,6 +285,7 @@ class DeskMachine(RuleBasedStateMachine):
             if not self.has_failed:
                 self._check_the_disk()
         finally:
+            self.loop.run_until_complete(_end_all(self.sitting))
             self.library.close()
             self.bench.documents.close()
             self.loop.close()
@@ -307,6 +305,15 @@ class DeskMachine(RuleBasedStateMachine):
                 assert not any(_holds(chat, text) for chat in chats.values()), f"{text} is in another chat"
             else:
                 assert len(found) + len(waits) <= 1, f"{text} is there twice"
+
+
+async def _end_all(sitting: Sitting) -> None:
+    """No task of this run goes on, and none begins any more."""
+    sitting.desk.jobs.is_closed = True
+    while tasks := [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _holds(chat: Chat, text: str) -> bool:
