@@ -244,8 +244,9 @@ class DeskMachine(RuleBasedStateMachine):
         """Nothing gets a chance to finish but what is in the hands of the system. What was sent is on the disk by then."""
 
         async def kill() -> None:
-            for conversation in set(self.sent.values()):
-                await conversation.stored()
+            for text, conversation in self.sent.items():
+                if text not in self.ids:  # else of an earlier run, of which nothing goes on
+                    await conversation.stored()
             await _end_all(self.sitting)
 
         self.go(kill())
