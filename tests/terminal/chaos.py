@@ -416,7 +416,6 @@ class Chaos:
                 chat = library.load(row.id).chat
                 on_path = {entry.id for entry in chat.entries}
                 texts = [("path" if node.id in on_path else "aside", node.entry.message.text) for node in chat.nodes]
-                texts.append(("name", chat.name))  # what was typed behind a /rename that stood there already
                 yield row.id, [*texts, *(("waiting", each.message.text) for each in chat.waiting)]
 
     def check(self) -> None:
