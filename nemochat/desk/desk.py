@@ -240,12 +240,15 @@ class Desk:
         paths = [item.source for item in pictures if item.part is None and item.source]
         message = message_of(text, [item.part for item in pictures if item.part is not None])
         self.conversation.change(lambda chat: chat.queued(message, paths, replaces, time.time()), can_undo=False)
-        self.submit(Turn(self.conversation, text or "picture", waiting=waiting, text=text, pictures=pictures, keeps=keeps))
-        self.do(self._sent)
+        turn = Turn(self.conversation, text or "picture", waiting, text, pictures, keeps=keeps, is_kept=False)
+        self.submit(turn)
+        self.do(partial(self._sent, turn))
 
-    async def _sent(self) -> None:
-        """The draft on the disk goes when what was sent is there."""
-        await self.conversation.stored()
+    async def _sent(self, turn: Turn) -> None:
+        """The draft on the disk goes when what was sent is there, and only then is it shown as one that waits."""
+        await turn.conversation.stored()
+        turn.is_kept = True
+        self.turns.announce()
         self.draft.sent()
 
     def submit(self, turn: Turn) -> None:
@@ -549,4 +552,3 @@ class _Ghost:
 
 def _impersonate(session: ChatSession, chat: Chat, stop: Stop, key: str, asked_at: float) -> AsyncGenerator[ChatEvent, None]:
     return session.impersonate(chat, stop, key=key, asked_at=asked_at)
-

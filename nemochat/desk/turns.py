@@ -33,6 +33,7 @@ Play = Callable[[ChatSession, Chat, Stop, str, float], AsyncGenerator[ChatEvent,
 class Turn:
     """A turn that waits or runs. waiting: the id of its message, 0 for a turn that `play` begins. pictures: of the message, in order.
 
+    is_kept: its message is on the disk (or cannot be written); before that it is not shown as one that waits.
     continues: the last reply goes on. keeps: how many of the messages stay on the screen, None for all. drafts: gets the text in place of
     the conversation.
     """
@@ -46,6 +47,7 @@ class Turn:
     continues: bool = False
     keeps: int | None = None
     drafts: Callable[[str], None] | None = None
+    is_kept: bool = True
     stop: Stop = field(default_factory=Stop)
     asked_at: float = field(default_factory=time.perf_counter)
 
@@ -96,10 +98,14 @@ class Turns:
         turn.conversation.hold()
         self._queue.append(turn)
         if self._is_serving:
-            self._announce()
+            self.announce()
             return
         self._is_serving = True
         self._jobs.start(Rank.REPLY, "turns", self._serve)
+
+    def announce(self) -> None:
+        """Tell what waits. What is not on the disk yet comes last, since it was sent last."""
+        self._port.tell(QueueChanged(tuple(turn.label for turn in self._queue if turn.is_kept)))
 
     def unqueue(self, index: int) -> None:
         """Take a waiting turn out of the queue; its message goes back into the prompt."""
@@ -107,7 +113,7 @@ class Turns:
             turn = self._queue[index]
             del self._queue[index]
             self._give_up(turn)
-            self._announce()
+            self.announce()
 
     def stop(self) -> bool:
         """Stop the turn that runs, whatever it is at; whether there is one."""
@@ -131,7 +137,7 @@ class Turns:
         try:
             while self._queue:
                 turn = self.running = self._queue.popleft()
-                self._announce()
+                self.announce()
                 self._around.turn_begins()
                 await self._run(turn)
         finally:
@@ -141,19 +147,17 @@ class Turns:
     async def _run(self, turn: Turn) -> None:
         is_reading = any(item.part is None for item in turn.pictures)
         self._port.tell(TurnBegan("waiting for the picture" if is_reading else "starting"))
-        if turn.drafts is None:
-            self._port.tell(TurnOpened(turn.keeps, turn.continues))
         result: TurnResult | None = None
         error: NemochatError | None = None
-        is_kept = turn.play is not None
+        is_said = turn.play is not None
         try:
             events = await turn.stop.over(self._begun(turn))
             async with aclosing(events) as stream:
                 async for event in stream:
                     if isinstance(event, Proposed):
                         turn.conversation.apply(event.edit)
-                        if not is_kept:
-                            is_kept = True
+                        if not is_said:
+                            is_said = True
                             self._port.tell(TurnSaid())
                         if event.stores:
                             await turn.conversation.stored()
@@ -164,22 +168,24 @@ class Turns:
         except Stopped:
             pass_on = True
         except NemochatError as failure:
-            error, pass_on = failure, isinstance(failure, WindowError) or not is_kept
+            error, pass_on = failure, isinstance(failure, WindowError) or not is_said
         else:
             pass_on = False
         finally:
             turn.conversation.release()
             self.running = None
-        if pass_on and not is_kept and not self._is_leaving:
+        if pass_on and not is_said and not self._is_leaving:
             self._around.take_back(turn)
         self._port.tell(TurnEnded(result, error))
         self._around.turn_ended(turn, result)
 
     async def _begun(self, turn: Turn) -> AsyncGenerator[ChatEvent, None]:
         """The stream of a turn, once the model is loaded, nothing else uses it, and the message's pictures are there."""
+        await turn.conversation.stored()  # what is shown as sent is kept, and the engine knows the chat by its id
+        if turn.drafts is None:
+            self._port.tell(TurnOpened(turn.keeps, turn.continues))
         session = await self._around.ready()
         await self._jobs.make_way()
-        await turn.conversation.stored()  # what was sent is kept before the engine is asked, and the engine knows the chat by its id
         if turn.play is not None:
             chat = turn.conversation.lend(IDS)
             return turn.play(session, chat, turn.stop, turn.conversation.id, turn.asked_at)
@@ -204,6 +210,3 @@ class Turns:
         turn.conversation.release()
         if turn.waiting:
             self._around.take_back(turn)
-
-    def _announce(self) -> None:
-        self._port.tell(QueueChanged(tuple(turn.label for turn in self._queue)))

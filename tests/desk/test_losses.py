@@ -13,7 +13,7 @@ import pytest
 
 from nemochat.chat.pictures import OpenedPicture, open_picture
 from nemochat.desk import commands
-from nemochat.desk.port import Answer, AskOne
+from nemochat.desk.port import Answer, AskOne, Event, QueueChanged, TurnOpened
 from nemochat.domain.events import Finished, FinishReason, TextDelta, Timings, Usage
 from nemochat.errors import EngineDiedError, EngineError
 from nemochat.library import StoredChat
@@ -199,6 +199,41 @@ async def test_17_what_waits_is_on_the_disk_and_goes_on_in_the_next_run(tmp_path
     assert [text for text in again.said if not text.startswith("reply")] == ["one", "two", "three"]
     assert not again.desk.chat.waiting
     await again.close()
+
+
+async def test_17_nothing_is_shown_as_sent_before_it_is_on_the_disk(sitting: Sitting, monkeypatch: pytest.MonkeyPatch) -> None:
+    await sitting.send("before")
+    library = sitting.bench.library
+    save = library.save
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        time.sleep(0.1)
+        return save(*arguments, **options)
+
+    monkeypatch.setattr(library, "save", slow)
+    id_ = sitting.desk.conversation.id
+    seen: list[tuple[str, bool]] = []
+    tell = sitting.port.tell
+
+    def look(event: Event) -> None:
+        tell(event)
+        match event:
+            case TurnOpened():
+                shown = tuple(entry.message.text for entry in sitting.desk.turns.said())
+            case QueueChanged(labels):
+                shown = labels
+            case _:
+                return
+        chat = library.load(id_).chat
+        kept = {message.text for message in (*(each.message for each in chat.waiting), *(entry.message for entry in chat.entries))}
+        seen.extend((text, text in kept) for text in shown)
+
+    monkeypatch.setattr(sitting.port, "tell", look)
+    for text in ("one", "two", "three"):
+        sitting.enter(text)
+    await sitting.settle()
+    assert {text for text, _ in seen} == {"one", "two", "three"}
+    assert all(is_kept for _, is_kept in seen), seen
 
 
 async def test_17_quitting_while_the_model_loads_leaves_the_message_where_it_is(tmp_path: Path) -> None:
