@@ -63,7 +63,7 @@ def test_looking_for_long_names_takes_time_in_proportion(piece: str) -> None:
         check_toml(text)
     except TooMuchError:
         pytest.fail("it holds no name of more than 64 parts")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 def test_json_of_too_many_values_is_refused() -> None:

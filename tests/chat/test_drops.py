@@ -298,7 +298,7 @@ def test_a_long_text_is_not_searched_and_a_hard_one_is_quick(home: Path) -> None
     for hard in ("/ ", '"/a ', "'/a.", "~/a.b ", "\\/", "“/. ", "/a\n", "(/", "/tmp ", "/tmp\n", "/tmp x ", "data:image/png;base64,A"):
         began = time.process_time()
         find(hard * (MAX_CHARACTERS // len(hard)), home)
-        assert time.process_time() - began < 5, hard
+        assert time.process_time() - began < 20, hard
 
 
 def test_all_files_of_a_large_drop_are_found(home: Path) -> None:

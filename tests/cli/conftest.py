@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import select
+import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +25,8 @@ ROOT = Path(__file__).parents[2]
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 WriteScript = Callable[..., str]
+Fork = Callable[[Sequence[str], str, Path, Mapping[str, str]], subprocess.CompletedProcess[str]]
+LIMIT_SECONDS = 60
 
 
 @pytest.fixture(autouse=True)
@@ -32,21 +40,46 @@ def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
+@pytest.fixture(scope="session")
+def fork() -> Iterator[Fork]:
+    """Run the command in a fork of a process that has imported everything (tests/cli/forking.py)."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    server = subprocess.Popen([sys.executable, "-m", "tests.cli.forking"], stdin=theirs.fileno(), cwd=ROOT)
+    theirs.close()
+
+    def run(arguments: Sequence[str], input: str, folder: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        asked = {"arguments": arguments, "folder": str(folder), "environment": dict(environment)}
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            reading, writing = os.pipe()
+            socket.send_fds(ours, [json.dumps(asked).encode()], [reading, out.fileno(), err.fileno()])
+            os.close(reading)
+            feeding = threading.Thread(target=_feed, args=(writing, input.encode()))
+            feeding.start()
+            pid = int(ours.recv(99))
+            if not select.select([ours], [], [], LIMIT_SECONDS)[0]:
+                os.kill(pid, signal.SIGKILL)
+            status = int(ours.recv(99))
+            feeding.join()
+            for file in (out, err):
+                file.seek(0)
+            return subprocess.CompletedProcess(["nemochat", *arguments], os.waitstatus_to_exitcode(status), out.read(), err.read())
+
+    yield run
+    ours.close()
+    server.wait()
+
+
+def _feed(descriptor: int, data: bytes) -> None:
+    with suppress(BrokenPipeError), os.fdopen(descriptor, "wb") as pipe:
+        pipe.write(data)
+
+
 @pytest.fixture
-def nemochat(tmp_path: Path) -> Run:
+def nemochat(tmp_path: Path, fork: Fork) -> Run:
     """Run the command to its end; standard input is empty unless `input` is given."""
 
     def run(*arguments: str, input: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command(*arguments),
-            input=input,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            cwd=tmp_path,
-            env=os.environ | environment,
-            check=False,
-        )
+        return fork(arguments, input, tmp_path, os.environ | environment)
 
     return run
 

@@ -16,23 +16,28 @@ from tests.terminal.tty import Terminal
 from tests.tools_mcp.conftest import HOSTILE
 
 SERVER = '''
-import sys
+import json, sys
 from pathlib import Path
-
-from mcp.server.mcpserver import MCPServer
 
 here = Path(sys.argv[1])
 (here / "started").write_text("yes")
-server = MCPServer("small", version="1.2")
-
-
-@server.tool(description=(here / "says").read_text())
-def add(a: int, b: int) -> int:
-    return a + b
-
-
-server.run("stdio")
+numbers = {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}, "required": ["a", "b"]}
+while line := sys.stdin.readline():
+    asked = json.loads(line)
+    match asked.get("method"):
+        case "initialize":
+            version = asked["params"]["protocolVersion"]
+            result = {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": {"name": "small", "version": "1.2"}}
+        case "tools/list":
+            result = {"tools": [{"name": "add", "description": (here / "says").read_text(), "inputSchema": numbers}]}
+        case "tools/call":
+            result = {"content": [{"type": "text", "text": str(sum(asked["params"]["arguments"].values()))}]}
+        case _:
+            result = {}
+    if "id" in asked:
+        print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}), flush=True)
 '''
+"""It knows no SDK, which takes seconds to import (that one is in tests/tools_mcp/test_real.py)."""
 
 
 @pytest.fixture
@@ -40,7 +45,7 @@ def small(tmp_path: Path) -> Path:
     """A server named small is configured; the folder holds what it says of its tool, and `started` once it has run."""
     (tmp_path / "small.py").write_text(SERVER)
     (tmp_path / "says").write_text("Add two numbers.")
-    invoke("mcp", "add", "small", "--env", "LEVEL=9", "--", sys.executable, str(tmp_path / "small.py"), str(tmp_path))
+    invoke("mcp", "add", "small", "--env", "LEVEL=9", "--", sys.executable, "-S", str(tmp_path / "small.py"), str(tmp_path))
     return tmp_path
 
 

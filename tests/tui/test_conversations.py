@@ -291,7 +291,7 @@ async def test_hostile_titles_are_shown_as_text() -> None:
 
 
 async def test_ten_thousand_rows_are_shown_at_once() -> None:
-    """Fails when the time grows beyond what can be waited for: 0.1 s is the bound, and it takes a twentieth of that."""
+    """Fails when every row is drawn and not those in sight alone: that takes some hundred times as long."""
     async with Host().run_test(size=(120, 40)) as pilot:
         drawer = await opened(pilot, [])
         rows = many(10_000)
@@ -302,7 +302,7 @@ async def test_ten_thousand_rows_are_shown_at_once() -> None:
             for y in range(drawer.list.size.height):
                 drawer.list.render_line(y)
             best = min(best, time.perf_counter() - before)
-        assert best <= 0.1
+        assert best <= 1.0
         await pilot.press("end")
         assert drawer.list.cursor == 9_999
         assert "Conversation number 9999" in "\n".join(lines(drawer))

@@ -1,0 +1,19 @@
+"""The same surroundings for every test, whatever terminal, shell and machine it runs in."""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+
+_FOREIGN = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TMUX", "TERM_PROGRAM", "VISUAL", "EDITOR", "PAGER")
+"""What would decide how wide and in which colours the program draws, or what it starts.."""
+
+for name in [name for name in os.environ if name in _FOREIGN or name.startswith(("NEMOCHAT_", "LC_"))]:
+    del os.environ[name]
+os.environ.update(TZ="UTC", LANG="C.UTF-8")
+time.tzset()
+
+# An interface is a large net of objects, and each test throws one away: with the usual thresholds a fifth of the time goes into
+# looking for garbage.
+gc.set_threshold(20_000, 20, 50)
