@@ -21,6 +21,8 @@ _AA = 4.5
 """The contrast of words that WCAG 2 asks for at least."""
 _MAX_BYTES = 64 * 1024
 _MAX_FILES = 200
+_HEADINGS = ("bold underline", "bold", "none", "bold", "italic", "italic")
+"""How a heading of each level is written: the first three are coloured as well."""
 _HUES = ("primary", "secondary", "accent", "success", "warning", "error")
 _PLAIN_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _VARIABLE_COLOUR = re.compile(r"#[0-9a-fA-F]{6}([0-9a-fA-F]{2})?")
@@ -161,9 +163,8 @@ def _derive(file: ThemeFile) -> dict[str, str]:
     cursor, blurred = surface.blend(colour["primary"], 0.24), surface.blend(colour["primary"], 0.12)
     hover = surface.blend(ink, 0.06)
     lit = panel.lighten(0.075)  # under notices
-    code = page.blend(Color(0, 0, 0), 0.1) if file.dark else page.blend(Color(255, 255, 255), 0.3)
     focused = surface.blend(ink, 0.05)
-    grounds = (page, surface, panel, cursor, blurred, hover, lit, code, focused)
+    grounds = (page, surface, panel, cursor, blurred, hover, lit, focused)
     muted = {name: page.blend(colour[name], 0.14) for name in _HUES}
     words = {name: _readable(colour[name], ink, (*grounds, muted[name]), file.contrast) for name in _HUES}
     quiet = _readable(page.blend(ink, 0.62), ink, grounds, file.contrast)
@@ -188,6 +189,7 @@ def _derive(file: ThemeFile) -> dict[str, str]:
         "screen-selection-background": colour["primary"].with_alpha(0.3),
         "button-color-foreground": button_text,
         **{f"markdown-h{level}-color": words["primary"] for level in (1, 2, 3)},
+        **{f"markdown-h{level}-text-style": style for level, style in enumerate(_HEADINGS, 1)},
         **{f"text-{name}": word for name, word in words.items()},
         **{f"{name}-muted": ground for name, ground in muted.items()},
     }

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from textual.app import App, ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.highlight import highlight
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Markdown, Static
@@ -20,6 +21,7 @@ from nemochat.domain.messages import Part
 from nemochat.prompt.toolcalls import parse_reply
 from nemochat.tui.widgets import markdown_blocks, reply_stream, reply_text
 from nemochat.tui.widgets.markdown_blocks import split
+from nemochat.tui.widgets.markdown_table import Table, lay_out
 
 BLOCKS = [
     "A paragraph with **bold**, `code` and [a link](https://example.com/a%20b).\n\n",
@@ -38,6 +40,12 @@ BLOCKS = [
     "    indented\n\n    code\n\n",
     "***\n",
     "<b>not html</b> <div>\n\n",
+    "\\[\nx = a\n+ b\n- c\n\\]\n",
+    "Words\n$$ a_1 $$\n",
+    "$$\nnever closed\n",
+    "\\begin{aligned}\na \\\\\n=\n\\end{aligned}\n\n",
+    "1. list\n   \\[ a\n   \\]\n",
+    "\\(a\nb\\) and これは**「重要」**です<br>next\n\n",
     "word\n",
     "\n\n",
     "2\n",
@@ -62,6 +70,8 @@ class Host(App[None]):
 
 def looks(widget: Widget) -> Any:
     """What a tree of widgets shows."""
+    if isinstance(widget, Table):
+        return type(widget).__name__, lay_out(widget._rows, widget._aligns, 80).plain, widget.source_range
     if isinstance(widget, MarkdownBlock) and not isinstance(widget, MarkdownFence) and not widget.children:
         content = widget.visual
         assert isinstance(content, Content)
@@ -101,7 +111,8 @@ def cut(text: str, chance: random.Random, pieces: int) -> list[str]:
 
 
 def tokens_of(source: str) -> list[tuple[str, str, str]]:
-    return [(token.type, token.content, token.markup) for token in markdown_blocks.parser().parse(source)]
+    tokens = markdown_blocks.parser().parse(source)
+    return [(each.type, each.content, each.markup) for token in tokens for each in (token, *(token.children or ()))]
 
 
 @settings(max_examples=400, deadline=None)
@@ -160,13 +171,12 @@ async def test_references_are_resolved_in_blocks_that_came_before() -> None:
 async def test_finished_blocks_are_rendered_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fails when streaming becomes quadratic: a fence coloured again and again, a paragraph made anew."""
     coloured: list[str] = []
-    original = MarkdownFence.highlight
 
-    def highlight(code: str, language: str, ansi: bool = False, dark: bool = False) -> Content:
+    def coloring(code: str, **options: Any) -> Content:
         coloured.append(code)
-        return original(code, language, ansi, dark)
+        return highlight(code, **options)
 
-    monkeypatch.setattr(MarkdownFence, "highlight", highlight)
+    monkeypatch.setattr("nemochat.tui.widgets.reply_text.highlight", coloring)
     app = StreamHost()
     async with app.run_test(size=(80, 24)):
         code = "".join(f"x = {i}\n" for i in range(50))
@@ -185,7 +195,7 @@ async def test_the_open_block_is_plain_text_until_it_closes() -> None:
         (text,) = app.column.children
         paragraph, tail = text.children
         assert isinstance(tail, reply_text.OpenBlock)
-        assert str(tail.content) == "x = 1\ny"
+        assert str(tail.content) == "python\nx = 1\ny"
         stream.append("\n```\n")
         await stream.flush()
         assert text.children[0] is paragraph
@@ -230,13 +240,14 @@ async def test_a_tool_call_is_one_line_and_its_tags_are_never_shown() -> None:
 
 
 async def test_hostile_markdown_becomes_text() -> None:
-    """Markup, escapes and HTML are shown as they were written; a table's cells have no tooltip, which would be read as markup."""
+    """Markup, escapes and HTML are shown as they were written, in a table too."""
     app = StreamHost()
-    async with app.run_test(size=(80, 24)):
+    async with app.run_test(size=(80, 24)) as pilot:
         markdown = reply_text.ReplyText("x [/foo] [@click=app.quit]y[/] <b>z</b>\n\n| [/foo] |\n|---|\n| [bold] |\n")
         await app.column.mount(markdown)
+        await pilot.pause()
         assert str(markdown.query(MarkdownBlock).first().visual) == "x [/foo] [@click=app.quit]y[/] <b>z</b>"
-        assert [cell.tooltip for cell in markdown.query("MarkdownTableCellContents")] == [None, None]
+        assert str(markdown.query_one(Table).render()) == "[/foo]\n──────\n[bold]"
         assert isinstance(markdown, Markdown)
 
 

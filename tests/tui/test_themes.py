@@ -16,6 +16,7 @@ from textual.widgets import Button, Footer, Input, Markdown, OptionList, Select,
 
 from nemochat.settings import InterfaceSettings
 from nemochat.tui.themes import DEFAULT_THEME, NamedTheme, accent_on, built_in_folder, contrast, load_themes
+from nemochat.tui.widgets.reply_text import CodeColours
 
 NOWHERE = Path("/nonexistent")
 THEMES = {theme.name: theme for theme in load_themes(built_in_folder(), NOWHERE)[0]}
@@ -53,7 +54,6 @@ class Palette:
 
 def grounds(palette: Palette) -> dict[str, Color]:
     page, surface, panel = (palette.ground(name) for name in ("background", "surface", "panel"))
-    code = page + (Color(0, 0, 0, 0.1) if palette.dark else Color(255, 255, 255, 0.3))
     return {
         "background": page,
         "surface": surface,
@@ -61,7 +61,6 @@ def grounds(palette: Palette) -> dict[str, Color]:
         "boost": palette.over("boost", page),
         "focused": palette.over("foreground", surface, 0.05),
         "notice": palette.ground("panel-lighten-1"),
-        "code": code,
         "hovered": palette.over("block-hover-background", surface),
         "cursor": palette.over("block-cursor-background", surface),
         "resting cursor": palette.over("block-cursor-blurred-background", surface),
@@ -99,9 +98,8 @@ def pairs(palette: Palette) -> Iterator[tuple[str, Color, Color]]:
     inline, hue, strength = (("text-warning", "warning", 0.1) if palette.dark else ("text-error", "error", 0.05))
     tinted = palette.over(hue, below["background"], strength)
     yield "code in a line", palette.over(inline, tinted, 0.95), tinted
-    yield "a comment in code", below["code"] + below["code"].get_contrast_text(0.6), below["code"]
-    for opacity in (0.8, 0.9):
-        yield f"a text in code, {opacity}", palette.over("text-success", below["code"], opacity), below["code"]
+    # Code stands on the panel's ground, in colours that are all opaque.
+    assert not any("%" in style for style in CodeColours.STYLES.values())
 
 
 @pytest.mark.parametrize("name", THEMES)

@@ -14,6 +14,8 @@ from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 
+from nemochat.tui.widgets.markdown_rules import add_rules
+
 _SURE_BEGINNING = re.compile(r"[^\W\d_]|\*\*[^\s*]|#{1,6} \S")
 """The beginning of an unfinished line that can no longer turn into a list item, a rule or a fence, however it goes on."""
 _CLOSING_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*\n?")
@@ -26,6 +28,7 @@ class _Parser(MarkdownIt):
 
     def __init__(self) -> None:
         super().__init__("gfm-like", {"html": False})
+        add_rules(self)
         self.core.ruler.push("line_breaks", _keep_line_breaks)
 
     def normalizeLink(self, url: str) -> str:

@@ -6,18 +6,23 @@ that is still open stands at its end as plain text.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.events import Mount
 from textual.geometry import Size
+from textual.highlight import HighlightTheme, TokenType, highlight
 from textual.layout import DockArrangeResult
+from textual.selection import Selection
 from textual.widgets import Markdown, Static
-from textual.widgets._markdown import MarkdownBlock, MarkdownFence, MarkdownTable, MarkdownTableContent
+from textual.widgets._markdown import MarkdownBlock, MarkdownFence
 
 from nemochat.tui.widgets import markdown_blocks
 from nemochat.tui.widgets.late import Late
+from nemochat.tui.widgets.markdown_table import Table
 from nemochat.tui.widgets.steady_scroll import NearView, SteadyItem
 
 MAX_HIGHLIGHTED = 50_000
@@ -25,37 +30,48 @@ MAX_HIGHLIGHTED = 50_000
 
 
 class Fence(MarkdownFence):
-    """A code block whose language is never guessed: guessing tries every lexer there is and is mostly wrong."""
+    """A code block under the name of its language, which is never guessed: guessing tries every lexer there is and is mostly wrong."""
+
+    def compose(self) -> ComposeResult:
+        """The language, where it is named, and the code."""
+        if language := language_of(self.lexer):
+            yield LanguageName(language, markup=False)
+        yield from super().compose()
 
     @classmethod
     def highlight(cls, code: str, language: str, ansi: bool = False, dark: bool = False) -> Content:
         """Colour the code by the first word of its info string."""
-        name = language.split()[0] if language.strip() and len(code) <= MAX_HIGHLIGHTED else "text"
-        return _highlight(code, name, ansi, dark)
+        name = language_of(language) if len(code) <= MAX_HIGHLIGHTED else ""
+        return _highlight(code, name or "text", ansi, dark)
+
+
+class LanguageName(Static):
+    """The name of a language; it is no part of the code that is selected."""
+
+    ALLOW_SELECT = False
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        """Nothing."""
+        return None
+
+
+def language_of(info: str) -> str:
+    """The first word behind the opening signs of a fence."""
+    return next(iter(info.split()), "")
 
 
 @lru_cache(maxsize=16)
 def _highlight(code: str, name: str, ansi: bool, dark: bool) -> Content:
     """Colour code. Textual asks for the same twice when a block is mounted, and paging back asks again."""
-    return MarkdownFence.highlight(code, name, ansi=ansi, dark=dark)
+    return MarkdownFence.highlight(code, name, ansi=ansi, dark=dark) if ansi else highlight(code, language=name, theme=CodeColours)
 
 
-class _TableContent(MarkdownTableContent):
-    """The cells of a table without their tooltips, which Textual would read as markup."""
+class CodeColours(HighlightTheme):
+    """Textual's, without those that shine through: they cannot be read on every ground."""
 
-    def compose(self) -> ComposeResult:
-        for cell in super().compose():
-            cell.tooltip = None
-            yield cell
-
-
-class Table(MarkdownTable):
-    """A table with safe cells."""
-
-    def compose(self) -> ComposeResult:
-        """Lay out header and rows."""
-        self._headers, self._rows = self._get_headers_and_rows()
-        yield _TableContent(self._headers, self._rows)
+    STYLES: ClassVar[dict[TokenType, str]] = {  # type: ignore[misc]
+        token: re.sub(r" \d+%", "", style.replace("$text 60%", "$text-muted")) for token, style in HighlightTheme.STYLES.items()
+    }
 
 
 class OpenBlock(Static):
@@ -64,7 +80,7 @@ class OpenBlock(Static):
     DEFAULT_CSS = """
     OpenBlock { height: auto; display: none; }
     OpenBlock.-filled { display: block; }
-    OpenBlock.-fence { background: $boost; padding: 0 1; text-wrap: nowrap; text-overflow: clip; margin: 0 0 1 0; }
+    OpenBlock.-fence { background: $panel; padding: 0 1; text-wrap: nowrap; text-overflow: clip; margin: 0 0 1 0; }
     """
 
     def __init__(self) -> None:
@@ -73,12 +89,16 @@ class OpenBlock(Static):
 
     def show(self, text: str, *, is_fence: bool) -> None:
         """Show the text of the open block; of a code fence, its code without the opening line."""
-        shown = (text.partition("\n")[2] if is_fence else text).strip("\n")
+        opening, _, code = text.partition("\n")
+        language = language_of(opening.strip().lstrip("`~")) if is_fence else ""
+        shown = Content((code if is_fence else text).strip("\n"))
+        if language:
+            shown = Content("\n").join([Content.styled(language, "$text-muted"), shown])
         self.set_class(bool(shown), "-filled")
         self.set_class(is_fence, "-fence")
         # Lines of code are not wrapped, so the height changes only with their number and most updates need no new layout.
-        lines = shown.count("\n") if is_fence else -1
-        self.update(Content(shown), layout=lines < 0 or lines != self._lines)
+        lines = shown.plain.count("\n") if is_fence else -1
+        self.update(shown, layout=lines < 0 or lines != self._lines)
         self._lines = lines
 
 
@@ -91,8 +111,9 @@ class ReplyText(Markdown, Late):
     ReplyText {
         padding: 0;
         MarkdownH1, MarkdownH2, MarkdownH3, MarkdownH4, MarkdownH5, MarkdownH6 { margin: 0 0 1 0; content-align: left middle; width: 1fr; }
-        MarkdownFence { margin: 0 0 1 0; color: $foreground; background: $boost; }
-        MarkdownFence > Label { padding: 0 1; }
+        MarkdownFence, MarkdownFence:light { margin: 0 0 1 0; color: $foreground; background: $panel; }
+        MarkdownFence > Label, MarkdownFence > LanguageName { padding: 0 1; }
+        MarkdownFence > LanguageName { color: $text-muted; }
         MarkdownBlockQuote { margin: 0 0 1 0; }
         MarkdownTable:light { background: transparent; }
     }
