@@ -110,6 +110,7 @@ class ChatSession:
         if not users:
             raise ConversationError("There is no message to reply to.")
         turn = _Turn(chat.cut(users[-1] + 1), stop, key, asked_at or time.perf_counter())
+        turn.others = sum(node.parent == chat.entries[users[-1]].id for node in turn.chat.aside.values())
         async with contextlib.aclosing(self._rounds(turn)) as events:
             async for event in events:
                 yield event
@@ -245,7 +246,7 @@ class ChatSession:
         fit = prompt.fit()
         if is_reply and (trim := trim_between(turn.chat, prompt.assembled.trimmed(turn.chat, fit))) is not None:
             yield turn.propose(trim, stores=False)
-        sampling = reader.sampling_of(turn.chat)
+        sampling = reader.sampling_of(turn.chat).another(turn.others)
         if purpose is _Purpose.TITLE:
             sampling = msgspec.structs.replace(sampling, max_tokens=titles.TOKENS)
         grammar = reader.tools.grammar_of(prompt.assembled.conversation.tools) if is_reply and self.holds_calls_to_schema else ""
@@ -337,7 +338,8 @@ _NOTHING = TurnResult("", FinishReason.CANCELLED, (), Usage(), Timings(), None, 
 
 
 class _Turn:
-    """The conversation as this turn has made it, and what goes with it. continues: the last reply goes on."""
+    """The conversation as this turn has made it, and what goes with it. continues: the last reply goes on. others: how many replies
+    stand beside the one to come."""
 
     def __init__(self, chat: Chat, stop: Stop, key: str, asked_at: float, *, continues: bool = False) -> None:
         self.chat = chat
@@ -345,6 +347,7 @@ class _Turn:
         self.key = key
         self.asked_at = asked_at
         self.continues = continues
+        self.others = 0
 
     def new_id(self) -> int:
         """One of those that were lent."""

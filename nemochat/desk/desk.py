@@ -46,6 +46,7 @@ from nemochat.desk.roles import Roles
 from nemochat.desk.tools import Servers, Tools
 from nemochat.desk.turns import Turn, Turns
 from nemochat.domain.chat import pictures_of
+from nemochat.domain.events import FinishReason
 from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import Role
 from nemochat.domain.replies import ModelRef
@@ -279,10 +280,10 @@ class Desk:
         message = self.chat.entries[index].message
         for item in self.draft.items:
             self.draft.remove(item.key)
+        self.draft.editing = id_  # before the words come, which are counted and read ahead by where they stand
         self.draft.load(message.text)
         for part in message.images:
             self.draft.add_part(part)
-        self.draft.editing = id_
         self.port.tell(Wanted("prompt"))
 
     async def edit_last(self) -> None:
@@ -322,6 +323,8 @@ class Desk:
         if turn.conversation is not self.conversation:
             return
         self.last = result or self.last
+        if turn.continues and result is not None and result.reason is FinishReason.STOP and not result.text.strip():
+            self.port.tell(Said("The model has nothing to add: its reply had ended. Press r on it for another one."))
         if result is not None and len(result.forgotten) > self._forgotten:
             read = plural(result.usage.evaluated_tokens, "token")
             gone = plural(len(result.forgotten), "message")

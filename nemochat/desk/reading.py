@@ -122,13 +122,19 @@ class Reading:
             return
         conversation, message = self._looked.conversation, self._draft.message()
         try:
-            view = await session.reader.context_view(conversation.chat, message if message.parts else None)
+            view = await session.reader.context_view(self._before_draft(), message if message.parts else None)
         except NemochatError as error:
             self._port.tell(EngineFailed(error))
             return
         if conversation is self._looked.conversation and self._looked.free_session() is not None:
             self.view = view
             self._port.tell(Counted(view, view.draft + self._draft.picture_tokens if message.parts else 0))
+
+    def _before_draft(self) -> Chat:
+        """The conversation as far as the draft will have it before it: an edited message makes way, with all that came after it."""
+        chat, editing = self._looked.conversation.chat, self._draft.editing
+        index = None if editing is None else chat.index_of(editing)
+        return chat if index is None else chat.cut(index)
 
     # -- what is read already
 

@@ -30,6 +30,18 @@ class Sampling(msgspec.Struct, frozen=True):
     max_tokens: int | None = 512
     stop: tuple[str, ...] = ()
 
+    def another(self, others: int) -> Sampling:
+        """For a reply beside so many others: what always takes the likeliest token, or a seed that stays, would make one of them again."""
+        if not others:
+            return self
+        usual = Settled()
+        return msgspec.structs.replace(
+            self,
+            seed=None if self.seed is None else (self.seed + others) % (1 << 32),
+            temperature=usual.temperature if self.temperature == 0 else self.temperature,
+            top_k=usual.top_k if self.top_k == 1 else self.top_k,
+        )
+
     def asking(self, values: Mapping[str, Any]) -> Sampling:
         """With other values, as people write them: UNSET leaves one to the model, None changes nothing."""
         said = {name: None if value == UNSET else value for name, value in values.items() if value is not None}

@@ -20,11 +20,12 @@ from nemochat.settings import EngineSettings
 from tests.chat.fake_engine import IMAGE_COST, FakeEngine, reply
 from tests.chat.talking import Talking
 
+SHORT = Sampling(max_tokens=10)
 RED = RgbImage.from_rgb(2, 2, b"\xff\x00\x00" * 4)
 
 
-def session(engine: Engine, *, max_tokens: int = 10, image_size: int | None = None) -> Talking:
-    return Talking(engine, LoadRequest("fake", "fake", None, EngineSettings()), Sampling(max_tokens=max_tokens), image_size)
+def session(engine: Engine, sampling: Sampling = SHORT, *, image_size: int | None = None) -> Talking:
+    return Talking(engine, LoadRequest("fake", "fake", None, EngineSettings()), sampling, image_size)
 
 
 def user(*parts: str | Part) -> Message:
@@ -209,7 +210,40 @@ async def test_regenerate_goes_back_to_the_last_question() -> None:
     result = await play(chat.regenerate())
     assert result.text == "second"
     assert chat.conversation.messages == (user("Hi"), assistant("second"))
-    assert engine.requests[0] == engine.requests[1]
+    assert engine.requests[0].segments == engine.requests[1].segments
+
+
+@pytest.mark.parametrize(
+    ("sampling", "again"),
+    [
+        (Sampling(), Sampling(temperature=0.8)),
+        (Sampling(seed=7), Sampling(temperature=0.8, seed=8)),
+        (Sampling(temperature=0.5, seed=2**32 - 1), Sampling(temperature=0.5, seed=0)),
+        (Sampling(temperature=0.7, top_k=1), Sampling(temperature=0.7, top_k=40)),
+        (Sampling(temperature=0.7), Sampling(temperature=0.7)),
+        (Sampling(temperature=None), Sampling(temperature=None)),
+    ],
+)
+async def test_another_reply_is_not_the_same_one_again(sampling: Sampling, again: Sampling) -> None:
+    """Fails as it did at temperature 0, at which a model says the same every time; a seed that stays did the same."""
+    engine = FakeEngine(*(reply(text) for text in "abcd"))
+    chat = session(engine, sampling)
+    await play(chat.send(user("Hi")))
+    await play(chat.regenerate())
+    assert [request.sampling for request in engine.requests] == [sampling, again]
+    await play(chat.regenerate())
+    assert sampling.seed is None or engine.requests[2].sampling.seed == (sampling.seed + 2) % 2**32
+    await play(chat.send(user("And?")))
+    assert engine.requests[3].sampling == sampling
+
+
+async def test_a_reply_that_takes_the_place_of_none_is_sampled_as_ever() -> None:
+    engine = FakeEngine([EngineError("no")], reply("b"))
+    chat = session(engine)
+    with pytest.raises(EngineError):
+        await play(chat.send(user("Hi")))
+    await play(chat.regenerate())
+    assert engine.requests[0].sampling == engine.requests[1].sampling
 
 
 async def test_continue_goes_on_where_the_reply_ended() -> None:

@@ -1,0 +1,79 @@
+"""What is done with a message that is there: another reply, going on, editing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+
+from nemochat.domain.events import FinishReason
+from nemochat.domain.segments import ImageSlot, Segment
+from tests.chat.fake_engine import FakeEngine, reply
+from tests.desk.bench import Bench
+from tests.desk.sitting import Sitting, engine_of
+
+NOTHING = "The model has nothing to add: its reply had ended. Press r on it for another one."
+
+
+@pytest.fixture
+async def sitting(tmp_path: Path) -> AsyncGenerator[Sitting, None]:
+    """The desk with an engine that answers everything."""
+    bench = Bench(tmp_path, {"demo": engine_of()})
+    sitting = await Sitting(bench).begin()
+    yield sitting
+    await sitting.close()
+    bench.library.close()
+    bench.documents.close()
+
+
+def engine(sitting: Sitting) -> FakeEngine:
+    assert isinstance(sitting.bench, Bench)
+    return sitting.bench.engines["demo"]
+
+
+def text_of(segments: tuple[Segment, ...]) -> str:
+    return "".join("" if isinstance(segment, ImageSlot) else segment.text for segment in segments)
+
+
+@pytest.mark.parametrize("name", ["regenerate", "swipe_right"])
+async def test_another_reply_is_sampled_where_the_first_was_not(sitting: Sitting, name: str) -> None:
+    """Fails as it did: at temperature 0, which is what the settings say, 2/2 was word for word 1/2."""
+    await sitting.send("hello")
+    await sitting.act(1, name)
+    await sitting.settle()
+    assert [request.sampling.temperature for request in engine(sitting).requests] == [0.0, 0.8]
+    assert sitting.desk.chat.counters == {1: (2, 2)}
+
+
+@pytest.mark.parametrize(("added", "reason", "said"), [("", "stop", 1), (" \n", "stop", 1), (" and more", "stop", 0), ("", "cancelled", 0)])
+async def test_a_reply_that_had_ended_has_nothing_to_add_and_says_so(sitting: Sitting, added: str, reason: str, said: int) -> None:
+    """Fails as it did: `n` did nothing, silently."""
+    await sitting.send("hello")
+    engine(sitting).replies.insert(0, reply(added, reason=FinishReason(reason)))
+    await sitting.act(1, "continue")
+    await sitting.settle()
+    assert sitting.port.notices.count(NOTHING) == said
+    assert sitting.said == ["hello", "reply 0" + added]
+
+
+async def test_an_edited_message_is_counted_where_it_will_stand(sitting: Sitting) -> None:
+    """Fails as it did: 2,243 tokens became 2,943, the message, and all behind it, being counted beside the edited one."""
+    await sitting.send("one " * 50)
+    before = sitting.desk.reading.view
+    await sitting.send("two " * 50)
+    whole = sitting.desk.reading.view
+    engine(sitting).prepared.clear()
+    await sitting.act(0, "edit")
+    await sitting.settle()
+    view = sitting.desk.reading.view
+    assert before is not None
+    assert whole is not None
+    assert view is not None
+    assert (view.history, view.draft > 150) == (0, True)
+    assert view.used < before.used < whole.used
+    assert not [segments for segments in engine(sitting).prepared if text_of(segments).count("one one") and "two" in text_of(segments)]
+    sitting.desk.give_up_edit()
+    await sitting.settle()
+    assert sitting.desk.reading.view is not None
+    assert sitting.desk.reading.view.history == whole.history
