@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -182,6 +183,45 @@ async def test_what_is_read_stays_in_its_row_while_more_is_mounted_above() -> No
         await pilot.resize_terminal(60, 24)
         await settle(pilot)
         assert row_of(transcript, top) == before
+
+
+@pytest.mark.parametrize("is_streaming", [True, False])
+async def test_a_resize_leaves_the_reader_at_what_was_read(*, is_streaming: bool) -> None:
+    """Fails as it did: wider, a reply of long lines was shorter, so the view went to its end; narrower, it went back by pages."""
+    lines = "and goes on with words that fill the line " * 8
+    text = "".join(f"Paragraph {number} begins here {lines}\n\n" for number in range(30))
+    async with Host().run_test(size=(100, 30)) as pilot:
+        transcript = await shown(pilot, talk(6))
+        if is_streaming:
+            transcript.begin_reply("model")
+            transcript.append(text)
+            while not transcript.max_scroll_y:
+                await pilot.pause()
+        else:
+            await shown(pilot, [*talk(6), reply(text)])
+
+        def read() -> set[str]:
+            shown = " ".join(strip.text for strip in pilot.app.screen._compositor.render_strips())
+            return set(re.findall(r"Paragraph \d+", shown))
+
+        transcript.action_page(-1)
+        transcript.action_page(-1)
+        await settle(pilot)
+        before, row = read(), transcript.scroll_y
+        for width, height in ((240, 30), (50, 30), (160, 24), (60, 40), (100, 30)):
+            await pilot.resize_terminal(width, height)
+            if is_streaming:
+                transcript.append("more words. ")
+            await settle(pilot)
+            assert not transcript.is_following
+            assert read() & before
+        assert transcript.scroll_y == row
+        transcript.action_last()
+        await settle(pilot)
+        await pilot.resize_terminal(60, 20)
+        await settle(pilot)
+        assert transcript.is_following
+        assert transcript.scroll_y == transcript.max_scroll_y
 
 
 async def test_a_very_high_screen_is_filled_and_then_nothing_moves() -> None:
@@ -569,7 +609,7 @@ async def test_web_addresses_are_passed_on_and_nothing_else_is_opened(monkeypatc
         assert isinstance(pilot.app, Host)
         await pilot.click("MarkdownParagraph", offset=(1, 0))
         await pilot.click(pilot.app.query("MarkdownParagraph").last(), offset=(1, 0))
-        await pilot.click("MarkdownTableCellContents", offset=(2, 0))
+        await pilot.click("MarkdownTable", offset=(2, 0))
         await settle(pilot)
         assert pilot.app.posted == ["https://example.com/a%20b?c=%26%1b", "http://t.example"]
         assert opened == []

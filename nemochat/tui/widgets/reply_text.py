@@ -23,7 +23,7 @@ from textual.widgets._markdown import MarkdownBlock, MarkdownFence
 from nemochat.tui.widgets import markdown_blocks
 from nemochat.tui.widgets.late import Late
 from nemochat.tui.widgets.markdown_table import Table
-from nemochat.tui.widgets.steady_scroll import NearView, SteadyItem
+from nemochat.tui.widgets.steady_scroll import NearView, SteadyItem, SteadyPart
 
 MAX_HIGHLIGHTED = 50_000
 """Characters of a code block; longer ones are shown without colours, because colouring them holds up the screen."""
@@ -102,7 +102,7 @@ class OpenBlock(Static):
         self._lines = lines
 
 
-class ReplyText(Markdown, Late):
+class ReplyText(Markdown, SteadyPart, Late):
     """Markdown of a reply. Links are never opened here; `Markdown.LinkClicked` bubbles."""
 
     BLOCKS = {**Markdown.BLOCKS, "fence": Fence, "code_block": Fence, "table_open": Table}  # noqa: RUF012

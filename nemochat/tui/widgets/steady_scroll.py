@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from textual.containers import VerticalGroup, VerticalScroll
 from textual.geometry import Region, Size
@@ -30,6 +31,23 @@ class NearView(DockArrangeResult):
         return self._whole.get_visible_placements(region)
 
 
+class Held(NamedTuple):
+    """What the reader looks at: a child of the column or a part of one, and the view's first row counted from that widget's.
+
+    size: of the widget then. At another width a widget has other rows, so the same share of it is looked for.
+    """
+
+    widget: Widget
+    row: float
+    size: Size = Size()
+
+    def row_at(self, size: Size) -> float:
+        """The view's first row, counted from the widget's, now that it has this size."""
+        if not 0 < self.row < self.size.height or size.width == self.size.width:
+            return self.row
+        return self.row * size.height / self.size.height
+
+
 class SteadyScroll(VerticalScroll, Late, can_focus=False, can_focus_children=True, inherit_bindings=False):
     """Either follows its end, or keeps one child (`held`) at its row.
 
@@ -42,7 +60,8 @@ class SteadyScroll(VerticalScroll, Late, can_focus=False, can_focus_children=Tru
         self.is_following = True
         self.rows = 0
         """Height of the view. (Textual's `size` lays everything out again when it is asked for after a scroll.)"""
-        self._held: tuple[Widget, float] | None = None
+        self._held: Sequence[Held] = ()
+        """From a child of the column down to the part of it that is at the top of the view."""
         self._regions: dict[Widget, Region] = {}
         self._arranged: DockArrangeResult | None = None
 
@@ -55,12 +74,12 @@ class SteadyScroll(VerticalScroll, Late, can_focus=False, can_focus_children=Tru
 
     def follow(self) -> None:
         """Go to the end and stay there."""
-        self.is_following, self._held = True, None
+        self.is_following, self._held = True, ()
         self.refresh(layout=True)
 
     def hold(self, widget: Widget, row: float = 0) -> None:
         """Bring a child to a row of the view, as far as the content allows, and keep it there."""
-        self.is_following, self._held = False, (widget, row)
+        self.is_following, self._held = False, (Held(widget, -row),)
         self.refresh(layout=True)
 
     def region_of(self, widget: Widget) -> Region | None:
@@ -108,21 +127,20 @@ class SteadyScroll(VerticalScroll, Late, can_focus=False, can_focus_children=Tru
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """The reader scrolled: remember where."""
         # Before anything else: a layout in between would put the view back to what was held.
-        self.is_following, self._held = False, None
+        self.is_following, self._held = False, ()
         super().watch_scroll_y(old_value, new_value)
         if new_value >= self.max_scroll_y and self.is_last():
-            self.is_following, self._held = True, None
-        else:
-            top = self.top_child()
-            self._held = None if top is None else (top, self._regions[top].y - new_value)
+            self.is_following = True
+        elif (top := self.top_child()) is not None:
+            self._held = _held(top, new_value - self._regions[top].y, self._regions[top].size)
         self.has_moved()
 
     def _restore(self, lowest: int) -> None:
         """Set the scroll position for this layout. Not through the reactive, whose watcher would take it for the reader's doing."""
         if self.is_following and self.is_last():
             wanted: float = lowest
-        elif self._held is not None and self._held[0] in self._regions:
-            wanted = self._regions[self._held[0]].y - self._held[1]
+        elif self._held and (region := self._regions.get(self._held[0].widget)) is not None:
+            wanted = self._first_row(region)
         else:
             return
         wanted = min(max(0, wanted), lowest)
@@ -132,20 +150,57 @@ class SteadyScroll(VerticalScroll, Late, can_focus=False, can_focus_children=Tru
             self.vertical_scrollbar.set_reactive(ScrollBar.position, wanted)
 
 
-class SteadyItem(VerticalGroup, Late):
-    """A child of a `SteadyScroll` that has long children of its own."""
+    def _first_row(self, region: Region) -> float:
+        """The row at which the view begins, to show what is held where it was. region: where its outermost widget lies now."""
+        held, top = self._held[0], region.y
+        for part in self._held[1:]:
+            below = _region_in(held.widget, part.widget)
+            if below is None:
+                break  # it is no more, or another one; what it was a part of is still there
+            held, region, top = part, below, top + below.y
+        first = top + held.row_at(region.size)
+        if region.width != held.size.width:
+            widget = self._held[0].widget
+            self._held = _held(widget, first - self._regions[widget].y, self._regions[widget].size)
+        return round(first)
 
-    _placements: Sequence[WidgetPlacement] = ()
+
+def _held(widget: Widget, row: float, size: Size) -> Sequence[Held]:
+    """The widget and its parts, one within the other, that are at this row of it."""
+    held = [Held(widget, row, size)]
+    while isinstance(widget, SteadyPart):
+        place = next((place for place in widget.placements if not place.fixed and place.region.bottom > row), None)
+        if place is None:
+            break
+        widget, row = place.widget, row - place.region.y
+        held.append(Held(widget, row, place.region.size))
+    return held
+
+
+def _region_in(widget: Widget, part: Widget) -> Region | None:
+    """Where a part of a widget lies in it, None when it does not."""
+    placements = widget.placements if isinstance(widget, SteadyPart) else ()
+    return next((place.region for place in placements if place.widget is part), None)
+
+
+class SteadyPart(Widget):
+    """What knows where its children lie as soon as it is laid out, before it is shown there."""
+
+    placements: Sequence[WidgetPlacement] = ()
 
     def arrange(self, size: Size, optimal: bool = False) -> DockArrangeResult:
         """Lay the children out."""
         arranged = super().arrange(size, optimal)
         if not optimal:
-            self._placements = arranged.placements
+            self.placements = arranged.placements
         return arranged
+
+
+class SteadyItem(VerticalGroup, SteadyPart, Late):
+    """A child of a `SteadyScroll` that has long children of its own."""
 
     def near_rows_of(self, widget: Widget) -> tuple[float, float] | None:
         """The rows of a child that lie near the view; None when all do."""
         near = self.parent.near_rows_of(self) if isinstance(self.parent, SteadyScroll) else None
-        row = next((place.region.y for place in self._placements if place.widget is widget), None)
-        return None if near is None or row is None else (near[0] - row, near[1] - row)
+        region = _region_in(self, widget)
+        return None if near is None or region is None else (near[0] - region.y, near[1] - region.y)
