@@ -26,6 +26,7 @@ from nemochat.numbers import count, duration, speed
 from nemochat.tui.widgets import reply_stream
 from nemochat.tui.widgets.half_blocks import half_blocks
 from nemochat.tui.widgets.markdown_blocks import code_blocks
+from nemochat.tui.widgets.reply_text import ReplyText
 from nemochat.tui.widgets.steady_scroll import SteadyItem
 
 TOOL_LINES = 8
@@ -226,7 +227,9 @@ class MessageView(SteadyItem, can_focus=True):
             case ("rewrite",):
                 return self.entry.message.role is not Role.TOOL
             case ("copy_code",):
-                return code_of(self.entry.message) is not None
+                # This is asked at each key: a long reply is not read again for it.
+                replies = [child for child in self.children if isinstance(child, ReplyText)]
+                return any(reply.has_code for reply in replies) if replies else code_of(self.entry.message) is not None
         return True
 
     async def on_key(self, event: Key) -> None:

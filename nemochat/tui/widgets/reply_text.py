@@ -122,6 +122,8 @@ class ReplyText(Markdown, SteadyPart, Late):
     def __init__(self, source: str = "") -> None:
         super().__init__(open_links=False)
         self._markdown = source
+        self.has_code = False
+        """Whether there is a code block among its finished blocks."""
         self._lines = 0
         self._waiting: list[str] = []
         """Finished blocks that came between composing and mounting."""
@@ -167,7 +169,7 @@ class ReplyText(Markdown, SteadyPart, Late):
 
     async def replace(self, source: str) -> None:
         """Render the whole text anew."""
-        self._markdown, self._lines, self._open, self._open_text = source, 0, None, ""
+        self._markdown, self._lines, self._open, self._open_text, self.has_code = source, 0, None, "", False
         self._waiting = [source]
         if self.can_draw:
             with self.app.batch_update():
@@ -193,6 +195,7 @@ class ReplyText(Markdown, SteadyPart, Late):
         """The widgets of Markdown that begins where the last one ended."""
         tokens = markdown_blocks.parser().parse(markdown)
         for token in tokens:
+            self.has_code |= token.type in ("fence", "code_block")
             if token.map is not None:
                 token.map = [line + self._lines for line in token.map]
         self._lines += markdown.count("\n")
