@@ -23,7 +23,7 @@ from textual.widgets._markdown import MarkdownBlock, MarkdownFence
 from nemochat.tui.widgets import markdown_blocks
 from nemochat.tui.widgets.late import Late
 from nemochat.tui.widgets.markdown_table import Table
-from nemochat.tui.widgets.steady_scroll import NearView, SteadyItem, SteadyPart
+from nemochat.tui.widgets.steady_scroll import NearView, SteadyItem, SteadyPart, sized_by_layout
 
 MAX_HIGHLIGHTED = 50_000
 """Characters of a code block; longer ones are shown without colours, because colouring them holds up the screen."""
@@ -83,9 +83,12 @@ class OpenBlock(Static):
     OpenBlock.-fence { background: $panel; padding: 0 1; text-wrap: nowrap; text-overflow: clip; margin: 0 0 1 0; }
     """
 
+    virtual_size = sized_by_layout()
+
     def __init__(self) -> None:
         super().__init__(markup=False)
-        self._lines = 0
+        self._lines = (0, 0)
+        """The width, and the lines at it."""
 
     def show(self, text: str, *, is_fence: bool) -> None:
         """Show the text of the open block; of a code fence, its code without the opening line."""
@@ -96,9 +99,10 @@ class OpenBlock(Static):
             shown = Content("\n").join([Content.styled(language, "$text-muted"), shown])
         self.set_class(bool(shown), "-filled")
         self.set_class(is_fence, "-fence")
-        # Lines of code are not wrapped, so the height changes only with their number and most updates need no new layout.
-        lines = shown.plain.count("\n") if is_fence else -1
-        self.update(shown, layout=lines < 0 or lines != self._lines)
+        # A layout goes through everything on the screen, and most updates leave the height as it is.
+        width = max(1, self.outer_size.width)
+        lines = (width, shown.plain.count("\n") if is_fence else shown.get_height({}, width))
+        self.update(shown, layout=lines != self._lines)
         self._lines = lines
 
 

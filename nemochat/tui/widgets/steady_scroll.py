@@ -8,6 +8,7 @@ from typing import NamedTuple
 from textual.containers import VerticalGroup, VerticalScroll
 from textual.geometry import Region, Size
 from textual.layout import DockArrangeResult, WidgetPlacement
+from textual.reactive import Reactive
 from textual.scrollbar import ScrollBar
 from textual.widget import Widget
 
@@ -29,6 +30,11 @@ class NearView(DockArrangeResult):
     def get_visible_placements(self, region: Region) -> list[WidgetPlacement]:
         """Those in a region, wherever it is."""
         return self._whole.get_visible_placements(region)
+
+
+def sized_by_layout() -> Reactive[Size]:
+    """For `virtual_size`, which the layout sets: Textual's asks for a second layout then, which finds nothing else."""
+    return Reactive(Size(), repaint=False)
 
 
 class Held(NamedTuple):
@@ -54,6 +60,8 @@ class SteadyScroll(VerticalScroll, Late, can_focus=False, can_focus_children=Tru
     The row is restored while the children are laid out, before anything is painted, so there is no jump. Textual's `anchor` does the same
     for the end, but knows no other place and takes the end of what is mounted for the end of everything.
     """
+
+    virtual_size = sized_by_layout()
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -186,6 +194,7 @@ def _region_in(widget: Widget, part: Widget) -> Region | None:
 class SteadyPart(Widget):
     """What knows where its children lie as soon as it is laid out, before it is shown there."""
 
+    virtual_size = sized_by_layout()
     placements: Sequence[WidgetPlacement] = ()
 
     def arrange(self, size: Size, optimal: bool = False) -> DockArrangeResult:
