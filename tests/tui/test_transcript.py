@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 from PIL import Image
+from textual._compositor import Compositor
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 from textual.widgets import Static
@@ -183,6 +184,37 @@ async def test_what_is_read_stays_in_its_row_while_more_is_mounted_above() -> No
         await pilot.resize_terminal(60, 24)
         await settle(pilot)
         assert row_of(transcript, top) == before
+
+
+@pytest.mark.parametrize("opening", ["", "```python\n"])
+async def test_words_that_make_no_new_line_need_no_layout(monkeypatch: pytest.MonkeyPatch, opening: str) -> None:
+    """Fails as it did: each flush laid everything out twice, and a key that was typed then waited for both."""
+    layouts: list[int] = []
+    reflow = Compositor.reflow
+    monkeypatch.setattr(Compositor, "reflow", lambda self, *args: layouts.append(1) or reflow(self, *args))
+    async with Host().run_test(size=(80, 24)) as pilot:
+        transcript = await shown(pilot, talk(40))
+        transcript.begin_reply("model")
+        transcript.append(f"{opening}once ")
+        await settle(pilot)
+        stream = transcript._stream
+        assert stream is not None
+        for word in ("upon ", "a time "):  # at first its width is not known
+            transcript.append(word)
+            await stream.flush()
+            await settle(pilot)
+        layouts.clear()
+        for _ in range(10):
+            transcript.append("word ")
+            await stream.flush()
+            await settle(pilot)
+        assert not layouts
+        transcript.append("\nA new line, and " + "more words of it " * 8)
+        await stream.flush()
+        await settle(pilot)
+        assert len(layouts) == 1
+        assert "A new line" in " ".join(strip.text for strip in pilot.app.screen._compositor.render_strips())
+        assert transcript.scroll_y == transcript.max_scroll_y
 
 
 @pytest.mark.parametrize("is_streaming", [True, False])
