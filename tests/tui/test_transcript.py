@@ -9,9 +9,11 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 from PIL import Image
-from textual._compositor import Compositor
+from textual._compositor import Compositor, ReflowResult
 from textual.app import App, ComposeResult
+from textual.geometry import Size
 from textual.pilot import Pilot
+from textual.widget import Widget
 from textual.widgets import Static
 
 from nemochat.chat import ContextView, Entry, ReplyRecord, TurnResult
@@ -189,9 +191,14 @@ async def test_what_is_read_stays_in_its_row_while_more_is_mounted_above() -> No
 @pytest.mark.parametrize("opening", ["", "```python\n"])
 async def test_words_that_make_no_new_line_need_no_layout(monkeypatch: pytest.MonkeyPatch, opening: str) -> None:
     """Fails as it did: each flush laid everything out twice, and a key that was typed then waited for both."""
-    layouts: list[int] = []
+    layouts: list[Size] = []
     reflow = Compositor.reflow
-    monkeypatch.setattr(Compositor, "reflow", lambda self, *args: layouts.append(1) or reflow(self, *args))
+
+    def counted(self: Compositor, parent: Widget, size: Size) -> ReflowResult:
+        layouts.append(size)
+        return reflow(self, parent, size)
+
+    monkeypatch.setattr(Compositor, "reflow", counted)
     async with Host().run_test(size=(80, 24)) as pilot:
         transcript = await shown(pilot, talk(40))
         transcript.begin_reply("model")
