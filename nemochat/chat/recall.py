@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from nemochat.domain.images import Original
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
 from nemochat.files import open_to_append, reason, write_whole
@@ -33,8 +34,8 @@ _LOCK_PAUSE_SECONDS = 0.005
 class PromptHistory:
     """Earlier prompts in a file of JSON lines, the newest last. Several programs may add to it at once.
 
-    `older` and `newer` walk through it; what was being typed comes back at the end of the walk. The file is read when a walk begins, so
-    prompts of other programs are there. A file that cannot be read or written costs nothing but the recall in later runs.
+    `older` and `newer` walk through it; what was being typed comes back at the end of the walk, and is remembered when the walk does not
+    get there. The file is read when a walk begins, so prompts of other programs are there. A file that cannot be read or written costs nothing but the recall in later runs.
     """
 
     def __init__(self, path: Path, limit: int = LIMIT) -> None:
@@ -49,7 +50,16 @@ class PromptHistory:
 
     def add(self, text: str) -> None:
         """Remember a prompt and end the walk; one that equals the last is not kept twice. Never raises."""
+        self.leave()
+        self._remember(text)
+
+    def leave(self) -> None:
+        """End the walk where it is: what was being typed before it was not sent, and is remembered. Never raises."""
+        typed = self._typed
         self.reset()
+        self._remember(typed)
+
+    def _remember(self, text: str) -> None:
         text = sanitize(text).strip()
         texts = self._texts()
         if not text or texts[-1:] == [text]:
@@ -67,16 +77,19 @@ class PromptHistory:
             self._at = len(self._walk)
             self._typed = current
         elif self._at < len(self._walk) and current != self._walk[self._at]:
+            self._remember(self._typed)
             self._typed = current  # a recalled prompt that was changed is worth keeping
         if self._at == 0:
             return None
         self._at -= 1
         return self._walk[self._at]
 
-    def newer(self) -> str | None:
-        """The prompt after the one shown, at the end what was being typed; None when nothing older is shown."""
+    def newer(self, current: str = "") -> str | None:
+        """The prompt after the one shown, at the end what was being typed; None when nothing older is shown. `current` as in `older`."""
         if self._walk is None or self._at >= len(self._walk):
             return None
+        if current != self._walk[self._at]:
+            self._remember(current)
         self._at += 1
         if self._at < len(self._walk):
             return self._walk[self._at]
@@ -131,13 +144,15 @@ class KeptDraft(msgspec.Struct, frozen=True):
 class DraftFile:
     """The draft of this program, in a file of its own in `folder`. What a program that is gone has left is taken over.
 
-    Version 0.1 had one text beside the folder for all programs.
+    A picture that never was a file (of the clipboard, say) is kept beside it as long as the draft names it. Version 0.1 had one text beside
+    the folder for all programs.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._earlier = folder.with_name("draft.txt")
         self._own = folder / f"{_process_name(os.getpid())}.json"
+        self._saved = KeptDraft()
 
     def load(self) -> KeptDraft:
         """The newest draft that a program has left which does not run any more; empty when there is none. It is this program's now."""
@@ -154,6 +169,12 @@ class DraftFile:
                     return kept
         return KeptDraft()
 
+    def keep_picture(self, picture: Original) -> str:
+        """Keep a picture that is no file elsewhere; its path, which a draft may name from now on. Raises NemochatError."""
+        path = self._folder / f"picture-{picture.digest[:12]}.{picture.suffix}"
+        _write(path, picture.data)
+        return str(path)
+
     def save(self, draft: KeptDraft) -> None:
         """Keep the draft; an empty one leaves nothing behind. Raises NemochatError."""
         if not draft.text and not draft.pictures:
@@ -161,11 +182,24 @@ class DraftFile:
             return
         draft = KeptDraft(sanitize(draft.text), draft.pictures)
         _write(self._own, msgspec.json.encode(draft))
+        self._let_go(draft)
+
+    def _let_go(self, draft: KeptDraft) -> None:
+        """Pictures that were kept for the draft before, and that no draft names any more, go."""
+        gone = {Path(each) for each in self._saved.pictures} - {Path(each) for each in draft.pictures}
+        self._saved = draft
+        if ours := [path for path in gone if path.parent == self._folder]:
+            named = {each for path in _files(self._folder) for each in _read_draft(path).pictures}
+            for path in ours:
+                if str(path) not in named:
+                    with contextlib.suppress(OSError):
+                        path.unlink()
 
     def clear(self) -> None:
         """There is no draft any more. Never raises: at worst it is offered once more."""
         with contextlib.suppress(OSError):
             self._own.unlink(missing_ok=True)
+        self._let_go(KeptDraft())
 
 
 def _process_name(pid: int) -> str:

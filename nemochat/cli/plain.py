@@ -62,7 +62,10 @@ _PATIENCE_SECONDS = 3.0
 """How long something takes before a line says what it is at."""
 _SHOWN = 2
 """Messages of a chat that is opened, which are shown."""
-_KEYS = "A line that begins with / is a command, with // it is text. Ctrl+C stops a reply, twice it quits; so does the end of input."
+_KEYS = (
+    "A line that begins with / is a command, with // it is text. /image off takes the pictures out of the next message. "
+    "Ctrl+C stops a reply, twice it quits; so does the end of input."
+)
 
 
 def run(

@@ -57,6 +57,9 @@ class Shelf(Protocol):
     def refuse_while_busy(self) -> bool:
         """Whether a reply is being written; says so."""
 
+    async def written(self) -> None:
+        """Wait until what is on the desk, and what was there before, is on the disk or cannot be written."""
+
     async def forget(self, key: str) -> None:
         """A conversation was deleted: what engines have read of it goes. Raises NemochatError."""
 
@@ -73,9 +76,8 @@ class Chats:
 
     async def open(self, id_: str, node: int = 0) -> None:
         """Go on with one of the library, at the message `node`: it is loaded first and then put on the desk. Raises NemochatError."""
-        here = self._shelf.conversation
-        await here.stored()
-        if id_ == here.id and not node:
+        await self._shelf.written()  # else it would be loaded as it was before, and have two writers
+        if id_ == self._shelf.conversation.id and not node:
             return
         stored = await asyncio.to_thread(self._load, id_)
         if id_ == self._shelf.conversation.id:  # another message of the one that is there

@@ -67,6 +67,12 @@ class Command(msgspec.Struct, frozen=True):
 
 
 async def _image(desk: Desk, argument: str) -> None:
+    """``/image PATH``; ``/image off`` takes those that are there out of the next message."""
+    if argument == "off" and not is_file(argument):
+        for item in desk.draft.items:
+            desk.draft.remove(item.key)
+        desk.port.tell(Said("The next message has no pictures now."))
+        return
     path = path_of(argument) if argument else await desk.port.ask(AskPicture())
     if path is not None:
         desk.draft.add_source(str(path))

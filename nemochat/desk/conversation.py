@@ -128,7 +128,12 @@ class OpenConversation:
 
     @property
     def is_stored(self) -> bool:
-        """Whether the present value is on the disk, or is not worth it: nothing was said."""
+        """Whether the present value is on the disk, or is not worth it, and nothing is being written."""
+        return self._is_kept and (self._writer is None or self._writer.done())
+
+    @property
+    def _is_kept(self) -> bool:
+        """Whether the present value is on the disk, or nothing was said."""
         chat = self.chat
         return chat is self._written or (self._saved is None and not (chat.entries or chat.aside or chat.waiting))
 
@@ -139,12 +144,12 @@ class OpenConversation:
             await asyncio.shield(self._writer)
 
     def _write_soon(self) -> None:
-        if not self.is_stored and (self._writer is None or self._writer.done()):
+        if not self._is_kept and (self._writer is None or self._writer.done()):
             self._writer = asyncio.get_running_loop().create_task(self._write_all())
 
     async def _write_all(self) -> None:
         """Write the newest value until there is none that is newer. The library has the last word on every error."""
-        while not self.is_stored and self.chat is not self._refused:
+        while not self._is_kept and self.chat is not self._refused:
             chat, was = self.chat, self.id
             try:
                 try:

@@ -47,11 +47,12 @@ from nemochat.desk.tools import Servers, Tools
 from nemochat.desk.turns import Turn, Turns
 from nemochat.domain.chat import pictures_of
 from nemochat.domain.events import FinishReason
-from nemochat.domain.images import RgbImage
+from nemochat.domain.images import Original, RgbImage
 from nemochat.domain.messages import Role
 from nemochat.domain.replies import ModelRef
 from nemochat.domain.sampling import Sampling
 from nemochat.errors import NemochatError
+from nemochat.library.claims import Claims
 from nemochat.numbers import plural
 from nemochat.tools.builtin.search import Passage
 
@@ -88,6 +89,8 @@ class Desk:
         """What was sent before the conversation was there with which the user begins; None once it is."""
         self._before: list[OpenConversation] = []
         """Conversations that were on the desk and were not on the disk yet when they left it, or were changed after that."""
+        self._claims = Claims(bench.paths.data_dir / "open.lock")
+        """The conversation on the desk is this program's: what waits in it is not sent by another one too."""
 
     # -- from the start to the end
 
@@ -107,10 +110,11 @@ class Desk:
         held, self._held = self._held or [], None
         self.draft.put_back("\n".join(text for text, _, _ in held))
         self.draft.close()
+        self.history.leave()
         self.turns.leave()
         await self.jobs.close(LEAVE_SECONDS)
-        for conversation in (*self._before, self.conversation):
-            await conversation.stored()
+        await self.written()
+        self._claims.close()
         await self.reading.close()
         await self.model.close()
         await self.bench.close_servers()
@@ -179,7 +183,8 @@ class Desk:
         """Put another conversation on the desk; False, and the user is told why, while a turn holds the one that is there."""
         if self.refuse_while_busy():
             return False
-        self._before = [each for each in (*self._before, self.conversation) if not each.is_stored]
+        self._left(self.conversation)
+        self._claims.release(self.conversation.id)
         self.conversation = conversation
         self.draft.editing = None
         self.last = None
@@ -300,6 +305,10 @@ class Desk:
 
     def _send_what_waits(self) -> None:
         """What was sent in an earlier run and had no turn yet has it now."""
+        is_ours = not self.conversation.id or self._claims.claim(self.conversation.id)
+        if self.chat.waiting and not is_ours:
+            self.port.tell(Said("This chat is open in another nemochat, which sends what waits there."))
+            return
         for waiting in self.chat.waiting:
             pictures = [*map(self.draft.take_in_source, waiting.sources), *map(self.draft.take_in_part, waiting.message.images)]
             label = waiting.message.text or "picture"
@@ -336,9 +345,9 @@ class Desk:
         self.tools.noted(run)
 
     def take_back(self, turn: Turn) -> None:
-        """What was not sent is in the prompt again."""
-        turn.conversation.change(lambda chat: chat.unqueued(turn.waiting), can_undo=False)
+        """What was not sent is in the prompt again: in the draft's file before it leaves the conversation's."""
         self.draft.put_back(turn.text, turn.pictures)
+        turn.conversation.change(lambda chat: chat.unqueued(turn.waiting), can_undo=False)
 
     # -- what the draft and the reading need
 
@@ -349,6 +358,10 @@ class Desk:
             self.album.pixels(digest, session.reader.side, decoded=picture.image)
         self.album.preview(digest, self._side, decoded=picture.image)
         return digest
+
+    def original(self, digest: str) -> Original | None:
+        """The file of a picture. Called in a thread."""
+        return self.album.original(digest)
 
     def draft_changed(self, *, is_picture: bool) -> None:
         """The draft would make another message."""
@@ -377,11 +390,24 @@ class Desk:
             self.port.tell(ChatChanged())
             self.reading.opened()
         else:
+            self._left(conversation)
+
+    async def written(self) -> None:
+        """Wait until what is on the desk, and what was there before, is on the disk or cannot be written."""
+        for conversation in (*self._before, self.conversation):
+            await conversation.stored()
+
+    def _left(self, conversation: OpenConversation) -> None:
+        """It is not forgotten before it is on the disk."""
+        self._before = [each for each in self._before if each is not conversation and not each.is_stored]
+        if not conversation.is_stored:
             self._before.append(conversation)
 
     def stored(self, conversation: OpenConversation, *, is_new: bool) -> None:
         """On the disk."""
         if is_new:
+            if conversation is self.conversation:
+                self._claims.claim(conversation.id)
             self.port.tell(ChatsChanged())
 
     def not_stored(self, error: NemochatError) -> None:

@@ -14,6 +14,7 @@ from nemochat.chat import ChatSession
 from nemochat.chat.pictures import OpenedPicture, open_picture, picture_name
 from nemochat.chat.recall import DraftFile, KeptDraft
 from nemochat.desk.port import Complained, DraftLoaded, DraftPutBack, PicturesChanged, Port, Said, TokenAdded, TokenChanged, TokenRemoved
+from nemochat.domain.images import Original
 from nemochat.domain.messages import ImagePart, Message, Role, TextPart
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import EngineError, NemochatError
@@ -25,7 +26,7 @@ _LONGEST_NAME = 32
 
 @dataclass
 class Incoming:
-    """A picture of the draft or of a message that waits. source: a path or a data URI, "" for one that is neither.
+    """A picture of the draft or of a message that waits. source: a path or a data URI, "" for one that is neither yet.
 
     part: what a message has of it, there as soon as the file is read; its tokens are there when a model has counted them. task: reads it
     and has it counted; it is the draft's, and whoever waits for it shields it.
@@ -62,6 +63,9 @@ class Keeps(Protocol):
 
     def keep(self, picture: OpenedPicture) -> str:
         """Put a picture into the album, ready to be shown; its digest. Called in a thread."""
+
+    def original(self, digest: str) -> Original | None:
+        """The file of a picture that was put there, None where it cannot be had. Called in a thread."""
 
     def draft_changed(self, *, is_picture: bool) -> None:
         """The draft would make another message."""
@@ -105,7 +109,7 @@ class Draft:
         self._renumber()
         self.text = "\n".join(each for each in (text, self.text) if each)
         self._port.tell(DraftPutBack(text, self._tokens(good)))
-        self._save_soon()
+        self._save()  # at once, since it is nowhere else any more
         self._keeps.draft_changed(is_picture=bool(good))
 
     @property
@@ -248,6 +252,14 @@ class Draft:
                 self._has_complained = True
                 self._port.tell(Said(error.message))
 
+    def _keep_file(self, digest: str) -> str:
+        """Of a picture that is no file elsewhere: its path; "" where the disk is full, which is told when the draft itself is saved."""
+        original = self._keeps.original(digest)
+        try:
+            return self._file.keep_picture(original) if original is not None else ""
+        except NemochatError:
+            return ""
+
     # -- within
 
     def _tokens(self, items: Sequence[Incoming]) -> tuple[tuple[str, str], ...]:
@@ -271,6 +283,9 @@ class Draft:
     async def _read(self, item: Incoming, read: Callable[[], OpenedPicture]) -> ImagePart:
         picture = await asyncio.to_thread(read)
         digest = await asyncio.to_thread(self._keeps.keep, picture)
+        if not item.source:
+            item.source = await asyncio.to_thread(self._keep_file, digest)
+            self._save_soon()
         item.part = ImagePart(digest, item.name, picture.image.width, picture.image.height)
         item.state = "waiting for the model"
         self._news(item)

@@ -120,6 +120,7 @@ def _path_taken_back(chat: Chat, before: Chat, after: Chat) -> Chat:
     stands_in = bool(came) and came[0] in nodes and len(now) > at + len(came)
     if at < 0 or now[at : at + len(came)] != came or stands_in:
         return msgspec.structs.replace(chat, aside={**chat.aside, **lost})
+    gone = [id_ for id_ in gone if id_ in came or id_ not in now]  # it may have come back by standing in for another one
     aside = {id_: node for id_, node in chat.aside.items() if id_ not in gone}
     chained = [parent, *came, 0]
     aside |= {id_: Node(known[id_], chained[index], chained[index + 2]) for index, id_ in enumerate(came)}

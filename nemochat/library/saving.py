@@ -175,13 +175,14 @@ def _free_id(db: sqlite3.Connection, now: int) -> str:
 
 def _derived(chat: Chat, name: str) -> dict[str, object]:
     """The columns that follow from the value."""
-    last = next((words for entry in reversed(chat.entries) if (words := entry.message.text[:_PREVIEW_READ].split())), [])
+    messages = [*(entry.message for entry in chat.entries), *(each.message for each in chat.waiting)]
+    last = next((words for message in reversed(messages) if (words := message.text[:_PREVIEW_READ].split())), [])
     preview = " ".join(last)[:_PREVIEW_CHARACTERS]
     return {
         "title": storable(name or chat.title),
         "preview": storable(preview),
         "persona": "" if chat.persona is None else storable(chat.persona.name),
-        "messages": len(chat.entries),
+        "messages": len(messages),
         "chosen": first_of(chat),
         **_counts(chat),
     }

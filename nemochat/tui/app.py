@@ -5,8 +5,10 @@ Little is imported here, because a frame with a prompt comes first. What the cha
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -17,6 +19,7 @@ from textual import on
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.command import CommandPalette
+from textual.dom import DOMNode
 from textual.events import Event, Key, Paste
 from textual.screen import Screen
 from textual.theme import Theme
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
     from nemochat.tui.terminal import TerminalAnswered
 
 _AGAIN_SECONDS = 2.0
+_KEY_SECONDS = 1.0
+"""How long a key may keep those behind it waiting."""
 _AT_ONCE = ("quit", "interrupt", "suspend_process")
 """What keys do even while the chat is not there yet."""
 
@@ -80,8 +85,11 @@ class NemochatApp(App[None]):
         self.crash: Exception | None = None
         """Why the interface ended when it should not have."""
         self._chat: ChatScreen | None = None
-        self._held: list[Event] | None = None if self._early is None else []
-        """What was typed and dropped before the chat was there."""
+        self._held: deque[Key | Paste] = deque()
+        """What was typed and dropped, and waits: for the chat, while that is not there; then for what the key before it does."""
+        self._is_opening = self._early is not None
+        self._key: Key | Paste | None = None
+        """The key that is still doing what it does."""
         self._ends_with: int | None = None
         """The exit code, once the program has been told to end."""
         self._interrupted_at = 0.0
@@ -144,37 +152,84 @@ class NemochatApp(App[None]):
             self.unregister_theme(name)
         self.set_keymap(bench.settings.keys)
         self._chat = chat = ChatScreen(bench)
-        if self._held is None:
-            self.push_screen(chat)
-        else:
+        if self._is_opening:
             self.switch_screen(chat)
-            chat.call_after_refresh(self.call_later, self._release)
+            chat.call_after_refresh(self.call_later, self._opened)
+        else:
+            self.push_screen(chat)
         for notice in notices:
             self.notify(notice, severity="warning", markup=False)
 
-    # -- what is typed before the chat is there
+    # -- what is typed: one key after the other
 
     async def on_event(self, event: Event) -> None:
-        """Keys and drops are for the chat; while it is not there they wait, in their order."""
-        if self._held is None or not isinstance(event, Key | Paste) or event.is_forwarded:
+        """Keys and drops wait for the chat while it is not there, and then for the key before them, in their order."""
+        if not isinstance(event, Key | Paste) or event.is_forwarded:
             await super().on_event(event)
-            return
-        active = self.screen.active_bindings.get(event.key) if isinstance(event, Key) else None
-        if active is not None and active.node is self and active.binding.action in _AT_ONCE:
-            await super().on_event(event)
-            return
-        self._held.append(event)
-        if isinstance(self.screen, Opening):
-            self.screen.echo(event)
+        elif self._is_opening and not self._acts_at_once(event):
+            self._held.append(event)
+            if isinstance(self.screen, Opening):
+                self.screen.echo(event)
+        elif self._key is not None:
+            self._held.append(event)
+        else:
+            await self._take(event)
 
-    async def _release(self) -> None:
+    def _acts_at_once(self, event: Event) -> bool:
+        active = self.screen.active_bindings.get(event.key) if isinstance(event, Key) else None
+        return active is not None and active.node is self and active.binding.action in _AT_ONCE
+
+    async def _take(self, event: Key | Paste) -> None:
+        """Give a key or a drop to whom it is for.
+
+        Textual hands a burst of keys to what has the focus at its beginning, although one of them moves the focus, opens a dialog or begins
+        another chat. So the next one is looked at when this one has done what it does, unless it was a letter of a text.
+        """
+        screen, focused = self.screen, self.focused
+        is_text = isinstance(event, Key) and focused is not None and focused.check_consume_key(event.key, event.character)
+        if isinstance(screen, Modal) and event.time < screen.takes_keys_from and self._chat is not None:
+            self._chat.prompt.take_event(event)
+        else:
+            await super().on_event(event)
+        if not is_text and not self._is_opening:
+            self._key = event
+            asyncio.get_running_loop().call_later(_KEY_SECONDS, self.call_later, self._next_key, event)
+            await self._follow(event)
+
+    async def _follow(self, key: Event, laps: int = 2, way: Iterable[DOMNode] = ()) -> None:
+        """Go the way of a key behind it, and behind what is told on that way: up to here, where bindings are run, and once more."""
+        for node in way:
+            if node.call_later(self._follow, key, laps, way):
+                return
+        if laps:
+            start = self.focused or self.screen
+            await self._follow(key, laps - 1, iter([node for node in start.ancestors_with_self for _ in range(2)]))
+        else:
+            await self._next_key(key)
+
+    async def _next_key(self, key: Event | None = None) -> None:
+        """This key has done what it does, or takes too long: those behind it follow."""
+        if key is not self._key:
+            return
+        self._key = None
+        while self._held and self._key is None:
+            await self._take(self._held.popleft())
+        if self._ends_with is not None and self._key is None:
+            self._end(self._ends_with)
+
+    async def _opened(self) -> None:
         """The chat takes what was typed."""
         gc.freeze()  # what was imported stays for good; looking through it for garbage held keys up by 0.3 s now and then
-        held, self._held = self._held or [], None
-        for event in held:
-            await super().on_event(event)
-        if self._ends_with is not None:
-            self._end(self._ends_with)
+        self._is_opening = False
+        await self._next_key()
+
+    def on_key(self, event: Key) -> None:
+        """A letter that means nothing where the focus is belongs to a text, and no text is thrown away: it is for the prompt."""
+        is_bound = any(event.key in bindings.key_to_bindings for _, bindings in self.screen._modal_binding_chain)  # noqa: SLF001
+        if not event.is_printable or not event.character or is_bound or self._chat is None:
+            return
+        if not event.character.isspace() or self._chat.prompt.plain_text:
+            self._chat.prompt.write(event.character)
 
     def on_terminal_answered(self, event: TerminalAnswered) -> None:
         """The terminal has said what it is."""
@@ -230,7 +285,7 @@ class NemochatApp(App[None]):
         """As soon as what was typed is where it belongs; at once when that is told again."""
         is_first, self._ends_with = self._ends_with is None, code
         if self._held and is_first:
-            return  # `_release` goes on
+            return  # `_next_key` goes on
         if self._chat is None or self._held:
             self.exit(return_code=code)
         else:

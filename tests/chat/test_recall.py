@@ -270,3 +270,34 @@ def test_a_draft_that_cannot_be_written_says_so_in_one_sentence(tmp_path: Path) 
         draft.save(KeptDraft("x"))
     assert draft.load() == KeptDraft()
     draft.clear()
+
+
+def test_what_was_typed_is_remembered_when_an_earlier_prompt_is_sent_instead(tmp_path: Path) -> None:
+    history = PromptHistory(tmp_path / "prompts.jsonl")
+    for text in ("one", "two"):
+        history.add(text)
+    assert history.older("not sent yet") == "two"
+    history.add("two")
+    assert [history.older(""), history.older("two"), history.older("not sent yet")] == ["two", "not sent yet", "two"]
+
+
+def test_what_was_typed_is_remembered_when_the_program_ends_over_an_earlier_prompt(tmp_path: Path) -> None:
+    history = PromptHistory(tmp_path / "prompts.jsonl")
+    history.add("one")
+    history.older("not sent yet")
+    history.leave()
+    assert PromptHistory(tmp_path / "prompts.jsonl").older("") == "not sent yet"
+
+
+def test_changed_prompts_are_remembered_whichever_way_the_walk_goes_on(tmp_path: Path) -> None:
+    history = PromptHistory(tmp_path / "prompts.jsonl")
+    for text in ("one", "two", "three"):
+        history.add(text)
+    history.older("first draft")
+    history.older("three, changed")
+    history.newer("two, changed")
+    history.add("sent")
+    texts = []
+    while (text := history.older("")) is not None:
+        texts.append(text)
+    assert {"first draft", "three, changed", "two, changed"} <= set(texts)

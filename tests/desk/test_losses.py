@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -15,6 +17,7 @@ from nemochat.chat.pictures import OpenedPicture, open_picture
 from nemochat.desk import commands
 from nemochat.desk.port import Answer, AskOne, Event, QueueChanged, TurnOpened
 from nemochat.domain.events import Finished, FinishReason, TextDelta, Timings, Usage
+from nemochat.domain.images import RgbImage
 from nemochat.errors import EngineDiedError, EngineError
 from nemochat.library import StoredChat
 from tests.chat.fake_engine import FakeEngine
@@ -377,3 +380,129 @@ async def test_an_engine_that_dies_in_a_reply_leaves_what_came_and_the_next_mess
     assert sitting.desk.chat.entries[-1].interrupted
     await sitting.send("two")
     assert sitting.said[-2:] == ["two", "reply 0"]
+
+
+async def test_what_is_taken_back_is_in_the_draft_before_it_leaves_the_chat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Esc, and a kill within the half second after which a draft is saved: the message was nowhere."""
+    slow = engine_of()
+    slow.load_seconds = 5.0
+    sitting = Sitting(Bench(tmp_path, {"demo": slow}))
+    sitting.desk.start()
+    sitting.enter("one")
+    await sitting.until(lambda: not sitting.desk.conversation.chat.waiting or sitting.desk.conversation.is_stored)
+    kept: list[str] = []
+    monkeypatch.setattr(sitting.desk.conversation, "change", lambda *_, **__: kept.extend(_drafts(sitting)))
+    sitting.desk.stop()
+    await sitting.until(lambda: not sitting.desk.is_busy)
+    assert kept == ["one"]
+    monkeypatch.undo()
+    await sitting.close()
+
+
+def _drafts(sitting: Sitting) -> list[str]:
+    return [msgspec.json.decode(path.read_bytes())["text"] for path in sitting.bench.paths.drafts.glob("*.json")]
+
+
+@pytest.mark.parametrize("then", ["quit", "open"])
+async def test_a_message_that_was_taken_back_while_it_was_being_written_is_not_sent_later(
+    sitting: Sitting, monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
+    """The chat left the desk as one without a word while its first value was on the way to the disk: there the message waited on."""
+    save = sitting.bench.library.save
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        time.sleep(0.1)
+        return save(*arguments, **options)
+
+    monkeypatch.setattr(sitting.bench.library, "save", slow)
+    sitting.enter("one")
+    first = sitting.desk.conversation
+    await asyncio.sleep(0.02)
+    sitting.desk.stop()
+    await sitting.until(lambda: not sitting.desk.is_busy)
+    sitting.desk.new()
+    assert sitting.desk.conversation is not first
+    if then == "quit":
+        await sitting.desk.close()
+    else:
+        await sitting.until(lambda: first.id)
+        await sitting.desk.chats.open(first.id)
+        await sitting.settle()
+    assert not sitting.bench.library.load(first.id).chat.waiting
+    assert sitting.port.text == "one"
+    assert not any("copy" in notice for notice in sitting.port.notices)
+
+
+async def test_chats_that_have_left_the_desk_are_not_held_for_ever(sitting: Sitting) -> None:
+    await sitting.send("one")
+    left = sitting.desk.conversation
+    sitting.desk.new()
+    for number in range(5):
+        left.change(lambda chat, number=number: chat.named(f"name {number}"))
+    assert len(sitting.desk._before) <= 1
+    await left.stored()
+    sitting.desk.new()
+    assert not sitting.desk._before
+
+
+async def test_21_a_picture_that_is_no_file_is_in_the_draft_after_a_kill(sitting: Sitting, tmp_path: Path) -> None:
+    picture = RgbImage.from_rgb(2, 2, b"\x00\xff\x00" * 4)
+    sitting.desk.draft.add("clipboard", lambda: OpenedPicture(picture))
+    await sitting.until(lambda: sitting.desk.draft.items[0].source)
+    sitting.desk.draft.sent()  # the draft is saved
+    (own,) = sitting.bench.paths.drafts.glob("*.json")
+    own.rename(own.with_name("1-0.json"))  # of a program that is gone
+    again = Sitting(sitting.bench)
+    again.desk.draft.restore()
+    await again.until(lambda: again.desk.draft.items and again.desk.draft.items[0].part)
+    again.enter("what is it?")
+    again.desk.draft.sent()
+    assert not list(sitting.bench.paths.drafts.iterdir()), "it goes with the draft"
+    for item in sitting.desk.draft.items:
+        sitting.desk.draft.remove(item.key)
+
+
+async def test_17_what_waits_in_a_chat_that_another_program_has_open_is_sent_by_that_one(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, {"demo": engine_of()})
+    first = await Sitting(bench).begin()
+    bench.engines["demo"].gate = asyncio.Semaphore(0)
+    first.enter("one")
+    first.enter("two")
+    await first.until(lambda: engine(first).requests)
+    await first.desk.conversation.stored()
+    id_ = first.desk.conversation.id
+    await first.close()
+    other = """
+import sys, pathlib
+from nemochat.library.claims import Claims
+print(Claims(pathlib.Path(sys.argv[1])).claim(sys.argv[2]), flush=True)
+sys.stdin.read()
+"""
+    command = [sys.executable, "-c", other, str(bench.paths.data_dir / "open.lock"), id_]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "True\n"
+        bench.engines["demo"].gate = None
+        bench.resume = id_
+        again = await Sitting(bench).begin()
+        await again.settle()
+        assert [each.message.text for each in again.desk.chat.waiting] == ["two"]
+        assert "This chat is open in another nemochat, which sends what waits there." in again.port.notices
+        process.communicate("")
+    again.desk.new()
+    await again.desk.chats.open(id_)
+    await again.settle()
+    assert "two" in again.said
+    await again.close()
+
+
+async def test_a_chat_in_which_something_only_waits_is_listed_by_its_words(tmp_path: Path) -> None:
+    slow = engine_of()
+    slow.load_seconds = 5.0
+    sitting = Sitting(Bench(tmp_path, {"demo": slow}))
+    sitting.desk.start()
+    sitting.enter("a question")
+    await sitting.until(lambda: sitting.desk.conversation.is_stored)
+    await sitting.close()
+    (row,) = sitting.bench.library.conversations()
+    assert (row.title, row.n_messages, row.preview) == ("a question", 1, "a question")

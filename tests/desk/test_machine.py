@@ -150,8 +150,8 @@ class DeskMachine(RuleBasedStateMachine):
                 desk.draft.add_source(str(self.picture))
             before = self.sitting.port.text
             self.sitting.enter(text)
-            if before and before in self.sent:
-                del self.sent[before]  # what had come back to the prompt was sent once more with this
+            # What had come back to the prompt was sent once more with this.
+            self.sent = {each: conversation for each, conversation in self.sent.items() if each not in before}
             self.note(text)
 
         self.in_loop(act)
@@ -248,6 +248,7 @@ class DeskMachine(RuleBasedStateMachine):
                 if text not in self.ids:  # else of an earlier run, of which nothing goes on
                     await conversation.stored()
             await _end_all(self.sitting)
+            await asyncio.sleep(2 * max(PAUSES))  # a file that is being written is written before another program can begin
 
         self.go(kill())
         self._again()

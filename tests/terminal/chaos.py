@@ -33,7 +33,6 @@ CLEAR = "\x05" + "\x15" * 4
 DIALOGS = {"F2": "\x1bOQ", "F3": "\x1bOR", "F4": "\x1bOS", "F5": "\x1b[15~", "^T": "\x14", "^P": "\x10", "F1": "\x1bOP", "^F": "\x06"}
 OVER = ("ype to filter", "Esc closes", "Esc cancels", "Esc leaves", "Search for commands", "▔▔▔", "any persona", "Use the demo", "F2 card")
 """Words that stand only on what lies over the conversation."""
-MARK = re.compile(r"Z\d+Z")
 GRACE = 0.7
 """Seconds in which a signal that does not come through the keyboard may still overtake what was typed before it."""
 BUGS = ("Traceback (most recent call last)", "This is a bug", "in a way it should not")
@@ -183,7 +182,7 @@ class Chaos:
                 break
             text = self.new_text(is_sure=False)
             self.key(text)
-            if self.wait(lambda text=text: text in self.tty.text, 4) and not any(words in self.tty.text for words in OVER):  # type: ignore[misc]
+            if self.wait(lambda text=text: text in self.prompt_text(), 4) and not any(words in self.tty.text for words in OVER):  # type: ignore[misc]
                 return text
             self.key(ESC)
         return ""
@@ -262,15 +261,28 @@ class Chaos:
     def rename(self) -> None:
         if self.to_prompt():
             alone = self.random.random() < 0.5
-            self.key(CLEAR if self.random.random() < 0.2 else "")
-            self.key("/rename\r\r" if alone else f"/rename name {self.random.randint(1, 99)}\r")
+            if self.random.random() < 0.2:
+                self.clear()
+            self.type_line("/rename", ENTER + ENTER) if alone else self.type_line(f"/rename name {self.random.randint(1, 99)}")
+
+    def clear(self) -> None:
+        """Delete what stands in the prompt."""
+        for mark, sent in self.sent.items():
+            sent.is_sure = sent.is_sure and mark not in self.prompt_text()
+        self.key(CLEAR)
 
     def command(self, line: str) -> Callable[[], None]:
         def run() -> None:
             if self.to_prompt() and self.prompt_is_empty():
-                self.key(line + ENTER)
+                self.type_line(line)
 
         return run
+
+    def type_line(self, line: str, then: str = ENTER) -> None:
+        """Type a command, and send it when it stands in the prompt."""
+        self.key(line)
+        if self.wait(lambda: re.search(rf"│ .*{line}", self.tty.text), 4):
+            self.key(then)
 
     def prompt_is_empty(self) -> bool:
         return "Ask something" in self.tty.text
@@ -294,7 +306,8 @@ class Chaos:
                     self.key(DRAWER + DRAWER)
 
     def swipe(self) -> None:
-        self.key(self.random.choice((LEFT, RIGHT, LEFT + LEFT + RIGHT)))
+        if self.prompt_is_empty():  # else the cursor goes into the middle of what stands there
+            self.key(self.random.choice((LEFT, RIGHT, LEFT + LEFT + RIGHT)))
 
     def resize(self) -> None:
         columns, rows = self.random.choice(((110, 34), (60, 20), (80, 24), (140, 40), (40, 12)))
@@ -351,8 +364,8 @@ class Chaos:
     def quit(self) -> None:
         tty = self.tty
         if self.random.random() < 0.2 and self.to_prompt() and self.ttys and self.prompt_is_empty():
-            self.key("/quit")
-            self.wait(lambda: "│ /quit" in tty.text, 5)
+            self.type_line("/quit", "")
+        if "│ /quit" in tty.text:
             self.key(ENTER)
         else:
             self.key(QUIT, "quit")
@@ -395,8 +408,7 @@ class Chaos:
         if (self.folder / "data" / "library" / "library.db").exists():
             for _, texts in self.stored(checks=False):
                 for where, text in texts:
-                    for mark in MARK.findall(text):
-                        places[mark] = where
+                    places |= {mark: where for mark in self.sent if mark in text}
         shown = self.prompt_text()
         for mark, sent in self.sent.items():
             where = places.get(mark, "nowhere") + (" and in the prompt" if mark in shown else "")
@@ -423,8 +435,9 @@ class Chaos:
         places: dict[str, list[tuple[str, str, str]]] = {}
         for id_, texts in self.stored():
             for where, text in texts:
-                for mark in MARK.findall(text):
-                    places.setdefault(mark, []).append((id_, where, text))
+                for mark in self.sent:
+                    if mark in text:  # two may have run into each other: Z0001Z0002ZZ
+                        places.setdefault(mark, []).append((id_, where, text))
         drafts = " ".join(path.read_text() for path in (self.folder / "data").glob("draft*/*.json"))
         drafts += " ".join(tty.text for tty in self.ttys)
         for mark, sent in self.sent.items():
@@ -486,8 +499,8 @@ class Chaos:
         if not self.to_prompt() or not self.ttys:
             return
         if "press F3" in self.tty.text:
-            self.key(CLEAR)
-            self.key(f"/model {self.script}\r")
+            self.clear()
+            self.type_line(f"/model {self.script}")
             self.switched = time.monotonic() + 5
         text = self.write()
         if not text:

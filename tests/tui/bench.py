@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -137,6 +138,8 @@ class Driver:
         await self.desk.chats.act(row, name)
 
     async def press(self, *keys: str) -> None:
+        """Keys for what can be seen."""
+        await self.until(lambda: getattr(self.app.screen, "takes_keys_from", 0.0) < math.inf)
         await self.pilot.press(*keys)
         await self.pilot.pause()
 

@@ -42,7 +42,8 @@ _WAYS = {
 def _burst(driver: Driver, *keys: str) -> None:
     """All of them at once, without waiting for what any of them does."""
     for key in keys:
-        driver.app.post_message(Key(key, {"enter": "\r", "escape": "\x1b"}.get(key, key if len(key) == 1 else None)))
+        name = "space" if key == " " else key
+        driver.app.post_message(Key(name, {"enter": "\r", "escape": "\x1b", "space": " "}.get(name, key if len(key) == 1 else None)))
 
 
 async def _open(driver: Driver, how: str | Callable[[], Screen[object]]) -> Screen[object]:
@@ -220,3 +221,86 @@ async def test_an_edit_in_one_burst_with_what_was_typed_loses_nothing(tmp_path: 
         _burst(driver, "right", "enter")
         await driver.until(lambda: driver.screen.prompt.plain_text == "a question")
         assert driver.desk.history.older("") == "half a thought"
+
+
+@pytest.mark.parametrize("how", [*_DEAF.values(), "f1"], ids=[*_DEAF, "help"])
+async def test_what_is_typed_where_no_text_is_taken_stands_in_the_prompt(tmp_path: Path, how: str | Callable[[], Screen[object]]) -> None:
+    async with running(tmp_path, FakeEngine()) as driver:
+        if callable(how):
+            driver.app.push_screen(how())
+        else:
+            _burst(driver, how)
+        _burst(driver, *"hello", "space", *"you")
+        await driver.until(lambda: driver.screen.prompt.plain_text == "hello you")
+        await driver.until(lambda: driver.app.screen is not driver.screen and driver.app.screen.is_mounted)
+        await _can_go_on(driver)
+
+
+async def test_what_is_typed_on_a_message_and_means_nothing_there_stands_in_the_prompt(tmp_path: Path) -> None:
+    async with running(tmp_path, FakeEngine(reply("Yes."), reply("No."))) as driver:
+        await driver.send("a question")
+        await driver.focus_message(0)
+        _burst(driver, *"hello", "enter")
+        await driver.until(lambda: driver.said == ["a question", "Yes.", "hello", "No."])
+
+
+async def test_a_key_that_cannot_be_used_on_this_message_is_no_text(tmp_path: Path) -> None:
+    """`n` lets a reply go on; on the user's own message it does nothing."""
+    async with running(tmp_path, FakeEngine(reply("Yes."))) as driver:
+        await driver.send("a question")
+        await driver.focus_message(0)
+        await driver.press("n")
+        assert driver.screen.prompt.plain_text == ""
+
+
+async def test_the_keys_of_one_burst_act_on_the_message_to_which_those_before_have_led(tmp_path: Path) -> None:
+    """`k` and `e` edited the message that had the focus before `k`; what was typed behind them went into its dialog, and was lost."""
+    async with running(tmp_path, FakeEngine(reply("Yes."), reply("No."))) as driver:
+        await driver.send("a question")
+        await driver.focus_message(1)
+        _burst(driver, "k", "e", *" more", "enter")
+        await driver.until(lambda: driver.said == ["a question more", "No."])
+
+
+async def test_keys_from_before_a_question_could_be_seen_are_for_the_prompt(tmp_path: Path) -> None:
+    async with running(tmp_path, FakeEngine(reply("Yes."))) as driver:
+        answers: list[str | None] = []
+        driver.app.push_screen(Choose("Really?", "A sentence.", _QUESTION), answers.append)
+        _burst(driver, *"hi", "enter", *"and more")
+        await driver.until(lambda: driver.said == ["hi", "Yes."])
+        await driver.until(lambda: driver.screen.prompt.plain_text == "and more")
+        assert (answers, isinstance(driver.app.screen, Choose)) == ([], True)
+        await driver.press("enter")
+        await driver.until(lambda: answers == ["yes"])
+
+
+async def test_a_new_chat_begins_where_its_key_stands_in_the_burst(tmp_path: Path) -> None:
+    async with running(tmp_path, FakeEngine(*(reply(f"{n}.") for n in range(3)))) as driver:
+        await driver.send("one")
+        first = driver.desk.conversation
+        _burst(driver, "ctrl+n", *"two", "enter")
+        await driver.until(lambda: driver.said == ["two", "1."])
+        second = driver.desk.conversation
+        await driver.settle()
+        _burst(driver, *"three", "enter", "ctrl+n")
+        await driver.until(lambda: "three" in [entry.message.text for entry in second.chat.entries])
+        assert [entry.message.text for entry in first.chat.entries] == ["one", "0."]
+
+
+async def test_a_command_and_what_is_typed_into_its_dialog_may_come_in_one_burst(tmp_path: Path) -> None:
+    async with running(tmp_path, FakeEngine(reply("Yes."))) as driver:
+        await driver.send("one")
+        _burst(driver, "ctrl+f", *"words")
+        await driver.until(lambda: driver.app.screen is not driver.screen and "words" in driver.shown)
+        assert driver.screen.prompt.plain_text == ""
+
+
+async def test_a_key_that_never_ends_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(*_: object) -> None:
+        pass
+
+    async with running(tmp_path, FakeEngine()) as driver:
+        monkeypatch.setattr("nemochat.tui.app._KEY_SECONDS", 0.02)
+        monkeypatch.setattr(driver.app, "_follow", never)
+        _burst(driver, "f2", "a", "home", "b")
+        await driver.until(lambda: driver.screen.prompt.plain_text == "ba")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -42,6 +43,7 @@ class _Dialog(Modal[str | None]):
 class Choose(_Dialog):
     """A sentence, its hint, and answers as buttons; the first one has the focus."""
 
+    takes_keys_from = math.inf
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left,up", "app.focus_previous", "Previous answer", show=False, id="dialog.previous"),
         Binding("right,down", "app.focus_next", "Next answer", show=False, id="dialog.next"),

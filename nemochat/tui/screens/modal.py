@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TypeVar
 
 from textual.await_complete import AwaitComplete
+from textual.message import Message
 from textual.screen import ModalScreen, Screen
 
 R = TypeVar("R")
@@ -21,6 +23,17 @@ class Modal(ModalScreen[R]):
 
     has_answered = False
     """Whether it has given its answer."""
+    takes_keys_from = -math.inf
+    """When the first key was pressed that is for it (`Message.time`). Infinity for a screen that may open while the user types, until it
+    can be seen: what was typed before that is for what was there."""
+
+    def on_mount(self) -> None:
+        """It can be seen when it has been drawn."""
+        if self.takes_keys_from == math.inf:
+            self.call_after_refresh(self._was_drawn)
+
+    def _was_drawn(self) -> None:
+        self.takes_keys_from = Message().time
 
     def dismiss(self, result: R | None = None) -> AwaitComplete:
         """Close with this answer. Once it has answered, or while another screen lies above it, this does nothing."""

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.events import Click, Key
+from textual.events import Click
 from textual.message import Message as TextualMessage
 from textual.selection import Selection
 from textual.widget import Widget
@@ -231,19 +231,6 @@ class MessageView(SteadyItem, can_focus=True):
                 replies = [child for child in self.children if isinstance(child, ReplyText)]
                 return any(reply.has_code for reply in replies) if replies else code_of(self.entry.message) is not None
         return True
-
-    async def on_key(self, event: Key) -> None:
-        """Keys come in bursts. Each does what it does at once, and one that comes when the focus has gone on is for what has it now."""
-        focused, active = self.screen.focused, self.screen.active_bindings.get(event.key)
-        if focused is not None and focused is not self:
-            event.stop()
-            event.prevent_default()
-            focused.post_message(Key(event.key, event.character))
-        elif active is not None and active.node is self and active.enabled:
-            # Textual runs a binding only when the key has gone up to the app, behind the keys that came with it.
-            event.stop()
-            event.prevent_default()
-            await self.run_action(active.binding.action)
 
     def action_ask(self, name: str) -> None:
         """Pass it on. A second press that follows at once deletes no other message."""

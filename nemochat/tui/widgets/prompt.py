@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.events import Click
+from textual.events import Click, Key, Paste
 from textual.message import Message
 from textual.reactive import reactive
 from textual.timer import Timer
@@ -197,6 +197,11 @@ class Prompt(Vertical):
         """Text as if it were typed here, whatever has the focus; what is typed behind it follows."""
         self.screen.set_focus(self._area)
         self._area.insert(text)
+
+    def take_event(self, event: Key | Paste) -> None:
+        """A key or a paste that is for the prompt, although something else has come to lie above it."""
+        self.screen.set_focus(self._area)
+        self._area.post_message(event)
 
     def insert_text(self, text: str) -> None:
         """Put text at the cursor."""

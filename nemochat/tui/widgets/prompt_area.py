@@ -327,7 +327,7 @@ class PromptArea(TextArea):
         elif self._wraps_below():
             self.action_cursor_down()
         else:
-            self._recall(self._history_of_prompts.newer() if self._history_of_prompts else None)
+            self._recall(self._history_of_prompts.newer(self.plain_text) if self._history_of_prompts else None)
 
     def _wraps(self) -> bool:
         """Whether there is a wrapped line above the cursor's."""
