@@ -35,7 +35,8 @@ class PromptHistory:
     """Earlier prompts in a file of JSON lines, the newest last. Several programs may add to it at once.
 
     `older` and `newer` walk through it; what was being typed comes back at the end of the walk, and is remembered when the walk does not
-    get there. The file is read when a walk begins, so prompts of other programs are there. A file that cannot be read or written costs nothing but the recall in later runs.
+    get there. The file is read when a walk begins, so prompts of other programs are there. A file that cannot be read or written costs
+    nothing but the recall in later runs.
     """
 
     def __init__(self, path: Path, limit: int = LIMIT) -> None:

@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from nemochat.chat import Chat
 from nemochat.chat.pictures import OpenedPicture, open_picture
 from nemochat.desk import commands
 from nemochat.desk.port import Answer, AskOne, Event, QueueChanged, TurnOpened
@@ -438,7 +440,7 @@ async def test_chats_that_have_left_the_desk_are_not_held_for_ever(sitting: Sitt
     left = sitting.desk.conversation
     sitting.desk.new()
     for number in range(5):
-        left.change(lambda chat, number=number: chat.named(f"name {number}"))
+        left.change(partial(Chat.named, name=f"name {number}"))
     assert len(sitting.desk._before) <= 1
     await left.stored()
     sitting.desk.new()
