@@ -147,13 +147,15 @@ class PromptReader:
         self._gone.discard(digest)
         return tokens
 
-    async def _with_pictures(self, chat: Chat, start: int) -> Chat:
+    async def _with_pictures(self, chat: Chat, start: int, *, can_see: bool) -> Chat:
         """The chat as far as its pictures can be shown to the model, which is given those that it was not given yet. Raises EngineError.
 
         start: the first of the shown messages that matters. A picture whose file is gone or damaged is left out: its conversation goes on
-        without it.
+        without it. So are all where the model cannot see.
         """
         shown = {image.digest for index in chat.shown[start:] for image in chat.entries[index].message.images}
+        if not can_see:
+            return without_pictures(chat, shown) if shown else chat
         for digest in sorted(shown - self._told - self._gone):
             pixels = await asyncio.to_thread(self.seen, digest)
             if pixels is None:
@@ -169,7 +171,7 @@ class PromptReader:
         """The prompt of a chat: whatever is sent, evaluated ahead or shown is made of this. Raises EngineError."""
         info = await self.load.model()
         reserve, start = self.sampling_of(chat).max_tokens or RESERVE, self._start(chat, info.context_length)
-        seen = await self._with_pictures(chat, start)
+        seen = await self._with_pictures(chat, start, can_see=info.has_vision)
         prompt = await Prompt.of(seen, self._count, info.context_length, reserve, continues=continues, speaks=speaks, start=start)
         self._sizes.keep(chat, prompt)
         return prompt

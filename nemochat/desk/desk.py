@@ -194,6 +194,7 @@ class Desk:
         self.port.tell(ChatOpened(node))
         self.port.tell(RolesChanged())
         self.reading.opened()
+        self._tell_of_unseen()
         self._send_what_waits()
         if not conversation.is_stored:
             self.do(conversation.stored)
@@ -478,9 +479,16 @@ class Desk:
         self._tell_notices()
         self.draft.model_opened()
         await self._show_as(session.reader.side)
+        self._tell_of_unseen()
         self.reading.opened()
         with contextlib.suppress(NemochatError):  # what tools cost is only shown
             await self.tools.count(session)
+
+    def _tell_of_unseen(self) -> None:
+        """A model that reads text only goes on in a chat with pictures without them."""
+        info = self.model.session.reader.engine.info if self.model.session is not None else None
+        if info is not None and not info.has_vision and any(pictures_of(self.chat)):
+            self.port.tell(Said(f"{info.name} reads text only: it does not see the pictures of this chat."))
 
     async def choose_model(self, name: str) -> None:
         """Open the model of that name, or let the user choose."""

@@ -127,6 +127,29 @@ async def test_a_message_for_a_model_that_cannot_see_comes_back_with_the_reason(
     await sitting.close()
 
 
+async def test_a_chat_with_pictures_goes_on_with_a_model_that_cannot_see(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path, {"demo": engine_of(), "blind": engine_of(has_vision=False)})
+    sitting = await Sitting(bench).begin()
+    await attached(sitting, circle(tmp_path), is_counted)
+    await sitting.send("what is it?")
+
+    async def refuse(_: RgbImage) -> int:
+        raise EngineError("This model cannot see pictures.")
+
+    monkeypatch.setattr(bench.engines["blind"], "add_image", refuse)
+    await sitting.desk.open_model("blind")
+    said = [notice for notice in sitting.port.notices if "reads text only" in notice]
+    assert said == ["fake reads text only: it does not see the pictures of this chat."]
+    await sitting.send("and now?")
+    assert sitting.said[2:] == ["and now?", "reply 0"]
+    assert sitting.desk.chat.entries[0].message.images, "they are still in the chat"
+    id_ = sitting.desk.conversation.id
+    sitting.desk.new()
+    await sitting.desk.chats.open(id_)
+    assert len([notice for notice in sitting.port.notices if "reads text only" in notice]) == 2
+    await sitting.close()
+
+
 async def test_what_waited_from_an_earlier_run_comes_back_into_the_prompt_with_its_pictures(tmp_path: Path) -> None:
     slow = engine_of()
     slow.load_seconds = 60

@@ -287,12 +287,12 @@ async def test_a_new_chat_begins_where_its_key_stands_in_the_burst(tmp_path: Pat
         assert [entry.message.text for entry in first.chat.entries] == ["one", "0."]
 
 
-async def test_a_command_and_what_is_typed_into_its_dialog_may_come_in_one_burst(tmp_path: Path) -> None:
-    async with running(tmp_path, FakeEngine(reply("Yes."))) as driver:
-        await driver.send("one")
-        _burst(driver, "ctrl+f", *"words")
-        await driver.until(lambda: driver.app.screen is not driver.screen and "words" in driver.shown)
-        assert driver.screen.prompt.plain_text == ""
+@pytest.mark.parametrize("how", [("f3",), (*"/model", "enter")], ids=["key", "command"])
+async def test_a_command_and_what_is_typed_into_its_dialog_may_come_in_one_burst(tmp_path: Path, how: tuple[str, ...]) -> None:
+    async with running(tmp_path, FakeEngine(), FakeEngine()) as driver:
+        _burst(driver, *how, *"seco", "enter")
+        await driver.until(lambda: driver.desk.model.name == "second")
+        assert (driver.screen.prompt.plain_text, driver.said) == ("", [])
 
 
 async def test_a_key_that_never_ends_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
