@@ -304,3 +304,16 @@ async def test_a_key_that_never_ends_holds_up_no_other(tmp_path: Path, monkeypat
         monkeypatch.setattr(driver.app, "_follow", never)
         _burst(driver, "f2", "a", "home", "b")
         await driver.until(lambda: driver.screen.prompt.plain_text == "ba")
+
+
+async def test_a_long_text_that_is_left_with_escape_is_among_the_earlier_prompts(tmp_path: Path) -> None:
+    async with running(tmp_path, FakeEngine(reply("Yes."))) as driver:
+        await driver.send("a question")
+        await driver.focus_message(1)
+        await driver.press("e")
+        await driver.dialog(Write)
+        await driver.press(*" and more", "escape")
+        await driver.back()
+        await driver.told("What you wrote is kept")
+        assert driver.desk.history.older("") == "Yes. and more"
+        assert driver.said == ["a question", "Yes."]

@@ -54,6 +54,7 @@ from nemochat.errors import NemochatError
 from nemochat.numbers import count
 from nemochat.tui.chat.asking import edit_in_editor, screen_for
 from nemochat.tui.chat.faces import Faces
+from nemochat.tui.screens.dialogs import Write
 from nemochat.tui.widgets.attachments import AttachmentItem
 from nemochat.tui.widgets.conversations import ConversationsDrawer
 from nemochat.tui.widgets.hint_line import PromptState
@@ -174,8 +175,13 @@ class Presenter:
                 answered.set_result(value)
 
         app = self._screen.app
-        await app.push_screen(screen_for(ask, app, self.desk.bench.pictures, lambda text: self._wanted(Wanted("copy", text))), answer)
-        return await answered
+        screen = screen_for(ask, app, self.desk.bench.pictures, lambda text: self._wanted(Wanted("copy", text)))
+        await app.push_screen(screen, answer)
+        given = await answered
+        if given is None and isinstance(screen, Write) and screen.unfinished.strip():
+            self.desk.history.add(screen.unfinished)
+            self.tell(Said("What you wrote is kept: Up in the empty prompt brings it."))
+        return given
 
     def complain(self, error: NemochatError) -> None:
         """One sentence about what failed, and what to do."""

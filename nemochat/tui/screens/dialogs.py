@@ -114,7 +114,7 @@ class Write(_Dialog):
 
     def __init__(self, title: str, text: str = "", *, hint: str = "", one_line: bool = False) -> None:
         super().__init__()
-        self._title, self._hint, self._one_line = title, hint, one_line
+        self._title, self._text, self._hint, self._one_line = title, text, hint, one_line
         self._area = _Area(text, soft_wrap=True, one_line=one_line)
 
     def compose(self) -> ComposeResult:
@@ -129,6 +129,11 @@ class Write(_Dialog):
         """The cursor stands behind the text."""
         self._area.move_cursor(self._area.document.end)
         self._area.focus()
+
+    @property
+    def unfinished(self) -> str:
+        """What was written and is worth keeping when it is not accepted; "" for a line, and where nothing was changed."""
+        return "" if self._one_line or self._area.text == self._text else self._area.text
 
     def action_accept(self) -> None:
         """Take the text."""
