@@ -184,7 +184,10 @@ class Chaos:
             self.key(text)
             if self.wait(lambda text=text: text in self.prompt_text(), 4) and not any(words in self.tty.text for words in OVER):  # type: ignore[misc]
                 return text
-            self.key(ESC)
+            for _ in range(2):  # in the drawer's filter the first clears it, and the second leaves it
+                if self.ttys:
+                    self.key(ESC)
+                    self.pause(0.15)
         return ""
 
     def send(self) -> None:
