@@ -176,6 +176,18 @@ async def test_what_waited_from_an_earlier_run_comes_back_into_the_prompt_with_i
     await again.close()
 
 
+async def test_image_off_takes_the_pictures_out_of_the_next_message(tmp_path: Path) -> None:
+    """Without a screen there is no token to delete."""
+    sitting = await Sitting(Bench(tmp_path, {"demo": engine_of()})).begin()
+    await attached(sitting, circle(tmp_path), is_counted)
+    await sitting.send("/image off")
+    assert not sitting.desk.draft.items
+    assert not sitting.port.tokens
+    await sitting.send("hello")
+    assert not sitting.desk.chat.entries[0].message.images
+    await sitting.close()
+
+
 async def test_a_message_that_is_edited_brings_the_very_same_picture(tmp_path: Path) -> None:
     sitting = await Sitting(Bench(tmp_path, {"demo": engine_of()})).begin()
     path = circle(tmp_path)
