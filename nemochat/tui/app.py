@@ -40,8 +40,10 @@ if TYPE_CHECKING:
     from nemochat.tui.terminal import TerminalAnswered
 
 _AGAIN_SECONDS = 2.0
-_KEY_SECONDS = 1.0
+_KEY_SECONDS = 3.0
 """How long a key may keep those behind it waiting."""
+_EDITS = frozenset({"backspace", "delete", "left", "right"})
+"""Keys that do nothing but change a text, where one is written. They repeat."""
 _AT_ONCE = ("quit", "interrupt", "suspend_process")
 """What keys do even while the chat is not there yet."""
 
@@ -183,10 +185,11 @@ class NemochatApp(App[None]):
         """Give a key or a drop to whom it is for.
 
         Textual hands a burst of keys to what has the focus at its beginning, although one of them moves the focus, opens a dialog or begins
-        another chat. So the next one is looked at when this one has done what it does, unless it was a letter of a text.
+        another chat. So the next one is looked at when this one has done what it does, unless it only changed a text.
         """
         screen, focused = self.screen, self.focused
-        is_text = isinstance(event, Key) and focused is not None and focused.check_consume_key(event.key, event.character)
+        takes_text = focused is not None and focused.check_consume_key("a", "a")
+        is_text = takes_text and isinstance(event, Key) and (event.is_printable or event.key in _EDITS)
         if isinstance(screen, Modal) and event.time < screen.takes_keys_from and self._chat is not None:
             self._chat.prompt.take_event(event)
         else:
@@ -225,7 +228,9 @@ class NemochatApp(App[None]):
 
     def on_key(self, event: Key) -> None:
         """A letter that means nothing where the focus is belongs to a text, and no text is thrown away: it is for the prompt."""
-        is_bound = any(event.key in bindings.key_to_bindings for _, bindings in self.screen._modal_binding_chain)  # noqa: SLF001
+        keys = [bindings.key_to_bindings for _, bindings in self.screen._modal_binding_chain]  # noqa: SLF001
+        usual = getattr(self.focused, "_merged_bindings", None)  # a key that the user gave another meaning is no letter either
+        is_bound = any(event.key in each for each in (*keys, usual.key_to_bindings if usual is not None else {}))
         if not event.is_printable or not event.character or is_bound or self._chat is None:
             return
         if not event.character.isspace() or self._chat.prompt.plain_text:
