@@ -256,7 +256,7 @@ class NemochatApp(App[None]):
             for command in COMMANDS:
                 name = command.usage.replace("[", r"\[")  # the palette reads titles as markup
                 yield SystemCommand(name, command.help, partial(self._chat.action_command, command.name))
-            yield SystemCommand("Side panes", "Show or hide attachments, tools and context", self._chat.action_side)
+            yield SystemCommand("Side panes", "Show or hide the panes", self._chat.action_side)
         yield SystemCommand("Keys", "The keys of the focused part (F1)", self.action_help)
         yield SystemCommand("Quit", "Leave nemochat", self.action_quit)
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from textual.app import App, ComposeResult
 
 from nemochat.chat import ContextView
-from nemochat.tui.widgets.context import ContextGraph, ContextPane, parts_of, share
+from nemochat.tui.panes.context import ContextPane
+from nemochat.tui.widgets.context_graph import ContextGraph, parts_of, share
 
 FULL = ContextView(
     4096,

@@ -21,9 +21,11 @@ from nemochat.domain.library import ConversationRow
 from nemochat.domain.messages import Message, Role, TextPart
 from nemochat.domain.personas import Persona
 from nemochat.personas.index import PersonaSummary
-from nemochat.tui.widgets.attachments import AttachmentItem, AttachmentsPane
+from nemochat.tui.panes.attachments import AttachmentItem, AttachmentsPane
+from nemochat.tui.panes.context import ContextPane
+from nemochat.tui.panes.side import SidePanes
+from nemochat.tui.panes.tools import ToolInfo, ToolsPane
 from nemochat.tui.widgets.completion_list import CompletionList
-from nemochat.tui.widgets.context import ContextPane
 from nemochat.tui.widgets.conversations import ConversationsDrawer
 from nemochat.tui.widgets.form_fields import ChoiceField, ColourField, LineField, SwitchField, TextField
 from nemochat.tui.widgets.form_lists import ListField
@@ -33,9 +35,7 @@ from nemochat.tui.widgets.portrait import Portrait
 from nemochat.tui.widgets.prompt import Prompt
 from nemochat.tui.widgets.reply_text import ReplyText
 from nemochat.tui.widgets.search_results import PreviewPane, Results
-from nemochat.tui.widgets.side import SidePanes
 from nemochat.tui.widgets.status import StatusLine, StatusView
-from nemochat.tui.widgets.tools import ToolInfo, ToolsPane
 from nemochat.tui.widgets.transcript import Transcript
 from tests.chat.fake_engine import FakeEngine, reply
 from tests.tui.bench import running
@@ -84,9 +84,14 @@ async def _tools(widget: ToolsPane) -> None:
 
 
 async def _side(widget: SidePanes) -> None:
-    await _attachments(widget.attachments)
-    await _tools(widget.tools)
-    widget.context.show(None)
+    for pane in widget.panes:
+        match pane:
+            case AttachmentsPane():
+                await _attachments(pane)
+            case ToolsPane():
+                await _tools(pane)
+            case ContextPane():
+                await _context(pane)
     widget.set_narrow(True)
     widget.active = "tools"
     widget.set_narrow(False)
@@ -252,9 +257,10 @@ async def test_quitting_at_any_moment_after_sending_ends_without_a_crash(tmp_pat
 
 
 @pytest.mark.parametrize(
-    "path", [path for folder in ("widgets", "screens") for path in sorted((TUI / folder).glob("*.py")) if path.name not in _NOT_OURS],
+    "path",
+    [path for folder in ("widgets", "panes", "screens") for path in sorted((TUI / folder).glob("*.py")) if path.name not in _NOT_OURS],
     ids=lambda path: path.name,
-)  # fmt: skip
+)
 def test_nothing_is_looked_up_while_a_widget_draws_and_children_are_mounted_by_what_may_come_late(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     assert list(_lookups(tree)) == []

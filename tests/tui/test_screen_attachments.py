@@ -9,8 +9,8 @@ import pytest
 from textual.events import Paste
 
 from nemochat.domain.segments import ImageSlot
+from nemochat.tui.panes.attachments import AttachmentCard
 from nemochat.tui.screens.dialogs import PictureScreen
-from nemochat.tui.widgets.attachments import AttachmentCard
 from tests.chat.fake_engine import FakeEngine, reply
 from tests.images.pictures import draw_circle
 from tests.tui.bench import Driver, running

@@ -10,15 +10,15 @@ from textual.widget import Widget
 
 from nemochat.desk.commands import COMMANDS
 from nemochat.settings import Settings
+from nemochat.tui.panes.attachments import AttachLine, AttachmentCard
+from nemochat.tui.panes.context import ContextPane
+from nemochat.tui.panes.side import PaneTitle
 from nemochat.tui.screens.help import HelpScreen
 from nemochat.tui.screens.picker import Picker
 from nemochat.tui.screens.settings import SettingsScreen
 from nemochat.tui.screens.theme_picker import ThemePicker
-from nemochat.tui.widgets.attachments import AttachLine, AttachmentCard
-from nemochat.tui.widgets.context import ContextPane
 from nemochat.tui.widgets.message import MessageView
 from nemochat.tui.widgets.prompt_area import PromptArea
-from nemochat.tui.widgets.side import PaneTitle
 from nemochat.tui.widgets.status import StatusLine
 from tests.chat.fake_engine import FakeEngine, reply
 from tests.images.pictures import draw_circle

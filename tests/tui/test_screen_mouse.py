@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from nemochat.tui.panes.side import SidePanes
 from nemochat.tui.screens.dialogs import Menu
 from nemochat.tui.widgets.message import MessageView
 from nemochat.tui.widgets.prompt import Prompt
 from nemochat.tui.widgets.prompt_area import PromptArea
-from nemochat.tui.widgets.side import SidePanes
 from tests.chat.fake_engine import FakeEngine, reply
 from tests.images.pictures import draw_circle
 from tests.tui.bench import running
@@ -22,6 +22,8 @@ from tests.tui.bench import running
 )
 async def test_a_click_on_its_title_folds_a_pane_and_another_one_unfolds_it(tmp_path: Path, title: str, body: str) -> None:
     async with running(tmp_path, FakeEngine()) as driver:
+        if title == "Tools":  # folded until there is something in it
+            await driver.click(f"▸ {title} ·")
         assert body in driver.shown
         await driver.click(f"▾ {title}")
         assert body not in driver.shown

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 from textual.app import App, ComposeResult
 from textual.containers import Horizontal
+from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
 from nemochat.chat import ContextView, ToolRun, ToolState
+from nemochat.desk.desk import Desk
+from nemochat.desk.port import Said
 from nemochat.domain.images import RgbImage
-from nemochat.tui.widgets.attachments import AttachLine, AttachmentCard, AttachmentItem, Sign
-from nemochat.tui.widgets.context import ContextPane
-from nemochat.tui.widgets.side import Pane, PaneTab, PaneTitle, SidePanes
-from nemochat.tui.widgets.tools import ToolLine
+from nemochat.tui.panes import registry
+from nemochat.tui.panes.attachments import AttachLine, AttachmentCard, AttachmentItem, AttachmentsPane
+from nemochat.tui.panes.base import Pane, Sign
+from nemochat.tui.panes.context import ContextPane
+from nemochat.tui.panes.side import PaneFrame, PaneTab, PaneTitle, SidePanes
+from nemochat.tui.panes.tools import ToolInfo, ToolLine, ToolsPane
+from tests.chat.fake_engine import FakeEngine
+from tests.desk.bench import Bench
+from tests.tui.bench import running
 
 ITEM = AttachmentItem("a1", "cat.png", 640, 480, 128, "encoded", RgbImage.from_rgb(8, 8, bytes(192)), in_draft=True)
 
@@ -32,7 +43,15 @@ class Host(App[None]):
 
     def on_mount(self) -> None:
         self.side.set_narrow(self.narrow)
-        self.side.context.show(ContextView(4096, history=96))
+        self.side.query_one(ContextPane).show(ContextView(4096, history=96))
+
+    @property
+    def attachments(self) -> AttachmentsPane:
+        return self.side.query_one(AttachmentsPane)
+
+    @property
+    def tools(self) -> ToolsPane:
+        return self.side.query_one(ToolsPane)
 
     @property
     def titles(self) -> list[str]:
@@ -40,19 +59,25 @@ class Host(App[None]):
 
     @property
     def visible_panes(self) -> list[str]:
-        return [pane.id or "" for pane in self.query(Pane) if pane.region.area]
+        return [pane.id or "" for pane in self.query(PaneFrame) if pane.region.area]
 
     @property
     def talk_width(self) -> int:
         return self.query_one("#talk").outer_size.width
 
 
+async def settled(pilot: Pilot[None]) -> None:
+    """Heights are shared out once what the panes hold has been laid out."""
+    for _ in range(3):
+        await pilot.pause()
+
+
 async def test_the_column_has_three_panes_one_under_the_other_beside_the_conversation() -> None:
     host = Host()
     async with host.run_test(size=(120, 40)):
-        assert host.titles == ["▾ Attachments", "▾ Tools", "▾ Context"]
+        assert host.titles == ["▾ Attachments", "▸ Tools · none", "▾ Context"]
         assert host.side.outer_size.width == 38
-        panes = list(host.query(Pane))
+        panes = list(host.query(PaneFrame))
         assert [pane.region.y for pane in panes] == sorted({pane.region.y for pane in panes})
         assert host.side.region.x >= host.query_one("#talk").region.right
         assert not host.side.is_open  # a column is no drawer: Esc must not close it
@@ -67,10 +92,10 @@ async def test_the_column_takes_about_a_third_at_most() -> None:
 async def test_empty_panes_take_little_height_and_pictures_get_the_rest() -> None:
     host = Host()
     async with host.run_test(size=(120, 40)) as pilot:
-        attachments, tools, context = host.query(Pane)
+        attachments, tools, context = host.query(PaneFrame)
         assert attachments.size.height <= 4
         assert tools.size.height <= 4
-        host.side.attachments.show([ITEM])
+        host.attachments.show([ITEM])
         await pilot.pause()
         assert attachments.size.height > 20
         assert context.region.bottom <= 40
@@ -79,12 +104,12 @@ async def test_empty_panes_take_little_height_and_pictures_get_the_rest() -> Non
 async def test_a_title_folds_its_pane_by_key_and_by_mouse_and_then_says_what_it_holds() -> None:
     host = Host()
     async with host.run_test(size=(120, 40)) as pilot:
-        host.side.attachments.show([ITEM])
+        host.attachments.show([ITEM])
         host.query(PaneTitle).first().focus()
         await pilot.press("enter")
         assert host.titles[0] == "▸ Attachments · 1 picture, 128 tokens"
-        assert not host.side.attachments.region.area
-        host.side.attachments.show([])
+        assert not host.attachments.region.area
+        host.attachments.show([])
         await pilot.pause()
         assert host.titles[0] == "▸ Attachments · none"
         await pilot.press("enter")
@@ -96,21 +121,58 @@ async def test_a_title_folds_its_pane_by_key_and_by_mouse_and_then_says_what_it_
 async def test_many_tools_and_calls_leave_room_for_the_others() -> None:
     host = Host()
     async with host.run_test(size=(120, 40)) as pilot:
-        host.side.tools.show((), [ToolRun("x", {"n": n}, "result", ToolState.DONE) for n in range(30)])
-        host.side.attachments.show([ITEM])
-        await pilot.pause()
-        assert host.query_one("#context", Pane).region.bottom <= 40
-        assert host.query_one("#attachments", Pane).size.height >= 10
-        assert host.side.tools.max_scroll_y > 0
+        host.tools.show((), [ToolRun("x", {"n": n}, "result", ToolState.DONE) for n in range(30)])
+        host.attachments.show([ITEM])
+        await settled(pilot)
+        assert host.query_one("#context", PaneFrame).region.bottom <= 40
+        assert host.query_one("#attachments", PaneFrame).size.height >= 10
+        assert host.tools.max_scroll_y > 0
+
+
+@pytest.mark.parametrize("height", [40, 70])
+async def test_no_pane_is_clipped_beside_empty_rows(height: int) -> None:
+    """What a pane gets depends on what all of them need, not on a share that was fixed before."""
+    host = Host()
+    tools = [ToolInfo(f"tool_{n}", "Reads the whole of a file below the folders that you have named.", n == 0) for n in range(12)]
+    async with host.run_test(size=(200, height)) as pilot:
+        host.tools.show(tools, ())
+        await settled(pilot)
+        context = host.query_one("#context", PaneFrame)
+        if host.tools.max_scroll_y:
+            assert height - context.region.bottom <= 2
+        else:
+            assert host.tools.size.height == host.tools.virtual_size.height
+        assert context.body.max_scroll_y == 0
+        assert context.region.bottom <= height
+
+
+async def test_tools_are_folded_until_one_is_on_or_was_called_and_the_user_decides_for_good() -> None:
+    host = Host()
+    off, on = ToolInfo("add", "Adds.", False, 40), ToolInfo("add", "Adds.", True, 40)
+    async with host.run_test(size=(120, 40)) as pilot:
+        host.tools.show([off], ())
+        await settled(pilot)
+        assert host.titles[1] == "▸ Tools · 0 of 1 on"
+        for tools, runs in (([on], ()), ([off], [ToolRun("add", {}, "3", ToolState.DONE)])):
+            host.tools.show(tools, runs)
+            await settled(pilot)
+            assert host.titles[1] == "▾ Tools"
+        host.tools.show([off], ())
+        await settled(pilot)
+        await pilot.click(host.query(PaneTitle)[1])
+        host.tools.show([on], ())
+        host.tools.show([off], ())
+        await settled(pilot)
+        assert host.titles[1] == "▾ Tools"  # it was unfolded by hand
 
 
 async def test_a_low_column_scrolls_as_a_whole() -> None:
     host = Host()
     async with host.run_test(size=(120, 24)) as pilot:
-        host.side.tools.show((), [ToolRun("x", {"n": n}, "result", ToolState.DONE) for n in range(30)])
+        host.tools.show((), [ToolRun("x", {"n": n}, "result", ToolState.DONE) for n in range(30)])
         await pilot.pause()
         assert host.side.max_scroll_y > 0
-        assert host.side.tools.max_scroll_y == 0
+        assert host.tools.max_scroll_y == 0
 
 
 async def test_toggling_the_column_gives_its_place_to_the_conversation_and_back() -> None:
@@ -202,15 +264,15 @@ async def test_only_the_shown_tab_is_a_stop_for_the_tab_key() -> None:
 async def test_the_same_widgets_serve_both_forms() -> None:
     host = Host()
     async with host.run_test(size=(120, 40)) as pilot:
-        host.side.attachments.show([ITEM])
+        host.attachments.show([ITEM])
         await pilot.pause()
-        before = list(host.query(AttachmentCard)) + list(host.query(Pane))
-        host.query(Pane).first().folded = True
+        before = list(host.query(AttachmentCard)) + list(host.query(PaneFrame))
+        host.query(PaneFrame).first().folded = True
         host.side.set_narrow(True)
         host.side.toggle()
         await pilot.pause()
-        assert list(host.query(AttachmentCard)) + list(host.query(Pane)) == before
-        assert host.side.attachments.region.area  # a folded pane is whole in the drawer
+        assert list(host.query(AttachmentCard)) + list(host.query(PaneFrame)) == before
+        assert host.attachments.region.area  # a folded pane is whole in the drawer
         host.side.set_narrow(False)
         await pilot.pause()
         assert host.titles[0].startswith("▸ Attachments")
@@ -224,7 +286,7 @@ async def test_open_pane_shows_unfolds_and_focuses_whatever_the_form() -> None:
         host = Host(narrow=narrow)
         async with host.run_test(size=size) as pilot:
             host.side.toggle()  # the column hides, the drawer opens
-            host.query_one("#context", Pane).folded = True
+            host.query_one("#context", PaneFrame).folded = True
             host.side.open_pane("context")
             await pilot.pause()
             assert "context" in host.visible_panes
@@ -233,6 +295,43 @@ async def test_open_pane_shows_unfolds_and_focuses_whatever_the_form() -> None:
             await pilot.pause()
             assert "tools" in host.visible_panes
             assert isinstance(host.focused, PaneTab if narrow else PaneTitle)  # nothing else in it takes the focus
+
+
+class Notes(Pane, can_focus=True):
+    """A pane of somebody who has read CONTRIBUTING.md."""
+
+    title = "Notes"
+    follows = (Said,)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = Static()
+
+    def compose(self) -> ComposeResult:
+        yield self.text
+
+    def draw(self, desk: Desk) -> None:
+        self.text.update(f"said in {desk.chat.title}")
+        self.summary = "one note"
+
+
+@pytest.mark.parametrize("size", [(120, 40), (80, 24)])
+async def test_a_new_pane_is_one_class_and_one_line_in_the_registry(
+    size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "PANES", (*registry.PANES, Notes))
+    async with running(tmp_path, size=size, bench=Bench(tmp_path, {"demo": FakeEngine()})) as driver:
+        driver.screen.side.open_pane("notes")
+        await driver.until(lambda: isinstance(driver.app.focused, Notes))
+        assert "said in" in driver.shown  # drawn with all the others
+        driver.desk.change(driver.desk.chat.named("Harbour"))
+        await driver.until(lambda: "said in Harbour" in driver.shown)
+        notes = driver.screen.query_one(Notes)
+        notes.text.update("")
+        driver.screen.presenter.tell(Said("a word"))
+        await driver.until(lambda: "said in Harbour" in driver.shown)  # what it follows
+        notes.act(lambda desk: desk.port.tell(Said("done")))
+        await driver.told("done")
 
 
 async def test_keys_are_explained() -> None:

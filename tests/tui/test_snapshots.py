@@ -23,6 +23,7 @@ from nemochat.domain.tools import OfferedTool, ToolOrigin, ToolRequest
 from nemochat.domain.ttft import Reading, ReplyRow
 from nemochat.errors import EngineDiedError
 from nemochat.settings import SamplingSettings, Settings
+from nemochat.tui.panes.attachments import AttachmentsPane
 from nemochat.tui.screens.approval import ApprovalScreen
 from nemochat.tui.screens.dialogs import Choose, Menu, PictureScreen, Read, Write
 from nemochat.tui.screens.help import HelpScreen
@@ -109,7 +110,7 @@ async def _answered(driver: Driver) -> None:
 
 async def _enlarged(driver: Driver) -> None:
     await _answered(driver)
-    driver.screen.enlarge(driver.desk.chat.entries[0].message.images[0].digest)
+    driver.screen.query_one(AttachmentsPane).enlarge(driver.desk.chat.entries[0].message.images[0].digest)
     await driver.until(lambda: isinstance(driver.app.screen, PictureScreen))
 
 

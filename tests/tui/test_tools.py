@@ -7,7 +7,7 @@ from textual.app import App, ComposeResult
 from textual.widgets import Static
 
 from nemochat.chat import ToolRun, ToolState
-from nemochat.tui.widgets.tools import RunView, ToolInfo, ToolLine, ToolsPane, argument_lines, shorten
+from nemochat.tui.panes.tools import RunView, ToolInfo, ToolLine, ToolsPane, argument_lines, shorten
 
 WEATHER = ToolInfo("get_weather", "The weather at a place.", True, 132)
 SHELL = ToolInfo("shell", "Runs a command.", False)
@@ -69,7 +69,7 @@ async def test_the_empty_pane_says_what_will_be_here() -> None:
     host = Host()
     async with host.run_test() as pilot:
         assert "No tools yet. Calls that the model makes appear here." in host.shown()
-        assert host.pane.is_empty
+        assert host.pane.is_idle
         host.pane.show((), (RUN,))
         await pilot.pause()
         assert "No tools yet" not in host.shown()

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from textual.screen import Screen
 
 from nemochat.chat import Entry, RoundEnded, ToolRun, ToolsAnswered, ToolState
-from nemochat.chat.drops import Drop
 from nemochat.desk.desk import Desk
-from nemochat.desk.draft import Incoming
 from nemochat.desk.port import (
     Ask,
     AskEditor,
@@ -26,7 +24,6 @@ from nemochat.desk.port import (
     EngineFailed,
     Event,
     ModelChanged,
-    PicturesChanged,
     QueueChanged,
     ReadingAhead,
     RolesChanged,
@@ -36,7 +33,6 @@ from nemochat.desk.port import (
     TokenAdded,
     TokenChanged,
     TokenRemoved,
-    ToolsChanged,
     TurnBegan,
     TurnEnded,
     TurnOpened,
@@ -46,22 +42,18 @@ from nemochat.desk.port import (
     Working,
 )
 from nemochat.domain.events import FinishReason, Progress, Stage, TextDelta
-from nemochat.domain.images import RgbImage
-from nemochat.domain.messages import ImagePart
 from nemochat.domain.replies import TurnResult
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
 from nemochat.numbers import count
 from nemochat.tui.chat.asking import edit_in_editor, screen_for
 from nemochat.tui.chat.faces import Faces
+from nemochat.tui.panes.side import SidePanes
 from nemochat.tui.screens.dialogs import Write
-from nemochat.tui.widgets.attachments import AttachmentItem
 from nemochat.tui.widgets.conversations import ConversationsDrawer
 from nemochat.tui.widgets.hint_line import PromptState
 from nemochat.tui.widgets.prompt import Prompt
-from nemochat.tui.widgets.side import SidePanes
 from nemochat.tui.widgets.status import StatusLine, StatusView, state_words
-from nemochat.tui.widgets.tools import ToolInfo
 from nemochat.tui.widgets.transcript import Transcript
 
 READY = "ready"
@@ -105,6 +97,7 @@ class Presenter:
     def attend(self, desk: Desk) -> None:
         """Know the desk, which is made with this as its port."""
         self._desk = desk
+        self._side.attend(desk)
         self._faces = Faces(self._screen, self._transcript, desk.bench)
 
     def open(self) -> None:
@@ -127,6 +120,7 @@ class Presenter:
         if self._early is not None:
             self._early.append(event)
             return
+        self._side.tell(event)
         match event:
             case Said(text):
                 self._screen.notify(text, markup=False, timeout=self.desk.bench.settings.interface.notify_seconds)
@@ -144,10 +138,6 @@ class Presenter:
                 self._changed()
             case ChatsChanged():
                 self._list_soon()
-            case PicturesChanged():
-                self._side.attachments.show(self.pictures())
-            case ToolsChanged():
-                self.draw_tools()
             case RolesChanged():
                 self.faces.show(self.desk.chat)
             case SettingsChanged():
@@ -198,9 +188,7 @@ class Presenter:
     def draw(self) -> None:
         """Make the screen equal to the desk."""
         self._draw_transcript(self.desk.chat.entries)
-        self._side.attachments.show(self.pictures())
-        self.draw_tools()
-        self._side.context.show(self.desk.reading.view)
+        self._side.draw(self.desk)
         self.draw_status()
         self._screen.sub_title = self.desk.chat.title
 
@@ -223,13 +211,6 @@ class Presenter:
         is_same = len(seen) == len(self._shown) and seen[0] is self._shown[0] and seen[1:] == self._shown[1:]
         if not is_same and not self.desk.turns.is_running:
             self._draw_transcript(entries)
-
-    def draw_tools(self) -> None:
-        """The pane of tools."""
-        chat, tools = self.desk.chat, self.desk.tools
-        on = {spec.name for spec in chat.frame.tools}
-        infos = [ToolInfo(each.name, each.spec.description, each.name in on, tools.costs.get(each.fingerprint)) for each in tools.offered]
-        self._side.tools.show(infos, tools.runs(chat))
 
     def draw_status(self) -> None:
         """The status line, and what Enter will do."""
@@ -388,7 +369,6 @@ class Presenter:
                 self._prompt.token_count = tokens
                 if tokens is not None and view is not None:
                     self._prompt.room = view.limit - view.reserve - view.used
-                    self._side.context.show(view)
                     self._draw_if_changed()
                     self.draw_status()
 
@@ -426,32 +406,3 @@ class Presenter:
                 prompt.replace_token(key, label)
             case TokenRemoved(key):
                 prompt.remove_token(key)
-
-    # -- pictures
-
-    def pictures(self) -> list[AttachmentItem]:
-        """What the pane shows: the draft's pictures, then the conversation's."""
-        pictures = self.desk.pictures
-        drafted = [_drafted(item, pictures) for item in self.desk.draft.items]
-        said = {part.digest: part for entry in self.desk.chat.entries for part in entry.message.images}
-        return [*drafted, *(_held(part, pixels) for digest, part in said.items() if (pixels := pictures.get(digest)) is not None)]
-
-    def pixels_of(self, key: str) -> RgbImage | None:
-        """A picture of the draft by its key, one of the chat by its digest."""
-        drafted = {item.key: item.part.digest for item in self.desk.draft.items if item.part is not None}
-        return self.desk.pictures.get(drafted.get(key, key))
-
-    def take_drop(self, drop: Drop) -> None:
-        """Files that were dropped on the prompt."""
-        self.desk.dropping.take(drop)
-
-
-def _drafted(item: Incoming, pictures: Mapping[str, RgbImage]) -> AttachmentItem:
-    part = item.part
-    width, height, pixels = (part.width, part.height, pictures.get(part.digest)) if part is not None else (0, 0, None)
-    return AttachmentItem(item.key, item.name, width, height, item.tokens or None, item.state, pixels, in_draft=True)
-
-
-def _held(part: ImagePart, pixels: RgbImage) -> AttachmentItem:
-    width, height = part.width or pixels.width, part.height or pixels.height
-    return AttachmentItem(part.digest, part.name or "picture", width, height, part.tokens or None, "in the chat", pixels, in_draft=False)

@@ -20,18 +20,17 @@ from nemochat.desk import commands
 from nemochat.desk.completion import Completion, complete
 from nemochat.desk.desk import Desk
 from nemochat.desk.jobs import Jobs
-from nemochat.desk.port import Answer, AskAllowed, AskEditor, ShowPicture, Wanted, Workbench, working_folder
+from nemochat.desk.port import Answer, AskAllowed, AskEditor, Wanted, Workbench, working_folder
 from nemochat.domain.messages import Role
 from nemochat.domain.visible import visible
 from nemochat.system.desktop import open_in_browser
 from nemochat.tui import clipboard
 from nemochat.tui.chat.presenter import Presenter
-from nemochat.tui.widgets.attachments import AttachmentsPane
+from nemochat.tui.panes import registry
+from nemochat.tui.panes.side import SidePanes
 from nemochat.tui.widgets.conversations import ConversationsDrawer
 from nemochat.tui.widgets.prompt import Prompt
-from nemochat.tui.widgets.side import SidePanes
 from nemochat.tui.widgets.status import StatusLine
-from nemochat.tui.widgets.tools import ToolsPane
 from nemochat.tui.widgets.transcript import Transcript
 
 EMPTY = Content.assemble(
@@ -55,7 +54,7 @@ class ChatScreen(Screen[None]):
         Binding("ctrl+r", "command('open')", "Chats", id="chat.open", tooltip="The list of your chats"),
         Binding("ctrl+f", "command('search')", "Search", id="chat.search", tooltip="Search in every chat"),
         Binding("ctrl+o", "command('image')", "Attach", id="chat.attach", tooltip="Choose a picture"),
-        Binding("f2", "side", "Panes", id="chat.panes", tooltip="Show or hide attachments, tools and context"),
+        Binding("f2", "side", "Panes", id="chat.panes", tooltip="Show or hide the panes"),
         Binding("f3", "command('model')", "Model", id="chat.model", tooltip="Choose the model"),
         Binding("f4", "command('settings')", "Settings", id="chat.settings", tooltip="Change settings"),
         Binding("ctrl+enter", "command('regen')", "Another reply", show=False, id="chat.regenerate", tooltip="Make the last reply anew"),
@@ -72,7 +71,7 @@ class ChatScreen(Screen[None]):
         """The program's exit code, once it has been told to end."""
         history = PromptHistory(bench.paths.prompt_history)
         self.transcript = Transcript(empty=EMPTY)
-        self.side = SidePanes(pictures=bench.pictures)
+        self.side = SidePanes(registry.PANES)
         self.drawer = ConversationsDrawer()
         self.status = StatusLine()
         self.prompt = Prompt(find_drops=_drops, take_drop=self._take_drop, complete=self._complete, history=history)
@@ -189,33 +188,7 @@ class ChatScreen(Screen[None]):
             choices["theme"] = sorted(self.app.available_themes)
         return complete(text, choices, working_folder(), Path.home())
 
-    # -- pictures, tools, the drawer
-
-    @on(AttachmentsPane.Removed)
-    def _remove_picture(self, event: AttachmentsPane.Removed) -> None:
-        self.desk.draft.remove(event.key)
-
-    @on(AttachmentsPane.Moved)
-    def _move_picture(self, event: AttachmentsPane.Moved) -> None:
-        self.desk.draft.move(event.key, event.offset)
-
-    @on(AttachmentsPane.Opened)
-    def _open_picture(self, event: AttachmentsPane.Opened) -> None:
-        self.enlarge(event.key)
-
-    def enlarge(self, key: str) -> None:
-        """Show a picture as large as the terminal allows: one of the draft by its key, one of the chat by its digest."""
-        pixels = self.presenter.pixels_of(key)
-        if pixels is not None:
-            self.desk.do(lambda: self.presenter.ask(ShowPicture(pixels)))
-
-    @on(AttachmentsPane.AttachRequested)
-    def _attach_requested(self) -> None:
-        self.action_command("image")
-
-    @on(ToolsPane.Toggled)
-    def _tool_toggled(self, event: ToolsPane.Toggled) -> None:
-        self.desk.toggle_tool(event.name, enabled=event.enabled)
+    # -- the list of chats
 
     @on(ConversationsDrawer.Action)
     def _drawer_action(self, event: ConversationsDrawer.Action) -> None:

@@ -16,7 +16,7 @@ from textual.widget import Widget
 from nemochat.domain.ttft import Reading
 from nemochat.numbers import count, duration
 from nemochat.tui.tables import PART_NAMES
-from nemochat.tui.widgets.context import Part, share
+from nemochat.tui.widgets.context_graph import Part, share
 
 DECADES = 20.0
 """Values that lie farther apart than by this factor get a log scale."""

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import msgspec
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.events import Click
 from textual.message import Message
-from textual.reactive import reactive
 from textual.widgets import Static
 
+from nemochat.desk import commands
+from nemochat.desk.desk import Desk
+from nemochat.desk.draft import Incoming
+from nemochat.desk.port import Event, PicturesChanged, ShowPicture
 from nemochat.domain.images import RgbImage
+from nemochat.domain.messages import ImagePart
 from nemochat.domain.sanitize import sanitize
 from nemochat.numbers import plural
 from nemochat.tui.graphics import HALFBLOCKS
+from nemochat.tui.panes.base import Pane, Sign
 from nemochat.tui.widgets.late import Late
 from nemochat.tui.widgets.picture import Picture
 
@@ -44,33 +49,6 @@ class AttachmentItem(msgspec.Struct, frozen=True):
     state: str
     pixels: RgbImage | None
     in_draft: bool
-
-
-class Sign(Static):
-    """A sign to click on."""
-
-    class Pressed(Message):
-        """It was clicked; `action` says what it stands for."""
-
-        def __init__(self, action: str) -> None:
-            super().__init__()
-            self.action = action
-
-    ALLOW_SELECT = False
-    DEFAULT_CSS = """
-    Sign { width: 3; height: 1; text-align: center; color: $text-muted; pointer: pointer; }
-    Sign:hover { color: $text; background: $boost; text-style: bold; }
-    """
-
-    def __init__(self, sign: str, action: str, tooltip: str) -> None:
-        super().__init__(Content(sign))
-        self._action = action
-        self.tooltip = tooltip
-
-    def on_click(self, event: Click) -> None:
-        """Pass it on, and do not open the picture as well."""
-        event.stop()
-        self.post_message(self.Pressed(self._action))
 
 
 class AttachmentCard(Vertical, Late, can_focus=True):
@@ -217,8 +195,11 @@ class AttachLine(Static, can_focus=True):
         self.action_attach()
 
 
-class AttachmentsPane(VerticalScroll, Late, can_focus=False):
-    """All pictures, those of the next message first. protocol: see `nemochat.tui.graphics.protocol_for`."""
+class AttachmentsPane(Pane, can_focus=False):
+    """All pictures, those of the next message first."""
+
+    title = "Attachments"
+    follows: ClassVar[tuple[type[Event], ...]] = (PicturesChanged,)
 
     class Moved(Message):
         """The user wants this picture of the draft `offset` places later."""
@@ -246,20 +227,14 @@ class AttachmentsPane(VerticalScroll, Late, can_focus=False):
 
     DEFAULT_CSS = """
     AttachmentsPane {
-        height: auto; scrollbar-size-vertical: 1;
         .empty, .heading { height: auto; padding: 0 1; color: $text-muted; }
         .heading { text-style: italic; }
     }
     """
 
-    summary: reactive[str] = reactive("none")
-    """In a few words, for a folded pane."""
-    is_empty: reactive[bool] = reactive(True)
-    """Whether there is no picture, so that little height is needed."""
-
-    def __init__(self, protocol: str = HALFBLOCKS) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._protocol = protocol
+        self._protocol = HALFBLOCKS
         self._items: tuple[AttachmentItem, ...] = ()
         self._cards: dict[str, AttachmentCard] = {}
         self._attach_line = AttachLine()
@@ -284,13 +259,46 @@ class AttachmentsPane(VerticalScroll, Late, can_focus=False):
         for card in self._cards.values():
             card.set_max_rows(self._rows())
 
+    def attend(self, desk: Desk) -> None:
+        """Know how this terminal shows pictures, too."""
+        super().attend(desk)
+        self._protocol = desk.bench.pictures
+
+    def draw(self, desk: Desk) -> None:
+        """The draft's pictures, then the conversation's."""
+        pictures = desk.pictures
+        drafted = [_drafted(item, pictures) for item in desk.draft.items]
+        said = {part.digest: part for entry in desk.chat.entries for part in entry.message.images}
+        self.show([*drafted, *(_held(part, pixels) for digest, part in said.items() if (pixels := pictures.get(digest)) is not None)])
+
+    @on(Moved)
+    def _move(self, event: Moved) -> None:
+        self.act(lambda desk: desk.draft.move(event.key, event.offset))
+
+    @on(Removed)
+    def _remove(self, event: Removed) -> None:
+        self.act(lambda desk: desk.draft.remove(event.key))
+
+    @on(Opened)
+    def _open(self, event: Opened) -> None:
+        self.enlarge(event.key)
+
+    @on(AttachRequested)
+    def _choose(self) -> None:
+        self.act(lambda desk: commands.run(desk, "image"))
+
+    def enlarge(self, key: str) -> None:
+        """Show a picture as large as the terminal allows: one of the draft by its key, one of the chat by its digest."""
+        pixels = next((item.pixels for item in self._items if item.key == key), None)
+        if pixels is not None:
+            self.act(lambda desk: desk.port.ask(ShowPicture(pixels)))
+
     def show(self, items: Sequence[AttachmentItem]) -> None:
         """Show these pictures; what is on the screen already stays, so that no picture is drawn again needlessly."""
         ordered = tuple(sorted(items, key=lambda item: not item.in_draft))
         if ordered == self._items and self._cards:
             return
         self._items = ordered
-        self.is_empty = not ordered
         tokens = sum(item.tokens or 0 for item in ordered)
         self.summary = plural(len(ordered), "picture") + (f", {plural(tokens, 'token')}" if tokens else "") if ordered else "none"
         if self.can_draw:
@@ -330,3 +338,14 @@ class AttachmentsPane(VerticalScroll, Late, can_focus=False):
         pictures = max(1, sum(item.pixels is not None for item in self._items))
         room = self.app.size.height * 3 // 5 - _LINES_PER_CARD * len(self._items)
         return min(_MOST_ROWS, max(_FEWEST_ROWS, room // pictures))
+
+
+def _drafted(item: Incoming, pictures: Mapping[str, RgbImage]) -> AttachmentItem:
+    part = item.part
+    width, height, pixels = (part.width, part.height, pictures.get(part.digest)) if part is not None else (0, 0, None)
+    return AttachmentItem(item.key, item.name, width, height, item.tokens or None, item.state, pixels, in_draft=True)
+
+
+def _held(part: ImagePart, pixels: RgbImage) -> AttachmentItem:
+    width, height = part.width or pixels.width, part.height or pixels.height
+    return AttachmentItem(part.digest, part.name or "picture", width, height, part.tokens or None, "in the chat", pixels, in_draft=False)

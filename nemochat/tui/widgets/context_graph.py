@@ -1,11 +1,10 @@
-"""How the window is filled: a bar of its parts, their sizes, and what the next message costs."""
+"""A picture of the window: a bar of its parts, their sizes, and what the next message costs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import msgspec
-from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.geometry import Size
 from textual.reactive import reactive
@@ -121,29 +120,3 @@ def sentences(view: ContextView) -> list[Content]:
     if len(view.contexts) > _MOST_CONTEXTS:
         lines.append(Content.styled(f"+ {count(len(view.contexts) - _MOST_CONTEXTS)} more", "$text-muted"))
     return lines
-
-
-class ContextPane(VerticalScroll, can_focus=True):
-    """The window as the next prompt will fill it."""
-
-    help_title = "Context"
-    DEFAULT_CSS = """
-    ContextPane { height: auto; padding: 0 1; scrollbar-size-vertical: 1; }
-    ContextPane:focus { background: $foreground 6%; }
-    """
-
-    summary: reactive[str] = reactive("waiting for the model")
-    """In a few words, for a folded pane."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._graph = ContextGraph()
-
-    def compose(self) -> list[Widget]:
-        """The graph alone."""
-        return [self._graph]
-
-    def show(self, view: ContextView | None) -> None:
-        """Show another state of the window; None while the model is not there to count."""
-        self._graph.view = view
-        self.summary = f"{count(view.used)} of {count(view.limit)}" if view else "waiting for the model"

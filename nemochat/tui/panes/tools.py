@@ -7,18 +7,21 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import msgspec
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.reactive import reactive
 from textual.widgets import Static
 
 from nemochat.chat import ToolRun, ToolState
+from nemochat.desk.desk import Desk
+from nemochat.desk.port import Event, ToolsChanged
 from nemochat.domain.sanitize import sanitize
 from nemochat.numbers import count, duration, plural
-from nemochat.tui.widgets.late import Late, LateVertical
+from nemochat.tui.panes.base import Pane
+from nemochat.tui.widgets.late import LateVertical
 
 _EMPTY = "No tools yet. Calls that the model makes appear here."
 _SIGNS = {ToolState.ASKED: "?", ToolState.RUNNING: "…", ToolState.DONE: "✓", ToolState.FAILED: "✗", ToolState.REFUSED: "⊘"}
@@ -180,8 +183,11 @@ class RunView(Vertical, can_focus=True):
         self._rest.display = bool(more)
 
 
-class ToolsPane(VerticalScroll, Late, can_focus=False):
+class ToolsPane(Pane, can_focus=False):
     """Tools and calls, the newest call first."""
+
+    title = "Tools"
+    follows: ClassVar[tuple[type[Event], ...]] = (ToolsChanged,)
 
     class Toggled(Message):
         """The user wants this tool to be offered, or not."""
@@ -192,19 +198,14 @@ class ToolsPane(VerticalScroll, Late, can_focus=False):
 
     DEFAULT_CSS = """
     ToolsPane {
-        height: auto; scrollbar-size-vertical: 1;
         .note { height: auto; padding: 0 1; color: $text-muted; }
         .list { height: auto; }
     }
     """
 
-    summary: reactive[str] = reactive("none")
-    """In a few words, for a folded pane."""
-    is_empty: reactive[bool] = reactive(True)
-    """Whether there is nothing to show."""
-
     def __init__(self) -> None:
         super().__init__()
+        self.set_reactive(ToolsPane.is_idle, True)
         self._tools: tuple[ToolInfo, ...] = ()
         self._runs: tuple[ToolRun, ...] = ()
         self._tool_lines: dict[str, ToolLine] = {}
@@ -224,13 +225,24 @@ class ToolsPane(VerticalScroll, Late, can_focus=False):
         self.is_up = True
         self._arrange()
 
+    def draw(self, desk: Desk) -> None:
+        """The tools that there are, and the calls of the conversation."""
+        chat, tools = desk.chat, desk.tools
+        on = {spec.name for spec in chat.frame.tools}
+        infos = [ToolInfo(each.name, each.spec.description, each.name in on, tools.costs.get(each.fingerprint)) for each in tools.offered]
+        self.show(infos, tools.runs(chat))
+
+    @on(Toggled)
+    def _toggle(self, event: Toggled) -> None:
+        self.act(lambda desk: desk.toggle_tool(event.name, enabled=event.enabled))
+
     def show(self, tools: Sequence[ToolInfo], runs: Sequence[ToolRun]) -> None:
         """Show these tools and calls (in the order in which they were made)."""
         if (tuple(tools), tuple(runs)) == (self._tools, self._runs):
             return
         self._tools, self._runs = tuple(tools), tuple(runs)
-        self.is_empty = not tools and not runs
         on = sum(tool.enabled for tool in tools)
+        self.is_idle = not on and not runs
         words = [f"{on} of {len(tools)} on"] if tools else []
         words += [plural(len(runs), "call")] if runs else []
         self.summary = ", ".join(words) or "none"
@@ -254,5 +266,6 @@ class ToolsPane(VerticalScroll, Late, can_focus=False):
             else:
                 view = self._run_views[index] = RunView(self._runs[index])
                 self._run_list.mount(view, before=0) if self._run_list.children else self._run_list.mount(view)
-        self._note.display = self.is_empty or first > 0
-        self._note.update(Content(_EMPTY if self.is_empty else f"… {plural(first, 'earlier call')}"))
+        is_empty = not self._tools and not self._runs
+        self._note.display = is_empty or first > 0
+        self._note.update(Content(_EMPTY if is_empty else f"… {plural(first, 'earlier call')}"))

@@ -1,7 +1,8 @@
-"""Attachments, tools and context beside the conversation: a column of foldable panes, or a drawer with tabs on a narrow screen."""
+"""The panes beside the conversation: a column of them that fold, or a drawer with tabs on a narrow screen."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -14,13 +15,15 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Static
 
-from nemochat.tui.graphics import HALFBLOCKS
-from nemochat.tui.widgets.attachments import AttachmentsPane, Sign
-from nemochat.tui.widgets.context import ContextPane
-from nemochat.tui.widgets.tools import ToolsPane
+from nemochat.desk.desk import Desk
+from nemochat.desk.port import Event
+from nemochat.tui.panes.base import Pane, Sign
+from nemochat.tui.panes.registry import PANES
 
 _TALL = 32
 """Lines from which on every pane gets enough of them to scroll by itself."""
+_AROUND = 2
+"""Lines of a pane that is not folded besides its body: the title, and the blank line below."""
 
 
 class PaneTitle(Static, can_focus=True):
@@ -49,24 +52,24 @@ class PaneTitle(Static, can_focus=True):
         self.action_fold()
 
 
-class Pane(Vertical):
-    """A title line and what belongs to it."""
+class PaneFrame(Vertical):
+    """A title line and the pane below it."""
 
     DEFAULT_CSS = """
-    Pane { height: auto; margin: 0 0 1 0; }
-    Pane.-folded { margin: 0; }
-    Pane.-folded > .body { display: none; }
-    Pane:focus-within > PaneTitle { color: $text-accent; }
+    PaneFrame { height: auto; margin: 0 0 1 0; }
+    PaneFrame.-folded { margin: 0; }
+    PaneFrame.-folded > Pane { display: none; }
+    PaneFrame:focus-within > PaneTitle { color: $text-accent; }
     """
 
     folded: reactive[bool] = reactive(False)
 
-    def __init__(self, name: str, body: AttachmentsPane | ToolsPane | ContextPane) -> None:
-        super().__init__(id=name.lower())
-        self.title = name
+    def __init__(self, body: Pane) -> None:
+        super().__init__(id=body.title.lower())
         self.body = body
-        body.add_class("body")
         self._line = PaneTitle(markup=False)
+        self._is_chosen = False
+        """Whether the user has folded or unfolded it."""
 
     def compose(self) -> ComposeResult:
         """Title and body."""
@@ -76,6 +79,7 @@ class Pane(Vertical):
     def on_mount(self) -> None:
         """The title says what the body holds."""
         self.watch(self.body, "summary", self._write)
+        self.watch(self.body, "is_idle", self._rest)
 
     def watch_folded(self, folded: bool) -> None:
         """Show or hide the body."""
@@ -85,7 +89,11 @@ class Pane(Vertical):
     def on_pane_title_folded(self, event: PaneTitle.Folded) -> None:
         """The title was used."""
         event.stop()
-        self.folded = not self.folded
+        self.fold(not self.folded)
+
+    def fold(self, folded: bool) -> None:
+        """Fold or unfold it as the user wants it: from now on it stays so."""
+        self._is_chosen, self.folded = True, folded
 
     def focus_first(self) -> bool:
         """Put the focus on the first thing in it that takes it, else on the title; whether anything but a hidden title did."""
@@ -97,9 +105,13 @@ class Pane(Vertical):
             self._line.focus()
         return self._line.display
 
+    def _rest(self, is_idle: bool) -> None:
+        if not self._is_chosen:
+            self.folded = is_idle
+
     def _write(self) -> None:
         summary = (f" · {self.body.summary}", "not bold $text-muted") if self.folded else ""
-        self._line.update(Content.assemble("▸ " if self.folded else "▾ ", self.title, summary))
+        self._line.update(Content.assemble("▸ " if self.folded else "▾ ", self.body.title, summary))
 
 
 class PaneTab(Static, can_focus=True):
@@ -145,46 +157,37 @@ class PaneTab(Static, can_focus=True):
 
 
 class SidePanes(Vertical):
-    """The three panes. pictures: how pictures are drawn, as `nemochat.tui.graphics.protocol_for` said."""
+    """The panes of these kinds. Each takes the height that it needs; where that is too much, the largest give way and scroll."""
 
     DEFAULT_CSS = """
     SidePanes {
         width: 38; max-width: 34%; height: 100%; background: $surface; padding: 0 0 0 1; overflow-y: auto; scrollbar-size-vertical: 1;
         #tabs { display: none; height: 1; margin: 0 0 1 0; }
         #tabs .gap { width: 1fr; height: 1; }
-        &.-tall #tools { max-height: 33%; }
-        &.-tall #context { max-height: 50%; }
-        &.-tall #tools .body { max-height: 100%; }
-        &.-tall #context .body { max-height: 100%; }
-        &.-tall #attachments.-full { height: 1fr; min-height: 10; }
-        &.-tall #attachments.-full .body { height: 1fr; }
-        &.-tall #attachments.-folded { height: auto; min-height: 1; }
         &.-narrow {
             layer: drawer; dock: right; width: 46; max-width: 100%; border-left: vkey $primary; overflow-y: hidden;
             #tabs { display: block; }
             PaneTitle { display: none; }
-            Pane { display: none; }
-            #attachments, #tools, #context { height: 1fr; max-height: 100%; min-height: 1; margin: 0; }
-            Pane.-active { display: block; }
-            Pane .body, Pane.-folded > .body { display: block; height: 1fr; max-height: 100%; }
+            PaneFrame { display: none; height: 1fr; margin: 0; }
+            PaneFrame.-active { display: block; }
+            PaneFrame > Pane, PaneFrame.-folded > Pane { display: block; height: 1fr; }
         }
         &.-hidden, &.-hidden.-narrow { width: 0; padding: 0; border: none; }
-        &.-hidden > *, &.-hidden > #tabs, &.-hidden > Pane, &.-hidden > Pane.-active { display: none; }
+        &.-hidden > *, &.-hidden > #tabs, &.-hidden > PaneFrame, &.-hidden > PaneFrame.-active { display: none; }
     }
     """
 
     is_narrow: reactive[bool] = reactive(False)
     """Whether the panes are a drawer."""
-    active: reactive[str] = reactive("attachments")
+    active: reactive[str] = reactive("", init=False)
     """The pane that the drawer shows."""
 
-    def __init__(self, pictures: str = HALFBLOCKS) -> None:
+    def __init__(self, kinds: Sequence[type[Pane]] = PANES) -> None:
         super().__init__()
-        self.attachments = AttachmentsPane(pictures)
-        self.tools = ToolsPane()
-        self.context = ContextPane()
-        self._panes = (Pane("Attachments", self.attachments), Pane("Tools", self.tools), Pane("Context", self.context))
-        self._tabs = tuple(PaneTab(pane.title) for pane in self._panes)
+        self.panes = tuple(kind() for kind in kinds)
+        self._frames = tuple(PaneFrame(pane) for pane in self.panes)
+        self._tabs = tuple(PaneTab(pane.title) for pane in self.panes)
+        self.set_reactive(SidePanes.active, self._names[0])
         self._is_tall = False
         self._has_column = True
         self._has_drawer = False
@@ -196,11 +199,28 @@ class SidePanes(Vertical):
             yield from self._tabs
             yield Static(classes="gap")
             yield Sign("×", "close", "Close the drawer")  # noqa: RUF001
-        yield from self._panes
+        yield from self._frames
 
     def on_mount(self) -> None:
-        """The attachments need height only when there are any."""
-        self.watch(self.attachments, "is_empty", self._size_attachments)
+        """What a pane needs changes with what it holds, and with its folding."""
+        for frame in self._frames:
+            self.watch(frame.body, "virtual_size", self._share_out)
+            self.watch(frame, "folded", self._share_out)
+
+    def attend(self, desk: Desk) -> None:
+        """Know the desk that is shown."""
+        for pane in self.panes:
+            pane.attend(desk)
+
+    def tell(self, event: Event) -> None:
+        """Something happened on the desk."""
+        for pane in self.panes:
+            pane.tell(event)
+
+    def draw(self, desk: Desk) -> None:
+        """Show what the desk has."""
+        for pane in self.panes:
+            pane.draw(desk)
 
     def on_resize(self, event: Resize) -> None:
         """In a tall column each pane scrolls by itself, in a low one all of them together."""
@@ -230,11 +250,11 @@ class SidePanes(Vertical):
             self._tab(self.active).focus()
 
     def open_pane(self, name: str) -> None:
-        """Show the pane (attachments, tools or context), whatever that takes, and put the focus into it."""
-        pane = self._pane(name)
+        """Show the pane of this name, whatever that takes, and put the focus into it."""
+        frame = self._frame(name)
         self._set_shown(True)
         self.active = name
-        pane.folded = False
+        frame.fold(False)
         self.call_after_refresh(self._enter)
 
     def watch_is_narrow(self, narrow: bool) -> None:
@@ -249,7 +269,7 @@ class SidePanes(Vertical):
     def on_pane_tab_chosen(self, event: PaneTab.Chosen) -> None:
         """A tab was used."""
         event.stop()
-        names = [pane.id or "" for pane in self._panes]
+        names = self._names
         self.active = names[(names.index(event.name) + event.offset) % len(names)]
         if event.enters:
             self._enter()
@@ -262,7 +282,7 @@ class SidePanes(Vertical):
         self._set_shown(False)
 
     def _enter(self) -> None:
-        if not self._pane(self.active).focus_first():
+        if not self._frame(self.active).focus_first():
             self._tab(self.active).focus()
 
     def _set_shown(self, shown: bool) -> None:
@@ -285,18 +305,31 @@ class SidePanes(Vertical):
         shown = self._has_drawer if self.is_narrow else self._has_column
         self.set_class(not shown, "-hidden")
         self.set_class(self._is_tall and not self.is_narrow, "-tall")
-        for pane in self._panes:
-            pane.set_class(pane.id == self.active, "-active")
+        for frame in self._frames:
+            frame.set_class(frame.id == self.active, "-active")
         for tab in self._tabs:
             is_active = tab.id == f"tab-{self.active}"
             tab.set_class(is_active, "-active")
             tab.can_focus = is_active
+        self._share_out()
 
-    def _size_attachments(self, is_empty: bool) -> None:
-        self._panes[0].set_class(not is_empty, "-full")
+    def _share_out(self) -> None:
+        """Bound the heights of the panes where they do not all fit; each of them has some lines even then."""
+        open_frames = [frame for frame in self._frames if not frame.folded]
+        room = self.size.height - _AROUND * len(open_frames) - (len(self._frames) - len(open_frames))
+        left = len(open_frames)
+        for frame in sorted(open_frames, key=lambda frame: frame.body.virtual_size.height):
+            share = max(1, room // left)
+            frame.body.styles.max_height = share if self._is_tall and not self.is_narrow else None
+            room -= min(share, frame.body.virtual_size.height)
+            left -= 1
 
-    def _pane(self, name: str) -> Pane:
-        return next(pane for pane in self._panes if pane.id == name)
+    @property
+    def _names(self) -> list[str]:
+        return [pane.title.lower() for pane in self.panes]
+
+    def _frame(self, name: str) -> PaneFrame:
+        return self._frames[self._names.index(name)]
 
     def _tab(self, name: str) -> PaneTab:
-        return next(tab for tab in self._tabs if tab.id == f"tab-{name}")
+        return self._tabs[self._names.index(name)]

@@ -1,0 +1,46 @@
+"""How the window is filled: what the next prompt will hold, and what it costs."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+
+from nemochat.chat import ContextView
+from nemochat.desk.desk import Desk
+from nemochat.desk.port import Counted, Event
+from nemochat.numbers import count
+from nemochat.tui.panes.base import Pane
+from nemochat.tui.widgets.context_graph import ContextGraph
+
+_WAITING = "waiting for the model"
+
+
+class ContextPane(Pane, can_focus=True):
+    """The window as the next prompt will fill it."""
+
+    title = "Context"
+    help_title = "Context"
+    follows: ClassVar[tuple[type[Event], ...]] = (Counted,)
+    DEFAULT_CSS = """
+    ContextPane { padding: 0 1; }
+    ContextPane:focus { background: $foreground 6%; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.set_reactive(ContextPane.summary, _WAITING)
+        self._graph = ContextGraph()
+
+    def compose(self) -> ComposeResult:
+        """The graph alone."""
+        yield self._graph
+
+    def draw(self, desk: Desk) -> None:
+        """The last count."""
+        self.show(desk.reading.view)
+
+    def show(self, view: ContextView | None) -> None:
+        """Show another state of the window; None while the model is not there to count."""
+        self._graph.view = view
+        self.summary = f"{count(view.used)} of {count(view.limit)}" if view else _WAITING
