@@ -19,7 +19,7 @@ from nemochat.chat.file_kinds import FileKind, file_kind
 from nemochat.chat.locations import has_known_suffix, is_rooted, locations
 from nemochat.chat.quoting import BLANKS, LONGEST_PATH, shell_word, unescaped
 
-__all__ = ["MAX_CHARACTERS", "Drop", "DroppedFile", "FileKind", "attachments_in", "find_drops", "may_name_files"]
+__all__ = ["MAX_CHARACTERS", "Drop", "DroppedFile", "FileKind", "attachments_in", "find_drops", "may_name_files", "missing_paths"]
 
 MAX_CHARACTERS = 100_000
 """Longer texts, data URIs not counted, are not searched."""
@@ -88,6 +88,11 @@ def find_drops(text: str, cwd: Path, home: Path, *, is_command: Callable[[str], 
 def may_name_files(text: str) -> bool:
     """Whether it is worth looking for files in a text."""
     return any(sign in text for sign in _SIGNS)
+
+
+def missing_paths(text: str, cwd: Path, home: Path) -> tuple[str, ...]:
+    """The paths of pictures or documents that are not on this machine, of a text that is paths and nothing else; else none."""
+    return _missing(text, _Disk(cwd, home)) if len(text) <= MAX_CHARACTERS else ()
 
 
 def attachments_in(text: str, find: Callable[[str], Drop], *, all_kinds: bool = False) -> Drop | None:

@@ -38,7 +38,7 @@ def check_room(pictures: Iterable[RgbImage]) -> None:
     """Raise ImageError when these are more than a machine should hold at once: a small file can stand for very many pixels."""
     if sum(len(picture.rgb) for picture in pictures) > MAX_TOGETHER:
         limit = MAX_TOGETHER // 3_000_000
-        raise ImageError(f"The pictures have more than {limit} million pixels together.", "Give fewer, or smaller copies.")
+        raise ImageError(f"The pictures have more than {limit} million pixels together.", "Attach fewer, or smaller copies.")
 
 
 def opened(data: bytes, name: str) -> OpenedPicture:

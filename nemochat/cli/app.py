@@ -139,9 +139,9 @@ def start(
     if context.invoked_subcommand is not None:
         if resume is not None or plain:
             given = "--plain" if plain else "--resume"
-            raise UsageError(f"{given} opens a chat; it stands alone.", f"nemochat {given}")
+            raise UsageError(f"{given} opens a chat and takes no command.", f"nemochat {given}")
         if model or mmproj:
-            raise UsageError("--model and --mmproj stand behind the command.", f"nemochat {context.invoked_subcommand} --model NAME")
+            raise UsageError("--model and --mmproj come after the command.", f"nemochat {context.invoked_subcommand} --model NAME")
         return
     is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if plain or (is_terminal and os.environ.get("TERM") == "dumb"):
@@ -158,7 +158,7 @@ def start(
 
 @app.command()
 def ask(
-    question: Annotated[str | None, typer.Argument(help="What to ask. Text piped in is added to it.")] = None,
+    question: Annotated[str | None, typer.Argument(help="What to ask. Text that is piped in is added to it.")] = None,
     image: Annotated[
         list[str] | None, typer.Option("--image", "-i", help="A picture to ask about; may be given several times.", metavar="PATH")
     ] = None,

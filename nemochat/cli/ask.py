@@ -28,7 +28,7 @@ def run(options: AskOptions, asked_at: float) -> None:
         from nemochat.cli.jsonl import serve
 
         if options.question or options.images or options.as_json:
-            raise UsageError("--jsonl takes its questions from standard input.", "Put question and images into the request lines.")
+            raise UsageError("--jsonl takes its questions from standard input.", "Put the question and the images into the request lines.")
         if options.has_aids:
             raise UsageError("Tools and documents are for a single question, not for --jsonl.")
         asyncio.run(serve(options))

@@ -171,6 +171,10 @@ class Bench:
         entries = self._setup.catalogue.entries()
         return [ModelChoice(entry.name, "built in, for trying things out" if entry.is_builtin else entry.model_path) for entry in entries]
 
+    def add_model(self, path: Path) -> str:
+        """Take a model into the catalogue."""
+        return self._setup.catalogue.add(path).name
+
     async def open(self, model: str | None) -> ChatSession:
         """A session with a model; a projector of the command line belongs to its model alone."""
         projector = self._mmproj if model is None else None

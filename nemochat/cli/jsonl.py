@@ -89,7 +89,7 @@ async def _answer(session: ChatSession, request: JsonRequest, sampling: Sampling
         pictures = tuple(parts[source] for source in request.images)
         messages = (*messages, Message(Role.USER, (*pictures, TextPart(request.question or ""))))
     if not messages or messages[-1].role is Role.ASSISTANT:
-        raise ConversationError("The request asks nothing.", "Give a question, or messages that end with the user's or a tool's.")
+        raise ConversationError("The request has no question.", "Give a question, or messages that end with the user's or a tool's.")
     session.reader.sampling = sampling
     asked = msgspec.structs.replace(conversation, system=conversation.system or options.system, messages=messages[:-1])
     async with aclosing(Talk(session, Chat.of(asked)).send(messages[-1], asked_at=asked_at)) as events:

@@ -120,7 +120,7 @@ def _mend() -> bool:
         copy, mended, made = library.mend()
         left = library.check()
     counts = f"{mended} conversations mended, {made} made of stray messages."
-    say(f"{counts} The library as it was is kept as {shown(copy)}.", strict=True)
+    say(f"{counts} The old library is kept as {shown(copy)}.", strict=True)
     for problem in left:
         print_note(problem)
     return True

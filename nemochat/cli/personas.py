@@ -49,7 +49,7 @@ def import_(files: list[Path]) -> None:
             continue
         for notice in store.notices:
             print_note(notice)
-        say(f"{store.load(id_)[0].name} is among your personas now, as {id_}.", strict=True)
+        say(f"{store.load(id_)[0].name} is now one of your personas, as {id_}.", strict=True)
     if failed:
         raise NemochatError(f"{failed} of {len(files)} files could not be imported.")
 

@@ -309,7 +309,7 @@ class Plain:
         if result.reason is FinishReason.CANCELLED:
             self._say("Stopped by you.")
         elif result.reason is FinishReason.LENGTH:
-            self._say("It had reached the longest reply. /continue lets it go on.")
+            self._say("The reply reached its longest allowed length. /continue continues it.")
         reading = reading_of(result)
         if reading.ttft_ms is not None:
             pace = f", {speed(reading.tokens_per_second)}" if reading.tokens_per_second is not None else ""

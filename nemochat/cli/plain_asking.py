@@ -16,13 +16,13 @@ from nemochat.desk.port import (
     Ask,
     AskAllowed,
     AskEditor,
+    AskFile,
     AskFound,
     AskItem,
     AskMenu,
     AskOne,
     AskPersona,
     AskPersonaEdited,
-    AskPicture,
     AskSettings,
     AskText,
     AskTheme,
@@ -85,8 +85,8 @@ class Questions:
                 return await self._choose_item(ask.title, ask.items, ask.current, ask.empty)
             case AskText():
                 return await self._write(ask)
-            case AskPicture():
-                path = (await self._lines.read("Which picture? Its path, or nothing: ") or "").strip()
+            case AskFile(title):
+                path = (await self._lines.read(f"{title}: its path, or nothing: ") or "").strip()
                 return path_of(path) if path else None
             case AskAllowed():
                 return await self._allow(ask)

@@ -66,6 +66,6 @@ def _tell(error: BaseException, log: Path) -> int:
         place = f"The whole story is in {log}."
     except OSError as refused:
         place = f"The log {log} could not be written ({refused.strerror}); NEMOCHAT_DEBUG=1 shows the story."
-    print_error(NemochatError(f"nemochat ended in a way it should not ({type(error).__name__}: {error}).", place))
+    print_error(NemochatError(f"nemochat ended unexpectedly ({type(error).__name__}: {error}).", place))
     print_note("This is a bug: please report it with that log.")
     return 1

@@ -31,7 +31,7 @@ def run(beginning: str | None, *, model: str, days: int | None, as_json: bool) -
     if title:
         print_note(title)
     if not statistics.all.replies:
-        print_note("No reply fits that." if model or days else "There is no reply yet: ask something, and its figures stand here.")
+        print_note("No reply matches that." if model or days else "There is no reply yet: ask something, and its figures appear here.")
         return
     say(f"{in_words(statistics)}\n\n{times(statistics).text}\n\n{costs(statistics).text}")
 

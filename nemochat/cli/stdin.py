@@ -81,4 +81,4 @@ async def read_text() -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise UsageError("What came in on standard input is not UTF-8 text.", "Give pictures with -i FILE.") from error
+        raise UsageError("Standard input is not UTF-8 text.", "Give pictures with -i FILE.") from error

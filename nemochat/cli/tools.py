@@ -150,7 +150,7 @@ def _object(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise UsageError(f"The arguments are not JSON: {sanitize(str(error), strict=True)}.", example) from None
     if not isinstance(value, dict):
-        raise UsageError("The arguments are no JSON object.", example)
+        raise UsageError("The arguments are not a JSON object.", example)
     return value
 
 

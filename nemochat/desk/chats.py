@@ -148,7 +148,7 @@ class Chats:
             case "rename":
                 await self._rename(id_, row.title)
             case "tags":
-                asks = AskText("Tags", ", ".join(row.tags), "Words with commas between them.", one_line=True)
+                asks = AskText("Tags", ", ".join(row.tags), "Separate tags with commas.", one_line=True)
                 text = await self._port.ask(asks)
                 if text is not None:
                     await asyncio.to_thread(library.set_tags, id_, text.split(","))
@@ -169,7 +169,7 @@ class Chats:
         if not chat.entries and not chat.waiting:
             self._port.tell(Said("There is nothing to export yet."))
             return
-        hint = "The ending decides: .md, .json (OpenAI messages) or .html."
+        hint = "The ending of the name sets the format: .md, .json (OpenAI messages) or .html."
         name = name or await self._port.ask(AskText("Export to which file?", "chat.md", hint, one_line=True)) or ""
         if not name:
             return
@@ -177,7 +177,7 @@ class Chats:
         replace = False
         if path.exists():
             answers = (Answer("no", "Keep the old file"), Answer("yes", "Replace it", allows=True))
-            question = AskAllowed("This file exists. Shall it be replaced?", "", visible(str(path)), answers)
+            question = AskAllowed("Replace the file that is there?", "", visible(str(path)), answers)
             replace = await self._port.ask(question) == "yes"
             if not replace:
                 return

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import msgspec
 
-from nemochat.chat.drops import Drop, find_drops
+from nemochat.chat.drops import Drop, find_drops, missing_paths
 from nemochat.chat.pictures import OpenedPicture
 from nemochat.chat.quoting import unquoted
 from nemochat.desk.desk import Desk
 from nemochat.desk.dropping import clipboard_picture
 from nemochat.desk.port import (
-    AskPicture,
+    AskFile,
     AskSettings,
     AskText,
     AskTheme,
@@ -25,15 +25,21 @@ from nemochat.desk.port import (
     Said,
     ShowFigures,
     TextInserted,
+    TokenRemoved,
     Wanted,
     working_folder,
 )
 from nemochat.domain.messages import Role
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.ttft import rows_of
+from nemochat.images import sample_source
 from nemochat.paths import at_home
 
 _LONGEST_NAME = 40
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif")
+"""Endings of the names of what can be attached."""
+_LONGEST_LOST = 5_000
+"""Characters of a text that is looked at for paths that lead nowhere, at each key."""
 
 
 class ArgumentKind(StrEnum):
@@ -44,6 +50,9 @@ class ArgumentKind(StrEnum):
     PATH = "path"
     CHOICE = "choice"
 
+
+SAMPLE_QUESTIONS = ("Describe the picture.", "What colour is the triangle?")
+"""What a new user can ask about the sample picture. The built-in model answers them rightly, which a test holds."""
 
 Run = Callable[[Desk, str], object]
 """What a command does with its argument, "" for none; it may be awaited, and may raise NemochatError."""
@@ -73,9 +82,24 @@ async def _image(desk: Desk, argument: str) -> None:
             desk.draft.remove(item.key)
         desk.port.tell(Said("The next message has no pictures now."))
         return
-    path = path_of(argument) if argument else await desk.port.ask(AskPicture())
+    path = path_of(argument) if argument else await desk.port.ask(AskFile("Attach a picture", "Pictures", _PICTURES))
     if path is not None:
         desk.draft.add_source(str(path))
+
+
+def _sample(desk: Desk, argument: str) -> None:
+    """``/sample`` attaches the sample picture; with a number it asks that question, about it or about what is attached already."""
+    if not argument:
+        desk.draft.add_source(sample_source())
+    elif not argument.isdecimal() or not 0 < int(argument) <= len(SAMPLE_QUESTIONS):
+        desk.port.tell(Said(f"/sample takes a number from 1 to {len(SAMPLE_QUESTIONS)}, or nothing."))
+    elif desk.draft.text.strip():
+        desk.port.tell(Said("The prompt is not empty: send or clear it first."))
+    else:
+        keys = [item.key for item in desk.draft.items]
+        for key in keys:
+            desk.port.tell(TokenRemoved(key))
+        desk.send(SAMPLE_QUESTIONS[int(argument) - 1], keys, () if keys else (sample_source(),))
 
 
 async def _doc(desk: Desk, argument: str) -> None:
@@ -189,30 +213,30 @@ def _wants(what: str) -> Run:
 _PATH, _TEXT, _CHOICE = ArgumentKind.PATH, ArgumentKind.TEXT, ArgumentKind.CHOICE
 
 COMMANDS: tuple[Command, ...] = (
-    Command("image", "Attach a picture; alone it opens the file dialog", _image, "[PATH]", _PATH, aliases=("attach",)),
+    Command("image", "Attach a picture; without PATH, choose a file", _image, "[PATH]", _PATH, aliases=("attach",)),
     Command("paste", "Attach the picture on the clipboard", lambda desk, _: desk.draft.add("clipboard", clipboard_picture)),
-    Command("doc", "Search a file or folder for each message; alone it lists them", _doc, "[PATH]", _PATH),
-    Command("new", "Begin a new chat; this one stays", lambda desk, _: desk.new()),
-    Command("clear", "Begin anew with an empty chat", lambda desk, _: desk.new()),
-    Command("open", "The list of your chats; an exported file", _open, "[FILE]", _PATH),
+    Command("sample", "Attach a sample picture; with 1 or 2 ask about it", _sample, "[1 | 2]", _CHOICE),
+    Command("doc", "Search a file or folder for each message; without PATH, list them", _doc, "[PATH]", _PATH),
+    Command("new", "Begin a new chat; this one stays in the list", lambda desk, _: desk.new(), aliases=("clear",)),
+    Command("open", "List your chats, or open an exported file", _open, "[FILE]", _PATH),
     Command("search", "Search in every chat", lambda desk, words: desk.chats.search(words), "[TEXT]", _TEXT),
     Command("rename", "Give this chat a name", _rename, "TEXT", _TEXT, needs_argument=True),
     Command("export", "Write this chat to a .md, .json or .html file", _export, "[FILE]", _PATH),
     Command("model", "Change the model", lambda desk, name: desk.choose_model(name), "[NAME]", _CHOICE),
-    Command("persona", "Change who the model is", _persona, "[NAME | import FILE | off]", _CHOICE),
-    Command("me", "Who you are in a roleplay", lambda desk, _: desk.roles.profile()),
-    Command("note", "A note of the author that stays near the end", lambda desk, text: desk.roles.note(text), "[@DEPTH TEXT]", _TEXT),
+    Command("persona", "Choose the persona that the model plays", _persona, "[NAME | import FILE | off]", _CHOICE),
+    Command("me", "Set who you are in a roleplay", lambda desk, _: desk.roles.profile()),
+    Command("note", "Write an author's note that stays near the end", lambda desk, text: desk.roles.note(text), "[@DEPTH TEXT]", _TEXT),
     Command("impersonate", "Let the model write your next words as a draft", lambda desk, _: desk.impersonate()),
-    Command("system", "Change what the model is told before everything else", _system, "[TEXT]", _TEXT),
+    Command("system", "Change the system text: what the model is told first", _system, "[TEXT]", _TEXT),
     Command("tools", "Show the tools and what they did", _wants("tools")),
-    Command("mcp", "MCP servers: trust, prompts, what they let be read, log", _mcp),
-    Command("regen", "Make the last reply again", _on_last("regenerate"), aliases=("regenerate",)),
-    Command("continue", "Let the last reply go on", _on_last("continue")),
+    Command("mcp", "MCP servers: trust, prompts, resources, log", _mcp),
+    Command("regen", "Generate the last reply again", _on_last("regenerate"), aliases=("regenerate",)),
+    Command("continue", "Continue the last reply", _on_last("continue")),
     Command("edit", "Change your last message and send it again", lambda desk, _: desk.edit_last()),
-    Command("fork", "Go on from here in a second chat", _on_last("fork")),
+    Command("fork", "Continue in a copy of this chat", _on_last("fork")),
     Command("pin", "Keep the last message when older ones are forgotten", _on_last("pin")),
     Command("exclude", "Hide the last message from the model", _on_last("exclude")),
-    Command("undo", "Take back an edit, a deletion or a pin", lambda desk, _: desk.undo()),
+    Command("undo", "Undo an edit, a deletion or a pin", lambda desk, _: desk.undo()),
     Command("copy", "Copy the last reply", _on_last("copy")),
     Command("stats", "Time to first token: this chat and all, with plots", _stats),
     Command("theme", "Change the colours", _theme, "[NAME]", _CHOICE),
@@ -246,6 +270,31 @@ class Unknown(msgspec.Struct, frozen=True):
 
 
 Parsed = Say | Invoke | Unknown
+
+
+class Kind(StrEnum):
+    """What Enter does with a text."""
+
+    MESSAGE = "message"
+    COMMAND = "command"
+    LOST = "lost"
+    """Nothing: it is the path of a file that is not on this machine, and says nothing else."""
+
+
+def kind_of(text: str) -> Kind:
+    """What Enter does with this text; asked at each key."""
+    if not text.startswith("/"):
+        return Kind.LOST if lost_paths(text) else Kind.MESSAGE
+    if isinstance(parse(text, is_file), Invoke | Unknown):
+        return Kind.COMMAND
+    return Kind.LOST if lost_paths(text) else Kind.MESSAGE
+
+
+def lost_paths(text: str) -> tuple[str, ...]:
+    """The paths of which a text consists, with nothing between them, of files that are not on this machine."""
+    if len(text) > _LONGEST_LOST or text.startswith("//"):
+        return ()
+    return missing_paths(text, working_folder(), Path.home())
 
 
 def find_command(name: str) -> Command | None:
@@ -313,6 +362,10 @@ def submit(desk: Desk, text: str, tokens: Sequence[str], drop: Drop | None = Non
         case Unknown(name, nearest):
             hint = f" Did you mean /{nearest}?" if nearest else " /help lists the commands."
             desk.port.tell(Said(f"There is no command /{name}.{hint} To send it as text, begin with //."))
+            desk.draft.put_back(text.strip())
+            desk.port.tell(DraftPutBack("", labels))
+        case Say() if drop is None and (lost := lost_paths(text.strip())):
+            desk.dropping.complain(lost)
             desk.draft.put_back(text.strip())
             desk.port.tell(DraftPutBack("", labels))
         case _:

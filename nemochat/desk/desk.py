@@ -26,6 +26,7 @@ from nemochat.desk.messages import Messages
 from nemochat.desk.model import OpenModel
 from nemochat.desk.port import (
     Answer,
+    AskFile,
     AskItem,
     AskOne,
     ChatChanged,
@@ -52,12 +53,15 @@ from nemochat.domain.messages import Role
 from nemochat.domain.replies import ModelRef
 from nemochat.domain.sampling import Sampling
 from nemochat.errors import NemochatError
+from nemochat.images import is_flat
 from nemochat.library.claims import Claims
 from nemochat.numbers import plural
 from nemochat.tools.builtin.search import Passage
 
 LEAVE_SECONDS = 2.0
 """How long the end of the program waits for a reply to stop."""
+_ADD = "\0add"
+"""Stands for "Add a model" in the list of models: no model is called so."""
 _BUSY = "A reply is being written: wait for it, or stop it."
 
 
@@ -85,6 +89,7 @@ class Desk:
         self.last: TurnResult | None = None
         """What came of the last turn of this conversation in this run."""
         self._forgotten = 0
+        self._has_photograph = self._is_warned = False
         self._held: list[tuple[str, Sequence[str], Sequence[str]]] | None = None
         """What was sent before the conversation was there with which the user begins; None once it is."""
         self._before: list[OpenConversation] = []
@@ -209,7 +214,7 @@ class Desk:
     def undo(self) -> None:
         """Take back the last thing that the user did to the conversation."""
         if not self.refuse_while_busy():
-            self.port.tell(Said("Taken back." if self.conversation.undo() else "There is nothing to take back in this chat."))
+            self.port.tell(Said("Undone." if self.conversation.undo() else "There is nothing to undo in this chat."))
 
     def toggle_tool(self, name: str, *, enabled: bool) -> None:
         """Offer a tool in this conversation, or not. The prompt begins with the tools, so all of it is read anew."""
@@ -241,7 +246,7 @@ class Desk:
             return
         keeps = self.chat.index_of(replaces)
         if replaces and keeps is None:
-            self.port.tell(Said("The message that was edited is gone: what you wrote comes last."))
+            self.port.tell(Said("The message that you edited was deleted, so your text is sent as a new message."))
         self.history.add(text)
         waiting = self.chat.next_id
         paths = [item.source for item in pictures if item.part is None and item.source]
@@ -276,7 +281,7 @@ class Desk:
             return
         if not self.draft.is_empty:
             answers = (Answer("no", "Keep what I was writing"), Answer("yes", "Edit the message"))
-            text = "What stands in the prompt is not sent yet. It will be under Up, among your earlier prompts; its pictures are let go."
+            text = "The text in the prompt is not sent yet. Up brings it back later; its pictures are removed."
             if await self.port.ask(AskOne("The prompt is not empty", text, answers)) != "yes":
                 return
             index = self.chat.index_of(id_)
@@ -301,7 +306,7 @@ class Desk:
     def give_up_edit(self) -> None:
         """The message stays as it was; the words stay in the prompt."""
         self.draft.editing = None
-        self.port.tell(Said("The message stays as it was."))
+        self.port.tell(Said("The message was not changed."))
         self.reading.typed()
 
     def _send_what_waits(self) -> None:
@@ -354,6 +359,7 @@ class Desk:
 
     def keep(self, picture: OpenedPicture) -> str:
         """Put a picture into the album, made ready for the screen and for the model while it is decoded; its digest. Called in a thread."""
+        self._has_photograph = self._has_photograph or not is_flat(picture.image)
         digest, session = self.album.add(picture.image, picture.original), self.model.session
         if session is not None:
             self.album.pixels(digest, session.reader.side, decoded=picture.image)
@@ -367,9 +373,16 @@ class Desk:
     def draft_changed(self, *, is_picture: bool) -> None:
         """The draft would make another message."""
         if is_picture:
+            self._warn_of_photographs()
             self.reading.attached()
         else:
             self.reading.typed()
+
+    def _warn_of_photographs(self) -> None:
+        """Once: nobody should think that all models see as little as the built-in one."""
+        if self._has_photograph and not self._is_warned and self.model.name == self.bench.demo_model:
+            self._is_warned = True
+            self.port.tell(Said("The built-in model knows flat coloured shapes only, not photographs. /model adds one that does."))
 
     def free_session(self) -> ChatSession | None:
         """The session when it has nothing to do for the user."""
@@ -417,7 +430,7 @@ class Desk:
 
     def copied(self) -> None:
         """It goes on as a copy."""
-        self.port.tell(Said("This chat was changed by another nemochat: it goes on here as a copy."))
+        self.port.tell(Said("Another nemochat has changed this chat, so it continues here as a copy."))
 
     async def forget(self, key: str) -> None:
         """A conversation was deleted: what engines have read of it goes. One that is brought back is read anew. Raises NemochatError."""
@@ -494,9 +507,17 @@ class Desk:
         """Open the model of that name, or let the user choose."""
         if self.refuse_while_busy_with_a_model():
             return
-        chosen = name or await self.port.ask(self._models("Choose a model"))
+        chosen = name or await self._ask_model("Choose a model")
         if chosen:
             await self.open_model(chosen)
+
+    async def _ask_model(self, title: str) -> str | None:
+        """Let the user choose a model, or add one."""
+        chosen: str | None = await self.port.ask(self._models(title))
+        if chosen != _ADD:
+            return chosen
+        path = await self.port.ask(AskFile("Add a model", "Models", (".gguf",)))
+        return await asyncio.to_thread(self.bench.add_model, path) if path is not None else None
 
     def refuse_while_busy_with_a_model(self) -> bool:
         """A model is not changed under a reply; one that only waits for a model may get it."""
@@ -517,14 +538,15 @@ class Desk:
         chosen = await self.port.ask(AskOne("The model cannot be loaded", error.message, answers, error.hint))
         if chosen == "demo":
             return self.bench.demo_model
-        return await self.port.ask(self._models("Choose another model")) if chosen == "other" else None
+        return await self._ask_model("Choose another model") if chosen == "other" else None
 
     def _models(self, title: str) -> AskItem:
-        items = (
+        items = [
             Item(choice.name, choice.name, f"{choice.detail}{' · in use' if choice.name == self.model.name else ''}")
             for choice in self.bench.models()
-        )
-        return AskItem(title, tuple(items), empty="No model.")
+        ]
+        adds = Item(_ADD, "Add a model…", "a GGUF file; its projector is found beside it")
+        return AskItem(title, (*items, adds), current=self.model.name)
 
     def _equip(self, session: ChatSession) -> None:
         """Before its model is loaded."""

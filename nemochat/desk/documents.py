@@ -66,7 +66,7 @@ class Documents:
         try:
             report = await self._until_stopped(partial(self._index.refresh, chat.collections, drops=False), set())
             if report.read:
-                self._say(f"Read again, because changed: {', '.join(Path(place).name for place in report.read[:3])}")
+                self._say(f"Read again because it has changed: {', '.join(Path(place).name for place in report.read[:3])}")
                 await self._make_vectors()
         except DocumentError as error:
             self._say(f"{error.message} {error.hint}".strip())
@@ -129,7 +129,7 @@ class Documents:
             conversation.change(lambda chat: _searching(chat, collection))
         if report.read or report.unchanged:
             n_files = len(report.read) + report.unchanged
-            self._say(f"{plural(n_files, 'document')} in this chat: what fits is put beside each message you send. /doc lists them.")
+            self._say(f"{plural(n_files, 'document')} in this chat: passages that fit are added to each message you send. /doc lists them.")
 
     async def choose(self, conversation: OpenConversation) -> None:
         """The documents of a chat: read one, take one out; named collections: search them as well, or no more. Raises DocumentError."""
@@ -156,7 +156,7 @@ class Documents:
             await self._open(next(row for row in rows if row.id == int(chosen)))
 
     async def _open(self, row: DocumentRow) -> None:
-        answers = (Answer("read", "Read it"), Answer("remove", "Take it out of this chat"), Answer("no", "Neither"))
+        answers = (Answer("read", "Read it"), Answer("remove", "Remove it from this chat"), Answer("no", "Cancel"))
         chosen = await self._port.ask(AskOne(row.name, f"{row.place}", answers))
         if chosen == "read":
             passages = await asyncio.to_thread(self._index.passages, row.id)
@@ -166,7 +166,7 @@ class Documents:
             await self._port.ask(ShowText(row.name, "\n\n".join(texts)))
         elif chosen == "remove":
             await asyncio.to_thread(self._index.remove, row.place, row.collection)
-            self._say(f"{row.name} is no document of this chat any more. What stands in earlier messages stays.")
+            self._say(f"{row.name} was removed from this chat. Passages in earlier messages stay.")
 
 
 def sources(message: Message) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -64,7 +64,11 @@ class Dropping:
                 self._takes.draft.add_source(str(file.path))
         for uri in drop.data_uris:
             self._takes.draft.add_source(uri)
-        for path in drop.missing:
+        self.complain(drop.missing)
+
+    def complain(self, missing: Sequence[str]) -> None:
+        """Say of each of these paths that there is no such file here."""
+        for path in missing:
             hint = "Over SSH, paths dropped from your own computer are not visible here."
             self._port.tell(Complained(ImageError(f"There is no such file on this machine: {sanitize(path, strict=True)}", hint)))
 
@@ -77,9 +81,9 @@ class Dropping:
 
     async def _offer_card(self, file: DroppedFile) -> None:
         is_picture = file.kind is FileKind.PICTURE
-        other = Answer("other", "Attach it as a picture" if is_picture else "Take it as a file")
+        other = Answer("other", "Attach it as a picture" if is_picture else "Use it as a file")
         title = f"{file.path.name} is a character card"
-        answer = await self._port.ask(AskOne(title, "What shall become of it?", (Answer("card", "Make it a persona"), other)))
+        answer = await self._port.ask(AskOne(title, "What do you want to do with it?", (Answer("card", "Add it as a persona"), other)))
         if answer == "card":
             await self._takes.import_card(file.path)
         elif answer == "other" and is_picture:
@@ -90,12 +94,12 @@ class Dropping:
     async def _offer_text(self, file: DroppedFile) -> None:
         answers = (
             Answer("document", "Search it"),
-            Answer("text", "Put in its text"),
-            Answer("path", "Its path"),
-            Answer("no", "Neither"),
+            Answer("text", "Insert its text"),
+            Answer("path", "Insert its path"),
+            Answer("no", "Cancel"),
         )
         conversation = self._takes.conversation
-        match await self._port.ask(AskOne(f"{file.path.name} is a text file", "What shall become of it?", answers)):
+        match await self._port.ask(AskOne(f"{file.path.name} is a text file", "What do you want to do with it?", answers)):
             case "document":
                 await self._takes.add_document(conversation, file.path)
             case "path":

@@ -22,7 +22,7 @@ def write_in_editor(ask: AskEditor, left: AbstractContextManager[object]) -> str
     try:
         command = shlex.split(named) or ["vi"]
     except ValueError as error:
-        raise NemochatError(f"The editor is named with an open quote: {sanitize(named, strict=True)}. Set EDITOR.") from error
+        raise NemochatError(f"VISUAL or EDITOR has a quote that is not closed: {sanitize(named, strict=True)}. Set EDITOR.") from error
     with scratch_folder() as folder:
         path = folder / ask.name
         write_whole(path, ask.text.encode(errors="replace"))
@@ -33,9 +33,9 @@ def write_in_editor(ask: AskEditor, left: AbstractContextManager[object]) -> str
             shown = sanitize(command[0], strict=True)
             raise NemochatError(f"The editor {shown} cannot be started: {reason(error)}. Set EDITOR.") from error
         if done.returncode != 0:
-            raise NemochatError(f"The editor ended with code {done.returncode}; the text is as it was.")
+            raise NemochatError(f"The editor ended with code {done.returncode}; the text was not changed.")
         try:
             written = sanitize(path.read_text(encoding="utf-8", errors="replace")).rstrip("\n")
         except OSError as error:
-            raise NemochatError(f"What was written cannot be read: {reason(error)}.") from error
+            raise NemochatError(f"The edited text cannot be read: {reason(error)}.") from error
     return written if written != ask.text else None

@@ -67,7 +67,7 @@ class Messages:
             case "copy_code":
                 self._port.tell(Wanted("copy", code_of(message) or ""))
             case "sources":
-                await self._port.ask(ShowText("Beside this message", sources(message)))
+                await self._port.ask(ShowText("Added to this message", sources(message)))
             case "details":
                 await self._port.ask(ShowText("Details", details(entry)))
             case _ if self._board.refuse_while_busy():
@@ -80,9 +80,9 @@ class Messages:
                 self._change(conversation, id_, name)
 
     async def _rewrite(self, conversation: OpenConversation, id_: int, message: Message) -> None:
-        title, hint = "Edit the reply", "The model will take it for its own words."
+        title, hint = "Edit the reply", "The model will treat it as its own words."
         if message.role is Role.USER:
-            title, hint = "Change your words", "What came behind them stays."
+            title, hint = "Edit your message", "The messages after it stay."
         text = await self._port.ask(AskText(title, message.text, hint))
         if text is not None and text.strip():
             conversation.change(_at(id_, lambda chat, index: chat.rewritten(index, text)))
@@ -101,7 +101,7 @@ class Messages:
                 self._board.submit(Turn(conversation, "let it go on", play=_continue, continues=True))
             case "fork":
                 if self._board.begin(chat.forked(index + 1)):
-                    self._port.tell(Said("This is a new chat now; the one before is in the list: /open"))
+                    self._port.tell(Said("This is a new chat now; the earlier one is in the list: /open"))
             case "pin":
                 conversation.change(_at(id_, lambda chat, index: chat.marked(index, pinned=not message.pinned)))
             case "exclude":
@@ -146,13 +146,13 @@ def menu_of(entry: Entry, *, is_last: bool) -> AskMenu:
     if message.role is not Role.TOOL:
         answers.append(Answer("edit", "Edit" if is_reply else "Edit and send again", "e"))
     if message.role is Role.USER:
-        answers.append(Answer("rewrite", "Change the words only", "w"))
+        answers.append(Answer("rewrite", "Edit the text only", "w"))
     if message.role is not Role.TOOL:
         answers.append(Answer("regenerate", "Another reply", "r"))
     if is_reply and is_last:
-        answers.append(Answer("continue", "Let it go on", "n"))
+        answers.append(Answer("continue", "Continue it", "n"))
     if message.contexts:
-        answers.append(Answer("sources", "What was put beside it", "s"))
+        answers.append(Answer("sources", "Show what was added to it", "s"))
     answers += [
         Answer("fork", "New chat from here", "f"),
         Answer("pin", "Unpin" if message.pinned else "Pin: the model keeps seeing it", "p"),
@@ -208,7 +208,7 @@ def details(entry: Entry) -> str:
     """All that is known of a message: times, tokens, sampling, and the exact prompt of a reply."""
     record = entry.record
     if record is None:
-        said = "Nothing was measured for it: a greeting, or words that were edited or came from elsewhere."
+        said = "It has no measurements: it is a greeting, was edited, or came from elsewhere."
         return f"{len(entry.message.text):,} characters\n{said}" if entry.message.role is Role.ASSISTANT else _plain_details(entry)
     result, reading, sampling = record.result, reading_of(record.result), record.sampling
     read = f"{count(reading.evaluated_tokens)} of {count(reading.prompt_tokens)} tokens"
@@ -231,7 +231,7 @@ def details(entry: Entry) -> str:
     ]
     table = "\n".join(f"{name:<24}{value}" for name, value in rows)
     if not record.prompt:
-        return f"{table}\n\nThe exact prompt is known only in the run of nemochat that made the reply."
+        return f"{table}\n\nThe exact prompt is known only until nemochat is closed."
     return f"{table}\n\nThe exact prompt\n\n{as_text(record.prompt)}"
 
 

@@ -257,8 +257,12 @@ class AskItem(msgspec.Struct, frozen=True):
     empty: str = ""
 
 
-class AskPicture(msgspec.Struct, frozen=True):
-    """A picture's file. Returns its path."""
+class AskFile(msgspec.Struct, frozen=True):
+    """A file. kind: what is looked for, in words; endings: of the names of such files, in small letters. Returns its path."""
+
+    title: str
+    kind: str
+    endings: tuple[str, ...]
 
 
 class AskTheme(msgspec.Struct, frozen=True):
@@ -389,7 +393,7 @@ class ShowFigures(msgspec.Struct, frozen=True):
 
 
 Ask = (
-    AskOne | AskMenu | AskText | AskItem | AskPicture | AskTheme | AskEditor | ShowText | ShowPicture | AskAllowed | AskSettings | AskFound
+    AskOne | AskMenu | AskText | AskItem | AskFile | AskTheme | AskEditor | ShowText | ShowPicture | AskAllowed | AskSettings | AskFound
     | AskPersona | AskPersonaEdited | ShowPersona | ShowFigures
 )  # fmt: skip
 
@@ -482,6 +486,9 @@ class Workbench(Protocol):
 
     def models(self) -> Sequence[ModelChoice]:
         """The models that can be chosen."""
+
+    def add_model(self, path: Path) -> str:
+        """Check a model's files and remember them; its name. Called in a thread."""
 
     async def open(self, model: str | None) -> ChatSession:
         """A session with a model, by name or path, or with the one in use (None). It is being loaded."""

@@ -73,7 +73,7 @@ class Roles:
         personas = await asyncio.to_thread(self._bench.personas.list)
         found = next((each for each in personas if name.lower() in (each.id.lower(), each.name.lower())), None)
         if found is None:
-            self._port.tell(Said(f"There is no persona {name}. /persona alone shows all."))
+            self._port.tell(Said(f"There is no persona {name}. /persona lists them."))
         else:
             await self.use(found.id)
 
@@ -106,7 +106,7 @@ class Roles:
             return
         conversation = self._cast.conversation
         if any(entry.record is not None or not entry.speaker for entry in conversation.chat.entries):
-            answers = (Answer("new", "Begin a new chat"), Answer("here", "Go on in this chat"), Answer("no", "Neither"))
+            answers = (Answer("new", "Begin a new chat"), Answer("here", "Go on in this chat"), Answer("no", "Cancel"))
             chosen = await self._port.ask(AskOne(persona.name, "This chat has begun already.", answers))
             if chosen == "here":
                 user = self.user
@@ -138,7 +138,7 @@ class Roles:
             self._port.tell(Said(notice))
         persona, _ = await asyncio.to_thread(store.load, id_)
         answers = (Answer("use", "Talk with it now"), Answer("view", "Look at its card"), Answer("later", "Later"))
-        chosen = await self._port.ask(AskOne(f"{persona.name} is among your personas now", persona.summary, answers))
+        chosen = await self._port.ask(AskOne(f"{persona.name} is now one of your personas", persona.summary, answers))
         if chosen == "use":
             await self.use(id_)
         elif chosen == "view":
@@ -161,7 +161,7 @@ class Roles:
             case PersonaAction.DUPLICATE:
                 return await asyncio.to_thread(store.duplicate, id_)
             case PersonaAction.EXPORT:
-                hint = "The ending decides: .png (card), .json (card) or .toml."
+                hint = "The ending of the name sets the format: .png (card), .json (card) or .toml."
                 name = await self._port.ask(AskText("Export to which file?", f"{id_}.png", hint, one_line=True))
                 if name:
                     await asyncio.to_thread(store.export, id_, at_home(name))
@@ -226,7 +226,7 @@ class Roles:
             name = await self._port.ask(AskText("Your name", one_line=True))
             if not name or not name.strip():
                 return
-            about = await self._port.ask(AskText(f"Who is {name.strip()}?", hint="For the model; it may stay empty."))
+            about = await self._port.ask(AskText(f"Who is {name.strip()}?", hint="What the model is told about you; it may stay empty."))
             added = (*profiles.profiles, UserProfile(name.strip(), (about or "").strip()))
             profiles = Profiles(added, len(added) - 1)
         else:
@@ -243,7 +243,7 @@ class Roles:
         before = conversation.chat.note
         if not text:
             shown = f"@{before.depth} {before.text}" if before else "@4 "
-            hint = "@4 puts it four messages before the end, @0 with your last one. Empty takes it away."
+            hint = "@4 puts it four messages before the end, @0 with your last one. Leave it empty to remove the note."
             written = await self._port.ask(AskText("Author's note", shown, hint))
             if written is None:
                 return
@@ -254,7 +254,7 @@ class Roles:
             depth, text = min(int(first[1:]), _MAX_DEPTH), rest
         note = AuthorNote(text.strip(), depth) if text.strip() else None
         conversation.change(lambda chat: msgspec.structs.replace(chat, note=note))
-        self._port.tell(Said("The note is kept with this chat." if note else "The note is gone."))
+        self._port.tell(Said("The note is saved with this chat." if note else "The note was removed."))
 
 
 def _playing(persona: Persona) -> Callable[[Chat], Chat]:

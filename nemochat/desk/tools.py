@@ -185,7 +185,7 @@ class Servers:
             for server in found.servers:
                 if server.is_trusted and prompt in {each.name for each in await server.list_prompts()}:
                     return Taken(text=await self._prompt(server, prompt))
-            self._port.tell(Said(f"No server that you trust has a prompt {prompt}. /mcp alone shows them."))
+            self._port.tell(Said(f"No server that you trust has a prompt {prompt}. /mcp lists the servers."))
             return Taken()
         items = tuple(Item(server.name, server.name, f"{_state(server)}: {server.launch().line()}") for server in found.servers)
         chosen = await self._port.ask(AskItem("MCP servers", items, empty=_NO_SERVERS))
@@ -200,7 +200,7 @@ class Servers:
             return Taken()
         answers = [
             Answer("prompts", "Its prompts", "p"),
-            Answer("resources", "What it lets be read", "r"),
+            Answer("resources", "Its resources", "r"),
             Answer("restart", "Start it again", "s"),
             Answer("log", "Its log", "l"),
         ]
@@ -216,7 +216,7 @@ class Servers:
                 await self._tools.add_servers()
                 self._port.tell(Said(f"{server.name} runs."))
             case "log":
-                await self._port.ask(ShowText(f"Log of {server.name}", server.log_tail() or "It has said nothing."))
+                await self._port.ask(ShowText(f"Log of {server.name}", server.log_tail() or "The log is empty."))
             case "accept":
                 await self._accept(server)
         return Taken()
@@ -277,8 +277,8 @@ class Servers:
         """Something that it lets be read: text for the documents of the chat, a picture for the draft."""
         resources = {resource.uri: resource for resource in await server.list_resources()}
         items = tuple(Item(uri, each.name or uri, each.description or each.mime_type) for uri, each in resources.items())
-        title = f"What {server.name} lets be read"
-        chosen = await self._port.ask(AskItem(title, items, empty="It has nothing to read."))
+        title = f"What {server.name} offers"
+        chosen = await self._port.ask(AskItem(title, items, empty="It has no resources."))
         taken = Taken()
         if chosen is None:
             return taken

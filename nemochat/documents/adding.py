@@ -21,7 +21,7 @@ _BATCH_PASSAGES = 2000
 
 
 class Job(msgspec.Struct, frozen=True):
-    """A file to read. is_named: the user named it, so that it is a problem when it holds no text."""
+    """A file to read. is_named: the user named it, so that it is a problem when it has no text."""
 
     path: Path
     is_named: bool

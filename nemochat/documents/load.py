@@ -51,7 +51,7 @@ class Parsed(NamedTuple):
 
 
 def read_document(data: bytes, name: str, has_time: Callable[[], bool] = lambda: True) -> Answer:
-    """The passages of a document, as far as limits and time go. Raises DocumentError; NotTextError for what holds no text."""
+    """The passages of a document, as far as limits and time go. Raises DocumentError; NotTextError for what has no text."""
     kind, sections, notices = sections_of(data, name)
     pieces: list[Piece] = []
     left = limits.characters_of(len(data))
@@ -65,7 +65,7 @@ def read_document(data: bytes, name: str, has_time: Callable[[], bool] = lambda:
             notices.append(f"{name} takes very long to read: {_only(pieces)}")
             break
     if not pieces:
-        raise NotTextError(f"{name} holds no text.", "Add a file with text in it.")
+        raise NotTextError(f"{name} has no text.", "Add a file with text in it.")
     return Answer(kind, tuple(pieces), tuple(notices))
 
 
@@ -99,7 +99,7 @@ def _read(data: bytes, name: str) -> Parsed:
         raise too_large(name, len(data))
     text = decode(data)
     if text is None:
-        raise NotTextError(f"{name} is of no kind that nemochat reads text from.", _KINDS)
+        raise NotTextError(f"{name} is of a kind that nemochat cannot read text from.", _KINDS)
     if not text or text.isspace():
         raise NotTextError(f"{name} is empty.", "Add a file with text in it.")
     kind, sections = _read_text(text, Path(name).suffix.lower(), notices)

@@ -127,4 +127,4 @@ def load_toml(path: Path) -> Persona:
     try:
         return read_toml(data.decode(), os.fspath(path))
     except UnicodeDecodeError:
-        raise NemochatError(f"{files.shown(path)} cannot be read as a persona: it is no UTF-8 text.", "Correct it in an editor.") from None
+        raise NemochatError(f"{files.shown(path)} cannot be read as a persona: it is not UTF-8 text.", "Correct it in an editor.") from None

@@ -92,7 +92,7 @@ def load(file: Path) -> tuple[Profiles, str]:
     try:
         return read_text(files.read(file, _MAX_BYTES).decode()), ""
     except UnicodeDecodeError:
-        problem = "it is no UTF-8 text"
+        problem = "it is not UTF-8 text"
     except Unreadable as error:
         problem = str(error)
     except NemochatError as error:  # it may be whole: it stays where it is

@@ -148,7 +148,7 @@ class PersonaStore:
             try:
                 persona = read_toml(data.decode(), path.name)
             except UnicodeDecodeError:
-                raise NemochatError(f"{files.shown(path)} cannot be read as a persona: it is no UTF-8 text.") from None
+                raise NemochatError(f"{files.shown(path)} cannot be read as a persona: it is not UTF-8 text.") from None
         else:
             card = read_card(data, path.name)
             persona, avatar, notices = card.persona, card.avatar, card.notices
@@ -215,7 +215,7 @@ class PersonaStore:
             return avatar
         picture = avatars.as_png(avatar)
         if picture is None:
-            raise NemochatError("The portrait is no picture that can be used.", "Choose a PNG, JPEG or WebP file.")
+            raise NemochatError("The portrait cannot be used as a picture.", "Choose a PNG, JPEG or WebP file.")
         return picture
 
     def _new_folder(self, wish: str) -> str:

@@ -44,6 +44,12 @@ _KEY_SECONDS = 3.0
 """How long a key may keep those behind it waiting."""
 _EDITS = frozenset({"backspace", "delete", "left", "right"})
 """Keys that do nothing but change a text, where one is written. They repeat."""
+_NAMED = ("enter", "space", "tab", "up", "down", "left", "right", "home", "end", "delete", "insert", "backspace")
+_KEY_NAMES = {
+    **{name: name.title() for name in _NAMED},
+    "escape": "Esc", "pageup": "Page Up", "pagedown": "Page Down", "slash": "/", "full_stop": ".", "underscore": "_",
+}
+"""What is said of a key; letters are said as they are, others (F2) in capitals."""
 _AT_ONCE = ("quit", "interrupt", "suspend_process")
 """What keys do even while the chat is not there yet."""
 
@@ -75,8 +81,8 @@ class NemochatApp(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+q", "quit", "Quit", id="app.quit", priority=True, tooltip="Quit at once"),
         Binding("ctrl+c", "interrupt", "Copy/quit", False, id="app.interrupt", priority=True, tooltip="Copy the selection; twice quits"),
-        Binding("f1", "help", "Help", id="app.help", priority=True, tooltip="The keys of the focused part"),
-        Binding("ctrl+z", "suspend_process", "Suspend", show=False, id="app.suspend", priority=True, tooltip="To the shell; fg comes back"),
+        Binding("f1", "help", "Help", id="app.help", priority=True, tooltip="Keys of what has the focus"),
+        Binding("ctrl+z", "suspend_process", "Suspend", show=False, id="app.suspend", priority=True, tooltip="To the shell; fg returns"),
     ]
 
     def __init__(self, bench: Workbench | Early) -> None:
@@ -257,13 +263,19 @@ class NemochatApp(App[None]):
                 name = command.usage.replace("[", r"\[")  # the palette reads titles as markup
                 yield SystemCommand(name, command.help, partial(self._chat.action_command, command.name))
             yield SystemCommand("Side panes", "Show or hide the panes", self._chat.action_side)
-        yield SystemCommand("Keys", "The keys of the focused part (F1)", self.action_help)
+        yield SystemCommand("Keys", "Keys of what has the focus (F1)", self.action_help)
         yield SystemCommand("Quit", "Leave nemochat", self.action_quit)
 
     def watch_theme(self, theme_name: str) -> None:
         """A persona's colour is made readable on each theme."""
         if self._chat is not None and self._chat.is_mounted:
             self._chat.presenter.faces.show_accents()
+
+    def get_key_display(self, binding: Binding) -> str:
+        """As keys are written everywhere: Ctrl+O, Shift+Up, Page Down, F2, r."""
+        modifiers, key = binding.parse_key()
+        name = binding.key_display or _KEY_NAMES.get(key) or (key.upper() if len(key) > 1 or modifiers else key)
+        return "+".join([*(modifier.title() for modifier in modifiers), name])
 
     def action_command_palette(self) -> None:
         """Every command, to choose from."""

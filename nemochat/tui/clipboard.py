@@ -34,7 +34,7 @@ def copy(app_copy: Callable[[str], None] | None, text: str, *, environment: Mapp
     # -w hands the text on to the terminal around tmux; before tmux 3.2 there is only tmux's own buffer.
     if environment.get("TMUX") and any(_fed(("tmux", "load-buffer", *flag, "-"), text, environment) for flag in (("-w",), ())):
         return f"Copied {size} to tmux, and sent to the terminal's clipboard."
-    return f"Sent {size} to the terminal's clipboard." if app_copy is not None else "There is no clipboard that can be reached from here."
+    return f"Sent {size} to the terminal's clipboard." if app_copy is not None else "No clipboard can be reached from here."
 
 
 def _reaches_the_user(program: str, environment: Mapping[str, str]) -> bool:

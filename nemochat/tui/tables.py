@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
+from rich.cells import cell_len, set_cell_size
 
 from nemochat.domain.ttft import Figures, Reading, Spread, Statistics
 from nemochat.numbers import count, duration, pace, plural
@@ -118,6 +119,13 @@ def _itl(ms: float | None) -> str:
 
 def _pace(per_second: float | None) -> str:
     return _NONE if per_second is None else pace(per_second)
+
+
+def fit(text: str, cells: int) -> str:
+    """Exactly so many cells wide: cut with an ellipsis, or filled up with blanks."""
+    if cells <= 0:
+        return ""
+    return set_cell_size(text, cells - 1) + "…" if cell_len(text) > cells else set_cell_size(text, cells)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -65,4 +65,4 @@ def test_an_empty_library_says_so(nemochat: Run) -> None:
     assert (done.returncode, done.stdout) == (0, "")
     assert "There is no reply yet" in done.stderr
     assert json.loads(nemochat("stats", "--json").stdout)["all"]["ttft_ms"] is None
-    assert nemochat("stats", "--model", "demo").stderr == "No reply fits that.\n"
+    assert nemochat("stats", "--model", "demo").stderr == "No reply matches that.\n"

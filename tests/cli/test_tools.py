@@ -103,7 +103,7 @@ def test_a_rule_is_stronger_than_yes(own_tool: None, nemochat: Run, tmp_path: Pa
         (["tools", "show", "nope"], "There is no tool nope."),
         (["tools", "test", "nope"], "There is no tool nope."),
         (["tools", "test", "calculator", "12 * 7"], "The arguments are not JSON"),
-        (["tools", "test", "calculator", "[1]"], "The arguments are no JSON object."),
+        (["tools", "test", "calculator", "[1]"], "The arguments are not a JSON object."),
         (["ask", "Hi", "--tool", "nope"], "There is no tool nope."),
         (["ask", "Hi", "--yes-tool", "no\x1bpe"], "There is no tool nope."),
         (["ask", "--jsonl", "--tool", "calculator"], "not for --jsonl"),

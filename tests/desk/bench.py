@@ -77,6 +77,12 @@ class Bench:
     def models(self) -> Sequence[ModelChoice]:
         return [ModelChoice(name, "a played engine") for name in self.engines]
 
+    def add_model(self, path: Path) -> str:
+        if not path.is_file():
+            raise ModelFileError(f"There is no file {path.name}.", "Give another one.")
+        self.engines = {**self.engines, path.stem: FakeEngine()}
+        return path.stem
+
     async def open(self, model: str | None) -> ChatSession:
         name = model or self.first
         if name not in self.engines:

@@ -86,7 +86,7 @@ def test_one_bad_file_does_not_stop_the_rest(index: DocumentIndex, folder: Path)
 def test_a_file_that_was_named_says_why_it_cannot_be_read(index: DocumentIndex, tmp_path: Path) -> None:
     (tmp_path / "x.bin").write_bytes(b"\0")
     [problem] = index.add(tmp_path / "x.bin", HERE).problems
-    assert problem.message == "x.bin is of no kind that nemochat reads text from."
+    assert problem.message == "x.bin is of a kind that nemochat cannot read text from."
     assert index.add(tmp_path / "missing.txt", HERE).problems
     assert index.collections() == ()
 

@@ -195,7 +195,7 @@ def test_json_is_flattened_to_paths() -> None:
 
 def test_json_lines_and_broken_json() -> None:
     document = read(b'{"a": 1}\n{"a": 2}\nnot json\n', "a.jsonl")
-    assert (texts(document), document.notices) == (["a: 1", "a: 2"], ["1 lines are no JSON and were left out."])
+    assert (texts(document), document.notices) == (["a: 1", "a: 2"], ["1 lines are not JSON and were left out."])
     broken = read(b'{"a": ', "a.json")
     assert (broken.kind, bool(broken.notices)) == (Kind.TEXT, True)
     deep = read(b"[" * 100_000, "a.json")

@@ -52,7 +52,7 @@ def test_a_conversation_from_before_the_first_frame_to_the_export(terminal: Open
         tty.send("Hello!\r")
         tty.wait_for(lambda text, number=number: text.count("to first token") == number and "· ready" in text)  # type: ignore[misc]
     tty.send("/undo\r")
-    tty.wait_for("Taken back.")
+    tty.wait_for("Undone.")
     tty.send("/new\rHello!\r")
     tty.wait_for(lambda text: text.count("to first token") == 1 and "How can I help?" in text and "circle" not in text)
     tty.send("\x11")

@@ -71,7 +71,7 @@ async def test_bar_legend_and_sentences() -> None:
     assert "1,234 of 4,096 used" in text
     assert "cached 1,100 · to read 134" in text
     assert "forgotten 12 messages, 2,345 tokens" in text
-    assert "excluded by you 1 message" in text
+    assert "hidden by you: 1 message" in text
     assert "forget more" not in text
 
 

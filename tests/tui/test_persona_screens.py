@@ -271,7 +271,7 @@ async def test_the_card_says_everything_and_lets_nothing_through() -> None:
         for name in ("name", "summary", "personality", "scenario", "system", "greeting", "examples", "post_history", "creator", "model"):
             assert str(values[name]) in text, name
         assert "Another greeting, 2 of 2" in text
-        assert "Notes of its author, not told to the model" in text
+        assert "Notes of its author, which the model does not see" in text
         assert "[bold red]not markup[/]" in text
         assert "\x1b" not in text
         assert "keys: iron, ore" in text

@@ -77,7 +77,7 @@ async def test_what_is_no_web_address_is_refused(tmp_path: Path, opened: list[st
     async with running(tmp_path, FakeEngine(reply(f"See [the place]({url})."))) as driver:
         await driver.send("Where?")
         await driver.click("the place")
-        await driver.told(f"Only web addresses are opened, and this is none: {url}")
+        await driver.told(f"Only web addresses are opened, and this is not one: {url}")
         assert driver.app.screen is driver.screen
         assert opened == []
 

@@ -137,7 +137,7 @@ async def test_let_it_go_on(tmp_path: Path, way: str) -> None:
     async with running(tmp_path, engine) as driver:
         await driver.send("story")
         engine.gate = asyncio.Semaphore(0)
-        await _do(driver, 1, way, "n", "Let it go on")
+        await _do(driver, 1, way, "n", "Continue it")
         await driver.until(lambda: len(engine.requests) == 2)
         await driver.pilot.pause()
         assert len(driver.screen.query(MessageView)) == 2

@@ -67,7 +67,7 @@ def is_docx(data: bytes, name: str) -> bool:
 
 
 def _broken(name: str) -> DocumentError:
-    return DocumentError(f"{name} is broken: it is no readable Word document.", "Open it elsewhere and save it anew.")
+    return DocumentError(f"{name} is broken: it is not a readable Word document.", "Open it elsewhere and save it anew.")
 
 
 def _too_large(name: str) -> DocumentError:

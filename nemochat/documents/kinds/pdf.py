@@ -33,7 +33,7 @@ def pdf_sections(data: bytes, name: str, notices: list[str]) -> Iterator[Section
     except Exception as error:
         if "crypt" in str(error).lower() or "AES" in str(error):
             raise DocumentError(f"{name} is encrypted in a way that cannot be read.", "Save it without a password.") from error
-        raise DocumentError(f"{name} is broken: it is no readable PDF.", "Open it elsewhere and save it anew.") from error
+        raise DocumentError(f"{name} is broken: it is not a readable PDF.", "Open it elsewhere and save it anew.") from error
     pages, failed, found = min(total, MAX_PAGES), 0, False
     for at in range(pages):
         try:

@@ -147,7 +147,7 @@ def json_lines_sections(text: str, notices: list[str]) -> Iterator[Section]:
         for section in _records(value, "", ""):
             yield msgspec.structs.replace(section, line=number)
     if broken:
-        notices.append(f"{broken:,} lines are no JSON and were left out.")
+        notices.append(f"{broken:,} lines are not JSON and were left out.")
 
 
 def _decoded(text: str) -> object:

@@ -110,7 +110,7 @@ def _tokens(text: str) -> list[_Token]:
             continue
         found = _TOKEN.match(text, at)
         if found is None:
-            raise ArithmeticProblem(f"“{text[at]}” cannot be read")
+            raise ArithmeticProblem(f"“{text[at]}” has no meaning in a calculation")
         kind, piece = found.lastgroup or "", found.group()
         if piece == "(":
             calls.append(bool(tokens) and tokens[-1].kind == "name" and tokens[-1].text.lower() != "of")

@@ -144,7 +144,7 @@ class _Fetch:
                 return _outcome(url, response)
             finally:
                 connection.close()
-        raise NemochatError("The page cannot be fetched: it sends on and on to other pages.")
+        raise NemochatError("The page cannot be fetched: it redirects too often.")
 
     def _open(self, parts: SplitResult) -> http.client.HTTPConnection:
         host, is_safe = parts.hostname or "", parts.scheme == "https"
@@ -175,7 +175,7 @@ def _checked(url: str) -> SplitResult:
     if parts.username is not None or parts.password is not None:
         raise NemochatError("An address with a name or a password in it is not fetched.")
     if not _HOST.fullmatch(parts.hostname):
-        raise NemochatError("The name of the host holds characters that no such name has.", "Write other letters as xn--...")
+        raise NemochatError("The name of the host has characters that are not allowed.", "Write other letters as xn--...")
     if parts.port not in (None, 443 if parts.scheme == "https" else 80):
         raise NemochatError("Only the usual ports of http and https are used.")
     if any(ord(character) <= 32 or ord(character) > 126 for character in parts.path + parts.query):

@@ -13,13 +13,13 @@ from nemochat.desk.port import (
     Ask,
     AskAllowed,
     AskEditor,
+    AskFile,
     AskFound,
     AskItem,
     AskMenu,
     AskOne,
     AskPersona,
     AskPersonaEdited,
-    AskPicture,
     AskSettings,
     AskText,
     AskTheme,
@@ -55,10 +55,10 @@ def screen_for(ask: Ask, app: App[None], pictures: str, copy: Callable[[str], No
             return PictureScreen(ask.pixels, pictures)
         case AskAllowed():
             return ApprovalScreen(ask)
-        case AskPicture():
-            from nemochat.tui.screens.file_picker import PictureFile
+        case AskFile():
+            from nemochat.tui.screens.file_picker import FilePicker
 
-            return PictureFile(working_folder(), has_filter=app.size.width >= _WIDE)
+            return FilePicker(ask, working_folder(), has_filter=app.size.width >= _WIDE)
         case AskTheme():
             from nemochat.tui.screens.theme_picker import ThemePicker
 

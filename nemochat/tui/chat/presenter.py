@@ -55,6 +55,7 @@ from nemochat.tui.widgets.hint_line import PromptState
 from nemochat.tui.widgets.prompt import Prompt
 from nemochat.tui.widgets.status import StatusLine, StatusView, state_words
 from nemochat.tui.widgets.transcript import Transcript
+from nemochat.tui.widgets.welcome import Welcome
 
 READY = "ready"
 NO_MODEL = "press F3 to choose one"
@@ -72,10 +73,11 @@ class Presenter:
         side: SidePanes,
         drawer: ConversationsDrawer,
         status: StatusLine,
+        welcome: Welcome,
         wanted: Callable[[Wanted], None],
     ) -> None:
         self._screen, self._transcript, self._prompt = screen, transcript, prompt
-        self._side, self._drawer, self._status, self._wanted = side, drawer, status, wanted
+        self._side, self._drawer, self._status, self._welcome, self._wanted = side, drawer, status, welcome, wanted
         self._early: list[Event] | None = []
         """What was told before the screen was there; None from then on."""
         self._is_gone = False
@@ -224,6 +226,7 @@ class Presenter:
         last = desk.last or self._ttfts[2]
         self._status.show(StatusView(desk.model.name or "no model", self.state, used, limit, last, self._ttfts[1]))
         self._prompt.state = self._prompt_state()
+        self._welcome.is_demo = desk.model.name == desk.bench.demo_model
 
     def _prompt_state(self) -> PromptState:
         if self.desk.draft.editing is not None:

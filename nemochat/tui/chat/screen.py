@@ -10,9 +10,11 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.content import Content
 from textual.events import Resize
+from textual.geometry import Offset
 from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets._toast import ToastRack
 
 from nemochat.chat.drops import Drop, find_drops
 from nemochat.chat.recall import PromptHistory
@@ -32,13 +34,10 @@ from nemochat.tui.widgets.conversations import ConversationsDrawer
 from nemochat.tui.widgets.prompt import Prompt
 from nemochat.tui.widgets.status import StatusLine
 from nemochat.tui.widgets.transcript import Transcript
+from nemochat.tui.widgets.welcome import Welcome
 
-EMPTY = Content.assemble(
-    ("nemochat", "bold $text-primary"),
-    "\n\nTalk with a model that sees, on your own machine.\n\n",
-    ("Drop a picture here and ask about it, or just write.\n/ shows the commands, F1 the keys.", "$text-muted"),
-)
-"""What an empty conversation shows."""
+_LEAST_NOTICE = 24
+"""Columns in which a notice can be read; where there are fewer, it stands at the bottom over everything."""
 NARROW = 100
 """Below this width the side panes are a drawer."""
 
@@ -57,10 +56,15 @@ class ChatScreen(Screen[None]):
         Binding("f2", "side", "Panes", id="chat.panes", tooltip="Show or hide the panes"),
         Binding("f3", "command('model')", "Model", id="chat.model", tooltip="Choose the model"),
         Binding("f4", "command('settings')", "Settings", id="chat.settings", tooltip="Change settings"),
-        Binding("ctrl+enter", "command('regen')", "Another reply", show=False, id="chat.regenerate", tooltip="Make the last reply anew"),
+        Binding("ctrl+enter", "command('regen')", "Another reply", show=False, id="chat.regenerate", tooltip="Another last reply"),
         Binding("ctrl+up", "command('edit')", "Edit last", False, id="chat.edit_last", tooltip="Edit your last message and send it again"),
         Binding("f5", "command('persona')", "Persona", id="chat.persona", tooltip="Choose whom the model plays"),
         Binding("ctrl+t", "command('stats')", "Figures", show=False, id="chat.stats", tooltip="Time to first token, here and in all chats"),
+        *(
+            # Before the text area's own: where nothing is written and nothing was said, those have nothing to do.
+            Binding(f"f{5 + at}", f"command('sample', '{at}')", f"Try {at}", False, id=f"chat.try_{at}", tooltip=question, priority=True)
+            for at, question in enumerate(commands.SAMPLE_QUESTIONS, 1)
+        ),
         Binding("f8", "command('paste')", "Paste picture", show=False, id="chat.paste_picture", tooltip="Attach the clipboard's picture"),
     ]
 
@@ -69,13 +73,16 @@ class ChatScreen(Screen[None]):
         self.bench = bench
         self._leaves_with: int | None = None
         """The program's exit code, once it has been told to end."""
+        self._notices_at = ("", Offset(), 0, 0)
         history = PromptHistory(bench.paths.prompt_history)
-        self.transcript = Transcript(empty=EMPTY)
+        self.welcome = Welcome(commands.SAMPLE_QUESTIONS)
+        self.transcript = Transcript(empty=self.welcome)
         self.side = SidePanes(registry.PANES)
         self.drawer = ConversationsDrawer()
         self.status = StatusLine()
-        self.prompt = Prompt(find_drops=_drops, take_drop=self._take_drop, complete=self._complete, history=history)
-        self.presenter = Presenter(self, self.transcript, self.prompt, self.side, self.drawer, self.status, self._wanted)
+        self.prompt = Prompt(find_drops=_drops, take_drop=self._take_drop, complete=self._complete, judge=commands.kind_of, history=history)
+        shown = (self.transcript, self.prompt, self.side, self.drawer, self.status, self.welcome)
+        self.presenter = Presenter(self, *shown, self._wanted)
         self.desk = Desk(bench, self.presenter, Jobs(self._failed), history)
         self.presenter.attend(self.desk)
 
@@ -92,7 +99,10 @@ class ChatScreen(Screen[None]):
     def on_mount(self) -> None:
         """Show everything, and begin."""
         self._fit(self.app.size.width)
+        self.bindings_updated_signal.subscribe(self, self._tell_keys)
+        self.screen_layout_refresh_signal.subscribe(self, self._place_notices)
         self.side.display = self.bench.settings.interface.side_panes
+        self._name_keys()
         self.presenter.open()
         self.desk.start()
 
@@ -121,6 +131,54 @@ class ChatScreen(Screen[None]):
     def _fit(self, width: int) -> None:
         self.side.set_narrow(width < NARROW)
         self.drawer.set_narrow(width < NARROW)
+
+    # -- focus, and where notices stand
+
+    @property
+    def focus_chain(self) -> list[Widget]:
+        """Where Tab goes: prompt, the last message, from which the arrows go on, panes, status line, list of chats."""
+        chain = super().focus_chain
+        parts = (self.prompt, self.transcript, self.side, self.status, self.drawer)
+        prompt, said, side, status, drawer = ([each for each in chain if part in each.ancestors_with_self] for part in parts)
+        if self.transcript.views:
+            said = [each for each in said if each is self.focused] or [self.transcript.views[-1]]
+        return [*prompt, *said, *side, *status, *drawer]
+
+    def focus_next(self, selector: str | type[Widget] = "*") -> Widget | None:
+        """To the next part; from the prompt to the last message, also when that is not mounted."""
+        if self.prompt.has_focus_within and not self.transcript.is_last():
+            self.transcript.focus_last()
+            return None
+        return super().focus_next(selector)
+
+    def _tell_keys(self, _: Screen[object]) -> None:
+        """The hint line says the keys of what has the focus, where that is not the prompt."""
+        focused = self.focused
+        if focused is None or self.prompt in focused.ancestors_with_self:
+            self.prompt.keys = ()
+            return
+        here = [active for active in self.active_bindings.values() if active.node is not self and active.node is not self.app]
+        keys = {each.binding.action: each for each in reversed(here) if each.binding.show and each.enabled and each.binding.id}
+        shown = [f"{self.app.get_key_display(each.binding)} {each.binding.description.lower()}" for each in reversed(keys.values())]
+        self.prompt.keys = (*shown, "Esc back")
+        if self.drawer.has_focus_within:
+            self.drawer.keys = self.prompt.keys
+
+    def _place_notices(self, _: Screen[object]) -> None:
+        """At the top of what is seen of the conversation: neither over the panes nor over the list of commands."""
+        room, rack = self.transcript.region, next((each for each in self.children if isinstance(each, ToastRack)), None)
+        if rack is None:
+            return  # the screen goes
+        left = max(room.x, self.drawer.region.right if self.drawer.is_open else 0)
+        right = min(room.right, self.side.region.x if self.side.is_shown else self.size.width)
+        is_crowded = right - left < _LEAST_NOTICE
+        if is_crowded:
+            left, right = room.x, room.right
+        self.prompt.covered = (left - room.x, room.right - right)
+        place = "bottom" if is_crowded else "top", Offset(left, 0), right - left, max(1, room.height)
+        if place != self._notices_at:
+            self._notices_at = place
+            rack.styles.dock, rack.styles.offset, rack.styles.width, rack.styles.max_height = place
 
     def _failed(self, error: BaseException) -> None:
         """What nobody foresaw ends the program with its story, like an error in a handler of the screen."""
@@ -231,15 +289,29 @@ class ChatScreen(Screen[None]):
             if chosen == "copy":
                 self.copy(event.url)
             elif chosen == "yes" and not await asyncio.to_thread(open_in_browser, event.url):
-                self.notify("There is no browser here that could be started. Copy the address instead.", markup=False)
+                self.notify("No browser could be started here. Copy the address instead.", markup=False)
 
         self.desk.do(offer)
 
     # -- keys, and what only the screen can do
 
-    def action_command(self, name: str) -> None:
-        """What the slash command of that name does."""
-        commands.run(self.desk, name)
+    def action_command(self, name: str, argument: str = "") -> None:
+        """What the slash command of that name does. What was typed in the same burst counts."""
+        self.desk.draft.typed(self.prompt.plain_text)
+        commands.run(self.desk, name, argument)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What there is to try belongs to an empty chat and an empty prompt."""
+        return parameters[:1] != ("sample",) or not (self.transcript.entries or self.prompt.plain_text)
+
+    @on(Welcome.Asked)
+    def _try(self, event: Welcome.Asked) -> None:
+        self.action_command("sample", str(event.number))
+
+    def _name_keys(self) -> None:
+        """What the welcome says of keys that the user may have changed."""
+        keys = {active.binding.id: self.app.get_key_display(active.binding) for active in self.active_bindings.values()}
+        self.welcome.keys = [keys.get(f"chat.try_{number}", "") for number in range(1, len(commands.SAMPLE_QUESTIONS) + 1)]
 
     def action_write(self, text: str) -> None:
         """Begin to write in the prompt."""
@@ -266,7 +338,7 @@ class ChatScreen(Screen[None]):
                 self.app.theme = name
                 self.desk.do(lambda: self.bench.change_setting("interface.theme", name))
             case Wanted("theme", name):
-                self.notify(f"There is no theme {name}. /theme alone shows all.", markup=False)
+                self.notify(f"There is no theme {name}. /theme lists them.", markup=False)
             case Wanted("settings"):
                 self._apply_settings()
             case Wanted("help"):
@@ -280,8 +352,9 @@ class ChatScreen(Screen[None]):
         if settings.interface.theme in self.app.available_themes:
             self.app.theme = settings.interface.theme
         else:
-            self.notify(f"There is no theme {settings.interface.theme}. /theme shows all.", markup=False)
+            self.notify(f"There is no theme {settings.interface.theme}. /theme lists them.", markup=False)
         self.app.set_keymap(settings.keys)
+        self._name_keys()
         self.side.display = settings.interface.side_panes
 
 

@@ -18,6 +18,7 @@ from nemochat.desk.port import Answer
 from nemochat.domain.images import RgbImage
 from nemochat.domain.sanitize import sanitize
 from nemochat.tui.screens.modal import Modal
+from nemochat.tui.tables import fit
 from nemochat.tui.widgets.picture import Picture
 
 WIDTHS = [(0, "-narrow"), (72, "-wide")]
@@ -91,7 +92,7 @@ class Menu(_Dialog):
             yield OptionList(*(Option(self._line(answer), id=answer.value) for answer in self._answers))
 
     def _line(self, answer: Answer) -> Content:
-        return Content.assemble(answer.label.ljust(42), (answer.key.rjust(4), "$text-muted"))
+        return Content.assemble(fit(answer.label, 42), (answer.key.rjust(4), "$text-muted"))
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """A line was chosen."""

@@ -38,7 +38,7 @@ class FormScreen(Modal[R | None]):
 
     CSS_PATH = "form.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+s", "save", "Save", id="form.save", priority=True, tooltip="Save what stands here and close"),
+        Binding("ctrl+s", "save", "Save", id="form.save", priority=True, tooltip="Save and close"),
         Binding("escape", "leave", "Leave", id="form.leave", tooltip="Close; asks first when something was changed"),
         Binding("up", "app.focus_previous", "Previous", show=False, id="form.previous", tooltip="The field above"),
         Binding("down", "app.focus_next", "Next", show=False, id="form.next", tooltip="The field below"),
@@ -151,7 +151,7 @@ class FormScreen(Modal[R | None]):
             self.dismiss(None)
             return
         changed = sum(field.is_changed for field in self.fields)
-        text = f"{plural(changed, 'field')} changed, not saved yet." if changed else "What you changed is not saved yet."
+        text = f"{plural(changed, 'field')} changed, not saved yet." if changed else "Your changes are not saved."
         answers = (Answer("save", "Save"), Answer("stay", "Go on"), Answer("leave", "Leave without saving"))
         self.open_above(Choose("Leave the form?", text, answers), self._answered)
 
@@ -167,7 +167,7 @@ class FormScreen(Modal[R | None]):
         first = f"Ctrl+S {self._saves}" + (f" {plural(changed, 'change')}" if changed else "")
         if wrong:
             first = f"✗ {wrong} not allowed: Ctrl+S goes there"
-        words = f"{first}{self.MORE_KEYS} · Ctrl+↓ next part · Esc leaves"
+        words = f"{first}{self.MORE_KEYS} · Ctrl+Down next part · Esc leaves"
         if words != self._told:
             self._told = words
             self._hint.update(Content(words))

@@ -40,7 +40,7 @@ def help_for(screen: Screen[object], app: App[None]) -> HelpScreen:
         known = place.get(binding.action)
         place[binding.action] = (f"{known[0]}, {keys}" if known else keys, active.tooltip or binding.description)
     width = min(110, app.size.width * 94 // 100) - _AROUND
-    title = str(getattr(focused, "help_title", "") or "The focused part")
+    title = str(getattr(focused, "help_title", "") or "What has the focus")
     parts = [_heading(title), *_lines(here.values(), width)] if here else []
     commands = [(f"/{command.name} {command.argument}".rstrip(), command.help) for command in COMMANDS]
     text = (

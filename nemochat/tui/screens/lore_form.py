@@ -30,20 +30,20 @@ class LoreForm(FormScreen[LoreEntry]):
         yield Section(
             "",
             (
-                LineField("name", "Name", entry.name, help="What you know it by; the model does not see it."),
-                LinesField("keys", "Keys", entry.keys, help="Whole words, one a line. The entry enters when one of them is read."),
+                LineField("name", "Name", entry.name, help="Your own name for it; the model does not see it."),
+                LinesField("keys", "Keys", entry.keys, help="Whole words, one per line. The entry is added when one of them is said."),
                 TextField("content", "Content", entry.content, help="What the model is told. {{char}} and {{user}} are the two names."),
             ),
         )
         yield Section(
-            "When it enters",
+            "When it is added",
             (
-                SwitchField("enabled", "In use", entry.enabled, help="Off: it never enters."),
+                SwitchField("enabled", "In use", entry.enabled, help="Off: it is never added."),
                 SwitchField("constant", "Always there", entry.constant, help="In every prompt, whatever is said."),
-                SwitchField("selective", "Needs more", entry.selective, help="One of the further keys has to be read too."),
-                LinesField("secondary_keys", "Further keys", entry.secondary_keys, help="One a line; they count when “Needs more” is on."),
+                SwitchField("selective", "Needs more", entry.selective, help="One of the further keys must be said too."),
+                LinesField("secondary_keys", "Further keys", entry.secondary_keys, help="One per line, used when “Needs more” is on."),
                 SwitchField("use_regex", "Expressions", entry.use_regex, help="The keys are regular expressions, such as sw(o|a)rds?."),
-                ChoiceField("case_sensitive", "Case counts", entry.case_sensitive, case, help="Whether “Mill” and “mill” differ."),
+                ChoiceField("case_sensitive", "Match case", entry.case_sensitive, case, help="Whether “Mill” and “mill” differ."),
             ),
         )
         yield Section(
@@ -90,7 +90,7 @@ def _whole(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise ValueError("This has to be a whole number.") from None
+        raise ValueError("Enter a whole number.") from None
 
 
 def _key_problem(entry: LoreEntry, field: str) -> str:

@@ -72,7 +72,7 @@ class PersonaCard(Modal[None]):
                     yield Static(Content(text), classes="text")
                 if persona.book is not None and (persona.book.entries or persona.book.description):
                     yield from _book(persona.book)
-            yield Static("↑↓ PgUp PgDn scroll · Esc closes", id="card-hint")
+            yield Static("Up/Down and Page Up/Down scroll · Esc closes", id="card-hint")
 
     def on_mount(self) -> None:
         """The arrow keys scroll."""
@@ -109,7 +109,7 @@ def _texts(persona: Persona) -> Iterator[tuple[str, str]]:
             for number, greeting in enumerate(persona.greetings[:20], 1):
                 yield f"Another greeting, {number} of {count(len(persona.greetings))}", _cut(greeting)
     if text := _cut(persona.creator_notes):
-        yield "Notes of its author, not told to the model", text
+        yield "Notes of its author, which the model does not see", text
 
 
 def _book(book: Lorebook) -> ComposeResult:

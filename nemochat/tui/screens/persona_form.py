@@ -20,7 +20,7 @@ from nemochat.tui.widgets.form_fields import ColourField, Field, LineField, Pars
 from nemochat.tui.widgets.form_lists import ListField
 
 _MACROS = "{{char}} and {{user}} stand for the two names."
-_LIST_KEYS = "Enter writes one, Delete takes it away, Ctrl+Z brings it back."
+_LIST_KEYS = "Enter adds one, Delete removes it, Ctrl+Z brings it back."
 _GREETING = f"How the persona opens. {_MACROS}"
 _SAMPLING, _BOOK = "sampling.", "book."
 _LABELS = {"repeat_penalty": "Repeat penalty", "max_tokens": "Longest reply", "top_k": "Top k", "top_p": "Top p", "min_p": "Min p"}
@@ -30,7 +30,7 @@ class PersonaForm(FormScreen[EditedPersona]):
     """Every field of a persona. saved: how it is kept now, where that is not `persona` (after an editor, say)."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+g", "editor", "Editor", id="form.editor", priority=True, tooltip="Go on with it as TOML in $EDITOR"),
+        Binding("ctrl+g", "editor", "Editor", id="form.editor", priority=True, tooltip="Continue in $EDITOR, as TOML"),
     ]
     MORE_KEYS: ClassVar[str] = " · Ctrl+G in $EDITOR"
 

@@ -22,7 +22,7 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
 from nemochat.personas.index import PersonaSummary
 from nemochat.tui.screens.modal import Modal
-from nemochat.tui.screens.picker import rank
+from nemochat.tui.screens.picker import line_of, rank
 from nemochat.tui.widgets.half_blocks import half_blocks
 from nemochat.tui.widgets.persona_preview import PersonaPreview
 
@@ -39,7 +39,7 @@ _ALONE = (PersonaAction.NEW, PersonaAction.IMPORT)
 """These need no persona."""
 _HINT = "Enter use  F2 card  F3 edit  F4 new  F6 copy  F7 import  F8 delete  F9 export"
 # There is no F5: it opens this screen, and pressing it once more by mistake must do nothing.
-_MORE = "  Ctrl+↑↓ scroll the card  Esc closes"
+_MORE = "  Ctrl+Up/Down scroll the card  Esc closes"
 
 
 class PersonaPicker(Modal[PersonaWish | None]):
@@ -64,7 +64,7 @@ class PersonaPicker(Modal[PersonaWish | None]):
         Binding("f3", "do('edit')", "Edit", id="personas.edit", tooltip="Change it; of one that comes with nemochat you get your own copy"),
         Binding("f4", "do('new')", "New", id="personas.new", tooltip="Write a persona"),
         Binding("f6", "do('duplicate')", "Copy", id="personas.duplicate", tooltip="Make a copy under another name"),
-        Binding("f7", "do('import')", "Import", id="personas.import", tooltip="Take in a card: PNG, JSON, charx or TOML"),
+        Binding("f7", "do('import')", "Import", id="personas.import", tooltip="Import a card: PNG, JSON, charx or TOML"),
         Binding("f8", "do('delete')", "Delete", id="personas.delete", tooltip="Delete it; that can be undone"),
         Binding("f9", "do('export')", "Export", id="personas.export", tooltip="Write it as a card: PNG, JSON or TOML"),
     ]
@@ -177,10 +177,10 @@ class PersonaPicker(Modal[PersonaWish | None]):
         self._found = tuple(item for item, _ in ranked[:_SHOWN])
         choices, empty = self._choices, self._nothing
         choices.clear_options()
-        choices.add_options(Option(self._line(item, marks)) for item, marks in ranked[:_SHOWN])
+        choices.add_options(Option(line_of(item, marks, self._width)) for item, marks in ranked[:_SHOWN])
         choices.display = bool(self._found)
         empty.display = not self._found
-        none_yet = "There are no personas yet. F4 writes one, F7 takes in a card."
+        none_yet = "There are no personas yet. F4 writes one, F7 imports a card."
         empty.update(Content(f"Nothing fits “{sanitize(query, strict=True)}”." if self._items else none_yet))
         if self._found:
             values = [item.value for item in self._found]
@@ -188,13 +188,6 @@ class PersonaPicker(Modal[PersonaWish | None]):
         count = f"{len(ranked):,} of {len(self._items):,}" if len(ranked) != len(self._items) else f"{len(self._items):,}"
         self._count.update(count if len(ranked) <= _SHOWN else f"{count}, the first {_SHOWN} shown")
         self._reached()
-
-    def _line(self, item: Item, marks: Sequence[int]) -> Content:
-        label = Content(item.label)
-        for mark in marks:
-            label = label.stylize("underline", mark, mark + 1)
-        space = " " * max(2, self._width - cell_len(item.label) + 2)
-        return Content.assemble(label, (f"{space}{item.detail}", "$text-muted not bold")) if item.detail else label
 
     def _reached(self) -> None:
         """The cursor stands on a persona: read its card, unless it goes on at once."""

@@ -21,7 +21,7 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.tui.screens.modal import Modal
 
 _SHOWN = 500
-_LABEL_WIDTH = 32
+_LABEL_WIDTH = 36
 _LABEL_CHARACTERS = 120
 
 
@@ -71,7 +71,7 @@ class Picker(Modal[str | None]):
             yield self._nothing
             yield from self.compose_preview()
             with Horizontal(classes="hint"):
-                yield Label("↑↓ move · Enter chooses · Esc cancels" if self._items else "Esc closes", markup=False)
+                yield Label("Up/Down move · Enter chooses · Esc cancels" if self._items else "Esc closes", markup=False)
                 yield self._count
 
     def compose_preview(self) -> ComposeResult:
@@ -144,7 +144,7 @@ class Picker(Modal[str | None]):
         self._found = tuple(item for item, _ in ranked[:_SHOWN])
         choices, empty = self._choices, self._nothing
         choices.clear_options()
-        choices.add_options(Option(self._line(item, marks)) for item, marks in ranked[:_SHOWN])
+        choices.add_options(Option(line_of(item, marks, self._width)) for item, marks in ranked[:_SHOWN])
         choices.display = bool(self._found)
         empty.display = not self._found
         empty.update(Content(f"Nothing fits “{sanitize(query, strict=True)}”." if self._items else self._empty))
@@ -155,16 +155,19 @@ class Picker(Modal[str | None]):
         more = f", the first {_SHOWN} shown" if len(ranked) > _SHOWN else ""
         self._count.update(f"{count}{more}" if self._items else "")
 
-    def _line(self, item: Item, marks: Sequence[int]) -> Content:
-        label = Content(item.label)
-        for mark in marks:
-            label = label.stylize("underline", mark, mark + 1)
-        space = " " * max(2, self._width - cell_len(item.label) + 2)
-        return Content.assemble(label, (f"{space}{item.detail}", "$text-muted not bold")) if item.detail else label
-
 
 class _Choices(OptionList, can_focus=False):
     """The list; the filter keeps the focus, and the mouse works without one."""
+
+
+def line_of(item: Item, marks: Sequence[int], width: int) -> Content:
+    """Name and description in two columns, the first one `width` cells wide; what the filter has found in the name is underlined."""
+    label = Content(item.label)
+    for mark in marks:
+        label = label.stylize("underline", mark, mark + 1)
+    if not item.detail:
+        return label
+    return Content.assemble(label.truncate(width, ellipsis=True, pad=True), (f"  {item.detail}", "$text-muted not bold"))
 
 
 def rank(query: str, items: Iterable[Item]) -> list[tuple[Item, tuple[int, ...]]]:

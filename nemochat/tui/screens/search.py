@@ -26,8 +26,8 @@ from nemochat.tui.widgets.search_results import MOST_HITS, PreviewPane, Results
 
 NARROW = 100
 """Below this width the preview is under the results."""
-_HINT = "↑↓ move · Enter opens · Tab to the filters · Ctrl+↑↓ scroll the preview · Esc closes"
-_SHORT_HINT = "↑↓ move · Enter opens · Tab filters · Ctrl+↑↓ preview · Esc closes"
+_HINT = "Up/Down move · Enter opens · Tab to the filters · Ctrl+Up/Down scroll the preview · Esc closes"
+_SHORT_HINT = "Up/Down move · Enter opens · Tab filters · Ctrl+Up/Down preview · Esc closes"
 
 
 class SearchScreen(Modal[Found | None]):

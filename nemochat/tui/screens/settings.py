@@ -88,7 +88,7 @@ class SettingsScreen(Modal[dict[str, object] | None]):
     def on_descendant_focus(self, event: DescendantFocus) -> None:
         """Explain the setting that has the focus."""
         row = next((each for each in event.widget.ancestors if isinstance(each, _Row)), None)
-        about = row.help_text() if row else "Words of a setting's name or of its explanation find it."
+        about = row.help_text() if row else "Type words of its name or of its explanation."
         self._help.update(about)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
@@ -146,7 +146,7 @@ class SettingsScreen(Modal[dict[str, object] | None]):
         elif changed:
             first = f"Ctrl+S saves {changed} change{'s' if changed > 1 else ''}"
         else:
-            first = "↑↓ or Tab moves"
+            first = "Up/Down or Tab moves"
         self._hint.update(f"{first} · Esc leaves without saving")
 
 

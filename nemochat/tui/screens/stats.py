@@ -36,8 +36,8 @@ _NOTE = (
     "Cold: had to wait for the model, or read more of its prompt than it reused. p95: 95 of 100 are not above. Each column is ranked by "
     "itself. On a log scale the length of a bar is its time, and its parts have their shares of it."
 )
-_HINT = "Tab this chat / library · F3 model · F4 when · ↑↓ scroll · j copies JSON · Esc closes"
-_SHORT_HINT = "Tab chat/library · F3 model · F4 when · ↑↓ scroll · j JSON · Esc closes"
+_HINT = "Tab this chat / library · F3 model · F4 when · Up/Down scroll · j copies JSON · Esc closes"
+_SHORT_HINT = "Tab chat/library · F3 model · F4 when · Up/Down scroll · j JSON · Esc closes"
 
 
 class Scope(StrEnum):
@@ -208,7 +208,7 @@ class StatsScreen(Modal[None]):
         if is_narrowed:
             return "No reply fits these filters. F3 and F4 change them."
         if self.scope is Scope.CHAT:
-            return "No reply in this chat yet. Ask something, and its time to first token stands here; Tab shows the library."
+            return "No reply in this chat yet. Ask something, and its time to first token appears here; Tab shows the library."
         return "No reply in the library yet. Every chat that you have adds its own here."
 
     def _clear(self, words: str, *, is_error: bool = False) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from nemochat.desk.completion import Candidate, Completion
+from nemochat.tui.tables import fit
 
 MAX_ROWS = 8
-_LABEL_WIDTH = 26
+_LEAST_WIDTH, _MOST_WIDTH = 20, 44
+"""Cells of the first column."""
 
 
 class CompletionList(OptionList, can_focus=False):
@@ -39,7 +42,9 @@ class CompletionList(OptionList, can_focus=False):
         self.clear_options()
         self.set_class(completion is not None, "-open")
         if completion is not None:
-            self.add_options(Option(_line(candidate)) for candidate in completion.candidates)
+            longest = max(cell_len(candidate.label) for candidate in completion.candidates)
+            width = min(max(longest, _LEAST_WIDTH), _MOST_WIDTH)
+            self.add_options(Option(_line(candidate, width)) for candidate in completion.candidates)
             self.highlighted = 0
 
     @property
@@ -58,5 +63,5 @@ class CompletionList(OptionList, can_focus=False):
         self.post_message(self.Accepted(event.option_index))
 
 
-def _line(candidate: Candidate) -> Content:
-    return Content.assemble(candidate.label.ljust(_LABEL_WIDTH), " ", (candidate.help, "dim"))
+def _line(candidate: Candidate, width: int) -> Content:
+    return Content.assemble(fit(candidate.label, width) if candidate.help else candidate.label, "  ", (candidate.help, "dim"))

@@ -110,7 +110,7 @@ def sentences(view: ContextView) -> list[Content]:
     if view.forgotten:
         lines.append(Content(f"forgotten {plural(len(view.forgotten), 'message')}, {plural(view.forgotten_tokens, 'token')}"))
     if view.excluded:
-        lines.append(Content(f"excluded by you {plural(len(view.excluded), 'message')}"))
+        lines.append(Content(f"hidden by you: {plural(len(view.excluded), 'message')}"))
     if view.trims:
         words = f"! the next message makes the model forget more: {plural(view.to_read, 'token')} will be read again"
         lines.append(Content.styled(words, "$text-warning"))

@@ -6,7 +6,7 @@ import bisect
 from collections.abc import Sequence
 from typing import ClassVar
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding, BindingType
@@ -21,6 +21,7 @@ from textual.strip import Strip
 from nemochat.domain.library import ConversationRow
 from nemochat.domain.sanitize import sanitize
 from nemochat.numbers import count, plural
+from nemochat.tui.tables import fit
 from nemochat.tui.widgets import days
 
 _SIGNS = 3
@@ -85,12 +86,12 @@ class ConversationList(ScrollView, can_focus=True):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "ask('open')", "Open", id="chats.open", tooltip="Go on with this conversation"),
-        Binding("f2,r", "ask('rename')", "Rename", id="chats.rename", tooltip="Give this conversation another title"),
-        Binding("t", "ask('tags')", "Tags", id="chats.tags", tooltip="Change the tags of this conversation"),
-        Binding("a", "ask('archive')", "Archive", id="chats.archive", tooltip="Put this conversation away, or bring it back"),
-        Binding("delete,d", "ask('delete')", "Delete", id="chats.delete", tooltip="Delete this conversation; u undoes"),
+        Binding("r,f2", "ask('rename')", "Rename", id="chats.rename", tooltip="Give this conversation another title"),
+        Binding("t", "ask('tags')", "Tags", id="chats.tags", tooltip="Edit the tags of this conversation"),
+        Binding("a", "ask('archive')", "Archive", id="chats.archive", tooltip="Archive this conversation, or bring it back"),
+        Binding("d,delete", "ask('delete')", "Delete", id="chats.delete", tooltip="Delete this conversation; u undoes"),
         Binding("u", "ask('undo')", "Undo", id="chats.undo", tooltip="Bring back what was deleted last"),
-        Binding("e", "ask('export')", "Export", id="chats.export", tooltip="Write this conversation to a file"),
+        Binding("e", "ask('export')", "Export", id="chats.export", tooltip="Export this conversation to a file"),
         Binding("n", "ask('new')", "New chat", id="chats.new", tooltip="Begin a new chat"),
         Binding("slash", "ask('filter')", "Filter", id="chats.filter", key_display="/", tooltip="Type to narrow the list"),
         Binding("space", "ask('menu')", "Menu", id="chats.menu", show=False, tooltip="All that can be done with this conversation"),
@@ -287,7 +288,7 @@ class ConversationList(ScrollView, can_focus=True):
         place = plan.place_at(line)
         if place is None:
             text, style = plan.headings.get(line, ""), self.get_component_rich_style("chats--heading")
-            return Strip([Segment(_fit(" " + text, width), style)], width)
+            return Strip([Segment(fit(" " + text, width), style)], width)
         row, cells = plan.rows[place], max(1, width - _SIGNS - _MENU)
         ground = self._ground(place)
         if line == plan.tops[place]:
@@ -308,7 +309,7 @@ class ConversationList(ScrollView, can_focus=True):
         is_open, is_cursor = row.id == self.open_id, place == self.cursor
         style = self.get_component_rich_style("chats--open" if is_open else "chats--title") + ground
         signs = ("▌" if is_cursor else " ") + ("● " if is_open else "  ")
-        title = _fit(sanitize(row.title, strict=True).strip() or "Untitled", cells)
+        title = fit(sanitize(row.title, strict=True).strip() or "Untitled", cells)
         menu = " ≡ " if is_cursor or place == self.hovered else "   "
         return [Segment(signs, style), *_marked(title, self._words, style), Segment(menu, style)]
 
@@ -317,20 +318,13 @@ class ConversationList(ScrollView, can_focus=True):
         right = f"{'▣ ' if row.has_picture else ''}{count(row.n_messages)} msg · {days.when(row.updated, self._now)}"
         left = " ".join([*(f"#{sanitize(tag, strict=True)}" for tag in row.tags), sanitize(row.persona or row.model, strict=True)])
         room = cells - cell_len(right) - 2
-        return _fit(f"{_fit(left.strip(), room)}  {right}" if room > 2 else right, cells)
+        return fit(f"{fit(left.strip(), room)}  {right}" if room > 2 else right, cells)
 
     def _line_of_words(self, line: int, width: int) -> Strip:
         style = self.get_component_rich_style("chats--quiet")
         lines = Content(self._empty).wrap(max(1, width - 2))
         text = lines[line - 1].plain if 1 <= line <= len(lines) else ""
-        return Strip([Segment(_fit(f" {text}", width), style)], width)
-
-
-def _fit(text: str, cells: int) -> str:
-    """Exactly this wide: cut with an ellipsis, or filled up with blanks."""
-    if cells <= 0:
-        return ""
-    return set_cell_size(text, cells - 1) + "…" if cell_len(text) > cells else set_cell_size(text, cells)
+        return Strip([Segment(fit(f" {text}", width), style)], width)
 
 
 def _marked(title: str, words: tuple[str, ...], style: Style) -> list[Segment]:

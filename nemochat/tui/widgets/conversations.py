@@ -18,9 +18,12 @@ from nemochat.domain.library import ConversationRow
 from nemochat.domain.sanitize import sanitize
 from nemochat.numbers import count
 from nemochat.tui.widgets.conversation_list import ConversationList
+from nemochat.tui.widgets.hint_line import lines_of
 
 _NONE = "No conversations yet. What you write is kept, and will be listed here."
 _FILTER = "Filter · Enter searches all"
+_WIDTH = 32
+"""Columns of the foot before it is laid out."""
 
 
 class ConversationsDrawer(Vertical):
@@ -51,7 +54,7 @@ class ConversationsDrawer(Vertical):
         """The user goes back to the conversation: somebody else should take the focus."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", "Back", id="chats.leave", show=False, tooltip="Clear the filter, else back to the conversation"),
+        Binding("escape", "leave", "Back", id="chats.leave", show=False, tooltip="Close the list, back to the conversation"),
         Binding("down", "enter_list", "Into the list", id="chats.enter", show=False, tooltip="From the filter into the list"),
     ]
 
@@ -59,7 +62,7 @@ class ConversationsDrawer(Vertical):
     ConversationsDrawer {
         display: none; width: 34; max-width: 100%; height: 100%; background: $surface;
         #chats-filter { margin: 0 1 1 1; padding: 0 1; background: $panel; }
-        #chats-foot { height: auto; max-height: 3; padding: 0 1; margin: 1 0 0 0; color: $text-muted; }
+        #chats-foot { height: auto; max-height: 8; padding: 0 1; margin: 1 0 0 0; color: $text-muted; }
         &.-narrow { layer: drawer; dock: left; width: 40; border-right: vkey $primary; }
         &.-open { display: block; }
     }
@@ -69,6 +72,9 @@ class ConversationsDrawer(Vertical):
     """Whether it lies over the conversation."""
     is_open: reactive[bool] = reactive(False, toggle_class="-open")
     """Whether it can be seen."""
+
+    keys: reactive[tuple[str, ...]] = reactive(())
+    """What can be done here with which key, said below the rows."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -130,15 +136,16 @@ class ConversationsDrawer(Vertical):
         if row is not None:
             self._act(row, name)
 
+    def watch_keys(self) -> None:
+        """Something else of it has the focus."""
+        self._draw()
+
     # -- what the user does
 
     def action_leave(self) -> None:
-        """Clear the filter, else go back to the conversation."""
-        if self.filter.value:
-            self.filter.value = ""
-            return
-        if self.is_narrow:
-            self.close()
+        """Close the list, and go back to the conversation."""
+        self.filter.value = ""
+        self.close()
         self.post_message(self.Left())
 
     def action_enter_list(self) -> None:
@@ -214,6 +221,8 @@ class ConversationsDrawer(Vertical):
         if gone:
             title = sanitize(gone[-1].title, strict=True)
             lines.append(f"Deleted: “{title if len(title) <= 20 else title[:19] + '…'}” · u undoes")
+        if self.keys:
+            lines += lines_of(self.keys, self._foot.content_size.width or _WIDTH)
         self._foot.display = bool(lines)
         self._foot.update(Content("\n".join(lines)))
 

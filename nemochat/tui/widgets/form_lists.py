@@ -47,8 +47,8 @@ class ListField(Field, Generic[T]):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("delete", "remove", "Take away", id="form.remove", tooltip="Take the highlighted one away"),
-        Binding("ctrl+z", "restore", "Bring back", show=False, id="form.restore", tooltip="Bring back what was taken away last"),
+        Binding("delete", "remove", "Remove", id="form.remove", tooltip="Remove the highlighted one"),
+        Binding("ctrl+z", "restore", "Bring back", show=False, id="form.restore", tooltip="Bring back what was removed last"),
     ]
 
     def __init__(
@@ -78,14 +78,14 @@ class ListField(Field, Generic[T]):
         self._change((*self.items[:index], item, *self.items[index + 1 :]), index)
 
     def action_remove(self) -> None:
-        """Take the highlighted one away."""
+        """Remove the highlighted one."""
         index = self._lines.highlighted
         if index is not None and index < len(self.items):
             self._removed.append((index, self.items[index]))
             self._change((*self.items[:index], *self.items[index + 1 :]), index)
 
     def action_restore(self) -> None:
-        """Bring back what was taken away last."""
+        """Bring back what was removed last."""
         if self._removed:
             index, item = self._removed.pop()
             self._change((*self.items[:index], item, *self.items[index:]), index)

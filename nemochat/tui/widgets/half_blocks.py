@@ -22,12 +22,16 @@ def half_blocks(png: bytes, width: int, height: int) -> Content:
         pixels = load(png, "the portrait")
     except ImageError:
         return Content("")
-    scaled = _scaled(pixels, width, height * 2)
+    return blocks(_scaled(pixels, width, height * 2), width)
+
+
+def blocks(rgb: bytes, width: int) -> Content:
+    """Pixels (three bytes each, in rows of `width`, an even number of rows) as half as many lines of cells."""
     stride = width * 3
     lines = []
-    for top in range(0, height * 2 * stride, 2 * stride):
+    for top in range(0, len(rgb), 2 * stride):
         cells = [
-            ("▀", f"{_hex(scaled[at : at + 3])} on {_hex(scaled[at + stride : at + stride + 3])}") for at in range(top, top + stride, 3)
+            ("▀", f"{_hex(rgb[at : at + 3])} on {_hex(rgb[at + stride : at + stride + 3])}") for at in range(top, top + stride, 3)
         ]
         lines.append(Content.assemble(*cells))
     return Content("\n").join(lines)

@@ -1,7 +1,8 @@
-"""The line under the prompt: what Enter will do, and what the draft costs."""
+"""The line under the prompt: what Enter will do, or the keys of what has the focus instead, and what the draft costs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 import msgspec
@@ -15,6 +16,7 @@ from nemochat.numbers import count
 
 _GAP = 1
 """Columns between words and figures."""
+_BETWEEN = " · "
 _MORE = ((" · Ctrl+J new line", 70), (" · Ctrl+O picture · F1 help", 100))
 """What is added, and the width from which on."""
 
@@ -27,33 +29,39 @@ class PromptState(StrEnum):
     WAITS = "Enter sends as soon as the model is there"
     EDITS = "Enter sends the edited message: Esc leaves it"
     RUNS = "Enter runs the command"
+    LOST = "Not on this machine: add words to send it as text"
 
 
 class Hint(msgspec.Struct, frozen=True):
     """What the line says. tokens: of the draft, None while they are being counted. room: what is free behind it, None when not known.
 
-    is_empty: there is no draft.
+    is_empty: there is no draft. keys: of what has the focus, each with what it does; () while that is the prompt.
     """
 
     state: PromptState
     tokens: int | None = None
     room: int | None = None
     is_empty: bool = True
+    keys: tuple[str, ...] = ()
 
     @property
     def figures(self) -> str:
-        """The cost of the draft and what is left; a command is never sent, so it costs nothing."""
+        """The cost of the draft and what is left; what is never sent costs nothing. Keys get its place."""
+        if self.keys:
+            return ""
         if self.room is not None and self.room < 0:
             return f"too long by {count(-self.room)} tokens"
         free = "" if self.room is None else f"{count(self.room)} free"
-        if self.is_empty or self.state is PromptState.RUNS:
+        if self.is_empty or self.state in (PromptState.RUNS, PromptState.LOST):
             return free
         tokens = f"{'…' if self.tokens is None else count(self.tokens)} tokens"
         return f"{tokens} · {free}" if free else tokens
 
     def words(self, width: int) -> str:
-        """What Enter will do, in a line of this width beside the figures."""
+        """What Enter will do, or the keys, in a line of this width beside the figures."""
         room = width - _GAP - len(self.figures)
+        if self.keys:
+            return fitting(self.keys, room)
         words = self.state.value
         if len(words) > room:
             words = words.partition(":")[0]
@@ -61,6 +69,25 @@ class Hint(msgspec.Struct, frozen=True):
             if width >= least and len(words + more) <= room:
                 words += more
         return words
+
+
+def fitting(keys: Sequence[str], width: int) -> str:
+    """As many of these as fit, the last one always: it leads back."""
+    shown = list(keys)
+    while len(shown) > 1 and len(_BETWEEN.join(shown)) > width:
+        del shown[-2]
+    return _BETWEEN.join(shown)
+
+
+def lines_of(keys: Sequence[str], width: int) -> list[str]:
+    """All of these, in as many lines of this width as they need; none is broken."""
+    lines: list[str] = []
+    for key in keys:
+        if lines and len(lines[-1] + _BETWEEN + key) <= width:
+            lines[-1] += _BETWEEN + key
+        else:
+            lines.append(key)
+    return lines
 
 
 class HintLine(Horizontal):
@@ -98,7 +125,7 @@ class HintLine(Horizontal):
     def _draw(self) -> None:
         hint = self.hint
         is_too_long = hint.room is not None and hint.room < 0
-        drawn = hint.words(self.size.width), hint.figures, is_too_long
+        drawn = hint.words(self.content_size.width), hint.figures, is_too_long
         if drawn != self._drawn:  # an update lays the whole screen out anew, and this is called at each key
             self._drawn = drawn
             self._words.update(Content(drawn[0]))

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from textual.app import ComposeResult
-from textual.content import Content
 from textual.widget import Widget
 
 from nemochat.chat import ContextView, Entry
@@ -34,7 +33,7 @@ class MessageWindow(SteadyScroll):
     All `async` methods must run one after another: in this widget's own message queue.
     """
 
-    def __init__(self, *, empty: str | Content = "", id: str | None = None, classes: str | None = None) -> None:
+    def __init__(self, *, empty: str | Widget = "", id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.entries: tuple[Entry, ...] = ()
         self.views: list[MessageView] = []
@@ -46,7 +45,7 @@ class MessageWindow(SteadyScroll):
         self._alternatives: Mapping[int, tuple[int, int]] = {}
         self._last_user = -1
         self._will_page = False
-        self._empty = EmptyState(empty)
+        self._empty = empty if isinstance(empty, Widget) else EmptyState(empty)
         self._system = SystemText()
         self.earlier = Jump(id="earlier")
         self.later = Jump(id="later")
@@ -60,10 +59,6 @@ class MessageWindow(SteadyScroll):
         yield self.earlier
         yield self.later
         yield self.below
-
-    def set_empty(self, text: str | Content) -> None:
-        """Change what stands there while there is no message."""
-        self._empty.update(Content(text) if isinstance(text, str) else text)
 
     @property
     def stop(self) -> int:

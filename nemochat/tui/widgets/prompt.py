@@ -20,6 +20,7 @@ from textual.widgets import Static, TextArea
 from nemochat.chat.drops import Drop, attachments_in, may_name_files
 from nemochat.chat.quoting import unquoted
 from nemochat.chat.recall import PromptHistory
+from nemochat.desk.commands import Kind
 from nemochat.desk.completion import Completion
 from nemochat.domain.sanitize import sanitize
 from nemochat.numbers import count
@@ -49,7 +50,7 @@ class Prompt(Vertical):
     """Where the user writes.
 
     find_drops: what a text names that can be attached. take_drop: attaches it and inserts its tokens, at once: were it told by a message,
-    letters that come right behind a drop would stand before its tokens. complete: what could be meant.
+    letters that come right behind a drop would stand before its tokens. complete: what could be meant. judge: what Enter does with a text.
     """
 
     DEFAULT_CSS = """
@@ -129,6 +130,11 @@ class Prompt(Vertical):
     token_count: reactive[int | None] = reactive(None)
     room: reactive[int | None] = reactive(None)
     queued: reactive[tuple[str, ...]] = reactive(())
+    keys: reactive[tuple[str, ...]] = reactive(())
+    """Of what has the focus, where that is not the prompt; said instead of what Enter does here."""
+
+    covered: reactive[tuple[int, int]] = reactive((0, 0))
+    """Columns at the left and at the right over which a drawer lies: the hint stands between them."""
 
     def __init__(
         self,
@@ -136,10 +142,11 @@ class Prompt(Vertical):
         find_drops: Callable[[str], Drop] | None = None,
         take_drop: Callable[[Drop], None] = lambda _: None,
         complete: Callable[[str], Completion | None] | None = None,
+        judge: Callable[[str], Kind] | None = None,
         history: PromptHistory | None = None,
     ) -> None:
         super().__init__()
-        self._find_drops, self._take_drop, self._complete = find_drops, take_drop, complete
+        self._find_drops, self._take_drop, self._complete, self._judge = find_drops, take_drop, complete, judge
         self._area = PromptArea(history, self._send, self._paste, self._key)
         self._list = CompletionList()
         self._queue = LateVertical(id="queue")
@@ -386,6 +393,14 @@ class Prompt(Vertical):
         """Another number."""
         self._draw_hint()
 
+    def watch_keys(self) -> None:
+        """Something else has the focus."""
+        self._draw_hint()
+
+    def watch_covered(self, covered: tuple[int, int]) -> None:
+        """More or less room for the hint."""
+        self._hint_line.styles.padding = (0, 1 + covered[1], 0, 1 + covered[0])
+
     def watch_queued(self) -> None:
         """Other messages wait."""
         if self._queue.is_attached:
@@ -408,9 +423,16 @@ class Prompt(Vertical):
 
     def _draw_hint(self) -> None:
         text = self._area.text
-        is_command = text.startswith("/") and not text.startswith("//")
-        state = PromptState.RUNS if is_command else self.state
-        self._hint_line.hint = Hint(state, self.token_count, self.room, is_empty=not text)
+        self._hint_line.hint = Hint(self._state(), self.token_count, self.room, is_empty=not text, keys=self.keys)
+
+    def _state(self) -> PromptState:
+        """What Enter does with the text."""
+        match self._judge(self.plain_text) if self._judge is not None else Kind.MESSAGE:
+            case Kind.COMMAND:
+                return PromptState.RUNS
+            case Kind.LOST:
+                return PromptState.LOST
+        return self.state
 
 
 def _is_whole(completion: Completion, text: str) -> bool:

@@ -68,8 +68,8 @@ class PromptArea(TextArea):
         Binding("ctrl+g", "key('editor')", "Editor", show=False, id="prompt.editor", tooltip="Write the message in $EDITOR"),
         Binding("escape", "key('escape')", "Stop / back", show=False, id="prompt.escape", tooltip="Stop the reply; close the list"),
         Binding("tab", "key('tab')", "Complete", show=False, id="prompt.complete", tooltip="Accept what is offered, else the next part"),
-        Binding("ctrl+underscore", "undo", "Undo", show=False, id="prompt.undo", tooltip="Take the last change back"),
-        Binding("ctrl+y", "redo", "Redo", show=False, id="prompt.redo", tooltip="Make it again"),
+        Binding("ctrl+underscore", "undo", "Undo", show=False, id="prompt.undo", tooltip="Undo the last change"),
+        Binding("ctrl+y", "redo", "Redo", show=False, id="prompt.redo", tooltip="Redo the change"),
     ]
 
     def __init__(

@@ -63,7 +63,7 @@ class FilterChoice(Static, can_focus=True):
         super().__init__(markup=False, id=name)
         self._values = ("", *values)
         self._words = (any_words, *(words or [sanitize(value, strict=True) for value in values]))
-        self.tooltip = tooltip or "Another choice: click, Enter or →"
+        self.tooltip = tooltip or "Another choice: click, Enter or Right"
         self._draw()
 
     def watch_value(self) -> None:

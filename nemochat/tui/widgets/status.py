@@ -160,5 +160,5 @@ class StatusLine(Widget, can_focus=True):
     def _split(self, width: int) -> str:
         last = self.view.last if self.view else None
         if last is None or last.ttft_ms is None:
-            return "No reply yet: here the time to its first token is split."
+            return "No reply yet. The parts of its time to first token will stand here."
         return split(last, width)

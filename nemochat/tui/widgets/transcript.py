@@ -227,7 +227,7 @@ class Transcript(MessageWindow):
         if urlsplit(url).scheme in ("http", "https"):
             self.post_message(self.LinkClicked(url))
         else:
-            self.notify(f"Only web addresses are opened, and this is none: {url[:200]}", severity="warning", markup=False)
+            self.notify(f"Only web addresses are opened, and this is not one: {url[:200]}", severity="warning", markup=False)
 
     # -- in the message queue
 

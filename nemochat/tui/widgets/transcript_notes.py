@@ -29,8 +29,8 @@ class EmptyState(_Note):
     EmptyState { width: 1fr; height: 1fr; content-align: center middle; text-align: center; color: $text-muted; padding: 1 4; }
     """
 
-    def __init__(self, text: str | Content) -> None:
-        super().__init__(Content(text) if isinstance(text, str) else text, markup=False)
+    def __init__(self, text: str) -> None:
+        super().__init__(Content(text), markup=False)
 
 
 class SystemText(Static):
