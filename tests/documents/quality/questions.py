@@ -139,3 +139,115 @@ UNANSWERABLE: tuple[str, ...] = (
     "How do I file my income tax return?",
     "What is the melting point of tungsten?",
 )
+
+NEW_IN_OTHER_WORDS: tuple[tuple[str, str], ...] = (
+    # lease.md
+    ("If I leave my apartment in summer, how far ahead must I tell the owner?", "three months' notice to the end"),
+    ("Is it enough to send the owner of my home a mail saying that I am quitting?", "an e-mail is not enough"),
+    ("What happens when I transfer the money for the apartment too late?", "a fee of 25 euros"),
+    ("How soon do I hear of a price increase for my home?", "at least sixty days before"),
+    ("Am I allowed to keep a python as a pet?", "Snakes are not allowed at all"),
+    ("May I put my apartment on a holiday rental site?", "short stays is forbidden"),
+    ("Do I have to paint everything before I hand back the apartment?", "returned in a light colour"),
+    # bread.txt
+    ("There is dark fluid floating on my leaven, is it off?", "grey liquid on top only"),
+    ("Why does a baker wait before adding the other ingredients to the flour?", "this rest is called the autolyse"),
+    ("Do I have to work the bread mixture with my hands for a long time?", "You need not knead"),
+    ("How can I stop the underside of my bread from getting scorched?", "a baking sheet on the rack below"),
+    ("How warm is the inside of a loaf when it is done?", "Inside it should measure 96 degrees"),
+    ("When can I slice the fresh bread?", "cool for two hours before it is cut"),
+    # router.html
+    ("May I unplug the internet box while it is updating itself?", "Firmware is being installed"),
+    ("Visitors want to get online, how do I let them?", "20 megabits"),
+    ("I locked myself out of the settings of my internet box, how do I begin anew?", "paper clip"),
+    ("How do I keep my kids off the internet at night?", "thirty extra minutes"),
+    ("The people next door interfere with my Wi-Fi", "Choose channel 1, 6 or 11"),
+    ("For how many years is the internet box covered if it breaks?", "keep the receipt"),
+    # staff.csv
+    ("Whom do I ask about my wages?", "Paulo Teixeira"),
+    ("Who has been with the firm for the longest time?", "Henrik Lund"),
+    ("I feel ill at work, which physician do we have?", "Rosalind Chu"),
+    ("Who looks after privacy?", "Salma Bennani"),
+    ("Which trainee do we have in Germany?", "Jonas Pfeiffer"),
+    # telescope.json
+    ("Which lens shows me the rings of a planet?", "craters, Saturn's rings"),
+    ("How wide is the opening through which light enters the telescope?", "aperture_mm"),
+    ("How often may I wipe the optics of my telescope?", "not more than once in two years"),
+    ("Why do the stars shimmer right after I carried my telescope out into the cold?", "About forty minutes"),
+    # inventory.py
+    ("Which code finds goods that are past their date?", "def spoiled"),
+    ("How much reserve stock is kept, in days?", "SAFETY_DAYS = 14"),
+    ("How much cheaper does the warehouse sell products shortly before they go bad?", "half in the last three"),
+    ("Which code stops somebody from overloading a rack?", "would carry too much"),
+    # lighthouse.md
+    ("How many people died during the construction of the lighthouse?", "Nine workers drowned"),
+    ("Why can somebody move the heavy glass of the lighthouse by hand?", "floats on a bath of mercury"),
+    ("How far away can sailors see the beacon?", "nineteen sea miles"),
+    ("What did the men of the lighthouse eat?", "They grew cabbages"),
+    ("Since when does nobody have to run the lighthouse by hand?", "automatic since 1986"),
+    ("How much does a tourist pay to look around the lighthouse?", "Visits cost twelve pounds"),
+    # travel.txt
+    ("I lost the bill for a taxi, do I get anything?", "up to 15 euros are paid on your word"),
+    ("A customer pays for my dinner, what does that change?", "the allowance is cut by 40 percent"),
+    ("Who has to sign when a trip was very expensive?", "the signature of the finance director"),
+    ("May I have my shirts cleaned at the firm's cost?", "one wash a week is paid"),
+    ("I need cash before I set off on a trip for the firm", "an advance of up to 600 euros"),
+    ("I crashed my own vehicle on duty, who pays?", "an excess of 500 euros"),
+    # garden.html
+    ("When do I put spuds into the ground?", "chitted in egg boxes in March"),
+    ("How can I tell that a squash is ready to be picked?", "the shell sounds hollow"),
+    ("When should fruit trees be cut back?", "Prune apple trees"),
+    ("May I throw leftovers from dinner on the compost?", "No cooked food"),
+    # changes.jsonl
+    ("How far can I take back what I have done in the program?", "up to 500 steps"),
+    ("Since when do special letters in file names work?", "Umlauts in file names"),
+    ("Can several people use one diary?", "Shared calendars"),
+    # bylaws.docx
+    ("From what age can children join the rowers?", "at least ten years old"),
+    ("What happens if I forget to pay my dues to the rowers?", "may not use the boats"),
+    ("How heavy may the crew of the big boat for eight be?", "600 to 720 kg"),
+    # heatpump.pdf
+    ("How often must a technician look at the heating so that it stays covered against defects?", "warranty of seven years ends"),
+    ("My heating leaves it chilly even on mild days, what do I adjust?", "shift the whole curve upwards by two degrees"),
+    ("What do I do when the heating says that too little water is flowing?", "Clean the strainer"),
+    # minutes.md
+    ("How much money did the town grant for fixing the sports building?", "approved 86,000"),
+    # aquarium.tsv
+    ("Which fish of the bottom likes to burrow?", "Panda corydoras"),
+    # mongolia.txt
+    ("What did the traveller hear when going down the desert hills?", "The sand sings when one slides down"),
+)
+"""Written before anything was tuned for them, and nothing may ever be: they tell what a user would find."""
+
+NEW_UNANSWERABLE: tuple[str, ...] = (
+    "How do I change the tyre of a bicycle?",
+    "Which river flows through Vienna?",
+    "What is the square root of 1764?",
+    "Who painted the ceiling of the Sistine Chapel?",
+    "How do I tie a bow tie?",
+    "Why do cats purr?",
+    "What are the symptoms of appendicitis?",
+    "How is cheese made?",
+    "Which programming language should I learn first?",
+    "How do vaccines work?",
+    "Who was the first woman in space?",
+    "What is the difference between a virus and a bacterium?",
+    "How do I get red wine out of a white carpet?",
+    "How many strings does a harp have?",
+    "What is a good name for a baby girl?",
+    "How do I write a letter of application?",
+    "Which countries border Switzerland?",
+    "How does a jet engine work?",
+    "How do I clean a cast-iron pan?",
+    "What is the plot of Hamlet?",
+    "How far is the Sun from the Earth?",
+    "How do I set up an e-mail account on my phone?",
+    "Which stocks should I buy this year?",
+    "How do I teach my child to ride a bike?",
+    "What does the term inflation mean in economics?",
+    "How long do hard-boiled eggs keep?",
+    "When was the Berlin Wall torn down?",
+    "How do I knit a scarf?",
+    "Which chess opening suits a beginner?",
+    "What is the boiling point of nitrogen?",
+)
