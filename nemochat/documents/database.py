@@ -8,11 +8,12 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from nemochat.documents import rows
 from nemochat.documents.errors import DocumentError, shown
 from nemochat.domain.sanitize import sanitize
 from nemochat.files import free_name, make_database, reason
 
-VERSION = 1
+VERSION = 2
 _KEPT = "The documents themselves are not touched."
 _BASE_CODE = 0xFF
 _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -45,17 +46,26 @@ CREATE TABLE passage (
     line INTEGER NOT NULL,
     UNIQUE (document, position)
 );
+"""
+_FOUND_BY = """
 -- Holds no text of its own: what goes in is made of the passage by `rows.indexed`, and taken out again with the same words.
 CREATE VIRTUAL TABLE word_index USING fts5 (
-    text, heading, title, content = '', tokenize = 'porter unicode61 remove_diacritics 2'
+    text, heading, title, content = '', tokenize = "porter unicode61 remove_diacritics 0 categories 'L* N* M* Co'"
 );
 CREATE TABLE vector (
     passage INTEGER NOT NULL REFERENCES passage ON DELETE CASCADE,
     model TEXT NOT NULL,
-    vector BLOB NOT NULL,     -- float32, of length 1
-    PRIMARY KEY (passage, model)
+    part INTEGER NOT NULL,    -- 0: the whole passage, then its sentences
+    vector BLOB NOT NULL,     -- float16, of length 1
+    PRIMARY KEY (passage, model, part)
+) WITHOUT ROWID;
+CREATE TABLE scale (          -- how alike texts are to a model that have nothing to do with each other
+    model TEXT PRIMARY KEY,
+    mean REAL NOT NULL,
+    deviation REAL NOT NULL
 ) WITHOUT ROWID;
 """
+"""Made anew of the passages by a version that folds words or makes vectors in another way."""
 _PRAGMAS = ("foreign_keys = ON", "synchronous = NORMAL", "temp_store = MEMORY", "cache_size = -32000", "secure_delete = FAST")
 _ENDINGS = ("", "-wal", "-shm")
 
@@ -147,8 +157,11 @@ class Database:
         try:
             version = int(connection.execute("PRAGMA user_version").fetchone()[0])
             if version == 0:
-                for statement in _SCHEMA.split(";\n"):
-                    connection.execute(statement)
+                _run(connection, _SCHEMA + _FOUND_BY)
+            elif version < VERSION:
+                _run(connection, "DROP TABLE word_index;\nDROP TABLE vector;\n" + _FOUND_BY)
+                rows.index_again(connection)
+            if version < VERSION:
                 connection.execute(f"PRAGMA user_version = {VERSION}")
             connection.execute("SELECT 1 FROM word_index WHERE word_index MATCH 'x' LIMIT 1").fetchone()
             connection.execute("COMMIT")
@@ -170,6 +183,12 @@ class Database:
         except OSError as error:
             raise DocumentError(f"The damaged index of documents {shown(self.file)} cannot be moved away: {reason(error)}.") from error
         return aside
+
+
+def _run(connection: sqlite3.Connection, statements: str) -> None:
+    """One after another, within the transaction, which `executescript` would end."""
+    for statement in statements.split(";\n"):
+        connection.execute(statement)
 
 
 def _code_of(error: sqlite3.Error) -> int:

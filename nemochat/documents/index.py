@@ -17,7 +17,7 @@ from nemochat.documents.database import Database
 from nemochat.documents.errors import DocumentError, StoppedError, shown
 from nemochat.documents.isolated import DocumentReader
 from nemochat.documents.matching import Match, match
-from nemochat.documents.values import Cancelled, CollectionRow, DocumentRow, OnProgress, Passage, Progress, Report, never
+from nemochat.documents.values import Cancelled, CollectionRow, DocumentRow, OnProgress, Passage, Progress, Report, Scale, never
 from nemochat.files import reason
 from nemochat.paths import at_home
 
@@ -204,25 +204,25 @@ class DocumentIndex:
 
     # -- vectors
 
-    def without_vectors(self, model: str, limit: int) -> list[tuple[int, str]]:
-        """Passages that have no vector of this model yet: their ids, and headings with texts."""
+    def without_vectors(self, model: str, limit: int) -> list[tuple[int, str, str]]:
+        """Passages that have no vector of this model yet: their ids, headings and texts."""
         with self._database.read() as db:
-            found = db.execute(
-                "SELECT id, heading, text FROM passage WHERE id NOT IN (SELECT passage FROM vector WHERE model = ?) ORDER BY id LIMIT ?",
-                (model, limit),
+            statement = (
+                "SELECT id, heading, text FROM passage WHERE NOT EXISTS "
+                "(SELECT 1 FROM vector WHERE passage = passage.id AND model = ? AND part = 0) ORDER BY id LIMIT ?"
             )
-            return [(id, f"{heading}\n{text}" if heading else text) for id, heading, text in found]
+            return db.execute(statement, (model, limit)).fetchall()
 
-    def put_vectors(self, model: str, vectors: Iterable[tuple[int, bytes]]) -> None:
-        """Store vectors; those of passages that are gone meanwhile are let go."""
+    def put_vectors(self, model: str, vectors: Iterable[tuple[int, Sequence[bytes]]]) -> None:
+        """Store the vectors of passages, those of the whole and of its parts; those of passages that are gone meanwhile are let go."""
         with self._database.write() as db:
             db.executemany(
-                "INSERT OR REPLACE INTO vector SELECT id, ?2, ?3 FROM passage WHERE id = ?1",
-                ((id, model, vector) for id, vector in vectors),
+                "INSERT OR REPLACE INTO vector SELECT id, ?2, ?3, ?4 FROM passage WHERE id = ?1",
+                ((id, model, part, vector) for id, parts in vectors for part, vector in enumerate(parts)),
             )
 
     def vectors(self, model: str, collections: Sequence[str]) -> Iterator[tuple[int, bytes]]:
-        """The vectors of the passages of these collections."""
+        """The vectors of the passages of these collections, several for one passage."""
         with self._database.read() as db:
             statement = (
                 "SELECT v.passage, v.vector FROM document AS d JOIN passage AS p ON p.document = d.id JOIN vector AS v ON v.passage = p.id "
@@ -230,6 +230,17 @@ class DocumentIndex:
             )
             found = db.execute(f"{statement} ({rows.marks(collections)})", (model, *collections)).fetchall()
         yield from found
+
+    def scale(self, model: str) -> Scale | None:
+        """What a model makes of texts that have nothing to do with each other; None where that was not measured."""
+        with self._database.read() as db:
+            found = db.execute("SELECT mean, deviation FROM scale WHERE model = ?", (model,)).fetchone()
+            return Scale(*found) if found is not None else None
+
+    def put_scale(self, model: str, scale: Scale) -> None:
+        """Store it."""
+        with self._database.write() as db:
+            db.execute("INSERT OR REPLACE INTO scale VALUES (?, ?, ?)", (model, scale.mean, scale.deviation))
 
 
 def _files_of(path: Path) -> list[Path]:

@@ -6,7 +6,9 @@ passages are made one after another as they are asked for, so that what is over 
 
 from __future__ import annotations
 
+import io
 import re
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -14,17 +16,19 @@ from typing import NamedTuple
 import msgspec
 
 from nemochat.documents import limits
+from nemochat.documents.encodings import decode
 from nemochat.documents.errors import NotTextError, too_large
-from nemochat.documents.kinds import docx, markdown, markup, plain, records
+from nemochat.documents.kinds import docx, foreign, markdown, markup, notebook, opendocument, plain, records, rtf, xlsx
 from nemochat.documents.split import split_sections
-from nemochat.documents.text import clean, decode
+from nemochat.documents.text import clean
 from nemochat.documents.values import Kind, Piece, Section
 from nemochat.documents.wire import Answer
 from nemochat.domain.sanitize import sanitize
 
 _PDF_HEAD = 1024
 _LONGEST_HEADING = 400
-_KINDS = "It reads text, Markdown, HTML, PDF, DOCX, CSV, JSON and source code."
+_KINDS = "It reads text, Markdown, HTML, PDF, DOCX, ODT, RTF, XLSX, ODS, CSV, JSON, mail (EML), notebooks and source code."
+_BLANKS = b" \t\r\n\xef\xbb\xbf"
 _HTML_START = re.compile(
     r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,2000}?-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
 )
@@ -39,6 +43,12 @@ _CODE_SUFFIXES = frozenset(_CODE.split())
 _MARKDOWN_SUFFIXES = frozenset({".md", ".markdown", ".mdown", ".mkd", ".qmd", ".rmd"})
 _HTML_SUFFIXES = frozenset({".html", ".htm", ".xhtml"})
 _TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".tab"})
+_MAIL_SUFFIXES = frozenset({".eml", ".mbox", ".mht", ".mhtml"})
+_MAYBE_MAIL = frozenset({"", ".txt", ".mail", ".msg"})
+_ARCHIVES = {
+    ".docx": docx.WHAT, ".docm": docx.WHAT, ".dotx": docx.WHAT, ".xlsx": xlsx.WHAT, ".xlsm": xlsx.WHAT, ".odt": opendocument.WHAT,
+    ".ods": opendocument.WHAT, ".odp": opendocument.WHAT,
+}  # fmt: skip
 _JSON_LINES_SUFFIXES = frozenset({".jsonl", ".ndjson"})
 
 
@@ -93,22 +103,58 @@ def _read(data: bytes, name: str) -> Parsed:
         from nemochat.documents.kinds.pdf import pdf_sections
 
         return Parsed(Kind.PDF, pdf_sections(data, name, notices), notices)
-    if docx.is_docx(data, name):
-        return Parsed(Kind.DOCX, docx.docx_sections(data, name), notices)
+    if data.startswith(b"PK\x03\x04"):
+        return _read_archive(data, name, notices)
+    foreign.refuse_foreign(data, name)
     if len(data) > limits.MAX_TEXT_BYTES:
         raise too_large(name, len(data))
-    text = decode(data)
-    if text is None:
+    if data.lstrip(_BLANKS).startswith(b"{\\rtf"):
+        return Parsed(Kind.RTF, rtf.rtf_sections(data.lstrip(_BLANKS), name), notices)
+    suffix = Path(name).suffix.lower()
+    if suffix in _MAIL_SUFFIXES or (suffix in _MAYBE_MAIL and data[:1].isalpha() and b":" in data[:200]):
+        from nemochat.documents.kinds import mail
+
+        if suffix in _MAIL_SUFFIXES or mail.is_mail(data):
+            return Parsed(Kind.MAIL, mail.mail_sections(data, name, notices), notices)
+    decoded = decode(data)
+    if decoded is None:
         raise NotTextError(f"{name} is of a kind that nemochat cannot read text from.", _KINDS)
+    text = decoded.text
+    if decoded.doubt:
+        notices.append(decoded.doubt)
     if not text or text.isspace():
         raise NotTextError(f"{name} is empty.", "Add a file with text in it.")
-    kind, sections = _read_text(text, Path(name).suffix.lower(), notices)
+    kind, sections = _read_text(text, suffix, notices)
     return Parsed(kind, iter(sections), notices)
+
+
+def _read_archive(data: bytes, name: str, notices: list[str]) -> Parsed:
+    """What is inside of a zip decides what it is; of one that is broken, its name."""
+    suffix = Path(name).suffix.lower()
+    what = _ARCHIVES.get(suffix)
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = set(archive.namelist())
+            is_open = opendocument.is_opendocument(archive)
+            foreign.refuse_archive(archive, name)
+    except docx.ZIP_ERRORS as error:
+        if what is not None:
+            raise docx.broken(name, what) from error
+        names, is_open = set(), False
+    if docx.BODY in names:
+        return Parsed(Kind.DOCX, docx.docx_sections(data, name), notices)
+    if xlsx.BOOK in names:
+        return Parsed(Kind.SHEET, xlsx.xlsx_sections(data, name, notices), notices)
+    if is_open:
+        return Parsed(Kind.OPEN_DOCUMENT, opendocument.opendocument_sections(data, name), notices)
+    raise NotTextError(f"{name} is of a kind that nemochat cannot read text from.", _KINDS)
 
 
 def _read_text(text: str, suffix: str, notices: list[str]) -> tuple[Kind, Iterable[Section]]:
     if suffix in _JSON_LINES_SUFFIXES and records.is_json_lines(text):
         return Kind.JSON_LINES, records.json_lines_sections(text, notices)
+    if suffix == ".ipynb" and (cells := notebook.notebook_sections(text)) is not None:
+        return Kind.NOTEBOOK, cells
     if suffix == ".json" or (suffix not in _CODE_SUFFIXES and _JSON_START.match(text)):
         found = records.json_sections(text)
         if found is not None:

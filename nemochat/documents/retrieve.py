@@ -33,7 +33,10 @@ _SAME = 0.8
 _ALIKE = 0.35
 _NEIGHBOURS = 40
 _TO_CHOOSE_FROM = 3
-_RANK_SHIFT = 60
+ALIKE_FLOOR = 4.8
+"""By how many deviations a passage must be more like the question than texts are that have nothing to do with each other."""
+_WORDS_WEIGHT = 1.5
+"""How many such deviations holding all words of the question is worth."""
 _GENERAL_WORDS = """
     summarise summarize summary summaries overview document documents doc docs file files text content contents attached attachment page
     pages pdf read explain describe outline main points point key gist short brief briefly sentence sentences paper report article whole
@@ -49,15 +52,11 @@ class _Candidate(msgspec.Struct, frozen=True):
 
 
 class Retriever:
-    """Searches an index; with an embedder, by words and by meaning together, otherwise by words alone.
+    """Searches an index; with an embedder, by words and by meaning together, otherwise by words alone."""
 
-    vector_floor: how alike a passage must be to count without sharing words; it depends on the embedding model.
-    """
-
-    def __init__(self, index: DocumentIndex, embedder: Embedder | None = None, *, vector_floor: float = 0.55) -> None:
+    def __init__(self, index: DocumentIndex, embedder: Embedder | None = None) -> None:
         self._index = index
         self._embedder = embedder
-        self._vector_floor = vector_floor
 
     async def retrieve(
         self, question: str, collections: Sequence[str], budget_tokens: int, count: CountMany, *, most: int = MOST
@@ -71,36 +70,35 @@ class Retriever:
         match = await asyncio.to_thread(self._index.match, question, collections)
         candidates = above_floor(match)
         if self._embedder is not None:
-            candidates = await self._fused(question, collections, candidates, self._embedder)
+            candidates = await self._with_meaning(question, collections, match, candidates, self._embedder)
         chosen = varied(candidates, most)
         if not chosen:
             return Retrieval(notice=NOTHING)
         return await _fitting(chosen, budget_tokens, count, "")
 
-    async def _fused(
-        self, question: str, collections: Sequence[str], by_words: list[Passage], embedder: Embedder
+    async def _with_meaning(
+        self, question: str, collections: Sequence[str], match: Match, by_words: list[Passage], embedder: Embedder
     ) -> list[Passage]:
-        """Reciprocal rank fusion of the two orders. The score becomes the better of the two, the order is that of the fusion."""
+        """Those that are alike enough, and those that hold so many words that it does not matter; the more of both, the earlier."""
+        scale = await asyncio.to_thread(self._index.scale, embedder.model)
+        if scale is None:
+            return by_words  # no passage has a vector yet
         [asked] = await embedder.embed([question])
 
-        def look_up() -> tuple[dict[int, float], list[Passage]]:
-            near = nearest(self._index.vectors(embedder.model, collections), pack(asked), _NEIGHBOURS)
-            known = {passage.id for passage in by_words}
-            cosines = {id: cosine for id, cosine in near if cosine >= self._vector_floor or id in known}
-            return cosines, self._index.fetch([id for id in cosines if id not in known], collections)
+        def look_up() -> list[Passage]:
+            cosines = nearest(self._index.vectors(embedder.model, collections), pack(asked))
+            covered = {each.passage.id: each.covered for each in match.found}
+            standing = {
+                id: (cosine - scale.mean) / scale.deviation + _WORDS_WEIGHT * covered.get(id, 0.0) for id, cosine in cosines.items()
+            }
+            known = {passage.id: passage for passage in by_words}
+            order = sorted((id for id in standing if standing[id] >= ALIKE_FLOOR), key=lambda id: (-standing[id], id))[:_NEIGHBOURS]
+            known |= {passage.id: passage for passage in self._index.fetch([id for id in order if id not in known], collections)}
+            order += [id for id in known if id not in cosines]  # those that have no vector yet
+            scored = (msgspec.structs.replace(known[id], score=max(known[id].score, cosines.get(id, 0.0))) for id in order if id in known)
+            return [msgspec.structs.replace(passage, score=min(1.0, passage.score)) for passage in scored]
 
-        cosines, others = await asyncio.to_thread(look_up)
-        places: Counter[int] = Counter()
-        fused: dict[int, float] = {}
-        for order in ([passage.id for passage in by_words], list(cosines)):
-            for rank, id in enumerate(order, 1):
-                fused[id] = fused.get(id, 0.0) + 1 / (_RANK_SHIFT + rank)
-                places[id] += 1
-        every = {passage.id: passage for passage in [*by_words, *others]}
-        scored = [
-            msgspec.structs.replace(passage, score=max(passage.score, min(1.0, cosines.get(id, 0.0)))) for id, passage in every.items()
-        ]
-        return sorted(scored, key=lambda passage: (-fused.get(passage.id, 0.0), passage.id))
+        return await asyncio.to_thread(look_up)
 
     def _beginnings(self, collections: Sequence[str], most: int) -> list[Passage]:
         """The first passages of each document, turn and turn about."""

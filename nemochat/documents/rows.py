@@ -63,6 +63,15 @@ def put(
     return key
 
 
+def index_again(db: sqlite3.Connection) -> None:
+    """Put every passage into an index of words that is empty."""
+    found = db.execute("SELECT p.id, p.text, p.heading, d.name, d.kind FROM passage AS p JOIN document AS d ON d.id = p.document")
+    db.executemany(
+        "INSERT INTO word_index (rowid, text, heading, title) VALUES (?, ?, ?, ?)",
+        ((id, *indexed(text, heading, name, is_code=kind == Kind.CODE)) for id, text, heading, name, kind in found),
+    )
+
+
 def _until(cancelled: Cancelled, pieces: Sequence[Piece]) -> Iterator[Piece]:
     for at, piece in enumerate(pieces, 1):
         if at % _LOOK_AT == 0 and cancelled():

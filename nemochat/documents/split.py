@@ -51,6 +51,11 @@ def split_sections(sections: Iterable[Section]) -> Iterator[Piece]:
             yield Piece(block.text, msgspec.structs.replace(locator, line=block.line))
 
 
+def sentences(text: str) -> Iterator[str]:
+    """The sentences of a passage, and its lines; none is empty."""
+    return (part.strip() for part in _SENTENCE.split(text) if part and part.strip())
+
+
 def _bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode(errors="replace"))
 

@@ -1,47 +1,37 @@
-"""From bytes to clean text, and from text to words."""
+"""Clean text, and from text to words."""
 
 from __future__ import annotations
 
-import codecs
 import functools
 import re
 import unicodedata
 
 from nemochat.domain.sanitize import sanitize
 
-_BOMS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 _BREAKS = re.compile("\r\n|[\r\f\v\x85\u2028\u2029]")
 _HYPHENS = re.compile("[\u00ad\u200b\ufeff]")
-_BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
-_BINARY_SHARE = 0.01
-_FEW = 4
-_HEAD = 65_536
 _LONGEST_NAME = 100
-_IDEOGRAPH = "\u2e80-\u2fdf\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
-_IDEOGRAPHS = re.compile(f"([{_IDEOGRAPH}])")
+_MARKS = "\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc\u0ec8-\u0ece\u102b-\u103e\u1056-\u1059\u17b6-\u17d3"
+"""Vowels and tones above, below and beside the letters of Thai, Lao, Burmese and Khmer."""
+_IDEOGRAPH = (
+    "\u2e80-\u2fdf\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
+    "\u0e01-\u0edf\u1000-\u109f\u1780-\u17dc"
+)
+"""What is written without blanks: Chinese, Japanese, Korean, and the scripts of South East Asia. Each sign is taken for a word."""
+_IDEOGRAPHS = re.compile(f"[{_IDEOGRAPH}]")
+_INDIC = "\u0900-\u0963\u0966-\u0df3\u0f18-\u0f39\u0f71-\u0fbc"
+"""Scripts in which vowels are marks, so that \\w alone would part their words."""
 _CAMEL = re.compile(r"\b[A-Za-z]*[a-z0-9][A-Z][A-Za-z0-9]*\b")
 _CAMEL_CUT = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_WORD = re.compile(rf"[{_IDEOGRAPH}]|[^\W_]+")
-
-
-def decode(data: bytes) -> str | None:
-    """The text that the bytes are, in UTF-8, UTF-16 or UTF-32 with a mark at the beginning, or Latin-1; None when they are no text."""
-    for mark, encoding in _BOMS:
-        if data.startswith(mark):
-            return clean(data.decode(encoding, errors="replace"))
-    head = data[:_HEAD]
-    if b"\0" in data or len(_BINARY.findall(head)) > max(len(head) * _BINARY_SHARE, _FEW):
-        return None
-    try:
-        return clean(data.decode("utf-8"))
-    except UnicodeDecodeError:
-        return clean(data.decode("cp1252", errors="replace"))  # what Latin-1 is in practice
+_WORD = re.compile(rf"[{_IDEOGRAPH}][{_MARKS}]*|(?:(?![{_IDEOGRAPH}])[^\W_]|[{_INDIC}])+")
+_FOLDED = str.maketrans(
+    {
+        "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ħ": "h", "ı": "i",
+        "\u0649": "\u064a", "\u06cc": "\u064a", "\u06a9": "\u0643", "\u0629": "\u0647", "\u0671": "\u0627",  # as one writes Arabic in haste
+        **{chr(zero + at): str(at) for zero in (0x0660, 0x06F0, 0x0966) for at in range(10)},
+        **dict.fromkeys("\u0640\u00ad\u200b\u200c\u200d\u2060\ufe0e\ufe0f"),  # what lengthens Arabic words, and what is not seen
+    }
+)  # fmt: skip
 
 
 def clean(text: str) -> str:
@@ -62,23 +52,35 @@ def as_name(text: str) -> str:
 
 
 def indexable(text: str, *, is_code: bool = False) -> str:
-    """The text as the index gets it: each ideograph a word of its own, and in code the parts of a camelCase name beside it."""
+    """The words as the index gets them, parted by blanks; in code the parts of a camelCase name stand beside it."""
     if is_code:
         text = _CAMEL.sub(lambda found: f"{found[0]} {_CAMEL_CUT.sub(' ', found[0])}", text)
-    return text if text.isascii() else _IDEOGRAPHS.sub(r" \1 ", text)
+    return " ".join(words(text))
+
+
+def fold(text: str) -> str:
+    """One way of writing for what people take for the same: ligatures, letters of another width, capitals, accents, Arabic vowel marks."""
+    if text.isascii():
+        return text.lower()
+    parted = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", text).casefold())
+    bare = "".join(character for character in parted if not _is_accent(character))
+    return unicodedata.normalize("NFC", bare).translate(_FOLDED)
+
+
+def _is_accent(character: str) -> bool:
+    """Whether a mark may be left out, as in Latin, Greek, Cyrillic, Hebrew and Arabic; elsewhere marks make another letter (か and が)."""
+    place = unicodedata.combining(character)
+    return 10 <= place <= 36 or place >= 200
 
 
 def words(text: str) -> list[str]:
-    """The words as the index sees them: small letters without accents, ideographs one by one."""
-    if not text.isascii():
-        text = "".join(character for character in unicodedata.normalize("NFD", text) if not unicodedata.combining(character))
-        text = unicodedata.normalize("NFC", text)
-    return _WORD.findall(text.lower())
+    """The words of a text in the index and of a question alike: folded, ideographs one by one."""
+    return _WORD.findall(fold(text))
 
 
 def is_ideograph(word: str) -> bool:
-    """Whether a word is one character of a script that is written without blanks."""
-    return len(word) == 1 and _IDEOGRAPHS.match(word) is not None
+    """Whether a word is one sign of a script that is written without blanks."""
+    return _IDEOGRAPHS.match(word) is not None
 
 
 # -- Porter's stemmer (1980), the one that SQLite's `porter` tokenizer uses: a passage is judged by the words that the index found in it.

@@ -16,6 +16,11 @@ class Kind(StrEnum):
     HTML = "html"
     PDF = "pdf"
     DOCX = "docx"
+    OPEN_DOCUMENT = "opendocument"
+    RTF = "rtf"
+    SHEET = "xlsx"
+    MAIL = "mail"
+    NOTEBOOK = "notebook"
     TABLE = "table"
     JSON = "json"
     JSON_LINES = "json lines"
@@ -83,6 +88,13 @@ class Passage(msgspec.Struct, frozen=True):
     place: str = ""
     id: int = 0
     document_id: int = 0
+
+
+class Scale(msgspec.Struct, frozen=True):
+    """How alike texts that have nothing to do with each other are to an embedding model: cosines."""
+
+    mean: float
+    deviation: float
 
 
 class Retrieval(msgspec.Struct, frozen=True):

@@ -85,3 +85,45 @@ def _paragraph(text: str, level: int = 0) -> str:
     half = len(text) // 2  # Word cuts its text into runs anywhere
     runs = "".join(f'<w:r><w:t xml:space="preserve">{escape(part)}</w:t></w:r>' for part in (text[:half], text[half:]) if part)
     return f"<w:p>{style}{runs}</w:p>"
+
+
+def archive(members: dict[str, str | bytes]) -> bytes:
+    """A zip with these files."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as box:
+        for name, content in members.items():
+            box.writestr(name, content)
+    return out.getvalue()
+
+
+ODF = " ".join(
+    f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in ("office", "text", "table", "draw", "style")
+) + ' xmlns:dc="http://purl.org/dc/elements/1.1/"'  # fmt: skip
+
+
+def odf(body: str, kind: str = "text", styles: str = "", manifest: str = "") -> bytes:
+    """An OpenDocument file with this XML as its body."""
+    content = f"<office:document-content {ODF}><office:body><office:{kind}>{body}</office:{kind}></office:body></office:document-content>"
+    more = {"styles.xml": f"<office:document-styles {ODF}>{styles}</office:document-styles>"} if styles else {}
+    listed = {"META-INF/manifest.xml": manifest} if manifest else {}
+    return archive({"mimetype": f"application/vnd.oasis.opendocument.{kind}", "content.xml": content, **more, **listed})
+
+
+def xlsx(sheets: dict[str, str], strings: Sequence[str] = (), styles: str = "", book: str = "") -> bytes:
+    """An Excel workbook: the XML of the rows of each sheet, the strings that cells name, and its styles."""
+    space = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+    relations = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    listed = "".join(f'<sheet name="{escape(name)}" sheetId="{at}" r:id="rId{at}"/>' for at, name in enumerate(sheets, 1))
+    targets = "".join(f'<Relationship Id="rId{at}" Target="worksheets/sheet{at}.xml"/>' for at in range(1, len(sheets) + 1))
+    return archive(
+        {
+            "xl/workbook.xml": f'<workbook {space} xmlns:r="{relations}">{book}<sheets>{listed}</sheets></workbook>',
+            "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="x">{targets}</Relationships>',
+            "xl/sharedStrings.xml": f"<sst {space}>{''.join(f'<si>{text}</si>' for text in strings)}</sst>",
+            "xl/styles.xml": f"<styleSheet {space}>{styles}</styleSheet>",
+            **{
+                f"xl/worksheets/sheet{at}.xml": f"<worksheet {space}><sheetData>{rows}</sheetData></worksheet>"
+                for at, rows in enumerate(sheets.values(), 1)
+            },
+        }
+    )

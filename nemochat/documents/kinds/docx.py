@@ -1,8 +1,9 @@
 """Word documents: a zip archive with XML inside, read with the standard library. A document type declaration is refused outright: it
-could define entities, and Word never writes one."""
+could define entities, and Word never writes one. `entry` and `parse` read other kinds of such archives as well."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import zipfile
@@ -15,6 +16,7 @@ from nemochat.documents.text import as_name, clean, tidy
 from nemochat.documents.values import Section
 
 BODY = "word/document.xml"
+WHAT = "Word document"
 MAX_XML = 64 * 1024 * 1024
 MAX_RATIO = 200
 MAX_ENTRIES = 10_000
@@ -28,57 +30,73 @@ _LONGEST_HEADING = 160
 _LONGEST_URI = 300
 _LAST_LEVEL = 9
 _DEEPEST_TABLE = 4
+_MAX_PARTS = 200
+_PARTS = (
+    (re.compile(r"word/header\d*\.xml"), "Header"), (re.compile(r"word/footer\d*\.xml"), "Footer"),
+    (re.compile(r"word/footnotes\.xml"), "Footnotes"), (re.compile(r"word/endnotes\.xml"), "Endnotes"),
+    (re.compile(r"word/comments\.xml"), "Comments"),
+)  # fmt: skip
+"""What stands beside the body, and the heading that it gets."""
 _LONGEST_SECTION = 500_000
 """Characters. What has more of them becomes several, each of which is let go before the next one is made."""
 _CHUNK = 64 * 1024
 
 _Start = Callable[[str, dict[str, str]], None]
-_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, KeyError, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
+ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, KeyError, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
 
 
 def docx_sections(data: bytes, name: str) -> Iterator[Section]:
-    """A section for each heading. Raises DocumentError."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            if len(archive.infolist()) > MAX_ENTRIES:
-                raise _too_large(name)
-            styles = _heading_styles(_entry(archive, "word/styles.xml", name)) if "word/styles.xml" in archive.namelist() else {}
-            reader = _Body(styles)
-            for _ in _parse(_entry(archive, BODY, name), reader.start, reader.end, reader.data):
-                yield from reader.sections
-                reader.sections.clear()
-    except DocumentError:
-        raise
-    except (*_ZIP_ERRORS, expat.ExpatError, LookupError) as error:
-        raise _broken(name) from error
+    """A section for each heading, then headers, footers, notes and comments. Raises DocumentError."""
+    with opened(data, name, WHAT) as archive:
+        names = archive.namelist()
+        styles = _heading_styles(entry(archive, "word/styles.xml", name, WHAT)) if "word/styles.xml" in names else {}
+        yield from _body_sections(entry(archive, BODY, name, WHAT), styles, "")
+        seen: set[str] = set()
+        for pattern, heading in _PARTS:
+            for path in sorted(filter(pattern.fullmatch, names))[:_MAX_PARTS]:
+                for section in _body_sections(entry(archive, path, name, WHAT), styles, heading):
+                    if section.text not in seen:  # each chapter has its header, which says the same
+                        seen.add(section.text)
+                        yield section
+
+
+def _body_sections(xml: Iterable[bytes], styles: dict[str, int], heading: str) -> Iterator[Section]:
+    reader = _Body(styles, heading)
+    for _ in parse(xml, reader.start, reader.end, reader.data):
+        yield from reader.sections
+        reader.sections.clear()
     reader.finish()
     yield from reader.sections
 
 
-def is_docx(data: bytes, name: str) -> bool:
-    """Whether the bytes are a zip archive with a Word document in it, or what is left of one by its name."""
-    if not data.startswith(b"PK\x03\x04"):
-        return False
+@contextlib.contextmanager
+def opened(data: bytes, name: str, what: str) -> Iterator[zipfile.ZipFile]:
+    """An archive of this kind of document. Whatever is wrong with it while it is read is told in a DocumentError."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return BODY in archive.namelist()
-    except _ZIP_ERRORS:
-        return name.lower().endswith(".docx")
+            if len(archive.infolist()) > MAX_ENTRIES:
+                raise _too_large(name)
+            yield archive
+    except DocumentError:
+        raise
+    except (*ZIP_ERRORS, expat.ExpatError, LookupError) as error:
+        raise broken(name, what) from error
 
 
-def _broken(name: str) -> DocumentError:
-    return DocumentError(f"{name} is broken: it is not a readable Word document.", "Open it elsewhere and save it anew.")
+def broken(name: str, what: str) -> DocumentError:
+    """It is not what it should be."""
+    return DocumentError(f"{name} is broken: it is not a readable {what}.", "Open it elsewhere and save it anew.")
 
 
 def _too_large(name: str) -> DocumentError:
     return DocumentError(f"{name} unpacks to far too much.", "Save its text in a smaller file.")
 
 
-def _entry(archive: zipfile.ZipFile, path: str, name: str) -> Iterator[bytes]:
-    """The content of a file in the archive, in pieces."""
+def entry(archive: zipfile.ZipFile, path: str, name: str, what: str) -> Iterator[bytes]:
+    """The content of a file in the archive, in pieces. Raises DocumentError, and what `opened` turns into one."""
     info = archive.getinfo(path)
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise _broken(name)
+        raise broken(name, what)
     if info.file_size > MAX_XML or (info.file_size > _SMALL and info.file_size > MAX_RATIO * max(info.compress_size, 1)):
         raise _too_large(name)
     left = MAX_XML
@@ -90,8 +108,8 @@ def _entry(archive: zipfile.ZipFile, path: str, name: str) -> Iterator[bytes]:
             yield content
 
 
-def _parse(xml: Iterable[bytes], start: _Start, end: Callable[[str], None], data: Callable[[str], None]) -> Iterator[None]:
-    """Hand elements and characters over, a piece of the XML at a time."""
+def parse(xml: Iterable[bytes], start: _Start, end: Callable[[str], None], data: Callable[[str], None]) -> Iterator[None]:
+    """Hand elements (`uri name`) and characters over, a piece of the XML at a time."""
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.buffer_text = True
     parser.StartElementHandler = lambda tag, attributes: start(tag, attributes)
@@ -147,12 +165,12 @@ def _heading_styles(xml: Iterable[bytes]) -> dict[str, int]:
         elif name == "outlineLvl" and (level := _level_of(_value(attributes))):
             levels.setdefault(current, level)
 
-    for _ in _parse(xml, start, lambda _: None, lambda _: None):
+    for _ in parse(xml, start, lambda _: None, lambda _: None):
         pass
     return levels
 
 
-class _Table:
+class Table:
     """A table that is being read. Each row becomes a line as soon as it ends, its values after the names of their columns."""
 
     def __init__(self) -> None:
@@ -165,6 +183,15 @@ class _Table:
         """The next cell of the row."""
         self._row.append([])
 
+    @property
+    def has_text(self) -> bool:
+        """Whether the last cell holds anything."""
+        return bool(self._row) and bool(self._row[-1])
+
+    def repeat_cell(self) -> None:
+        """The last cell of the row once more."""
+        self._row.append(self._row[-1])
+
     def add(self, text: str) -> None:
         """A paragraph of the cell."""
         if self._row:
@@ -173,7 +200,9 @@ class _Table:
     def end_row(self) -> None:
         """The row as a line. The first one waits: it holds the names when another one follows."""
         cells, self._row = [" ".join(parts) for parts in self._row], []
-        if not any(cells):
+        while cells and not cells[-1]:
+            cells.pop()
+        if not cells:
             return
         if self._first is None:
             self._first = cells
@@ -182,8 +211,8 @@ class _Table:
             self._names = list(map(as_name, self._first)) if all(self._first) else []
             if not self._names:
                 self.lines.append(_row_line(self._first))
-        if len(self._names) == len(cells) > 1:
-            self.lines.append("; ".join(f"{name}: {value}" for name, value in zip(self._names, cells, strict=True)))
+        if len(self._names) >= len(cells) and len(self._names) > 1:
+            self.lines.append("; ".join(f"{name}: {value}" for name, value in zip(self._names, cells, strict=False) if value))
         else:
             self.lines.append(_row_line(cells))
 
@@ -199,29 +228,38 @@ def _row_line(cells: list[str]) -> str:
 
 
 class _Body:
-    """Takes the elements of the body one after another. sections: those that are done."""
+    """Takes the elements of the body, or of what stands beside it, one after another. sections: those that are done; heading: above all."""
 
-    def __init__(self, styles: dict[str, int]) -> None:
+    def __init__(self, styles: dict[str, int], heading: str = "") -> None:
         self.sections: list[Section] = []
         self._styles = styles
-        self._above: list[tuple[int, str]] = []
+        self._above: list[tuple[int, str]] = [(0, heading)] if heading else []
+        self._outer: list[tuple[list[str], int]] = []
+        """Of paragraphs in which a text box stands: what they said before it."""
         self._paragraphs: list[str] = []
         self._size = 0
         self._text: list[str] = []
         self._level = 0
         self._in_text = False
         self._fallbacks = 0
-        self._tables: list[_Table] = []
+        self._tables: list[Table] = []
         self._deeper = 0
         """Tables inside of those that are kept apart: their paragraphs belong to the cell."""
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         """An element begins."""
-        if tag == _FALLBACK:
-            self._fallbacks += 1  # the same once more, for old programs
+        name = _word(tag)
+        if tag == _FALLBACK or name == "moveFrom":
+            self._fallbacks += 1  # the same once more, for old programs, or where it stood before
         if self._fallbacks:
             return
-        match _word(tag):
+        match name:
+            case "txbxContent":
+                self._outer.append((self._text, self._level))
+                self._text, self._level = [], 0
+            case "comment":
+                author = next((value for key, value in attributes.items() if _word(key) == "author"), "")
+                self._text = [f"{author}: "] if author else []
             case "t":
                 self._in_text = True
             case "tab" | "br" | "cr":
@@ -237,7 +275,7 @@ class _Body:
             case "tbl" if self._deeper or len(self._tables) == _DEEPEST_TABLE:
                 self._deeper += 1
             case "tbl":
-                self._tables.append(_Table())
+                self._tables.append(Table())
             case "tr" if self._tables and not self._deeper:
                 self._end_row()
             case "tc" if self._tables and not self._deeper:
@@ -245,13 +283,17 @@ class _Body:
 
     def end(self, tag: str) -> None:
         """An element ends."""
-        if tag == _FALLBACK:
+        name = _word(tag)
+        if tag == _FALLBACK or name == "moveFrom":
             self._fallbacks -= 1
+            return
         if self._fallbacks:
             return
-        match _word(tag):
+        match name:
             case "t":
                 self._in_text = False
+            case "txbxContent" if self._outer:
+                self._text, self._level = self._outer.pop()
             case "p":
                 self._end_paragraph()
             case "tr" if self._tables and not self._deeper:

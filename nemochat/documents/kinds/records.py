@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice, repeat
 
@@ -14,7 +15,11 @@ from nemochat.documents.values import Section
 
 MAX_ROWS = 200_000
 MAX_COLUMNS = 2_000
-_DELIMITERS = ",;\t|"
+_DELIMITERS = ",;\t|:^~"
+_SAID = re.compile(r"\A[\"']?sep=(\\t|[^\w\s\"']|\t)[\"']?[ ,;]*\n", re.IGNORECASE)
+"""How Excel is told what parts the columns."""
+_COMMENTS = ("#", "%", "//")
+_ALIKE, _ENOUGH_ALIKE = 0.6, 0.9
 _MAX_DEPTH = 60
 _MAX_FIELD = 1_000_000
 _LONGEST_PATH = 300
@@ -24,57 +29,115 @@ _LONGEST_RECORD = 500_000
 _BROKEN = object()
 _BEGINNING = 20_000
 _TRIED = 40
-"""Lines that tell whether a file is JSON lines."""
+"""Lines that tell whether a file is JSON lines, and how wide a table is."""
 
 
 def delimiter_of(text: str) -> str | None:
-    """What parts the columns: a character that stands equally often in the first lines; None when there is none."""
+    """What parts the columns: what the first line says it is, or a character that stands equally often in the first lines; None when there
+    is none."""
+    if (said := _SAID.match(text)) is not None:
+        return "\t" if said[1] == "\\t" else said[1]
     beginning = text[:_BEGINNING].split("\n")
     if len(text) > _BEGINNING and len(beginning) > 1:
         beginning.pop()  # it was cut
-    lines = [line for line in beginning[:20] if line.strip()]
-    best, most = None, 0
+    lines = [line for line in beginning if line.strip() and not line.startswith(_COMMENTS)][:_TRIED]
+    best, most = None, (0.0, 0)
     for delimiter in _DELIMITERS:
         try:
             widths = [len(row) for row in csv.reader(lines, delimiter=delimiter) if row]
         except csv.Error:
             continue
         usual = max(set(widths), key=widths.count) if widths else 0
-        if usual > 1 and widths.count(usual) >= len(widths) * 0.6 and usual > most:
-            best, most = delimiter, usual
+        share = widths.count(usual) / len(widths) if widths else 0.0
+        if usual > 1 and share >= _ALIKE and (min(share, _ENOUGH_ALIKE), usual) > most:
+            best, most = delimiter, (min(share, _ENOUGH_ALIKE), usual)
     return best
 
 
 def table_sections(text: str, delimiter: str, notices: list[str]) -> Iterator[Section]:
     """One section for each row; notices are added. Rows that are too short or too long are kept as far as they go."""
     csv.field_size_limit(_MAX_FIELD)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    said = _SAID.match(text)
+    source = io.StringIO(text[said.end() :] if said is not None else text, newline="")
+    skipped = text.count("\n", 0, said.end()) if said is not None else 0
+    comments: list[str] = []
+    after = 1 + skipped
+
+    def lines() -> Iterator[str]:
+        """All of it, less the comments that stand before the first row."""
+        nonlocal after
+        for line in source:
+            if not line.startswith(_COMMENTS):
+                if comments and delimiter in comments[-1] and comments[-1].count(delimiter) == line.count(delimiter):
+                    after -= 1
+                    yield comments.pop().lstrip("#%/ ")  # the names of the columns, behind such a sign
+                yield line
+                yield from source
+                return
+            comments.append(line)
+            after += 1
+
+    reader = csv.reader(lines(), delimiter=delimiter)
+    line = 0
+
+    def rows() -> Iterator[tuple[int, list[str]]]:
+        nonlocal line
+        try:
+            for row in reader:
+                begins, line = line, reader.line_num
+                yield begins + after, row
+        except csv.Error:
+            notices.append(f"The table is broken after line {line + after:,}; what stands before was read.")
+
+    table = rows_sections(rows(), notices)
+    first = next(table, None)
+    if comments:
+        yield Section("".join(comments), line=1 + skipped)
+    if first is not None:
+        yield first
+    yield from table
+
+
+def rows_sections(rows: Iterable[tuple[int, list[str]]], notices: list[str], heading: str = "") -> Iterator[Section]:
+    """One section for each row (with the number that it has); notices are added. What stands above the names of the columns is text."""
+    waiting = iter(rows)
+    beginning = [(line, cells) for line, row in islice(waiting, _TRIED) if any(cells := _cells(row))]
+    widths = [_width(cells) for _, cells in beginning]
+    usual = max(sorted(set(widths)), key=widths.count) if widths else 0
     header: list[str] | None = None
-    rows, widest, line = 0, 0, 1
-    try:
-        for row in reader:
-            widest = max(widest, len(row))
-            cells = [" ".join(cell.split()) for cell in row[:MAX_COLUMNS]]
-            if any(cells):
-                if header is None:
-                    header = _header(cells)
-                    if header == [as_name(cell) for cell in cells]:
-                        line = reader.line_num + 1
-                        continue
-                rows += 1
-                if rows > MAX_ROWS:
-                    notices.append(f"Only the first {MAX_ROWS:,} rows were read.")
-                    break
-                pairs = zip(chain(header, repeat("")), cells, strict=False)
-                values = (f"{name}: {value}" if name else value for name, value in pairs if value)
-                yield Section("; ".join(values), line=line, is_list=True)
-            line = reader.line_num + 1
-    except csv.Error:
-        notices.append(f"The table is broken after line {line:,}; what stands before was read.")
+    count = widest = 0
+    for line, row in chain(beginning, waiting):
+        widest = max(widest, len(row))
+        cells = _cells(row)
+        if not any(cells):
+            continue
+        if header is None:
+            if usual > 1 and _width(cells) == 1 and count < _TRIED and (line, cells) != beginning[-1]:
+                yield Section(cells[0] or next(filter(None, cells)), heading=heading, line=line)
+                continue
+            header = _header(cells)
+            if header == [as_name(cell) for cell in cells]:
+                continue
+        count += 1
+        if count > MAX_ROWS:
+            notices.append(f"Only the first {MAX_ROWS:,} rows were read.")
+            break
+        pairs = zip(chain(header, repeat("")), cells, strict=False)
+        values = (f"{name}: {value}" if name else value for name, value in pairs if value)
+        yield Section("; ".join(values), heading=heading, line=line, is_list=True)
     if widest > MAX_COLUMNS:
         notices.append(f"Only the first {MAX_COLUMNS:,} columns were read.")
-    if not rows and header:
-        yield Section("; ".join(header), line=1)
+    if not count and header:
+        yield Section("; ".join(header), heading=heading, line=1)
+
+
+def _cells(row: list[str]) -> list[str]:
+    return [" ".join(cell.split()) for cell in row[:MAX_COLUMNS]]
+
+
+def _width(cells: list[str]) -> int:
+    """How many columns a row reaches over."""
+    return max((at for at, cell in enumerate(cells, 1) if cell), default=0)
 
 
 def _header(cells: list[str]) -> list[str]:
