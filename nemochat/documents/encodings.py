@@ -35,6 +35,8 @@ _MORE_NAMES = {
     "x-sjis": "cp932", "windows-31j": "cp932", "x-euc-jp": "euc_jp", "x-gbk": "gb18030", "ks_c_5601-1987": "cp949", "x-mac-cyrillic":
     "mac_cyrillic", "x-mac-roman": "mac_roman", "macintosh": "mac_roman", "windows-874": "cp874", "iso-8859-8-i": "iso8859_8", "unicode-1-1-utf-8": "utf-8",
 }  # fmt: skip
+_NO_ENCODINGS = frozenset({"utf-7", "unicode-escape", "raw-unicode-escape", "punycode", "idna"})
+"""Ways of writing text in ASCII, which a hostile page may declare."""
 _ESCAPED = ((b"\x1b$B", "iso2022_jp_ext"), (b"\x1b$@", "iso2022_jp_ext"), (b"\x1b$)C", "iso2022_kr"))
 """Japanese and Korean of seven bits, which is valid UTF-8 as well, told by its marks."""
 _ACCENTS = "cp1252 cp1250 cp1254 cp1257 iso8859_2 cp850 cp852 cp437 mac_roman".split()
@@ -74,12 +76,14 @@ def decode(data: bytes) -> Decoded | None:
             return Decoded(clean(data.decode(encoding, errors="replace")))
     if (wide := _wide(data)) is not None:
         return Decoded(clean(data.decode(wide, errors="replace")))
-    head = data[:_HEAD]
-    if b"\0" in data or len(_BINARY.findall(head)) > max(len(head) * _BINARY_SHARE, _FEW):
+    if b"\0" in data:
         return None
     for mark, encoding in _ESCAPED:
-        if mark in data and (text := _strictly(data, encoding)) is not None:
+        if mark in data[:_HEAD] and (text := _strictly(data, encoding)) is not None:
             return Decoded(clean(text))
+    head = data[:_HEAD]
+    if len(_BINARY.findall(head)) > max(len(head) * _BINARY_SHARE, _FEW):
+        return None
     if (text := _strictly(data, "utf-8")) is not None:
         return Decoded(clean(text))
     return _declared(data) or _guessed(data)
@@ -130,7 +134,7 @@ def _known(name: str) -> str | None:
         is_text = b"<a b=1>".decode(found) == "<a b=1>"
     except (LookupError, UnicodeError, ValueError, AssertionError):
         return None
-    return _MEANT.get(found, found) if is_text and found not in ("utf-7", "unicode_escape", "raw_unicode_escape", "punycode", "idna") else None
+    return _MEANT.get(found, found) if is_text and found not in _NO_ENCODINGS else None
 
 
 def _guessed(data: bytes) -> Decoded:
