@@ -23,7 +23,7 @@ import gguf
 import numpy as np
 
 from nemochat.documents.index import DocumentIndex
-from nemochat.documents.retrieve import ALIKE_FLOOR, Retriever
+from nemochat.documents.retrieve import Retriever, alike_floor
 from nemochat.documents.values import Passage
 from nemochat.documents.vectors import embed_missing, nearest, pack
 from nemochat.engine.embedder import EmbeddingProcess
@@ -124,7 +124,7 @@ async def measure(model: Path, folder: Path, *, tells_missed: bool) -> None:
             near = nearest(index.vectors(embedder.model, [SET]), pack(asked))
             scale = index.scale(embedder.model)
             assert scale is not None
-            floor = scale.mean + ALIKE_FLOOR * scale.deviation
+            floor = scale.mean + alike_floor(scale) * scale.deviation
             return index.fetch(sorted((id for id in near if near[id] >= floor), key=near.__getitem__)[-FIRST:], [SET])
 
         ways = {"words": through(Retriever(index)), "meaning": by_meaning, "both": through(Retriever(index, embedder))}

@@ -22,7 +22,7 @@ _PICTURE_SUFFIXES = (
 )  # fmt: skip
 _DOCUMENT_SUFFIXES = (
     ".pdf", ".txt", ".md", ".markdown", ".rst", ".csv", ".tsv", ".json", ".jsonl", ".toml", ".yaml", ".yml", ".xml", ".html", ".htm",
-    ".log", ".docx", ".odt", ".rtf", ".tex",
+    ".log", ".docx", ".odt", ".rtf", ".tex", ".xlsx", ".ods", ".odp", ".eml", ".mbox", ".ipynb", ".doc", ".xls", ".ppt", ".pptx", ".epub",
 )  # fmt: skip
 
 

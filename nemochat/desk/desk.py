@@ -46,6 +46,7 @@ from nemochat.desk.reading import Reading, has_reply
 from nemochat.desk.roles import Roles
 from nemochat.desk.tools import Servers, Tools
 from nemochat.desk.turns import Turn, Turns
+from nemochat.documents.values import DrawnPages
 from nemochat.domain.chat import pictures_of
 from nemochat.domain.events import FinishReason
 from nemochat.domain.images import Original, RgbImage
@@ -464,6 +465,14 @@ class Desk:
     async def add_document(self, conversation: OpenConversation, path: Path) -> None:
         """Search a file for each message. Raises DocumentError."""
         await self.documents.add(conversation, path)
+
+    async def text_of(self, path: Path) -> str:
+        """What a document says. Raises DocumentError."""
+        return await self.documents.text_of(path)
+
+    async def pages_of(self, path: Path, most: int) -> DrawnPages:
+        """The first pages of a PDF as pictures. Raises DocumentError."""
+        return await self.documents.pages_of(path, most)
 
     async def import_card(self, path: Path) -> None:
         """Keep the persona of a card, and offer to use it. Raises NemochatError."""

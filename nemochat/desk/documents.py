@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -18,13 +19,14 @@ from nemochat.desk.conversation import OpenConversation
 from nemochat.desk.port import Answer, AskItem, AskOne, Item, Port, Said, ShowText, Workbench, Working
 from nemochat.documents.errors import DocumentError
 from nemochat.documents.index import DocumentIndex
-from nemochat.documents.split import estimate_tokens
-from nemochat.documents.values import DocumentRow, Progress, Report, chat_collection, collection_name, named_collection
+from nemochat.documents.split import estimate_tokens, together
+from nemochat.documents.values import DocumentRow, DrawnPages, Progress, Report, chat_collection, collection_name, named_collection
 from nemochat.domain.messages import ContextPart, Message
 from nemochat.domain.sanitize import sanitize
 from nemochat.numbers import count, plural
 from nemochat.tools.builtin.search import Passage
 
+Seen = TypeVar("Seen")
 _CHAT = chat_collection("")
 _ADD, _REMOVE = "add:", "remove:"
 _SHOWN = 200
@@ -87,6 +89,21 @@ class Documents:
         self._tell(conversation, report, collection)
         await self._make_vectors()
 
+    async def text_of(self, path: Path) -> str:
+        """What a document says, without searching it. Raises DocumentError."""
+        return together((await self._looked(partial(self._index.look_into, path), path)).pieces)
+
+    async def pages_of(self, path: Path, most: int) -> DrawnPages:
+        """The first pages of a PDF as pictures. Raises DocumentError."""
+        return await self._looked(partial(self._index.draw, path, most), path)
+
+    async def _looked(self, work: Callable[..., Seen], path: Path) -> Seen:
+        self._port.tell(Working(f"reading {sanitize(path.name, strict=True)} ..."))
+        try:
+            return await self._until_stopped(work, self._adding)
+        finally:
+            self._port.tell(Working(""))
+
     async def add_text(self, conversation: OpenConversation, place: str, name: str, text: str) -> None:
         """Take a text that is in no file into the documents of a chat. Raises DocumentError."""
         collection = _own(conversation.chat)
@@ -100,7 +117,7 @@ class Documents:
             event.set()
         return bool(self._adding)
 
-    async def _until_stopped(self, work: Callable[..., Report], stops: set[threading.Event]) -> Report:
+    async def _until_stopped(self, work: Callable[..., Seen], stops: set[threading.Event]) -> Seen:
         """Do it in a thread, which ends soon when an event in `stops` is set or nobody waits for it any more."""
         event = threading.Event()
         stops.add(event)

@@ -4,24 +4,41 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 from nemochat.chat.drops import Drop, DroppedFile, FileKind
 from nemochat.chat.file_kinds import file_kind
-from nemochat.chat.pictures import OpenedPicture
+from nemochat.chat.locations import has_picture_suffix
+from nemochat.chat.pictures import OpenedPicture, opened
 from nemochat.desk.conversation import OpenConversation
 from nemochat.desk.draft import Draft
 from nemochat.desk.port import Answer, AskOne, Complained, Port, Said, TextInserted
+from nemochat.documents.values import DrawnPages
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import ImageError
 from nemochat.images.clipboard import read_clipboard_picture
+from nemochat.numbers import count, plural
 from nemochat.reading import read_beginning, read_regular
 
 MAX_CARD = 16_000_000
 """The largest file that is looked into for a character card, in bytes; larger ones are imported with /persona import."""
 MAX_TEXT_FILE = 200_000
-"""The longest text file that is put into the prompt, in bytes: more never fits the window."""
+"""The longest text of a file that is put into the prompt, in bytes: more never fits the window."""
+MAX_PAGES = 4
+"""Pages of a PDF that are attached: each takes hundreds of tokens."""
+MAX_PICTURES = 20
+"""Pictures of a folder that are attached."""
+_LOOKED_AT = 1000
+_WHAT = "What do you want to do with it?"
+_SVG_HINT = "The model cannot look at a drawing of this kind. To attach it, export it as PNG, which any browser or drawing program can do."
+_PDF_HEAD, _TEXT_HEAD = 1024, 4096
+_DOCUMENT_SUFFIXES = (
+    ".pdf", ".docx", ".docm", ".dotx", ".odt", ".ods", ".odp", ".rtf", ".xlsx", ".xlsm", ".eml", ".mbox", ".mht", ".ipynb", ".doc", ".xls",
+    ".ppt", ".pptx", ".msg", ".epub",
+)  # fmt: skip
 
 
 class Takes(Protocol):
@@ -35,6 +52,12 @@ class Takes(Protocol):
 
     async def add_document(self, conversation: OpenConversation, path: Path) -> None:
         """Search a file for each message. Raises DocumentError."""
+
+    async def text_of(self, path: Path) -> str:
+        """What a document says. Raises DocumentError."""
+
+    async def pages_of(self, path: Path, most: int) -> DrawnPages:
+        """The first pages of a PDF. Raises DocumentError."""
 
     async def import_card(self, path: Path) -> None:
         """Keep the persona of a card, and offer to use it. Raises NemochatError."""
@@ -54,11 +77,15 @@ class Dropping:
         """All files of one drop."""
         for file in drop.files:
             if file.kind is FileKind.FOLDER:
-                self._port.tell(Said(f"{_shown(file.path)} is a folder: drop the pictures in it, or /doc PATH searches its texts."))
+                self._ask(self._offer_folder, file)
             elif _may_be_card(file.path):
                 self._ask(self._offer_card, file)
-            elif file.kind is FileKind.TEXT:
+            elif file.path.suffix.lower() == ".svg":
+                self._ask(self._offer_drawing, file)
+            elif file.kind is FileKind.TEXT and file.path.suffix.lower() not in _DOCUMENT_SUFFIXES:
                 self._ask(self._offer_text, file)
+            elif file.kind is not FileKind.PICTURE and (what := _document_kind(file.path)):
+                self._ask(partial(self._offer_document, what), file)
             else:
                 # Reading something that is no picture gives the sentence that says what it is.
                 self._takes.draft.add_source(str(file.path))
@@ -108,6 +135,50 @@ class Dropping:
                 self._port.tell(TextInserted(await asyncio.to_thread(_text_of, file.path)))
 
 
+    async def _offer_document(self, what: str, file: DroppedFile) -> None:
+        pages = (Answer("pages", "Attach its pages"),) if what == "a PDF" else ()
+        answers = (Answer("document", "Search it"), *pages, Answer("text", "Insert its text"), Answer("no", "Cancel"))
+        conversation = self._takes.conversation
+        match await self._port.ask(AskOne(f"{_shown(Path(file.path.name))} is {what}", _WHAT, answers)):
+            case "document":
+                await self._takes.add_document(conversation, file.path)
+            case "pages":
+                await self._attach_pages(file.path)
+            case "text":
+                text = await self._takes.text_of(file.path)
+                if len(text.encode()) > MAX_TEXT_FILE:
+                    message = f"The text of {_shown(file.path)} is longer than {MAX_TEXT_FILE // 1000} KB: it does not fit the window."
+                    raise ImageError(message, "Search it instead: then only what fits a question is put beside it.")
+                self._port.tell(TextInserted(f"{_shown(Path(file.path.name))}:\n{text.strip()}\n"))
+
+    async def _attach_pages(self, path: Path) -> None:
+        """Draw the first pages and attach them as pictures, in their order."""
+        drawn = await self._takes.pages_of(path, MAX_PAGES)
+        for number, page in enumerate(drawn.pages, 1):
+            name = f"{path.name}, page {number}"
+            self._takes.draft.add(name, partial(opened, page, name))
+        if drawn.total > len(drawn.pages):
+            n_pages = f"{len(drawn.pages)} of {count(drawn.total)} pages"
+            self._port.tell(Said(f"The first {n_pages} were attached: each takes room in the window."))
+
+    async def _offer_folder(self, file: DroppedFile) -> None:
+        pictures = await asyncio.to_thread(_pictures_in, file.path)
+        attach = (Answer("pictures", f"Attach its {plural(len(pictures), 'picture')}"),) if pictures else ()
+        answers = (Answer("document", "Search its texts"), *attach, Answer("no", "Cancel"))
+        conversation = self._takes.conversation
+        match await self._port.ask(AskOne(f"{_shown(Path(file.path.name))} is a folder", _WHAT, answers)):
+            case "document":
+                await self._takes.add_document(conversation, file.path)
+            case "pictures":
+                for path in pictures:
+                    self._takes.draft.add_source(str(path))
+
+    async def _offer_drawing(self, file: DroppedFile) -> None:
+        answers = (Answer("no", "OK"), Answer("text", "Insert its source text"))
+        if await self._port.ask(AskOne(f"{_shown(Path(file.path.name))} is an SVG drawing", _SVG_HINT, answers)) == "text":
+            self._port.tell(TextInserted(await asyncio.to_thread(_text_of, file.path)))
+
+
 def clipboard_picture() -> OpenedPicture:
     """The clipboard's picture. Raises ImageError."""
     picture = read_clipboard_picture()
@@ -127,6 +198,31 @@ def _text_of(path: Path) -> str:
     if len(data) > MAX_TEXT_FILE:
         raise ImageError(f"{_shown(path)} is larger than {MAX_TEXT_FILE // 1000} KB: it does not fit the window.")
     return f"{path.name}:\n{sanitize(data.decode('utf-8', errors='replace')).strip()}\n"
+
+
+def _document_kind(path: Path) -> str:
+    """What a file that may be a document is called; "" for what only the reader of pictures can name."""
+    try:
+        head = read_beginning(path, _TEXT_HEAD)
+    except OSError:
+        return ""
+    if b"%PDF-" in head[:_PDF_HEAD]:
+        return "a PDF"
+    if path.suffix.lower() in _DOCUMENT_SUFFIXES or head.startswith(b"{\\rtf"):
+        return "a document"
+    # Text in another encoding than UTF-8, which the reading of documents finds out.
+    is_text = head and b"\0" not in head and sum(byte < 0x20 and byte not in b"\t\n\r\f\x1b" for byte in head) * 100 < len(head)
+    return "a text file" if is_text else ""
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    """The first pictures of a folder by their names, not of those below it."""
+    try:
+        paths = sorted(islice(folder.iterdir(), _LOOKED_AT))
+    except OSError:
+        return []
+    found = (path for path in paths if has_picture_suffix(path.name) and file_kind(path) is FileKind.PICTURE)
+    return list(islice(found, MAX_PICTURES))
 
 
 def _may_be_card(path: Path) -> bool:

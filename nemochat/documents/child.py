@@ -25,7 +25,7 @@ _PATIENT = 0.75
 def main() -> None:
     """Read what comes, and answer."""
     _limit_memory()
-    documents: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
+    documents: queue.SimpleQueue[tuple[wire.Request, bytes]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(documents,), daemon=True).start()
     encoder = msgspec.msgpack.Encoder()
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
@@ -40,7 +40,7 @@ def main() -> None:
         os._exit(0)
 
 
-def _listen(documents: queue.SimpleQueue[tuple[str, bytes]]) -> None:
+def _listen(documents: queue.SimpleQueue[tuple[wire.Request, bytes]]) -> None:
     """Take what comes; at the end of the pipe, or when there is no memory for it, the process ends, whatever it is at."""
     try:
         while True:
@@ -49,20 +49,24 @@ def _listen(documents: queue.SimpleQueue[tuple[str, bytes]]) -> None:
         os._exit(1)
 
 
-def _next() -> tuple[str, bytes]:
-    name = wire.receive(sys.stdin.buffer, limits.MAX_BYTES)
+def _next() -> tuple[wire.Request, bytes]:
+    request = wire.receive(sys.stdin.buffer, limits.MAX_BYTES)
     data = wire.receive(sys.stdin.buffer, limits.MAX_BYTES)
-    if name is None or data is None:
+    if request is None or data is None:
         raise EOFError
-    return name.decode(), data
+    return msgspec.msgpack.decode(request, type=wire.Request), data
 
 
-def _answer(name: str, data: bytes) -> wire.Answer:
+def _answer(request: wire.Request, data: bytes) -> wire.Answer:
     seconds = limits.seconds_of(len(data))
     _limit_time(seconds)
     until = time.process_time() + seconds * _PATIENT
     try:
-        return read_document(data, name, lambda: time.process_time() < until)
+        if request.pages:
+            from nemochat.documents.kinds.pages import draw_pages
+
+            return draw_pages(data, request.name, min(request.pages, wire.MAX_PAGES))
+        return read_document(data, request.name, lambda: time.process_time() < until)
     except DocumentError as error:
         return wire.Answer(error=error.message, hint=error.hint, is_no_text=isinstance(error, NotTextError))
     except (MemoryError, RecursionError):

@@ -32,17 +32,19 @@ _MEANT = {
     "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949", "big5": "big5hkscs", "koi8-r": "koi8_u",
 }  # fmt: skip
 _MORE_NAMES = {
-    "x-sjis": "cp932", "windows-31j": "cp932", "x-euc-jp": "euc_jp", "x-gbk": "gb18030", "ks_c_5601-1987": "cp949", "x-mac-cyrillic":
-    "mac_cyrillic", "x-mac-roman": "mac_roman", "macintosh": "mac_roman", "windows-874": "cp874", "iso-8859-8-i": "iso8859_8", "unicode-1-1-utf-8": "utf-8",
+    "x-sjis": "cp932", "windows-31j": "cp932", "x-euc-jp": "euc_jp", "x-gbk": "gb18030", "ks_c_5601-1987": "cp949",
+    "x-mac-cyrillic": "mac_cyrillic", "x-mac-roman": "mac_roman", "macintosh": "mac_roman", "windows-874": "cp874",
+    "iso-8859-8-i": "iso8859_8", "unicode-1-1-utf-8": "utf-8",
 }  # fmt: skip
 _NO_ENCODINGS = frozenset({"utf-7", "unicode-escape", "raw-unicode-escape", "punycode", "idna"})
 """Ways of writing text in ASCII, which a hostile page may declare."""
 _ESCAPED = ((b"\x1b$B", "iso2022_jp_ext"), (b"\x1b$@", "iso2022_jp_ext"), (b"\x1b$)C", "iso2022_kr"))
 """Japanese and Korean of seven bits, which is valid UTF-8 as well, told by its marks."""
-_ACCENTS = "cp1252 cp1250 cp1254 cp1257 iso8859_2 cp850 cp852 cp437 mac_roman".split()
-_OTHER_SCRIPTS = """
-    cp1251 koi8_u cp866 iso8859_5 mac_cyrillic cp1253 cp1255 cp1256 iso8859_6 cp874 cp932 euc_jp gb18030 big5hkscs cp949
-""".split()
+_ACCENTS = ["cp1252", "cp1250", "cp1254", "cp1257", "iso8859_2", "cp850", "cp852", "cp437", "mac_roman"]
+_OTHER_SCRIPTS = [
+    "cp1251", "koi8_u", "cp866", "iso8859_5", "mac_cyrillic", "cp1253", "cp1255", "cp1256", "iso8859_6", "cp874", "cp932", "euc_jp",
+    "gb18030", "big5hkscs", "cp949",
+]  # fmt: skip
 _SAMPLE = 40_000
 _WITH_ACCENTS = re.compile(rb"[A-Za-z]*[\x80-\xff][A-Za-z\x80-\xff]*")
 _ACCENTED = 0.5
@@ -57,8 +59,8 @@ _TOO_FEW = 4
 """And below which the commonest encoding is taken."""
 _MOST_LOST = 0.02
 _SHOWN = {
-    "cp932": "Shift_JIS", "gb18030": "GBK", "big5hkscs": "Big5", "cp949": "EUC-KR", "koi8_u": "KOI8", "cp866": "cp866 (DOS)", "euc_jp": "EUC-JP",
-    "mac_roman": "Mac Roman", "mac_cyrillic": "Mac Cyrillic",
+    "cp932": "Shift_JIS", "gb18030": "GBK", "big5hkscs": "Big5", "cp949": "EUC-KR", "koi8_u": "KOI8", "cp866": "cp866 (DOS)",
+    "euc_jp": "EUC-JP", "mac_roman": "Mac Roman", "mac_cyrillic": "Mac Cyrillic",
 }  # fmt: skip
 
 

@@ -12,12 +12,24 @@ from types import TracebackType
 import msgspec
 
 from nemochat.documents import rows, walking
-from nemochat.documents.adding import Batch, Job
+from nemochat.documents.adding import Batch, Job, read_bytes
 from nemochat.documents.database import Database
 from nemochat.documents.errors import DocumentError, StoppedError, shown
 from nemochat.documents.isolated import DocumentReader
 from nemochat.documents.matching import Match, match
-from nemochat.documents.values import Cancelled, CollectionRow, DocumentRow, OnProgress, Passage, Progress, Report, Scale, never
+from nemochat.documents.values import (
+    Cancelled,
+    CollectionRow,
+    DocumentRow,
+    DrawnPages,
+    LoadedDocument,
+    OnProgress,
+    Passage,
+    Progress,
+    Report,
+    Scale,
+    never,
+)
 from nemochat.files import reason
 from nemochat.paths import at_home
 
@@ -86,6 +98,14 @@ class DocumentIndex:
                 db, collection, place, document, changed=0, size=len(data), read=self._clock(), is_file=False, cancelled=cancelled
             )
         return Report(read=(place,), notices=document.notices)
+
+    def look_into(self, path: Path, *, cancelled: Cancelled = never) -> LoadedDocument:
+        """What a file holds, without adding it. Raises DocumentError."""
+        return self._reader.read(read_bytes(at_home(path)), path.name, cancelled)
+
+    def draw(self, path: Path, most: int, *, cancelled: Cancelled = never) -> DrawnPages:
+        """The first pages of a PDF as pictures. Raises DocumentError."""
+        return self._reader.draw(read_bytes(at_home(path)), path.name, most, cancelled)
 
     def remove(self, path: Path | str, collection: str) -> int:
         """Take a file, or a folder with all below it, out of a collection; how many documents there were. The files stay."""

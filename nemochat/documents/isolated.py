@@ -17,7 +17,7 @@ import msgspec
 
 from nemochat.documents import limits, wire
 from nemochat.documents.errors import DocumentError, NotTextError, StoppedError, too_large
-from nemochat.documents.values import Cancelled, LoadedDocument, never
+from nemochat.documents.values import Cancelled, DrawnPages, LoadedDocument, never
 from nemochat.domain.sanitize import sanitize
 from nemochat.system import environments, processes
 
@@ -45,19 +45,29 @@ class DocumentReader:
     def read(self, data: bytes, name: str, cancelled: Cancelled = never) -> LoadedDocument:
         """The passages of a document. Raises DocumentError; NotTextError for what is of no kind that holds text; StoppedError when
         `cancelled` says so or the reader is closed meanwhile."""
-        name = sanitize(name, strict=True)[:_LONGEST_NAME] or "document"
+        name = _named(name)
+        answer = self._asked(wire.Request(name), data, cancelled)
+        return LoadedDocument(name, answer.kind, answer.pieces, hashlib.sha256(data).hexdigest(), answer.notices)
+
+    def draw(self, data: bytes, name: str, most: int, cancelled: Cancelled = never) -> DrawnPages:
+        """The first pages of a PDF as pictures. Raises DocumentError; StoppedError as `read`."""
+        answer = self._asked(wire.Request(_named(name), most), data, cancelled)
+        return DrawnPages(answer.pages, answer.total)
+
+    def _asked(self, request: wire.Request, data: bytes, cancelled: Cancelled) -> wire.Answer:
+        """The answer, when it is the turn of this document."""
         if len(data) > limits.MAX_BYTES:
-            raise too_large(name, len(data))
+            raise too_large(request.name, len(data))
         while not self._turn.acquire(timeout=_LOOK_SECONDS):
             _unless(cancelled)
         try:
             _unless(cancelled)
-            answer = self._answer(data, name, cancelled)
+            answer = self._answer(request, data, cancelled)
         finally:
             self._turn.release()
         if answer.error:
             raise (NotTextError if answer.is_no_text else DocumentError)(answer.error, answer.hint)
-        return LoadedDocument(name, answer.kind, answer.pieces, hashlib.sha256(data).hexdigest(), answer.notices)
+        return answer
 
     def close(self) -> None:
         """End the process, whatever it is at. It starts again with the next document."""
@@ -65,17 +75,17 @@ class DocumentReader:
         if child is not None:
             child.end()
 
-    def _answer(self, data: bytes, name: str, cancelled: Cancelled) -> wire.Answer:
+    def _answer(self, request: wire.Request, data: bytes, cancelled: Cancelled) -> wire.Answer:
         """What the process says. One that has read others before has less memory left, so a document on which it fails is given to a new
         one: what a document comes to never depends on those before it."""
         if self._child is not None and self._child.is_stale:
             self.close()
         while True:
             is_new = self._child is None
-            child = self._child = self._child or _Child(name)
+            child = self._child = self._child or _Child(request.name)
             answer: wire.Answer | None = None
             try:
-                answer = child.ask(data, name, cancelled)
+                answer = child.ask(request, data, cancelled)
             finally:
                 is_closed = self._child is not child
                 if answer is None or answer.needs_memory:
@@ -85,7 +95,11 @@ class DocumentReader:
             if answer is not None and not answer.needs_memory:
                 return answer
             if is_new:
-                raise DocumentError(f"{name} is broken, or it takes too much memory to read.", "Open it elsewhere and save it anew.")
+                raise DocumentError(f"{request.name} is broken, or it takes too much memory.", "Open it elsewhere and save it anew.")
+
+
+def _named(name: str) -> str:
+    return sanitize(name, strict=True)[:_LONGEST_NAME] or "document"
 
 
 def _unless(cancelled: Cancelled) -> None:
@@ -113,10 +127,10 @@ class _Child:
         """Whether it has waited so long that it may be about to end."""
         return time.monotonic() - self._answered > wire.IDLE_SECONDS / 2
 
-    def ask(self, data: bytes, name: str, cancelled: Cancelled) -> wire.Answer | None:
+    def ask(self, request: wire.Request, data: bytes, cancelled: Cancelled) -> wire.Answer | None:
         """Its answer to a document; None when it has died of it or talks nonsense. Raises DocumentError when it takes too long."""
         payload: Future[bytes | None] = Future()
-        threading.Thread(target=self._exchange, args=(payload, name.encode(), data), daemon=True).start()
+        threading.Thread(target=self._exchange, args=(payload, msgspec.msgpack.encode(request), data), daemon=True).start()
         watch = _Watch(self.process.pid, limits.seconds_of(len(data)))
         while True:
             try:
@@ -127,7 +141,8 @@ class _Child:
             match watch.look():
                 case _Over.TIME:
                     raise DocumentError(
-                        f"{name} takes too long to read (over {limits.seconds_of(len(data)):,.0f} seconds).", "Split it or save it anew."
+                        f"{request.name} takes too long to read (over {limits.seconds_of(len(data)):,.0f} seconds).",
+                        "Split it or save it anew.",
                     )
                 case _Over.MEMORY:
                     return None
@@ -146,13 +161,13 @@ class _Child:
                 with contextlib.suppress(OSError):  # what it has not taken is not wanted any more
                     pipe.close()
 
-    def _exchange(self, payload: Future[bytes | None], name: bytes, data: bytes) -> None:
+    def _exchange(self, payload: Future[bytes | None], request: bytes, data: bytes) -> None:
         """Send and receive, which wait for the process; when it is killed they end."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         answer = None
         try:
-            wire.send(self.process.stdin, name, data)
+            wire.send(self.process.stdin, request, data)
             answer = wire.receive(self.process.stdout, wire.MAX_ANSWER_BYTES)
         except (OSError, ValueError, MemoryError):
             answer = None

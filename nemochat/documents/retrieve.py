@@ -11,7 +11,7 @@ import msgspec
 from nemochat.documents.index import DocumentIndex
 from nemochat.documents.matching import Match, content_words
 from nemochat.documents.text import stem, words
-from nemochat.documents.values import CountMany, Passage, Retrieval
+from nemochat.documents.values import CountMany, Passage, Retrieval, Scale
 from nemochat.documents.vectors import Embedder, nearest, pack
 
 MOST = 6
@@ -35,6 +35,8 @@ _NEIGHBOURS = 40
 _TO_CHOOSE_FROM = 3
 ALIKE_FLOOR = 4.8
 """By how many deviations a passage must be more like the question than texts are that have nothing to do with each other."""
+_SURE = 0.6
+"""Of the way from there to the very same text: no model is asked for more."""
 _WORDS_WEIGHT = 1.5
 """How many such deviations holding all words of the question is worth."""
 _GENERAL_WORDS = """
@@ -92,7 +94,7 @@ class Retriever:
                 id: (cosine - scale.mean) / scale.deviation + _WORDS_WEIGHT * covered.get(id, 0.0) for id, cosine in cosines.items()
             }
             known = {passage.id: passage for passage in by_words}
-            order = sorted((id for id in standing if standing[id] >= ALIKE_FLOOR), key=lambda id: (-standing[id], id))[:_NEIGHBOURS]
+            order = sorted((id for id in standing if standing[id] >= alike_floor(scale)), key=lambda id: (-standing[id], id))[:_NEIGHBOURS]
             known |= {passage.id: passage for passage in self._index.fetch([id for id in order if id not in known], collections)}
             order += [id for id in known if id not in cosines]  # those that have no vector yet
             scored = (msgspec.structs.replace(known[id], score=max(known[id].score, cosines.get(id, 0.0))) for id in order if id in known)
@@ -105,6 +107,11 @@ class Retriever:
         documents = [row for collection in collections for row in self._index.documents(collection)][: most * 2]
         firsts = [self._index.passages(row.id)[:most] for row in documents]
         return [each[at] for at in range(most) for each in firsts if at < len(each)][:most]
+
+
+def alike_floor(scale: Scale) -> float:
+    """In deviations above the mean, what is alike enough to a model."""
+    return min(ALIKE_FLOOR, _SURE * (1 - scale.mean) / scale.deviation)
 
 
 def is_general(question: str) -> bool:

@@ -7,7 +7,7 @@ between sentences, and the pieces overlap by a sentence. Everything is made as i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 import msgspec
@@ -25,6 +25,7 @@ _PARAGRAPH = re.compile(r"\n[ \t]*\n[ \t\n]*")
 _SENTENCE = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|(?<=[。！？])|\n")  # noqa: RUF001
 _BYTES_PER_TOKEN = 3.2
 _MAX_BYTES = int(MAX_TOKENS * _BYTES_PER_TOKEN) - 1
+_LEAST_OVERLAP, _LONGEST_OVERLAP = 12, 400
 _MANY = 20_000
 """Characters of which nobody counts the words: in no language do they fit into a passage."""
 
@@ -49,6 +50,24 @@ def split_sections(sections: Iterable[Section]) -> Iterator[Piece]:
         goal, most = (_LIST_WORDS, _LIST_WORDS * 2) if section.is_list else (TARGET_WORDS, MAX_WORDS)
         for block in _packed(_blocks(section, most), goal, most):
             yield Piece(block.text, msgspec.structs.replace(locator, line=block.line))
+
+
+def together(pieces: Sequence[Piece]) -> str:
+    """The text that passages were made of, each heading once, and without what a passage repeats of the one before."""
+    parts: list[str] = []
+    heading = ""
+    for piece in pieces:
+        text = piece.text
+        if parts:
+            most = min(len(text), len(parts[-1]), _LONGEST_OVERLAP)
+            repeated = next((size for size in range(most, _LEAST_OVERLAP - 1, -1) if parts[-1].endswith(text[:size].rstrip())), 0)
+            text = text[repeated:].lstrip()
+        before, heading = heading, piece.locator.heading
+        if heading and heading != before and heading not in text[: len(heading) + 9]:
+            parts.append(heading)
+        if text:
+            parts.append(text)
+    return "\n\n".join(parts)
 
 
 def sentences(text: str) -> Iterator[str]:

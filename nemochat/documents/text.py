@@ -26,7 +26,7 @@ _CAMEL_CUT = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _WORD = re.compile(rf"[{_IDEOGRAPH}][{_MARKS}]*|(?:(?![{_IDEOGRAPH}])[^\W_]|[{_INDIC}])+")
 _FOLDED = str.maketrans(
     {
-        "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ħ": "h", "ı": "i",
+        "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ħ": "h", "\u0131": "i",
         "\u0649": "\u064a", "\u06cc": "\u064a", "\u06a9": "\u0643", "\u0629": "\u0647", "\u0671": "\u0627",  # as one writes Arabic in haste
         **{chr(zero + at): str(at) for zero in (0x0660, 0x06F0, 0x0966) for at in range(10)},
         **dict.fromkeys("\u0640\u00ad\u200b\u200c\u200d\u2060\ufe0e\ufe0f"),  # what lengthens Arabic words, and what is not seen

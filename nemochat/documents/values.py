@@ -74,6 +74,13 @@ class LoadedDocument(msgspec.Struct, frozen=True):
     notices: tuple[str, ...] = ()
 
 
+class DrawnPages(msgspec.Struct, frozen=True):
+    """The first pages of a document as PNG files, and how many it has."""
+
+    pages: tuple[bytes, ...]
+    total: int
+
+
 class Passage(msgspec.Struct, frozen=True):
     """A passage that was found.
 

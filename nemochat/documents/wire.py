@@ -1,6 +1,6 @@
-"""What travels between `nemochat.documents.isolated` and its process: a name and a document's bytes go there, an answer comes back.
+"""What travels between `nemochat.documents.isolated` and its process: what is wanted and a document's bytes go there, an answer comes back.
 
-A frame is its payload's length (4 bytes, big-endian) and the payload. A document is two frames, a name and its bytes; an answer is one.
+A frame is its payload's length (4 bytes, big-endian) and the payload. A document is two frames, a request and its bytes; an answer is one.
 """
 
 from __future__ import annotations
@@ -21,15 +21,29 @@ IDLE_SECONDS = 60.0
 """After so long without a document the process ends."""
 
 
+MAX_PAGES = 8
+"""Pages that are drawn at once."""
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What is wanted of the document of this name: its passages, or its first pages as pictures."""
+
+    name: str
+    pages: int = 0
+
+
 class Answer(msgspec.Struct, frozen=True):
     """What a document holds, or a sentence and a hint about why it cannot be read.
 
-    is_no_text: it is of no kind that holds text. needs_memory: the process has too little memory for it.
+    pages: the first ones as PNG files, of `total`. is_no_text: it is of no kind that holds text. needs_memory: the process has too little
+    memory for it.
     """
 
     kind: Kind = Kind.TEXT
     pieces: Annotated[tuple[Piece, ...], msgspec.Meta(max_length=MAX_PASSAGES)] = ()
     notices: tuple[str, ...] = ()
+    pages: Annotated[tuple[bytes, ...], msgspec.Meta(max_length=MAX_PAGES)] = ()
+    total: int = 0
     error: str = ""
     hint: str = ""
     is_no_text: bool = False

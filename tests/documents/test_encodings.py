@@ -1,3 +1,4 @@
+# ruff: noqa: E501, RUF001 - texts of many languages, one a line
 """Text in any encoding is read as its writer saw it, and where that can only be guessed, the guess is told."""
 
 from __future__ import annotations

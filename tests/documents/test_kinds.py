@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - files of other programs, written out
 """What people have on their disks: each kind is read as its program shows it, or refused by its name."""
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from nemochat.errors import ImageError
 from nemochat.images import load
 from nemochat.tui.screens.dialogs import Choose
 from tests.chat.fake_engine import FakeEngine, reply
+from tests.documents.writers import docx, odf, pdf
 from tests.images.pictures import draw_circle
 from tests.tui.bench import running
 
@@ -206,11 +207,72 @@ async def test_a_dropped_text_file_is_asked_about(tmp_path: Path, keys: list[str
         assert driver.draft == []
 
 
-async def test_a_dropped_folder_says_what_to_do(tmp_path: Path, pictures: Path) -> None:
+async def test_a_dropped_folder_offers_its_texts_and_its_pictures(tmp_path: Path, pictures: Path) -> None:
     async with running(tmp_path, FakeEngine()) as driver:
-        await driver.paste(str(pictures))
-        await driver.told("is a folder: drop the pictures in it")
-        assert driver.draft == []
+        for answer, pictures_of_it in ((["escape"], False), (["right", "enter"], True)):
+            await driver.paste(str(pictures))
+            await driver.dialog(Choose)
+            assert f"{pictures.name} is a folder" in driver.shown
+            await driver.press(*answer)
+            await driver.back()
+            await driver.settle()
+            assert bool(driver.draft) is pictures_of_it
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "title", "says"),
+    [
+        ("report.docx", docx("# Ships\nThe ferry leaves at seven."), "report.docx is a document", "The ferry leaves at seven."),
+        ("report.pdf", pdf(["The ferry leaves at seven."]), "report.pdf is a PDF", "The ferry leaves at seven."),
+        ("report.odt", odf("<text:p>The ferry leaves at seven.</text:p>"), "report.odt is a document", "The ferry leaves at seven."),
+        ("report.rtf", rb"{\rtf1 The ferry leaves at seven.\par}", "report.rtf is a document", "The ferry leaves at seven."),
+        ("russian.txt", "Паром уходит в семь часов утра, каждый день.".encode("cp1251"), "russian.txt is a text file", "Паром"),
+    ],
+)  # fmt: skip
+async def test_a_dropped_document_offers_its_text(tmp_path: Path, name: str, data: bytes, title: str, says: str) -> None:
+    (tmp_path / name).write_bytes(data)
+    async with running(tmp_path, FakeEngine()) as driver:
+        await driver.paste(str(tmp_path / name))
+        await driver.dialog(Choose)
+        assert title in driver.shown
+        assert ("Attach its pages" in driver.shown) is name.endswith(".pdf")
+        await driver.press(*["right"] * (2 if name.endswith(".pdf") else 1), "enter")
+        await driver.until(lambda: says in driver.screen.prompt.plain_text)
+        assert name in driver.screen.prompt.plain_text
+
+
+async def test_the_pages_of_a_dropped_pdf_are_attached_as_pictures_and_its_words_searched(tmp_path: Path) -> None:
+    (tmp_path / "scan.pdf").write_bytes(pdf([f"Page {at}" for at in range(6)]))
+    async with running(tmp_path, FakeEngine()) as driver:
+        await driver.paste(str(tmp_path / "scan.pdf"))
+        await driver.dialog(Choose)
+        await driver.press("right", "enter")
+        await driver.told("The first 4 of 6 pages were attached")
+        await driver.until(lambda: [item.state for item in driver.desk.draft.items] == ["ready"] * 4)
+        assert [item.name for item in driver.desk.draft.items] == [f"scan.pdf, page {at}" for at in range(1, 5)]
+        await driver.paste(str(tmp_path / "scan.pdf"))
+        await driver.dialog(Choose)
+        await driver.press("enter")
+        await driver.told("1 document in this chat")
+
+
+async def test_a_dropped_svg_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "logo.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"><text>x</text></svg>')
+    async with running(tmp_path, FakeEngine()) as driver:
+        await driver.paste(str(tmp_path / "logo.svg"))
+        await driver.dialog(Choose)
+        assert "logo.svg is an SVG drawing" in driver.shown
+        assert "export it as PNG" in " ".join(driver.shown.split())
+
+
+async def test_a_dropped_file_of_old_office_is_named(tmp_path: Path) -> None:
+    (tmp_path / "old.doc").write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600) + "WordDocument\0".encode("utf-16-le"))
+    async with running(tmp_path, FakeEngine()) as driver:
+        await driver.paste(str(tmp_path / "old.doc"))
+        await driver.dialog(Choose)
+        await driver.press("enter")
+        await driver.told("old.doc is a document of old Word (.doc)")
+
 
 
 @pytest.mark.parametrize("size", [(120, 40), (80, 24)])

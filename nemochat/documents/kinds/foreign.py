@@ -15,12 +15,14 @@ _STREAMS = (
     ("VisioDocument", "a drawing of Visio", "PDF"),
 )  # fmt: skip
 _MEMBERS = (
-    ("ppt/presentation.xml", "a PowerPoint presentation", "PDF"), ("Index/Document.iwa", "a document of Apple's Pages, Numbers or Keynote", "PDF"),
+    ("ppt/presentation.xml", "a PowerPoint presentation", "PDF"),
+    ("Index/Document.iwa", "a document of Apple's Pages, Numbers or Keynote", "PDF"),
     ("xl/workbook.bin", "a binary Excel workbook (.xlsb)", "XLSX"), ("visio/document.xml", "a drawing of Visio", "PDF"),
     ("META-INF/container.xml", "an e-book (EPUB)", "PDF or HTML"),
 )  # fmt: skip
 _STARTS = (
-    (0, b"%!PS", "a PostScript file", "PDF"), (0, b"AT&TFORM", "a DjVu file", "PDF"), (60, b"BOOKMOBI", "an e-book of the Kindle", "PDF or HTML"),
+    (0, b"%!PS", "a PostScript file", "PDF"), (0, b"AT&TFORM", "a DjVu file", "PDF"),
+    (60, b"BOOKMOBI", "an e-book of the Kindle", "PDF or HTML"),
     (0, b"\xffWPC", "a document of WordPerfect", "DOCX or PDF"), (0, b"!BDN", "a mailbox of Outlook (.pst)", "EML"),
 )  # fmt: skip
 

@@ -95,9 +95,10 @@ class _Mail:
         elif part.is_multipart():
             inside = _inner(part)
             # The same twice: the plain text is what people would read aloud.
-            is_plain = kind == "multipart/alternative" and any(each.get_content_type() == "text/plain" and _text(each).strip() for each in inside)
+            if kind == "multipart/alternative" and any(each.get_content_type() == "text/plain" and _text(each).strip() for each in inside):
+                but |= {"text/html"}
             for each in inside:
-                yield from self._part(each, subject, depth + 1, but | {"text/html"} if is_plain else but)
+                yield from self._part(each, subject, depth + 1, but)
         elif part.get_filename() or part.get_content_disposition() == "attachment":
             self._attached.append(clean(part.get_filename() or "without a name")[:80])
         elif kind == "text/html" and kind not in but:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator
 
-from nemochat.documents.errors import DocumentError
 from nemochat.documents.kinds.docx import Table, entry, opened, parse
 from nemochat.documents.kinds.foreign import protected
 from nemochat.documents.text import clean, tidy

@@ -30,7 +30,7 @@ def rtf_sections(data: bytes, name: str) -> Iterator[Section]:
         raise DocumentError(f"{name} is too large for an RTF file.", "Save it as DOCX and add that.")
     text = text.replace("\\ansicpg0", "\\ansicpg1252")
     try:
-        plain: str = rtf_to_text(text, encoding=page, errors="replace")
+        plain: str = rtf_to_text(text, encoding=page, errors="replace")  # type: ignore[no-untyped-call]
     except (ValueError, LookupError, IndexError, OverflowError, TypeError) as error:
         raise DocumentError(f"{name} is broken: it is no readable RTF file.", "Open it elsewhere and save it anew.") from error
     # Characters beyond the first plane are written as two halves.

@@ -24,7 +24,7 @@ _PERCENT_FORMATS = frozenset((9, 10))
 _NO_FORMAT = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]|_.')
 _OF_DATES = re.compile(r"[dmyhs]", re.IGNORECASE)
 _PLACE = re.compile(r"([A-Z]{1,3})\d")
-_FIRST_DAY = datetime.datetime(1899, 12, 30)  # noqa: DTZ001 - a sheet knows no time zones
+_FIRST_DAY = datetime.datetime(1899, 12, 30)
 _LAST_DAY = 2_958_465
 
 
