@@ -177,6 +177,7 @@ def _kinds() -> dict[str, Kind]:
         "persona-toml": Kind(lambda data, _: read_toml(data.decode(errors="replace")), [toml, _BOOK_TOML], text=True),
         **_conversation_kinds(),
         **_model_kinds(),
+        **_document_kinds(),
         **{f"picture-{name}": Kind(lambda data, _: load(data), seeds) for name, seeds in _pictures().items()},
     }
 
@@ -278,6 +279,45 @@ def _model_kinds() -> dict[str, Kind]:
         "gguf-model": Kind(read, [model], with_weights(model, starts[0])),
         "gguf-projector": Kind(read_as_projector, [projector], with_weights(projector, starts[1])),
     }
+
+
+def _document_kinds() -> dict[str, Kind]:
+    """Documents are taken apart here as their own process does it, whose memory is bounded as this one's is."""
+    from nemochat.documents.kinds.pages import draw_pages
+    from nemochat.documents.load import read_document
+    from tests.documents import test_kinds as made
+    from tests.documents.test_encodings import FOUND, TEXTS
+    from tests.documents.writers import docx, pdf
+
+    def document(name: str, *seeds: bytes, members: bool = False, text: bool = False) -> Kind:
+        def read(data: bytes, _: Path) -> object:
+            try:
+                return read_document(data, name)
+            except (MemoryError, RecursionError) as error:  # as nemochat.documents.child says it
+                raise NemochatError("it takes too much memory") from error
+
+        return Kind(read, list(seeds), [each for seed in seeds for each in _members(seed)] if members else [], text)
+
+    return {
+        "doc-rtf": document("a.rtf", made.RTF, text=True),
+        "doc-mail": document("a.eml", made.mail(attach=True, html="<html><p>x</p></html>"), made.mail(transfer="base64"), text=True),
+        "doc-notebook": document("a.ipynb", made.BOOK, text=True),
+        "doc-odt": document("a.odt", made.ODT, made.ODS, members=True),
+        "doc-xlsx": document("a.xlsx", made.WORKBOOK, members=True),
+        "doc-docx": document("a.docx", docx("# A\nSome text\n|A|B\n|1|2"), made.BESIDE, members=True),
+        "doc-csv": document("a.csv", b"# x\nsep=;\nName;Born\nAda;1815\n", b"Title\n\nName,Born\nAda,1815\nBob,1820\n", text=True),
+        "doc-pdf": document("a.pdf", pdf(["The ferry leaves.", "At nine."])),
+        "doc-encodings": document("a.html", *(TEXTS[language].encode(encoding, "replace") for language, encoding in FOUND), text=True),
+        "doc-old": document("a.doc", made.ole("WordDocument"), made.ole("EncryptedPackage")),
+        "doc-pages": Kind(lambda data, _: draw_pages(data, "a.pdf", 2), [pdf(["The ferry leaves.", "At nine."])]),
+    }
+
+
+def _members(whole: bytes) -> list[tuple[bytes, Wrap]]:
+    """The XML of an archive, each with what puts it back."""
+    with zipfile.ZipFile(io.BytesIO(whole)) as box:
+        members = {name: box.read(name) for name in box.namelist()}
+    return [(content, lambda inside, name=name: _zip({**members, name: inside})) for name, content in members.items()]  # type: ignore[misc]
 
 
 def _pictures() -> dict[str, list[bytes]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import stat
@@ -240,3 +241,52 @@ def test_stems_are_those_of_the_index() -> None:
     db.close()
     assert len(some) > 1000
     assert {word: (stem(word), theirs[word]) for word in some if stem(word) != theirs[word]} == {}
+
+
+@pytest.mark.parametrize(
+    ("written", "asked"),
+    [
+        ("The \ufb01rst o\ufb03ce on this \ufb02oor", "first office floor"), ("first office floor", "\ufb01rst o\ufb03ce"),
+        ("\uff26\uff25\uff32\uff32\uff39 \uff17\uff18", "ferry 78"), ("STRASSE nach Lübeck", "straße"), ("Straße", "STRASSE"),
+        ("Caf\u00e9", "cafe\u0301"), ("cafe", "CAFÉ"), ("Łódź i Gdańsk", "lodz gdansk"), ("Ærøskøbing", "aeroskobing"),
+        ("smørrebrød", "SMORREBROD"), ("l'œuvre", "oeuvre"), ("İstanbul", "istanbul"), ("ΟΔΟΣ Αθηνών", "οδος αθηνων"), ("Ёлка", "елка"),
+        ("\u0645\u064f\u062d\u064e\u0645\u0651\u064e\u062f", "\u0645\u062d\u0645\u062f"),
+        ("\u0643\u0640\u0640\u062a\u0627\u0628", "\u0643\u062a\u0627\u0628"),
+        ("\u0623\u062d\u0645\u062f", "\u0627\u062d\u0645\u062f"), ("\ufee3\ufea4\ufee4\ufeaa", "\u0645\u062d\u0645\u062f"),
+        ("\u0663\u0664", "34"), ("שָׁלוֹם", "שלום"), ("ｶﾞﾗｽの器", "ガラス"), ("図書館は休み", "図書館"), ("हिन्दी की किताब", "किताब"),
+        ("สัญญาเช่าบ้าน", "เช่าบ้าน"), ("hợp đồng thuê nhà", "hop dong"), ("soft\u00adly", "softly"), ("№ 5 at 3 ㎞", "no 5 km"),
+    ],
+)  # fmt: skip
+def test_words_are_found_however_they_are_written(index: DocumentIndex, written: str, asked: str) -> None:
+    index.add_text("x", "x.txt", written, HERE)
+    index.add_text("y", "y.txt", "Something else entirely.", HERE)
+    assert found(index, asked) == ["x.txt"]
+    assert index.remove("x", HERE) == 1  # taken out with the same words
+    assert found(index, asked) == []
+
+
+@pytest.mark.parametrize("other", [("が", "か"), ("किताब", "कताब"), ("หมา", "หมู")])
+def test_marks_that_make_another_letter_are_kept(other: tuple[str, str]) -> None:
+    assert words(other[0]) != words(other[1])
+
+
+def test_an_index_of_the_first_version_is_folded_anew_when_it_is_opened(tmp_path: Path) -> None:
+    file = tmp_path / "index.db"
+    with DocumentIndex.open(file)[0] as index:
+        index.add_text("x", "office.txt", "The \ufb01rst o\ufb03ce.", HERE)
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as db:
+        db.executescript(
+            "DROP TABLE word_index; DROP TABLE vector; DROP TABLE scale; PRAGMA user_version = 1;"
+            "CREATE VIRTUAL TABLE word_index USING fts5 "
+            "(text, heading, title, content = '', tokenize = 'porter unicode61 remove_diacritics 2');"
+            "CREATE TABLE vector (passage INTEGER NOT NULL REFERENCES passage ON DELETE CASCADE, model TEXT NOT NULL, "
+            "vector BLOB NOT NULL, PRIMARY KEY (passage, model)) WITHOUT ROWID;"
+            "INSERT INTO word_index (rowid, text, heading, title) VALUES (1, 'The \ufb01rst o\ufb03ce.', '', 'office');"
+        )
+    index, notices = DocumentIndex.open(file)
+    with index:
+        assert notices == []
+        assert found(index, "first") == ["office.txt"]
+        assert index.without_vectors("any", 9)[0][2] == "The \ufb01rst o\ufb03ce."
+        assert index.remove("x", HERE) == 1
+        assert found(index, "first office") == []

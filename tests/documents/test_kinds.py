@@ -117,16 +117,21 @@ def notebook(*cells: dict[str, object]) -> bytes:
     return json.dumps({"nbformat": 4, "cells": cells}).encode()
 
 
-def test_a_notebook_is_its_text_code_and_what_it_printed() -> None:
+def _book() -> bytes:
     shown = {"output_type": "display_data", "data": {"image/png": PICTURE, "text/plain": ["<Figure>"]}}
-    book = notebook(
+    return notebook(
         {"cell_type": "markdown", "source": ["# Sales\n", "By *month*."], "attachments": {"a.png": {"image/png": PICTURE}}},
         {"cell_type": "code", "source": "print(total)", "outputs": [{"output_type": "stream", "text": ["1140\n"]}, shown]},
         {"cell_type": "code", "source": "1/0", "outputs": [{"output_type": "error", "ename": "ZeroDivisionError", "evalue": "division", "traceback": ["\u001b[31m"]}]},
     )  # fmt: skip
-    document = read(book, "a.ipynb")
-    assert document.kind is Kind.NOTEBOOK
-    text = whole(book, "a.ipynb")
+
+
+BOOK = _book()
+
+
+def test_a_notebook_is_its_text_code_and_what_it_printed() -> None:
+    assert read(BOOK, "a.ipynb").kind is Kind.NOTEBOOK
+    text = whole(BOOK, "a.ipynb")
     assert "[Sales] By *month*." in text
     assert "[Sales] print(total)\n\n1140" in text
     assert "ZeroDivisionError: division" in text
@@ -142,7 +147,7 @@ def test_an_old_notebook_is_read_too() -> None:
 # -- OpenDocument
 
 
-def test_an_opendocument_text_has_headings_notes_comments_boxes_and_tables() -> None:
+def _odt() -> bytes:
     body = (
         "<text:tracked-changes><text:p>deleted</text:p></text:tracked-changes>"
         '<text:p>Before</text:p><text:h text:outline-level="1">Top</text:h><text:h text:outline-level="2">Inner</text:h>'
@@ -155,7 +160,14 @@ def test_an_opendocument_text_has_headings_notes_comments_boxes_and_tables() -> 
         "</table:table-cell></table:table-row></table:table>"
     )
     styles = "<style:header><text:p>Confidential</text:p></style:header><text:p>a style</text:p>"
-    document = read(odf(body, styles=styles), "a.bin")
+    return odf(body, styles=styles)
+
+
+ODT = _odt()
+
+
+def test_an_opendocument_text_has_headings_notes_comments_boxes_and_tables() -> None:
+    document = read(ODT, "a.bin")
     assert document.kind is Kind.OPEN_DOCUMENT
     assert [(section.heading, section.text) for section in document.sections] == [
         ("", "Before"),
@@ -164,7 +176,7 @@ def test_an_opendocument_text_has_headings_notes_comments_boxes_and_tables() -> 
     ]
 
 
-def test_the_sheets_of_an_opendocument_are_tables() -> None:
+def _ods() -> bytes:
     cell = "<table:table-cell{}><text:p>{}</text:p></table:table-cell>"
     empty = '<table:table-cell table:number-columns-repeated="16000"/>'
     rows = [("Port", "Hour"), ("Oslo", "7"), ("Bergen", "9")]
@@ -172,7 +184,14 @@ def test_the_sheets_of_an_opendocument_are_tables() -> None:
     twice = cell.format(' table:number-columns-repeated="2"', "same")
     again = f"<table:table-row>{twice}</table:table-row>"
     sheet = f'<table:table table:name="Ferries">{body}{again}</table:table>'
-    assert [(each.heading, each.text) for each in read(odf(sheet, "spreadsheet"), "a.ods").sections] == [
+    return odf(sheet, "spreadsheet")
+
+
+ODS = _ods()
+
+
+def test_the_sheets_of_an_opendocument_are_tables() -> None:
+    assert [(each.heading, each.text) for each in read(ODS, "a.ods").sections] == [
         ("Ferries", "Port: Oslo; Hour: 7\n\nPort: Bergen; Hour: 9\n\nPort: same; Hour: same")
     ]
 
@@ -180,7 +199,7 @@ def test_the_sheets_of_an_opendocument_are_tables() -> None:
 # -- Excel
 
 
-def test_a_workbook_is_rows_as_its_sheets_show_them() -> None:
+def _workbook() -> bytes:
     formats = '<numFmts><numFmt numFmtId="164" formatCode="dd/mm/yyyy"/><numFmt numFmtId="165" formatCode="&quot;day&quot; 0"/></numFmts>'
     styles = f'{formats}<cellXfs><xf numFmtId="0"/><xf numFmtId="164"/><xf numFmtId="9"/><xf numFmtId="165"/><xf numFmtId="22"/></cellXfs>'
     rows = (
@@ -191,7 +210,14 @@ def test_a_workbook_is_rows_as_its_sheets_show_them() -> None:
         '<row r="6"><c r="A6" s="3"><v>7</v></c><c r="D6" t="e"><v>#DIV/0!</v></c></row>'
     )
     strings = ["<t>Name</t>", "<r><t>Da</t></r><r><t>te</t></r>", "<t>Paid</t>", "<t>Ada</t><rPh><t>spoken</t></rPh>", "<t>Bills of 2024</t>"]
-    document = read(xlsx({"Bills": rows, "More": '<row r="1"><c t="n"><v>1</v></c></row>'}, strings, styles), "a.bin")
+    return xlsx({"Bills": rows, "More": '<row r="1"><c t="n"><v>1</v></c></row>'}, strings, styles)
+
+
+WORKBOOK = _workbook()
+
+
+def test_a_workbook_is_rows_as_its_sheets_show_them() -> None:
+    document = read(WORKBOOK, "a.bin")
     assert document.kind is Kind.SHEET
     assert [(each.heading, each.line, each.text) for each in document.sections] == [
         ("Bills", 1, "Bills of 2024"),
@@ -210,13 +236,13 @@ def part(kind: str, *paragraphs: str, attributes: str = "") -> str:
     return f"<w:{kind}s {WORD}><w:{kind} {attributes}>{inner}</w:{kind}></w:{kind}s>"
 
 
-def test_notes_comments_headers_footers_and_boxes_of_word_are_read() -> None:
+def _beside() -> bytes:
     run = "<w:r><w:t>{}</w:t></w:r>"
     box = f"<w:r><w:pict><w:txbxContent><w:p>{run.format('boxed')}</w:p></w:txbxContent></w:pict></w:r>"
     moved = f"<w:moveFrom>{run.format('moved')}</w:moveFrom>"
     body = f"<w:document {WORD}><w:body><w:p>{run.format('out')}{box}{run.format('er')}{moved}</w:p></w:body></w:document>"
     header = f"<w:hdr {WORD}><w:p>{run.format('Confidential')}</w:p></w:hdr>"
-    document = archive(
+    return archive(
         {
             "word/document.xml": body, "word/header1.xml": header, "word/header2.xml": header,
             "word/footer1.xml": header.replace("hdr", "ftr").replace("Confidential", "Page of"),
@@ -224,7 +250,13 @@ def test_notes_comments_headers_footers_and_boxes_of_word_are_read() -> None:
             "word/comments.xml": part("comment", "really?", attributes='w:author="Ada"'),
         }
     )  # fmt: skip
-    assert [(each.heading, each.text) for each in read(document, "a.docx").sections] == [
+
+
+BESIDE = _beside()
+
+
+def test_notes_comments_headers_footers_and_boxes_of_word_are_read() -> None:
+    assert [(each.heading, each.text) for each in read(BESIDE, "a.docx").sections] == [
         ("", "boxed\n\nouter"),
         ("Header", "Confidential"), ("Footer", "Page of"), ("Footnotes", "a foot"), ("Endnotes", "an end"), ("Comments", "Ada: really?"),
     ]  # fmt: skip

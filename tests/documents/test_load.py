@@ -279,3 +279,45 @@ def test_a_cell_keeps_all_its_paragraphs_and_a_table_in_it() -> None:
     inner = f"<w:tbl><w:tr>{cell.format('A', '')}{cell.format('B', '')}</w:tr><w:tr>{cell.format(1, '')}{cell.format(2, '')}</w:tr></w:tbl>"
     outer = f"<w:tbl><w:tr>{cell.format('one', '<w:p><w:r><w:t>two</w:t></w:r></w:p>')}{cell.format('three', inner)}</w:tr></w:tbl>"
     assert texts(read(docx_of(f"<w:document {WORD}><w:body>{outer}</w:body></w:document>"), "a.docx")) == ["one two | three A: 1; B: 2"]
+
+
+def pictured(*texts: str) -> bytes:
+    """A PDF with a picture on each page, and these few words."""
+    from pypdf import PdfReader, PdfWriter
+    from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject, NumberObject
+
+    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(pdf(list(texts)))))
+    picture = DecodedStreamObject()
+    picture.set_data(b"\0" * 3)
+    picture.update({NameObject("/Type"): NameObject("/XObject"), NameObject("/Subtype"): NameObject("/Image")})
+    picture.update({NameObject("/Width"): NumberObject(1), NameObject("/Height"): NumberObject(1)})
+    for page in writer.pages:
+        resources = page["/Resources"]
+        assert isinstance(resources, DictionaryObject)
+        resources[NameObject("/XObject")] = DictionaryObject({NameObject("/I"): writer._add_object(picture)})
+    out = io.BytesIO()
+    writer.write(out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "texts_of_pages",
+    [("",), ("Created with a trial version of ScanMaster",), ("Scanned with CamScanner",) * 3, ("Evaluation copy 1", "Evaluation copy 2"),
+     ("Unregistered: www.example.org",), ("DRAFT", "DRAFT", ""), ("Page 1", "Page 2", "Page 3")],
+)  # fmt: skip
+def test_a_pdf_of_pictures_with_no_more_than_a_mark_says_so(texts_of_pages: tuple[str, ...]) -> None:
+    with pytest.raises(DocumentError, match=r"a\.pdf has no text, only pictures") as caught:
+        list(read(pictured(*texts_of_pages), "a.pdf").sections)
+    assert "attach its pages as pictures" in caught.value.hint
+
+
+@pytest.mark.parametrize("texts_of_pages", [("The ferry leaves at nine.",), ("Ships", "Trains"), ("Trial of the year", "All of it")])
+def test_few_words_beside_pictures_are_text(texts_of_pages: tuple[str, ...]) -> None:
+    assert [text.strip() for text in texts(read(pictured(*texts_of_pages), "a.pdf"))] == list(texts_of_pages)
+    assert texts(read(pdf(["Made with love"]), "a.pdf"))  # no picture
+
+
+def test_ligatures_of_a_pdf_are_letters() -> None:
+    from nemochat.documents.kinds.pdf import _joined
+
+    assert _joined("The \ufb01rst o\ufb03ce of-\n\ufb01cial sta\ufb00") == "The first office official staff"

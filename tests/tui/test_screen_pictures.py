@@ -248,7 +248,7 @@ async def test_the_pages_of_a_dropped_pdf_are_attached_as_pictures_and_its_words
         await driver.dialog(Choose)
         await driver.press("right", "enter")
         await driver.told("The first 4 of 6 pages were attached")
-        await driver.until(lambda: [item.state for item in driver.desk.draft.items] == ["ready"] * 4)
+        await driver.until(lambda: [item.tokens > 0 for item in driver.desk.draft.items] == [True] * 4)
         assert [item.name for item in driver.desk.draft.items] == [f"scan.pdf, page {at}" for at in range(1, 5)]
         await driver.paste(str(tmp_path / "scan.pdf"))
         await driver.dialog(Choose)
