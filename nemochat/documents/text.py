@@ -24,6 +24,9 @@ _INDIC = "\u0900-\u0963\u0966-\u0df3\u0f18-\u0f39\u0f71-\u0fbc"
 _CAMEL = re.compile(r"\b[A-Za-z]*[a-z0-9][A-Z][A-Za-z0-9]*\b")
 _CAMEL_CUT = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _WORD = re.compile(rf"[{_IDEOGRAPH}][{_MARKS}]*|(?:(?![{_IDEOGRAPH}])[^\W_]|[{_INDIC}])+")
+_NO_ALPHABET = re.compile(f"[{_IDEOGRAPH}{_INDIC}]")
+_ASCII_WORD, _PLAIN_WORD = re.compile("[a-z0-9]+"), re.compile(r"[^\W_]+")
+"""The same for most texts, several times as quick."""
 _FOLDED = str.maketrans(
     {
         "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ħ": "h", "\u0131": "i",
@@ -75,7 +78,10 @@ def _is_accent(character: str) -> bool:
 
 def words(text: str) -> list[str]:
     """The words of a text in the index and of a question alike: folded, ideographs one by one."""
-    return _WORD.findall(fold(text))
+    folded = fold(text)
+    if folded.isascii():
+        return _ASCII_WORD.findall(folded)
+    return (_WORD if _NO_ALPHABET.search(folded) else _PLAIN_WORD).findall(folded)
 
 
 def is_ideograph(word: str) -> bool:
