@@ -4,14 +4,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from math import ceil, floor
 from typing import TypeGuard
-
-import msgspec
 
 from nemochat.domain.messages import ToolSpec
 from nemochat.prompt import gbnf
@@ -19,11 +18,11 @@ from nemochat.prompt.gbnf import Rules, TooLargeError
 from nemochat.prompt.schemas import (
     ANNOTATIONS,
     NEVER,
+    References,
     Schema,
     UnknownReference,
     are_disjoint,
     as_schema,
-    follow,
     has_type,
     listing,
     mapping,
@@ -35,16 +34,15 @@ _MAX_STEPS = 20_000
 """Schemas looked at in making one grammar, those behind references counted each time."""
 _MAX_NESTING = 24
 """Objects and arrays within one another; a call may have 32."""
-_MAX_RECURSION = 3
-"""How often a definition may stand within itself."""
-_MAX_REPEAT = 1900
-"""llama.cpp refuses to repeat anything 2,000 times."""
-_ANY_NESTING = 2
+RECURSIONS = (12, 3)
+"""How often a definition may stand within itself; the smaller one where the larger would be too much."""
+_LONGEST_LEAST = gbnf.MAX_REPEAT * gbnf.MAX_REPEAT
+_ANY_NESTING = 8
 
 _TYPES = ("object", "array", "string", "integer", "number", "boolean", "null")
 _COMPOSITES = frozenset({"$ref", "allOf", "anyOf", "oneOf"})
 _COVERED = {
-    "object": {"properties", "required", "additionalProperties"},
+    "object": {"properties", "required", "additionalProperties", "propertyNames"},
     "array": {"items", "prefixItems", "additionalItems", "minItems", "maxItems"},
     "string": {"minLength", "maxLength", "format"},
     "integer": {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"},
@@ -60,23 +58,16 @@ _NOT_COVERED = {
 }
 
 
-class Limits(msgspec.Struct, frozen=True):
-    """The largest lengths where a schema asks for no more: characters of a string, items of an array, keys of a free object."""
-
-    string: int = 1000
-    items: int = 16
-    keys: int = 8
-
-
 class Compiler:
-    """Turns the schema of one tool into rules. Expressions are None for what nothing fits, or nothing short enough."""
+    """Turns the schema of one tool into rules. Expressions are None for what nothing fits, or nothing that ends soon enough."""
 
-    def __init__(self, tool: ToolSpec, rules: Rules, limits: Limits, uncovered: dict[str, None]) -> None:
+    def __init__(self, tool: ToolSpec, rules: Rules, recursion: int, uncovered: dict[str, None]) -> None:
         self._tool = tool
-        self._root = as_schema(tool.parameters)
+        self._references = References(as_schema(tool.parameters))
         self._rules = rules
-        self._limits = limits
+        self._recursion = recursion
         self._uncovered = uncovered
+        self._known: dict[object, str | None] = {}
         self._path: list[str] = []
         self._entered: Counter[str] = Counter()
         self._nesting = 0
@@ -84,7 +75,7 @@ class Compiler:
 
     def arguments(self) -> str:
         """The tool's arguments: an object, without any properties when the schema names none."""
-        schema = {**self._root, "type": "object"}
+        schema = {**self._references.root, "type": "object"}
         if not any(schema.get(key) for key in (*_COMPOSITES, "properties", "required")):
             schema.setdefault("additionalProperties", False)
         expression = self._expression(schema)
@@ -110,13 +101,22 @@ class Compiler:
         self._steps += 1
         if self._steps > _MAX_STEPS:
             raise TooLargeError
+        schema = as_schema(value)
+        is_reference = schema.keys() - ANNOTATIONS == {"$ref"}
+        # Where it stands counts only by how much room is left.
+        key = (str(schema["$ref"]), self._nesting, frozenset((+self._entered).items())) if is_reference else None
+        if key is None or key not in self._known:
+            self._known[key] = self._entered_expression(schema)
+        return self._known[key]
+
+    def _entered_expression(self, schema: Schema) -> str | None:
         references: list[str] = []
-        schema = self._flat(as_schema(value), references)
+        flat = self._flat(schema, references)
         self._entered.update(references)
         try:
-            if any(self._entered[reference] > _MAX_RECURSION for reference in references):
+            if any(self._entered[reference] > self._recursion for reference in references):
                 return None
-            return self._flat_expression(schema)
+            return self._flat_expression(flat)
         finally:
             self._entered.subtract(references)
 
@@ -126,11 +126,11 @@ class Compiler:
         parts = list(listing(schema.get("allOf")))
         if "$ref" in schema:
             reference = str(schema["$ref"])
-            if references.count(reference) > _MAX_RECURSION:
+            if references.count(reference) > self._recursion:
                 return NEVER
             references.append(reference)
             try:
-                parts.append(follow(self._root, schema["$ref"]))
+                parts.append(self._references.follow(reference))
             except UnknownReference:
                 self._give_up("$ref")
         for part in parts:
@@ -203,7 +203,7 @@ class Compiler:
                 return self._number(name, schema)
         return name
 
-    def _string(self, schema: Schema) -> str:
+    def _string(self, schema: Schema) -> str | None:
         kind = schema.get("format")
         if isinstance(kind, str):
             if kind in gbnf.FORMATS:
@@ -211,21 +211,38 @@ class Compiler:
                     self._give_up(key)
                 return self._rules.add(gbnf.quoted(gbnf.FORMATS[kind]))
             self._give_up("format")
-        low, high = self._bounds(schema, "minLength", "maxLength", self._limits.string)
-        return self._rules.add(gbnf.quoted(f"char{{{low},{high}}}"))
+        low, high = self._bounds(schema, "minLength", "maxLength")
+        if high is not None and high < low:
+            return None
+        return self._rules.add(gbnf.quoted(self._repeated("char", low, high)))
 
-    def _bounds(self, schema: Schema, least: str, most: str, limit: int) -> tuple[int, int]:
-        """The smallest and the largest number of characters or items."""
+    def _bounds(self, schema: Schema, least: str, most: str) -> tuple[int, int | None]:
+        """The smallest and the largest number of characters, items or properties; None where there is no largest."""
         low, high = (value if _is_count(value := schema.get(key)) else None for key in (least, most))
         low = max(0, low or 0)
-        if low > _MAX_REPEAT or (high is not None and high < low):
+        if high is not None and high < low:
+            return low, high
+        if low > _LONGEST_LEAST:
             self._give_up(least)
             low = 0
-        high = max(low, limit) if high is None else min(high, max(low, limit))
-        return low, min(max(0, high), _MAX_REPEAT)
+        if high is not None and high > gbnf.MAX_REPEAT:
+            self._give_up(most)
+            high = None
+        return low, high
+
+    def _repeated(self, name: str, low: int, high: int | None) -> str:
+        """A rule so often; a smallest number that is too large for llama.cpp is told in blocks."""
+        if low <= gbnf.MAX_REPEAT:
+            return gbnf.repeated(name, low, high)
+        blocks, rest = divmod(low, gbnf.MAX_REPEAT)
+        block = self._rules.add(f"{name}{{{gbnf.MAX_REPEAT}}}")
+        return f"{block}{{{blocks}}} {gbnf.repeated(name, rest, None)}"
 
     def _number(self, name: str, schema: Schema) -> str | None:
         bounds = {key: value for key in sorted(_COVERED[name]) if (value := _decimal(schema.get(key))) is not None}
+        for key in [key for key, bound in bounds.items() if not gbnf.is_writable(bound)]:
+            self._give_up(key)
+            del bounds[key]
         if not bounds:
             return name
         low, high = bounds.get("minimum"), bounds.get("maximum")
@@ -234,48 +251,46 @@ class Compiler:
         is_below = below is not None and (high is None or below <= high)
         low, high = (above if is_above else low), (below if is_below else high)
         if name == "number":
-            expression = gbnf.number_between(low, high, above=is_above, below=is_below)
-        else:
-            first = None if low is None else ceil(low) + (is_above and low == ceil(low))
-            last = None if high is None else floor(high) - (is_below and high == floor(high))
-            expression = gbnf.integer_between(first, last)
-        if expression is None:
-            for key in bounds:
-                self._give_up(key)
-            return name
-        return self._rules.add(expression)
+            if low is not None and high is not None and (low > high or (low == high and (is_above or is_below))):
+                return None
+            return self._rules.add(gbnf.number_between(low, high, above=is_above, below=is_below))
+        first = None if low is None else ceil(low) + (is_above and low == ceil(low))
+        last = None if high is None else floor(high) - (is_below and high == floor(high))
+        if first is not None and last is not None and first > last:
+            return None
+        return self._rules.add(gbnf.integer_between(first, last))
 
     def _array(self, schema: Schema) -> str | None:
         items = schema.get("items", True)
         first = listing(schema.get("prefixItems")) or listing(items)
         if isinstance(items, list):
             items = schema.get("additionalItems", True)
-        low, high = self._bounds(schema, "minItems", "maxItems", self._limits.items)
+        low, high = self._bounds(schema, "minItems", "maxItems")
+        first = first[:high]
         with self._at("[]"):
-            heads = [self._expression(part) for part in first[:high]]
-            item = self._expression(items) if high > len(heads) else None
-        usable = next((index for index, head in enumerate(heads) if head is None), len(heads))
-        heads = heads[:usable]
-        if item is None or usable < len(first[:high]):
-            high = usable
-        if high < low:
+            heads = [self._expression(part) for part in first]
+            item = self._expression(items) if high is None or high > len(heads) else None
+        terms = list(itertools.takewhile(bool, heads))
+        if item is None or len(terms) < len(first):
+            high = len(terms)
+        if high is not None and high < low:
             return None
-        terms = [head or "" for head in heads]
         separated = [term if not index else f'"," ws {term}' for index, term in enumerate(terms)]
-        body = self._tail(item, low - len(terms), high - len(terms), has_head=bool(terms))
+        body = self._tail(item, low - len(terms), None if high is None else high - len(terms), has_head=bool(terms))
         for index in range(len(separated) - 1, -1, -1):
             body = f"{separated[index]} {body}".strip()
             body = body if index < low else f"({body})?"
         return self._rules.add(f'"[" {body} "]"')
 
-    def _tail(self, item: str | None, low: int, high: int, *, has_head: bool) -> str:
-        """From `low` to `high` items behind those of a fixed place."""
+    def _tail(self, item: str | None, low: int, high: int | None, *, has_head: bool) -> str:
+        """From `low` to `high` items, or pairs, behind those of a fixed place."""
         low = max(0, low)
-        if item is None or high <= 0:
+        if item is None or (high is not None and high <= 0):
             return ""
+        more = self._rules.add(f'"," ws {item}')
         if has_head:
-            return f'("," ws {item}){{{low},{high}}}'
-        rest = f'("," ws {item}){{{max(0, low - 1)},{high - 1}}}'
+            return self._repeated(more, low, high)
+        rest = self._repeated(more, max(0, low - 1), None if high is None else high - 1)
         return f"{item} {rest}" if low else f"({item} {rest})?"
 
     def _object(self, schema: Schema) -> str | None:
@@ -283,6 +298,8 @@ class Compiler:
         required = names(schema.get("required"))
         others = schema.get("additionalProperties", True)
         declared.update({name: others for name in required if name not in declared})
+        if declared and "additionalProperties" not in schema:
+            others = False
         pairs: list[tuple[str, bool]] = []
         for name, value in declared.items():
             with self._at(name):
@@ -291,21 +308,37 @@ class Compiler:
                 return None
             if expression is not None and (key := self._key(name)):
                 pairs.append((f"{key} ws {expression}", name in required))
-        self._check_size(schema, declared, required)
-        if not declared and others is not False:
-            with self._at("*"):
-                return self._free_object(self._expression(others))
-        return self._rules.add(f'"{{" {self._pairs(pairs)} "}}"')
+        with self._at("*"):
+            other = self._other_pair(schema, others, declared)
+        if not pairs:
+            low, high = self._bounds(schema, "minProperties", "maxProperties")
+            if (high is not None and high < low) or (other is None and low > 0):
+                return None
+            return self._rules.add(f'"{{" {self._tail(other, low, high, has_head=False)} "}}"')
+        self._check_size(schema, len(pairs), len(set(required)), has_others=other is not None)
+        return self._rules.add(f'"{{" {self._pairs(pairs, other)} "}}"')
 
-    def _check_size(self, schema: Schema, declared: Schema, required: Sequence[str]) -> None:
-        """Name what is not held to about the number of properties, and the names of those that are not declared."""
-        least, most = schema.get("minProperties", 0), schema.get("maxProperties", len(declared))
-        if not _is_count(least) or least > len(set(required)):
+    def _other_pair(self, schema: Schema, others: object, declared: Iterable[str]) -> str | None:
+        """A pair whose name is not declared; None where there is none."""
+        value = self._expression(others) if others is not False else None
+        if value is None:
+            return None
+        if "propertyNames" in schema:
+            named: Schema = {"type": ["string"]}
+            key = self._expression({"allOf": [named, schema["propertyNames"]]})
+        else:
+            key = self._rules.add(gbnf.quoted(gbnf.other_than(declared) if declared else "char*"))
+        return None if key is None else self._rules.add(f'{key} ":" ws {value}')
+
+    def _check_size(self, schema: Schema, declared: int, required: int, *, has_others: bool) -> None:
+        """Name what is not held to about the number of properties, and of the names of those that are declared."""
+        least, most = schema.get("minProperties", 0), schema.get("maxProperties")
+        if not _is_count(least) or least > required:
             self._give_up("minProperties")
-        if not _is_count(most) or most < len(declared) or (not declared and "maxProperties" in schema):
+        if most is not None and (not _is_count(most) or most < declared or has_others):
             self._give_up("maxProperties")
         for key in ("propertyNames", "unevaluatedProperties"):
-            if not declared and key in schema:
+            if key in schema:
                 self._give_up(key)
 
     def _key(self, name: str) -> str:
@@ -315,19 +348,12 @@ class Compiler:
             self._give_up("properties")
             return ""
 
-    def _free_object(self, value: str | None) -> str:
-        if value is None:
-            return '"{}"'
-        key = self._rules.add(gbnf.quoted("char{1,40}"))
-        pair = self._rules.add(f'{key} ":" ws {value}')
-        return self._rules.add(f'"{{" ({pair} ("," ws {pair}){{0,{self._limits.keys - 1}}})? "}}"')
-
-    def _pairs(self, pairs: Sequence[tuple[str, bool]]) -> str:
-        """The pairs in their order, the optional ones there or not, with commas between those that are.
+    def _pairs(self, pairs: Sequence[tuple[str, bool]], other: str | None) -> str:
+        """The pairs in their order, the optional ones there or not, and any number of others, with commas between those that are.
 
         `first` is what may follow while none is written, `after` what may follow behind one.
         """
-        first = after = ""
+        first, after = (self._tail(other, 0, None, has_head=has_head) for has_head in (False, True))
         for pair, is_required in reversed(pairs):
             if not is_required:
                 # They are mentioned twice from here on: without rules of their own, each step would double the text.
@@ -343,13 +369,13 @@ class Compiler:
 
     def _any(self, nesting: int) -> str:
         """Any JSON value, with objects and arrays so deep in one another."""
-        scalar = self._rules.add(f"{self._string({})} | number | boolean | null")
+        scalar = self._rules.add('"\\"" char* "\\"" | number | boolean | null')
         if not nesting:
             return scalar
         inner = self._any(nesting - 1)
-        more = self._limits.items - 1
-        array = self._rules.add(f'"[" ({inner} ("," ws {inner}){{0,{more}}})? "]"')
-        return self._rules.add(f"{scalar} | {self._free_object(inner)} | {array}")
+        pair = self._rules.add(f'"\\"" char* "\\":" ws {inner}')
+        pairs, items = (self._tail(each, 0, None, has_head=False) for each in (pair, inner))
+        return self._rules.add(f'{scalar} | "{{" {pairs} "}}" | "[" {items} "]"')
 
 
 def _is_count(value: object) -> TypeGuard[int]:
@@ -358,6 +384,8 @@ def _is_count(value: object) -> TypeGuard[int]:
 
 
 def _decimal(value: object) -> Decimal | None:
-    """A number of a schema, exactly as it was written; None for what is no number."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return Decimal(str(value)) if is_number and Decimal(str(value)).is_finite() else None
+    """A number of a schema, exactly as it was written, zero without a sign; None for what is no number."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    number = Decimal(str(value or 0))
+    return number if number.is_finite() else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urljoin
 
 Schema = dict[str, Any]
 NEVER: Schema = {"enum": []}
@@ -15,6 +15,8 @@ ANNOTATIONS = frozenset(
      "contentEncoding", "contentSchema", "$comment", "$id", "$schema", "$anchor", "$defs", "definitions", "$vocabulary"}
 )  # fmt: skip
 """Keywords that no value can fail."""
+_MAPS = {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"}
+_DATA = {"const", "enum", "default", "examples", "example"}
 _UPPER = {"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"}
 _LOWER = {"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"}
 
@@ -23,20 +25,63 @@ class UnknownReference(LookupError):
     """A ``$ref`` that leads out of the schema, or nowhere."""
 
 
-def follow(root: Schema, reference: object) -> object:
-    """What a reference such as ``#/$defs/place`` points at. Raises UnknownReference."""
-    if not isinstance(reference, str) or not reference.startswith("#") or (reference[1:] and not reference.startswith("#/")):
-        raise UnknownReference(f"{reference!r} leads out of the schema.")
-    place: object = root
-    for step in unquote(reference[2:]).split("/") if reference[2:] else ():
-        name = step.replace("~1", "/").replace("~0", "~")
-        if isinstance(place, dict) and name in place:
-            place = place[name]
-        elif isinstance(place, list) and name.isdecimal() and int(name) < len(place):
-            place = place[int(name)]
-        else:
-            raise UnknownReference(f"{reference!r} leads nowhere.")
-    return place
+class References:
+    """A schema and what its references lead to: pointers, anchors and ids within it. Nothing is ever fetched."""
+
+    def __init__(self, schema: Schema) -> None:
+        """schema: from outside. Raises RecursionError."""
+        self._places: dict[str, object] = {}
+        self.root: Schema = self._whole(schema, "")
+        """The schema with each reference written out as a whole address."""
+        self._places[""] = self.root
+
+    def follow(self, reference: object) -> object:
+        """What a reference in `root` points at. Raises UnknownReference."""
+        address, _, pointer = str(reference).partition("#")
+        if pointer and not pointer.startswith("/"):
+            address, pointer = str(reference), ""
+        if address not in self._places:
+            raise UnknownReference(f"{reference!r} leads out of the schema, or nowhere.")
+        place = self._places[address]
+        for step in unquote(pointer[1:]).split("/") if pointer else ():
+            name = step.replace("~1", "/").replace("~0", "~")
+            if isinstance(place, dict) and name in place:
+                place = place[name]
+            elif isinstance(place, list) and name.isdecimal() and int(name) < len(place):
+                place = place[int(name)]
+            else:
+                raise UnknownReference(f"{reference!r} leads nowhere.")
+        return place
+
+    def _whole(self, value: Any, base: str) -> Any:
+        if isinstance(value, list):
+            return [self._whole(each, base) for each in value]
+        if not isinstance(value, dict):
+            return value
+        whole: Schema = {}
+        if isinstance(named := value.get("$id"), str):
+            address = _joined(base, named).removesuffix("#")
+            base = base if named.startswith("#") else address
+            self._places[address] = whole
+        if isinstance(anchor := value.get("$anchor"), str):
+            self._places[f"{base}#{anchor}"] = whole
+        for key, below in value.items():
+            if key == "$ref" and isinstance(below, str):
+                whole[key] = _joined(base, below)
+            elif key in _MAPS and isinstance(below, dict):
+                whole[key] = {name: self._whole(each, base) for name, each in below.items()}
+            else:
+                whole[key] = below if key in _DATA else self._whole(below, base)
+        return whole
+
+
+def _joined(base: str, reference: str) -> str:
+    if reference.startswith("#"):
+        return f"{base}{reference}"
+    try:
+        return urljoin(base, reference)
+    except ValueError:
+        return reference
 
 
 def as_schema(value: object) -> Schema:

@@ -24,7 +24,7 @@ FORMAT = "nemotron"
 """What this form is called where a part says in which one it was written (`ToolCallPart.format`)."""
 OPEN_TAG = "<toolcall>"
 CLOSE_TAG = "</toolcall>"
-MAX_DEPTH = 32
+MAX_DEPTH = 64
 """Brackets within brackets in one call; deeper ones are malformed."""
 MAX_CHARACTERS = 100_000
 """Text between one pair of tags; longer ones are malformed."""

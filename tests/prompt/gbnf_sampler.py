@@ -1,11 +1,13 @@
-"""A small reader of GBNF that makes up texts at random, so that grammars can be tested without llama.cpp."""
+"""A small reader of GBNF that makes up texts at random, and one that judges texts, so that grammars can be tested without llama.cpp."""
 
 from __future__ import annotations
 
 import random
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import regex
 
 _TOKEN = re.compile(
     r"""\s*(?:(?P<literal>"(?:[^"\\]|\\.)*") | (?P<chars>\[(?:[^\]\\]|\\.)*\]) | (?P<name>[a-zA-Z][a-zA-Z0-9-]*) | (?P<mark>[()|?*+])
@@ -69,6 +71,25 @@ class GbnfSampler:
                 return "".join(self._say(node.what) for _ in range(self._chance.randint(node.least, most)))
 
 
+def reader(text: str) -> Any:
+    """A compiled pattern that matches whole what a grammar lets through. Grammars of ours never recurse."""
+    rules = []
+    for line in text.splitlines():
+        name, body = line.split(" ::= ", 1)
+        rules.append(f"(?P<{name.replace('-', '_')}>{''.join(map(_as_pattern, _tokens(body)))})")
+    return regex.compile(f"(?(DEFINE){''.join(rules)})(?&root)")
+
+
+def _as_pattern(token: re.Match[str]) -> str:
+    if token["literal"]:
+        return f"(?:{regex.escape(''.join(_unescape(token['literal'][1:-1])), special_only=False)})"
+    if token["name"]:
+        return f"(?&{token['name'].replace('-', '_')})"
+    if token["mark"] == "(":
+        return "(?:"
+    return token[0].strip()
+
+
 def _tokens(body: str) -> list[re.Match[str]]:
     tokens, position = [], 0
     while body[position:].strip():
@@ -90,7 +111,8 @@ def _choice(tokens: list[re.Match[str]]) -> _Choice:
             options[-1].append(_Repeat(options[-1].pop(), least, most))
         elif token["least"]:
             least = int(token["least"])
-            options[-1].append(_Repeat(options[-1].pop(), least, int(token["most"] or least)))
+            most = int(token["most"] or (least + 3 if token["comma"] else least))
+            options[-1].append(_Repeat(options[-1].pop(), least, most))
         elif token["mark"] == "(":
             options[-1].append(_choice(tokens))
             assert tokens.pop(0)["mark"] == ")"

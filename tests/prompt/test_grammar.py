@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+from decimal import Decimal
 from typing import Any
 
 import jsonschema
@@ -13,16 +15,14 @@ from hypothesis import strategies as st
 
 from nemochat.domain.messages import ToolCallPart, ToolSpec
 from nemochat.prompt.gbnf import integer_between
-from nemochat.prompt.grammar import Grammar, Limits, tool_call_grammar
+from nemochat.prompt.grammar import Grammar, tool_call_grammar
 from nemochat.prompt.toolcalls import parse_reply, written
-from tests.prompt.gbnf_sampler import GbnfSampler
+from tests.prompt.gbnf_sampler import GbnfSampler, reader
 from tests.prompt.tool_schemas import varied_tools
 
-SHORT = Limits(string=12, items=3, keys=3)
 
-
-def grammar_of(schema: Any, limits: Limits = SHORT) -> Grammar:
-    return tool_call_grammar([ToolSpec("tool", "", schema)], limits)
+def grammar_of(schema: Any) -> Grammar:
+    return tool_call_grammar([ToolSpec("tool", "", schema)])
 
 
 def property_grammar(schema: Any) -> Grammar:
@@ -74,7 +74,7 @@ def test_a_name_goes_with_its_own_arguments() -> None:
 def test_every_call_fits_its_schema() -> None:
     """100 varied schemas; without format checks a wrong date would pass, so they are on."""
     for number, tool in enumerate(varied_tools(100)):
-        grammar = tool_call_grammar([tool], SHORT)
+        grammar = tool_call_grammar([tool])
         assert grammar.text
         assert not grammar.uncovered
         sampler = GbnfSampler(grammar.text, random.Random(number))
@@ -141,10 +141,11 @@ def test_recursion_ends() -> None:
         ({"type": "string", "format": "date", "minLength": 3}, "minLength"),
         ({"type": "integer", "multipleOf": 7}, "multipleOf"),
         ({"type": "array", "uniqueItems": True}, "uniqueItems"),
-        ({"type": "array", "minItems": 5000}, "minItems"),
-        ({"type": "object", "minProperties": 2}, "minProperties"),
+        ({"type": "array", "maxItems": 5000}, "maxItems"),
+        ({"type": "string", "maxLength": 5000}, "maxLength"),
+        ({"type": "object", "properties": {"a": {}}, "minProperties": 1}, "minProperties"),
         ({"type": "object", "patternProperties": {"^a": {}}}, "patternProperties"),
-        ({"type": "object", "propertyNames": {"maxLength": 2}}, "propertyNames"),
+        ({"type": "object", "properties": {"a": {}}, "propertyNames": {"maxLength": 2}}, "propertyNames"),
         ({"type": "file"}, "type"),
         ({"not": {"type": "string"}}, "not"),
         ({"if": {"type": "string"}, "then": {"minLength": 2}}, "if"),
@@ -153,7 +154,7 @@ def test_recursion_ends() -> None:
         ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, "oneOf"),
         ({"enum": ["a", "bb"], "maxLength": 1}, "maxLength"),
         ({"allOf": [{"pattern": "a", "type": "string"}, {"pattern": "b"}]}, "pattern"),
-        ({"type": "number", "minimum": 0.123456789, "maximum": 1}, "minimum"),
+        ({"type": "number", "minimum": 1e-300, "maximum": 1}, "minimum"),
     ],
 )
 def test_what_is_not_covered_is_named_and_the_rest_holds(schema: Any, keyword: str) -> None:
@@ -176,7 +177,6 @@ def test_a_grammar_that_grows_too_large_is_none() -> None:
 def test_integers_keep_their_bounds_and_reach_them(low: int, size: int, seed: int) -> None:
     for first, last in ((low, low + size), (low, low)):
         body = integer_between(first, last)
-        assert body
         sampler = GbnfSampler(f"root ::= {body}", random.Random(seed))
         values = [int(sampler.sample()) for _ in range(30)]
         assert min(values) >= first
@@ -193,6 +193,148 @@ def test_numbers_keep_their_bounds(low: Any, size: Any, seed: int, keyword: bool
     assert not grammar.uncovered
     for arguments in spoken(grammar, 20, seed):
         check(schema, arguments["x"])
+
+
+def reads(grammar: Grammar, value: Any) -> bool:
+    """Whether the call with this value as its argument can be written, as Python writes JSON."""
+    call = json.dumps({"name": "tool", "arguments": {"x": value}}, ensure_ascii=False)
+    return reader(grammar.text).fullmatch(f" {call} </toolcall>") is not None
+
+
+ANYTHING, INTEGER, NUMBER = (property_grammar(schema) for schema in ({}, {"type": "integer"}, {"type": "number"}))
+INTEGERS = st.integers(-(2**63), 2**64 - 1) | st.sampled_from([2**63 - 1, -(2**63), 2**64 - 1, 725653563933458432, 10**30])
+DOUBLES = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@settings(max_examples=60, deadline=None)
+@given(number=INTEGERS)
+def test_every_integer_can_be_said(number: int) -> None:
+    for grammar in (INTEGER, NUMBER, ANYTHING):
+        assert reads(grammar, number)
+
+
+@settings(max_examples=80, deadline=None)
+@given(number=DOUBLES)
+@example(number=1.7976931348623157e308)
+@example(number=5e-324)
+@example(number=1.2345678901234567e-07)
+def test_every_double_can_be_said(number: float) -> None:
+    assert reads(NUMBER, number)
+    assert reads(ANYTHING, number)
+
+
+@settings(max_examples=40, deadline=None)
+@given(bounds=st.tuples(INTEGERS, INTEGERS).map(sorted), number=INTEGERS, seed=st.integers(0, 99))
+def test_integers_between_bounds_of_any_size_can_be_said_and_no_others(bounds: list[int], number: int, seed: int) -> None:
+    low, high = bounds
+    grammar = property_grammar({"type": "integer", "minimum": low, "maximum": high})
+    assert not grammar.uncovered
+    for value in (low, high, number, low - 1, high + 1, (low + high) // 2):
+        assert reads(grammar, value) is (low <= value <= high)
+    assert all(low <= arguments["x"] <= high for arguments in spoken(grammar, 10, seed))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    bounds=st.tuples(st.floats(-1e9, 1e9), st.floats(-1e9, 1e9)).map(sorted),
+    number=st.decimals(-(10**9), 10**9, places=7),
+    kinds=st.tuples(st.booleans(), st.booleans()),
+)
+@example(bounds=[0.0, 1.0], number=Decimal("0.25"), kinds=(True, True))
+@example(bounds=[-0.5, 0.0], number=Decimal(0), kinds=(False, True))
+def test_numbers_between_bounds_can_be_said_and_no_others(bounds: list[float], number: Decimal, kinds: tuple[bool, bool]) -> None:
+    low, high = bounds
+    if low == high and any(kinds):
+        return
+    names = ["exclusiveMinimum" if kinds[0] else "minimum", "exclusiveMaximum" if kinds[1] else "maximum"]
+    grammar = property_grammar({"type": "number", names[0]: low, names[1]: high})
+    if grammar.uncovered:  # a bound of too many digits
+        return
+    for value in (number, Decimal(repr(low)), Decimal(repr(high)), (Decimal(repr(low)) + Decimal(repr(high))) / 2):
+        fits = (value > Decimal(repr(low)) if kinds[0] else value >= Decimal(repr(low))) and (
+            value < Decimal(repr(high)) if kinds[1] else value <= Decimal(repr(high))
+        )
+        written_out = f'{{"name":"tool","arguments":{{"x":{value or Decimal(0):f}}}}}</toolcall>'
+        assert (reader(grammar.text).fullmatch(written_out) is not None) is fits, (value, grammar.text)
+
+
+@pytest.mark.parametrize(("schema", "number"), [
+    ({"minimum": 0}, 1e300), ({"minimum": 0, "maximum": 1}, 1e-07), ({"exclusiveMinimum": 0}, 2.5e-300),
+    ({"maximum": 0}, -1e22), ({"minimum": -1, "maximum": 0}, -3e-09), ({"minimum": 1}, 1e16), ({"maximum": 100}, -1.5e200),
+])  # fmt: skip
+def test_an_exponent_is_no_way_around_a_bound_but_stands_where_it_keeps_it(schema: Any, number: float) -> None:
+    grammar = property_grammar({"type": "number", **schema})
+    assert reads(grammar, number)
+    assert not reads(grammar, -number)
+
+
+@pytest.mark.parametrize("schema", [
+    {"type": "string"}, {}, {"type": "string", "minLength": 5000}, {"anyOf": [{"type": "string"}, {"type": "null"}]},
+])  # fmt: skip
+def test_a_string_has_no_end_of_ours(schema: Any) -> None:
+    grammar = property_grammar(schema)
+    assert not grammar.uncovered
+    assert all(reads(grammar, text * 7000) for text in ("ab", "é ", '"\\'))
+    assert reads(grammar, "a" * 4999) is (schema.get("minLength") is None)
+
+
+@pytest.mark.parametrize("schema", [
+    {"type": "array"}, {"type": "array", "items": {"type": "integer"}}, {},
+    {"type": "array", "minItems": 2000, "items": {"type": "integer"}},
+])  # fmt: skip
+def test_an_array_has_no_end_of_ours(schema: Any) -> None:
+    assert reads(property_grammar(schema), list(range(2000)))
+    assert reads(property_grammar(schema), list(range(1999))) is ("minItems" not in schema)
+
+
+@pytest.mark.parametrize(("schema", "keys", "fits"), [
+    ({"type": "object"}, [f"a rather long name of a property, {number}" for number in range(200)], True),
+    ({"type": "object", "minProperties": 2, "maxProperties": 3}, ["a", "b"], True),
+    ({"type": "object", "minProperties": 2, "maxProperties": 3}, ["a"], False),
+    ({"type": "object", "minProperties": 2, "maxProperties": 3}, ["a", "b", "c", "d"], False),
+    ({"type": "object", "propertyNames": {"maxLength": 2}}, ["ab", "é"], True),
+    ({"type": "object", "propertyNames": {"maxLength": 2}}, ["abc"], False),
+    ({"properties": {"b": {"const": 1}}, "additionalProperties": {"type": "integer"}}, ["b", "a", "bc", ""], True),
+    ({"properties": {"ab": {"const": 9}, "ac-]": {}}, "additionalProperties": {"type": "integer"}}, ["ab"], False),
+    ({"properties": {"ab": {"const": 9}, "ac-]": {"const": 9}}, "additionalProperties": True}, ["a", "ac", "ac-]]", "b"], True),
+    ({"properties": {"ab": {}}}, ["c"], False),
+])  # fmt: skip
+def test_free_keys_have_no_end_of_ours_and_take_no_declared_name(schema: Any, keys: list[str], fits: bool) -> None:
+    grammar = property_grammar(schema)
+    assert not grammar.uncovered
+    assert reads(grammar, dict.fromkeys(keys, 1)) is fits
+
+
+def test_deep_values_and_deep_trees_can_be_said() -> None:
+    deep: Any = 1
+    for _ in range(4):
+        deep = {"a": [deep]}
+    assert reads(ANYTHING, deep)
+    node = {"type": "object", "properties": {"left": {"$ref": "#/$defs/n"}, "right": {"$ref": "#/$defs/n"}}}
+    tree: Any = {}
+    for _ in range(10):
+        tree = {"left": tree, "right": {}}
+    grammar = grammar_of({"type": "object", "properties": {"x": {"$ref": "#/$defs/n"}}, "$defs": {"n": node}})
+    assert reads(grammar, tree)
+
+
+def test_references_by_id_and_anchor_are_followed_within_the_schema() -> None:
+    place = {"$id": "https://example.org/place", "$defs": {"name": {"$anchor": "n", "const": "here"}}, "$ref": "#n"}
+    plain = {"$anchor": "plain", "enum": [1, 2]}
+    properties = {"a": {"$ref": "place"}, "b": {"$ref": "#plain"}, "c": {"$ref": "https://example.org/place#/$defs/name"}}
+    schema = {"$id": "https://example.org/root", "type": "object", "properties": properties, "$defs": {"p": place, "q": plain}}
+    grammar = grammar_of({**schema, "required": ["a", "b", "c"]})
+    assert not grammar.uncovered
+    for arguments in spoken(grammar, 10):
+        assert (arguments["a"], arguments["c"]) == ("here", "here")
+        assert arguments["b"] in (1, 2)
+
+
+@pytest.mark.parametrize("day", ["2024-02-29", "2000-02-29", "9999-12-31", "0001-01-01", "1999-02-28"])
+def test_every_day_can_be_said(day: str) -> None:
+    grammar = property_grammar({"type": "string", "format": "date"})
+    assert reads(grammar, day)
+    assert not any(reads(grammar, wrong) for wrong in ("2023-02-29", "1900-02-29", "2024-02-30", "2024-13-01"))
 
 
 KEYWORDS = [

@@ -51,7 +51,7 @@ def _any_schema(chance: random.Random, depth: int) -> Schema:
             lambda: {"anyOf": [_any_schema(chance, depth - 1), {"type": "null"}]},
             lambda: {"oneOf": [{"type": "string", "maxLength": 4}, _tagged(chance, "circle", depth), _tagged(chance, "square", depth)]},
             lambda: {"allOf": [_object(chance, depth - 1), {"type": "object"}]},
-            lambda: {"type": "object", "additionalProperties": _scalar(chance)},
+            lambda: {"type": "object", "additionalProperties": _scalar(chance), "propertyNames": {"maxLength": 8}, "maxProperties": 2},
         ]
     return chance.choice(kinds)()
 
@@ -87,16 +87,16 @@ def _scalar(chance: random.Random) -> Schema:
         {"type": "string", "format": chance.choice(("date", "time", "date-time", "uuid", "ipv4"))},
         {"enum": [1, "one", None, True, 2.5, [1, 2], {"a": "b"}]},
         {"const": chance.choice(WORDS)},
-        {"type": "integer"},
+        {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1},
         {"type": "integer", "minimum": low, "maximum": high},
-        {"type": "integer", chance.choice(("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")): low},
-        {"type": "number"},
+        {"type": "integer", chance.choice(("minimum", "exclusiveMinimum")): low, chance.choice(("maximum", "exclusiveMaximum")): 2**63},
+        {"type": "number", "minimum": -1e18, "maximum": 1e18},
         {"type": "number", "minimum": low / 8, "maximum": high / 8 + 0.5},
         {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
-        {"type": "number", chance.choice(("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")): low + 0.25},
+        {"type": "number", "minimum": -(2**63), chance.choice(("maximum", "exclusiveMaximum")): low + 0.25},
         {"type": "boolean"},
         {"type": "null"},
-        {"type": ["integer", "null"]},
-        {"type": ["string", "boolean", "number"], "maxLength": MAX_CHARACTERS},
+        {"type": ["integer", "null"], "minimum": low, "maximum": 10**25},
+        {"type": ["string", "boolean", "number"], "maxLength": MAX_CHARACTERS, "minimum": 1, "maximum": 99},
     )
     return chance.choice(options)
