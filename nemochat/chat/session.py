@@ -20,18 +20,21 @@ from nemochat.chat.lore import with_lore
 from nemochat.chat.previews import Prompt
 from nemochat.chat.reader import PromptReader
 from nemochat.chat.stopping import Stop, Stopped
-from nemochat.chat.toolbox import Toolbox
+from nemochat.chat.toolbox import Toolbox, misfit
 from nemochat.chat.values import ChatEvent, Proposed, RoundEnded, ToolsAnswered
 from nemochat.domain.chat import Chat, Entry
 from nemochat.domain.edits import Edit, Put, applied, trim_between
 from nemochat.domain.events import EngineEvent, Finished, FinishReason, Progress, TextDelta, Timings, Usage
-from nemochat.domain.messages import Message, ReasoningPart, Role, TextPart, ToolCall
+from nemochat.domain.messages import Message, ReasoningPart, Role, TextPart, ToolCall, ToolCallPart
 from nemochat.domain.replies import ModelRef, ReplyRecord, TurnResult
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.sanitize import sanitize
+from nemochat.domain.tools import Approval, ToolRequest
 from nemochat.engine.protocol import Engine, GenerateRequest, LoadRequest
 from nemochat.errors import ConversationError, EngineError, NemochatError, WindowError
 from nemochat.prompt.toolcalls import as_generated, parse_reply
+from nemochat.tools.approval import Approvals
+from nemochat.tools.registry import Registry
 
 MAX_ROUNDS = 6
 """Replies in one turn: how often the model may call tools before it has to answer."""
@@ -198,6 +201,7 @@ class ChatSession:
 
         prompt: of the first one, where it is there already.
         """
+        is_told = False
         for left in reversed(range(MAX_ROUNDS)):
             result: TurnResult | None = None
             async with contextlib.aclosing(self._reply(turn, _Purpose.REPLY, prompt)) as events:
@@ -207,11 +211,17 @@ class ChatSession:
                     else:
                         yield event
             assert result is not None  # else the loop has raised
-            box = self.toolbox
-            if box is None or result.reason is FinishReason.CANCELLED or not left or not box.answers(turn.chat):
+            box = self.toolbox or Toolbox(Registry(), Approvals(), _nobody)
+            # The model is told once in a turn what is wrong with its calls, also with those that somebody else would run.
+            fails = bool(result.warnings) and all(result.misfits)
+            goes_on = box.answers(turn.chat) or (fails and not is_told and bool(turn.chat.frame.tools))
+            is_over = result.reason is FinishReason.CANCELLED or (result.unread and result.reason is FinishReason.LENGTH)
+            if is_over or not left or not goes_on:
                 yield result
                 return
-            yield RoundEnded(result)
+            is_last, is_told = fails and is_told, is_told or bool(result.warnings)
+            if not is_last:
+                yield RoundEnded(result)
             answering = Answering(box, turn.chat, self.reader.attach, turn.stop)
             try:
                 async with contextlib.aclosing(answering.runs()) as runs:
@@ -224,6 +234,9 @@ class ChatSession:
             yield turn.propose(turn.behind(Entry(answering.message, id=turn.new_id())), stores=True)
             if turn.stop.is_set:
                 yield msgspec.structs.replace(result, reason=FinishReason.CANCELLED)
+                return
+            if is_last:
+                yield result
                 return
             yield ToolsAnswered()
             turn.asked_at, turn.continues, prompt = time.perf_counter(), False, None
@@ -281,6 +294,9 @@ class ChatSession:
             raise EngineError("The engine ended the reply without saying why.", "Send the message again.")
         edit = growing.put("".join(pieces)) if is_reply else None
         calls: tuple[ToolCall, ...] = edit.entry.message.tool_calls if edit is not None else ()
+        parts = edit.entry.message.parts if edit is not None else ()
+        is_unread = any(isinstance(part, ToolCallPart) and not part.calls for part in parts)
+        tools = turn.chat.frame.tools
         result = TurnResult(
             text="".join(pieces),
             reason=FinishReason.TOOL_CALLS if calls and finished.reason is FinishReason.STOP else finished.reason,
@@ -289,6 +305,8 @@ class ChatSession:
             timings=reader.load.as_waited(finished.timings, turn.asked_at, first_text_at),
             ttft_ms=None if first_text_at is None else (first_text_at - turn.asked_at) * 1000,
             forgotten=prompt.assembled.forgotten(fit.forgotten),
+            misfits=await asyncio.to_thread(lambda: tuple(misfit(call, tools) for call in calls)) if calls else (),
+            unread=_UNREAD.get(finished.reason, _UNREAD[FinishReason.STOP]) if is_unread else "",
         )
         if edit is not None:
             if pieces:
@@ -331,6 +349,18 @@ class ChatSession:
         finally:
             cancelling.cancel()
         yield Finished(FinishReason.CANCELLED, Usage(), Timings())
+
+
+_UNREAD = {
+    FinishReason.STOP: "The model wrote a call that cannot be read, so it did not run.",
+    FinishReason.LENGTH: "A call was cut because the reply had reached its greatest length (max_tokens), so it did not run.",
+    FinishReason.CANCELLED: "A call was cut because the reply was stopped, so it did not run.",
+}
+
+
+async def _nobody(_: ToolRequest) -> Approval:
+    """Where there is no toolbox there is nobody to ask."""
+    return Approval.REFUSED
 
 
 _NOTHING = TurnResult("", FinishReason.CANCELLED, (), Usage(), Timings(), None, ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 from collections.abc import Collection, Sequence
@@ -13,6 +14,8 @@ from nemochat.domain.chat import Chat
 from nemochat.domain.messages import Role, ToolCall, ToolCallPart, ToolSpec
 from nemochat.domain.tools import Approval, OfferedTool, ToolOutcome, ToolRequest
 from nemochat.tools.approval import Approvals
+from nemochat.tools.checking import complaint
+from nemochat.tools.making import failed
 from nemochat.tools.registry import Approve, Registry
 
 _UNREADABLE = 'The call could not be read. Write it as {"name": "...", "arguments": {...}}, as JSON.'
@@ -58,10 +61,9 @@ class Toolbox:
 
     async def call(self, call: ToolCall, chat: Chat) -> tuple[ToolOutcome, ToolState]:
         """Check, approve and run a call. A tool that is not offered in this conversation does not run. Raises only CancelledError."""
-        if not call.name:
-            return ToolOutcome(_UNREADABLE, is_error=True), ToolState.FAILED
-        if call.name not in {spec.name for spec in chat.frame.tools}:
-            return ToolOutcome(self._not_offered(chat), is_error=True), ToolState.FAILED
+        wrong = await asyncio.to_thread(misfit, call, chat.frame.tools) if call.name else _UNREADABLE
+        if wrong:
+            return failed(wrong), ToolState.FAILED
         self._answers.clear()
         outcome = await self.registry.call(call, self._ask, self.approvals)
         refused = any(answer not in _YES for answer in self._answers)
@@ -79,9 +81,18 @@ class Toolbox:
             answer = await self._approve(request)
         return answer
 
-    def _not_offered(self, chat: Chat) -> str:
-        names = ", ".join(spec.name for spec in chat.frame.tools)
+
+def misfit(call: ToolCall, specs: Sequence[ToolSpec]) -> str:
+    """Why a call does not run, whoever would run it: there is no such tool, or its arguments do not fit; "" when they do.
+
+    It may take seconds, for the schema comes from outside.
+    """
+    spec = next((spec for spec in specs if spec.name == call.name), None)
+    if spec is None:
+        names = ", ".join(spec.name for spec in specs)
         return f"There is no such tool here. There are: {names}." if names else "There is no such tool here."
+    wrong = complaint(call.arguments, spec.parameters)
+    return f"The arguments of {call.name} do not fit: {wrong}" if wrong else ""
 
 
 def with_tools(chat: Chat, specs: Sequence[ToolSpec]) -> Chat:

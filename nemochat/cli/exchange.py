@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,15 @@ class JsonToolRun(msgspec.Struct, frozen=True):
     state: ToolState
 
 
+class JsonCall(msgspec.Struct, frozen=True):
+    """A call that nobody has answered. warning: why it is not to be run as it is, "" when it may be."""
+
+    name: str
+    arguments: dict[str, Any]
+    id: str
+    warning: str
+
+
 class JsonTimings(msgspec.Struct, frozen=True):
     """Milliseconds; load_ms is what this request waited for the model. All but decode_ms add up to the TTFT."""
 
@@ -117,12 +127,14 @@ class JsonReply(msgspec.Struct, frozen=True):
     """What ``--json`` prints, and ``--jsonl`` for each line. Counts are tokens; ttft_ms is null when there was no text.
 
     When tools were called, all but tool_runs, sources and stats is about the last reply, and tool_calls are those that nobody answered.
+    warnings: a sentence for each call of the last reply that is not to be run: it does not fit, was cut, or cannot be read.
     stats: of each reply of the turn, those that called tools before the last one; the first one's TTFT is what the user waited for.
     """
 
     text: str
     finish_reason: FinishReason
-    tool_calls: tuple[ToolCall, ...]
+    tool_calls: tuple[JsonCall, ...]
+    warnings: tuple[str, ...]
     model: str
     prompt_tokens: int
     image_tokens: int
@@ -150,7 +162,12 @@ class JsonReply(msgspec.Struct, frozen=True):
         return cls(
             text=result.text,
             finish_reason=result.reason,
-            tool_calls=result.tool_calls,
+            tool_calls=tuple(
+                JsonCall(call.name, call.arguments, call.id, wrong)
+                for call, wrong in itertools.zip_longest(result.tool_calls, result.misfits, fillvalue="")
+                if isinstance(call, ToolCall)
+            ),
+            warnings=result.warnings,
             model=model,
             prompt_tokens=usage.prompt_tokens,
             image_tokens=usage.image_tokens,

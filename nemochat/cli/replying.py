@@ -34,7 +34,6 @@ class ReplyPrinter:
         self._parser = StreamParser()
         self._is_blank = True
         self._ends_line = True
-        self._unread = False
         self.runs: list[ToolRun] = []
         self.rounds: list[TurnResult] = []
 
@@ -52,6 +51,7 @@ class ReplyPrinter:
                 if self._status is not None:
                     self._status.show(f"{event.name} ...")
             case ToolRun():
+                self.end()
                 self._clear()
                 self.runs.append(event)
                 if not self._is_quiet:
@@ -69,11 +69,11 @@ class ReplyPrinter:
         """Say that the model wanted more than it was given."""
         if not self._hides_calls:
             return
-        if result.tool_calls:
+        for warning in result.warnings:
+            print_note(warning)
+        if result.tool_calls and not result.warnings:
             names = ", ".join(dict.fromkeys(call.name for call in result.tool_calls))
             print_note(f"The model calls tools again ({names}), but it has done so often enough for one question.")
-        elif self._unread:
-            print_note("The model wrote a call that cannot be read.")
 
     def _text(self, text: str) -> None:
         if self._hides_calls:
@@ -85,8 +85,6 @@ class ReplyPrinter:
         for part in parts:
             if isinstance(part, TextPart):
                 self._print(part.text.lstrip() if self._is_blank else part.text)
-            else:
-                self._unread = not part.calls
 
     def _clear(self) -> None:
         if self._status is not None:

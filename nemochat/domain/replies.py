@@ -16,7 +16,8 @@ class TurnResult(msgspec.Struct, frozen=True):
     text: exactly as generated, tool-call tags included, without terminal escapes. tool_calls: those of this reply that could be read.
     timings: as the user waited: load_ms is the time this turn waited for the model to load, first_token_ms what was left of the
     TTFT after load, encode and prefill. ttft_ms: from Enter to the first text, None when there was no text.
-    forgotten: indices into the conversation's messages that the model did not see.
+    forgotten: indices into the conversation's messages that the model did not see. misfits: why each of `tool_calls` does not run as it is,
+    "" where it may. unread: why a call in the text is none of them: it was cut, or cannot be read; "" where there is no such call.
     """
 
     text: str
@@ -26,6 +27,13 @@ class TurnResult(msgspec.Struct, frozen=True):
     timings: Timings
     ttft_ms: float | None
     forgotten: tuple[int, ...]
+    misfits: tuple[str, ...] = ()
+    unread: str = ""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A sentence for each call that does not run."""
+        return tuple(each for each in (*self.misfits, self.unread) if each)
 
 
 class ModelRef(msgspec.Struct, frozen=True, omit_defaults=True):

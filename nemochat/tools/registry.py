@@ -72,7 +72,7 @@ class Registry:
         try:
             frozen = json.dumps(call.arguments, allow_nan=False)
             offered = _named(tool.offered, call.name)
-            wrong = complaint(json.loads(frozen), offered.spec.parameters)
+            wrong = await asyncio.to_thread(complaint, json.loads(frozen), offered.spec.parameters)
         except Exception as error:  # noqa: BLE001 - arguments and schema come from outside: whatever breaks, the call does not run
             return failed(f"The arguments cannot be checked ({type(error).__name__}).")
         if wrong:
