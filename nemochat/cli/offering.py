@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -36,11 +36,14 @@ class Toolshed(msgspec.Struct, frozen=True):
     unaccepted: frozenset[str] = frozenset()
 
     def find(self, name: str) -> OfferedTool:
-        """A tool by its name or by ``source/name``. Raises UsageError naming those that there are."""
-        found = _find(self.registry, name)
+        """A tool by its name or by ``source/name``. Raises UsageError that says why it is not there, or else which there are."""
+        found = self.registry.find(name)
         if found is None:
+            shown = sanitize(name, strict=True)
+            if problem := self.registry.problems.get(name.partition("/")[0]):
+                raise UsageError(f"The tool {shown} is not there: {problem}", f"nemochat mcp check {shown.partition('/')[0]} says more.")
             there = ", ".join(each.name for each in self.registry.offered())
-            raise UsageError(f"There is no tool {sanitize(name, strict=True)}.", f"There are: {there}.")
+            raise UsageError(f"There is no tool {shown}.", f"There are: {there}. {self.registry.why_not()}".strip())
         return found
 
 
@@ -57,17 +60,22 @@ async def open_toolshed(
     original: Callable[[int], bytes | None] | None = None,
     search: Search | None = None,
 ) -> AsyncGenerator[Toolshed, None]:
-    """The tools; servers run until the end of the block, and only when `wanted` names a tool that is not here, or is None for all."""
+    """The tools; servers run until the end of the block: those of the tools that `wanted` names, or all of them where it is None."""
     chest = build_toolset(setup, original, search)
     registry = chest.registry
-    is_complete = wanted is not None and all(_find(registry, name) for name in wanted)
-    if is_complete or not setup.paths.mcp_servers.exists():
+    missing = None if wanted is None else [name for name in wanted if registry.find(name) is None]
+    if missing == [] or not setup.paths.mcp_servers.exists():
         yield Toolshed(registry, chest.rules, chest.notices)
         return
     servers = open_servers(setup.paths)
     try:
         await servers.reload()
-        unaccepted = await add_servers(servers, registry)
+        only = None if missing is None else servers.likely(missing)
+        unaccepted = await add_servers(servers, registry, only=only)
+        if only is not None and any("/" not in name and registry.find(name) is None for name in missing or ()):
+            # It goes by this name only beside the tools of all the others.
+            registry = build_toolset(setup, original, search).registry
+            unaccepted = await add_servers(servers, registry)
         notices = (*chest.notices, *servers.problems.values())
         yield Toolshed(registry, chest.rules.asking(unaccepted), notices, unaccepted)
     finally:
@@ -117,13 +125,10 @@ def origin_text(tool: OfferedTool) -> str:
     return tool.origin.value if tool.origin is ToolOrigin.BUILTIN else f"{tool.origin.value} {tool.source}"
 
 
-def _find(registry: Registry, name: str) -> OfferedTool | None:
-    return registry.find(name) or next((each for each in registry.offered() if full_name(each) == name), None)
-
-
-async def add_servers(servers: McpServers, registry: Registry, patience: float = _PATIENCE_SECONDS) -> frozenset[str]:
-    """Take the servers' tools in; the full names of those that are not as they were accepted."""
-    tools = await servers.tools(patience)
+async def add_servers(servers: McpServers, registry: Registry, *, only: Collection[str] | None = None) -> frozenset[str]:
+    """Take in the tools of all servers, or of those named; the full names of those that are not as they were accepted."""
+    tools = await servers.tools(_PATIENCE_SECONDS, only)
+    registry.problems = dict(servers.problems)
     changed = {(server.name, name) for server in servers.servers for name in server.changes()}
     offered = [(registry.add(tool), tool.original) for tool in tools]
     return frozenset(full_name(each) for each, original in offered if (each.source, original) in changed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterable
@@ -24,6 +25,7 @@ Approve = Callable[[ToolRequest], Awaitable[Approval]]
 _MAX_NAME = 64
 _ODD = re.compile(r"[^A-Za-z0-9_.-]+")
 _NAMES_SHOWN = 30
+_PROBLEMS_SHOWN = 3
 _GRACE = 2.0
 """Seconds that a stopped tool has for its own tidying up before it is left behind."""
 _YES = (Approval.ONCE, Approval.ALWAYS)
@@ -34,6 +36,8 @@ class Registry:
 
     def __init__(self, tools: Iterable[Tool] = (), limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
+        self.problems: dict[str, str] = {}
+        """Why the tools of a source are not here, by its name."""
         self._tools: dict[str, Tool] = {}
         for tool in tools:
             self.add(tool)
@@ -56,9 +60,16 @@ class Registry:
         return tuple(_named(tool.offered, name) for name, tool in self._tools.items())
 
     def find(self, name: str) -> OfferedTool | None:
-        """The tool of that name."""
-        tool = self._tools.get(name)
-        return _named(tool.offered, name) if tool else None
+        """The tool of that name, or of that SOURCE/NAME, whether or not it goes by another name here."""
+        for here, tool in self._tools.items():
+            source, own = tool.offered.source, tool.offered.name
+            if name in (here, f"{source}/{here}", f"{source}/{own}"):
+                return _named(tool.offered, here)
+        return None
+
+    def why_not(self) -> str:
+        """Why tools may be missing, as sentences; "" when nothing is known to be wrong."""
+        return " ".join(itertools.islice(self.problems.values(), _PROBLEMS_SHOWN))
 
     async def call(self, call: ToolCall, approve: Approve, approvals: Approvals) -> ToolOutcome:
         """Check the call, ask the user where that is needed, run it. Raises nothing but CancelledError.
@@ -115,9 +126,9 @@ class Registry:
         shown = sanitize(name, strict=True)[:_MAX_NAME]
         names = list(self._tools)
         if not names:
-            return f"There is no tool “{shown}”, and no other either."
+            return f"There is no tool “{shown}”, and no other either. {self.why_not()}".strip()
         more = f" and {len(names) - _NAMES_SHOWN:,} more" if len(names) > _NAMES_SHOWN else ""
-        return f"There is no tool “{shown}”. There are: {', '.join(names[:_NAMES_SHOWN])}{more}."
+        return f"There is no tool “{shown}”. There are: {', '.join(names[:_NAMES_SHOWN])}{more}. {self.why_not()}".strip()
 
     def _free_name(self, offered: OfferedTool) -> str:
         plain = _ODD.sub("_", offered.name)[:_MAX_NAME].strip("_") or "tool"

@@ -54,6 +54,18 @@ def tools() -> list[dict[str, object]]:
         for _ in range(60):
             schema = {"type": "object", "properties": {"x": schema}}
         return [tool("deep", schema=schema), tool("wide", schema={"type": "object", "enum": ["x" * 50_000]}), tool("fine")]
+    if MODE == "odd":
+        choice = {"anyOf": [{"type": "object", "properties": {"x": {"type": "string"}}}, {"type": "object"}]}
+        return [
+            tool("either", schema=choice),
+            {**tool("out"), "outputSchema": choice},
+            tool("anything", schema={"type": "object", "properties": {"x": True}}),
+            {**tool("bare"), "inputSchema": None},
+            tool("word", schema={"type": "string"}),
+            {**tool("nameless"), "name": 5},
+            {**tool("untold"), "description": ["no text"]},
+            tool("fine"),
+        ]
     return [tool()]
 
 

@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from nemochat.domain.tools import ToolOrigin
-from nemochat.tools.mcp.config import ServerConfig
+from nemochat.domain.messages import ToolCall
+from nemochat.domain.tools import Approval, ToolOrigin, ToolRequest
+from nemochat.tools.approval import Approvals
+from nemochat.tools.mcp.config import ServerConfig, add
 from nemochat.tools.mcp.errors import McpDiedError, McpError
+from nemochat.tools.mcp.servers import McpServers
+from nemochat.tools.registry import Registry
 from tests.tools_mcp.conftest import Make, hostile, processes
 
 
@@ -295,3 +299,43 @@ async def test_a_command_that_is_not_there(make: Make) -> None:
         await make(ServerConfig("z", "true", env={"A": "${MISSING_KEY}"}), environment={}).start()
     with pytest.raises(McpError, match="cannot be reached"):
         await make(ServerConfig("w", url="http://127.0.0.1:9/", headers={"X": "\u2028"})).start()
+
+
+async def test_a_tool_with_an_odd_schema_hides_only_itself_and_the_reason_is_said(make: Make) -> None:
+    """The SDK refuses the whole list over one of these."""
+    server = make(hostile("odd"))
+    assert [tool.offered.name for tool in await server.tools()] == ["either", "out", "anything", "fine"]
+    assert [sentence.partition("”")[0] for sentence in server.problems] == [
+        "The tool “bare", "The tool “word", "The tool “5", "The tool “untold",
+    ]  # fmt: skip
+    assert "does not say what arguments it takes" in server.problems[0]
+    assert (await server.tools())[0].offered.spec.parameters["anyOf"]
+
+
+async def test_only_the_server_that_is_asked_for_is_started(tmp_path: Path) -> None:
+    path = tmp_path / "mcp.json"
+    for mode in ("plain", "late", "dies-at-start"):
+        add(path, hostile(mode))
+    servers = McpServers(path, tmp_path / "pins.json", tmp_path / "logs")
+    try:
+        await servers.reload()
+        for server in servers.servers:
+            server.trust(server.launch())
+        assert servers.likely(["act"]) is None, "nobody knows yet whose it is"
+        assert servers.likely(["plain/act"]) == {"plain"}
+        assert [tool.offered.name for tool in await servers.tools(only={"plain"})] == ["act"]
+        assert [server.name for server in servers.servers if server.is_running] == ["plain"]
+        assert servers.problems == {}
+        servers.server("plain").accept()
+        assert servers.likely(["act"]) == {"plain"}
+        registry = Registry()
+        await servers.tools(only={"dies-at-start"})
+        registry.problems = dict(servers.problems)
+        outcome = await registry.call(ToolCall("gone", {}), refuse, Approvals())
+        assert "ended with code 4" in outcome.text, "the model and the user are told why a tool is not there"
+    finally:
+        await servers.close()
+
+
+async def refuse(_: ToolRequest) -> Approval:
+    return Approval.REFUSED

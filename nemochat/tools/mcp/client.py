@@ -16,7 +16,7 @@ from nemochat.tools.mcp.config import ServerConfig
 from nemochat.tools.mcp.errors import McpDiedError, McpError, fault, shown
 from nemochat.tools.mcp.launch import Launch
 from nemochat.tools.mcp.log import BoundedLog
-from nemochat.tools.mcp.offering import McpTool, offered_tool
+from nemochat.tools.mcp.offering import McpTool, checked_tool, offered_tool
 from nemochat.tools.mcp.pins import Pins
 from nemochat.tools.mcp.values import Limits, McpPrompt, McpResource, PromptArgument, ResourceContent
 
@@ -136,16 +136,14 @@ class McpServer:
 
     async def tools(self) -> tuple[McpTool, ...]:
         """Its tools, listed anew each time, so that a changed one is noticed. Raises McpError."""
-        from mcp_types import PaginatedRequestParams
-
         async def page(session: ClientSession, cursor: str | None) -> tuple[list[Any], str | None]:
-            result = await session.list_tools(params=PaginatedRequestParams(cursor=cursor) if cursor else None)
-            return list(result.tools), result.next_cursor
+            return await (await self._connected()).tools(session, cursor)
 
         tools: dict[str, McpTool] = {}
         self.problems = []
-        for tool in await self._listed("tools", page):
+        for each in await self._listed("tools", page):
             try:
+                tool = checked_tool(each)
                 offered = offered_tool(tool, self.name)
             except McpError as error:
                 self.problems.append(error.message)

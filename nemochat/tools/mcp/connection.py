@@ -12,7 +12,8 @@ import httpx2
 from mcp.client.session import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
-from mcp_types import CONNECTION_CLOSED, METHOD_NOT_FOUND, UNSUPPORTED_PROTOCOL_VERSION, Implementation
+from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
+from mcp_types import CONNECTION_CLOSED, METHOD_NOT_FOUND, UNSUPPORTED_PROTOCOL_VERSION, Implementation, PaginatedRequestParams
 
 import nemochat
 from nemochat.tools.mcp.environment import child_environment, expand
@@ -23,6 +24,7 @@ from nemochat.tools.mcp.log import BoundedLog
 from nemochat.tools.mcp.transport import running
 from nemochat.tools.mcp.values import Limits
 
+_HIDDEN = "nemochat/tools"
 _CLOSE_SECONDS = 10.0
 """More than a process is given to end."""
 
@@ -39,6 +41,7 @@ class Connection:
         self._ended = asyncio.Event()
         self._end_words = "closed the connection"
         self._junk = ""
+        self._dispatcher: _Dispatcher | None = None
         self._ready: asyncio.Future[ClientSession] = asyncio.get_running_loop().create_future()
         _keep_off_the_terminal()
         self._holder = asyncio.create_task(self._hold(), name=f"MCP server {self._config.name}")
@@ -114,7 +117,7 @@ class Connection:
             client = await stack.enter_async_context(bounded_client(expand(config.headers, self._environment), limits.message_bytes))
             streams = streamable_http_client(config.url, http_client=client, max_sse_event_size=limits.message_bytes)
             received, sent = await stack.enter_async_context(streams)
-            return ClientSession(received, sent, client_info=ourselves)
+            return self._session(received, sent, ourselves)
         environment = child_environment(self._environment, config.env)
         process = await stack.enter_async_context(running(self._launch, environment, self._log, limits.message_bytes, self._ended))
 
@@ -122,7 +125,24 @@ class Connection:
             self._end_words, self._junk = process.how_it_ended(), process.junk
 
         process.when_closed = remember
-        return ClientSession(process.received, process.sent, client_info=ourselves)
+        return self._session(process.received, process.sent, ourselves)
+
+    def _session(self, received: Any, sent: Any, ourselves: Implementation) -> ClientSession:
+        self._dispatcher = _Dispatcher(received, sent)
+        return ClientSession(dispatcher=self._dispatcher, client_info=ourselves)
+
+    async def tools(self, session: ClientSession, cursor: str | None) -> tuple[list[Any], str | None]:
+        """A page of its tools, each as the SDK or as the server has it, and where the next one begins."""
+        params = PaginatedRequestParams(cursor=cursor) if cursor else None
+        try:
+            result = await session.list_tools(params=params)
+        except ValueError:
+            if self._dispatcher is None or self._dispatcher.hides_tools:
+                raise
+            self._dispatcher.hides_tools = True
+            result = await session.list_tools(params=params)
+        hidden = (result.meta or {}).get(_HIDDEN)
+        return [*result.tools, *(hidden if isinstance(hidden, list) else ())], result.next_cursor
 
     async def _shake_hands(self, session: ClientSession) -> McpError | None:
         """Agree on a version of the protocol: the handshake that every server knows, or the newer way where it is the only one."""
@@ -146,6 +166,19 @@ class Connection:
         if self._junk:
             return f"It prints text where only messages belong: “{self._junk}”."
         return "" if self._config.url else "Its log may say why."
+
+
+class _Dispatcher(JSONRPCDispatcher[Any]):
+    """Hides tools from the SDK, which refuses a whole list for one that is odd: they travel beside the list, to be judged one by one."""
+
+    hides_tools = False
+
+    async def send_raw_request(self, method: str, *args: Any, **options: Any) -> dict[str, Any]:
+        """As the SDK does."""
+        raw = await super().send_raw_request(method, *args, **options)
+        if self.hides_tools and method == "tools/list" and isinstance(tools := raw.get("tools"), list):
+            raw = {**raw, "tools": [], "_meta": {_HIDDEN: tools}}
+        return raw
 
 
 def _innermost(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from nemochat.domain.messages import ToolSpec
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.tools import OfferedTool, ToolOrigin, ToolOutcome
 from nemochat.domain.visible import visible
-from nemochat.tools.mcp.errors import McpError, shown
+from nemochat.tools.mcp.errors import McpError, fault, shown
 
 if TYPE_CHECKING:
     from mcp_types import Tool
@@ -39,6 +39,26 @@ class McpTool:
     async def run(self, arguments: dict[str, Any]) -> ToolOutcome:
         """Call it. A failure of the server is an outcome too."""
         return await self._server.call(self.original, arguments)
+
+
+def checked_tool(listed: Any) -> Tool:
+    """A tool as a server listed it, of which only what the model is told of has to be in order. Raises McpError for one that is not."""
+    from mcp_types import Tool
+    from pydantic import ValidationError
+
+    if isinstance(listed, Tool):
+        return listed
+    told = {key: listed.get(key) for key in ("name", "description", "inputSchema")} if isinstance(listed, dict) else {}
+    name = f"The tool “{shown(str(told.get('name')), 80)}”"
+    if told.get("inputSchema") is None:
+        raise McpError(f"{name} does not say what arguments it takes, so it was left out.")
+    try:
+        tool = Tool.model_validate(told, by_name=False)
+    except ValidationError as error:
+        raise McpError(f"{name} was left out, because it is described wrongly: {fault(error)}.") from error
+    if tool.input_schema.get("type", "object") != "object":
+        raise McpError(f"{name} was left out, because its arguments are no object.")
+    return tool
 
 
 def offered_tool(tool: Tool, server: str) -> OfferedTool:

@@ -13,6 +13,7 @@ from nemochat.tools.mcp.config import ServerConfig
 from nemochat.tools.mcp.environment import search_path
 from nemochat.tools.mcp.errors import McpError, shown
 from nemochat.tools.mcp.launch import Launch, bind, current_folder, resolve
+from nemochat.tools.mcp.offering import usable_name
 
 _MAX_BYTES = 16 << 20
 
@@ -68,6 +69,10 @@ class Pins:
     def is_known(self, server: str, tool: str) -> bool:
         """Whether a tool of that name was accepted once, in whatever form."""
         return tool in self._pinned(server).tools
+
+    def known_tools(self, server: str) -> frozenset[str]:
+        """The names of its tools that were accepted once, as the model can write them."""
+        return frozenset(map(usable_name, self._pinned(server).tools))
 
     def knows_tools(self, server: str) -> bool:
         """Whether any tool of it was accepted once."""

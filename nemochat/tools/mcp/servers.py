@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -95,18 +95,29 @@ class McpServers:
             raise McpError(self._entry_problems[name], "Correct its entry in the file of servers.")
         raise McpError(f"There is no server named “{shown(name)}”.", "`nemochat mcp list` shows them.")
 
-    async def tools(self, patience: float = _PATIENCE_SECONDS) -> tuple[McpTool, ...]:
-        """The tools of all servers that are on. What does not work is left out, with its sentence in `problems`.
+    def likely(self, tools: Iterable[str]) -> frozenset[str] | None:
+        """The servers that these tools are of, going by SERVER/NAME or by what was accepted; None when one may be of any."""
+        found: set[str] = set()
+        for tool in tools:
+            server, _, name = tool.partition("/")
+            named = {server} if name else {each for each in self._servers if tool in self._pins.known_tools(each)}
+            if not named:
+                return None
+            found |= named
+        return frozenset(found)
+
+    async def tools(self, patience: float = _PATIENCE_SECONDS, only: Collection[str] | None = None) -> tuple[McpTool, ...]:
+        """The tools of all servers that are on, or of those named. What does not work is left out, with its sentence in `problems`.
 
         patience: seconds after which a server that is not ready is left out too; it goes on starting and is there the next time.
         """
-        on = [server for server in self.servers if server.config.is_on]
+        on = [server for server in self.servers if server.config.is_on and (only is None or server.name in only)]
         for server in on:
             if server.name not in self._listings:
                 self._listings[server.name] = asyncio.create_task(self._listed(server))
         if on:
             await asyncio.wait([self._listings[server.name] for server in on], timeout=patience)
-        self.problems = dict(self._entry_problems)
+        self.problems = {name: each for name, each in self._entry_problems.items() if only is None or name in only}
         tools: list[McpTool] = []
         for server in on:
             if not self._listings[server.name].done():
@@ -116,6 +127,9 @@ class McpServers:
             tools += found
             if sentence := " ".join((problem, *server.problems)).strip():
                 self.problems[server.name] = sentence
+        for server in self.servers:
+            if only is not None and server.name in only and not server.config.is_on:
+                self.problems[server.name] = f"The server “{server.name}” is switched off in the file of servers."
         return tuple(tools)
 
     async def check(self, name: str) -> CheckReport:
