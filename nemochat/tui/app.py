@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import gc
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -163,6 +164,7 @@ class NemochatApp(App[None]):
         if self._is_opening:
             self.switch_screen(chat)
             chat.call_after_refresh(self.call_later, self._opened)
+            chat.call_after_refresh(_spare_collections)
         else:
             self.push_screen(chat)
         for notice in notices:
@@ -329,3 +331,9 @@ class NemochatApp(App[None]):
         self.crash = self.crash or error
         super()._handle_exception(error)
         self._exit_renderables.clear()
+
+
+def _spare_collections() -> None:
+    """Garbage is looked for among what is new alone, and more seldom: else each look at all that there is holds the keys up for 50 ms."""
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
