@@ -91,8 +91,8 @@ class Desk:
         """What came of the last turn of this conversation in this run."""
         self._forgotten = 0
         self._has_photograph = self._is_warned = False
-        self._held: list[tuple[str, Sequence[str], Sequence[str]]] | None = None
-        """What was sent before the conversation was there with which the user begins; None once it is."""
+        self._held: list[tuple[str, Sequence[str], Sequence[str]] | None] | None = None
+        """What was sent before the conversation was there with which the user begins, None for a new chat; None once it is there."""
         self._before: list[OpenConversation] = []
         """Conversations that were on the desk and were not on the disk yet when they left it, or were changed after that."""
         self._claims = Claims(bench.paths.data_dir / "open.lock")
@@ -114,7 +114,7 @@ class Desk:
     async def close(self) -> None:
         """The program ends: what was sent and what came of it is on the disk, and the engine ends."""
         held, self._held = self._held or [], None
-        self.draft.put_back("\n".join(text for text, _, _ in held))
+        self.draft.put_back("\n".join(each[0] for each in held if each is not None))
         self.draft.close()
         self.history.leave()
         self.turns.leave()
@@ -131,8 +131,11 @@ class Desk:
             await self.chats.resume(beginning)
         finally:
             held, self._held = self._held or [], None
-            for text, tokens, sources in held:
-                self.send(text, tokens, sources)
+            for each in held:
+                if each is None:
+                    self.new()
+                else:
+                    self.send(*each)
 
     def do(self, work: Callable[[], object]) -> None:
         """Do something at once, go on with it where it has to wait, and say what went wrong with it."""
@@ -208,6 +211,9 @@ class Desk:
 
     def new(self) -> None:
         """Begin a new chat with the persona, the system text and the tools of the present one."""
+        if self._held is not None:
+            self._held.append(None)  # else the conversation that is on its way would take its place
+            return
         chat = self.chat
         fresh = Chat().framed(chat.frame.system) if chat.persona is None else self.roles.opened(chat.persona, chat.frame.system)
         self.begin(with_tools(fresh, chat.frame.tools))

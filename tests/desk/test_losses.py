@@ -322,6 +322,29 @@ async def test_2_what_is_sent_before_the_resumed_chat_is_there_belongs_to_it(sit
     assert third.desk.draft.text == "three"
 
 
+async def test_2_what_is_sent_in_a_new_chat_stays_there_although_the_resumed_one_comes_later(
+    sitting: Sitting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sitting.send("one")
+    assert isinstance(sitting.bench, Bench)
+    sitting.bench.resume = ""
+    load = sitting.bench.library.load
+
+    def slow(id_: str) -> StoredChat:
+        time.sleep(0.1)
+        return load(id_)
+
+    monkeypatch.setattr(sitting.bench.library, "load", slow)
+    again = Sitting(sitting.bench)
+    again.desk.start()
+    again.enter("/new")
+    again.enter("two")
+    await again.until(lambda: again.said == ["two", "reply 1"])
+    await again.settle()
+    assert stored(sitting) == ["one", "reply 0"]
+    await again.close()
+
+
 async def test_2_commands_and_messages_of_one_burst_come_in_their_order(sitting: Sitting) -> None:
     await sitting.send("one")
     before = sitting.desk.conversation.id
