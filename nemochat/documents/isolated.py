@@ -95,7 +95,8 @@ class DocumentReader:
             if answer is not None and not answer.needs_memory:
                 return answer
             if is_new:
-                raise DocumentError(f"{request.name} is broken, or it takes too much memory.", "Open it elsewhere and save it anew.")
+                message = f"{request.name} is broken, or it takes too much memory to read."
+                raise DocumentError(message, "Open it elsewhere and save it anew.")
 
 
 def _named(name: str) -> str:

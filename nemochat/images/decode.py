@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from nemochat.domain.images import RgbImage
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import ImageError
-from nemochat.images.formats import ACCEPTED, describe_other, picture_format
+from nemochat.images.formats import ACCEPTED, describe_other, picture_format, what_to_do
 from nemochat.images.source import check_size, read_picture
 from nemochat.pixels import MAX_SIDE, BadPictureError, decoded
 
@@ -37,7 +37,7 @@ def load(source: Path | bytes, name: str = "") -> RgbImage:
         check_size(len(data), shown)
     kind = picture_format(data)
     if kind is None:
-        raise ImageError(f"{shown} is {describe_other(data)}; pictures are read as {ACCEPTED}.", "Convert it, or take a screenshot of it.")
+        raise ImageError(f"{shown} is {describe_other(data)}; pictures are read as {ACCEPTED}.", what_to_do(data))
     try:
         with decoded(data, (kind,), MAX_PIXELS, reduced_above=REDUCED_ABOVE) as image:
             upright = _upright(_flat(image), _orientation(image))

@@ -70,6 +70,13 @@ def picture_format(data: bytes) -> str | None:
     return next((name for name, matches in _PICTURES if matches(data)), None)
 
 
+def what_to_do(data: bytes) -> str:
+    """A sentence for somebody whose file is no accepted picture."""
+    if data.startswith(b"%PDF"):
+        return "Drop it into the prompt: its pages can be attached as pictures."
+    return "Export it as PNG: any browser or drawing program can." if _is_svg(data) else "Convert it, or take a screenshot of it."
+
+
 def describe_other(data: bytes) -> str:
     """A noun phrase with its article for bytes that are no accepted picture: "a PDF document"."""
     return next((phrase for phrase, matches in _OTHERS if matches(data)), "not a picture")

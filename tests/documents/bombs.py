@@ -9,7 +9,7 @@ import random
 import zipfile
 import zlib
 
-from tests.documents.writers import WORD, docx_of, pdf_of
+from tests.documents.writers import WORD, docx_of, odf, pdf_of, xlsx
 
 HONEST = "honest.txt"
 _CATALOGUE = b"<< /Type /Catalog /Pages 2 0 R >>"
@@ -21,7 +21,7 @@ _SHOW = b"BT /F1 9 Tf (x) Tj ET\n"
 
 def bombs() -> dict[str, bytes]:
     """By name; each at most some hundred kilobytes."""
-    return {HONEST: b"The zeppelin lands at noon.", **_tables(), **_json(), **_html(), **_text(), **_word(), **_pdf()}
+    return {HONEST: b"The zeppelin lands at noon.", **_tables(), **_json(), **_html(), **_text(), **_word(), **_pdf(), **_others()}
 
 
 def _tables() -> dict[str, bytes]:
@@ -118,6 +118,29 @@ def _word() -> dict[str, bytes]:
         "blanks.docx": docx_of("<w>" + " " * 2_000_000 + "</w>"),
         "files.docx": many.getvalue(),
         "packed otherwise.docx": packed.getvalue(),
+    }
+
+
+def _others() -> dict[str, bytes]:
+    cells = '<table:table-cell table:number-columns-repeated="999999"><text:p>x</text:p></table:table-cell>'
+    wide = f"<table:table-row>{cells}</table:table-row>"
+    cell = '<row r="{0}"><c r="A{0}" t="s"><v>0</v></c><c r="XFD{0}" t="s"><v>0</v></c></row>'
+    noise = random.Random(1).randbytes(12_000).hex()
+    part = b"Content-Type: multipart/mixed; boundary=b\n\n--b\n"
+    return {
+        "repeated.ods": odf(f"<!--{noise}--><table:table>{wide * 500}</table:table>", "spreadsheet"),
+        "nested.odt": odf(f"<!--{noise}-->" + "<text:p><text:note>" * 20_000),
+        "spans.odt": odf(f"<!--{noise}-->" + f"<text:p>{'<text:span>' * 9000}x{'</text:span>' * 9000}</text:p>"),
+        "one string.xlsx": xlsx({"a": "".join(cell.format(at) for at in range(1, 800))}, [f"<t>{noise * 3}</t>"]),
+        "sheets.xlsx": xlsx({f"sheet {at}": cell.format(1) for at in range(550)}, ["<t>x</t>"]),
+        "groups.rtf": b"{\\rtf1 " + b"{" * 200_000 + b"x",
+        "fields.rtf": b"{\\rtf1 " + b'{\\field{\\*\\fldinst{HYPERLINK "x"}}' * 5000 + b"x",
+        "hex.rtf": b"{\\rtf1 " + b"\\'e4" * 100_000 + b"}",
+        "parts.eml": b"Subject: x\n" + part + (b"Content-Type: text/plain\n\nx\n--b\n") * 2000,
+        "nested.eml": b"Subject: x\n" + b"".join(part.replace(b"=b", b"=%d" % at).replace(b"--b", b"--%d" % at) for at in range(2000)),
+        "messages.mbox": b"From a\nSubject: x\n\nx\n" * 4000,
+        "header.eml": b"Subject: " + b"=?utf-8?q?a?= " * 3000 + b"\n\nx",
+        "cells.ipynb": json.dumps({"nbformat": 4, "cells": [{"cell_type": "markdown", "source": ["#########\n"] * 9}] * 2000}).encode(),
     }
 
 

@@ -101,8 +101,8 @@ def table_sections(text: str, delimiter: str, notices: list[str]) -> Iterator[Se
 def rows_sections(rows: Iterable[tuple[int, list[str]]], notices: list[str], heading: str = "") -> Iterator[Section]:
     """One section for each row (with the number that it has); notices are added. What stands above the names of the columns is text."""
     waiting = iter(rows)
-    beginning = [(line, cells) for line, row in islice(waiting, _TRIED) if any(cells := _cells(row))]
-    widths = [_width(cells) for _, cells in beginning]
+    beginning = [(line, row) for line, row in islice(waiting, _TRIED) if any(_cells(row))]
+    widths = [_width(_cells(row)) for _, row in beginning]
     usual = max(sorted(set(widths)), key=widths.count) if widths else 0
     header: list[str] | None = None
     count = widest = 0
@@ -112,7 +112,7 @@ def rows_sections(rows: Iterable[tuple[int, list[str]]], notices: list[str], hea
         if not any(cells):
             continue
         if header is None:
-            if usual > 1 and _width(cells) == 1 and count < _TRIED and (line, cells) != beginning[-1]:
+            if usual > 1 and _width(cells) == 1 and line < beginning[-1][0]:
                 yield Section(cells[0] or next(filter(None, cells)), heading=heading, line=line)
                 continue
             header = _header(cells)

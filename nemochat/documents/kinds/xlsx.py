@@ -41,6 +41,8 @@ def xlsx_sections(data: bytes, name: str, notices: list[str]) -> Iterator[Sectio
         for path, reader in (("xl/sharedStrings.xml", strings), ("xl/styles.xml", styles)):
             if path in names:
                 _read(archive, path, name, reader)
+        if len(book.sheets) > _MAX_SHEETS:
+            notices.append(f"Only the first {_MAX_SHEETS:,} of its {len(book.sheets):,} sheets were read.")
         for title, key in book.sheets[:_MAX_SHEETS]:
             path = posixpath.normpath(posixpath.join("xl", targets.paths.get(key, ""))).removeprefix("/")
             if path in names:
