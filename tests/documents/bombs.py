@@ -122,7 +122,7 @@ def _word() -> dict[str, bytes]:
 
 
 def _others() -> dict[str, bytes]:
-    cells = '<table:table-cell table:number-columns-repeated="999999"><text:p>x</text:p></table:table-cell>'
+    cells = f'<table:table-cell table:number-columns-repeated="999999"><text:p>{"x" * 40}</text:p></table:table-cell>'
     wide = f"<table:table-row>{cells}</table:table-row>"
     cell = '<row r="{0}"><c r="A{0}" t="s"><v>0</v></c><c r="XFD{0}" t="s"><v>0</v></c></row>'
     noise = random.Random(1).randbytes(12_000).hex()
