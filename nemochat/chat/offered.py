@@ -50,6 +50,10 @@ class Offered:
         names = {spec.name for spec in self._chosen}
         return with_tools(chat, [spec for spec in chat.frame.tools if spec.name in names])
 
+    def forced(self, tools: tuple[ToolSpec, ...], tool: str) -> tuple[ToolSpec, ...]:
+        """The tools of which one has to be called: the one of that name, or any of them for ""."""
+        return tuple(spec for spec in tools if tool in ("", spec.name))
+
     def grammar_of(self, tools: tuple[ToolSpec, ...]) -> str:
         """What holds the calls of these tools; made once for the same ones."""
         if self._grammar[0] != tools:

@@ -10,6 +10,7 @@ Choices where the two differ:
   ``text`` of an earlier reply can be handed back as it came.
 - A result that names no call answers the first call before it that has no answer yet.
 - ``reasoning_content`` becomes a part of its own, which no prompt has. ``name`` says who speaks (`speakers`); the prompt has none.
+- A null stands for a field that is not there.
 - ``is_error`` of a tool's message is nemochat's own.
 """
 
@@ -69,7 +70,7 @@ class ToolCallEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One entry of an Assistant's ``tool_calls``."""
 
     function: FunctionCall
-    id: str = ""
+    id: str | None = ""
     type: Literal["function"] = "function"
 
 
@@ -125,17 +126,27 @@ class ConversationBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 Decoded = TypeVar("Decoded")
+_AS_IT_IS = {"id", "parameters", "arguments", "schema"}
 
 
 def decode(data: bytes, kind: type[Decoded], name: str) -> Decoded:
     """Decode JSON strictly. `name` is what errors call the whole. Raises ConversationError with the path of the bad field."""
     try:
         check_json(data)
-        return msgspec.json.decode(data, type=kind)
+        return msgspec.convert(_without_nulls(msgspec.json.decode(data)), kind)
     except (msgspec.DecodeError, ValueError) as error:
         raise _wrong(str(error), name) from error
     except RecursionError:
         raise ConversationError(f"{name}: it is nested too deeply.") from None
+
+
+def _without_nulls(value: Any) -> Any:
+    """A body without its nulls, which in OpenAI's stand for what is not there; those in what only tools read stay."""
+    if isinstance(value, list):
+        return [_without_nulls(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: each if key in _AS_IT_IS else _without_nulls(each) for key, each in value.items() if each is not None or key in _AS_IT_IS}
 
 
 def image_sources(messages: Iterable[AnyMessage]) -> list[str]:
@@ -197,7 +208,7 @@ def _assistant_parts(message: AssistantMessage, path: str, number: int) -> tuple
     parts += parse_reply(_text(message.content)) if message.content is not None else []
     for index, entry in enumerate(message.tool_calls):
         arguments = _arguments(entry.function.arguments, f"{path}.tool_calls[{index}].function.arguments")
-        parts.append(ToolCallPart((ToolCall(entry.function.name, arguments, entry.id),)))
+        parts.append(ToolCallPart((ToolCall(entry.function.name, arguments, entry.id or ""),)))
     return with_call_ids(parts, f"call_{number}")
 
 

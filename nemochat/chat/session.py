@@ -21,7 +21,7 @@ from nemochat.chat.previews import Prompt
 from nemochat.chat.reader import PromptReader
 from nemochat.chat.stopping import Stop, Stopped
 from nemochat.chat.toolbox import Toolbox, misfit
-from nemochat.chat.values import ChatEvent, Proposed, RoundEnded, ToolsAnswered
+from nemochat.chat.values import ChatEvent, Proposed, ReplyForm, RoundEnded, ToolsAnswered
 from nemochat.domain.chat import Chat, Entry
 from nemochat.domain.edits import Edit, Put, applied, trim_between
 from nemochat.domain.events import EngineEvent, Finished, FinishReason, Progress, TextDelta, Timings, Usage
@@ -29,10 +29,12 @@ from nemochat.domain.messages import Message, ReasoningPart, Role, TextPart, Too
 from nemochat.domain.replies import ModelRef, ReplyRecord, TurnResult
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.sanitize import sanitize
+from nemochat.domain.segments import Control
 from nemochat.domain.tools import Approval, ToolRequest
 from nemochat.engine.protocol import Engine, GenerateRequest, LoadRequest
 from nemochat.errors import ConversationError, EngineError, NemochatError, WindowError
-from nemochat.prompt.toolcalls import as_generated, parse_reply
+from nemochat.prompt.grammar import json_grammar
+from nemochat.prompt.toolcalls import OPEN_TAG, as_left_open, parse_reply
 from nemochat.tools.approval import Approvals
 from nemochat.tools.registry import Registry
 
@@ -47,6 +49,9 @@ _CANCELS = 40
 """How often, and so how long, an engine is told to stop before its reply is left to itself."""
 
 
+_FREE = ReplyForm()
+
+
 class _Purpose(Enum):
     """What the loop makes: a reply, the user's next words as a draft, or a title. Only a reply becomes part of the conversation."""
 
@@ -59,14 +64,15 @@ class ChatSession:
     """Turns with one model.
 
     toolbox: answers the calls of tools; without it they end the turn. holds_calls_to_schema: whether calls are held to the tools' schemas
-    while they are written. Each turn's generator is to be read to its end: to end it early, set its stop. In `key` a turn is told what the
-    engine knows the conversation by, its id in the library; "" while it has none.
+    while they are written. form: what the next reply has to be. Each turn's generator is to be read to its end: to end it early, set its
+    stop. In `key` a turn is told what the engine knows the conversation by, its id in the library; "" while it has none.
     """
 
     def __init__(self, engine: Engine, request: LoadRequest, sampling: Sampling, image_size: int | None = None) -> None:
         self.reader = PromptReader(engine, request, sampling, image_size)
         self.toolbox: Toolbox | None = None
         self.holds_calls_to_schema = True
+        self.form = ReplyForm()
 
     @property
     def model_name(self) -> str:
@@ -201,10 +207,10 @@ class ChatSession:
 
         prompt: of the first one, where it is there already.
         """
-        is_told = False
+        is_told, form = False, self.form
         for left in reversed(range(MAX_ROUNDS)):
             result: TurnResult | None = None
-            async with contextlib.aclosing(self._reply(turn, _Purpose.REPLY, prompt)) as events:
+            async with contextlib.aclosing(self._reply(turn, _Purpose.REPLY, prompt, form)) as events:
                 async for event in events:
                     if isinstance(event, TurnResult):
                         result = event
@@ -238,10 +244,14 @@ class ChatSession:
             if is_last:
                 yield result
                 return
+            if not fails:
+                form = msgspec.structs.replace(form, calls=False)
             yield ToolsAnswered()
             turn.asked_at, turn.continues, prompt = time.perf_counter(), False, None
 
-    async def _reply(self, turn: _Turn, purpose: _Purpose, ready: Prompt | None = None) -> AsyncGenerator[ChatEvent, None]:
+    async def _reply(
+        self, turn: _Turn, purpose: _Purpose, ready: Prompt | None = None, form: ReplyForm = _FREE
+    ) -> AsyncGenerator[ChatEvent, None]:
         """The generation loop: wait for the model, count, fit, generate, propose what came."""
         reader, stop = self.reader, turn.stop
         reader.load.seen()
@@ -262,8 +272,18 @@ class ChatSession:
         sampling = reader.sampling_of(turn.chat).another(turn.others)
         if purpose is _Purpose.TITLE:
             sampling = msgspec.structs.replace(sampling, max_tokens=titles.TOKENS)
-        grammar = reader.tools.grammar_of(prompt.assembled.conversation.tools) if is_reply and self.holds_calls_to_schema else ""
-        request = GenerateRequest(prompt.segments(fit), sampling, grammar=grammar, conversation=turn.key)
+        told_of = prompt.assembled.conversation.tools
+        segments = prompt.segments(fit)
+        opened = OPEN_TAG if form.calls and told_of else ""
+        grammar, trigger = "", OPEN_TAG
+        if opened:
+            segments = (*segments, Control(opened))
+            grammar = reader.tools.grammar_of(reader.tools.forced(told_of, form.tool))
+        elif form.schema is not None:
+            grammar, trigger = json_grammar(form.schema).text, ""
+        elif is_reply and self.holds_calls_to_schema:
+            grammar = reader.tools.grammar_of(told_of)
+        request = GenerateRequest(segments, sampling, grammar, trigger, turn.key)
         growing = _Growing(turn)
         first_text_at: float | None = None
         finished: Finished | None = None
@@ -275,6 +295,7 @@ class ChatSession:
                         case TextDelta():
                             text = sanitize(event.text)
                             if text:
+                                text, opened = f"{opened}{text}", ""
                                 first_text_at = first_text_at or time.perf_counter()
                                 pieces.append(text)
                                 yield TextDelta(text)
@@ -289,7 +310,8 @@ class ChatSession:
             if is_reply and (edit := growing.put("".join(pieces), is_interrupted=True)) is not None:
                 yield turn.propose(edit, stores=True)
             raise
-        reader.held.replied(request.conversation, request.segments, "".join(pieces))
+        said = "".join(pieces)
+        reader.held.replied(request.conversation, request.segments, said.removeprefix(OPEN_TAG) if form.calls else said)
         if finished is None:
             raise EngineError("The engine ended the reply without saying why.", "Send the message again.")
         edit = growing.put("".join(pieces)) if is_reply else None
@@ -305,7 +327,7 @@ class ChatSession:
             timings=reader.load.as_waited(finished.timings, turn.asked_at, first_text_at),
             ttft_ms=None if first_text_at is None else (first_text_at - turn.asked_at) * 1000,
             forgotten=prompt.assembled.forgotten(fit.forgotten),
-            misfits=await asyncio.to_thread(lambda: tuple(misfit(call, tools) for call in calls)) if calls else (),
+            misfits=await asyncio.to_thread(lambda: tuple(misfit(call, tools) for call in calls)) if calls and tools else (),
             unread=_UNREAD.get(finished.reason, _UNREAD[FinishReason.STOP]) if is_unread else "",
         )
         if edit is not None:
@@ -405,7 +427,7 @@ class _Growing:
     def __init__(self, turn: _Turn) -> None:
         entries = turn.chat.entries
         self._last = entries[-1] if turn.continues else None
-        self._before = as_generated(self._last.message.parts) if self._last is not None else ""
+        self._before = as_left_open(self._last.message.parts) if self._last is not None else ""
         self._after = entries[-2].id if self._last is not None and len(entries) > 1 else 0
         if self._last is None:
             self._after = entries[-1].id if entries else 0

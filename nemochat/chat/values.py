@@ -80,6 +80,14 @@ class ToolRun(msgspec.Struct, frozen=True):
     elapsed_ms: float | None = None
 
 
+class ReplyForm(msgspec.Struct, frozen=True):
+    """What a reply has to be. calls: it begins with a call, of the tool `tool` where one is named. schema: it is JSON that fits this."""
+
+    calls: bool = False
+    tool: str = ""
+    schema: dict[str, Any] | None = None
+
+
 class RoundEnded(msgspec.Struct, frozen=True):
     """A reply called tools, which are run now; another reply follows. result: of the reply that called."""
 

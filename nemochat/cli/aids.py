@@ -23,11 +23,15 @@ _HINT = "--yes-tool NAME lets a tool run unasked."
 
 
 class Aids(msgspec.Struct, frozen=True):
-    """tools: those that are offered. contexts: the passages beside the question. shelf: where they come from."""
+    """tools: those that are offered. shelf: where passages come from. searches: whether they stand beside every question."""
 
     tools: tuple[ToolSpec, ...] = ()
-    contexts: tuple[ContextPart, ...] = ()
     shelf: Shelf | None = None
+    searches: bool = False
+
+    async def beside(self, question: str) -> tuple[ContextPart, ...]:
+        """The passages beside a question."""
+        return await self.shelf.beside(question) if self.shelf is not None and self.searches else ()
 
 
 @asynccontextmanager
@@ -35,16 +39,15 @@ async def open_aids(
     options: AskOptions,
     setup: Setup,
     session: ChatSession,
-    question: str,
     original: Callable[[int], bytes | None],
     status: StatusLine,
 ) -> AsyncGenerator[Aids, None]:
-    """Equip a session for one question. original: the file of a picture by its number.
+    """Equip a session. original: the file of a picture of the question by its number.
 
     Raises UsageError for a name that there is not, and DocumentError.
     """
     names = tuple(dict.fromkeys((*options.tools, *options.yes_tools)))
-    given = options.documents or options.collections
+    given = bool(options.documents or options.collections)
     async with AsyncExitStack() as stack:
         shelf = None
         if given or SEARCH_TOOL.name in names:
@@ -52,9 +55,8 @@ async def open_aids(
             embedder = await stack.enter_async_context(open_embedder(setup.settings.tools.embedding_model, setup.paths))
             places = open_shelf(setup.paths.documents, options.documents, options.collections, budget, status, embedder)
             shelf = await stack.enter_async_context(places)
-        contexts = await shelf.beside(question) if shelf is not None and given else ()
         if not names:
-            yield Aids((), contexts, shelf)
+            yield Aids((), shelf, given)
             return
         status.show("looking for the tools ...")
         search = shelf.search if shelf is not None else None
@@ -65,7 +67,7 @@ async def open_aids(
         tell_unaccepted(shed, tools)
         session.toolbox = Toolbox(shed.registry, Approvals(rules), approver(status.clear, _HINT))
         session.holds_calls_to_schema = setup.settings.tools.constrained
-        yield Aids(tuple(tool.spec for tool in tools), contexts, shelf)
+        yield Aids(tuple(tool.spec for tool in tools), shelf, given)
 
 
 def tell_sources(shelf: Shelf | None) -> None:

@@ -227,7 +227,7 @@ def ask(
         documents=tuple(doc or ()),
         collections=tuple(collection or ()),
     )
-    run(options, asked_at)
+    raise typer.Exit(run(options, asked_at))
 
 
 def _setting(option: str, key: str, text: str | None) -> object:

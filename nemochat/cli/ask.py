@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from typing import TYPE_CHECKING
 
 from nemochat.chat import Attachment, Chat, ChatSession, Talk, TurnResult
-from nemochat.cli.exchange import AskOptions, JsonReply, attach_pictures
+from nemochat.cli.exchange import AskOptions, JsonReply, attach_pictures, originals
 from nemochat.cli.opening import open_session
 from nemochat.cli.output import StatusLine, print_json
 from nemochat.cli.replying import ReplyPrinter
@@ -22,18 +22,19 @@ if TYPE_CHECKING:
     from nemochat.cli.aids import Aids
 
 
-def run(options: AskOptions, asked_at: float) -> None:
-    """Serve the command; `asked_at` is a time.perf_counter. Raises NemochatError, and KeyboardInterrupt when the engine has ended."""
+def run(options: AskOptions, asked_at: float) -> int:
+    """Serve the command; the exit code. `asked_at` is a time.perf_counter.
+
+    Raises NemochatError, and KeyboardInterrupt when the engine has ended.
+    """
     if options.jsonl:
         from nemochat.cli.jsonl import serve
 
         if options.question or options.images or options.as_json:
             raise UsageError("--jsonl takes its questions from standard input.", "Put the question and the images into the request lines.")
-        if options.has_aids:
-            raise UsageError("Tools and documents are for a single question, not for --jsonl.")
-        asyncio.run(serve(options))
-    else:
-        asyncio.run(_ask(options, asked_at))
+        return asyncio.run(serve(options))
+    asyncio.run(_ask(options, asked_at))
+    return 0
 
 
 async def _ask(options: AskOptions, asked_at: float) -> None:
@@ -44,36 +45,24 @@ async def _ask(options: AskOptions, asked_at: float) -> None:
         with StatusLine() as status:
             text, waited = await _question(options, status)
             pictures: list[Attachment] = []
-            aids = await _aids(options, setup, session, text, pictures, stack, status) if options.has_aids else None
+            aids = await stack.enter_async_context(_aids(options, setup, session, pictures, status)) if options.has_aids else None
+            contexts = await aids.beside(options.question or text) if aids is not None else ()
             status.show("loading the model ...")
             pictures += await attach_pictures(session, options.images, options.save_pixels)
             talk = Talk(session, Chat.of(Conversation(system=options.system, tools=aids.tools if aids is not None else ())))
-            contexts = aids.contexts if aids is not None else ()
             message = Message(Role.USER, (*(each.part for each in pictures), TextPart(text), *contexts))
             printer = ReplyPrinter(status, is_quiet=options.as_json, hides_calls=session.toolbox is not None)
             result = await _stream(talk, message, printer, asked_at + waited)
         _tell(options, session, printer, result, aids)
 
 
-async def _aids(
-    options: AskOptions,
-    setup: Setup,
-    session: ChatSession,
-    text: str,
-    pictures: list[Attachment],
-    stack: AsyncExitStack,
-    status: StatusLine,
-) -> Aids:
+def _aids(
+    options: AskOptions, setup: Setup, session: ChatSession, pictures: list[Attachment], status: StatusLine
+) -> AbstractAsyncContextManager[Aids]:
     """Tools and documents; `pictures` are those that are attached by the time that a tool looks at one."""
     from nemochat.cli.aids import open_aids
 
-    def original(number: int) -> bytes | None:
-        if not 0 < number <= len(pictures):
-            return None
-        file = session.reader.album.original(pictures[number - 1].part.digest)
-        return file.data if file is not None else None
-
-    return await stack.enter_async_context(open_aids(options, setup, session, options.question or text, original, status))
+    return open_aids(options, setup, session, originals(session, pictures), status)
 
 
 def _tell(options: AskOptions, session: ChatSession, printer: ReplyPrinter, result: TurnResult, aids: Aids | None) -> None:
@@ -102,7 +91,7 @@ async def _question(options: AskOptions, status: StatusLine) -> tuple[str, float
     if is_piped():
         status.show("waiting for the end of standard input ...")
         began = time.perf_counter()
-        piped = (await read_text()).strip()
+        piped = (await read_text(status.clear)).strip()
         waited = time.perf_counter() - began
     text = "\n\n".join(each for each in (options.question, piped) if each.strip())
     if not text and not options.images:

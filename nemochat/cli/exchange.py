@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,13 +66,13 @@ class JsonToolRun(msgspec.Struct, frozen=True):
     state: ToolState
 
 
-class JsonCall(msgspec.Struct, frozen=True):
-    """A call that nobody has answered. warning: why it is not to be run as it is, "" when it may be."""
+class JsonCall(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A call that nobody has answered. warning: why it is not to be run as it is; left out when it may be."""
 
     name: str
     arguments: dict[str, Any]
     id: str
-    warning: str
+    warning: str = ""
 
 
 class JsonTimings(msgspec.Struct, frozen=True):
@@ -123,18 +123,18 @@ class JsonStats(msgspec.Struct, frozen=True):
         )
 
 
-class JsonReply(msgspec.Struct, frozen=True):
+class JsonReply(msgspec.Struct, frozen=True, omit_defaults=True):
     """What ``--json`` prints, and ``--jsonl`` for each line. Counts are tokens; ttft_ms is null when there was no text.
 
     When tools were called, all but tool_runs, sources and stats is about the last reply, and tool_calls are those that nobody answered.
-    warnings: a sentence for each call of the last reply that is not to be run: it does not fit, was cut, or cannot be read.
+    warnings: a sentence for each call of the last reply that is not to be run: it does not fit, was cut, or cannot be read. Left out when
+    there is none.
     stats: of each reply of the turn, those that called tools before the last one; the first one's TTFT is what the user waited for.
     """
 
     text: str
     finish_reason: FinishReason
     tool_calls: tuple[JsonCall, ...]
-    warnings: tuple[str, ...]
     model: str
     prompt_tokens: int
     image_tokens: int
@@ -147,6 +147,7 @@ class JsonReply(msgspec.Struct, frozen=True):
     tool_runs: tuple[JsonToolRun, ...]
     sources: tuple[Source, ...]
     stats: tuple[JsonStats, ...]
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -201,6 +202,18 @@ async def attach_pictures(session: ChatSession, sources: Sequence[str], save_pix
         for attachment in attached:
             await asyncio.to_thread(_save_pixels, session, attachment, save_pixels)
     return attached
+
+
+def originals(session: ChatSession, pictures: Sequence[Attachment]) -> Callable[[int], bytes | None]:
+    """The file of a picture by its number among `pictures`, as they are when it is asked for; None where there is none."""
+
+    def original(number: int) -> bytes | None:
+        if not 0 < number <= len(pictures):
+            return None
+        file = session.reader.album.original(pictures[number - 1].part.digest)
+        return file.data if file is not None else None
+
+    return original
 
 
 def _save_pixels(session: ChatSession, attachment: Attachment, folder: Path) -> None:

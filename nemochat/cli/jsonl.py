@@ -2,98 +2,237 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
-from contextlib import aclosing
-from typing import Annotated
+from contextlib import AsyncExitStack, aclosing
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-from nemochat.chat import Chat, ChatSession, Talk, TurnResult
+from nemochat.chat import Attachment, Chat, ChatSession, RoundEnded, Talk, ToolRun, ToolState, TurnResult
 from nemochat.chat.openai_messages import ConversationBody, decode, image_sources, to_conversation
-from nemochat.cli.exchange import AskOptions, JsonReply, attach_pictures
+from nemochat.chat.values import ReplyForm
+from nemochat.cli.aids import Aids, open_aids
+from nemochat.cli.exchange import AskOptions, JsonReply, attach_pictures, originals
 from nemochat.cli.opening import open_session
-from nemochat.cli.output import as_shown, print_json
+from nemochat.cli.output import StatusLine, as_shown, print_json, print_note
 from nemochat.cli.setup import read_setup, sampling_of
 from nemochat.cli.stats import Running
 from nemochat.cli.stdin import read_lines
-from nemochat.domain.messages import Message, Role, TextPart
+from nemochat.domain.events import FinishReason
+from nemochat.domain.messages import Message, Role, TextPart, ToolSpec
 from nemochat.domain.sampling import Sampling, Unset
 from nemochat.domain.ttft import reading_of
 from nemochat.errors import ConversationError, NemochatError
+from nemochat.tools.checking import complaint
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class FunctionName(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Names a tool."""
+
+    name: str
+
+
+class ToolChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """OpenAI's way to name the tool that is to be called."""
+
+    function: FunctionName
+    type: Literal["function"] = "function"
+
+
+class TextFormat(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
+    """Free text."""
+
+
+class ObjectFormat(msgspec.Struct, frozen=True, tag_field="type", tag="json_object"):
+    """Any JSON object."""
+
+
+class NamedSchema(msgspec.Struct, frozen=True):
+    """A JSON Schema; what else OpenAI has beside it is accepted and has no effect."""
+
+    schema: dict[str, Any]
+
+
+class SchemaFormat(msgspec.Struct, frozen=True, tag_field="type", tag="json_schema"):
+    """JSON that fits a schema."""
+
+    json_schema: NamedSchema
 
 
 class JsonRequest(ConversationBody, frozen=True, kw_only=True):
     """One line: a conversation (see ConversationBody) and what to do with it.
 
-    question: asked after the messages, about `images` (paths from the working directory, or data URIs). Without it the last message must be
-    the user's or a tool's. max_tokens, temperature and seed: in place of the settings; "auto" leaves the first
-    two to the model. Without system text that of --system holds.
+    id: any JSON value, which stands in the answer too. question: asked after the messages, about `images` (paths from the working
+    directory, or data URIs). Without it the last message must be the user's or a tool's. max_tokens, temperature, seed and stop: in place
+    of the settings; "auto" leaves the first two to the model. Without system text that of --system holds. tool_choice: "auto", "none",
+    "required", or the tool that has to be called, by its name or as OpenAI writes it. response_format: text, json_object or json_schema,
+    as OpenAI writes them.
     """
 
+    id: Any = msgspec.UNSET
     question: str | None = None
     images: tuple[str, ...] = ()
     max_tokens: Annotated[int, msgspec.Meta(ge=1)] | Unset | None = None
     temperature: Annotated[float, msgspec.Meta(ge=0, le=10)] | Unset | None = None
     seed: Annotated[int, msgspec.Meta(ge=0, le=4_294_967_295)] | None = None
+    stop: str | tuple[str, ...] | None = None
+    tool_choice: str | ToolChoice = "auto"
+    response_format: TextFormat | ObjectFormat | SchemaFormat = TextFormat()
 
     def sampling(self, standard: Sampling) -> Sampling:
         """The settings' sampling with what this request changes."""
-        return standard.asking({"max_tokens": self.max_tokens, "temperature": self.temperature, "seed": self.seed})
+        stop = (self.stop,) if isinstance(self.stop, str) else self.stop
+        if stop is not None and not all(stop):
+            raise ConversationError("stop: an empty text would end every reply at once.")
+        return standard.asking({"max_tokens": self.max_tokens, "temperature": self.temperature, "seed": self.seed, "stop": stop})
+
+    def offered(self, tools: tuple[ToolSpec, ...]) -> tuple[ToolSpec, ...]:
+        """Those of the tools that the model is told of."""
+        return () if self.tool_choice == "none" else tools
+
+    def form(self, tools: tuple[ToolSpec, ...]) -> ReplyForm:
+        """What the reply has to be. Raises ConversationError for what cannot be."""
+        schema = self._schema()
+        if schema is not None and tools:
+            raise ConversationError("response_format is for requests without tools.", 'Leave them out, or give "tool_choice": "none".')
+        if self.tool_choice in ("auto", "none"):
+            return ReplyForm(schema=schema)
+        name = self.tool_choice.function.name if isinstance(self.tool_choice, ToolChoice) else self.tool_choice
+        if not tools:
+            raise ConversationError("tool_choice asks for a call, but there are no tools.")
+        if isinstance(self.tool_choice, str) and name == "required":
+            return ReplyForm(calls=True)
+        if name not in {tool.name for tool in tools}:
+            there = ", ".join(tool.name for tool in tools)
+            raise ConversationError(f"tool_choice names {name}, which is none of the tools.", f"There are: {there}.")
+        return ReplyForm(calls=True, tool=name)
+
+    def _schema(self) -> dict[str, Any] | None:
+        match self.response_format:
+            case ObjectFormat():
+                return {"type": "object"}
+            case SchemaFormat(named):
+                return named.schema
+        return None
 
 
 class JsonError(msgspec.Struct, frozen=True):
-    """Printed in place of a reply; the next line is served all the same."""
+    """Printed in place of a reply; the next line is served all the same. line: its number, from 1."""
 
     error: str
     hint: str
+    line: int
 
 
-async def serve(options: AskOptions) -> None:
-    """Answer every line of standard input until it ends. Raises NemochatError only for what no line could be served with."""
+class _Named(msgspec.Struct, frozen=True):
+    id: Any = msgspec.UNSET
+
+
+async def serve(options: AskOptions) -> int:
+    """Answer every line of standard input until it ends; the exit code, 1 when any line could not be answered.
+
+    Raises NemochatError only for what no line could be served with.
+    """
     setup = read_setup(options.overrides)
     standard = sampling_of(setup.settings)
     running = Running() if options.stats else None
-    async with open_session(setup, options.model, options.mmproj) as session, aclosing(read_lines()) as lines:
+    failed = False
+    async with open_session(setup, options.model, options.mmproj) as session, aclosing(read_lines()) as lines, AsyncExitStack() as stack:
+        pictures: list[Attachment] = []
+        aids = Aids()
+        if options.has_aids:
+            with StatusLine() as status:
+                aids = await stack.enter_async_context(open_aids(options, setup, session, originals(session, pictures), status))
         number = 0
         async for line in lines:
             number += 1
+            line = line.removeprefix(_BYTE_ORDER_MARK)
             if not line.strip():
+                print_note(f"Line {number} is empty and was skipped.")
                 continue
             asked_at = time.perf_counter()
             try:
                 request = decode(line, JsonRequest, f"line {number}")
-                result = await _answer(session, request, request.sampling(standard), options, asked_at)
+                session.reader.sampling = request.sampling(standard)
+                reply, result = await _answer(session, request, options, aids, pictures, asked_at)
             except Exception as error:
                 if os.environ.get("NEMOCHAT_DEBUG") and not isinstance(error, NemochatError):
                     raise
                 shown = as_shown(error)  # one request never costs the others, whatever is wrong with it
-                print_json(JsonError(shown.message, shown.hint))
+                failed = True
+                print_json(_with_id(JsonError(shown.message, shown.hint, number), _id_of(line)))
             else:
-                print_json(JsonReply.of(result, session.model_name))
+                print_json(_with_id(reply, request.id))
                 if running is not None:
                     running.add(reading_of(result))
         if running is not None:
             running.finish()
+    return int(failed)
 
 
-async def _answer(session: ChatSession, request: JsonRequest, sampling: Sampling, options: AskOptions, asked_at: float) -> TurnResult:
-    """One reply. Raises NemochatError."""
+async def _answer(
+    session: ChatSession, request: JsonRequest, options: AskOptions, aids: Aids, pictures: list[Attachment], asked_at: float
+) -> tuple[JsonReply, TurnResult]:
+    """One reply, and what came of its last round. `pictures` become those of the request. Raises NemochatError."""
     shown = image_sources(request.messages)
     sources = list(dict.fromkeys([*shown, *request.images]))
-    attached = await attach_pictures(session, sources, options.save_pixels)
-    parts = {source: attachment.part for source, attachment in zip(sources, attached, strict=True)}
+    pictures[:] = await attach_pictures(session, sources, options.save_pixels)
+    parts = {source: attachment.part for source, attachment in zip(sources, pictures, strict=True)}
     conversation = to_conversation(request, parts)
     messages = conversation.messages
     if request.question is not None or request.images:
-        pictures = tuple(parts[source] for source in request.images)
-        messages = (*messages, Message(Role.USER, (*pictures, TextPart(request.question or ""))))
+        asked = tuple(parts[source] for source in request.images)
+        messages = (*messages, Message(Role.USER, (*asked, TextPart(request.question or ""))))
     if not messages or messages[-1].role is Role.ASSISTANT:
         raise ConversationError("The request has no question.", "Give a question, or messages that end with the user's or a tool's.")
-    session.reader.sampling = sampling
-    asked = msgspec.structs.replace(conversation, system=conversation.system or options.system, messages=messages[:-1])
-    async with aclosing(Talk(session, Chat.of(asked)).send(messages[-1], asked_at=asked_at)) as events:
+    own = {tool.name for tool in conversation.tools}
+    tools = request.offered((*conversation.tools, *(tool for tool in aids.tools if tool.name not in own)))
+    session.form = form = request.form(tools)
+    if aids.shelf is not None:
+        aids.shelf.used.clear()
+    last = messages[-1]
+    if last.role is Role.USER:
+        last = msgspec.structs.replace(last, parts=(*last.parts, *await aids.beside(last.text)))
+    system = conversation.system or options.system
+    talk = Talk(session, Chat.of(msgspec.structs.replace(conversation, system=system, tools=tools, messages=messages[:-1])))
+    runs: list[ToolRun] = []
+    rounds: list[TurnResult] = []
+    async with aclosing(talk.send(last, asked_at=asked_at)) as events:
         async for event in events:
-            if isinstance(event, TurnResult):
-                return event
+            match event:
+                case RoundEnded(result):
+                    rounds.append(result)
+                case ToolRun(state=ToolState.DONE | ToolState.FAILED | ToolState.REFUSED):
+                    runs.append(event)
+                case TurnResult():
+                    if form.schema is not None and (wrong := await asyncio.to_thread(_misfit, event, form.schema)):
+                        event = msgspec.structs.replace(event, unread=wrong)
+                    return JsonReply.of(event, session.model_name, runs, aids.shelf.used if aids.shelf is not None else (), rounds), event
     raise AssertionError("a turn ends with its result or with an error")
+
+
+def _misfit(result: TurnResult, schema: dict[str, Any]) -> str:
+    """Why a reply is not the JSON that was asked for, "" when it is."""
+    try:
+        wrong = complaint(msgspec.json.decode(result.text), schema)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        is_cut = result.reason is FinishReason.LENGTH
+        return "The reply was cut because it had reached its greatest length (max_tokens)." if is_cut else "The reply is no JSON."
+    return f"The reply does not fit the response_format: {wrong}" if wrong else ""
+
+
+def _id_of(line: bytes) -> Any:
+    """The id of a request that could not be served, as far as it can be read."""
+    try:
+        return msgspec.json.decode(line, type=_Named).id
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return msgspec.UNSET
+
+
+def _with_id(answer: JsonReply | JsonError, id_: Any) -> dict[str, Any]:
+    told: dict[str, Any] = msgspec.to_builtins(answer)
+    return told if id_ is msgspec.UNSET else {"id": id_, **told}

@@ -77,6 +77,9 @@ def import_(file: Path) -> None:
         report = import_any(library, file)
     _print_problems(report.problems)
     say(f"{len(report.added)} conversations added, {report.skipped} were here already.")
+    if not report.added and not report.skipped:
+        hint = "It may be an export of nemochat or ChatGPT, or JSON (Lines) of conversations with messages."
+        raise NemochatError(f"{shown(file)} brought nothing: no conversation in it could be read.", hint)
     if report.lost:
         raise NemochatError(f"{report.lost:,} {'conversation' if report.lost == 1 else 'conversations'} could not be read.")
 

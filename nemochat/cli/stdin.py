@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 from nemochat.cli.output import print_note
@@ -71,14 +71,25 @@ async def read_lines() -> AsyncGenerator[bytes, None]:
         yield line
 
 
-async def read_text() -> str:
-    """Everything up to the end of standard input, as text. Raises UsageError when it is not text, or more than any model reads."""
+async def read_text(before: Callable[[], None]) -> str:
+    """Everything up to the end of standard input, as text; a mark of the byte order is none of it. After a second of waiting a line on
+    stderr says for what; `before` clears its place. Raises UsageError when it is not text, or more than any model reads.
+    """
+
+    def tell() -> None:
+        before()
+        print_note("Waiting for the end of standard input (Ctrl+C ends it; with < /dev/null nothing is waited for) ...")
+
+    note = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, tell)
     data = bytearray()
-    async for line in read_lines():
-        data += line
-        if len(data) > _MAX_TEXT_BYTES:
-            raise UsageError("More than 16 MiB came in on standard input.", "Pipe in the part that matters.")
     try:
-        return data.decode()
+        async for line in read_lines():
+            data += line
+            if len(data) > _MAX_TEXT_BYTES:
+                raise UsageError("More than 16 MiB came in on standard input.", "Pipe in the part that matters.")
+    finally:
+        note.cancel()
+    try:
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError("Standard input is not UTF-8 text.", "Give pictures with -i FILE.") from error

@@ -75,7 +75,7 @@ class GenerateRequest(msgspec.Struct, frozen=True):
 
     conversation: whose prompt this is (see Place).
     grammar: GBNF that holds what follows each `grammar_trigger` in the reply (or the one that the prompt itself ends with, as Control
-    text) until the grammar is complete; empty for none. Without a trigger it holds the reply from its first token, once. No stop string
+    text) until the grammar is complete; empty for none. Without a trigger it holds the whole reply, which ends with it. No stop string
     ends the reply in between. An engine that cannot hold to it goes on without it, so what comes back is to be checked in any case.
     """
 

@@ -1,4 +1,4 @@
-"""A grammar for tool calls: from the JSON Schemas of the offered tools to GBNF for what follows ``<toolcall>``.
+"""A grammar for tool calls: from the JSON Schemas of the offered tools to GBNF for what follows ``<toolcall>``; one for replies of JSON.
 
 What the grammar lets through is a call of one of the tools with arguments that fit its schema; it need not let through all that fits.
 Properties come in the order of the schema, objects with declared properties have no others unless the schema speaks of them, recursion
@@ -17,6 +17,7 @@ from nemochat.domain.messages import ToolSpec
 from nemochat.prompt import gbnf
 from nemochat.prompt.gbnf import Rules, TooLargeError
 from nemochat.prompt.schema_rules import RECURSIONS, Compiler
+from nemochat.prompt.schemas import Schema
 from nemochat.prompt.toolcalls import CLOSE_TAG
 
 
@@ -48,6 +49,19 @@ def tool_call_grammar(tools: Sequence[ToolSpec]) -> Grammar:
         except (TooLargeError, RecursionError):
             continue
     return Grammar("", tuple(f"{tool.name}: the whole schema" for tool in tools))
+
+
+def json_grammar(schema: Schema) -> Grammar:
+    """The grammar of a reply that is JSON fitting a schema and nothing else. Never raises, as `tool_call_grammar`."""
+    for recursion in RECURSIONS:
+        rules = Rules()
+        uncovered: dict[str, None] = {}
+        try:
+            whole = Compiler(ToolSpec("reply", "", schema), rules, recursion, uncovered).whole()
+            return Grammar(rules.text(whole), tuple(uncovered))
+        except (TooLargeError, RecursionError):
+            continue
+    return Grammar("", ("reply: the whole schema",))
 
 
 def _call(tool: ToolSpec, rules: Rules, recursion: int, uncovered: dict[str, None]) -> str:

@@ -17,7 +17,7 @@ import msgspec
 
 from nemochat.domain.messages import Conversation, Message, Role, TextPart, ToolCallPart, ToolResultPart, ToolSpec
 from nemochat.domain.segments import Control, ImageSlot, Plain, Segment
-from nemochat.prompt.toolcalls import CLOSE_TAG, OPEN_TAG, written
+from nemochat.prompt.toolcalls import CLOSE_TAG, OPEN_TAG, ends_open, written
 
 IMAGE_TAG = "<image>"
 TURN_TAGS = ("<extra_id_0>", "<extra_id_1>", "<extra_id_2>")
@@ -62,7 +62,9 @@ def lay_out(conversation: Conversation, *, continue_reply: bool = False, speaks:
         return Layout(conversation, system, messages, tuple(reply_head(speaks)))
     if not messages or conversation.messages[-1].role is not Role.ASSISTANT:
         raise ValueError("only a reply of the Assistant can be continued")
-    return Layout(conversation, system, (*messages[:-1], messages[-1][:-1]), ())
+    # Without its last line break, and without the tag that would close a call in the middle of which it ends.
+    left_open = messages[-1][: -2 if ends_open(conversation.messages[-1].parts) else -1]
+    return Layout(conversation, system, (*messages[:-1], left_open), ())
 
 
 def render(conversation: Conversation, *, continue_reply: bool = False) -> list[Segment]:

@@ -73,6 +73,13 @@ class Compiler:
         self._nesting = 0
         self._steps = 0
 
+    def whole(self) -> str:
+        """A value that fits the schema; any object where nothing does."""
+        expression = self._expression(self._references.root)
+        if expression is None:
+            self._give_up("the whole schema")
+        return expression or self._any(_ANY_NESTING)
+
     def arguments(self) -> str:
         """The tool's arguments: an object, without any properties when the schema names none."""
         schema = {**self._references.root, "type": "object"}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -59,6 +59,22 @@ def as_generated(parts: Iterable[Part]) -> str:
         f"{OPEN_TAG}{written(part)}{CLOSE_TAG}" if isinstance(part, ToolCallPart) else part.text if isinstance(part, TextPart) else ""
         for part in parts
     )
+
+
+def as_left_open(parts: Sequence[Part]) -> str:
+    """The same for a reply that goes on: what follows belongs into a call in the middle of which it ends."""
+    return as_generated(parts).removesuffix(CLOSE_TAG if ends_open(parts) else "")
+
+
+def ends_open(parts: Sequence[Part]) -> bool:
+    """Whether a reply ends in the middle of a call."""
+    last = parts[-1] if parts else None
+    if not isinstance(last, ToolCallPart) or last.calls:
+        return False
+    try:
+        return not list(_json_values(last.verbatim, may_close=False))
+    except ValueError:
+        return True
 
 
 def written(part: ToolCallPart) -> str:

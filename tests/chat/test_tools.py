@@ -12,10 +12,12 @@ import pytest
 from nemochat.chat import Chat, ChatEvent, RoundEnded, ToolRun, ToolsAnswered, ToolState, TurnResult
 from nemochat.chat.session import MAX_ROUNDS
 from nemochat.chat.toolbox import Toolbox, with_tools
+from nemochat.chat.values import ReplyForm
 from nemochat.domain.events import FinishReason
 from nemochat.domain.messages import ContextPart, ImagePart, Message, Part, Role, TextPart, ToolSpec
 from nemochat.domain.personas import Persona
 from nemochat.domain.sampling import Sampling
+from nemochat.domain.segments import Control
 from nemochat.domain.tools import Approval, OfferedTool, ToolOrigin, ToolOutcome, ToolRequest
 from nemochat.engine.protocol import LoadRequest
 from nemochat.prompt import nemotron
@@ -173,3 +175,66 @@ async def test_calls_of_tools_that_only_the_caller_knows_end_the_turn() -> None:
     last = events[-1]
     assert isinstance(last, TurnResult)
     assert [call.name for call in last.tool_calls] == ["theirs"]
+
+
+WRONG = '<toolcall> {"name": "delete", "arguments": {"path": 5}} </toolcall>'
+
+
+async def test_a_call_that_does_not_fit_is_told_once_and_the_second_ends_the_turn() -> None:
+    engine = FakeEngine(reply(WRONG), reply(WRONG), reply(WRONG))
+    desk = Desk(engine)
+    events = await play(desk.session.send(user("Tidy up.")))
+    result = events[-1]
+    assert isinstance(result, TurnResult)
+    assert len(engine.requests) == 2
+    assert "5 is not of type 'string' (in path)" in result.misfits[0]
+    runs = [event for event in events if isinstance(event, ToolRun) and event.state is not ToolState.RUNNING]
+    assert [run.state for run in runs] == [ToolState.FAILED, ToolState.FAILED]
+    assert (desk.asked, desk.deleted) == ([], [])
+    assert [entry.message.role for entry in desk.session.entries][-2:] == [Role.ASSISTANT, Role.TOOL], "each call has its answer"
+    assert "not of type" in nemotron.as_text(engine.requests[1].segments)
+
+
+async def test_a_call_that_fits_at_the_second_try_runs() -> None:
+    right = WRONG.replace("5", '"/tmp/x"')
+    engine = FakeEngine(reply(WRONG), reply(right), reply("Done."))
+    desk = Desk(engine, Approval.ONCE)
+    result = (await play(desk.session.send(user("Tidy up."))))[-1]
+    assert isinstance(result, TurnResult)
+    assert (desk.deleted, result.text, result.warnings) == (["/tmp/x"], "Done.", ())
+
+
+async def test_what_was_cut_is_reported_as_cut_and_never_runs() -> None:
+    """Also a call before it in the same reply waits: the reply may be continued."""
+    cut = ADD + '<toolcall> {"name": "delete", "arguments": {"path": "/ho'
+    engine = FakeEngine(reply(cut, reason=FinishReason.LENGTH), reply('me"}} </toolcall>'), reply("Gone."))
+    desk = Desk(engine, Approval.ONCE)
+    result = (await play(desk.session.send(user("Tidy up."))))[-1]
+    assert isinstance(result, TurnResult)
+    assert (result.reason, desk.asked) == (FinishReason.LENGTH, [])
+    assert "was cut" in result.warnings[0]
+    await play(desk.session.continue_reply())
+    assert desk.deleted == ["/home"]
+
+
+async def test_calls_that_somebody_else_would_run_are_told_about_too() -> None:
+    engine = FakeEngine(reply(WRONG), reply(WRONG.replace("5", '"/tmp"')), reply("never"))
+    session = Talking(engine, LoadRequest("fake", "fake", None, EngineSettings()), Sampling(max_tokens=10))
+    spec = ToolSpec("delete", "", {"type": "object", "properties": {"path": {"type": "string"}}})
+    session.open_chat(with_tools(Chat(), [spec]))
+    result = (await play(session.send(user("Tidy up."))))[-1]
+    assert isinstance(result, TurnResult)
+    assert (len(engine.requests), result.misfits) == (2, ("",))
+
+
+async def test_a_call_can_be_asked_for() -> None:
+    engine = FakeEngine(reply(ADD.removeprefix("<toolcall>")), reply("It is 3."))
+    desk = Desk(engine)
+    desk.session.session.form = ReplyForm(calls=True, tool="add")
+    await play(desk.session.send(user("1 + 2?")))
+    first, second = engine.requests
+    assert first.segments[-1] == Control("<toolcall>")
+    assert '\\"add\\"' in first.grammar
+    assert '\\"delete\\"' not in first.grammar
+    assert second.segments[-1] != Control("<toolcall>")
+    assert desk.session.entries[1].message.tool_calls[0].name == "add"

@@ -51,7 +51,7 @@ def test_every_kind_of_line_gets_its_answer(nemochat: Run, script: WriteScript, 
     )  # fmt: skip
     replies = answers(done)
     assert [reply.get("text") for reply in replies] == ["piped", "again", "tool said", "pictures", "one two", "one two three"]
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "Line 2 is empty and was skipped.\n")
     assert [reply["image_tokens"] for reply in replies] == [7, 7, 7, 14, 7, 0]
     assert replies[4]["finish_reason"] == "length"
     assert replies[0]["timings"]["load_ms"] > 0
@@ -79,11 +79,12 @@ def test_bad_lines_are_answered_and_the_next_is_served(nemochat: Run, script: Wr
     done = nemochat("ask", "--jsonl", "--model", script("fine"), input=lines(*requests, {"question": "Hi", "images": ["red.png"]}))
     replies = answers(done)
     assert len(replies) == len(bad) + 1
-    for reply, (_, sentence) in zip(replies, bad, strict=False):
-        assert set(reply) == {"error", "hint"}
+    for number, (reply, (_, sentence)) in enumerate(zip(replies, bad, strict=False), 1):
+        assert set(reply) == {"error", "hint", "line"}
+        assert reply["line"] == number
         assert sentence in reply["error"]
     assert replies[-1]["text"] == "fine"
-    assert done.returncode == 0
+    assert done.returncode == 1, "a script sees that not every line was answered"
 
 
 def test_the_engine_may_die_between_lines(nemochat: Run, script: WriteScript, red: str) -> None:
@@ -121,3 +122,107 @@ def test_a_model_that_cannot_load_fails_at_once(nemochat: Run) -> None:
     done = nemochat("ask", "--jsonl", "--model", "missing.gguf", input=lines({"question": "Hi"}))
     assert (done.returncode, done.stdout) == (1, "")
     assert "missing.gguf" in done.stderr
+
+
+def test_an_id_of_any_kind_comes_back_also_with_an_error(nemochat: Run, script: WriteScript) -> None:
+    ids = [7, "a", None, {"x": [1]}, 1.5, False, ""]
+    requests = [{"id": id_, "question": "Hi"} for id_ in ids] + [{"id": id_, "questoin": "Hi"} for id_ in ids]
+    done = nemochat("ask", "--jsonl", "--model", script("fine"), input=lines(*requests, {"question": "Hi"}))
+    replies = answers(done)
+    assert [reply["id"] for reply in replies[:-1]] == ids * 2
+    assert "id" not in replies[-1]
+    assert [reply.get("line") for reply in replies] == [None] * 7 + list(range(8, 15)) + [None]
+
+
+def test_a_byte_order_mark_openais_nulls_and_stop_are_taken(nemochat: Run, script: WriteScript) -> None:
+    said = {"role": "assistant", "content": "Hello.", "refusal": None, "tool_calls": None, "audio": None, "name": None}
+    tool = {"type": "function", "function": {"name": "f", "description": None, "parameters": {"properties": {"x": {"const": None}}}}}
+    whole = {
+        "messages": [{"role": "user", "content": "Count", "name": None}, said, {"role": "user", "content": "Count"}],
+        "tools": [{**tool, "strict": None}], "images": None, "seed": None, "stop": "two", "response_format": None, "tool_choice": None,
+    }  # fmt: skip
+    done = nemochat(
+        "ask", "--jsonl", "--model", script("one two three four"),
+        input="\ufeff" + lines(whole, {"question": "Count", "stop": ["x", "four"]}, {"question": "Count", "stop": [""]}),
+    )  # fmt: skip
+    replies = answers(done)
+    assert [reply.get("text", "").strip() for reply in replies] == ["one", "one two three", ""]
+    assert "stop: an empty text" in replies[2]["error"]
+
+
+WRITE = {
+    "name": "write",
+    "parameters": {
+        "type": "object",
+        "properties": {"path": {"type": "string", "pattern": "^/tmp/"}, "text": {"type": "string"}},
+        "required": ["path", "text"],
+    },
+}
+
+
+def call(path: str, closing: str = "</toolcall>") -> str:
+    return f'<toolcall> {{"name": "write", "arguments": {{"path": "{path}", "text": "x"}}}} {closing}'
+
+
+def test_a_call_that_does_not_fit_is_told_once_and_then_carries_a_warning(nemochat: Run, script: WriteScript) -> None:
+    model = script(
+        replies=[
+            {"text": call("/tmp/c"), "when": "Right"},
+            {"text": call("/tmp/c")[:30], "when": "Broken"},
+            {"text": call("/etc/a")},
+        ]
+    )
+    done = nemochat(
+        "ask", "--jsonl", "--model", model,
+        input=lines(*({"question": word, "tools": [WRITE]} for word in ("Right", "Wrong", "Broken")), {"question": "Right"},
+                    {"question": "Right", "tools": [WRITE], "max_tokens": 6}),
+    )  # fmt: skip
+    right, wrong, broken, untold, cut = answers(done)
+    assert (right.get("warnings"), right["tool_calls"][0].get("warning"), right["tool_runs"]) == (None, None, [])
+    assert "does not match '^/tmp/' (in path)" in wrong["tool_calls"][0]["warning"]
+    assert wrong["warnings"] == [wrong["tool_calls"][0]["warning"]]
+    assert [run["state"] for run in wrong["tool_runs"]] == ["failed"], "told once; the second try is the caller's to see"
+    assert "could not be read" in broken["tool_runs"][0]["result"]
+    assert "warnings" not in untold, "what is no call of ours is not judged"
+    assert (cut["finish_reason"], cut["tool_calls"]) == ("length", [])
+    assert "was cut" in cut["warnings"][0]
+
+
+def test_tool_choice_and_response_format_are_checked(nemochat: Run, script: WriteScript) -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "n", "strict": True, "schema": {"type": "object", "required": ["a"]}}}
+    asked = {"question": "Hi", "tools": [WRITE]}
+    requests: list[dict[str, Any]] = [
+        {**asked, "tool_choice": "none"},
+        {**asked, "tool_choice": {"type": "function", "function": {"name": "delete"}}},
+        {"question": "Hi", "tool_choice": "required"},
+        {**asked, "response_format": form},
+        {"question": "Hi", "response_format": form},
+        {"question": "Hi", "response_format": {"type": "json_object"}},
+        {"question": "Hi", "response_format": {"type": "text"}},
+        {"question": "Hi", "response_format": {"type": "yaml"}},
+    ]
+    replies = answers(nemochat("ask", "--jsonl", "--model", script('{"b": 1}'), input=lines(*requests)))
+    assert replies[0]["text"] == '{"b": 1}'
+    assert "delete, which is none of the tools" in replies[1]["error"]
+    assert "there are no tools" in replies[2]["error"]
+    assert "without tools" in replies[3]["error"]
+    assert "'a' is a required property" in replies[4]["warnings"][0]
+    assert [reply.get("warnings") for reply in replies[5:7]] == [None, None]
+    assert "response_format.type" in replies[7]["error"]
+
+
+def test_tools_and_documents_are_for_requests_too(nemochat: Run, script: WriteScript, tmp_path: Path) -> None:
+    (tmp_path / "pets.txt").write_text("The cat of the house is called Mimi.\n")
+    model = script(
+        replies=[
+            {"text": '<toolcall> {"name": "calculator", "arguments": {"expression": "6 * 7"}} </toolcall>', "when": "Six"},
+            {"text": "It is known."},
+        ]
+    )
+    done = nemochat(
+        "ask", "--jsonl", "--model", model, "--tool", "calculator", "--doc", "pets.txt",
+        input=lines({"question": "What is the cat called?"}, {"question": "Six times seven?"}, {"question": "And the cat of the house?"}),
+    )  # fmt: skip
+    replies = answers(done)
+    assert [bool(reply["sources"]) for reply in replies] == [True, False, True]
+    assert [(run["result"], run["state"]) for run in replies[1]["tool_runs"]][:1] == [("42", "done")]

@@ -106,7 +106,7 @@ def test_a_rule_is_stronger_than_yes(own_tool: None, nemochat: Run, tmp_path: Pa
         (["tools", "test", "calculator", "[1]"], "The arguments are not a JSON object."),
         (["ask", "Hi", "--tool", "nope"], "There is no tool nope."),
         (["ask", "Hi", "--yes-tool", "no\x1bpe"], "There is no tool nope."),
-        (["ask", "--jsonl", "--tool", "calculator"], "not for --jsonl"),
+        (["ask", "--jsonl", "--tool", "nope"], "There is no tool nope."),
     ],
 )
 def test_what_cannot_be_meant(nemochat: Run, script: WriteScript, arguments: list[str], sentence: str) -> None:

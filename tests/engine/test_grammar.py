@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from nemochat.domain.segments import Control, Plain, Segment
 from nemochat.engine.llama import LlamaBackend
 from nemochat.engine.protocol import GenerateRequest, LoadRequest
 from nemochat.engine.scripted import Script, ScriptedBackend
-from nemochat.prompt.grammar import tool_call_grammar
+from nemochat.prompt.grammar import json_grammar, tool_call_grammar
 from nemochat.prompt.toolcalls import StreamParser, parse_reply, written
 from nemochat.settings import EngineSettings
 from tests.engine.llama_harness import Reply, after, gather, loaded, never, question
@@ -221,6 +222,18 @@ def test_a_seed_repeats_a_call(demo: LlamaBackend) -> None:
 
 def test_without_a_trigger_the_grammar_holds_the_reply_from_its_first_token(demo: LlamaBackend) -> None:
     assert ask(demo, question("What is 2 + 2?"), 'root ::= "maybe" "!"', "", max_tokens=20).text.startswith("maybe!")
+
+
+@pytest.mark.parametrize("schema", [
+    {"properties": {"a": {"enum": ["x", "y"]}, "n": {"type": "integer", "maximum": 9, "minimum": 0}}, "required": ["a", "n"]},
+    {"type": "array", "items": {"type": "boolean"}, "minItems": 2, "maxItems": 2},
+    {"type": "integer", "minimum": 10, "maximum": 99},
+])  # fmt: skip
+def test_a_reply_that_is_to_be_json_is_that_and_nothing_behind_it(demo: LlamaBackend, schema: dict[str, Any]) -> None:
+    for seed in range(3):
+        reply = ask(demo, question("What is 2 + 2?"), json_grammar(schema).text, "", max_tokens=60, temperature=1.0, seed=seed)
+        assert reply.finished.reason is FinishReason.STOP
+        jsonschema.validate(json.loads(reply.text), schema)
 
 
 def test_a_constrained_call_is_reused_in_the_next_prompt(demo: LlamaBackend) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from nemochat.engine.llama.context import Context
 
-_TOKEN_DATA = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
+TOKEN_DATA = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 """The layout of `llama_token_data`."""
 NativeSampler = object
 """A pointer to a sampler or to a chain of them."""
@@ -26,7 +26,7 @@ class Candidates:
     def after(context: Context, row: int = -1) -> Candidates:
         """The whole vocabulary, as the distribution after an evaluated token has it (see Context.distribution)."""
         logits = context.distribution(row)
-        tokens = np.empty(len(logits), _TOKEN_DATA)
+        tokens = np.empty(len(logits), TOKEN_DATA)
         tokens["id"] = np.arange(len(logits), dtype=np.int32)
         tokens["logit"] = logits
         tokens["p"] = 0.0
@@ -35,7 +35,12 @@ class Candidates:
     @staticmethod
     def only(token: int) -> Candidates:
         """One token, as likely as can be."""
-        return Candidates(np.array([(token, 0.0, 0.0)], _TOKEN_DATA))
+        return Candidates(np.array([(token, 0.0, 0.0)], TOKEN_DATA))
+
+    @property
+    def tokens(self) -> list[int]:
+        """Which there are."""
+        return [int(token) for token in self._tokens["id"]]
 
     def __len__(self) -> int:
         return len(self._tokens)

@@ -150,7 +150,10 @@ class Constraint:
         self.is_open = True
 
     def _held_token(self, sampler: Sampler, context: Context, row: int) -> int | None:
-        """Draw a token that the grammar allows and take it; None when there is none, and the grammar is given up."""
+        """Draw a token that the grammar allows and take it; None when there is none, and the grammar is given up.
+
+        Where it holds the whole reply, one that ends the reply may come as soon as it is complete.
+        """
         candidates = Candidates.after(context, row)
         token = sampler.choose(candidates)
         if not (self._may_stand(token) and self._grammar.allows(token)):
@@ -163,9 +166,11 @@ class Constraint:
                 return None
             token = chosen
         sampler.accept(token)
+        if self._model.ends_generation(token):
+            return token
         self._grammar.accept(token)
         self._utf8.decode(self._model.piece(token))
-        self.is_open = not self._grammar.is_complete
+        self.is_open = not (self._trigger and self._grammar.is_complete)
         return token
 
     def _chosen(self, sampler: Sampler, candidates: Candidates) -> int | None:
@@ -182,7 +187,9 @@ class Constraint:
 
     def _may_stand(self, token: int) -> bool:
         """Whether a token may be part of a call: text in whole characters, and no structure but the tag that ends it."""
-        if token in self._banned or self._model.ends_generation(token) or self._model.is_unknown(token):
+        if self._model.ends_generation(token):
+            return not self._trigger and self._grammar.is_complete
+        if token in self._banned or self._model.is_unknown(token):
             return False
         piece = self._model.piece(token)
         if self._model.is_marker(token) and not self._grammar.ends_with(token):

@@ -18,7 +18,7 @@ from textual.widgets import Markdown
 from nemochat.chat import ContextView, Entry
 from nemochat.domain.messages import Message, Role
 from nemochat.domain.sanitize import sanitize
-from nemochat.prompt.toolcalls import as_generated
+from nemochat.prompt.toolcalls import as_left_open
 from nemochat.tui.widgets.message import MessageView, Standing, code_of
 from nemochat.tui.widgets.message_window import MessageWindow
 from nemochat.tui.widgets.reply_stream import ReplyStream
@@ -241,7 +241,7 @@ class Transcript(MessageWindow):
             view.is_streaming = True
             with self.app.batch_update():
                 await view.clear_body()
-                await stream.open(view, as_generated(view.parts))
+                await stream.open(view, as_left_open(view.parts))
             return
         with self.app.batch_update():
             if self.writing is not None:
