@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import gc
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -164,7 +163,6 @@ class NemochatApp(App[None]):
         if self._is_opening:
             self.switch_screen(chat)
             chat.call_after_refresh(self.call_later, self._opened)
-            chat.call_after_refresh(_spare_collections)
         else:
             self.push_screen(chat)
         for notice in notices:
@@ -231,6 +229,7 @@ class NemochatApp(App[None]):
     async def _opened(self) -> None:
         """The chat takes what was typed."""
         gc.freeze()  # what was imported stays for good; looking through it for garbage held keys up by 0.3 s now and then
+        gc.set_threshold(10_000, 20, 20)  # and through what is new by 50 ms
         self._is_opening = False
         await self._next_key()
 
@@ -331,9 +330,3 @@ class NemochatApp(App[None]):
         self.crash = self.crash or error
         super()._handle_exception(error)
         self._exit_renderables.clear()
-
-
-def _spare_collections() -> None:
-    """Garbage is looked for among what is new alone, and more seldom: else each look at all that there is holds the keys up for 50 ms."""
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
