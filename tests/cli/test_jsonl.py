@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.cli.conftest import Run, WriteScript, command
 
 TWO_TURNS = [
@@ -226,3 +228,25 @@ def test_tools_and_documents_are_for_requests_too(nemochat: Run, script: WriteSc
     replies = answers(done)
     assert [bool(reply["sources"]) for reply in replies] == [True, False, True]
     assert [(run["result"], run["state"]) for run in replies[1]["tool_runs"]][:1] == [("42", "done")]
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "\n", "{\"messages\": []}", "nonsense"])
+def test_an_import_that_brought_nothing_is_a_failure(nemochat: Run, tmp_path: Path, content: str) -> None:
+    (tmp_path / "chats.json").write_text(content)
+    done = nemochat("library", "import", "chats.json")
+    assert done.returncode == 1
+    assert "Error: " in done.stderr
+
+
+def test_a_pipe_that_stays_open_is_said_to_be_waited_for(script: WriteScript, tmp_path: Path) -> None:
+    with subprocess.Popen(
+        command("ask", "Hello", "--model", script("fine")),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert "Waiting for the end of standard input" in process.stderr.readline()
+        process.stdin.close()
+        assert process.stdout.read() == "fine\n"
+        assert process.wait(10) == 0

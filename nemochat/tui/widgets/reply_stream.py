@@ -39,7 +39,7 @@ class ToolCallLine(Static):
     def __init__(self, part: ToolCallPart) -> None:
         lines = [f"⚙ {_call_text(call.name, call.arguments)}" for call in part.calls]
         if not lines:
-            lines = [f"⚙ a tool call that was cut or cannot be read, so it did not run: {sanitize(part.verbatim, strict=True).strip()}"]
+            lines = [f"⚙ a tool call that could not be read: {sanitize(part.verbatim, strict=True).strip()}"]
         super().__init__(Content("\n".join(lines)), markup=False)
 
 
