@@ -322,12 +322,12 @@ async def test_only_the_server_that_is_asked_for_is_started(tmp_path: Path) -> N
         for server in servers.servers:
             server.trust(server.launch())
         assert servers.likely(["act"]) is None, "nobody knows yet whose it is"
-        assert servers.likely(["plain/act"]) == {"plain"}
+        assert servers.likely(["plain/act"]) == frozenset({"plain"})
         assert [tool.offered.name for tool in await servers.tools(only={"plain"})] == ["act"]
         assert [server.name for server in servers.servers if server.is_running] == ["plain"]
         assert servers.problems == {}
         servers.server("plain").accept()
-        assert servers.likely(["act"]) == {"plain"}
+        assert servers.likely(["act"]) == frozenset({"plain"})
         registry = Registry()
         await servers.tools(only={"dies-at-start"})
         registry.problems = dict(servers.problems)
