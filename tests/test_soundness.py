@@ -222,6 +222,7 @@ def _prints(tree: ast.Module) -> Iterator[int]:
 
 _WRITERS = {
     "documents/database.py": {"connect", "rename"},  # behind make_file
+    "documents/kinds/pages.py": {"save"},  # into memory
     "engine/states.py": {"replace"},  # what llama.cpp has written to a file of make_file
     "engine/worker.py": {"replace"},  # the full log becomes the older one
     "library/database.py": {"connect", "rename"},  # behind make_file

@@ -39,6 +39,8 @@ _SURE = 0.6
 """Of the way from there to the very same text: no model is asked for more."""
 _WORDS_WEIGHT = 1.5
 """How many such deviations holding all words of the question is worth."""
+_MOST_WORDS = 0.75
+"""A passage that holds this share of the question's words answers to it, whatever a model makes of them."""
 _GENERAL_WORDS = """
     summarise summarize summary summaries overview document documents doc docs file files text content contents attached attachment page
     pages pdf read explain describe outline main points point key gist short brief briefly sentence sentences paper report article whole
@@ -94,7 +96,8 @@ class Retriever:
                 id: (cosine - scale.mean) / scale.deviation + _WORDS_WEIGHT * covered.get(id, 0.0) for id, cosine in cosines.items()
             }
             known = {passage.id: passage for passage in by_words}
-            order = sorted((id for id in standing if standing[id] >= alike_floor(scale)), key=lambda id: (-standing[id], id))[:_NEIGHBOURS]
+            fitting = (id for id in standing if standing[id] >= alike_floor(scale) or covered.get(id, 0.0) >= _MOST_WORDS)
+            order = sorted(fitting, key=lambda id: (-standing[id], id))[:_NEIGHBOURS]
             known |= {passage.id: passage for passage in self._index.fetch([id for id in order if id not in known], collections)}
             order += [id for id in known if id not in cosines]  # those that have no vector yet
             scored = (msgspec.structs.replace(known[id], score=max(known[id].score, cosines.get(id, 0.0))) for id in order if id in known)

@@ -55,7 +55,7 @@ def test_one_process_reads_many_documents_and_ends_with_the_reader(reader: Docum
     assert texts(reader.read(b"one", "a.txt")) == ["one"]
     first = reader.pid
     assert reader.read(pdf(["two"]), "b.pdf").kind is Kind.PDF
-    with pytest.raises(NotTextError, match=r"x\.bin is of no kind"):
+    with pytest.raises(NotTextError, match=r"x\.bin is of a kind"):
         reader.read(b"\0", "x.bin")
     with pytest.raises(DocumentError, match="broken"):
         reader.read(b"%PDF-1.4", "c.pdf")

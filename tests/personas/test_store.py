@@ -71,7 +71,7 @@ def test_saving_again_keeps_the_portrait_unless_told(store: PersonaStore) -> Non
     Image.new("RGB", (8, 8)).save(buffer, "JPEG")
     store.save(changed, id_, avatar=buffer.getvalue())
     assert (store.load(id_)[1] or b"").startswith(b"\x89PNG")
-    with pytest.raises(NemochatError, match="no picture that can be used"):
+    with pytest.raises(NemochatError, match="cannot be used as a picture"):
         store.save(ADA, id_, avatar=b"GIF89a?")
     assert store.load(id_)[0] == changed
 
@@ -240,7 +240,7 @@ def test_import_refuses_what_is_no_file(store: PersonaStore, tmp_path: Path) -> 
         tmp_path / "a\0b": "cannot be read",
         Path("/dev/zero"): "is a device, not a file",
         tmp_path / "big.json": "larger than 64 MiB",
-        tmp_path / "bad.toml": "no UTF-8",
+        tmp_path / "bad.toml": "not UTF-8",
     }
     for path, says in cases.items():
         with pytest.raises(NemochatError, match=says):

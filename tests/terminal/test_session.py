@@ -54,7 +54,7 @@ def test_a_conversation_from_before_the_first_frame_to_the_export(terminal: Open
     tty.send("/undo\r")
     tty.wait_for("Undone.")
     tty.send("/new\rHello!\r")
-    tty.wait_for(lambda text: text.count("to first token") == 1 and "How can I help?" in text and "circle" not in text)
+    tty.wait_for(lambda text: text.count("│ You") == text.count("to first token") == 1 and "circle" not in text and "· ready" in text)
     tty.send("\x11")
     assert tty.wait_for_end() == 0
     again = terminal("--resume")

@@ -15,6 +15,7 @@ from textual.widgets import Static
 
 from nemochat.chat.drops import Drop, find_drops
 from nemochat.chat.recall import PromptHistory
+from nemochat.desk.commands import Kind
 from nemochat.desk.completion import Completion, complete
 from nemochat.tui.widgets.completion_list import CompletionList
 from nemochat.tui.widgets.hint_line import PromptState
@@ -359,7 +360,8 @@ async def test_an_empty_prompt_and_a_command_cost_nothing(tmp_path: Path) -> Non
         driver.prompt.token_count, driver.prompt.room = 0, 2900
         await press()
         assert str(driver.host.query_one("#count", Static).render()) == "2,900 free"
-        await press(*"/x")
+        driver.prompt._judge = lambda text: Kind.COMMAND if text.startswith("/") else Kind.MESSAGE
+        await press(*"/new")
         assert str(driver.host.query_one("#count", Static).render()) == "2,900 free"
 
 

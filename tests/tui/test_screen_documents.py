@@ -106,7 +106,7 @@ async def test_documents_are_listed_read_and_taken_out(tmp_path: Path) -> None:
         await driver.press("enter")
         await driver.dialog(Choose)
         await driver.press("right", "enter")
-        await driver.told("no document of this chat any more")
+        await driver.told("was removed from this chat")
 
 
 async def test_a_named_collection_is_searched_in_the_chats_that_want_it(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ async def test_yes_opens_the_address_in_the_browser(tmp_path: Path, opened: list
         await driver.click("Open in the browser")
         await driver.back()
         assert opened == [URL]
-        await driver.told("There is no browser here")
+        await driver.told("No browser could be started here")
 
 
 @pytest.mark.parametrize("keys", [["enter"], ["escape"]])

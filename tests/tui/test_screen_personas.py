@@ -82,7 +82,7 @@ async def test_a_dropped_card_becomes_a_persona_and_is_talked_with(tmp_path: Pat
         await driver.paste(str(card))
         await driver.dialog(Choose)
         await driver.press("enter")
-        await driver.until(lambda: isinstance(driver.app.screen, Choose) and "among your personas" in driver.shown)
+        await driver.until(lambda: isinstance(driver.app.screen, Choose) and "is now one of your personas" in driver.shown)
         await driver.press("enter")
         await driver.until(lambda: driver.said == ["Ahoy."])
         assert "captain-ruth" in {each.id for each in driver.bench.personas.list()}

@@ -281,6 +281,6 @@ async def test_every_answer_about_a_text_file_is_seen_whole(tmp_path: Path, size
     async with running(tmp_path, FakeEngine(), size=size) as driver:
         await driver.paste(f"'{tmp_path / 'notes.txt'}'")
         await driver.dialog(Choose)
-        await driver.click("Neither")
+        await driver.click("Cancel")
         await driver.back()
         assert driver.screen.prompt.plain_text == ""

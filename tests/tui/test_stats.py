@@ -262,7 +262,7 @@ async def test_filters_of_model_and_time() -> None:
 async def test_what_is_empty_says_so_kindly() -> None:
     app = Host([])
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(app, "Ask something, and its time to first token stands")
+        await until(app, "Ask something, and its time to first token")
         await pilot.press("tab")
         await until(app, "No reply in the library yet.")
         assert app.stats.query_one(FiguresTable).size.height == 0

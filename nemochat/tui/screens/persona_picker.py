@@ -177,7 +177,7 @@ class PersonaPicker(Modal[PersonaWish | None]):
         self._found = tuple(item for item, _ in ranked[:_SHOWN])
         choices, empty = self._choices, self._nothing
         choices.clear_options()
-        choices.add_options(Option(line_of(item, marks, self._width)) for item, marks in ranked[:_SHOWN])
+        choices.add_options(Option(Content.assemble(line_of(item, marks, self._width))) for item, marks in ranked[:_SHOWN])
         choices.display = bool(self._found)
         empty.display = not self._found
         none_yet = "There are no personas yet. F4 writes one, F7 imports a card."

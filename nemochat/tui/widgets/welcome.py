@@ -94,7 +94,7 @@ class Welcome(Vertical):
         super().__init__()
         self._lines = tuple(TryLine(number, question) for number, question in enumerate(questions, 1))
         self._limits = Static(Content(_LIMITS), classes="line limits")
-        self._picture = Static(blocks(sample_picture(_SIDE).rgb, _SIDE), classes="picture")
+        self._picture = Static(blocks(sample_picture(_SIDE).rgb, _SIDE), classes="picture", markup=False)
 
     def compose(self) -> ComposeResult:
         """Who it is, what it cannot do, what to try, how to go on."""
