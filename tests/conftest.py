@@ -17,3 +17,8 @@ time.tzset()
 # An interface is a large net of objects, and each test throws one away: with the usual thresholds a fifth of the time goes into
 # looking for garbage.
 gc.set_threshold(20_000, 20, 50)
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Bytes are no names of tests: an archive holds the time, and then the processes that run the tests do not have the same tests."""
+    return f"{len(val)}-bytes" if isinstance(val, bytes) else None
