@@ -183,6 +183,11 @@ class NemochatApp(App[None]):
         else:
             await self._take(event)
 
+    @property
+    def has_keys_waiting(self) -> bool:
+        """Whether something that was typed has not come to where it belongs."""
+        return bool(self._held) or self._key is not None
+
     def _acts_at_once(self, event: Event) -> bool:
         active = self.screen.active_bindings.get(event.key) if isinstance(event, Key) else None
         return active is not None and active.node is self and active.binding.action in _AT_ONCE

@@ -68,7 +68,7 @@ async def _can_go_on(driver: Driver) -> None:
             await asyncio.wait_for(driver.screen.desk.jobs.ended(Rank.USER), 0.05)  # what has closed its dialog may ask once more
         except TimeoutError:
             continue
-        if driver.app.screen is driver.screen:
+        if driver.app.screen is driver.screen and not driver.app.has_keys_waiting:
             break
     await driver.until(lambda: driver.app.screen is driver.screen)
     driver.screen.prompt.load_text("")

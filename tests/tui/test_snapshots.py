@@ -185,6 +185,7 @@ async def _editing(driver: Driver) -> None:
 
 async def _completion(driver: Driver) -> None:
     await driver.type("/e")
+    await driver.until(lambda: driver.screen.prompt._list.is_open)
 
 
 async def _command(driver: Driver, name: str, kind: type) -> None:

@@ -290,6 +290,9 @@ class Prompt(Vertical):
 
     def _look(self, *, all_kinds: bool) -> None:
         """While the user is choosing what to type, only a whole path to a picture counts."""
+        if getattr(self.app, "has_keys_waiting", False):
+            self._look_soon(all_kinds=all_kinds)  # the rest of a drop that came key by key is still on its way
+            return
         drop = self._paths_in(self.plain_text, all_kinds=all_kinds and not self._list.is_open)
         if drop is not None:
             self._take(drop)
