@@ -88,7 +88,11 @@ class Terminal:
         deadline = time.monotonic() + PATIENCE
         while not shows(self.text):
             assert time.monotonic() < deadline, f"never showed {wanted!r}:\n{self.text}"
-            if not self.read(0.2) and self.process.poll() is not None:
+            if self.read(0.2):
+                whole = time.monotonic() + 0.3
+                while self.read(0.01) and time.monotonic() < whole:
+                    continue  # a frame comes in pieces, and half of it is a screen that nobody sees
+            elif self.process.poll() is not None:
                 assert shows(self.text), f"ended with {self.process.returncode} before {wanted!r}:\n{self.text}"
         return self.text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -106,6 +107,24 @@ async def test_enter_hands_out_the_text_and_what_is_put_back_stands_before_what_
         driver.prompt.put_back("hello", [("k", LABEL)])
         assert driver.prompt.plain_text == "hello\nmore"
         assert driver.prompt.tokens == ["k"]
+
+
+async def test_a_path_is_found_although_a_token_says_something_new_while_it_comes(tmp_path: Path) -> None:
+    """Fails when the words of a token count as typing that was looked at: then the end of a drop that comes key by key is never seen."""
+    draw_circle(tmp_path / "cat.png", (220, 40, 40))
+    async with prompt(tmp_path) as (driver, press):
+        driver.host.attaches = True
+        driver.prompt.insert_token("k", "[image 1: other.png, reading]")
+        await press()
+        driver.area.insert(str(tmp_path / "cat.png"))
+        driver.prompt.replace_token("k", "[image 1: other.png 240x240, 16 tokens]")  # before anybody has seen the letters
+        for _ in range(100):
+            await press()
+            if "cat.png" in driver.prompt.tokens:
+                break
+            await asyncio.sleep(0.02)
+        assert driver.prompt.tokens == ["k", "cat.png"]
+        assert driver.prompt.plain_text == ""
 
 
 async def test_letters_right_behind_enter_belong_to_the_next_message(tmp_path: Path) -> None:

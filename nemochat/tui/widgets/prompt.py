@@ -270,10 +270,10 @@ class Prompt(Vertical):
     @on(TextArea.Changed)
     def _text_changed(self, event: TextArea.Changed) -> None:
         event.stop()
-        text = self._area.text
-        grown = len(text) - len(self._area.settled_text)
-        is_typed = text != self._area.settled_text
-        self._area.settled_text = text
+        text, plain = self._area.text, self.plain_text
+        grown = len(plain) - len(self._area.settled_text)
+        is_typed = plain != self._area.settled_text
+        self._area.settled_text = plain
         self._offer()
         self._draw_hint()
         self.post_message(self.Changed(text))
@@ -372,7 +372,7 @@ class Prompt(Vertical):
         self._area.replace(insert, start, self._area.cursor_location, maintain_selection_offset=False)
         self._area.move_cursor((start[0], start[1] + len(insert)))
         # A picture that was chosen is attached; a folder may be the first half of a path.
-        self._area.settled_text = self._area.text
+        self._area.settled_text = self.plain_text
         self._look_soon(all_kinds=False)
         if not insert.endswith(("/", " ")):
             self._close_list()

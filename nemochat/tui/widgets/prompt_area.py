@@ -79,7 +79,8 @@ class PromptArea(TextArea):
         self._tokens: dict[str, _Token] = {}
         self._is_changing = False
         self.settled_text = ""
-        """The text as the program, not the user's typing, left it last: there, nothing is to be found that he has just typed."""
+        """The plain text as the program, not the user's typing, left it last: there, nothing is to be found that he has just typed. Without
+        the tokens, whose words change beside the typing."""
         super().__init__(
             soft_wrap=True,
             tab_behavior="focus",
@@ -144,7 +145,7 @@ class PromptArea(TextArea):
         self._tokens.clear()
         with self._changing():
             super().load_text(text)
-        self.settled_text = self.text
+        self.settled_text = self.plain_text
 
     def replace_plain(self, text: str) -> None:
         """Replace the text; the tokens stay, before it."""
@@ -163,7 +164,6 @@ class PromptArea(TextArea):
     def _settle(self) -> None:
         """A token has changed: what is undone from here on begins here."""
         self.history.clear()
-        self.settled_text = self.text
 
     def edit(self, edit: Edit) -> EditResult:
         """Make a change; one that touches a token takes it whole."""
@@ -283,7 +283,7 @@ class PromptArea(TextArea):
     def insert_pasted(self, text: str) -> None:
         """Put text that came from outside at the cursor, made safe."""
         self._replace_via_keyboard(sanitize(text.replace("\r\n", "\n").replace("\r", "\n")), *self.selection)
-        self.settled_text = self.text
+        self.settled_text = self.plain_text
 
     def action_send(self) -> None:
         """Enter."""
