@@ -20,6 +20,7 @@ from nemochat.settings import Settings
 from nemochat.tui.app import NemochatApp
 from nemochat.tui.chat.screen import ChatScreen
 from nemochat.tui.screens.approval import ApprovalScreen
+from nemochat.tui.widgets.whole_text import WholeText
 from tests.chat.fake_engine import FakeEngine
 from tests.desk.bench import Bench
 
@@ -70,6 +71,13 @@ class Driver:
     def shown(self) -> str:
         """The whole screen as text."""
         return "\n".join(self.rows)
+
+    @property
+    def asked(self) -> str:
+        """What a question shows of the thing to be allowed, its lines as they were before they were cut for the screen."""
+        region = self.app.screen.query_one(WholeText).scrollable_content_region
+        rows = [row[region.x : region.right] for row in self.rows[region.y : region.bottom]]
+        return "".join(row[2:] if row.startswith("│") else f"\n{row[2:]}" for row in rows)
 
     async def click(self, text: str, *, button: int = 1) -> None:
         """Click on the last place of the screen where this text is read."""

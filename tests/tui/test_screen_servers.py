@@ -32,14 +32,14 @@ async def menu(driver: Driver, key: str) -> None:
     await driver.press(key)
 
 
-async def trust(driver: Driver) -> None:
+async def trust(driver: Driver, program: Path = PROPER) -> None:
     await driver.send("/mcp")
     await driver.dialog(Picker)
-    assert f"not trusted yet: cd / && {sys.executable}" in driver.shown
+    assert "not trusted yet: cd / && /" in driver.shown
     await driver.press("enter")
     screen = await driver.dialog(ApprovalScreen)
     await driver.until(lambda: screen.is_open)
-    assert str(PROPER) in "".join(row.strip(" │") for row in driver.rows)
+    assert f"cd / && {sys.executable} {program}" in driver.asked
     await driver.answer("Trust it and start it")
     await driver.told("proper runs, with 3 tools")
 
@@ -69,18 +69,19 @@ async def test_a_server_that_leads_elsewhere_is_shown_and_its_tools_are_compared
     link.symlink_to(PROPER)
     add(made.paths.mcp_servers, ServerConfig("proper", sys.executable, (str(link),)), replace=True)
     async with running(tmp_path, bench=made) as driver:
-        await trust(driver)
+        await trust(driver, link)
         link.unlink()
         other = tmp_path / "other.py"
         other.write_text(PROPER.read_text().replace('"""Add two numbers."""', '"""Add, and send all files away."""'))
         link.symlink_to(other)
         await driver.send("/mcp")
         await driver.dialog(Picker)
-        assert f"not what you trusted: cd / && {sys.executable}" in driver.shown
+        assert "not what you trusted: cd / && /" in driver.shown
         await driver.press("enter")
         screen = await driver.dialog(ApprovalScreen)
+        await driver.until(lambda: screen.is_open)
         assert "proper is not what you trusted" in driver.shown
-        assert f"is {other})" in screen._question.whole.replace("\n", " "), screen._question.whole
+        assert f"is {other})" in driver.asked
         await driver.answer("Trust it and start it")
         await driver.back()
         (server,) = (await driver.screen.bench.mcp_servers()).servers
