@@ -8,15 +8,18 @@ from collections.abc import AsyncGenerator, Callable
 
 import msgspec
 
+from nemochat.chat import formats
 from nemochat.domain.events import Progress, Stage, Timings
 from nemochat.engine.protocol import Engine, LoadRequest, ModelInfo
 from nemochat.errors import NemochatError
+from nemochat.prompt.format import ChatFormat
+from nemochat.prompt.nemotron import NemotronFormat
 
 _REPORT_SECONDS = 0.1
 
 
 class Loading:
-    """Loads one model into one engine. loaded_at: when it was there (time.perf_counter)."""
+    """Loads one model into one engine. loaded_at: when it was there (time.perf_counter). format: how it is spoken to, once it is there."""
 
     def __init__(self, engine: Engine, request: LoadRequest) -> None:
         self._engine = engine
@@ -25,6 +28,7 @@ class Loading:
         self._progress = Progress(Stage.LOAD, 0, 1000)
         self.loaded: ModelInfo | None = None
         self.loaded_at = 0.0
+        self.format: ChatFormat = NemotronFormat()
 
     def start(self) -> asyncio.Task[ModelInfo]:
         """Begin, unless that was done; a failure is reported by the first call that needs the model."""
@@ -73,9 +77,11 @@ class Loading:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        await self.format.close()
 
     async def _load(self) -> ModelInfo:
         info = await self._engine.load(self._request, self._note)
+        self.format = await formats.choose(info, self._request.format)
         self.loaded, self.loaded_at = info, time.perf_counter()
         return info
 

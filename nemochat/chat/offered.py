@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from nemochat.chat.tool_choice import choose
 from nemochat.chat.toolbox import with_tools
 from nemochat.domain.chat import Chat
 from nemochat.domain.messages import ToolSpec
 from nemochat.engine.protocol import Engine
-from nemochat.prompt import nemotron
+from nemochat.prompt.format import ChatFormat
 from nemochat.prompt.grammar import tool_call_grammar
 
 
 class Offered:
     """budget: tokens of the prompt that tools may take, 0 for no limit; when they take more, those that the words call for are told of."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, format_: Callable[[], ChatFormat]) -> None:
+        """`format_`: that of the model, once it is loaded."""
         self.budget = 0
         self._engine = engine
+        self._format = format_
         self._costs: tuple[tuple[ToolSpec, ...], dict[str, int]] = ((), {})
         self._chosen: tuple[ToolSpec, ...] = ()
         self._grammar: tuple[tuple[ToolSpec, ...], str] = ((), "")
 
     async def costs(self, specs: Sequence[ToolSpec]) -> list[int]:
         """What offering each of these tools costs in every prompt, in tokens. Raises EngineError."""
-        groups = [nemotron.tool_segments(spec) for spec in specs]
+        groups = [await self._format().tool_segments(spec) for spec in specs]
         counts = iter(await self._engine.count([segment for group in groups for segment in group]))
         return [sum(next(counts) for _ in group) for group in groups]
 

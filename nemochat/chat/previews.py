@@ -6,17 +6,18 @@ whatever was evaluated of a preview is the beginning of what is sent.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
 from nemochat.chat.assembly import Assembled, assemble
 from nemochat.domain.chat import Chat
-from nemochat.domain.messages import Message, Role, TextPart
+from nemochat.domain.messages import Conversation, Message, Role, TextPart
 from nemochat.domain.segments import Segment
 from nemochat.errors import WindowError
-from nemochat.prompt import nemotron, window
-from nemochat.prompt.nemotron import Layout
+from nemochat.prompt import window
+from nemochat.prompt.format import ChatFormat, Layout
 from nemochat.prompt.window import Fit, PromptSize
 
 Counter = Callable[[Sequence[Segment]], Awaitable[list[int]]]
@@ -26,8 +27,20 @@ EMPTY = Message(Role.USER, ())
 """A draft of which nothing is known but that the user will say something."""
 
 
+class Sent(msgspec.Struct, frozen=True):
+    """What the window leaves in, laid out. tokens: of all of it."""
+
+    fit: Fit
+    layout: Layout
+    tokens: int
+
+
 class Prompt(msgspec.Struct, frozen=True):
-    """A prompt with all of its sizes, before the window decides what of it is sent. limit: the window; reserve: of it, for the reply."""
+    """A prompt with all of its sizes, before the window decides what of it is sent. limit: the window; reserve: of it, for the reply.
+
+    What is sent is the conversation of the messages that stay, laid out by itself: that is what the format would say of it. tokens: of
+    all segments that were laid out so far.
+    """
 
     assembled: Assembled
     layout: Layout
@@ -35,42 +48,74 @@ class Prompt(msgspec.Struct, frozen=True):
     tokens: Mapping[Segment, int]
     limit: int
     reserve: int
+    lay_out: Callable[[Conversation], Awaitable[tuple[Layout, list[int]]]]
 
     @classmethod
     async def of(
-        cls, chat: Chat, count: Counter, limit: int, reserve: int, *, continues: bool = False, speaks: Role = Role.ASSISTANT, start: int = 0
+        cls,
+        chat: Chat,
+        format_: ChatFormat,
+        count: Counter,
+        limit: int,
+        reserve: int,
+        *,
+        continues: bool = False,
+        speaks: Role = Role.ASSISTANT,
+        thinks: bool | None = None,
+        start: int = 0,
     ) -> Prompt:
-        """The prompt of a chat as it stands; `continues` and `speaks` as in `nemotron.lay_out`, `start` as in `assemble`."""
+        """The prompt of a chat as it stands; `continues`, `speaks` and `thinks` as in `ChatFormat.lay_out`, `start` as in `assemble`."""
+        tokens: dict[Segment, int] = {}
+
+        async def lay_out(conversation: Conversation) -> tuple[Layout, list[int]]:
+            layout = await format_.lay_out(conversation, continue_reply=continues, speaks=speaks, thinks=thinks)
+            counts = await count(layout.segments)
+            tokens.update(zip(layout.segments, counts, strict=True))
+            return layout, counts
+
         assembled = assemble(chat, start)
-        layout = nemotron.lay_out(assembled.conversation, continue_reply=continues, speaks=speaks)
-        counts = await count(layout.segments)
-        tokens = dict(zip(layout.segments, counts, strict=True))
-        return cls(assembled, layout, window.measure(layout, counts), tokens, limit, reserve)
+        layout, counts = await lay_out(assembled.conversation)
+        return cls(assembled, layout, window.measure(layout, counts), tokens, limit, reserve, lay_out)
 
     @property
     def room(self) -> int:
         """Tokens that the prompt may take."""
         return self.limit - self.reserve
 
-    def fit(self) -> Fit:
+    async def sent(self) -> Sent:
         """What is sent. Raises WindowError when what must stay does not fit."""
-        return window.fit(self.size, limit=self.limit, reserve=self.reserve, first_kept=self.assembled.first_kept)
+        over = 0
+        while True:
+            sent = await self.of_fit(window.fit(self.size, limit=self.limit, reserve=self.reserve + over, first_kept=self._first_kept))
+            if sent.tokens <= self.room:
+                return sent
+            # Some formats write more around what is left, the system text into the first message say.
+            over += sent.tokens - self.room
+
+    async def of_fit(self, fit: Fit) -> Sent:
+        """The prompt that a decision of the window leaves."""
+        if len(fit.kept) == len(self.size.messages):
+            return Sent(fit, self.layout, fit.prompt_tokens)
+        whole = self.assembled.conversation
+        kept = tuple(whole.messages[index] for index in fit.kept)
+        layout, counts = await self.lay_out(msgspec.structs.replace(whole, messages=kept))
+        return Sent(fit, layout, sum(counts))
 
     def fit_ahead(self, *, early: bool) -> Fit:
         """What is to stay when there is time to read it; `early` as in `window.fit_ahead`."""
-        return window.fit_ahead(self.size, limit=self.limit, reserve=self.reserve, first_kept=self.assembled.first_kept, early=early)
+        return window.fit_ahead(self.size, limit=self.limit, reserve=self.reserve, first_kept=self._first_kept, early=early)
 
     def standing(self) -> Fit:
         """What the last decision left."""
-        return window.standing(self.size, limit=self.limit, reserve=self.reserve, first_kept=self.assembled.first_kept)
+        return window.standing(self.size, limit=self.limit, reserve=self.reserve, first_kept=self._first_kept)
 
     def following(self) -> Fit | None:
         """What will be left when the next block has gone, if that is settled."""
-        return window.following(self.size, limit=self.limit, reserve=self.reserve, first_kept=self.assembled.first_kept)
+        return window.following(self.size, limit=self.limit, reserve=self.reserve, first_kept=self._first_kept)
 
-    def segments(self, fit: Fit) -> tuple[Segment, ...]:
-        """The segments that are sent."""
-        return self.layout.select(fit.kept)
+    @property
+    def _first_kept(self) -> int:
+        return self.assembled.first_kept
 
 
 class Preview(msgspec.Struct, frozen=True):
@@ -103,21 +148,20 @@ def known_of(draft: Message) -> Message:
     return Message(draft.role, (*draft.images, *((TextPart(known),) if known else ())))
 
 
-def preview(prompt: Prompt, draft: Message) -> Preview:
+async def preview(prompt: Prompt, draft: Message) -> Preview:
     """What is known of a prompt whose last message is `draft`: what is `known_of` one, with what stands beside it."""
-    last = prompt.layout.messages[-1]
-    # The turn's marker, the pictures one a line, the contexts and their tags, and the text, which a note may follow.
-    n_known = 1 + 2 * len(draft.images) + 3 * len(draft.contexts) + bool(draft.text)
-    open_end = len(last) - n_known + len(prompt.layout.reply_head)
-    standing = prompt.standing()
-    fits = standing.prompt_tokens <= prompt.room
-    try:
-        then = prompt.following() if fits else prompt.fit()
-    except WindowError:
-        then = None
+    standing = await prompt.of_fit(prompt.standing())
+    fits = standing.tokens <= prompt.room
+    then: Sent | None = None
+    if not fits:
+        with contextlib.suppress(WindowError):
+            then = await prompt.sent()
+    elif (following := prompt.following()) is not None:
+        then = await prompt.of_fit(following)
+    parts = len(draft.parts)  # a note may stand behind them
     return Preview(
-        now=prompt.segments(standing)[:-open_end] if fits else (),
-        following=prompt.segments(then)[:-open_end] if then is not None else (),
+        now=standing.layout.known(parts) if fits else (),
+        following=then.layout.known(parts) if then is not None else (),
         tokens=prompt.tokens,
-        filled=standing.prompt_tokens / prompt.room if prompt.room > 0 else 1.0,
+        filled=standing.tokens / prompt.room if prompt.room > 0 else 1.0,
     )

@@ -26,9 +26,9 @@ from nemochat.domain.images import Original, RgbImage
 from nemochat.domain.messages import ImagePart, Message, Role, ToolSpec
 from nemochat.domain.replies import ModelRef
 from nemochat.domain.sampling import Sampling
-from nemochat.domain.segments import Segment
 from nemochat.engine.protocol import Engine, LoadRequest, Place, Prepared
 from nemochat.errors import EngineError, ImageError
+from nemochat.prompt.format import Piece
 from nemochat.settings import WhenFull
 
 RESERVE = 512
@@ -76,15 +76,17 @@ class PromptReader:
 
     side: in pixels, of what the projector gets when that is fixed, else None. load: the loading of the model. tools: which of a chat's
     tools the model is told of. find_passages: of a chat's documents, for each of the user's messages. held: what the KV cache holds. album:
-    the pictures; whoever opens sessions one after the other gives all of them the same one.
+    the pictures; whoever opens sessions one after the other gives all of them the same one. thinks: whether the model is to think before it
+    speaks, None leaves that to its chat format.
     """
 
     def __init__(self, engine: Engine, request: LoadRequest, sampling: Sampling, image_size: int | None = None) -> None:
         self.sampling = sampling
         self.find_passages: FindPassages | None = None
         self.engine = engine
-        self.tools = Offered(engine)
         self.load = Loading(engine, request)
+        self.tools = Offered(engine, lambda: self.load.format)
+        self.thinks: bool | None = None
         self.held = Held()
         self.album = Album()
         self.side = image_size
@@ -172,7 +174,17 @@ class PromptReader:
         info = await self.load.model()
         reserve, start = self.sampling_of(chat).max_tokens or RESERVE, self._start(chat, info.context_length)
         seen = await self._with_pictures(chat, start, can_see=info.has_vision)
-        prompt = await Prompt.of(seen, self._count, info.context_length, reserve, continues=continues, speaks=speaks, start=start)
+        prompt = await Prompt.of(
+            seen,
+            self.load.format,
+            self._count,
+            info.context_length,
+            reserve,
+            continues=continues,
+            speaks=speaks,
+            thinks=self.thinks,
+            start=start,
+        )
         self._sizes.keep(chat, prompt)
         return prompt
 
@@ -197,10 +209,10 @@ class PromptReader:
             at -= 1
         return at
 
-    async def prompt_sizes(self, chat: Chat) -> list[tuple[Segment, int]]:
-        """The whole prompt of a chat, each segment with its tokens. Nothing is evaluated."""
+    async def prompt_sizes(self, chat: Chat) -> list[tuple[Piece, int]]:
+        """The whole prompt of a chat, each piece with its tokens. Nothing is evaluated."""
         prompt = await self.prompt(self.tools.in_force(chat))
-        return [(segment, prompt.tokens[segment]) for segment in prompt.layout.segments]
+        return [(piece, prompt.tokens[piece.segment]) for piece in prompt.layout.pieces]
 
     async def tool_costs(self, specs: Sequence[ToolSpec]) -> list[int]:
         """What offering each of these tools costs in every prompt, in tokens. Raises EngineError."""
@@ -217,7 +229,7 @@ class PromptReader:
         prompt = await self.prompt(whole)
         left_out = sum(self._sizes.of(chat.entries[index].message) or 0 for index in prompt.assembled.left_out)
         left_out += self._sizes.examples if left_out else 0
-        return view_of(chat, prompt, self.held, has_draft=draft is not None, left_out_tokens=left_out)
+        return await view_of(chat, prompt, self.held, has_draft=draft is not None, left_out_tokens=left_out)
 
     # -- ahead of the next turn
 
@@ -237,7 +249,7 @@ class PromptReader:
         await self.load.model()
         chat = with_tools(chat, await self.tools.told_of(chat, known.text))
         known = with_lore(chat, known)
-        return preview(await self.prompt(chat.added(Entry(known))), known)
+        return await preview(await self.prompt(chat.added(Entry(known))), known)
 
     def can_read_following(self, shown: Preview) -> bool:
         """Whether the prompt that will follow is known, is worth reading ahead, and is held beside the present one."""
@@ -263,7 +275,8 @@ class PromptReader:
     async def forget_ahead(self, chat: Chat) -> Trim | None:
         """What of a chat the window is to forget now, as it is idle time and would have to be forgotten soon. Raises EngineError."""
         prompt = await self.prompt(self.tools.in_force(chat).added(Entry(EMPTY)))
-        return trim_between(chat, prompt.assembled.trimmed(chat, prompt.fit_ahead(early=self._is_last_chance(prompt))))
+        early = await self._is_last_chance(prompt)
+        return trim_between(chat, prompt.assembled.trimmed(chat, prompt.fit_ahead(early=early)))
 
     async def forget(self, key: str) -> None:
         """A conversation was deleted: the engine keeps nothing of it. Raises EngineError."""
@@ -275,9 +288,9 @@ class PromptReader:
         await self.load.close()
         await self.engine.close()
 
-    def _is_last_chance(self, prompt: Prompt) -> bool:
+    async def _is_last_chance(self, prompt: Prompt) -> bool:
         """Whether the prompt that will follow has been read, and will be held no more when another turn as long as the last is there."""
-        shown = preview(prompt, EMPTY)
+        shown = await preview(prompt, EMPTY)
         said = prompt.size.messages[:-1]
         begins = max((at for at, message in enumerate(said) if message.role is Role.USER), default=0)
         turn = sum(message.tokens for message in said[begins:])

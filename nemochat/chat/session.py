@@ -172,7 +172,7 @@ class ChatSession:
             if message.role is Role.USER:
                 await turn.stop.over(self.reader.tools.settle(said, message.text))
             prompt = await turn.stop.over(self._prompt(said))
-            prompt.fit()
+            await turn.stop.over(prompt.sent())
         except WindowError:
             raise
         except Stopped:
@@ -262,18 +262,18 @@ class ChatSession:
             info = await stop.over(reader.load.model())
             if ready is None:
                 ready = await stop.over(self._prompt(turn.chat, continues=turn.continues, purpose=purpose))
+            sent = await stop.over(ready.sent())
         except Stopped:
             yield _NOTHING
             return
-        prompt = ready
-        fit = prompt.fit()
+        prompt, fit = ready, sent.fit
         if is_reply and (trim := trim_between(turn.chat, prompt.assembled.trimmed(turn.chat, fit))) is not None:
             yield turn.propose(trim, stores=False)
         sampling = reader.sampling_of(turn.chat).another(turn.others)
         if purpose is _Purpose.TITLE:
             sampling = msgspec.structs.replace(sampling, max_tokens=titles.TOKENS)
         told_of = prompt.assembled.conversation.tools
-        segments = prompt.segments(fit)
+        segments = sent.layout.segments
         opened = OPEN_TAG if form.calls and told_of else ""
         grammar, trigger = "", OPEN_TAG
         if opened:

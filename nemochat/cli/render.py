@@ -20,16 +20,21 @@ from nemochat.cli.setup import read_setup
 from nemochat.cli.stdin import read_pipe
 from nemochat.domain.messages import ImagePart
 from nemochat.domain.sanitize import sanitize
-from nemochat.domain.segments import Control, ImageSlot, Segment
+from nemochat.domain.segments import Control, ImageSlot
 from nemochat.prompt import nemotron
+from nemochat.prompt.format import IMAGE_TAG, Label, Piece, as_text
 
 
 class JsonSegment(msgspec.Struct, frozen=True):
-    """A piece of the prompt. kind: control (may become special tokens), plain (never does) or image (its text is ``<image>``)."""
+    """A piece of the prompt. kind: control (may become special tokens), plain (never does) or image (its text is ``<image>``).
+
+    label: what it is there for.
+    """
 
     kind: str
     text: str
     tokens: int
+    label: Label
 
 
 class JsonPrompt(msgspec.Struct, frozen=True):
@@ -48,7 +53,7 @@ def run(file: Path, model: str | None, mmproj: Path | None, *, as_json: bool) ->
         return
     # As text no picture and no model is needed: a picture is <image> whatever it shows.
     images = {source: ImagePart("", picture_name(source)) for source in image_sources(body.messages)}
-    prompt = nemotron.as_text(nemotron.render(to_conversation(body, images)))
+    prompt = as_text(nemotron.render(to_conversation(body, images)))
     # Exact into a file or a pipe; a terminal must not act on escapes that the conversation holds.
     print(sanitize(prompt) if sys.stdout.isatty() else prompt, end="")
 
@@ -68,11 +73,11 @@ async def _print_segments(body: ConversationBody, model: str | None, mmproj: Pat
         attached = await attach_pictures(session, sources)
         parts = {source: attachment.part for source, attachment in zip(sources, attached, strict=True)}
         sizes = await session.reader.prompt_sizes(Chat.of(to_conversation(body, parts)))
-        segments = tuple(_json_segment(segment, tokens) for segment, tokens in sizes)
+        segments = tuple(_json_segment(piece, tokens) for piece, tokens in sizes)
         print_json(JsonPrompt(session.model_name, sum(segment.tokens for segment in segments), segments))
 
 
-def _json_segment(segment: Segment, tokens: int) -> JsonSegment:
-    if isinstance(segment, ImageSlot):
-        return JsonSegment("image", nemotron.IMAGE_TAG, tokens)
-    return JsonSegment("control" if isinstance(segment, Control) else "plain", segment.text, tokens)
+def _json_segment(piece: Piece, tokens: int) -> JsonSegment:
+    if isinstance(piece.segment, ImageSlot):
+        return JsonSegment("image", IMAGE_TAG, tokens, piece.label)
+    return JsonSegment("control" if isinstance(piece.segment, Control) else "plain", piece.segment.text, tokens, piece.label)

@@ -15,7 +15,7 @@ from nemochat.domain.messages import Message, Role
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.ttft import reading_of
 from nemochat.numbers import count, duration, speed
-from nemochat.prompt.nemotron import as_text
+from nemochat.prompt.format import as_text
 
 
 class Board(Protocol):

@@ -19,7 +19,8 @@ trimming that makes peers slow at the limit.
     layout = nemotron.lay_out(conversation)
     counts = await engine.count(layout.segments)
     fit = window.fit(window.measure(layout, counts), limit=4096, reserve=512, first_kept=previous.first_kept)
-    segments = layout.select(fit.kept)
+    kept = msgspec.structs.replace(conversation, messages=tuple(conversation.messages[index] for index in fit.kept))
+    segments = nemotron.lay_out(kept).segments
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ import msgspec
 
 from nemochat.domain.messages import Role
 from nemochat.errors import WindowError
-from nemochat.prompt.nemotron import Layout
+from nemochat.prompt.format import Layout
 
 BLOCK = 0.3
 """The least that goes at once, as a share of the window."""

@@ -15,8 +15,8 @@ from nemochat.domain.events import Progress
 from nemochat.domain.images import Original, RgbImage
 from nemochat.domain.messages import Conversation, Message, ToolSpec
 from nemochat.domain.sampling import Sampling
-from nemochat.domain.segments import Segment
 from nemochat.engine.protocol import Engine, LoadRequest, Prepared
+from nemochat.prompt.format import Piece
 
 
 class Talking(Talk):
@@ -78,7 +78,7 @@ class Talking(Talk):
     ) -> Prepared:
         return await self.reader.prepare(shown, self.key, on_progress, following=following)
 
-    async def prompt_sizes(self) -> list[tuple[Segment, int]]:
+    async def prompt_sizes(self) -> list[tuple[Piece, int]]:
         return await self.reader.prompt_sizes(self.chat)
 
     async def tool_costs(self, specs: Sequence[ToolSpec]) -> list[int]:

@@ -14,6 +14,7 @@ from nemochat.domain.personas import AuthorNote, Persona
 from nemochat.domain.sampling import Sampling
 from nemochat.engine.protocol import LoadRequest
 from nemochat.prompt import nemotron
+from nemochat.prompt.format import as_text
 from nemochat.settings import EngineSettings
 from tests.chat.fake_engine import FakeEngine
 
@@ -35,18 +36,18 @@ async def made(chat: Chat, *, is_whole: bool, monkeypatch: pytest.MonkeyPatch) -
     draft = Message(Role.USER, (TextPart("What now? And then"),))
     for _ in range(2):
         prompt = await reader.prompt(chat)
-        fit = prompt.fit()
+        sent = await prompt.sent()
         view = await reader.context_view(chat, draft)
         shown = await reader.preview(chat, draft)
     assert is_whole or prompt.assembled.left_out, "nothing was left out"
-    trimmed = prompt.assembled.trimmed(chat, fit)
+    trimmed = prompt.assembled.trimmed(chat, sent.fit)
     ahead = await reader.forget_ahead(chat)
     return (
-        nemotron.as_text(prompt.segments(fit)),
-        prompt.assembled.forgotten(fit.forgotten),
+        as_text(sent.layout.segments),
+        prompt.assembled.forgotten(sent.fit.forgotten),
         (trimmed.first_kept, trimmed.examples_gone),
         msgspec.structs.replace(view, cached=0, to_read=0),
-        (nemotron.as_text(shown.now), nemotron.as_text(shown.following)),
+        (as_text(shown.now), as_text(shown.following)),
         ahead,
     )
 
@@ -67,13 +68,13 @@ async def test_only_the_window_is_rendered_for_a_key(monkeypatch: pytest.MonkeyP
     reader = PromptReader(FakeEngine(context_length=1500), LoadRequest("f", "f", None, EngineSettings()), Sampling(max_tokens=100))
     await reader.context_view(chat)
     rendered: list[Message] = []
-    segments = nemotron.message_segments
+    pieces = nemotron._message
 
     def note(message: Message) -> object:
         rendered.append(message)
-        return segments(message)
+        return pieces(message)
 
-    monkeypatch.setattr(nemotron, "message_segments", note)
+    monkeypatch.setattr(nemotron, "_message", note)
     await reader.context_view(chat, Message(Role.USER, (TextPart("a key"),)))
     assert len(rendered) < 400
 

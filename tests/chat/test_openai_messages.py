@@ -16,6 +16,7 @@ from nemochat.domain.messages import Conversation, ImagePart, Message, Reasoning
 from nemochat.errors import ConversationError
 from nemochat.images import to_png
 from nemochat.prompt import nemotron
+from nemochat.prompt.format import as_text
 from tests.calls import call_part
 
 PARAMETERS = {"type": "object", "properties": {"a": {"type": "number"}}}
@@ -60,7 +61,7 @@ def test_a_call_is_the_same_however_it_is_given() -> None:
         {"role": "assistant", "tool_calls": [{"function": {"name": "add", "arguments": {"a": 1}}}]},
         {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "add", "arguments": '{"a": 1}'}}]},
     ]
-    rendered = {nemotron.as_text(nemotron.render(converted({"messages": [shape]}))) for shape in shapes}
+    rendered = {as_text(nemotron.render(converted({"messages": [shape]}))) for shape in shapes}
     assert rendered == {f"<extra_id_0>System\n\n<extra_id_1>Assistant\n{text}\n<extra_id_1>Assistant\n"}
 
 

@@ -19,6 +19,7 @@ from nemochat.domain.segments import Segment
 from nemochat.engine.protocol import LoadRequest
 from nemochat.engine.scripted import Token, tokenize
 from nemochat.prompt import nemotron
+from nemochat.prompt.format import as_text
 from nemochat.settings import EngineSettings
 from tests.chat.fake_engine import FakeEngine, reply
 from tests.chat.talking import Talking
@@ -132,20 +133,20 @@ def test_a_preview_is_how_the_request_begins(
 async def test_the_lore_that_fires_on_what_is_typed_stands_before_it() -> None:
     engine = FakeEngine(reply("It burned."))
     mine = session(engine, Chat(persona=MIRA).opened(["Come in."], "Mira"))
-    before = nemotron.as_text((await mine.preview(draft("What of the mi"))).now)
-    after = nemotron.as_text((await mine.preview(draft("What of the mill and"))).now)
+    before = as_text((await mine.preview(draft("What of the mi"))).now)
+    after = as_text((await mine.preview(draft("What of the mill and"))).now)
     assert before.endswith("<extra_id_1>User\nWhat of the")
     assert after.endswith("<extra_id_1>User\n<context> The mill burned down. </context>\nWhat of the mill")
-    request = nemotron.as_text(await sent(mine, engine, draft("What of the mill and the inn?")))
+    request = as_text(await sent(mine, engine, draft("What of the mill and the inn?")))
     assert request.startswith(after)
 
 
 async def test_lore_that_fires_on_what_was_said_is_read_before_a_word_is_typed() -> None:
     engine = FakeEngine(reply("It burned."))
     mine = session(engine, Chat(persona=MIRA).opened(["Come in, the mill is closed."], "Mira"))
-    shown = nemotron.as_text((await mine.preview()).now)
+    shown = as_text((await mine.preview()).now)
     assert shown.endswith("<extra_id_1>User\n<context> The mill burned down. </context>\n")
-    assert nemotron.as_text(await sent(mine, engine, draft("Why?"))).startswith(shown + "Why?")
+    assert as_text(await sent(mine, engine, draft("Why?"))).startswith(shown + "Why?")
 
 
 async def test_with_documents_only_the_pictures_are_known() -> None:
@@ -158,19 +159,19 @@ async def test_with_documents_only_the_pictures_are_known() -> None:
 
     mine.reader.find_passages = find
     part = (await mine.attach(DOT, "dot.png")).part
-    shown = nemotron.as_text((await mine.preview(draft("What is this then?", part))).now)
+    shown = as_text((await mine.preview(draft("What is this then?", part))).now)
     assert shown.endswith("<extra_id_1>User\n<image>\n")
-    assert nemotron.as_text(await sent(mine, engine, draft("What is this then?", part))).startswith(shown + "<context> A passage.")
+    assert as_text(await sent(mine, engine, draft("What is this then?", part))).startswith(shown + "<context> A passage.")
 
 
 async def test_the_tools_that_the_words_call_for_are_told_of_in_the_preview_already() -> None:
     engine = FakeEngine(reply("Rain."))
     mine = session(engine, Chat(frame=Conversation("", TOOLS)))
     mine.tools.budget = 200
-    shown = nemotron.as_text((await mine.preview(draft("How is the weather toda"))).now)
+    shown = as_text((await mine.preview(draft("How is the weather toda"))).now)
     assert "tells the weather" in shown
     assert "adds numbers" not in shown
-    assert nemotron.as_text(await sent(mine, engine, draft("How is the weather today?"))).startswith(shown)
+    assert as_text(await sent(mine, engine, draft("How is the weather today?"))).startswith(shown)
 
 
 async def test_what_was_read_ahead_counts_as_held_and_what_the_engine_dropped_does_not() -> None:

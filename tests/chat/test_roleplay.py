@@ -18,6 +18,7 @@ from nemochat.domain.personas import AuthorNote, Lorebook, LoreEntry, Persona, P
 from nemochat.domain.sampling import Sampling
 from nemochat.engine.protocol import LoadRequest
 from nemochat.prompt import nemotron
+from nemochat.prompt.format import as_text
 from nemochat.settings import EngineSettings
 from tests.chat.fake_engine import FakeEngine, reply
 from tests.chat.talking import Talking
@@ -49,7 +50,7 @@ def opened(persona: Persona = MIRA) -> Chat:
 
 
 def rendered(chat: Chat) -> str:
-    return nemotron.as_text(nemotron.lay_out(assemble(chat).conversation).segments)
+    return as_text(nemotron.lay_out(assemble(chat).conversation).segments)
 
 
 def session(engine: FakeEngine, chat: Chat, max_tokens: int = 100) -> Talking:
@@ -105,7 +106,7 @@ async def test_examples_are_forgotten_before_anything_that_was_said() -> None:
     for number in range(12):
         await play(chat.send(user(f"message number {number}")))
         states.append((chat.chat.examples_gone, chat.chat.first_kept))
-        prompt = nemotron.as_text(engine.requests[-1].segments)
+        prompt = as_text(engine.requests[-1].segments)
         assert prompt.startswith("<extra_id_0>System\nYou are Mira")
         assert chat.chat.first_kept == 0 or "Two coins." not in prompt
     assert states[0] == (0, 0)
@@ -145,7 +146,7 @@ async def test_the_models_words_for_the_user_are_a_draft_and_nothing_more() -> N
     chat = session(engine, opened())
     result = await play(chat.impersonate())
     assert result.text == "Is there a room?"
-    assert nemotron.as_text(engine.requests[0].segments).endswith("Come in, Anna.\n<extra_id_1>User\n")
+    assert as_text(engine.requests[0].segments).endswith("Come in, Anna.\n<extra_id_1>User\n")
     assert chat.entries == opened().entries
 
 
@@ -156,7 +157,7 @@ async def test_a_title_is_asked_for_behind_the_conversation_and_leaves_it_alone(
     before = chat.chat
     assert await chat.suggest_title() == "A short talk"
     assert chat.chat == before
-    first, second = (nemotron.as_text(request.segments) for request in engine.requests)
+    first, second = (as_text(request.segments) for request in engine.requests)
     assert second.startswith(first + "Fine.\n"), "what the KV cache holds is not read again"
 
 

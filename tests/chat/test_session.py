@@ -15,7 +15,7 @@ from nemochat.domain.sampling import Sampling
 from nemochat.domain.segments import ImageSlot, Plain
 from nemochat.engine.protocol import Engine, LoadRequest
 from nemochat.errors import ConversationError, EngineDiedError, EngineError, ImageError, ModelFileError, NemochatError, WindowError
-from nemochat.prompt import nemotron
+from nemochat.prompt.format import Label, as_text
 from nemochat.settings import EngineSettings
 from tests.chat.fake_engine import IMAGE_COST, FakeEngine, reply
 from tests.chat.talking import Talking
@@ -55,7 +55,7 @@ async def test_a_turn_streams_and_is_kept() -> None:
     assert isinstance(result, TurnResult)
     assert (result.text, result.reason, result.forgotten) == ("Hello", FinishReason.STOP, ())
     assert chat.conversation == Conversation(system="Be kind.", messages=(user("Hi"), assistant("Hello")))
-    assert nemotron.as_text(engine.requests[0].segments) == "<extra_id_0>System\nBe kind.\n\n<extra_id_1>User\nHi\n<extra_id_1>Assistant\n"
+    assert as_text(engine.requests[0].segments) == "<extra_id_0>System\nBe kind.\n\n<extra_id_1>User\nHi\n<extra_id_1>Assistant\n"
 
 
 async def test_the_ttft_is_the_sum_of_its_parts_and_includes_the_load() -> None:
@@ -253,7 +253,7 @@ async def test_continue_goes_on_where_the_reply_ended() -> None:
     result = await play(chat.continue_reply())
     assert result.text == ", three"
     assert chat.conversation.messages == (user("Count"), assistant("One, two, three"))
-    assert nemotron.as_text(engine.requests[1].segments).endswith("<extra_id_1>Assistant\nOne, two")
+    assert as_text(engine.requests[1].segments).endswith("<extra_id_1>Assistant\nOne, two")
 
 
 async def test_continue_keeps_the_calls_of_the_reply() -> None:
@@ -285,7 +285,7 @@ async def test_old_turns_are_forgotten_and_named() -> None:
     results = [await play(chat.send(user(f"question {number}"))) for number in range(8)]
     assert results[0].forgotten == ()
     assert results[-1].forgotten[:2] == (0, 1)
-    prompt = nemotron.as_text(engine.requests[-1].segments)
+    prompt = as_text(engine.requests[-1].segments)
     assert "question 0" not in prompt
     assert "question 7" in prompt
     assert len(prompt) + 10 <= 500
@@ -300,7 +300,7 @@ async def test_only_new_segments_are_counted_and_the_sum_stays_exact() -> None:
     texts = [segment.text for segment in engine.counted if not isinstance(segment, ImageSlot)]
     assert texts == ["<extra_id_0>System", "a", "second"]
     sizes = await chat.prompt_sizes()
-    assert [tokens for _, tokens in sizes] == await engine.count([segment for segment, _ in sizes])
+    assert [tokens for _, tokens in sizes] == await engine.count([piece.segment for piece, _ in sizes])
 
 
 async def test_pictures_are_fitted_and_given_to_the_engine() -> None:
@@ -337,7 +337,7 @@ async def test_prompt_sizes_evaluate_nothing() -> None:
     chat = session(engine)
     chat.open_conversation(Conversation(messages=(user("Hi"),)))
     sizes = await chat.prompt_sizes()
-    assert [tokens for segment, tokens in sizes if not isinstance(segment, ImageSlot) and segment.text == "Hi"] == [2]
+    assert [(piece.label, tokens) for piece, tokens in sizes if piece.segment == Plain("Hi")] == [(Label.HISTORY, 2)]
     assert not engine.requests
 
 

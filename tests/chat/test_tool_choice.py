@@ -8,7 +8,7 @@ from nemochat.chat.toolbox import with_tools
 from nemochat.domain.messages import Message, Role, TextPart, ToolSpec
 from nemochat.domain.sampling import Sampling
 from nemochat.engine.protocol import LoadRequest
-from nemochat.prompt import nemotron
+from nemochat.prompt.format import as_text
 from nemochat.settings import EngineSettings
 from tests.chat.fake_engine import FakeEngine, reply
 from tests.chat.talking import Talking
@@ -43,7 +43,7 @@ async def test_the_prompt_holds_the_chosen_ones_alone() -> None:
     for text in ("calculate 1 + 1", "once more", "find the route"):
         events = [event async for event in session.send(Message(Role.USER, (TextPart(text),)))]
         assert isinstance(events[-1], TurnResult)
-        prompts.append(nemotron.as_text(engine.requests[-1].segments))
+        prompts.append(as_text(engine.requests[-1].segments))
     assert ["calculator" in prompt for prompt in prompts] == [True, True, False]
     assert "find_route" in prompts[2]
     assert [spec.name for spec in session.chat.frame.tools] == [spec.name for spec in OFFERED], "the choice of the user stays"

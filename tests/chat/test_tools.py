@@ -20,7 +20,7 @@ from nemochat.domain.sampling import Sampling
 from nemochat.domain.segments import Control
 from nemochat.domain.tools import Approval, OfferedTool, ToolOrigin, ToolOutcome, ToolRequest
 from nemochat.engine.protocol import LoadRequest
-from nemochat.prompt import nemotron
+from nemochat.prompt.format import as_text
 from nemochat.settings import EngineSettings
 from nemochat.tools.approval import Approvals
 from nemochat.tools.making import FunctionTool
@@ -76,7 +76,7 @@ async def test_a_call_is_run_and_its_result_read_in_the_next_reply() -> None:
     kinds = [type(event) for event in events if isinstance(event, RoundEnded | ToolRun | ToolsAnswered | TurnResult)]
     assert kinds == [RoundEnded, ToolRun, ToolRun, ToolsAnswered, TurnResult]
     assert [entry.message.role for entry in desk.session.entries] == [Role.USER, Role.ASSISTANT, Role.TOOL, Role.ASSISTANT]
-    assert nemotron.as_text(engine.requests[1].segments).endswith(f"{ADD}\n<extra_id_1>Tool\n3\n<extra_id_1>Assistant\n")
+    assert as_text(engine.requests[1].segments).endswith(f"{ADD}\n<extra_id_1>Tool\n3\n<extra_id_1>Assistant\n")
     assert desk.asked == [], "a harmless tool of nemochat's own runs unasked"
 
 
@@ -192,7 +192,7 @@ async def test_a_call_that_does_not_fit_is_told_once_and_the_second_ends_the_tur
     assert [run.state for run in runs] == [ToolState.FAILED, ToolState.FAILED]
     assert (desk.asked, desk.deleted) == ([], [])
     assert [entry.message.role for entry in desk.session.entries][-2:] == [Role.ASSISTANT, Role.TOOL], "each call has its answer"
-    assert "not of type" in nemotron.as_text(engine.requests[1].segments)
+    assert "not of type" in as_text(engine.requests[1].segments)
 
 
 async def test_a_call_that_fits_at_the_second_try_runs() -> None:

@@ -17,7 +17,7 @@ from nemochat.domain.sampling import Sampling
 from nemochat.domain.segments import Segment
 from nemochat.engine.protocol import LoadRequest, Place
 from nemochat.errors import EngineError, NemochatError
-from nemochat.prompt import nemotron
+from nemochat.prompt.format import as_text
 from nemochat.settings import EngineSettings, WhenFull
 from tests.chat.fake_engine import FakeEngine, reply
 from tests.chat.talking import Talking
@@ -56,7 +56,7 @@ class Desk:
     @property
     def ends(self) -> list[str]:
         """What was evaluated ahead: what follows the last turn's marker."""
-        return [nemotron.as_text(segments).rpartition("<extra_id_1>User\n")[2] for segments in self.engine.prepared]
+        return [as_text(segments).rpartition("<extra_id_1>User\n")[2] for segments in self.engine.prepared]
 
     async def say(self, *texts: str) -> None:
         for text in texts:
@@ -84,7 +84,7 @@ async def test_an_opened_conversation_is_read_up_to_the_users_turn() -> None:
     desk.session.open_chat(Chat().framed("Be kind.").with_messages([draft("Hi")]), key="c1")
     desk.warming.opened()
     await desk.settle()
-    assert [nemotron.as_text(each) for each in desk.engine.prepared] == [
+    assert [as_text(each) for each in desk.engine.prepared] == [
         "<extra_id_0>System\nBe kind.\n\n<extra_id_1>User\nHi\n<extra_id_1>User\n"
     ]
     assert desk.engine.places == [Place("c1")]
@@ -237,15 +237,15 @@ async def test_the_window_forgets_in_idle_time_what_was_read_without_before() ->
         await desk.settle()
         if desk.forgotten:
             break
-        following.append(nemotron.as_text(desk.engine.prepared[-1]))
+        following.append(as_text(desk.engine.prepared[-1]))
     assert desk.forgotten == 1
     assert desk.session.chat.first_kept > 0
-    present = nemotron.as_text(desk.engine.prepared[0])
+    present = as_text(desk.engine.prepared[0])
     assert present.startswith(following[-1]), "it was read before"
     kept = desk.session.chat.first_kept
     await desk.say("next")
     assert desk.session.chat.first_kept == kept, "sending finds the same cut"
-    assert nemotron.as_text(desk.engine.requests[-1].segments).startswith(present)
+    assert as_text(desk.engine.requests[-1].segments).startswith(present)
 
 
 async def test_where_shifting_is_free_or_there_is_no_room_nothing_is_read_beside() -> None:
@@ -283,8 +283,8 @@ async def test_a_draft_that_makes_the_window_move_is_read_behind_what_will_be_le
     assert shown.now == ()
     async for _ in desk.session.send(draft("z" * size + " and more")):
         await asyncio.sleep(0)
-    request = nemotron.as_text(desk.engine.requests[-1].segments)
-    assert request.startswith(nemotron.as_text(shown.following))
+    request = as_text(desk.engine.requests[-1].segments)
+    assert request.startswith(as_text(shown.following))
     assert request.count("x" * 19) == 8 - 4 * blocks
 
 

@@ -18,6 +18,7 @@ from nemochat.images import load
 from nemochat.library import Library, ListQuery
 from nemochat.library.transfer import import_library
 from nemochat.prompt import nemotron
+from nemochat.prompt.format import as_text
 from tests.cli.conftest import ROOT, command
 
 HOMES = Path(__file__).parent
@@ -59,7 +60,7 @@ def test_every_conversation_has_the_prompt_that_it_had(home: Path, tmp_path: Pat
             for row in library.conversations(ListQuery(archived=None, deleted=deleted)):
                 stored = library.load(row.id)
                 assert stored.damaged == 0
-                found[row.id] = nemotron.as_text(nemotron.render(assemble(stored.chat).conversation))
+                found[row.id] = as_text(nemotron.render(assemble(stored.chat).conversation))
         assert found == {id_: prompt for id_, prompt in PROMPTS.items() if how == "in place" or id_ != GONE}
         assert library.check() == []
 
@@ -155,7 +156,7 @@ def test_damage_that_was_there_before_costs_no_more_than_what_it_stands_in(home:
     with opened(folder) as library:
         assert library.check() != []
         rows = [row for deleted in (False, True) for row in library.conversations(ListQuery(archived=None, deleted=deleted))]
-        texts = [nemotron.as_text(nemotron.render(assemble(library.load(row.id).chat).conversation)) for row in rows]
+        texts = [as_text(nemotron.render(assemble(library.load(row.id).chat).conversation)) for row in rows]
         assert len(texts) == len(PROMPTS)
         assert sum(text == PROMPTS[row.id] for row, text in zip(rows, texts, strict=True)) >= len(PROMPTS) - 1
         library.mend()

@@ -23,7 +23,8 @@ from nemochat.domain.messages import (
     ToolSpec,
 )
 from nemochat.domain.segments import Control, ImageSlot, Segment
-from nemochat.prompt.nemotron import TURN_TAGS, as_text, message_segments, render
+from nemochat.prompt.format import as_text
+from nemochat.prompt.nemotron import TURN_TAGS, message_segments, render
 from nemochat.prompt.toolcalls import parse_reply, written
 from tests.calls import call_part
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nemochat.domain.messages import Message, Role, TextPart, ToolCall, ToolCallPart
-from nemochat.prompt.nemotron import as_text, message_segments
+from nemochat.prompt.format import as_text
+from nemochat.prompt.nemotron import message_segments
 from nemochat.prompt.toolcalls import CLOSE_TAG, MAX_CHARACTERS, MAX_DEPTH, OPEN_TAG, ReplyPart, StreamParser, as_generated, parse_reply
 from tests.calls import call_part
 

@@ -15,6 +15,7 @@ from nemochat.domain.messages import Conversation, ImagePart, Message, Role, Tex
 from nemochat.domain.segments import ImageSlot, Segment
 from nemochat.errors import WindowError
 from nemochat.prompt import nemotron, window
+from nemochat.prompt.format import as_text
 from nemochat.prompt.window import BLOCK, EARLY, FLOOR, RESTORE, TRIGGER, Fit, MessageSize, PromptSize
 
 U, A, T = Role.USER, Role.ASSISTANT, Role.TOOL
@@ -284,7 +285,7 @@ def fake_counts(segments: Sequence[Segment]) -> list[int]:
 
 
 @pytest.mark.parametrize("continue_reply", [False, True])
-def test_layout_measure_and_select_agree(continue_reply: bool) -> None:
+def test_what_was_measured_is_what_is_left(continue_reply: bool) -> None:
     layout = nemotron.lay_out(CONVERSATION, continue_reply=continue_reply)
     assert list(layout.segments) == nemotron.render(CONVERSATION, continue_reply=continue_reply)
     size = window.measure(layout, fake_counts(layout.segments))
@@ -294,9 +295,11 @@ def test_layout_measure_and_select_agree(continue_reply: bool) -> None:
     whole = sum(fake_counts(layout.segments))
     fit = window.fit(size, limit=whole + 5, reserve=10)
     assert fit.kept == (2, 3)
-    assert fit.prompt_tokens == sum(fake_counts(layout.select(fit.kept)))
+    kept = msgspec.structs.replace(CONVERSATION, messages=tuple(CONVERSATION.messages[index] for index in fit.kept))
+    left = nemotron.render(kept, continue_reply=continue_reply)
+    assert fit.prompt_tokens == sum(fake_counts(left))
     assert fit.prompt_tokens + fit.freed_tokens == whole
-    prompt = nemotron.as_text(layout.select(fit.kept))
+    prompt = as_text(left)
     assert prompt.startswith("<extra_id_0>System\nYou are kind.\n\n<context> The key is red. </context>\n\n<extra_id_1>User\nSure?\n")
     assert prompt.endswith("Yes, qu" if continue_reply else "Yes, qu\n<extra_id_1>Assistant\n")
 

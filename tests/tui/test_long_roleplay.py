@@ -10,7 +10,7 @@ from nemochat.cli.bench import Bench as RealBench
 from nemochat.domain.personas import UserProfile
 from nemochat.personas.examples import blocks
 from nemochat.personas.prompt_text import macros_of
-from nemochat.prompt.nemotron import as_text
+from nemochat.prompt.format import as_text
 from nemochat.tui.app import NemochatApp
 from tests.tui.bench import Bench, Driver
 

@@ -11,7 +11,7 @@ from nemochat.desk import reading
 from nemochat.domain.events import Progress, Stage
 from nemochat.engine.protocol import Place
 from nemochat.errors import EngineError
-from nemochat.prompt.nemotron import as_text
+from nemochat.prompt.format import as_text
 from nemochat.settings import EngineSettings, SamplingSettings, Settings
 from tests.chat.fake_engine import FakeEngine, reply
 from tests.images.pictures import draw_circle

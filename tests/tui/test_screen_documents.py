@@ -11,7 +11,7 @@ from nemochat.chat.meaning import WORDS_ALONE
 from nemochat.desk import commands
 from nemochat.documents.values import named_collection
 from nemochat.errors import EngineError
-from nemochat.prompt.nemotron import as_text
+from nemochat.prompt.format import as_text
 from nemochat.tui.screens.dialogs import Choose, Read
 from nemochat.tui.screens.picker import Picker
 from tests.chat.fake_engine import FakeEngine, reply

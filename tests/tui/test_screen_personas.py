@@ -8,7 +8,7 @@ from pathlib import Path
 from nemochat.domain.messages import Role
 from nemochat.domain.personas import Lorebook, LoreEntry, Persona
 from nemochat.personas.cards import write_json
-from nemochat.prompt.nemotron import as_text
+from nemochat.prompt.format import as_text
 from nemochat.tui.screens.dialogs import Choose, Write
 from nemochat.tui.screens.picker import Picker
 from tests.chat.fake_engine import FakeEngine, reply

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from nemochat.prompt.nemotron import as_text
+from nemochat.prompt.format import as_text
 from nemochat.tools.mcp.config import ServerConfig, add
 from nemochat.tui.screens.approval import ApprovalScreen
 from nemochat.tui.screens.dialogs import Menu, Read, Write

@@ -9,7 +9,7 @@ import pytest
 
 from nemochat.domain.messages import ToolSpec
 from nemochat.domain.tools import OfferedTool, ToolOrigin, ToolOutcome
-from nemochat.prompt.nemotron import as_text
+from nemochat.prompt.format import as_text
 from nemochat.tools.making import FunctionTool
 from nemochat.tui.screens.approval import ApprovalScreen
 from tests.chat.fake_engine import FakeEngine, reply
