@@ -84,6 +84,13 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         int,
         Meta(ge=0, le=1_048_576, description="Tokens of the context window; 0, or more than the model's own limit, means that limit."),
     ] = 4096
+    format: Annotated[
+        str,
+        Meta(
+            max_length=4096,
+            description="How the model is spoken to: auto is as its file says; else nemotron, template, or the path of a .jinja file.",
+        ),
+    ] = "auto"
     gpu_layers: Annotated[int, Meta(ge=-1, description="Layers on the GPU: -1 is all of them, 0 none.")] = 0
     threads: Annotated[
         int, Meta(ge=0, le=1024, description="Threads for computing; 0 is one per physical core, and one alone for a very small model.")

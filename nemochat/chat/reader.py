@@ -26,6 +26,7 @@ from nemochat.domain.images import Original, RgbImage
 from nemochat.domain.messages import ImagePart, Message, Role, ToolSpec
 from nemochat.domain.replies import ModelRef
 from nemochat.domain.sampling import Sampling
+from nemochat.domain.segments import Control, Plain
 from nemochat.engine.protocol import Engine, LoadRequest, Place, Prepared
 from nemochat.errors import EngineError, ImageError
 from nemochat.prompt.format import Piece
@@ -213,6 +214,10 @@ class PromptReader:
         """The whole prompt of a chat, each piece with its tokens. Nothing is evaluated."""
         prompt = await self.prompt(self.tools.in_force(chat))
         return [(piece, prompt.tokens[piece.segment]) for piece in prompt.layout.pieces]
+
+    async def tokens_in(self, text: str) -> int:
+        """Tokens of a text by itself. Raises EngineError."""
+        return (await self.engine.count([Control("\n"), Plain(text)]))[1]
 
     async def tool_costs(self, specs: Sequence[ToolSpec]) -> list[int]:
         """What offering each of these tools costs in every prompt, in tokens. Raises EngineError."""

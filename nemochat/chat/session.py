@@ -16,16 +16,17 @@ import msgspec
 
 from nemochat.chat import titles
 from nemochat.chat.answering import Answering
+from nemochat.chat.formats import style_of
 from nemochat.chat.lore import with_lore
 from nemochat.chat.previews import Prompt
 from nemochat.chat.reader import PromptReader
 from nemochat.chat.stopping import Stop, Stopped
 from nemochat.chat.toolbox import Toolbox, misfit
-from nemochat.chat.values import ChatEvent, Proposed, ReplyForm, RoundEnded, ToolsAnswered
+from nemochat.chat.values import ChatEvent, Proposed, ReplyForm, RoundEnded, ToolsAnswered, visible
 from nemochat.domain.chat import Chat, Entry
 from nemochat.domain.edits import Edit, Put, applied, trim_between
 from nemochat.domain.events import EngineEvent, Finished, FinishReason, Progress, TextDelta, Timings, Usage
-from nemochat.domain.messages import Message, ReasoningPart, Role, TextPart, ToolCall, ToolCallPart
+from nemochat.domain.messages import Message, Part, ReasoningPart, Role, TextPart, ToolCall, ToolCallPart
 from nemochat.domain.replies import ModelRef, ReplyRecord, TurnResult
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.sanitize import sanitize
@@ -34,7 +35,7 @@ from nemochat.domain.tools import Approval, ToolRequest
 from nemochat.engine.protocol import Engine, GenerateRequest, LoadRequest
 from nemochat.errors import ConversationError, EngineError, NemochatError, WindowError
 from nemochat.prompt.grammar import json_grammar
-from nemochat.prompt.toolcalls import OPEN_TAG, as_left_open, parse_reply
+from nemochat.prompt.replies import ReplyStyle, StreamParser, as_generated, as_left_open, parse_reply
 from nemochat.tools.approval import Approvals
 from nemochat.tools.registry import Registry
 
@@ -154,7 +155,7 @@ class ChatSession:
         async with contextlib.aclosing(self._reply(turn, _Purpose.TITLE)) as events:
             async for event in events:
                 if isinstance(event, TextDelta):
-                    pieces.append(event.text)
+                    pieces.append(visible(event.parts))
                 elif isinstance(event, TurnResult) and event.reason is FinishReason.CANCELLED:
                     return ""
         return titles.as_title("".join(pieces))
@@ -273,9 +274,11 @@ class ChatSession:
         if purpose is _Purpose.TITLE:
             sampling = msgspec.structs.replace(sampling, max_tokens=titles.TOKENS)
         told_of = prompt.assembled.conversation.tools
-        segments = sent.layout.segments
-        opened = OPEN_TAG if form.calls and told_of else ""
-        grammar, trigger = "", OPEN_TAG
+        format_ = reader.load.format
+        reading = _Reading(turn, style_of(format_, sent.layout))
+        segments, style = sent.layout.segments, reading.style.calls
+        opened = style.opens if form.calls and told_of and style is not None else ""
+        grammar, trigger = "", style.opens if style is not None else ""
         if opened:
             segments = (*segments, Control(opened))
             grammar = reader.tools.grammar_of(reader.tools.forced(told_of, form.tool))
@@ -283,49 +286,51 @@ class ChatSession:
             grammar, trigger = json_grammar(form.schema).text, ""
         elif is_reply and self.holds_calls_to_schema:
             grammar = reader.tools.grammar_of(told_of)
-        request = GenerateRequest(segments, sampling, grammar, trigger, turn.key)
-        growing = _Growing(turn)
-        first_text_at: float | None = None
+        request = GenerateRequest(segments, sampling, grammar, trigger, turn.key, format_.stops, reading.style.markers)
         finished: Finished | None = None
-        pieces: list[str] = []
+        pieces = reading.pieces
         try:
             async with contextlib.aclosing(self._generated(request, stop)) as events:
                 async for event in events:
                     match event:
                         case TextDelta():
-                            text = sanitize(event.text)
-                            if text:
+                            if text := sanitize(event.text):
                                 text, opened = f"{opened}{text}", ""
-                                first_text_at = first_text_at or time.perf_counter()
-                                pieces.append(text)
-                                yield TextDelta(text)
-                                if is_reply and (edit := growing.grown(pieces)) is not None:
+                                yield reading.push(text)
+                                if is_reply and (edit := reading.grown()) is not None:
                                     yield turn.propose(edit, stores=False)
                         case Progress():
                             yield event
                         case Finished():
                             finished = event
+            if (rest := reading.finish()).parts:
+                yield rest
         except EngineError:
             reader.held.clear()
-            if is_reply and (edit := growing.put("".join(pieces), is_interrupted=True)) is not None:
+            if is_reply and (edit := reading.put(is_interrupted=True)) is not None:
                 yield turn.propose(edit, stores=True)
             raise
         said = "".join(pieces)
-        reader.held.replied(request.conversation, request.segments, said.removeprefix(OPEN_TAG) if form.calls else said)
+        reader.held.replied(request.conversation, request.segments, said.removeprefix(trigger) if form.calls else said)
         if finished is None:
             raise EngineError("The engine ended the reply without saying why.", "Send the message again.")
-        edit = growing.put("".join(pieces)) if is_reply else None
+        if reading.thought is not None:
+            tokens = await reader.tokens_in(reading.thought.text)
+            reading.thought = msgspec.structs.replace(reading.thought, tokens=tokens)
+        edit = reading.put() if is_reply else None
         calls: tuple[ToolCall, ...] = edit.entry.message.tool_calls if edit is not None else ()
         parts = edit.entry.message.parts if edit is not None else ()
         is_unread = any(isinstance(part, ToolCallPart) and not part.calls for part in parts)
         tools = turn.chat.frame.tools
         result = TurnResult(
-            text="".join(pieces),
+            text=reading.text,
             reason=FinishReason.TOOL_CALLS if calls and finished.reason is FinishReason.STOP else finished.reason,
             tool_calls=calls,
             usage=finished.usage,
-            timings=reader.load.as_waited(finished.timings, turn.asked_at, first_text_at),
-            ttft_ms=None if first_text_at is None else (first_text_at - turn.asked_at) * 1000,
+            timings=reader.load.as_waited(finished.timings, turn.asked_at, reading.first_at),
+            ttft_ms=turn.ms_until(reading.first_text_at),
+            first_thought_ms=turn.ms_until(reading.first_thought_at),
+            is_all_thought=reading.thought is not None and reading.first_text_at is None,
             forgotten=prompt.assembled.forgotten(fit.forgotten),
             misfits=await asyncio.to_thread(lambda: tuple(misfit(call, tools) for call in calls)) if calls and tools else (),
             unread=_UNREAD.get(finished.reason, _UNREAD[FinishReason.STOP]) if is_unread else "",
@@ -401,6 +406,10 @@ class _Turn:
         self.continues = continues
         self.others = 0
 
+    def ms_until(self, at: float | None) -> float | None:
+        """From Enter, in milliseconds."""
+        return None if at is None else (at - self.asked_at) * 1000
+
     def new_id(self) -> int:
         """One of those that were lent."""
         id_ = self.chat.next_id
@@ -421,34 +430,70 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-class _Growing:
-    """A reply on its way into the conversation: one that begins, or the last one as it goes on."""
+class _Reading:
+    """A reply as it comes: read by its style, timed, and on its way into the conversation: one that begins, or the last one as it goes on.
 
-    def __init__(self, turn: _Turn) -> None:
+    pieces: what was generated. first_at, first_text_at, first_thought_at: when anything, text to be seen, and a thought came
+    (time.perf_counter). thought: all that was thought, with how long it took.
+    """
+
+    def __init__(self, turn: _Turn, style: ReplyStyle) -> None:
         entries = turn.chat.entries
+        self.style = style
+        self.pieces: list[str] = []
+        self.first_at: float | None = None
+        self.first_text_at: float | None = None
+        self.first_thought_at: float | None = None
+        self.thought: ReasoningPart | None = None
+        self._parser = StreamParser(style)
         self._last = entries[-1] if turn.continues else None
-        self._before = as_left_open(self._last.message.parts) if self._last is not None else ""
+        self._before = as_left_open(self._last.message.parts, style) if self._last is not None else ""
+        self._parser.push(self._before)
         self._after = entries[-2].id if self._last is not None and len(entries) > 1 else 0
         if self._last is None:
             self._after = entries[-1].id if entries else 0
         self._turn = turn
         self._id = self._last.id if self._last is not None else 0
         self._at = _now()
+        self._speaks_from: float | None = None
 
-    def grown(self, pieces: Sequence[str]) -> Put | None:
+    def push(self, text: str) -> TextDelta:
+        """Take a piece of the reply."""
+        now = time.perf_counter()
+        self.first_at = self.first_at or now
+        self.pieces.append(text)
+        parts = self._parser.push(text)
+        self._speaks_from = self._speaks_from or now
+        self._note(parts)
+        return TextDelta(text if self.style.reasoning is None else as_generated(parts, self.style), parts)
+
+    def finish(self) -> TextDelta:
+        """The reply has ended: what was held back."""
+        parts = self._parser.finish()
+        self._note(parts)
+        return TextDelta("" if self.style.reasoning is None else as_generated(parts, self.style), parts)
+
+    @property
+    def text(self) -> str:
+        """What was generated, without what was only thought."""
+        text = "".join(self.pieces)
+        return text if self.style.reasoning is None else as_generated(parse_reply(text, self.style), self.style)
+
+    def grown(self) -> Put | None:
         """The reply as far as it has come, when it is time to propose that again."""
         now = _now()
         if now - self._at < GROWS_SECONDS:
             return None
         self._at = now
-        return self.put("".join(pieces), is_interrupted=True)
+        return self.put(is_interrupted=True)
 
-    def put(self, text: str, *, is_interrupted: bool = False) -> Put | None:
-        """The reply with this text, whole or partial; None for one without text."""
-        if not self._before + text:
+    def put(self, *, is_interrupted: bool = False) -> Put | None:
+        """The reply with what has come, whole or partial; None for one without text."""
+        text = self._before + "".join(self.pieces)
+        if not text:
             return None
         self._id = self._id or self._turn.new_id()
-        parts = parse_reply(self._before + text)
+        parts = self._with_facts(parse_reply(text, self.style))
         if self._last is not None:
             thought = tuple(part for part in self._last.message.parts if isinstance(part, ReasoningPart))
             message = msgspec.structs.replace(self._last.message, parts=(*thought, *parts))
@@ -458,3 +503,23 @@ class _Growing:
             speaker = persona.name if persona is not None else ""
             entry = Entry(Message(Role.ASSISTANT, parts), interrupted=is_interrupted, speaker=speaker, id=self._id)
         return Put(self._turn.chat.called(entry), self._after)
+
+    def _note(self, parts: tuple[Part, ...]) -> None:
+        """When what came. A call is certain when it is whole, but it was begun with what came first, or next after a thought."""
+        now = time.perf_counter()
+        for part in parts:
+            if isinstance(part, ReasoningPart):
+                self.first_thought_at = self.first_thought_at or now
+                text = part.text if self.thought is None else self.thought.text + part.text
+                self.thought = ReasoningPart(text, now - self.first_thought_at)
+                self._speaks_from = None
+            else:
+                self.first_text_at = self.first_text_at or self._speaks_from or now
+
+    def _with_facts(self, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        """With how long was thought, where it was one thought."""
+        facts, thoughts = self.thought, [part for part in parts if isinstance(part, ReasoningPart)]
+        if facts is None or len(thoughts) != 1:
+            return parts
+        told = ReasoningPart(thoughts[0].text, facts.seconds, facts.tokens)
+        return tuple(told if part is thoughts[0] else part for part in parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
@@ -10,7 +11,7 @@ import msgspec
 from nemochat.domain.edits import Edit
 from nemochat.domain.events import Progress, TextDelta
 from nemochat.domain.images import RgbImage
-from nemochat.domain.messages import ContextPart, ImagePart
+from nemochat.domain.messages import ContextPart, ImagePart, Part, TextPart
 from nemochat.domain.replies import TurnResult
 
 
@@ -106,3 +107,8 @@ class Proposed(msgspec.Struct, frozen=True):
 
 
 ChatEvent = Progress | TextDelta | ToolRun | RoundEnded | ToolsAnswered | Proposed | TurnResult
+
+
+def visible(parts: Iterable[Part]) -> str:
+    """What people read of a piece of a reply."""
+    return "".join(part.text for part in parts if isinstance(part, TextPart))

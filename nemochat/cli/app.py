@@ -80,6 +80,10 @@ ModelOption = Annotated[
 MmprojOption = Annotated[
     Path | None, typer.Option("--mmproj", help="The projector's GGUF file, when it is not found by itself.", metavar="PATH")
 ]
+FormatOption = Annotated[
+    str | None,
+    typer.Option("--format", help="How the model is spoken to: auto, nemotron, template, or a .jinja file.", metavar="FORMAT"),
+]
 
 
 def run_commands() -> None:
@@ -124,6 +128,7 @@ def start(
     context: typer.Context,
     model: ModelOption = None,
     mmproj: MmprojOption = None,
+    format_: FormatOption = None,
     resume: Annotated[
         str | None, typer.Option(help="Go on with a conversation: the beginning of its id, or nothing for the last one.", metavar="[ID]")
     ] = None,
@@ -140,20 +145,20 @@ def start(
         if resume is not None or plain:
             given = "--plain" if plain else "--resume"
             raise UsageError(f"{given} opens a chat and takes no command.", f"nemochat {given}")
-        if model or mmproj:
-            raise UsageError("--model and --mmproj come after the command.", f"nemochat {context.invoked_subcommand} --model NAME")
+        if model or mmproj or format_:
+            raise UsageError("--model, --mmproj and --format come after the command.", f"nemochat {context.invoked_subcommand} --model NAME")
         return
     is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if plain or (is_terminal and os.environ.get("TERM") == "dumb"):
         from nemochat.cli.plain import run as run_plain
 
-        raise typer.Exit(run_plain(model, mmproj, {}, resume))
+        raise typer.Exit(run_plain(model, mmproj, _engine(format=format_), resume))
     if not is_terminal:
         typer.echo(GREETING)
         return
     from nemochat.cli.start import run
 
-    run(model, mmproj, {}, resume)
+    run(model, mmproj, _engine(format=format_), resume)
 
 
 @app.command()
@@ -176,6 +181,7 @@ def ask(
     ] = None,
     model: ModelOption = None,
     mmproj: MmprojOption = None,
+    format_: FormatOption = None,
     max_tokens: Annotated[
         str | None, typer.Option(help="The longest reply, in tokens; auto: as long as there is room.", metavar="N")
     ] = None,
@@ -203,7 +209,7 @@ def ask(
     from nemochat.cli.exchange import AskOptions
 
     overrides: dict[str, dict[str, object]] = {
-        "engine": {"context_length": context_length, "gpu_layers": gpu_layers, "threads": threads},
+        **_engine(context_length=context_length, gpu_layers=gpu_layers, threads=threads, format=format_),
         "sampling": {
             "max_tokens": _setting("--max-tokens", "sampling.max_tokens", max_tokens),
             "temperature": _setting("--temperature", "sampling.temperature", temperature),
@@ -230,6 +236,11 @@ def ask(
     raise typer.Exit(run(options, asked_at))
 
 
+def _engine(**values: object) -> dict[str, dict[str, object]]:
+    """Settings of the engine that were given as options."""
+    return {"engine": {name: value for name, value in values.items() if value is not None}}
+
+
 def _setting(option: str, key: str, text: str | None) -> object:
     """The value of an option that is a setting, None where it was not given. Raises typer.BadParameter."""
     if text is None:
@@ -248,12 +259,13 @@ def render(
     file: Annotated[Path, typer.Argument(help="A conversation: OpenAI messages, or an object with messages, system, tools and contexts.")],
     model: ModelOption = None,
     mmproj: MmprojOption = None,
+    format_: FormatOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the segments with their kinds and token counts.")] = False,
 ) -> None:
     """Show the exact prompt that the model would get for a conversation."""
     from nemochat.cli.render import run
 
-    run(file, model, mmproj, as_json=as_json)
+    run(file, model, mmproj, _engine(format=format_), as_json=as_json)
 
 
 @app.command()

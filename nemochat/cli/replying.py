@@ -7,12 +7,12 @@ import os
 import shutil
 import sys
 
-from nemochat.chat import ChatEvent, RoundEnded, ToolRun, ToolState, TurnResult
+from nemochat.chat import ChatEvent, RoundEnded, ToolRun, ToolState, TurnResult, visible
 from nemochat.cli.output import StatusLine, print_note
-from nemochat.domain.events import Progress, TextDelta
-from nemochat.domain.messages import TextPart
+from nemochat.domain.events import FinishReason, Progress, TextDelta
+from nemochat.domain.messages import ReasoningPart
+from nemochat.domain.replies import ALL_THOUGHT
 from nemochat.domain.sanitize import sanitize
-from nemochat.prompt.toolcalls import ReplyPart, StreamParser
 
 _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
 _WIDTH = 200
@@ -31,7 +31,6 @@ class ReplyPrinter:
         self._speaker = speaker
         self._is_quiet = is_quiet
         self._hides_calls = hides_calls
-        self._parser = StreamParser()
         self._is_blank = True
         self._ends_line = True
         self.runs: list[ToolRun] = []
@@ -42,8 +41,11 @@ class ReplyPrinter:
         match event:
             case Progress() if self._status is not None:
                 self._status.show_progress(event)
-            case TextDelta(text) if not self._is_quiet:
-                self._text(text)
+            case TextDelta(text, parts):
+                if self._status is not None and any(isinstance(part, ReasoningPart) for part in parts):
+                    self._status.show("thinking ...")
+                if not self._is_quiet:
+                    self._text(visible(parts) if self._hides_calls else text)
             case RoundEnded(result):
                 self.rounds.append(result)
                 self.end()
@@ -58,15 +60,15 @@ class ReplyPrinter:
                     _print_line(run_line(event), dims=self._status is not None)
 
     def end(self) -> None:
-        """A reply has ended: what was held back is printed, and its line is closed."""
-        if self._hides_calls:
-            self._parts(self._parser.finish())
+        """A reply has ended: its line is closed."""
         if not self._ends_line:
             print(flush=True)
-        self._parser, self._is_blank, self._ends_line = StreamParser(), True, True
+        self._is_blank, self._ends_line = True, True
 
     def tell_unanswered(self, result: TurnResult) -> None:
         """Say that the model wanted more than it was given."""
+        if result.is_all_thought and result.reason is not FinishReason.CANCELLED:
+            print_note(ALL_THOUGHT)
         if not self._hides_calls:
             return
         for warning in result.warnings:
@@ -76,15 +78,7 @@ class ReplyPrinter:
             print_note(f"The model calls tools again ({names}), but it has done so often enough for one question.")
 
     def _text(self, text: str) -> None:
-        if self._hides_calls:
-            self._parts(self._parser.push(text))
-        else:
-            self._print(text)
-
-    def _parts(self, parts: tuple[ReplyPart, ...]) -> None:
-        for part in parts:
-            if isinstance(part, TextPart):
-                self._print(part.text.lstrip() if self._is_blank else part.text)
+        self._print(text.lstrip() if self._is_blank and self._hides_calls else text)
 
     def _clear(self) -> None:
         if self._status is not None:

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import msgspec
 
-from nemochat.chat import Chat, ChatEvent, ChatSession, Entry, Proposed, Stop, ToolRun, TurnResult
+from nemochat.chat import Chat, ChatEvent, ChatSession, Entry, Proposed, Stop, ToolRun, TurnResult, visible
 from nemochat.chat.session import IDS
 from nemochat.chat.stopping import Stopped
 from nemochat.desk.conversation import OpenConversation
@@ -200,7 +200,7 @@ class Turns:
 
     def _report(self, turn: Turn, event: ChatEvent) -> None:
         if turn.drafts is not None and isinstance(event, TextDelta):
-            turn.drafts(event.text)
+            turn.drafts(visible(event.parts))
         elif not isinstance(event, Proposed | TurnResult):
             if isinstance(event, ToolRun):
                 self._around.tool_ran(event)

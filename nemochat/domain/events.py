@@ -6,6 +6,8 @@ from enum import StrEnum
 
 import msgspec
 
+from nemochat.domain.messages import Part
+
 
 class Stage(StrEnum):
     """What the engine is busy with before the first token."""
@@ -32,10 +34,14 @@ class Progress(msgspec.Struct, frozen=True, tag="progress"):
     total: int
 
 
-class TextDelta(msgspec.Struct, frozen=True, tag="text"):
-    """A piece of the reply: whole UTF-8 characters, never any stop text. The first non-empty one marks the time to first token."""
+class TextDelta(msgspec.Struct, frozen=True, omit_defaults=True, tag="text"):
+    """A piece of the reply: whole UTF-8 characters, never any stop text.
+
+    parts: what is certain of the reply by now and was not before: visible text, thoughts, whole calls. The engine knows nothing of those.
+    """
 
     text: str
+    parts: tuple[Part, ...] = ()
 
 
 class Timings(msgspec.Struct, frozen=True):

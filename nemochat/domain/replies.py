@@ -10,12 +10,21 @@ from nemochat.domain.sampling import Sampling
 from nemochat.domain.segments import Segment
 
 
+ALL_THOUGHT = (
+    "The model only thought, and said nothing: its thoughts took all that is kept for a reply. "
+    "Let the reply be longer (max_tokens in F4), or switch thinking off: /think off."
+)
+"""What the user is told of a reply that was nothing but reasoning."""
+
+
 class TurnResult(msgspec.Struct, frozen=True):
     """The last event of a turn: what was said and what it cost.
 
-    text: exactly as generated, tool-call tags included, without terminal escapes. tool_calls: those of this reply that could be read.
+    text: as generated, tool-call tags included, without terminal escapes and without what was only thought. tool_calls: those of this reply
+    that could be read.
     timings: as the user waited: load_ms is the time this turn waited for the model to load, first_token_ms what was left of the
-    TTFT after load, encode and prefill. ttft_ms: from Enter to the first text, None when there was no text.
+    TTFT after load, encode and prefill. ttft_ms: from Enter to the first text that is no thought, None when there was none;
+    first_thought_ms: to the first thought. is_all_thought: the model thought, and said nothing.
     forgotten: indices into the conversation's messages that the model did not see. misfits: why each of `tool_calls` does not run as it is,
     "" where it may. unread: why a call in the text is none of them: it was cut, or cannot be read; "" where there is no such call.
     """
@@ -29,6 +38,8 @@ class TurnResult(msgspec.Struct, frozen=True):
     forgotten: tuple[int, ...]
     misfits: tuple[str, ...] = ()
     unread: str = ""
+    first_thought_ms: float | None = None
+    is_all_thought: bool = False
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -18,7 +18,6 @@ class LoadRequest(msgspec.Struct, frozen=True):
     """Which files to load, and how. `name` is what people call the model. Paths are absolute: the engine runs in a folder of its own.
 
     states_path: the folder for what conversations were read to (their KV state), within the budget of the settings; None keeps none.
-    format: the chat format that somebody chose: "nemotron", "template", a file of a template; "" is the one that the model's file says.
     """
 
     name: str
@@ -26,7 +25,6 @@ class LoadRequest(msgspec.Struct, frozen=True):
     mmproj_path: str | None
     settings: EngineSettings
     states_path: str | None = None
-    format: str = ""
 
 
 class ModelInfo(msgspec.Struct, frozen=True):

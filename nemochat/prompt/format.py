@@ -11,6 +11,7 @@ import msgspec
 
 from nemochat.domain.messages import Conversation, Role, ToolSpec
 from nemochat.domain.segments import ImageSlot, Segment
+from nemochat.prompt.replies import ReplyStyle
 
 IMAGE_TAG = "<image>"
 """How a picture is written where a prompt is shown to people."""
@@ -91,6 +92,10 @@ class ChatFormat(Protocol):
     @property
     def stops(self) -> tuple[str, ...]:
         """Texts that end a reply, besides the end tokens of the vocabulary."""
+
+    @property
+    def style(self) -> ReplyStyle:
+        """How replies are read."""
 
     @property
     def traits(self) -> Traits:

@@ -42,7 +42,8 @@ from nemochat.desk.port import (
     Working,
 )
 from nemochat.domain.events import FinishReason, Progress, Stage, TextDelta
-from nemochat.domain.replies import TurnResult
+from nemochat.domain.replies import ALL_THOUGHT, TurnResult
+from nemochat.domain.messages import ReasoningPart
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
 from nemochat.numbers import count
@@ -313,9 +314,10 @@ class Presenter:
             case Progress():
                 self._wait(state_words(event))
             case TextDelta():
-                if self.state != "writing":
-                    self.set_state("writing")
-                self._transcript.append(event.text)
+                state = "thinking" if event.parts and isinstance(event.parts[-1], ReasoningPart) else "writing"
+                if self.state != state and (event.parts or self.state != "thinking"):
+                    self.set_state(state)
+                self._transcript.append(event.parts)
             case RoundEnded():
                 self._transcript.end_reply()
                 self._draw_transcript(self.desk.chat.entries)
@@ -339,6 +341,8 @@ class Presenter:
             self.complain(error)
         elif result is not None and result.reason is FinishReason.CANCELLED and result.text:
             self.set_state("stopped by you")
+        elif result is not None and result.is_all_thought:
+            self._screen.notify(ALL_THOUGHT, severity="warning", markup=False)
         self._screen.call_after_refresh(self._draw_at_rest)
 
     def _draw_at_rest(self) -> None:

@@ -144,6 +144,7 @@ class MessageView(SteadyItem, can_focus=True):
             )
         ),
         Binding("u", "screen.command('undo')", "Undo", show=False, id="message.undo", tooltip="Undo the last change of a message"),
+        Binding("t", "thoughts", "Thoughts", show=False, id="message.thoughts", tooltip="Show or fold what the model thought first"),
         Binding("slash", "screen.write('/')", "Command", show=False, id="message.command", key_display="/", tooltip="Begin a command"),
     ]
 
@@ -196,14 +197,20 @@ class MessageView(SteadyItem, can_focus=True):
             await self._set_portrait()
         if self.is_streaming or entry.message.parts is before.message.parts:
             return
-        if (parts := reply_stream.joined(entry.message.parts)) != self.parts:
-            self.parts = parts
+        parts, shown = reply_stream.joined(entry.message.parts), self.parts
+        self.parts = parts
+        if reply_stream.looks(parts) != reply_stream.looks(shown):
             await self.clear_body()
             await self.mount_all(self._body())
+        elif parts != shown:
+            thoughts = (part for part in parts if isinstance(part, ReasoningPart))
+            for line, part in zip(self.query(reply_stream.ThoughtLine), thoughts, strict=False):
+                line.set_part(part)
 
     def shows(self, entry: Entry) -> bool:
         """Whether the body looks just as this entry's would."""
-        return entry.message.role is self.entry.message.role and reply_stream.joined(entry.message.parts) == self.parts
+        parts = reply_stream.joined(entry.message.parts)
+        return entry.message.role is self.entry.message.role and reply_stream.looks(parts) == reply_stream.looks(self.parts)
 
     async def clear_body(self) -> None:
         """Take everything out but the label and the portrait."""
@@ -211,6 +218,8 @@ class MessageView(SteadyItem, can_focus=True):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done with this message now is offered."""
+        if action == "thoughts":
+            return any(isinstance(part, ReasoningPart) for part in self.parts) or self.is_streaming
         if action != "ask":
             return True
         match parameters:
@@ -240,6 +249,11 @@ class MessageView(SteadyItem, can_focus=True):
                 return
         self.post_message(self.Asked(self, name))
 
+    def action_thoughts(self) -> None:
+        """Show what the model thought first, or fold it again."""
+        for line in self.query(reply_stream.ThoughtLine):
+            line.toggle()
+
     def on_message_label_swiped(self, event: MessageLabel.Swiped) -> None:
         """Pass it on."""
         event.stop()
@@ -255,9 +269,7 @@ class MessageView(SteadyItem, can_focus=True):
     def _body(self) -> list[Widget]:
         message = self.entry.message
         if message.role is Role.ASSISTANT:
-            thought = "".join(part.text for part in message.parts if isinstance(part, ReasoningPart))
-            folded: list[Widget] = [Static(_folded(thought), markup=False, classes="contexts")] if thought else []
-            return [*folded, *reply_stream.widgets_of(self.parts)]
+            return reply_stream.widgets_of(self.parts)
         text = _tool_text(message.text) if message.role is Role.TOOL else _user_text(self.parts)
         body: list[Widget] = [Static(text, markup=False, classes="text")]
         if message.contexts:
@@ -364,9 +376,3 @@ def _tool_text(text: str) -> Content:
     more = len(lines) - TOOL_LINES
     shown = [line[:1000] for line in lines[:TOOL_LINES]] + ([f"… and {more:,} more lines"] if more > 0 else [])
     return Content("\n".join(shown))
-
-
-def _folded(thought: str) -> Content:
-    """What the model thought, in one line."""
-    words = sanitize(thought, strict=True).split()
-    return Content(f"thought, {count(len(words))} words: {' '.join(words)[:_CONTEXT_CHARACTERS]}…")

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from textual.content import Content
+from textual.events import Click
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
-from nemochat.domain.messages import Part, TextPart, ToolCallPart
+from nemochat.domain.messages import Part, ReasoningPart, TextPart, ToolCallPart
 from nemochat.domain.sanitize import sanitize
-from nemochat.prompt.toolcalls import StreamParser
+from nemochat.numbers import duration, plural
+from nemochat.prompt.replies import ends_open
 from nemochat.tui.widgets import markdown_blocks
 from nemochat.tui.widgets.reply_text import ReplyText
 
@@ -43,6 +46,63 @@ class ToolCallLine(Static):
         super().__init__(Content("\n".join(lines)), markup=False)
 
 
+class ThoughtLine(Static):
+    """What the model thought before it spoke: one line, and all of it after a click."""
+
+    ALLOW_SELECT = True
+    DEFAULT_CSS = """
+    ThoughtLine { height: auto; margin: 0 0 1 0; color: $text-muted; }
+    ThoughtLine.-open { border-left: outer $surface-lighten-1; padding: 0 0 0 1; }
+    """
+
+    def __init__(self, part: ReasoningPart, *, is_streaming: bool = False) -> None:
+        super().__init__(markup=False)
+        self._part, self._is_streaming, self._began = part, is_streaming, time.monotonic()
+        self._draw()
+
+    @property
+    def part(self) -> ReasoningPart:
+        """What it shows."""
+        return self._part
+
+    def add(self, text: str) -> None:
+        """The model thinks on."""
+        self.set_part(msgspec.structs.replace(self._part, text=self._part.text + text))
+
+    def set_part(self, part: ReasoningPart) -> None:
+        """Show this."""
+        self._part = part
+        self._draw()
+
+    def end(self) -> None:
+        """The model speaks now, or has ended."""
+        if self._is_streaming:
+            self._is_streaming = False
+            self.set_part(msgspec.structs.replace(self._part, seconds=time.monotonic() - self._began))
+
+    def toggle(self) -> None:
+        """Show all of it, or one line."""
+        self.toggle_class("-open")
+        self._draw()
+
+    def on_click(self, event: Click) -> None:
+        """A click opens and closes it."""
+        event.stop()
+        self.toggle()
+
+    def _draw(self) -> None:
+        part = self._part
+        if self._is_streaming:
+            words = f"Thinking … {duration((time.monotonic() - self._began) * 1000)}"
+        else:
+            facts = [] if part.seconds is None else [f"for {duration(part.seconds * 1000)}"]
+            facts += [] if part.tokens is None else [plural(part.tokens, "token")]
+            words = " · ".join(["Thought " + facts[0] if part.seconds is not None else "Thought", *facts[part.seconds is not None :]])
+        is_open = self.has_class("-open")
+        head = f"{'▾' if is_open else '▸'} {words}"
+        self.update(Content(f"{head}\n{sanitize(part.text).strip()}" if is_open else head))
+
+
 class WaitingLine(Static):
     """What is happening while there is no text yet."""
 
@@ -64,10 +124,10 @@ class ReplyStream:
         self.home: MessageView | None = None
         """The message that is written, None before it has a place."""
         self._driver = driver
-        self._parser = StreamParser()
-        self._pending: list[str] = []
+        self._pending: list[Part] = []
         self._open = ""
         self._segment: ReplyText | None = None
+        self._thought: ThoughtLine | None = None
         self._segment_source: list[str] = []
         self._has_references = False
         self._parts: list[Part] = []
@@ -83,11 +143,10 @@ class ReplyStream:
         """The parts of what was shown so far, adjacent texts joined."""
         return joined(self._parts)
 
-    async def open(self, home: MessageView, before: str = "") -> None:
-        """Begin in this message; `before` is the text that the reply goes on from."""
+    async def open(self, home: MessageView, before: Iterable[Part] = ()) -> None:
+        """Begin in this message; `before` is what the reply goes on from."""
         self.home = home
-        if before:
-            await self._show(self._parser.push(sanitize(before)))
+        await self._show(before)
         if self._pending:
             await self.flush()
 
@@ -98,10 +157,10 @@ class ReplyStream:
         self._waiting_for = sanitize(text, strict=True)
         self._driver.call_later(self._show_waiting)
 
-    def append(self, text: str) -> None:
+    def append(self, parts: Iterable[Part]) -> None:
         """Take a piece of the reply."""
-        if text := sanitize(text):
-            self._pending.append(text)
+        if new := joined(parts):
+            self._pending += new
             if self._timer is None:
                 self._schedule()
 
@@ -132,16 +191,17 @@ class ReplyStream:
             self._timer = None
         if self.home is None or not self.home.is_attached:
             return  # the message has no place yet; `open` shows what has come by then
-        text = "".join(self._pending)
+        parts = joined(self._pending)
         self._pending.clear()
-        await self._show(self._parser.push(text))
+        await self._show(parts)
         self._last_flush = time.monotonic()
 
     async def finish(self) -> None:
         """The reply has ended, in whatever way: show all that was held back, and render what was still open."""
         await self.flush()
-        await self._show(self._parser.finish())
         await self._close_segment()
+        if self._thought is not None:
+            self._thought.end()
         await self._remove_waiting()
         self._is_finished = True
 
@@ -162,13 +222,27 @@ class ReplyStream:
             for part in parts:
                 await self._remove_waiting()
                 self._parts.append(part)
-                if isinstance(part, TextPart):
-                    await self._add_text(home, part.text)
-                elif isinstance(part, ToolCallPart):
-                    await self._close_segment()
-                    await home.mount(ToolCallLine(part))
+                match part:
+                    case TextPart(text):
+                        await self._add_text(home, text)
+                    case ToolCallPart():
+                        await self._close_segment()
+                        await home.mount(ToolCallLine(part))
+                    case ReasoningPart():
+                        await self._add_thought(home, part)
+
+    async def _add_thought(self, home: MessageView, part: ReasoningPart) -> None:
+        if self._thought is None or self._segment is not None:
+            await self._close_segment()
+            self._thought = ThoughtLine(part, is_streaming=True)
+            await home.mount(self._thought)
+        else:
+            self._thought.add(part.text)
 
     async def _add_text(self, home: MessageView, text: str) -> None:
+        if self._thought is not None:
+            self._thought.end()
+            self._thought = None
         if self._segment is None:
             self._segment = ReplyText()
             await home.mount(self._segment)
@@ -198,26 +272,41 @@ class ReplyStream:
 
 
 def widgets_of(parts: Iterable[Part]) -> list[Widget]:
-    """The same as streaming ends with, made at once: Markdown for each run of text, a line for each tool call."""
-    return [
-        ReplyText(part.text) if isinstance(part, TextPart) else ToolCallLine(part)
-        for part in parts
-        if isinstance(part, TextPart | ToolCallPart)
-    ]
+    """The same as streaming ends with, made at once: Markdown for each run of text, a line for each tool call and for what was thought."""
+    made: list[Widget] = []
+    for part in parts:
+        match part:
+            case TextPart(text):
+                made.append(ReplyText(text))
+            case ToolCallPart():
+                made.append(ToolCallLine(part))
+            case ReasoningPart():
+                made.append(ThoughtLine(part))
+    return made
 
 
 def joined(parts: Iterable[Part]) -> tuple[Part, ...]:
-    """Sanitised parts with adjacent texts made one and empty ones left out."""
+    """Sanitised parts with adjacent texts made one, adjacent thoughts too, and empty ones left out."""
     result: list[Part] = []
     for part in parts:
-        if not isinstance(part, TextPart):
+        if not isinstance(part, TextPart | ReasoningPart):
             result.append(part)
         elif text := sanitize(part.text):
-            if result and isinstance(last := result[-1], TextPart):
-                result[-1] = TextPart(last.text + text)
-            else:
-                result.append(TextPart(text))
+            if result and isinstance(last := result[-1], TextPart | ReasoningPart) and type(last) is type(part):
+                text = last.text + text
+                result.pop()
+            result.append(msgspec.structs.replace(part, text=text))
     return tuple(result)
+
+
+def left_open(parts: Sequence[Part]) -> Sequence[Part]:
+    """What is shown of a reply that goes on: a call in the middle of which it ends comes again when it is whole."""
+    return parts[:-1] if ends_open(parts) else parts
+
+
+def looks(parts: Iterable[Part]) -> tuple[Part, ...]:
+    """The parts as far as a streamed reply can show them: how long was thought is known at the end."""
+    return tuple(ReasoningPart(part.text) if isinstance(part, ReasoningPart) else part for part in parts)
 
 
 def _call_text(name: str, arguments: dict[str, Any]) -> str:

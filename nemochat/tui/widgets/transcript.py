@@ -18,10 +18,9 @@ from textual.widgets import Markdown
 from nemochat.chat import ContextView, Entry
 from nemochat.domain.messages import Message, Role
 from nemochat.domain.sanitize import sanitize
-from nemochat.prompt.toolcalls import as_left_open
 from nemochat.tui.widgets.message import MessageView, Standing, code_of
 from nemochat.tui.widgets.message_window import MessageWindow
-from nemochat.tui.widgets.reply_stream import ReplyStream
+from nemochat.tui.widgets.reply_stream import ReplyStream, left_open
 from nemochat.tui.widgets.transcript_notes import Jump
 
 _LINE_STEP = 3
@@ -105,10 +104,10 @@ class Transcript(MessageWindow):
         if self._stream is not None:
             self._stream.wait_for(text)
 
-    def append(self, text: str) -> None:
-        """Take a piece of the reply, as generated: tool calls in their tags."""
+    def append(self, parts: Iterable[Part]) -> None:
+        """Take a piece of the reply."""
         if self._stream is not None:
-            self._stream.append(text)
+            self._stream.append(parts)
             self.below.display = not self.is_following
 
     def typed(self) -> None:
@@ -241,7 +240,7 @@ class Transcript(MessageWindow):
             view.is_streaming = True
             with self.app.batch_update():
                 await view.clear_body()
-                await stream.open(view, as_left_open(view.parts))
+                await stream.open(view, left_open(view.parts))
             return
         with self.app.batch_update():
             if self.writing is not None:
