@@ -9,8 +9,12 @@ import time
 _FOREIGN = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TMUX", "TERM_PROGRAM", "VISUAL", "EDITOR", "PAGER")
 """What would decide how wide and in which colours the program draws, or what it starts.."""
 
+_OURS = ("NEMOCHAT_MATERIAL",)
+"""What tests read themselves (tests/material.py)."""
+
 for name in [name for name in os.environ if name in _FOREIGN or name.startswith(("NEMOCHAT_", "LC_"))]:
-    del os.environ[name]
+    if name not in _OURS:
+        del os.environ[name]
 os.environ.update(TZ="UTC", LANG="C.UTF-8")
 time.tzset()
 

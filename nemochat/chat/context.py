@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 
 from nemochat.chat.held import Held
-from nemochat.chat.previews import Prompt
+from nemochat.chat.previews import Prompt, Sent
 from nemochat.chat.values import ContextView
 from nemochat.domain.chat import Chat
-from nemochat.domain.segments import Segment
 from nemochat.errors import WindowError
-from nemochat.prompt.format import Label, Layout
+from nemochat.prompt.format import Label
 
 _PARTS = {Label.SYSTEM: "system", Label.TOOL: "tools", Label.CONTEXT: "documents", Label.PICTURE: "images"}
 
@@ -19,7 +17,7 @@ _PARTS = {Label.SYSTEM: "system", Label.TOOL: "tools", Label.CONTEXT: "documents
 async def view_of(chat: Chat, prompt: Prompt, held: Held, *, has_draft: bool, left_out_tokens: int = 0) -> ContextView:
     """The window with the next prompt of `chat` in it, which ends with a draft or not. The numbers are those of what stands, not of what a
     trim would leave; what is read is of what is sent. left_out_tokens: of what the prompt was assembled without."""
-    assembled, tokens = prompt.assembled, prompt.tokens
+    assembled = prompt.assembled
     now = await prompt.of_fit(prompt.standing())
     sent, trims = now, False
     try:
@@ -27,14 +25,13 @@ async def view_of(chat: Chat, prompt: Prompt, held: Held, *, has_draft: bool, le
         trims = sent.fit.trimmed
     except WindowError:
         trims = False  # what does not fit is not sent: the numbers of the untrimmed prompt show by how much
-    segments = sent.layout.segments
-    cached = held.common(segments, tokens)
+    cached = held.common(sent.layout.segments, prompt.tokens)
     return ContextView(
         limit=prompt.limit,
-        **_parts(now.layout, tokens, has_draft=has_draft),
+        **_parts(now, has_draft=has_draft),
         reserve=min(prompt.reserve, prompt.limit),
         cached=cached,
-        to_read=sum(tokens[segment] for segment in segments) - cached,
+        to_read=sent.tokens - cached,
         forgotten=assembled.forgotten(now.fit.forgotten),
         excluded=tuple(index for index, entry in enumerate(chat.entries) if entry.message.excluded),
         forgotten_tokens=left_out_tokens + sum(prompt.size.messages[index].tokens for index in now.fit.forgotten),
@@ -43,14 +40,14 @@ async def view_of(chat: Chat, prompt: Prompt, held: Held, *, has_draft: bool, le
     )
 
 
-def _parts(layout: Layout, tokens: Mapping[Segment, int], *, has_draft: bool) -> dict[str, int]:
+def _parts(sent: Sent, *, has_draft: bool) -> dict[str, int]:
     """Tokens by what they belong to: the fields of a ContextView."""
-    parts: Counter[str] = Counter()
+    layout, parts = sent.layout, Counter[str]()
     last = len(layout.messages) - 1 if has_draft else -1
-    for group in (layout.system, layout.reply_head):
-        for piece in group:
-            parts[_PARTS.get(piece.label, "template")] += tokens[piece.segment]
+    places = ["template"] * len(layout.system)
     for index, group in enumerate(layout.messages):
-        for piece in group:
-            parts[_PARTS.get(piece.label, "draft" if index == last else "history")] += tokens[piece.segment]
+        places += ["draft" if index == last else "history"] * len(group)
+    places += ["template"] * len(layout.reply_head)
+    for place, piece, tokens in zip(places, layout.pieces, sent.counts, strict=True):
+        parts[_PARTS.get(piece.label, place)] += tokens
     return dict(parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain, pairwise
 
 from nemochat.domain.segments import Segment
 from nemochat.engine.protocol import Engine
@@ -12,16 +13,21 @@ _MOST_UNUSED = 4096
 
 
 class Counting:
-    """Counts the segments of one prompt after the other; only what is not known from those before is asked of the engine."""
+    """Counts the segments of one prompt after the other; only what is not known from those before is asked of the engine.
+
+    What stands before a segment belongs to what is known: with some vocabularies a text has one token more behind a special token.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._known: dict[Segment, int] = {}
+        self._known: dict[tuple[Segment, Segment], int] = {}
 
     async def __call__(self, segments: Sequence[Segment]) -> list[int]:
         """Tokens of each segment of a prompt. The first one is always asked, because a begin token counts with whatever comes first."""
-        unknown = tuple(dict.fromkeys([segments[0], *(segment for segment in segments if segment not in self._known)]))
-        known = self._known | dict(zip(unknown, await self._engine.count(unknown), strict=True))
+        places = list(pairwise(segments))
+        unknown = tuple(dict.fromkeys(place for place in places if place not in self._known))
+        first, *counts = await self._engine.count((segments[0], *chain.from_iterable(unknown)))
+        known = self._known | dict(zip(unknown, counts[1::2], strict=True))
         is_large = len(known) > 2 * len(segments) + _MOST_UNUSED
-        self._known = {segment: known[segment] for segment in segments} if is_large else known
-        return [known[segment] for segment in segments]
+        self._known = {place: known[place] for place in places} if is_large else known
+        return [first, *(known[place] for place in places)]

@@ -28,22 +28,28 @@ EMPTY = Message(Role.USER, ())
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """What the window leaves in, laid out. tokens: of all of it."""
+    """What the window leaves in, laid out. counts: tokens of each of its segments."""
 
     fit: Fit
     layout: Layout
-    tokens: int
+    counts: Sequence[int]
+
+    @property
+    def tokens(self) -> int:
+        """Of all of it."""
+        return sum(self.counts)
 
 
 class Prompt(msgspec.Struct, frozen=True):
     """A prompt with all of its sizes, before the window decides what of it is sent. limit: the window; reserve: of it, for the reply.
 
-    What is sent is the conversation of the messages that stay, laid out by itself: that is what the format would say of it. tokens: of
-    all segments that were laid out so far.
+    What is sent is the conversation of the messages that stay, laid out by itself: that is what the format would say of it. counts: tokens
+    of each segment; tokens: of all segments that were laid out so far, whatever stood before them.
     """
 
     assembled: Assembled
     layout: Layout
+    counts: Sequence[int]
     size: PromptSize
     tokens: Mapping[Segment, int]
     limit: int
@@ -75,7 +81,7 @@ class Prompt(msgspec.Struct, frozen=True):
 
         assembled = assemble(chat, start)
         layout, counts = await lay_out(assembled.conversation)
-        return cls(assembled, layout, window.measure(layout, counts), tokens, limit, reserve, lay_out)
+        return cls(assembled, layout, counts, window.measure(layout, counts), tokens, limit, reserve, lay_out)
 
     @property
     def room(self) -> int:
@@ -95,11 +101,11 @@ class Prompt(msgspec.Struct, frozen=True):
     async def of_fit(self, fit: Fit) -> Sent:
         """The prompt that a decision of the window leaves."""
         if len(fit.kept) == len(self.size.messages):
-            return Sent(fit, self.layout, fit.prompt_tokens)
+            return Sent(fit, self.layout, self.counts)
         whole = self.assembled.conversation
         kept = tuple(whole.messages[index] for index in fit.kept)
         layout, counts = await self.lay_out(msgspec.structs.replace(whole, messages=kept))
-        return Sent(fit, layout, sum(counts))
+        return Sent(fit, layout, counts)
 
     def fit_ahead(self, *, early: bool) -> Fit:
         """What is to stay when there is time to read it; `early` as in `window.fit_ahead`."""

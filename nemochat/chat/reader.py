@@ -213,7 +213,7 @@ class PromptReader:
     async def prompt_sizes(self, chat: Chat) -> list[tuple[Piece, int]]:
         """The whole prompt of a chat, each piece with its tokens. Nothing is evaluated."""
         prompt = await self.prompt(self.tools.in_force(chat))
-        return [(piece, prompt.tokens[piece.segment]) for piece in prompt.layout.pieces]
+        return list(zip(prompt.layout.pieces, prompt.counts, strict=True))
 
     async def tokens_in(self, text: str) -> int:
         """Tokens of a text by itself. Raises EngineError."""

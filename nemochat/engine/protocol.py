@@ -18,6 +18,8 @@ class LoadRequest(msgspec.Struct, frozen=True):
     """Which files to load, and how. `name` is what people call the model. Paths are absolute: the engine runs in a folder of its own.
 
     states_path: the folder for what conversations were read to (their KV state), within the budget of the settings; None keeps none.
+    format: the chat format that somebody chose: "nemotron", "template", a file of a template; "" is the one that the model's file says.
+    picture_tokens: the most tokens that a picture is to take, for projectors of dynamic resolution; 0 leaves it to the file.
     """
 
     name: str
@@ -25,17 +27,27 @@ class LoadRequest(msgspec.Struct, frozen=True):
     mmproj_path: str | None
     settings: EngineSettings
     states_path: str | None = None
+    format: str = ""
+    picture_tokens: int = 0
 
 
 class ModelInfo(msgspec.Struct, frozen=True):
-    """What the loaded model is. `context_length` is the window in force, in tokens."""
+    """What the loaded model is. `context_length` is the window in force, in tokens.
+
+    From its file: architecture; chat_template, a text that nobody has checked, "" for none; begin_text and end_text, the names of the
+    tokens that begin and end a text; adds_begin: every prompt begins with the begin token, and one that says so itself is not given two.
+    """
 
     name: str
     context_length: int
     has_vision: bool
     vocab_size: int
     load_ms: float
-    eog_text: str = "</s>"
+    chat_template: str = ""
+    begin_text: str = ""
+    end_text: str = ""
+    adds_begin: bool = False
+    architecture: str = ""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -71,8 +83,10 @@ class Prepared(msgspec.Struct, frozen=True):
 
 
 class GenerateRequest(msgspec.Struct, frozen=True):
-    """One reply. Stop strings and the reply's length are part of `sampling`; turn markers always stop.
+    """One reply. The reply's length and the user's stop strings are part of `sampling`; the model's end tokens always stop.
 
+    stops: the chat format's own: turn markers and what else ends a reply, as a special token or spelled out. markers: special tokens, by
+    their names, that the reply may show, because they mean something to whoever reads it; all others are left out of its text.
     conversation: whose prompt this is (see Place).
     grammar: GBNF that holds what follows each `grammar_trigger` in the reply (or the one that the prompt itself ends with, as Control
     text) until the grammar is complete; empty for none. Without a trigger it holds the whole reply, which ends with it. No stop string
@@ -84,6 +98,8 @@ class GenerateRequest(msgspec.Struct, frozen=True):
     grammar: str = ""
     grammar_trigger: str = "<toolcall>"
     conversation: str = ""
+    stops: tuple[str, ...] = ("<extra_id_0>", "<extra_id_1>", "<extra_id_2>")
+    markers: tuple[str, ...] = ("<toolcall>", "</toolcall>")
 
 
 class Engine(Protocol):

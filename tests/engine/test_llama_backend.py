@@ -37,7 +37,7 @@ def test_load_tells_about_the_model_and_its_progress(tiny_model: Path, tiny_proj
     seen: list[Progress] = []
     backend = LlamaBackend()
     info = backend.load(LoadRequest("tiny", str(tiny_model), str(tiny_projector), EngineSettings(threads=1)), seen.append)
-    assert (info.name, info.context_length, info.has_vision, info.eog_text) == ("tiny", 1024, True, "</s>")
+    assert (info.name, info.context_length, info.has_vision, info.end_text) == ("tiny", 1024, True, "</s>")
     assert {progress.stage for progress in seen} == {Stage.LOAD}
     done = [progress.done for progress in seen]
     assert done == sorted(set(done))

@@ -12,11 +12,12 @@ import pytest
 from nemochat.domain.events import FinishReason, TextDelta
 from nemochat.domain.messages import Message, Role, TextPart
 from nemochat.domain.sampling import Sampling
+from nemochat.domain.segments import Plain
 from nemochat.engine.protocol import GenerateRequest
 from nemochat.prompt.nemotron import render
 from tests.calls import call_part
-from tests.engine.llama_harness import Reply, Talk, ask, loaded, never, question
-from tests.tiny_gguf import write_language_model
+from tests.engine.llama_harness import Reply, Talk, ask, gather, loaded, never, question
+from tests.tiny_gguf import token_ids, write_language_model
 
 EURO = ["<0xE2>", "<0x82>", "<0xAC>"]
 
@@ -64,6 +65,38 @@ def test_an_incomplete_character_at_the_limit_is_dropped(tmp_path: Path) -> None
 def test_tool_call_tags_come_out_as_text(tmp_path: Path) -> None:
     reply = reply_of(tmp_path, ["<toolcall>", "▁", "{", "}", "</toolcall>", "<extra_id_1>"])
     assert reply.text == "<toolcall> {}</toolcall>"
+
+
+@pytest.mark.parametrize(
+    ("markers", "text"),
+    [((), "OK. x"), (("<toolcall>", "</toolcall>"), "OK.<toolcall> x</toolcall>"), (("<context>", "<never>"), "OK.<context> x</context>")],
+)
+def test_special_tokens_are_shown_only_where_the_format_reads_them(tmp_path: Path, markers: tuple[str, ...], text: str) -> None:
+    kind = "toolcall" if "<toolcall>" in markers else "context"
+    script = [*"OK.", f"<{kind}>", "▁", "x", f"</{kind}>", "</s>"]
+    backend = loaded(write_language_model(tmp_path / "scripted.gguf", script=script))
+    markers = (*markers, "</context>") if "<context>" in markers else markers
+    reply = gather(backend.generate(GenerateRequest(question("x"), Sampling(max_tokens=40), markers=markers), never))
+    assert (reply.text, reply.finished.usage.completion_tokens) == (text, 7)
+    backend.close()
+
+
+def test_what_a_reply_said_between_unseen_tokens_is_known_by_heart(tmp_path: Path) -> None:
+    backend = loaded(write_language_model(tmp_path / "scripted.gguf", script=[*"he", "<tool>", *"lo", "</s>"]))
+    assert ask(backend, question("x")).text == "helo"
+    ids = token_ids()
+    assert backend._model().tokenizer.tokens(Plain("helo")) == tuple(ids[letter] for letter in "helo")
+    backend.close()
+
+
+@pytest.mark.parametrize("stop", ["<tool>", "EN", "<note>"])
+def test_the_stops_of_the_format_end_a_reply_as_tokens_and_spelled_out(tmp_path: Path, stop: str) -> None:
+    end = [stop] if stop.startswith("<") else [*stop]
+    backend = loaded(write_language_model(tmp_path / "scripted.gguf", script=["hello", "<extra_id_1>", "a", *end, "z", "</s>"]))
+    request = GenerateRequest(question("x"), Sampling(max_tokens=40), stops=(stop,))
+    reply = gather(backend.generate(request, never))
+    assert (reply.text, reply.finished.reason) == ("helloa", FinishReason.STOP)
+    backend.close()
 
 
 def test_white_space_before_the_text_is_shown_and_after_it_is_not(tmp_path: Path) -> None:

@@ -125,6 +125,29 @@ def test_a_begin_token_is_there_only_when_the_vocabulary_wants_it(tmp_path: Path
     without.close()
 
 
+def test_a_prompt_that_says_its_begin_token_is_not_given_two(tmp_path: Path) -> None:
+    backend = loaded(write_language_model(tmp_path / "bos.gguf", bos=True))
+    written: list[Segment] = [Control("<s><extra_id_1>"), Plain("hello")]
+    assert backend._prompt(written).cells == backend._prompt([Control("<extra_id_1>"), Plain("hello")]).cells
+    assert backend.count(written) == [2, 1]
+    assert backend._prompt([Plain("<s>")]).cells[0] == IDS["<s>"] not in backend._prompt([Plain("<s>")]).cells[1:]
+    backend.close()
+
+
+def test_a_reply_behind_a_special_token_gives_the_generated_tokens(tmp_path: Path) -> None:
+    model = Model(
+        str(write_language_model(tmp_path / "m.gguf", space_prefix=True)), gpu_layers=0, mmap=False, on_progress=lambda _: None
+    )
+    tokenizer = Tokenizer(model)
+    spelled = (IDS["▁"], *(IDS[letter] for letter in "the"))
+    assert tokenizer.tokens(Plain("the"), follows_special=True) == (IDS["▁the"],)
+    tokenizer.remember_reply(spelled, " the")
+    assert tokenizer.tokens(Plain("the"), follows_special=True) == spelled
+    tokenizer.remember_reply([IDS["red"]], "red")
+    assert tokenizer.tokens(Plain("red"), follows_special=True) == (IDS["red"],)
+    model.close()
+
+
 def test_counts_add_up_to_the_prompt(tiny_model: Path) -> None:
     backend = loaded(tiny_model)
     conversation = Conversation(system="Be brief.", messages=(Message(Role.USER, (TextPart("hello the red"),)),))

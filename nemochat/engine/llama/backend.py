@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from nemochat.domain.events import EngineEvent, Finished, FinishReason, TextDelta, Timings, Usage
 from nemochat.domain.images import RgbImage
@@ -39,7 +40,11 @@ class LlamaBackend:
             has_vision=loaded.projector is not None,
             vocab_size=loaded.model.vocab_size,
             load_ms=(time.perf_counter() - started) * 1000,
-            eog_text=loaded.model.end_text,
+            chat_template=loaded.model.chat_template,
+            begin_text=loaded.model.begin_text,
+            end_text=loaded.model.end_text,
+            adds_begin=loaded.begin_token is not None,
+            architecture=loaded.model.architecture,
         )
 
     def add_image(self, image: RgbImage) -> int:
@@ -54,11 +59,8 @@ class LlamaBackend:
             self._images.pop(digest, None)
 
     def count(self, segments: Sequence[Segment]) -> list[int]:
-        """Tokens of each segment; a begin token that the vocabulary wants counts with the first. Raises EngineError."""
-        counts = [tokens_of(self._cells(segment)) for segment in segments]
-        if counts and self._model().begin_token is not None:
-            counts[0] += 1
-        return counts
+        """Tokens of each segment of a prompt; a begin token that the vocabulary wants counts with the first. Raises EngineError."""
+        return [tokens_of(cells) for cells in self._cells(segments)]
 
     def prepare(
         self,
@@ -131,10 +133,19 @@ class LlamaBackend:
             raise EngineError("No model is loaded.")
         return self._loaded
 
-    def _cells(self, segment: Segment) -> tuple[Cell, ...]:
-        if isinstance(segment, ImageSlot):
-            return self._model().picture(self._image(segment.digest)).cells
-        return self._model().tokenizer.tokens(segment)
+    def _cells(self, segments: Sequence[Segment]) -> Iterator[Sequence[Cell]]:
+        """The cells of each segment of a prompt, the first with a begin token that the vocabulary wants, unless it begins with it."""
+        loaded = self._model()
+        begin, follows_special = loaded.begin_token, True
+        for segment in segments:
+            if isinstance(segment, ImageSlot):
+                cells: Sequence[Cell] = loaded.picture(self._image(segment.digest)).cells
+                follows_special = False
+            else:
+                cells = loaded.tokenizer.tokens(segment, follows_special=follows_special)
+                follows_special = loaded.tokenizer.follows_special(segment, follows_special)
+            yield cells if begin is None or cells[:1] == (begin,) else (begin, *cells)
+            begin = None
 
     def _image(self, digest: str) -> RgbImage:
         image = self._images.get(digest)
@@ -146,8 +157,6 @@ class LlamaBackend:
         loaded = self._model()
         # Before anything is tokenised: replies of an earlier run are made of the tokens that were generated then.
         loaded.tokenizer.learn(loaded.cache.kept_replies(conversation))
-        cells: list[Cell] = [] if loaded.begin_token is None else [loaded.begin_token]
-        for segment in segments:
-            cells += self._cells(segment)
+        cells = list(chain.from_iterable(self._cells(segments)))
         images = {segment.digest: self._image(segment.digest) for segment in segments if isinstance(segment, ImageSlot)}
         return Prompt(tuple(cells), {digest: (image, loaded.picture(image)) for digest, image in images.items()})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -22,7 +23,6 @@ from nemochat.engine.llama.tokens import Tokenizer
 from nemochat.engine.protocol import LoadRequest
 from nemochat.engine.states import StateFolder, fingerprint
 from nemochat.errors import EngineError
-from nemochat.prompt.nemotron import TURN_TAGS
 from nemochat.settings import WhenFull
 
 _THOUSANDTHS = 1000
@@ -68,7 +68,6 @@ class Loaded:
             stack.callback(self._close_pictures)
             self.tokenizer = Tokenizer(self.model)
             self.begin_token = self.model.begin_token
-            self.turn_tokens = frozenset(token for tag in TURN_TAGS if (token := self.model.single_token(tag)) is not None)
             self.cache = KvCache(
                 context,
                 shifts=settings.when_full is WhenFull.SHIFT,
@@ -88,6 +87,10 @@ class Loaded:
                 raise EngineError("This model cannot see pictures.", "Load a model that comes with a projector (mmproj) file.")
             picture = self._pictures[image.digest] = self.projector.place(image)
         return picture
+
+    def special_tokens(self, names: Sequence[str]) -> frozenset[int]:
+        """The special tokens and tags with these names; what the vocabulary has under no one token is left out."""
+        return frozenset(token for name in names if (token := self.model.single_token(name)) is not None)
 
     def require_room(self, prompt: Prompt, *, reply: int) -> None:
         """Raise EngineError unless the prompt and `reply` more tokens fit the window."""
@@ -115,7 +118,8 @@ def _state_folder(request: LoadRequest) -> StateFolder | None:
     if request.states_path is None or not settings.resume_mb:
         return None
     files = [fingerprint(Path(path)) for path in (request.model_path, request.mmproj_path) if path is not None]
-    engine = " ".join([*files, llama_cpp.__version__, settings.kv_type.value, str(settings.flash_attention)])
+    made_for = (settings.kv_type.value, settings.flash_attention, request.format, request.picture_tokens)
+    engine = " ".join([*files, llama_cpp.__version__, *map(str, made_for)])
     return StateFolder(Path(request.states_path), engine, settings.resume_mb * _MB)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -30,14 +31,39 @@ _SAMPLING_KEYS = {
     "repeat_penalty": "general.sampling.penalty_repeat",
     "repeat_last_n": "general.sampling.penalty_last_n",
 }
+_MOST_TEMPLATE = 1 << 20
+"""Bytes of a chat template; the longest of those that llama.cpp comes with has 25,000."""
+_UNSEEN = (
+    llama_cpp.llama_vocab_pad,
+    llama_cpp.llama_vocab_mask,
+    llama_cpp.llama_vocab_sep,
+    llama_cpp.llama_vocab_fim_pre,
+    llama_cpp.llama_vocab_fim_suf,
+    llama_cpp.llama_vocab_fim_mid,
+    llama_cpp.llama_vocab_fim_pad,
+    llama_cpp.llama_vocab_fim_rep,
+    llama_cpp.llama_vocab_fim_sep,
+)
+_FILLER = re.compile(rb"\[PAD\d+\]|<\|?(unused|reserved|dummy|placeholder)[\w ]*\|?>", re.IGNORECASE)
+"""User-defined tokens that only fill a vocabulary up."""
 _MOST = {"temperature": 10.0, "top_k": 1e6, "top_p": 1.0, "min_p": 1.0, "repeat_penalty": 10.0, "repeat_last_n": 1e6}
 
 
 class Model:
     """Weights and vocabulary of a GGUF file. Must outlive what is made from it."""
 
-    def __init__(self, path: str, *, gpu_layers: int, mmap: bool, on_progress: FractionSink, use_amx: bool = False) -> None:
-        """Read the file; `on_progress` gets fractions from 0 to 1. Raises EngineError when llama.cpp refuses it."""
+    def __init__(
+        self,
+        path: str,
+        *,
+        gpu_layers: int,
+        mmap: bool,
+        on_progress: FractionSink,
+        use_amx: bool = False,
+        vocabulary_only: bool = False,
+    ) -> None:
+        """Read the file; `on_progress` gets fractions from 0 to 1. vocabulary_only: without weights. Raises EngineError when llama.cpp
+        refuses it."""
 
         def report(fraction: float, _user_data: int | None) -> bool:
             on_progress(fraction)
@@ -52,7 +78,7 @@ class Model:
         params.load_mode = llama_cpp.LLAMA_LOAD_MODE_MMAP if mmap else llama_cpp.LLAMA_LOAD_MODE_NONE
         params.lazy_mode = llama_cpp.LLAMA_LAZY_MODE_OFF
         params.progress_callback = callback
-        params.vocab_only = False
+        params.vocab_only = vocabulary_only
         params.check_tensors = False
         params.use_extra_bufts = True
         params.no_host = False
@@ -74,6 +100,7 @@ class Model:
         self.embedding_length: int = llama_cpp.llama_model_n_embd_inp(pointer)
         # A recurrent state is that after the last token, and no other.
         self.can_take_back = not (llama_cpp.llama_model_is_recurrent(pointer) or llama_cpp.llama_model_is_hybrid(pointer))
+        self._unseen = frozenset(of(self.vocab) for of in _UNSEEN)
         self._pieces: dict[int, bytes] = {}
         self._attributes: dict[int, int] = {}
         self._buffer = ctypes.create_string_buffer(256)
@@ -116,6 +143,11 @@ class Model:
         name = self.piece(token)
         return (name[:1], name[-1:]) in {(b"<", b">"), (b"[", b"]")} and len(name) > 1
 
+    def is_special(self, token: int) -> bool:
+        """Whether llama.cpp looks for the token's name in a text before it takes the rest apart."""
+        special = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
+        return bool(self._attribute_bits(token) & special)
+
     def is_unknown(self, token: int) -> bool:
         """Whether this is the token for what the vocabulary cannot spell."""
         return bool(self._attribute_bits(token) & llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN)
@@ -127,8 +159,15 @@ class Model:
         return bits
 
     def ends_generation(self, token: int) -> bool:
-        """Whether the vocabulary calls a token an end of generation."""
+        """Whether the vocabulary calls a token an end of generation: of the text, a turn or a message."""
         return bool(llama_cpp.llama_vocab_is_eog(self.vocab, token))
+
+    def is_unseen(self, token: int) -> bool:
+        """Whether a token says nothing to a reader: a control token, one for infill, or one that only fills the vocabulary up."""
+        attributes = self._attribute_bits(token)
+        if attributes & (llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNUSED) or token in self._unseen:
+            return True
+        return bool(attributes & llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED) and _FILLER.fullmatch(self.piece(token)) is not None
 
     def single_token(self, text: str) -> int | None:
         """The control token or tag with this very name, None when the vocabulary has none."""
@@ -152,9 +191,33 @@ class Model:
         return llama_cpp.llama_vocab_bos(self.vocab) if llama_cpp.llama_vocab_get_add_bos(self.vocab) else None
 
     @property
+    def begin_text(self) -> str:
+        """The name of the begin-of-sequence token, empty when there is none; whether every prompt wants it is another matter."""
+        return self._name(llama_cpp.llama_vocab_bos(self.vocab))
+
+    @property
     def end_text(self) -> str:
         """The name of the end-of-sequence token, empty when there is none."""
-        token = llama_cpp.llama_vocab_eos(self.vocab)
+        return self._name(llama_cpp.llama_vocab_eos(self.vocab))
+
+    @property
+    def chat_template(self) -> str:
+        """The chat template in the file, as it stands there; empty when there is none, or one too long to be one."""
+        template = llama_cpp.llama_model_chat_template(self.pointer, None) or b""
+        return template.decode("utf-8", "replace") if len(template) <= _MOST_TEMPLATE else ""
+
+    @property
+    def architecture(self) -> str:
+        """What kind of model the file says it is (general.architecture)."""
+        length = llama_cpp.llama_model_meta_val_str(self.pointer, b"general.architecture", self._buffer, len(self._buffer))
+        return self._buffer.value.decode("utf-8", "replace") if length > 0 else ""
+
+    @property
+    def writes_text(self) -> bool:
+        """Whether tokens of the vocabulary give back any text as it was: those of BERT and T5 leave out white space and capitals."""
+        return llama_cpp.llama_vocab_type(self.vocab) not in (llama_cpp.LLAMA_VOCAB_TYPE_WPM, llama_cpp.LLAMA_VOCAB_TYPE_UGM)
+
+    def _name(self, token: int) -> str:
         return self.piece(token).decode("utf-8", "replace") if token >= 0 else ""
 
 

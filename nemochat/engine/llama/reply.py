@@ -17,7 +17,6 @@ from nemochat.engine.llama.loaded import Loaded
 from nemochat.engine.llama.sampler import Sampler
 from nemochat.engine.protocol import GenerateRequest
 from nemochat.errors import EngineError
-from nemochat.prompt.nemotron import TURN_TAGS
 
 _log = logging.getLogger(__name__)
 
@@ -33,10 +32,13 @@ class Reply:
         self._limit = min(self._sampling.max_tokens, loaded.context_length - tokens_of(prompt.cells))
         self._prompt = prompt
         self._request = request
+        self._stops = loaded.special_tokens(request.stops)
+        self._markers = loaded.special_tokens(request.markers)
+        self._shown: list[int] = []
 
     def texts(self, cancelled: Cancelled) -> Iterator[str]:
         """Pieces of text, none empty. When exhausted, `tokens` and `reason` are final; the tokeniser remembers the reply in any case."""
-        cutter = Cutter((*TURN_TAGS, *self._sampling.stop))
+        cutter = Cutter((*self._request.stops, *self._sampling.stop))
         constraint = self._constraint()
         history = [cell for cell in self._prompt.cells if isinstance(cell, int)]
         sampler = Sampler(self._sampling, self._loaded.model.vocab_size, history)
@@ -55,7 +57,7 @@ class Reply:
             sampler.close()
             if constraint is not None:
                 constraint.close()
-            self._loaded.tokenizer.remember_reply(self.tokens, "".join(shown))
+            self._loaded.tokenizer.remember_reply(self._shown, "".join(shown))
 
     def _constraint(self) -> Constraint | None:
         """What holds the reply's tool calls to the grammar of the request, if it has one that llama.cpp takes."""
@@ -69,7 +71,7 @@ class Reply:
                 self._loaded.tokenizer,
                 grammar=request.grammar,
                 trigger=trigger,
-                banned=self._loaded.turn_tokens,
+                banned=self._stops,
                 is_open=not trigger or (isinstance(last, Control) and last.text.endswith(trigger)),
             )
         except EngineError as error:
@@ -85,7 +87,7 @@ class Reply:
     def _draw(
         self, sampler: Sampler, constraint: Constraint | None, guesser: Guesser | None, cutter: Cutter, cancelled: Cancelled
     ) -> Iterator[str]:
-        model, evaluator, turn_tokens = self._loaded.model, self._loaded.evaluator, self._loaded.turn_tokens
+        model, evaluator = self._loaded.model, self._loaded.evaluator
         context, row = evaluator.context, -1
         while len(self.tokens) < self._limit:
             if cancelled():
@@ -97,10 +99,13 @@ class Reply:
                 evaluator.append(self.tokens[-1])
             is_held = constraint is not None and constraint.is_open
             token = sampler.sample(context, row) if constraint is None else constraint.sample(sampler, context, row)
-            if token in turn_tokens or model.ends_generation(token):
+            if token in self._stops or model.ends_generation(token):
                 self.reason = FinishReason.STOP
                 return
             self.tokens.append(token)
+            if model.is_unseen(token) and token not in self._markers:
+                continue
+            self._shown.append(token)
             if text := (cutter.pass_on if is_held else cutter.push)(model.piece(token)):
                 yield text
             if cutter.stopped:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from nemochat.domain.segments import Control, Plain
 from nemochat.engine.llama.ledger import Cell
@@ -12,6 +14,8 @@ from nemochat.errors import EngineError
 
 _ANCHOR = "\ue000"
 """A private-use character: it becomes byte tokens, which never merge with what follows."""
+_FOLLOWER = "a"
+"""Begins the text behind a marker, as most texts do: GPT-2's rules take white space apart by what follows it."""
 _PICTURE = chr(0x10FFFF)
 """Stands for a picture among tokens; no vocabulary is that large."""
 _MAX_SEGMENTS = 2048
@@ -19,31 +23,46 @@ _MAX_REPLIES = 512
 
 
 class Tokenizer:
-    """Tokenises segments, remembers the results, and knows by heart which tokens the model's own replies were made of."""
+    """Tokenises segments, remembers the results, and knows by heart which tokens the model's own replies were made of.
+
+    Some vocabularies (SentencePiece) put a space before text at the very beginning and behind a special token: there alone the tokens of a
+    segment depend on what stands before it (`follows_special`), as when llama.cpp tokenises a whole prompt.
+    """
 
     def __init__(self, model: Model) -> None:
+        """Raises EngineError for a vocabulary that cannot write text."""
+        if not model.writes_text:
+            raise EngineError("The vocabulary of this model cannot give text back as it was; it is not made for chat.", "Choose another.")
         self._model = model
-        self._segments: LruCache[tuple[bool, str], tuple[int, ...]] = LruCache(_MAX_SEGMENTS)
+        self._segments: LruCache[tuple[bool, bool, str], tuple[int, ...]] = LruCache(_MAX_SEGMENTS)
         self._replies: LruCache[str, tuple[int, ...]] = LruCache(_MAX_REPLIES)
         anchor = model.tokenize(_ANCHOR, parse_special=False)
-        # SentencePiece vocabularies put a space before every text that is tokenised by itself; after the anchor they do not.
+        # Tokenised by itself, every text would get that space; after the anchor none does.
         self._anchor = anchor if b"".join(map(model.piece, anchor)) != _ANCHOR.encode() else []
 
-    def tokens(self, segment: Control | Plain) -> tuple[int, ...]:
+    def tokens(self, segment: Control | Plain, *, follows_special: bool = False) -> tuple[int, ...]:
         """The token ids of one segment.
 
         Only Control text gives control tokens and tags. Plain text that is a reply of this model gives the tokens that it generated,
         which need not be those that the tokeniser would choose.
         """
         is_control = isinstance(segment, Control)
-        if not is_control and (reply := self._replies.get(segment.text)) is not None:
+        is_prefixed = follows_special and bool(self._anchor)
+        if not is_control and (reply := self._reply(segment.text, is_prefixed)) is not None:
             return reply
-        key = (is_control, segment.text)
+        key = (is_control, is_prefixed, segment.text)
         ids = self._segments.get(key)
         if ids is None:
-            ids = tuple(self._tokenize(segment.text, parse_special=True) if is_control else self._spell(segment.text))
+            ids = tuple((self._structure if is_control else self._spell)(segment.text, is_prefixed=is_prefixed))
             self._segments.put(key, ids)
         return ids
+
+    def follows_special(self, segment: Control | Plain, before: bool) -> bool:
+        """Whether what stands behind a segment follows a special token, where it itself did or did not (`before`)."""
+        if isinstance(segment, Plain):
+            return before and not segment.text
+        ids = self.tokens(segment, follows_special=before)
+        return self._model.is_special(ids[-1]) if ids else before
 
     def spelled(self, text: str) -> tuple[int, ...]:
         """Tokens that stand for exactly this text and are no structure; none when the vocabulary cannot spell it."""
@@ -93,37 +112,51 @@ class Tokenizer:
             return
         if not text:
             return
-        if run == self._spell(text):
+        # Where a space may be put before the text, what was generated may be no spelling of it, whatever it looks like.
+        if run == self._spell(text) and not self._anchor:
             self._replies.discard(text)
         else:
             self._replies.put(text, tuple(run))
 
-    def _spell(self, text: str) -> list[int]:
+    def _reply(self, text: str, is_prefixed: bool) -> tuple[int, ...] | None:
+        reply = self._replies.get(f" {text}") if is_prefixed else None
+        return self._replies.get(text) if reply is None else reply
+
+    def _structure(self, text: str, *, is_prefixed: bool) -> list[int]:
+        """Tokenise the format's own text. White space at its end gives the tokens that it has before a text, also while none follows."""
+        ids = self._tokenize(text, parse_special=True, is_prefixed=is_prefixed)
+        if not text[-2:].isspace():
+            return ids
+        followed = self._tokenize(text + _FOLLOWER, parse_special=True, is_prefixed=is_prefixed)
+        return followed[:-1] if [self._model.piece(token) for token in followed[-1:]] == [_FOLLOWER.encode()] else ids
+
+    def _spell(self, text: str, *, is_prefixed: bool = False) -> list[int]:
         """Tokenise text that must not become structure.
 
         With `parse_special` off llama.cpp still finds tags that the vocabulary defines, and merging pieces may arrive at the name of a
         control token or of the unknown one. Wherever that comes out, the text is cut after the first character of its name and the
         pieces stand alone.
         """
-        ids = self._tokenize(text, parse_special=False)
-        marker = next((token for token in ids if self._model.is_marker(token) or self._is_spelled_unknown(token, text)), None)
-        if marker is None:
+        ids = self._tokenize(text, parse_special=False, is_prefixed=is_prefixed)
+        markers = {token for token in ids if self._model.is_marker(token) or self._is_spelled_unknown(token, text)}
+        if not markers:
             return ids
-        name = self._model.piece(marker).decode("utf-8", "replace")
-        parts = text.split(name)
-        if len(parts) == 1 or len(name) == 1:
-            raise EngineError(f"The model's vocabulary has no plain spelling for {name!r}.", "Leave it out of the text.")
-        pieces = [parts[0] + name[0], *(name[1:] + part + name[0] for part in parts[1:-1]), name[1:] + parts[-1]]
-        return [token for piece in pieces for token in self._spell(piece)]
+        names = sorted((self._model.piece(token).decode("utf-8", "replace") for token in markers), key=len, reverse=True)
+        found = [match.start() + 1 for match in re.finditer("|".join(map(re.escape, names)), text)]
+        cuts = [0, *found, len(text)]
+        pieces = [text[start:stop] for start, stop in pairwise(cuts) if start < stop]
+        if len(pieces) == 1:
+            raise EngineError(f"The model's vocabulary has no plain spelling for {names[0]!r}.", "Leave it out of the text.")
+        return [token for at, piece in enumerate(pieces) for token in self._spell(piece, is_prefixed=is_prefixed and not at)]
 
     def _is_spelled_unknown(self, token: int, text: str) -> bool:
         """Whether the unknown token may come from its name in the text, and not only from a character outside the vocabulary."""
         return self._model.is_unknown(token) and self._model.piece(token).decode("utf-8", "replace") in text
 
-    def _tokenize(self, text: str, *, parse_special: bool) -> list[int]:
+    def _tokenize(self, text: str, *, parse_special: bool, is_prefixed: bool = False) -> list[int]:
         if not text:
             return []
-        if not self._anchor:
+        if not self._anchor or is_prefixed:
             return self._model.tokenize(text, parse_special=parse_special)
         ids = self._model.tokenize(_ANCHOR + text, parse_special=parse_special)
         if ids[: len(self._anchor)] != self._anchor:
