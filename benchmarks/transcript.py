@@ -248,7 +248,7 @@ async def streaming(tokens: int) -> float:
         await pilot.pause(0.5)
 
         async def write(piece: str) -> None:
-            transcript.append(piece)
+            transcript.append([TextPart(piece)])
 
         return await paced(tokens, write)
 

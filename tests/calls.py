@@ -1,7 +1,7 @@
 """Tool calls as they stand in a reply."""
 
 from nemochat.domain.messages import ToolCall, ToolCallPart
-from nemochat.prompt.toolcalls import FORMAT, written
+from nemochat.prompt.replies import FORMAT, written
 
 
 def call_part(raw: str, calls: tuple[ToolCall, ...] = ()) -> ToolCallPart:

@@ -17,7 +17,7 @@ import sentencepiece
 from nemochat.domain.messages import Conversation, ImagePart, Message, Part, Role, TextPart, ToolCallPart, ToolSpec
 from nemochat.domain.segments import Control, ImageSlot, Plain, Segment
 from nemochat.prompt import nemotron
-from nemochat.prompt.toolcalls import FORMAT
+from nemochat.prompt.replies import FORMAT
 from training.values import Example, Picture
 
 TURN = "<extra_id_1>"

@@ -21,7 +21,7 @@ from nemochat.domain.sanitize import escape_json, sanitize
 from nemochat.errors import ImageError, NemochatError, UsageError
 from nemochat.files import export_file, make_missing
 from nemochat.images import shareable
-from nemochat.prompt.toolcalls import as_generated
+from nemochat.prompt.replies import as_generated
 
 __all__ = ["SUFFIXES", "export", "to_html", "to_json", "to_markdown"]
 

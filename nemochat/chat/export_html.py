@@ -17,7 +17,7 @@ from nemochat.domain.messages import ContextPart, ImagePart, Part, ReasoningPart
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import ImageError
 from nemochat.images import shareable
-from nemochat.prompt.toolcalls import written
+from nemochat.prompt.replies import written
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt

@@ -25,7 +25,7 @@ from nemochat.chat.export_html import heading_of, is_markdown, remarks, waiting_
 from nemochat.domain.chat import Entry, Waiting
 from nemochat.domain.messages import ContextPart, ImagePart, Part, ReasoningPart, Role, TextPart, ToolCallPart, ToolResultPart
 from nemochat.domain.sanitize import sanitize
-from nemochat.prompt.toolcalls import written
+from nemochat.prompt.replies import written
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import chain
 from pathlib import Path
 
-import msgspec
-
+from nemochat.domain.messages import Conversation, Message, Part, ReasoningPart, Role, TextPart, ToolCallPart, ToolSpec
 from nemochat.engine.protocol import ModelInfo
 from nemochat.errors import TemplateError
 from nemochat.files import reason
+from nemochat.prompt import call_styles
+from nemochat.prompt.call_styles import CALL, QUESTION, REPLY, SECOND, THOUGHT, TOOL, Renderings
 from nemochat.prompt.format import ChatFormat, Layout, as_text, segments_of
 from nemochat.prompt.nemotron import TURN_TAGS, NemotronFormat
 from nemochat.prompt.rendering import Renderer
@@ -38,9 +40,11 @@ async def choose(info: ModelInfo, wanted: str = AUTO) -> ChatFormat:
         name, source = path.name, await asyncio.to_thread(_read, path)
     elif not info.chat_template:
         name = "ChatML"
-    return await TemplateFormat.probed(
+    format_ = await TemplateFormat.probed(
         name, source, begin=info.begin_text, end=info.end_text, adds_begin=info.adds_begin, renderer=Renderer()
     )
+    format_.style = call_styles.find(await _renderings(format_, source))
+    return format_
 
 
 def speaks_nemotron(template: str, architecture: str) -> bool:
@@ -60,11 +64,28 @@ def _read(path: Path) -> str:
         raise TemplateError(f"The chat template {path.name} cannot be read ({why}).", "Check its path.") from None
 
 
+async def _renderings(format_: TemplateFormat, source: str) -> Renderings:
+    """What the template makes of known words, by which the style of replies is found."""
+
+    async def said(*parts: Part, tools: tuple[ToolSpec, ...] = ()) -> str:
+        reply = (Message(Role.ASSISTANT, parts),) if parts else ()
+        conversation = Conversation(tools=tools, messages=(Message(Role.USER, (TextPart(QUESTION),)), *reply))
+        try:
+            layout = await format_.lay_out(conversation)
+        except TemplateError:
+            return ""
+        return as_text(layout.segments if not parts else segments_of(chain(layout.system, *layout.messages)))
+
+    return Renderings(
+        source=source,
+        prompt=await said(),
+        text=await said(TextPart(REPLY)),
+        reasoned=await said(ReasoningPart(THOUGHT), TextPart(REPLY)),
+        call=await said(ToolCallPart((CALL,)), tools=(TOOL,)),
+        calls=await said(ToolCallPart((CALL, SECOND)), tools=(TOOL,)),
+    )
+
+
 def style_of(format_: ChatFormat, layout: Layout) -> ReplyStyle:
     """How the reply to a prompt is read. Some prompts end within a thought, with the tag that opens it."""
-    style = format_.style
-    if style.reasoning is None:
-        return style
-    opens, closes = style.reasoning
-    head = as_text(segments_of(layout.reply_head))
-    return msgspec.structs.replace(style, begins_in_reasoning=opens in head and head.rfind(opens) > head.rfind(closes))
+    return call_styles.opened_by(format_.style, as_text(segments_of(layout.reply_head)))

@@ -81,7 +81,7 @@ class Loading:
 
     async def _load(self) -> ModelInfo:
         info = await self._engine.load(self._request, self._note)
-        self.format = await formats.choose(info, self._request.settings.format)
+        self.format = await formats.choose(info, self._request.format)
         self.loaded, self.loaded_at = info, time.perf_counter()
         return info
 

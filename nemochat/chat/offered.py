@@ -59,5 +59,5 @@ class Offered:
     def grammar_of(self, tools: tuple[ToolSpec, ...]) -> str:
         """What holds the calls of these tools; made once for the same ones."""
         if self._grammar[0] != tools:
-            self._grammar = (tools, tool_call_grammar(tools).text)
+            self._grammar = (tools, tool_call_grammar(tools, self._format().style).text)
         return self._grammar[1]

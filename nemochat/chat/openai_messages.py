@@ -36,7 +36,7 @@ from nemochat.domain.messages import (
     with_call_ids,
 )
 from nemochat.errors import ConversationError
-from nemochat.prompt.toolcalls import parse_reply
+from nemochat.prompt.replies import parse_reply
 from nemochat.reading import check_json
 
 

@@ -26,7 +26,7 @@ from nemochat.chat.values import ChatEvent, Proposed, ReplyForm, RoundEnded, Too
 from nemochat.domain.chat import Chat, Entry
 from nemochat.domain.edits import Edit, Put, applied, trim_between
 from nemochat.domain.events import EngineEvent, Finished, FinishReason, Progress, TextDelta, Timings, Usage
-from nemochat.domain.messages import Message, Part, ReasoningPart, Role, TextPart, ToolCall, ToolCallPart
+from nemochat.domain.messages import Message, Part, ReasoningPart, Role, TextPart, ToolCall, ToolCallPart, ToolSpec
 from nemochat.domain.replies import ModelRef, ReplyRecord, TurnResult
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.sanitize import sanitize
@@ -35,7 +35,7 @@ from nemochat.domain.tools import Approval, ToolRequest
 from nemochat.engine.protocol import Engine, GenerateRequest, LoadRequest
 from nemochat.errors import ConversationError, EngineError, NemochatError, WindowError
 from nemochat.prompt.grammar import json_grammar
-from nemochat.prompt.replies import ReplyStyle, StreamParser, as_generated, as_left_open, parse_reply
+from nemochat.prompt.replies import ReplyStyle, StreamParser, as_left_open, generated_call, parse_reply
 from nemochat.tools.approval import Approvals
 from nemochat.tools.registry import Registry
 
@@ -275,7 +275,7 @@ class ChatSession:
             sampling = msgspec.structs.replace(sampling, max_tokens=titles.TOKENS)
         told_of = prompt.assembled.conversation.tools
         format_ = reader.load.format
-        reading = _Reading(turn, style_of(format_, sent.layout))
+        reading = _Reading(turn, style_of(format_, sent.layout), told_of)
         segments, style = sent.layout.segments, reading.style.calls
         opened = style.opens if form.calls and told_of and style is not None else ""
         grammar, trigger = "", style.opens if style is not None else ""
@@ -437,15 +437,15 @@ class _Reading:
     (time.perf_counter). thought: all that was thought, with how long it took.
     """
 
-    def __init__(self, turn: _Turn, style: ReplyStyle) -> None:
+    def __init__(self, turn: _Turn, style: ReplyStyle, tools: Sequence[ToolSpec]) -> None:
         entries = turn.chat.entries
-        self.style = style
+        self.style, self._tools = style, tools
         self.pieces: list[str] = []
         self.first_at: float | None = None
         self.first_text_at: float | None = None
         self.first_thought_at: float | None = None
         self.thought: ReasoningPart | None = None
-        self._parser = StreamParser(style)
+        self._parser = StreamParser(style, tools)
         self._last = entries[-1] if turn.continues else None
         self._before = as_left_open(self._last.message.parts, style) if self._last is not None else ""
         self._parser.push(self._before)
@@ -465,19 +465,19 @@ class _Reading:
         parts = self._parser.push(text)
         self._speaks_from = self._speaks_from or now
         self._note(parts)
-        return TextDelta(text if self.style.reasoning is None else as_generated(parts, self.style), parts)
+        return TextDelta(text if self.style.reasoning is None else _shown(parts, self.style), parts)
 
     def finish(self) -> TextDelta:
         """The reply has ended: what was held back."""
         parts = self._parser.finish()
         self._note(parts)
-        return TextDelta("" if self.style.reasoning is None else as_generated(parts, self.style), parts)
+        return TextDelta("" if self.style.reasoning is None else _shown(parts, self.style), parts)
 
     @property
     def text(self) -> str:
         """What was generated, without what was only thought."""
         text = "".join(self.pieces)
-        return text if self.style.reasoning is None else as_generated(parse_reply(text, self.style), self.style)
+        return text if self.style.reasoning is None else _shown(parse_reply(text, self.style, self._tools), self.style)
 
     def grown(self) -> Put | None:
         """The reply as far as it has come, when it is time to propose that again."""
@@ -493,10 +493,9 @@ class _Reading:
         if not text:
             return None
         self._id = self._id or self._turn.new_id()
-        parts = self._with_facts(parse_reply(text, self.style))
+        parts = tuple(map(self._with_facts, parse_reply(text, self.style, self._tools)))
         if self._last is not None:
-            thought = tuple(part for part in self._last.message.parts if isinstance(part, ReasoningPart))
-            message = msgspec.structs.replace(self._last.message, parts=(*thought, *parts))
+            message = msgspec.structs.replace(self._last.message, parts=parts)
             entry = msgspec.structs.replace(self._last, message=message, interrupted=is_interrupted)
         else:
             persona = self._turn.chat.persona
@@ -516,10 +515,13 @@ class _Reading:
             else:
                 self.first_text_at = self.first_text_at or self._speaks_from or now
 
-    def _with_facts(self, parts: tuple[Part, ...]) -> tuple[Part, ...]:
-        """With how long was thought, where it was one thought."""
-        facts, thoughts = self.thought, [part for part in parts if isinstance(part, ReasoningPart)]
-        if facts is None or len(thoughts) != 1:
-            return parts
-        told = ReasoningPart(thoughts[0].text, facts.seconds, facts.tokens)
-        return tuple(told if part is thoughts[0] else part for part in parts)
+    def _with_facts(self, part: Part) -> Part:
+        """A thought with how long it took."""
+        said = self._last.message.parts if self._last is not None else ()
+        known = (each for each in (*said, self.thought) if isinstance(each, ReasoningPart) and isinstance(part, ReasoningPart))
+        return next((each for each in known if each.text == part.text), part)
+
+
+def _shown(parts: Sequence[Part], style: ReplyStyle) -> str:
+    """Words and calls as they were generated."""
+    return "".join(generated_call(part, style) if isinstance(part, ToolCallPart) else visible([part]) for part in parts)

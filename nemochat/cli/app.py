@@ -146,7 +146,8 @@ def start(
             given = "--plain" if plain else "--resume"
             raise UsageError(f"{given} opens a chat and takes no command.", f"nemochat {given}")
         if model or mmproj or format_:
-            raise UsageError("--model, --mmproj and --format come after the command.", f"nemochat {context.invoked_subcommand} --model NAME")
+            hint = f"nemochat {context.invoked_subcommand} --model NAME"
+            raise UsageError("--model, --mmproj and --format come after the command.", hint)
         return
     is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if plain or (is_terminal and os.environ.get("TERM") == "dumb"):

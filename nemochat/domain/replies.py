@@ -9,7 +9,6 @@ from nemochat.domain.messages import ToolCall
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.segments import Segment
 
-
 ALL_THOUGHT = (
     "The model only thought, and said nothing: its thoughts took all that is kept for a reply. "
     "Let the reply be longer (max_tokens in F4), or switch thinking off: /think off."

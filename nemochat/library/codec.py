@@ -22,7 +22,7 @@ from nemochat.domain.personas import AuthorNote, Persona, UserProfile
 from nemochat.domain.replies import ModelRef, ReplyRecord, TurnResult
 from nemochat.domain.sampling import Sampling
 from nemochat.library.errors import NewerError
-from nemochat.prompt.toolcalls import FORMAT, written
+from nemochat.prompt.replies import FORMAT, written
 
 Decoded = TypeVar("Decoded")
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from nemochat.domain.messages import Conversation, Message, Role, TextPart, ToolCallPart, ToolResultPart, ToolSpec
 from nemochat.domain.segments import Control, ImageSlot, Plain, Segment
 from nemochat.prompt.format import Label, Layout, Piece, Traits, segments_of
-from nemochat.prompt.toolcalls import CLOSE_TAG, OPEN_TAG, ends_open, written
+from nemochat.prompt.replies import CLOSE_TAG, NEMOTRON, OPEN_TAG, ends_open, written
 
 TURN_TAGS = ("<extra_id_0>", "<extra_id_1>", "<extra_id_2>")
 """Turn markers. A reply ends where the model writes one, as a special token or spelled out as text."""
@@ -29,6 +29,7 @@ class NemotronFormat:
 
     name = "nemotron"
     stops = TURN_TAGS
+    style = NEMOTRON
     traits = Traits()
 
     async def lay_out(

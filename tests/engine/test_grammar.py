@@ -20,7 +20,7 @@ from nemochat.engine.llama import LlamaBackend
 from nemochat.engine.protocol import GenerateRequest, LoadRequest
 from nemochat.engine.scripted import Script, ScriptedBackend
 from nemochat.prompt.grammar import json_grammar, tool_call_grammar
-from nemochat.prompt.toolcalls import StreamParser, parse_reply, written
+from nemochat.prompt.replies import StreamParser, parse_reply, written
 from nemochat.settings import EngineSettings
 from tests.engine.llama_harness import Reply, after, gather, loaded, never, question
 from tests.prompt.tool_schemas import varied_tools

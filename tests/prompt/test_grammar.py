@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from nemochat.domain.messages import ToolCallPart, ToolSpec
 from nemochat.prompt.gbnf import integer_between
 from nemochat.prompt.grammar import Grammar, tool_call_grammar
-from nemochat.prompt.toolcalls import parse_reply, written
+from nemochat.prompt.replies import parse_reply, written
 from tests.prompt.gbnf_sampler import GbnfSampler, reader
 from tests.prompt.tool_schemas import varied_tools
 

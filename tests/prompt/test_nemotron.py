@@ -25,7 +25,7 @@ from nemochat.domain.messages import (
 from nemochat.domain.segments import Control, ImageSlot, Segment
 from nemochat.prompt.format import as_text
 from nemochat.prompt.nemotron import TURN_TAGS, message_segments, render
-from nemochat.prompt.toolcalls import parse_reply, written
+from nemochat.prompt.replies import parse_reply, written
 from tests.calls import call_part
 
 # The chat template of Nemotron-Mini-4B-Instruct, written from its description. Hugging Face's `tojson` keeps non-ASCII text as it is.

@@ -17,8 +17,8 @@ from textual.widget import Widget
 from textual.widgets import Markdown, Static
 from textual.widgets.markdown import MarkdownBlock, MarkdownFence
 
-from nemochat.domain.messages import Part
-from nemochat.prompt.toolcalls import parse_reply
+from nemochat.domain.messages import Part, TextPart
+from nemochat.prompt.replies import StreamParser, parse_reply
 from nemochat.tui.widgets import markdown_blocks, reply_stream, reply_text
 from nemochat.tui.widgets.markdown_blocks import split
 from nemochat.tui.widgets.markdown_table import Table, lay_out
@@ -88,9 +88,11 @@ class StreamHost(Host):
         await self.column.mount(home)
         stream = reply_stream.ReplyStream(self.column)
         await stream.open(home)  # type: ignore[arg-type]
+        parser = StreamParser()
         for piece in pieces:
-            stream.append(piece)
+            stream.append(parser.push(piece))
             await stream.flush()
+        stream.append(parser.finish())
         await stream.finish()
         shown = [looks(child) for child in home.children]
         await home.remove()
@@ -190,13 +192,13 @@ async def test_the_open_block_is_plain_text_until_it_closes() -> None:
     async with app.run_test(size=(80, 24)):
         stream = reply_stream.ReplyStream(app.column)
         await stream.open(app.column)  # type: ignore[arg-type]
-        stream.append("Some **bold** text.\n\n```python\nx = 1\ny")
+        stream.append([TextPart("Some **bold** text.\n\n```python\nx = 1\ny")])
         await stream.flush()
         (text,) = app.column.children
         paragraph, tail = text.children
         assert isinstance(tail, reply_text.OpenBlock)
         assert str(tail.content) == "python\nx = 1\ny"
-        stream.append("\n```\n")
+        stream.append([TextPart("\n```\n")])
         await stream.flush()
         assert text.children[0] is paragraph
         assert isinstance(text.children[1], MarkdownFence)
@@ -219,14 +221,14 @@ async def test_flushes_are_at_most_ten_a_second(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr(app.column, "set_timer", set_timer)
         stream = reply_stream.ReplyStream(app.column)
         await stream.open(app.column)  # type: ignore[arg-type]
-        stream.append("a")
+        stream.append([TextPart("a")])
         await stream.flush()
         now += 0.03
         for _ in range(5):
-            stream.append("b")
+            stream.append([TextPart("b")])
         await stream.flush()
         assert delays == pytest.approx([0.001, 0.07])
-        stream.append("the tail")
+        stream.append([TextPart("the tail")])
         await stream.finish()
         assert stream.parts == reply_stream.joined(parse_reply("abbbbbthe tail"))
 
@@ -274,7 +276,7 @@ def test_while_the_user_types_a_flush_waits_for_the_gap_behind_a_key(monkeypatch
 
     stream = reply_stream.ReplyStream(Driver())  # type: ignore[arg-type]
     stream._last_flush = 100.0
-    stream.append("a")
+    stream.append([TextPart("a")])
     assert delays == [0.1]  # nobody types: at the next tenth of a second
     stream.typed()
     assert delays[-1] == 0.35  # too soon after the last flush: the next key brings it forward

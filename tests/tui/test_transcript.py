@@ -202,21 +202,21 @@ async def test_words_that_make_no_new_line_need_no_layout(monkeypatch: pytest.Mo
     async with Host().run_test(size=(80, 24)) as pilot:
         transcript = await shown(pilot, talk(40))
         transcript.begin_reply("model")
-        transcript.append(f"{opening}once ")
+        transcript.append([TextPart(f"{opening}once ")])
         await settle(pilot)
         stream = transcript._stream
         assert stream is not None
         for word in ("upon ", "a time "):  # at first its width is not known
-            transcript.append(word)
+            transcript.append([TextPart(word)])
             await stream.flush()
             await settle(pilot)
         layouts.clear()
         for _ in range(10):
-            transcript.append("word ")
+            transcript.append([TextPart("word ")])
             await stream.flush()
             await settle(pilot)
         assert not layouts
-        transcript.append("\nA new line, and " + "more words of it " * 8)
+        transcript.append([TextPart("\nA new line, and " + "more words of it " * 8)])
         await stream.flush()
         await settle(pilot)
         assert len(layouts) == 1
@@ -233,7 +233,7 @@ async def test_a_resize_leaves_the_reader_at_what_was_read(*, is_streaming: bool
         transcript = await shown(pilot, talk(6))
         if is_streaming:
             transcript.begin_reply("model")
-            transcript.append(text)
+            transcript.append([TextPart(text)])
             while not transcript.max_scroll_y:
                 await pilot.pause()
         else:
@@ -250,7 +250,7 @@ async def test_a_resize_leaves_the_reader_at_what_was_read(*, is_streaming: bool
         for width, height in ((240, 30), (50, 30), (160, 24), (60, 40), (100, 30)):
             await pilot.resize_terminal(width, height)
             if is_streaming:
-                transcript.append("more words. ")
+                transcript.append([TextPart("more words. ")])
             await settle(pilot)
             assert not transcript.is_following
             assert read() & before
@@ -346,8 +346,8 @@ async def test_a_streamed_reply_is_taken_over_by_its_message() -> None:
         view = transcript.writing
         assert view is not None
         assert "reading 312 of 960 tokens" in text_of(view)
-        transcript.append("**Hel")
-        transcript.append("lo**\n\nand more\x1b[2J")
+        transcript.append([TextPart("**Hel")])
+        transcript.append([TextPart("lo**\n\nand more\x1b[2J")])
         transcript.end_reply()
         await settle(pilot)
         body = view.query_one(ReplyText)
@@ -365,7 +365,7 @@ async def test_text_that_ends_up_different_is_replaced() -> None:
     async with Host().run_test(size=(80, 24)) as pilot:
         transcript = await shown(pilot, [user("q")])
         transcript.begin_reply("model")
-        transcript.append("one")
+        transcript.append([TextPart("one")])
         transcript.end_reply()
         await shown(pilot, [user("q"), reply("two")])
         assert len(transcript.query(MessageView)) == 2
@@ -381,7 +381,7 @@ async def test_a_reply_can_be_continued_in_its_own_widget() -> None:
         transcript = await shown(pilot, [user("q"), reply("Once **upon")])
         view = transcript.views[1]
         transcript.begin_reply("model", continues=True)
-        transcript.append(" a** time")
+        transcript.append([TextPart(" a** time")])
         transcript.end_reply()
         await shown(pilot, [user("q"), reply("Once **upon a** time")])
         assert transcript.views[1] is view
@@ -393,7 +393,7 @@ async def test_streaming_follows_the_end_but_never_pulls_a_reader_down() -> None
     async with Host().run_test(size=(80, 24)) as pilot:
         transcript = await shown(pilot, talk(20))
         transcript.begin_reply("model")
-        transcript.append("".join(f"line {i}\n\n" for i in range(20)))
+        transcript.append([TextPart("".join(f"line {i}\n\n" for i in range(20)))])
         await pilot.pause(0.05)
         await settle(pilot)
         assert transcript.scroll_y == transcript.max_scroll_y
@@ -402,7 +402,7 @@ async def test_streaming_follows_the_end_but_never_pulls_a_reader_down() -> None
         await settle(pilot)
         assert not transcript.is_following
         scroll_y, height = transcript.scroll_y, transcript.max_scroll_y
-        transcript.append("".join(f"more {i}\n\n" for i in range(20)))
+        transcript.append([TextPart("".join(f"more {i}\n\n" for i in range(20)))])
         await pilot.pause(0.15)
         await settle(pilot)
         assert transcript.max_scroll_y > height
@@ -419,7 +419,7 @@ async def test_a_reply_in_progress_is_not_shown_in_the_middle() -> None:
     async with Host().run_test(size=(80, 24)) as pilot:
         transcript = await shown(pilot, talk(300))
         transcript.begin_reply("model")
-        transcript.append("text")
+        transcript.append([TextPart("text")])
         transcript.go_to(10)
         await settle(pilot)
         assert transcript.writing is not None
@@ -557,7 +557,7 @@ async def test_the_persona_speaks_under_its_own_name() -> None:
         transcript = await shown(pilot, [user("Who is there?"), spoken, reply("I am.", record(FinishReason.STOP))])
         assert [text_of(view).split("  ")[0] for view in transcript.views] == ["You", "The[2J Smith", "other-model"]
         transcript.begin_reply("model", speaker="The Smith")
-        transcript.append("Come in.")
+        transcript.append([TextPart("Come in.")])
         await settle(pilot)
         assert transcript.writing is not None
         assert text_of(transcript.writing).startswith("The Smith  ")
@@ -611,7 +611,7 @@ async def test_a_portrait_stands_beside_what_its_persona_says() -> None:
         await pilot.resize_terminal(80, 24)
         await settle(pilot)
         transcript.begin_reply("model", speaker="Smith")
-        transcript.append("Aye again.")
+        transcript.append([TextPart("Aye again.")])
         transcript.end_reply()
         await settle(pilot)
         written = Entry(Message(Role.ASSISTANT, (TextPart("Aye again."),)), speaker="Smith")
@@ -673,7 +673,7 @@ async def test_hostile_text_is_shown_as_text_everywhere() -> None:
         assert transcript.writing is not None
         texts = [text_of(view) for view in [*transcript.views, transcript.writing]]
         for character in HOSTILE:
-            transcript.append(character)
+            transcript.append([TextPart(character)])
         transcript.end_reply()
         await settle(pilot)
         texts += [text_of(view) for view in transcript.query(MessageView)]

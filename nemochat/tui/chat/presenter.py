@@ -42,8 +42,8 @@ from nemochat.desk.port import (
     Working,
 )
 from nemochat.domain.events import FinishReason, Progress, Stage, TextDelta
-from nemochat.domain.replies import ALL_THOUGHT, TurnResult
 from nemochat.domain.messages import ReasoningPart
+from nemochat.domain.replies import ALL_THOUGHT, TurnResult
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
 from nemochat.numbers import count

@@ -5,7 +5,7 @@ All changes run one after another, in the order of the calls, in the widget's ow
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 from urllib.parse import urlsplit
 
@@ -16,7 +16,7 @@ from textual.reactive import reactive
 from textual.widgets import Markdown
 
 from nemochat.chat import ContextView, Entry
-from nemochat.domain.messages import Message, Role
+from nemochat.domain.messages import Message, Part, Role
 from nemochat.domain.sanitize import sanitize
 from nemochat.tui.widgets.message import MessageView, Standing, code_of
 from nemochat.tui.widgets.message_window import MessageWindow
