@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 MAX_RULES = 3000
 MAX_CHARACTERS = 200_000
@@ -26,6 +26,7 @@ class Rules:
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
+        self._bodies: dict[str, str] = {}
         self._characters = 0
 
     def add(self, body: str) -> str:
@@ -38,9 +39,17 @@ class Rules:
                 raise TooLargeError
         return name
 
+    def name_for(self, *key: object) -> str:
+        """The name of a rule that is known by something else than its body, and is to be defined: one that stands within itself."""
+        return self.add(repr(key))
+
+    def define(self, name: str, body: str) -> None:
+        """Give the rule of `name_for` its body."""
+        self._bodies[name] = body
+
     def text(self, root: str) -> str:
         """The whole grammar."""
-        named = [("root", root), *COMMON_RULES.items(), *((name, body) for body, name in self._names.items())]
+        named = [("root", root), *COMMON_RULES.items(), *((name, self._bodies.get(name, body)) for body, name in self._names.items())]
         return "".join(f"{name} ::= {body}\n" for name, body in named)
 
 
@@ -67,6 +76,28 @@ def repeated(term: str, low: int, high: int | None) -> str:
     return f"{term}{{{low},{'' if high is None else high}}}"
 
 
+class Notation(NamedTuple):
+    """How values are written: quote stands around a string, char is the rule for what may stand in it."""
+
+    quote: str
+    char: str
+    literal: Callable[[object], str]
+    key: Callable[[str], str]
+    other_key: Callable[[Iterable[str]], str]
+
+    def quoted(self, content: str) -> str:
+        """A string whose content is a GBNF expression."""
+        return f"{literal(self.quote)} {content} {literal(self.quote)}"
+
+
+def _other_json_key(names: Iterable[str]) -> str:
+    named = list(names)
+    return quoted(other_than(named) if named else "char*")
+
+
+JSON = Notation('"', "char", json_literal, json_literal, _other_json_key)
+
+
 def other_than(names: Iterable[str]) -> str:
     """What stands between the quotes of a string that is none of these, as long as it is written without needless escapes."""
     tree: dict[str, Any] = {}
@@ -82,9 +113,39 @@ def other_than(names: Iterable[str]) -> str:
 def _off(tree: Mapping[str, Any]) -> str:
     """What leaves a tree of names somewhere behind its root, or ends within it."""
     chars = [char for char in tree if char]
-    taken = "".join(char if ord(char) > 127 else f"\\x{ord(char):02X}" for char in chars)
+    taken = "".join(map(_classed, chars))
     ways = [f"[^{_NOT_PLAIN}{taken}] char*", "escape char*", *(f"{literal(char)} {_off(tree[char])}" for char in chars)]
     return f"({' | '.join(ways)}){'' if '' in tree else '?'}"
+
+
+def other_char(stop: str) -> str:
+    """A character with which `stop` does not begin; a text of them cannot hold it."""
+    return f"[^{_classed(stop[0])}]"
+
+
+def without(stop: str, rules: Rules) -> str:
+    """The name of a rule for any text that does not hold `stop`: a rule for each beginning of it that the text may end with so far."""
+    names = [rules.name_for(f"text without {stop}", size) for size in range(len(stop))]
+    chars = dict.fromkeys(stop)
+    for size, name in enumerate(names):
+        ways: dict[int, str] = {}
+        for char in chars:
+            reached = _overlap(stop, stop[:size] + char)
+            ways[reached] = ways.get(reached, "") + _classed(char)
+        ways.pop(len(stop), None)
+        others = f"[^{''.join(map(_classed, chars))}] {names[0]}"
+        rules.define(name, " | ".join([others, *(f"[{taken}] {names[reached]}" for reached, taken in ways.items()), '""']))
+    return names[0]
+
+
+def _overlap(stop: str, text: str) -> int:
+    """The length of the longest beginning of `stop` with which a text ends."""
+    return next(size for size in range(min(len(stop), len(text)), -1, -1) if text.endswith(stop[:size]))
+
+
+def _classed(char: str) -> str:
+    """A character as it stands in a class."""
+    return char if ord(char) > 127 else f"\\x{ord(char):02X}"
 
 
 def is_writable(bound: Decimal) -> bool:

@@ -1,4 +1,5 @@
-"""A grammar for tool calls: from the JSON Schemas of the offered tools to GBNF for what follows ``<toolcall>``; one for replies of JSON.
+"""A grammar for tool calls: from the JSON Schemas of the offered tools to GBNF for what follows the text that opens a call, in the style
+of the model's chat format; one for replies of JSON.
 
 What the grammar lets through is a call of one of the tools with arguments that fit its schema; it need not let through all that fits.
 Properties come in the order of the schema, objects with declared properties have no others unless the schema speaks of them, recursion
@@ -15,14 +16,15 @@ import msgspec
 
 from nemochat.domain.messages import ToolSpec
 from nemochat.prompt import gbnf
+from nemochat.prompt.calls import ANY, CallStyle
 from nemochat.prompt.gbnf import Rules, TooLargeError
+from nemochat.prompt.replies import NEMOTRON, ReplyStyle
 from nemochat.prompt.schema_rules import RECURSIONS, Compiler
 from nemochat.prompt.schemas import Schema
-from nemochat.prompt.toolcalls import CLOSE_TAG
 
 
 class Grammar(msgspec.Struct, frozen=True):
-    """GBNF for what follows ``<toolcall>``, up to and with ``</toolcall>``; empty when there is none.
+    """GBNF for what follows the text that opens a call, up to and with the one that closes it; empty when there is none.
 
     uncovered: what the schemas ask and the grammar does not hold to, as "TOOL: KEYWORD of PLACE".
     """
@@ -31,21 +33,20 @@ class Grammar(msgspec.Struct, frozen=True):
     uncovered: tuple[str, ...] = ()
 
 
-def tool_call_grammar(tools: Sequence[ToolSpec]) -> Grammar:
+def tool_call_grammar(tools: Sequence[ToolSpec], style: ReplyStyle = NEMOTRON) -> Grammar:
     """The grammar of a call to one of these tools. Never raises: a schema that makes no sense allows any arguments.
 
     >>> print(tool_call_grammar([ToolSpec("now")]).text.splitlines()[0])
     root ::= [ \\n]? (r2) ws "</toolcall>"
     """
-    if not tools:
+    if not tools or style.calls is None:
         return Grammar("")
     for recursion in RECURSIONS:
         rules = Rules()
         uncovered: dict[str, None] = {}
         try:
-            calls = [_call(tool, rules, recursion, uncovered) for tool in tools]
-            root = f"[ \\n]? ({' | '.join(calls)}) ws {gbnf.literal(CLOSE_TAG)}"
-            return Grammar(rules.text(root), tuple(uncovered))
+            calls = [_call(tool, style.calls, Compiler(tool, rules, recursion, uncovered), rules) for tool in tools]
+            return Grammar(rules.text(_root(calls, style.calls, rules)), tuple(uncovered))
         except (TooLargeError, RecursionError):
             continue
     return Grammar("", tuple(f"{tool.name}: the whole schema" for tool in tools))
@@ -64,7 +65,81 @@ def json_grammar(schema: Schema) -> Grammar:
     return Grammar("", ("reply: the whole schema",))
 
 
-def _call(tool: ToolSpec, rules: Rules, recursion: int, uncovered: dict[str, None]) -> str:
-    compiler = Compiler(tool, rules, recursion, uncovered)
-    head = f'"{{\\"name\\":" ws {gbnf.json_literal(tool.name)} "," ws "\\"arguments\\":" ws'
-    return rules.add(f'{head} {compiler.arguments()} "}}"')
+def _root(calls: Sequence[str], style: CallStyle, rules: Rules) -> str:
+    """A call, or several where they stand in one pair of tags, with the white space around them."""
+    call = f"({' | '.join(calls)})"
+    has_list = style.kind == "python" or (style.kind == "json" and style.is_list)
+    if has_list or (style.has_several and style.kind in ("named", "tagged")):
+        one = rules.add(call)
+        separator = '"," ws' if has_list else "[ \\n]?"
+        call = f"{one} ({separator} {one})*"
+        call = f'"[" {call} "]"' if has_list else call
+    if style.is_bare:
+        # The opening text is the beginning of the JSON: it is said already.
+        return call
+    lead = "[ \\n]?" if style.lead in ("", " ", "\n") else gbnf.literal(style.lead)
+    trail = "ws" if style.trail in ("", " ") else "[ \\n]?"
+    return f"{lead} {call} {trail} {gbnf.literal(style.closes)}" if style.closes else f"{lead} {call}"
+
+
+def _call(tool: ToolSpec, style: CallStyle, compiler: Compiler, rules: Rules) -> str:
+    name = gbnf.json_literal(tool.name)
+    match style.kind:
+        case "json":
+            if not style.name_key:
+                return rules.add(f'"{{" {name} ":" ws {compiler.arguments()} "}}"')
+            name_key, arguments_key = gbnf.json_literal(style.name_key)[1:-1], gbnf.json_literal(style.arguments_key)[1:-1]
+            opens = "" if style.is_bare else f'"{{{name_key}:" '
+            return rules.add(f'{opens}ws {name} "," ws "{arguments_key}:" ws {compiler.arguments()} "}}"')
+        case "python":
+            return rules.add(f"{gbnf.literal(f'{tool.name}(')} {_keywords(compiler)} \")\"")
+        case "gemma":
+            return rules.add(f"{gbnf.literal(f'call:{tool.name}')} {compiler.arguments()}")
+        case "tagged":
+            arguments = _tagged(style, compiler)
+        case "named":
+            arguments = compiler.arguments()
+    before, after = (_with_ids(text) for text in (style.before, style.after))
+    parts = [before, gbnf.literal(tool.name), after, arguments, gbnf.literal(style.end) if style.end else ""]
+    return rules.add(" ".join(part for part in parts if part))
+
+
+def _with_ids(text: str) -> str:
+    """A text of a style, with something that can be an id or a number where it has one."""
+    return " [a-zA-Z0-9]{1,16} ".join(gbnf.literal(piece) if piece else "" for piece in text.split(ANY)).strip()
+
+
+def _keywords(compiler: Compiler) -> str:
+    """Arguments as Python has them, their values as JSON."""
+    pairs = []
+    for parameter in compiler.parameters():
+        value = compiler.value(parameter)
+        if value is not None:
+            pairs.append((f"{gbnf.literal(f'{parameter.name}=')} {value}", parameter.is_required))
+    return compiler.pairs(pairs)
+
+
+def _tagged(style: CallStyle, compiler: Compiler) -> str:
+    """Arguments in tags: text as it is, anything else as JSON."""
+    tagged = []
+    for parameter in compiler.parameters():
+        ways = []
+        text = compiler.text(parameter, style.value_closes.strip())
+        value = compiler.value(parameter) if text is None or ANY in style.key_closes else None
+        for type_name, expression in (("string", text), ("", value)):
+            if expression is not None:
+                ways.append(f"{_closing_key(style, type_name)} {expression}")
+        if ways:
+            body = f"{gbnf.literal(style.key_opens + parameter.name)} ({' | '.join(ways)}) {gbnf.literal(style.value_closes)}"
+            tagged.append(body if parameter.is_required else f"({body})?")
+    return " ".join(tagged)
+
+
+def _closing_key(style: CallStyle, type_name: str) -> str:
+    """What stands between the name of an argument and its value, with the type where it says that."""
+    before, has_type, after = style.key_closes.partition(ANY)
+    if not has_type:
+        return gbnf.literal(style.key_closes)
+    types = ("true", "false") if before.endswith('string="') else ("string", "[a-z]+")
+    said = gbnf.literal(types[0]) if type_name else (types[1] if "[" in types[1] else gbnf.literal(types[1]))
+    return f"{gbnf.literal(before)} {said} {gbnf.literal(after)}"

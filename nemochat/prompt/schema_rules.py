@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from math import ceil, floor
-from typing import TypeGuard
+from typing import NamedTuple, TypeGuard
 
 from nemochat.domain.messages import ToolSpec
 from nemochat.prompt import gbnf
-from nemochat.prompt.gbnf import Rules, TooLargeError
+from nemochat.prompt.gbnf import Notation, Rules, TooLargeError
 from nemochat.prompt.schemas import (
     ANNOTATIONS,
     NEVER,
@@ -58,11 +58,22 @@ _NOT_COVERED = {
 }
 
 
+class Parameter(NamedTuple):
+    """One argument of a tool."""
+
+    name: str
+    schema: Schema
+    is_required: bool
+
+
 class Compiler:
     """Turns the schema of one tool into rules. Expressions are None for what nothing fits, or nothing that ends soon enough."""
 
-    def __init__(self, tool: ToolSpec, rules: Rules, recursion: int, uncovered: dict[str, None]) -> None:
+    def __init__(
+        self, tool: ToolSpec, rules: Rules, recursion: int, uncovered: dict[str, None], notation: Notation = gbnf.JSON
+    ) -> None:
         self._tool = tool
+        self._notation = notation
         self._references = References(as_schema(tool.parameters))
         self._rules = rules
         self._recursion = recursion
@@ -90,6 +101,53 @@ class Compiler:
             self._give_up("the whole schema")
             expression = self._expression({"type": "object"})
         return expression or '"{}"'
+
+    def parameters(self) -> list[Parameter]:
+        """The arguments that the schema declares, each on its own, in its order; those that it must have and does not declare behind them."""
+        schema = self._flat({**self._references.root, "type": "object"}, [])
+        for key in sorted(schema.keys() & {"anyOf", "oneOf", "not", "if", "patternProperties", "minProperties", "maxProperties"}):
+            self._give_up(key)
+        declared = dict(mapping(schema.get("properties")))
+        required = names(schema.get("required"))
+        declared.update({name: schema.get("additionalProperties", True) for name in required if name not in declared})
+        return [Parameter(name, as_schema(value), name in required) for name, value in declared.items()]
+
+    def value(self, parameter: Parameter) -> str | None:
+        """What fits one argument, as JSON; None where nothing does."""
+        with self._at(parameter.name):
+            return self._expression(parameter.schema)
+
+    def text(self, parameter: Parameter, stop: str) -> str | None:
+        """The texts that fit one argument, without quotes, none of which holds `stop`; None where no text does."""
+        with self._at(parameter.name):
+            schema = self._flat(parameter.schema, [])
+            options = [text for key in ("anyOf", "oneOf") for part in listing(schema.get(key)) if (text := self._text(as_schema(part), stop))]
+            return self._choice(options) if options else self._text(schema, stop)
+
+    def _text(self, schema: Schema, stop: str) -> str | None:
+        schema = self._flat(schema, [])
+        if "enum" in schema or "const" in schema:
+            values = [schema["const"]] if "const" in schema else listing(schema["enum"])
+            return self._choice([gbnf.literal(value) for value in values if isinstance(value, str) and stop not in value])
+        if "string" not in names(schema.get("type")):
+            return None
+        if "pattern" in schema:
+            self._give_up("pattern")
+        kind = schema.get("format")
+        if isinstance(kind, str) and kind in gbnf.FORMATS:
+            return self._rules.add(gbnf.FORMATS[kind])
+        if kind is not None:
+            self._give_up("format")
+        low, high = self._bounds(schema, "minLength", "maxLength")
+        if high is not None and high < low:
+            return None
+        if low or high is not None:
+            return self._rules.add(self._repeated(self._rules.add(gbnf.other_char(stop)), low, high))
+        return gbnf.without(stop, self._rules)
+
+    def pairs(self, pairs: Sequence[tuple[str, bool]]) -> str:
+        """Expressions in their order with commas between those that are there; each may be left out that is not required."""
+        return self._pairs(pairs, None)
 
     def _give_up(self, keyword: str) -> None:
         place = f" of {'.'.join(self._path)}" if self._path else ""
@@ -186,7 +244,7 @@ class Compiler:
         literals = []
         for value in values:
             try:
-                literals.append(gbnf.json_literal(value))
+                literals.append(self._notation.literal(value))
             except (ValueError, TypeError):
                 self._give_up("enum")
         return self._choice(literals)
@@ -216,12 +274,12 @@ class Compiler:
             if kind in gbnf.FORMATS:
                 for key in sorted(schema.keys() & {"minLength", "maxLength"}):
                     self._give_up(key)
-                return self._rules.add(gbnf.quoted(gbnf.FORMATS[kind]))
+                return self._rules.add(self._notation.quoted(gbnf.FORMATS[kind]))
             self._give_up("format")
         low, high = self._bounds(schema, "minLength", "maxLength")
         if high is not None and high < low:
             return None
-        return self._rules.add(gbnf.quoted(self._repeated("char", low, high)))
+        return self._rules.add(self._notation.quoted(self._repeated(self._notation.char, low, high)))
 
     def _bounds(self, schema: Schema, least: str, most: str) -> tuple[int, int | None]:
         """The smallest and the largest number of characters, items or properties; None where there is no largest."""
@@ -334,7 +392,7 @@ class Compiler:
             named: Schema = {"type": ["string"]}
             key = self._expression({"allOf": [named, schema["propertyNames"]]})
         else:
-            key = self._rules.add(gbnf.quoted(gbnf.other_than(declared) if declared else "char*"))
+            key = self._rules.add(self._notation.other_key(declared))
         return None if key is None else self._rules.add(f'{key} ":" ws {value}')
 
     def _check_size(self, schema: Schema, declared: int, required: int, *, has_others: bool) -> None:
@@ -350,7 +408,7 @@ class Compiler:
 
     def _key(self, name: str) -> str:
         try:
-            return f'{gbnf.json_literal(name)} ":"'
+            return f'{self._notation.key(name)} ":"'
         except ValueError:
             self._give_up("properties")
             return ""
@@ -376,11 +434,11 @@ class Compiler:
 
     def _any(self, nesting: int) -> str:
         """Any JSON value, with objects and arrays so deep in one another."""
-        scalar = self._rules.add('"\\"" char* "\\"" | number | boolean | null')
+        scalar = self._rules.add(f"{self._notation.quoted(f'{self._notation.char}*')} | number | boolean | null")
         if not nesting:
             return scalar
         inner = self._any(nesting - 1)
-        pair = self._rules.add(f'"\\"" char* "\\":" ws {inner}')
+        pair = self._rules.add(f'{self._notation.other_key(())} ":" ws {inner}')
         pairs, items = (self._tail(each, 0, None, has_head=False) for each in (pair, inner))
         return self._rules.add(f'{scalar} | "{{" {pairs} "}}" | "[" {items} "]"')
 

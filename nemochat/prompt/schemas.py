@@ -202,3 +202,36 @@ def _is_listed(value: object, values: Sequence[object]) -> bool:
 
 def _are_numbers(*values: object) -> bool:
     return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+
+def types_of(schema: Schema, name: str) -> set[str] | None:
+    """The types that one property of an object may have, where its own schema says so plainly; None where it does not."""
+    try:
+        references = References(as_schema(schema))
+        return _types_of(mapping(references.root.get("properties")).get(name), references, _MAX_FOLLOWED)
+    except RecursionError:
+        return None
+
+
+_MAX_FOLLOWED = 16
+
+
+def _types_of(value: object, references: References, room: int) -> set[str] | None:
+    schema = as_schema(value)
+    if not room:
+        return None
+    if "type" in schema:
+        return set(names(schema["type"])) | ({"null"} if schema.get("nullable") is True else set())
+    if (listed := _listed(schema)) is not None:
+        return {name for name in ("object", "array", "string", "integer", "number", "boolean", "null") for each in listed if has_type(each, [name])}
+    if "$ref" in schema:
+        try:
+            return _types_of(references.follow(schema["$ref"]), references, room - 1)
+        except UnknownReference:
+            return None
+    for key in ("anyOf", "oneOf"):
+        each = [_types_of(part, references, room - 1) for part in listing(schema.get(key))]
+        if each:
+            return None if None in each else set().union(*(types for types in each if types is not None))
+    known = [types for part in listing(schema.get("allOf")) if (types := _types_of(part, references, room - 1)) is not None]
+    return set.intersection(*known) if known else None

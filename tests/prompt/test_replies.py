@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nemochat.domain.messages import Message, Role, TextPart, ToolCall, ToolCallPart
+from nemochat.prompt.calls import MAX_CHARACTERS, MAX_DEPTH
 from nemochat.prompt.format import as_text
 from nemochat.prompt.nemotron import message_segments
-from nemochat.prompt.replies import CLOSE_TAG, MAX_CHARACTERS, MAX_DEPTH, OPEN_TAG, ReplyPart, StreamParser, as_generated, parse_reply
+from nemochat.prompt.replies import CLOSE_TAG, OPEN_TAG, ReplyPart, StreamParser, as_generated, parse_reply
 from tests.calls import call_part
 
 ADD = '{"name": "add", "arguments": {"a": 1, "b": [2.5, null]}}'

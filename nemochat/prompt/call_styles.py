@@ -1,0 +1,333 @@
+"""Which style a chat template wants replies in: found by looking at what stands around the name and the arguments of a call that it rendered.
+
+Pure: `Renderings` are texts in which the template said what is known beforehand (`TOOL`, `CALL`, ...). Where a template renders no calls, or
+in a form that no class describes, the texts of known families in its source decide.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+import msgspec
+
+from nemochat.domain.messages import ToolCall, ToolCallPart, ToolSpec
+from nemochat.prompt.calls import ANY, CallStyle
+from nemochat.prompt.replies import NEMOTRON, ReplyStyle, parse_reply
+
+TOOL = ToolSpec(
+    "known_name",
+    "Known.",
+    {
+        "type": "object",
+        "properties": {
+            "first_key": {"type": "string", "description": "Text."},
+            "second_key": {"type": "integer", "description": "A number."},
+            "third_key": {"type": "object", "description": "Values."},
+        },
+        "required": ["first_key"],
+    },
+)
+"""The tool that the template is to be told of where it renders `CALL`."""
+CALL = ToolCall("known_name", {"first_key": "first value", "second_key": 2, "third_key": {"inner": [True, "x"]}}, "known0001")
+SECOND = ToolCall("known_name", {"first_key": "second value"}, "known0002")
+QUESTION, THOUGHT, REPLY = "Known question?", "Known thought.", "Known reply."
+
+GENERAL = CallStyle("json", "<tool_call>", "</tool_call>", lead="\n", trail="\n")
+"""For a model whose template knows of no tools: the form that most models have seen."""
+
+
+class Renderings(msgspec.Struct, frozen=True):
+    """What a template says of a conversation that begins with `QUESTION`; "" where it refuses.
+
+    source: the template. prompt: up to where the reply begins. text: with the reply `REPLY`. reasoned: with `THOUGHT` before it (given as
+    ``reasoning_content``, `reasoning` and `thinking`). call: with an empty reply that makes the call `CALL`, the template told of `TOOL`. calls:
+    with `CALL` and `SECOND`.
+    """
+
+    source: str = ""
+    prompt: str = ""
+    text: str = ""
+    reasoned: str = ""
+    call: str = ""
+    calls: str = ""
+
+
+_HARMONY = ReplyStyle(
+    CallStyle(
+        "harmony",
+        " to=functions.",
+        kind="named",
+        after="<|channel|>commentary json<|message|>",
+        after_as_read=r"(?:\s|<\|channel\|>|<\|constrain\|>|\w){0,64}<\|message\|>",
+    ),
+    ("<|channel|>analysis<|message|>", "<|end|>"),
+    text=("<|channel|>final<|message|>", ""),
+    hidden=("<|end|>", "<|return|>", "<|call|>"),
+    headers=("<|start|>", "<|channel|>"),
+    header_closes="<|message|>",
+    between="<|start|>assistant",
+)
+_GEMMA = CallStyle("gemma", "<|tool_call>", "<tool_call|>", kind="gemma")
+_PYTHON = CallStyle("python", "<|tool_call_start|>", "<|tool_call_end|>", kind="python")
+_FUNCTIONARY = ReplyStyle(CallStyle("functionary", ">>>", kind="named", after="\n"), text=(">>>all\n", ""), starts=">>>")
+_FAMILIES: tuple[tuple[tuple[str, ...], ReplyStyle], ...] = (
+    (("<toolcall>", "<extra_id_1>"), NEMOTRON),
+    (("<|channel|>", "<|message|>", "to=functions."), _HARMONY),
+    ((">>>all\n",), _FUNCTIONARY),
+    ((">>>all\\n",), _FUNCTIONARY),
+)
+"""What a template's source holds in every case, and the style of that family."""
+_KNOWN_CALLS: tuple[tuple[str, CallStyle], ...] = (
+    ("<|tool_call>call:", _GEMMA),
+    ("<|tool_call_start|>", _PYTHON),
+    ("<|tool_list_start|>", _PYTHON),
+    ("List of tools: [", _PYTHON),
+    ('"tool_name"', CallStyle("json:Action", "Action:\n```json", "```", is_list=True, lead="\n", trail="\n", name_key="tool_name",
+                              arguments_key="parameters", has_several=True)),
+)  # fmt: skip
+"""Calls by what stands in a template's source, where it renders none that could be read."""
+_KNOWN_REASONING: tuple[tuple[str, str], ...] = (
+    ("<think>", "</think>"),
+    ("[THINK]", "[/THINK]"),
+    ("<|channel>thought", "<channel|>"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<seed:think>", "</seed:think>"),
+    ("<mm:think>", "</mm:think>"),
+    ("<|open|>think<|sep|>", "<|close|>think<|sep|>"),
+    ("<|inner_prefix|>", "<|inner_suffix|>"),
+    ("<thinking>", "</thinking>"),
+    ("<reasoning>", "</reasoning>"),
+)
+_MARKER_BEGIN = re.compile(r"<(?!\s)|\[(?=[A-Z/])|>>>")
+_MARKER = re.compile(r"<\|?[^<>\s]+>|\[/?[A-Z_]+\]")
+
+
+def find(renderings: Renderings) -> ReplyStyle:
+    """The style of a template's replies."""
+    source = renderings.source
+    for texts, style in _FAMILIES:
+        if all(text in source for text in texts):
+            return style
+    reasoning = _reasoning(renderings)
+    text = _around_text(renderings, reasoning)
+    style = ReplyStyle(None, reasoning, text=text)
+    calls = next((each for each in _candidates(renderings) if _is_right(each, renderings)), None)
+    calls = calls or next((known for marker, known in _KNOWN_CALLS if marker in source), GENERAL)
+    return opened_by(msgspec.structs.replace(style, calls=calls), renderings.prompt)
+
+
+def opened_by(style: ReplyStyle, prompt: str) -> ReplyStyle:
+    """The style of a reply behind this prompt (its end is enough), which may have opened the reasoning already."""
+    begins = style.reasoning is not None and prompt.rstrip().endswith(style.reasoning[0])
+    return msgspec.structs.replace(style, begins_in_reasoning=begins)
+
+
+def _body(renderings: Renderings, rendering: str) -> str:
+    """What stands of a reply in a rendering: without the prompt before it and what closes the turn behind it."""
+    head, body = renderings.prompt.rpartition(QUESTION)[2], rendering.rpartition(QUESTION)[2]
+    tail = renderings.text.rpartition(REPLY)[2] if REPLY in renderings.text else ""
+    body = body[len(_common_beginning(body, head)) :]
+    return body.removesuffix(tail) if tail else body
+
+
+def _common_beginning(one: str, other: str) -> str:
+    size = next((index for index, (mine, theirs) in enumerate(zip(one, other, strict=False)) if mine != theirs), min(len(one), len(other)))
+    return one[:size]
+
+
+def _common_end(one: str, other: str) -> str:
+    return _common_beginning(one[::-1], other[::-1])[::-1]
+
+
+def _reasoning(renderings: Renderings) -> tuple[str, str] | None:
+    """The texts around reasoning: those that stand there, or known ones that the template speaks of."""
+    body = renderings.reasoned
+    if THOUGHT in body and REPLY in body.rpartition(THOUGHT)[2]:
+        before, _, behind = body.rpartition(THOUGHT)
+        behind = behind[: behind.index(REPLY)]
+        for opens, closes in _KNOWN_REASONING:
+            if before.rstrip().endswith(opens) and behind.lstrip().startswith(closes):
+                return opens, closes
+        opening, closing = list(_MARKER.finditer(before)), _MARKER.search(behind)
+        if opening and closing:
+            return before[opening[-1].start() :].strip(), closing[0]
+    return next((pair for pair in _KNOWN_REASONING if pair[1] in renderings.source), None)
+
+
+def _around_text(renderings: Renderings, reasoning: tuple[str, str] | None) -> tuple[str, str]:
+    """The texts around the words of a reply, where they have tags of their own."""
+    body = renderings.reasoned if THOUGHT in renderings.reasoned else renderings.text
+    if reasoning is None or REPLY not in body:
+        return "", ""
+    before, _, behind = body.rpartition(REPLY)
+    opens = _MARKER.findall(before.rpartition(reasoning[1])[2]) if reasoning[1] in before else []
+    closes = _MARKER.match(behind)
+    return (before.rpartition(reasoning[1])[2].strip(), closes[0]) if opens and closes else ("", "")
+
+
+def _is_right(style: CallStyle, renderings: Renderings) -> bool:
+    """Whether the call that the template wrote is read with this style."""
+    body = _body(renderings, renderings.call)
+    parts = parse_reply(body[body.find(style.opens) :], ReplyStyle(style), (TOOL,)) if style.opens in body else ()
+    calls = [call for part in parts if isinstance(part, ToolCallPart) for call in part.calls]
+    return [(call.name, call.arguments) for call in calls] == [(CALL.name, CALL.arguments)]
+
+
+def _candidates(renderings: Renderings) -> Iterator[CallStyle]:
+    body = _body(renderings, renderings.call)
+    if CALL.name not in body:
+        return
+    second = _body(renderings, renderings.calls) if renderings.calls else ""
+    yield from (known for marker, known in _KNOWN_CALLS[:3] if marker in body)
+    for find_style in (_json, _named, _tagged):
+        if (style := find_style(body, second)) is not None:
+            yield style
+
+
+def _json(body: str, second: str) -> CallStyle | None:
+    """Name and arguments in JSON: the first value of JSON that holds the name."""
+    place = _json_around(body)
+    if place is None:
+        return None
+    start, end, value = place
+    before, behind = body[:start], body[end:]
+    item = value[0] if isinstance(value, list) and value else value
+    if not isinstance(item, dict):
+        return None
+    item = item["function"] if isinstance(item.get("function"), dict) else item
+    name_key = next((key for key, each in item.items() if each == CALL.name), "")
+    arguments_key = next((key for key, each in item.items() if each == CALL.arguments or each == json.dumps(CALL.arguments)), "")
+    opens, closes = before.strip(), behind.strip()
+    if not opens:
+        opens, closes = f'{{"{name_key}":', ""
+    is_list = isinstance(value, list)
+    return CallStyle(
+        f"json:{opens}",
+        opens,
+        closes,
+        lead=before[len(before.rstrip()) :],
+        trail=behind[: len(behind) - len(behind.lstrip())] if closes else "",
+        is_list=is_list,
+        has_several=is_list or (bool(closes) and second.count(opens) == 1 and second.count(CALL.name) == 2),
+        name_key=name_key,
+        arguments_key=arguments_key if name_key else "",
+    )
+
+
+def _json_around(body: str) -> tuple[int, int, object] | None:
+    """Where the first value of JSON that holds the name stands, and the value."""
+    decoder = json.JSONDecoder()
+    for bracket in re.finditer(r"[\[{]", body):
+        try:
+            value, end = decoder.raw_decode(body, bracket.start())
+        except ValueError:
+            continue
+        if CALL.name in body[bracket.start() : end]:
+            return bracket.start(), end, value
+    return None
+
+
+def _named(body: str, second: str) -> CallStyle | None:
+    """A name, and the arguments in JSON behind it."""
+    place = _arguments_at(body, CALL)
+    if place is None or CALL.name not in body[: place[0]]:
+        return None
+    name_at = body.index(CALL.name)
+    before, after, behind = body[:name_at], body[name_at + len(CALL.name) : place[0]], body[place[1] :]
+    two = _arguments_at(second, CALL), _arguments_at(second, SECOND)
+    middle = second[two[0][1] : two[1][0]].rpartition(SECOND.name)[0] if two[0] and two[1] else ""
+    return _style(f"{CALL.name}", "named", before, middle, behind, after=_without_ids(after))
+
+
+def _arguments_at(body: str, call: ToolCall) -> tuple[int, int] | None:
+    decoder = json.JSONDecoder()
+    for bracket in re.finditer(r"\{", body):
+        try:
+            value, end = decoder.raw_decode(body, bracket.start())
+        except ValueError:
+            continue
+        if value == call.arguments:
+            return bracket.start(), end
+    return None
+
+
+def _tagged(body: str, second: str) -> CallStyle | None:
+    """A name, and the arguments in tags of their own."""
+    found = re.search(
+        r"(?P<name>known_name)(?P<after>.*?)first_key(?P<key1>.*?)first value(?P<between>.*?)second_key(?P<key2>.*?)2(?P<then>.*?)third_key"
+        r"(?P<key3>[^{]*)(?P<value>\{.*\})(?P<behind>.*)",
+        body,
+        re.DOTALL,
+    )
+    if found is None:
+        return None
+    key_opens = _from_marker(_common_end(found["after"], found["between"]))
+    value_closes = found["between"].removesuffix(key_opens)
+    gap = len(value_closes) - len(value_closes.rstrip())
+    separator = value_closes[len(value_closes) - gap :]
+    value_closes = value_closes[: len(value_closes) - gap]
+    key_closes = found["key1"]
+    if key_closes != found["key2"]:
+        start, end = _common_beginning(key_closes, found["key2"]), _common_end(key_closes, found["key2"])
+        key_closes = f"{start}{ANY}{end}"
+    after = found["after"].removesuffix(key_opens)
+    behind = found["behind"].removeprefix(value_closes)
+    before = body[: found.start()]
+    two = re.search(r"(?P<value>\})(?P<middle>[^}]*?)known_name.*?second value", second, re.DOTALL)
+    middle = two["middle"].removeprefix(value_closes) if two else ""
+    return _style(
+        CALL.name, "tagged", before, middle, behind, after=_without_ids(after), key_opens=key_opens, key_closes=key_closes,
+        value_closes=value_closes + separator,
+    )  # fmt: skip
+
+
+def _style(name: str, kind: str, before: str, middle: str, behind: str, **rest: str) -> CallStyle | None:
+    """A style from what stands before the first name, between two calls, and behind the last arguments."""
+    before, middle, behind = map(_without_ids, (before, middle, behind))
+    lead_in = before.lstrip()
+    repeated = _from_marker(_common_end(lead_in, middle))
+    is_section = bool(repeated) and bool(lead_in.removesuffix(repeated).strip())
+    if is_section:
+        opens, per_call = lead_in.removesuffix(repeated), repeated
+        end = _common_beginning(middle.removesuffix(repeated), behind)
+        closes = behind.removeprefix(end).strip()
+    else:
+        first = _MARKER.match(lead_in)
+        opens = first[0] if first else lead_in
+        per_call = lead_in[len(opens) :]
+        markers = list(_MARKER.finditer(behind))
+        closes = markers[-1][0] if markers else behind.strip()
+        end = behind[: markers[-1].start()] if markers else ""
+    if not opens.strip():
+        return None
+    kept = opens.rstrip()
+    lead = opens[len(kept) :]
+    return msgspec.convert(
+        {
+            "name": f"{kind}:{kept}",
+            "opens": kept,
+            "closes": closes,
+            "kind": kind,
+            "lead": lead,
+            "before": per_call,
+            "end": end,
+            "has_several": is_section,
+            "between": "" if is_section else "\n",
+            **rest,
+        },
+        CallStyle,
+    )
+
+
+def _without_ids(text: str) -> str:
+    """The text with something else in place of the id or the number of a call."""
+    text = re.sub(r"known000[12]", ANY, text)
+    return re.sub(r"(?<=[:\"])[0-9]+(?=[<\"])", ANY, text)
+
+
+def _from_marker(text: str) -> str:
+    """The text from where a tag begins in it: what is common to two texts may begin in the middle of one."""
+    found = _MARKER_BEGIN.search(text)
+    return text[found.start() :] if found else text if not text.strip() else ""
