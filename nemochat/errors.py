@@ -5,6 +5,7 @@ NemochatError
 ├── SettingsError      settings or environment hold a bad value
 ├── ImageError         a picture cannot be read
 ├── ModelFileError     a model or projector file is missing, broken or of the wrong kind
+├── TemplateError      a model's chat template is broken, hostile, or cannot say a conversation
 ├── WindowError        a single message does not fit the context window
 ├── ConversationError  a conversation file or request has the wrong shape
 └── EngineError        the engine died, hung, refused or could not load
@@ -44,6 +45,10 @@ class ImageError(NemochatError):
 
 class ModelFileError(NemochatError):
     """A model or projector file is missing, broken or of the wrong kind."""
+
+
+class TemplateError(NemochatError):
+    """A model's chat template is broken, hostile, or cannot say a conversation."""
 
 
 class WindowError(NemochatError):

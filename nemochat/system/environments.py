@@ -53,10 +53,18 @@ _ENGINE_BEGINNINGS = _names(
 )
 """What steers llama.cpp, its backends and the libraries below them: variables of many names, of which new ones come with each version."""
 
+_BARE = _names("SYSTEMROOT WINDIR APPDATA TZ LD_LIBRARY_PATH DYLD_LIBRARY_PATH DYLD_FALLBACK_LIBRARY_PATH")
+"""Without what Python does not start, or not find its packages."""
+
 _SECRET = re.compile(r"KEY|SECRET|TOKEN|PASS|CREDENTIAL|AUTH", re.IGNORECASE)
 """LLAMA_API_KEY begins like one that steers."""
 
 _SEARCHED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH")
+
+
+def bare(own: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """For a process of Python that runs what others wrote: nothing of the user's."""
+    return _chosen(own, _BARE)
 
 
 def foreign(own: Mapping[str, str] = os.environ) -> dict[str, str]:

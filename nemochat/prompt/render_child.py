@@ -1,0 +1,145 @@
+"""The process in which `nemochat.prompt.rendering` has chat templates rendered. It ends with the pipe that they come by.
+
+A template is a program that somebody else wrote. It runs in jinja's sandbox, and that in a process which knows nothing of the user, not
+even their words: marks stand for them (`nemochat.prompt.marks`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+from typing import Any, NoReturn, SupportsIndex
+
+import jinja2
+import msgspec
+from jinja2.ext import Extension, loopcontrols
+from jinja2.nodes import Node
+from jinja2.parser import Parser
+from jinja2.sandbox import SandboxedEnvironment
+
+from nemochat.prompt import render_wire as wire
+from nemochat.prompt.marks import json_mark
+
+_KEPT_TEMPLATES = 8
+_LONGEST_REASON = 300
+
+
+class _Generation(Extension):
+    """``{% generation %}``, which marks for training what the model says: here its body alone."""
+
+    tags = {"generation"}  # noqa: RUF012 - as jinja declares it
+
+    def parse(self, parser: Parser) -> list[Node]:
+        """The nodes of its body."""
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+class _Json(str):
+    """JSON in marks, if any stand in it. A slice of it is one of the JSON: templates take its last bracket away to add something."""
+
+    _text: str
+
+    def __new__(cls, text: str) -> _Json:
+        json_text = super().__new__(cls, json_mark(text))
+        json_text._text = text
+        return json_text
+
+    def __getitem__(self, key: SupportsIndex | slice) -> str:
+        return json_mark(self._text[key])
+
+
+class _TooLongError(Exception):
+    pass
+
+
+def main() -> None:
+    """Render what comes, and answer."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a template makes Python print is no answer
+    _limit_powers()
+    templates: dict[str, jinja2.Template] = {}
+    environment = _environment()
+    wire.send(answers, b"")
+    while (payload := wire.receive(sys.stdin.buffer, wire.MAX_REQUEST_BYTES)) is not None:
+        _limit_time()
+        wire.send(answers, msgspec.msgpack.encode(_answer(payload, environment, templates)))
+
+
+def _answer(payload: bytes, environment: jinja2.Environment, templates: dict[str, jinja2.Template]) -> wire.Answer:
+    request = msgspec.msgpack.decode(payload, type=wire.Request)
+    try:
+        template = templates.pop(request.source, None) or environment.from_string(request.source)
+        templates[request.source] = template
+        if len(templates) > _KEPT_TEMPLATES:
+            del templates[next(iter(templates))]
+        return wire.Answer(_rendered(template, request.variables))
+    except _TooLongError:
+        return wire.Answer(problem=wire.Problem.LENGTH)
+    except MemoryError:
+        return wire.Answer(problem=wire.Problem.MEMORY)
+    except RecursionError:
+        return wire.Answer(problem=wire.Problem.DEPTH)
+    except jinja2.TemplateSyntaxError as error:
+        return wire.Answer(problem=wire.Problem.SYNTAX, reason=f"line {error.lineno}: {error.message}"[:_LONGEST_REASON])
+    except Exception as error:  # noqa: BLE001 - a template can raise whatever Python can
+        return wire.Answer(problem=wire.Problem.REFUSED, reason=(str(error) or type(error).__name__)[:_LONGEST_REASON])
+
+
+def _rendered(template: jinja2.Template, variables: dict[str, Any]) -> str:
+    pieces, characters = [], 0
+    for piece in template.generate(**variables):
+        pieces.append(piece)
+        characters += len(piece)
+        if characters > wire.MAX_CHARACTERS:
+            raise _TooLongError
+    return "".join(pieces)
+
+
+def _environment() -> jinja2.Environment:
+    """As templates are rendered where they come from (Hugging Face's transformers), but that lists can be appended to, as some want."""
+    environment = SandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _Generation])
+    environment.filters["tojson"] = _to_json
+    environment.globals["raise_exception"] = _raise_exception
+    environment.globals["strftime_now"] = time.strftime
+    return environment
+
+
+def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, separators: Any = None, sort_keys: bool = False) -> str:
+    """JSON without jinja's escapes for HTML. Marks in it have to stay what they are, so letters are never escaped."""
+    return _Json(json.dumps(value, ensure_ascii=False, indent=indent, separators=separators, sort_keys=sort_keys))
+
+
+def _raise_exception(message: object) -> NoReturn:
+    raise jinja2.TemplateError(str(message))
+
+
+def _limit(name: str, bound: int) -> None:
+    if sys.platform != "win32":
+        import resource
+
+        which = getattr(resource, name)
+        _, most = resource.getrlimit(which)
+        bound = bound if most == resource.RLIM_INFINITY else min(bound, most)
+        with contextlib.suppress(OSError, ValueError):  # macOS takes no limit of memory
+            resource.setrlimit(which, (bound, most if name == "RLIMIT_CPU" else bound))
+
+
+def _limit_powers() -> None:
+    """Little memory, no file, no other process: what a template that gets out of the sandbox could use."""
+    _limit("RLIMIT_AS", wire.MEMORY)
+    _limit("RLIMIT_FSIZE", 0)
+    _limit("RLIMIT_NPROC", 0)
+    _limit("RLIMIT_CORE", 0)
+
+
+def _limit_time() -> None:
+    """End with the next template that takes too long, also when nobody is left to watch."""
+    _limit("RLIMIT_CPU", int(time.process_time() + wire.SECONDS) + 1)
+
+
+if __name__ == "__main__":
+    main()

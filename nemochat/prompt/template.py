@@ -1,0 +1,210 @@
+"""A chat format that is made from the template in a model's file.
+
+The template says where a turn begins and ends; what stands between the marks (`nemochat.prompt.foreign`) is its control text, and the words
+of everybody else are plain. A message's group holds its words and the template's text around them: the text between the words of two
+messages is cut behind what closes a message of that role, as far as probing could tell; else it belongs to the second one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from nemochat.domain.messages import Conversation, Message, ReasoningPart, Role, TextPart, ToolCallPart, ToolSpec
+from nemochat.domain.segments import Control, Plain, Segment
+from nemochat.prompt.adapting import Habits
+from nemochat.prompt.foreign import Bit
+from nemochat.prompt.format import Label, Layout, Piece, Traits, segments_of
+from nemochat.prompt.probing import MARKER_BEGINNINGS, MARKER_ENDS, Findings, Template, probe
+from nemochat.prompt.rendering import RefusedError, Renderer
+
+
+class TemplateFormat:
+    """Lays conversations out as a template does. begin: the text of the begin token. adds_begin: it is put in front by who tokenises."""
+
+    def __init__(self, template: Template, findings: Findings, *, begin: str, adds_begin: bool, renderer: Renderer) -> None:
+        self._template = template
+        self._findings = findings
+        self._begin = begin if adds_begin else ""
+        self._renderer = renderer
+
+    @classmethod
+    async def probed(cls, name: str, source: str, *, begin: str, end: str, adds_begin: bool, renderer: Renderer) -> TemplateFormat:
+        """The format of a template. name: what people know it by. Raises TemplateError when it cannot be used, with the reason."""
+        template = Template(name, source, begin, end, renderer)
+        known = renderer.known.get((source, begin, end))
+        if known is None:
+            known = renderer.known[source, begin, end] = await probe(template)
+        return cls(template, known, begin=begin, adds_begin=adds_begin, renderer=renderer)
+
+    @property
+    def name(self) -> str:
+        """What people choose it by."""
+        return self._template.name
+
+    @property
+    def traits(self) -> Traits:
+        """What was found by probing."""
+        return self._findings.traits
+
+    @property
+    def habits(self) -> Habits:
+        """How conversations are shaped for it."""
+        return self._findings.habits
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The markers around a turn, spelled out as text."""
+        around = (self._findings.closers.get(Role.ASSISTANT, ""), self._findings.openers.get(Role.USER, ""))
+        return tuple(dict.fromkeys(text.strip() for text in around if text.strip().startswith(MARKER_BEGINNINGS)))
+
+    async def lay_out(
+        self, conversation: Conversation, *, continue_reply: bool = False, speaks: Role = Role.ASSISTANT, thinks: bool | None = None
+    ) -> Layout:
+        """As `ChatFormat.lay_out`. Raises RefusedError for what the template cannot say, TemplateError when it is broken."""
+        last = conversation.messages[-1] if conversation.messages else None
+        if continue_reply:
+            if last is None or last.role is not Role.ASSISTANT:
+                raise ValueError("only a reply of the Assistant can be continued")
+            before = await self._laid_out(_without_last(conversation), Role.ASSISTANT, thinks)
+            reply = tuple(self._left_open(last))
+            group = (*before.reply_head, *reply)
+            return Layout(conversation, before.system, (*before.messages, group), (), len(before.reply_head))
+        layout = await self._laid_out(conversation, speaks, thinks)
+        return msgspec.structs.replace(layout, conversation=conversation)
+
+    async def tool_segments(self, tool: ToolSpec) -> tuple[Segment, ...]:
+        """What offering this tool adds to a prompt, but for what is said before the first one."""
+        layout = await self.lay_out(Conversation(tools=(tool,), messages=(Message(Role.USER, (TextPart("?"),)),)))
+        told = [at for at, piece in enumerate(layout.pieces) if piece.label is Label.TOOL]
+        return segments_of(layout.pieces[told[0] : told[-1] + 1]) if told else ()
+
+    async def close(self) -> None:
+        """End the process that renders; it starts again when it is needed."""
+        await self._renderer.close()
+
+    async def _laid_out(self, conversation: Conversation, speaks: Role, thinks: bool | None) -> Layout:
+        if speaks is not Role.USER:
+            bits = await self._said(conversation, asks_reply=True, thinks=thinks)
+            return self._layout(conversation, bits)
+        beginning = Message(Role.USER, ())
+        opened = msgspec.structs.replace(conversation, messages=(*conversation.messages, beginning))
+        layout = self._layout(opened, await self._said(opened, asks_reply=False, thinks=None))
+        head = layout.messages[-1][: layout.words_at]
+        groups = layout.messages[:-1]
+        return Layout(conversation, layout.system, groups, head, _words_at(groups[-1]) if groups else 0)
+
+    async def _said(self, conversation: Conversation, *, asks_reply: bool, thinks: bool | None) -> list[Bit]:
+        """What the template says, in its own ways or, when it refuses, in plainer ones."""
+        refused: RefusedError | None = None
+        begins_words = bool(conversation.messages) and conversation.messages[-1].role is Role.USER
+        for habits in _plainer(self._findings.habits):
+            try:
+                return await self._template.said(conversation, habits, asks_reply=asks_reply, thinks=thinks, begins_words=begins_words)
+            except RefusedError as error:
+                refused = refused or error
+        assert refused is not None
+        raise refused
+
+    def _layout(self, conversation: Conversation, bits: list[Bit]) -> Layout:
+        roles = [message.role for message in conversation.messages]
+        if self._begin and bits and bits[0].control.startswith(self._begin):
+            rest = bits[0].control.removeprefix(self._begin)
+            bits = [*([Bit(Control(rest))] if rest else []), *bits[1:]]
+        groups: list[list[Bit]] = [[] for _ in range(len(roles) + 1)]
+        at, gap = -1, list[Bit]()
+        for bit in bits:
+            gap.append(bit)
+            owner = bit.origin.message
+            if owner is None:
+                continue
+            if owner > at:
+                left, gap = self._parted(gap, roles[at] if at >= 0 else None, roles[owner])
+                groups[at + 1] += left
+                at = owner
+            groups[at + 1] += gap
+            gap = []
+        left, head = self._parted(gap, roles[at] if at >= 0 else None, None)
+        groups[at + 1] += left
+        pieces = [tuple(_pieces(group, index - 1)) for index, group in enumerate(groups)]
+        words_at = _words_at(pieces[-1])
+        if len(pieces) > 1:
+            pieces[-1] = tuple(piece for piece in pieces[-1] if piece.segment != Plain(""))
+        return Layout(conversation, pieces[0], tuple(pieces[1:]), tuple(_pieces(head, -1)), words_at)
+
+    def _parted(self, gap: list[Bit], closed: Role | None, opened: Role | None) -> tuple[list[Bit], list[Bit]]:
+        """What stands between the words of two messages, as what belongs to the first and what to the second.
+
+        A cut never goes through what could be one token: only beside a marker. closed, opened: None for the system text and for the reply.
+        """
+        closer = "" if closed is None else self._findings.closers.get(closed, "")
+        first = gap[0].control if gap else ""
+        if closer and first.startswith(closer):
+            rest = first.removeprefix(closer)
+            if not rest or closer.endswith(MARKER_ENDS) or rest.startswith(MARKER_BEGINNINGS):
+                return [Bit(Control(closer))], [*([Bit(Control(rest))] if rest else []), *gap[1:]]
+        if closed is not None:
+            return [], gap
+        # The bit that begins the message's words is the last one here.
+        before = len(gap) - 2 if opened is not None else len(gap) - 1
+        opener = self._findings.openers.get(opened or Role.ASSISTANT, "")
+        last = gap[before].control if before >= 0 else ""
+        if opener and last.endswith(opener):
+            rest = last.removesuffix(opener)
+            return [*gap[:before], *([Bit(Control(rest))] if rest else [])], [Bit(Control(opener)), *gap[before + 1 :]]
+        return gap[: before + 1], gap[before + 1 :]
+
+    def _left_open(self, message: Message) -> Iterator[Piece]:
+        """A reply as the model wrote it, so far."""
+        opens, closes = self._findings.habits.call_tags
+        for at, part in enumerate(message.parts):
+            match part:
+                case TextPart(text=text) if text:
+                    yield Piece(Plain(text), Label.HISTORY, at)
+                case ToolCallPart():
+                    yield Piece(Control(opens), Label.TEMPLATE)
+                    yield Piece(Plain(part.verbatim), Label.HISTORY, at)
+                    yield Piece(Control(closes), Label.TEMPLATE)
+                case ReasoningPart():
+                    continue
+
+
+def _plainer(habits: Habits) -> Iterator[Habits]:
+    """The habits of a template, and what is tried where it refuses a conversation that probing did not foresee."""
+    yield habits
+    for change in (
+        {"reasoning": ""},
+        {"picture": "", "tool_pictures": "text"},
+        {"alternates": True, "user_first": True},
+        {"calls": False, "results": False},
+    ):
+        plainer = msgspec.structs.replace(habits, **change)
+        if plainer != habits:
+            habits = plainer
+            yield habits
+
+
+def _pieces(bits: Sequence[Bit], message: int) -> Iterator[Piece]:
+    """The bits of a message's group as pieces, the template's own joined."""
+    control = ""
+    for bit in bits:
+        if bit.control:
+            control += bit.control
+            continue
+        if control:
+            yield Piece(Control(control), Label.TEMPLATE)
+            control = ""
+        is_own = bit.origin.message == message
+        yield Piece(bit.segment, bit.origin.label, bit.origin.part if is_own or message < 0 else None)
+    if control:
+        yield Piece(Control(control), Label.TEMPLATE)
+
+
+def _words_at(pieces: Sequence[Piece]) -> int:
+    """Where in a message's group its words begin: at its end, when there are none."""
+    return next((at for at, piece in enumerate(pieces) if piece.label is Label.HISTORY), len(pieces))
+
+
+def _without_last(conversation: Conversation) -> Conversation:
+    return msgspec.structs.replace(conversation, messages=conversation.messages[:-1])
