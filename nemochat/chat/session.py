@@ -517,8 +517,10 @@ class _Reading:
 
     def _with_facts(self, part: Part) -> Part:
         """A thought with how long it took."""
+        if not isinstance(part, ReasoningPart):
+            return part
         said = self._last.message.parts if self._last is not None else ()
-        known = (each for each in (*said, self.thought) if isinstance(each, ReasoningPart) and isinstance(part, ReasoningPart))
+        known = (each for each in (*said, self.thought) if isinstance(each, ReasoningPart))
         return next((each for each in known if each.text == part.text), part)
 
 

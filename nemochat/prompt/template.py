@@ -18,6 +18,7 @@ from nemochat.prompt.foreign import Bit
 from nemochat.prompt.format import Label, Layout, Piece, Traits, segments_of
 from nemochat.prompt.probing import MARKER_BEGINNINGS, MARKER_ENDS, Findings, Template, probe
 from nemochat.prompt.rendering import RefusedError, Renderer
+from nemochat.prompt.replies import ReplyStyle
 
 
 class TemplateFormat:
@@ -28,6 +29,7 @@ class TemplateFormat:
         self._findings = findings
         self._begin = begin if adds_begin else ""
         self._renderer = renderer
+        self.style = ReplyStyle()
 
     @classmethod
     async def probed(cls, name: str, source: str, *, begin: str, end: str, adds_begin: bool, renderer: Renderer) -> TemplateFormat:
