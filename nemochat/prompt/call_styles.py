@@ -24,7 +24,7 @@ TOOL = ToolSpec(
         "properties": {
             "first_key": {"type": "string", "description": "Text."},
             "second_key": {"type": "integer", "description": "A number."},
-            "third_key": {"type": "object", "description": "Values."},
+            "third_key": {"type": "object", "description": "Values.", "additionalProperties": {"type": "array"}},
         },
         "required": ["first_key"],
     },
@@ -60,7 +60,7 @@ _HARMONY = ReplyStyle(
         " to=functions.",
         kind="named",
         after="<|channel|>commentary json<|message|>",
-        after_as_read=r"(?:\s|<\|channel\|>|<\|constrain\|>|\w){0,64}<\|message\|>",
+        after_as_read=r"(?:\s*<\|channel\|>\w+)?(?:\s*<\|constrain\|>\w+|\s+\w+)?\s*<\|message\|>",
     ),
     ("<|channel|>analysis<|message|>", "<|end|>"),
     text=("<|channel|>final<|message|>", ""),
@@ -74,7 +74,7 @@ _PYTHON = CallStyle("python", "<|tool_call_start|>", "<|tool_call_end|>", kind="
 _FUNCTIONARY = ReplyStyle(CallStyle("functionary", ">>>", kind="named", after="\n"), text=(">>>all\n", ""), starts=">>>")
 _FAMILIES: tuple[tuple[tuple[str, ...], ReplyStyle], ...] = (
     (("<toolcall>", "<extra_id_1>"), NEMOTRON),
-    (("<|channel|>", "<|message|>", "to=functions."), _HARMONY),
+    (("<|channel|>analysis", "<|message|>"), _HARMONY),
     ((">>>all\n",), _FUNCTIONARY),
     ((">>>all\\n",), _FUNCTIONARY),
 )
@@ -100,6 +100,7 @@ _KNOWN_REASONING: tuple[tuple[str, str], ...] = (
     ("<thinking>", "</thinking>"),
     ("<reasoning>", "</reasoning>"),
 )
+_KNOWN_TEXT = (("<|open|>response<|sep|>", "<|close|>response<|sep|>"), ("<|START_RESPONSE|>", "<|END_RESPONSE|>"))
 _MARKER_BEGIN = re.compile(r"<(?!\s)|\[(?=[A-Z/])|>>>")
 _MARKER = re.compile(r"<\|?[^<>\s]+>|\[/?[A-Z_]+\]")
 
@@ -112,8 +113,9 @@ def find(renderings: Renderings) -> ReplyStyle:
             return style
     reasoning = _reasoning(renderings)
     text = _around_text(renderings, reasoning)
-    style = ReplyStyle(None, reasoning, text=text)
-    calls = next((each for each in _candidates(renderings) if _is_right(each, renderings)), None)
+    style = ReplyStyle(None, reasoning, text=text, hidden=tuple(_MARKER.findall(text[0])))
+    bodies = tuple(_body(renderings, rendering, style) for rendering in (renderings.call, renderings.calls))
+    calls = next((each for each in _candidates(*bodies) if _is_right(each, bodies[0])), None)
     calls = calls or next((known for marker, known in _KNOWN_CALLS if marker in source), GENERAL)
     return opened_by(msgspec.structs.replace(style, calls=calls), renderings.prompt)
 
@@ -124,12 +126,14 @@ def opened_by(style: ReplyStyle, prompt: str) -> ReplyStyle:
     return msgspec.structs.replace(style, begins_in_reasoning=begins)
 
 
-def _body(renderings: Renderings, rendering: str) -> str:
-    """What stands of a reply in a rendering: without the prompt before it and what closes the turn behind it."""
+def _body(renderings: Renderings, rendering: str, style: ReplyStyle) -> str:
+    """The calls of a reply in a rendering: without the prompt and the reasoning before them, and without what closes the turn behind them."""
     head, body = renderings.prompt.rpartition(QUESTION)[2], rendering.rpartition(QUESTION)[2]
-    tail = renderings.text.rpartition(REPLY)[2] if REPLY in renderings.text else ""
-    body = body[len(_common_beginning(body, head)) :]
-    return body.removesuffix(tail) if tail else body
+    body = body[len(_up_to_marker(_common_beginning(body, head))) :].removesuffix(renderings.text.rpartition(REPLY)[2])
+    for closes in ((style.reasoning or ("", ""))[1], style.text[1]):
+        before, found, behind = body.partition(closes) if closes else ("", "", body)
+        body = behind if found and CALL.name not in before else body
+    return body
 
 
 def _common_beginning(one: str, other: str) -> str:
@@ -158,28 +162,29 @@ def _reasoning(renderings: Renderings) -> tuple[str, str] | None:
 
 def _around_text(renderings: Renderings, reasoning: tuple[str, str] | None) -> tuple[str, str]:
     """The texts around the words of a reply, where they have tags of their own."""
-    body = renderings.reasoned if THOUGHT in renderings.reasoned else renderings.text
-    if reasoning is None or REPLY not in body:
+    body = (renderings.reasoned if THOUGHT in renderings.reasoned else renderings.text).rpartition(QUESTION)[2]
+    if reasoning is None or REPLY not in body or reasoning[1] not in body:
         return "", ""
     before, _, behind = body.rpartition(REPLY)
-    opens = _MARKER.findall(before.rpartition(reasoning[1])[2]) if reasoning[1] in before else []
-    closes = _MARKER.match(behind)
-    return (before.rpartition(reasoning[1])[2].strip(), closes[0]) if opens and closes else ("", "")
+    for pair in _KNOWN_TEXT:
+        if before.endswith(pair[0]) and behind.startswith(pair[1]):
+            return pair
+    before = before[len(_common_beginning(before, renderings.prompt.rpartition(QUESTION)[2])) :]
+    opens, closes = before.rpartition(reasoning[1])[2].strip(), _MARKER.match(behind)
+    return (opens, closes[0]) if closes and _MARKER.search(opens) else ("", "")
 
 
-def _is_right(style: CallStyle, renderings: Renderings) -> bool:
+def _is_right(style: CallStyle, body: str) -> bool:
     """Whether the call that the template wrote is read with this style."""
-    body = _body(renderings, renderings.call)
     parts = parse_reply(body[body.find(style.opens) :], ReplyStyle(style), (TOOL,)) if style.opens in body else ()
     calls = [call for part in parts if isinstance(part, ToolCallPart) for call in part.calls]
     return [(call.name, call.arguments) for call in calls] == [(CALL.name, CALL.arguments)]
 
 
-def _candidates(renderings: Renderings) -> Iterator[CallStyle]:
-    body = _body(renderings, renderings.call)
+def _candidates(body: str, second: str) -> Iterator[CallStyle]:
+    """What the styles may be of a call, and of two."""
     if CALL.name not in body:
         return
-    second = _body(renderings, renderings.calls) if renderings.calls else ""
     yield from (known for marker, known in _KNOWN_CALLS[:3] if marker in body)
     for find_style in (_json, _named, _tagged):
         if (style := find_style(body, second)) is not None:
@@ -238,7 +243,8 @@ def _named(body: str, second: str) -> CallStyle | None:
     before, after, behind = body[:name_at], body[name_at + len(CALL.name) : place[0]], body[place[1] :]
     two = _arguments_at(second, CALL), _arguments_at(second, SECOND)
     middle = second[two[0][1] : two[1][0]].rpartition(SECOND.name)[0] if two[0] and two[1] else ""
-    return _style(f"{CALL.name}", "named", before, middle, behind, after=_without_ids(after))
+    ends = (behind, second[two[1][1] :]) if two[1] else (behind,)
+    return _style("named", before, middle, max(ends, key=len), after=_without_ids(after))
 
 
 def _arguments_at(body: str, call: ToolCall) -> tuple[int, int] | None:
@@ -278,12 +284,12 @@ def _tagged(body: str, second: str) -> CallStyle | None:
     two = re.search(r"(?P<value>\})(?P<middle>[^}]*?)known_name.*?second value", second, re.DOTALL)
     middle = two["middle"].removeprefix(value_closes) if two else ""
     return _style(
-        CALL.name, "tagged", before, middle, behind, after=_without_ids(after), key_opens=key_opens, key_closes=key_closes,
+        "tagged", before, middle, behind, after=_without_ids(after), key_opens=key_opens, key_closes=key_closes,
         value_closes=value_closes + separator,
     )  # fmt: skip
 
 
-def _style(name: str, kind: str, before: str, middle: str, behind: str, **rest: str) -> CallStyle | None:
+def _style(kind: str, before: str, middle: str, behind: str, **rest: str) -> CallStyle | None:
     """A style from what stands before the first name, between two calls, and behind the last arguments."""
     before, middle, behind = map(_without_ids, (before, middle, behind))
     lead_in = before.lstrip()
@@ -294,6 +300,8 @@ def _style(name: str, kind: str, before: str, middle: str, behind: str, **rest: 
         end = _common_beginning(middle.removesuffix(repeated), behind)
         closes = behind.removeprefix(end).strip()
     else:
+        if middle:
+            behind = _up_to_marker(_common_beginning(behind, middle))
         first = _MARKER.match(lead_in)
         opens = first[0] if first else lead_in
         per_call = lead_in[len(opens) :]
@@ -331,3 +339,9 @@ def _from_marker(text: str) -> str:
     """The text from where a tag begins in it: what is common to two texts may begin in the middle of one."""
     found = _MARKER_BEGIN.search(text)
     return text[found.start() :] if found else text if not text.strip() else ""
+
+
+def _up_to_marker(text: str) -> str:
+    """The text without the beginning of a tag at its end."""
+    opened = max(text.rfind("<"), text.rfind("["))
+    return text[:opened] if opened > max(text.rfind(">"), text.rfind("]")) else text

@@ -65,7 +65,7 @@ class CallStyle(msgspec.Struct, frozen=True):
     @property
     def is_bare(self) -> bool:
         """Whether nothing but JSON shows that there is a call."""
-        return self.kind == "json" and self.opens[:1] in ("{", "[")
+        return self.kind == "json" and self.opens.startswith("{")
 
     @property
     def shields(self) -> dict[str, str]:
@@ -252,7 +252,8 @@ def _end(expression: re.Pattern[str], text: str, position: int) -> int:
 
 def _tagged_calls(raw: str, style: CallStyle, tools: Sequence[ToolSpec]) -> Iterator[ToolCall]:
     opens, end = pattern(style.key_opens), pattern(style.end)
-    behind = "|".join(rf"\s*{each}" for each in (opens, end.strip(), pattern(style.before)) if each) + r"|\s*$"
+    behind = "|".join(rf"\s*{pattern(each)}" for each in (style.key_opens, style.end.strip(), style.before) if each) + r"|\s*$"
+    behind = _renamed(behind)
     before, after = _renamed(pattern(style.before)), _renamed(pattern(style.after.strip()))
     head = re.compile(rf"\s*{before}\s*(?P<name>\S{{1,256}}?)\s*{after}(?={behind})")
     key = re.compile(rf"\s*{opens}(?P<key>[^\n]{{1,256}}?){pattern(style.key_closes.rstrip())}(?:\s*?\n)?" if style.key_closes else r"(?!)")

@@ -17,7 +17,7 @@ import msgspec
 
 from nemochat.domain.messages import Part, ReasoningPart, TextPart, ToolCallPart, ToolSpec
 from nemochat.domain.segments import Control, Plain
-from nemochat.prompt.calls import CallStyle, is_unfinished, read_calls, write_calls
+from nemochat.prompt.calls import ANY, CallStyle, is_unfinished, read_calls, write_calls
 
 FORMAT = "nemotron"
 """What Nemotron's form is called where a part says in which one it was written (`ToolCallPart.format`)."""
@@ -179,7 +179,11 @@ class StreamParser:
         self._reasoning_tags = _Tags([*reasoning, "" if style.headers else opens])
         self._header_tags = _Tags([style.header_closes, opens])
         if style.calls is not None:
+            self._shields = style.calls.shields
             self._call_tokens = _call_tokens(style.calls)
+            escapes = [r"\\."] if style.calls.kind in ("json", "named", "python") else []
+            brackets = [] if style.calls.closes else [_BRACKETS.pattern]
+            self._call_pattern = re.compile("|".join([*escapes, *map(re.escape, self._call_tokens), *brackets]), re.DOTALL)
         self._reset_call()
 
     def push(self, delta: str) -> tuple[ReplyPart, ...]:
@@ -317,21 +321,20 @@ class StreamParser:
         """Where the calls end, which is not inside a string; -1 while they do not. Goes on from where it stopped."""
         assert self._calls is not None
         closes = self._calls.closes
-        while match := self._call_tokens.search(self._pending, self._scanned):
+        while match := self._call_pattern.search(self._pending, self._scanned):
             self._scanned = match.end()
             token = match[0]
             if self._shield:
                 self._shield = "" if token == self._shield else self._shield
-            elif token in self._calls.shields:
-                self._shield = self._calls.shields[token]
+            elif token in self._shields:
+                self._shield = self._shields[token]
             elif closes and token == closes:
                 return match.start()
             elif not closes and _BRACKETS.fullmatch(token):
                 self._depth += 1 if token in "[{(" else -1
                 if self._depth <= 0:
                     return match.end()
-        tokens = (*self._calls.shields, *self._calls.shields.values(), closes, self._calls.after.strip(), "\\.")
-        unfinished = max(_held_back(self._pending, token) for token in tokens)
+        unfinished = max(_held_back(self._pending, token) for token in (*self._call_tokens, "\\."))
         self._scanned = max(self._scanned, len(self._pending) - unfinished)
         return -1
 
@@ -381,12 +384,10 @@ class _Tags:
         return (found.start(), found[0]), found.start()
 
 
-def _call_tokens(style: CallStyle) -> re.Pattern[str]:
-    """What may end calls, or keep something from ending them: escapes, the ends of strings, the closing tag, or brackets where there is none."""
-    shields = [re.escape(text) for text in dict.fromkeys([*style.shields, *style.shields.values()])]
-    escapes = [r"\\."] if style.kind in ("json", "named", "python") else []
-    ends = [re.escape(style.closes)] if style.closes else [re.escape(style.after.strip()) or "(?!)", _BRACKETS.pattern]
-    return re.compile("|".join([*shields, *escapes, *ends]), re.DOTALL)
+def _call_tokens(style: CallStyle) -> list[str]:
+    """What may end calls, or keep something from ending them: the ends of strings, the closing text, or brackets where there is none."""
+    tokens = [*style.shields, *style.shields.values(), *([style.closes] if style.closes else style.after.split(ANY))]
+    return [token.strip() for token in dict.fromkeys(tokens) if token.strip()]
 
 
 def _held_back(text: str, tag: str) -> int:
