@@ -71,6 +71,30 @@ _HARMONY = ReplyStyle(
 )
 _GEMMA = CallStyle("gemma", "<|tool_call>", "<tool_call|>", kind="gemma")
 _PYTHON = CallStyle("python", "<|tool_call_start|>", "<|tool_call_end|>", kind="python")
+_DEEPSEEK = CallStyle(
+    "deepseek",
+    "<｜tool▁calls▁begin｜>",
+    "<｜tool▁calls▁end｜>",
+    kind="named",
+    has_several=True,
+    before="<｜tool▁call▁begin｜>function<｜tool▁sep｜>",
+    after="\n```json\n",
+    end="\n```<｜tool▁call▁end｜>",
+)
+_KIMI = CallStyle(
+    "kimi",
+    "<|open|>tools<|sep|>",
+    "<|close|>tools<|sep|>",
+    kind="tagged",
+    has_several=True,
+    between="",
+    before='<|open|>call tool="',
+    after=f'" index="{ANY}"<|sep|>',
+    end="<|close|>call<|sep|>",
+    key_opens='<|open|>argument key="',
+    key_closes=f'" type="{ANY}"<|sep|>',
+    value_closes="<|close|>argument<|sep|>",
+)
 _FUNCTIONARY = ReplyStyle(CallStyle("functionary", ">>>", kind="named", after="\n"), text=(">>>all\n", ""), starts=">>>")
 _FAMILIES: tuple[tuple[tuple[str, ...], ReplyStyle], ...] = (
     (("<toolcall>", "<extra_id_1>"), NEMOTRON),
@@ -82,8 +106,10 @@ _FAMILIES: tuple[tuple[tuple[str, ...], ReplyStyle], ...] = (
 _KNOWN_CALLS: tuple[tuple[str, CallStyle], ...] = (
     ("<|tool_call>call:", _GEMMA),
     ("<|tool_call_start|>", _PYTHON),
+    ('<|open|>call tool="', _KIMI),
     ("<|tool_list_start|>", _PYTHON),
     ("List of tools: [", _PYTHON),
+    ("<｜tool▁calls▁begin｜>", _DEEPSEEK),
     ('"tool_name"', CallStyle("json:Action", "Action:\n```json", "```", is_list=True, lead="\n", trail="\n", name_key="tool_name",
                               arguments_key="parameters", has_several=True)),
 )  # fmt: skip
@@ -97,10 +123,13 @@ _KNOWN_REASONING: tuple[tuple[str, str], ...] = (
     ("<mm:think>", "</mm:think>"),
     ("<|open|>think<|sep|>", "<|close|>think<|sep|>"),
     ("<|inner_prefix|>", "<|inner_suffix|>"),
+    ("Here are my reasoning steps:", "[BEGIN FINAL RESPONSE]"),
     ("<thinking>", "</thinking>"),
     ("<reasoning>", "</reasoning>"),
 )
-_KNOWN_TEXT = (("<|open|>response<|sep|>", "<|close|>response<|sep|>"), ("<|START_RESPONSE|>", "<|END_RESPONSE|>"))
+_KNOWN_TEXT = (("<|open|>response<|sep|>", "<|close|>response<|sep|>"), ("<|START_RESPONSE|>", "<|END_RESPONSE|>"), ("<response>", "</response>"))
+_STRAY = ("<channel|>", "<|close|>message<|sep|>")
+"""Texts that a model may write besides, and that say nothing."""
 _MARKER_BEGIN = re.compile(r"<(?!\s)|\[(?=[A-Z/])|>>>")
 _MARKER = re.compile(r"<\|?[^<>\s]+>|\[/?[A-Z_]+\]")
 
@@ -113,7 +142,8 @@ def find(renderings: Renderings) -> ReplyStyle:
             return style
     reasoning = _reasoning(renderings)
     text = _around_text(renderings, reasoning)
-    style = ReplyStyle(None, reasoning, text=text, hidden=tuple(_MARKER.findall(text[0])))
+    hidden = [stray for stray in _STRAY if stray in source] + _MARKER.findall(text[0])
+    style = ReplyStyle(None, reasoning, text=text, hidden=tuple(hidden))
     bodies = tuple(_body(renderings, rendering, style) for rendering in (renderings.call, renderings.calls))
     calls = next((each for each in _candidates(*bodies) if _is_right(each, bodies[0])), None)
     calls = calls or next((known for marker, known in _KNOWN_CALLS if marker in source), GENERAL)
@@ -162,6 +192,9 @@ def _reasoning(renderings: Renderings) -> tuple[str, str] | None:
 
 def _around_text(renderings: Renderings, reasoning: tuple[str, str] | None) -> tuple[str, str]:
     """The texts around the words of a reply, where they have tags of their own."""
+    for pair in _KNOWN_TEXT:
+        if all(text in renderings.source for text in pair):
+            return pair
     body = (renderings.reasoned if THOUGHT in renderings.reasoned else renderings.text).rpartition(QUESTION)[2]
     if reasoning is None or REPLY not in body or reasoning[1] not in body:
         return "", ""
@@ -185,7 +218,7 @@ def _candidates(body: str, second: str) -> Iterator[CallStyle]:
     """What the styles may be of a call, and of two."""
     if CALL.name not in body:
         return
-    yield from (known for marker, known in _KNOWN_CALLS[:3] if marker in body)
+    yield from (known for marker, known in _KNOWN_CALLS if marker in body)
     for find_style in (_json, _named, _tagged):
         if (style := find_style(body, second)) is not None:
             yield style
@@ -298,7 +331,9 @@ def _style(kind: str, before: str, middle: str, behind: str, **rest: str) -> Cal
     if is_section:
         opens, per_call = lead_in.removesuffix(repeated), repeated
         end = _common_beginning(middle.removesuffix(repeated), behind)
-        closes = behind.removeprefix(end).strip()
+        rest = behind.removeprefix(end).strip()
+        first = _MARKER.match(rest)
+        closes = first[0] if first else rest
     else:
         if middle:
             behind = _up_to_marker(_common_beginning(behind, middle))
@@ -308,7 +343,7 @@ def _style(kind: str, before: str, middle: str, behind: str, **rest: str) -> Cal
         markers = list(_MARKER.finditer(behind))
         closes = markers[-1][0] if markers else behind.strip()
         end = behind[: markers[-1].start()] if markers else ""
-    if not opens.strip():
+    if not opens.strip() or opens.strip()[0].isalnum():
         return None
     kept = opens.rstrip()
     lead = opens[len(kept) :]

@@ -172,11 +172,16 @@ class StreamParser:
         """Whether nothing was said yet, or since the last reasoning or call."""
         self._blank = ""
         """White space that reasoning begins with; it is none as long as there is nothing else."""
+        self._line = ""
+        """The last line of the reasoning so far."""
         self._header = ""
         reasoning = style.reasoning or ("", "")
         opens = style.calls.opens if style.calls is not None and not style.calls.is_bare else ""
-        self._text_tags = _Tags([reasoning[0], *style.text, *style.hidden, *style.headers, "" if style.headers else opens])
-        self._reasoning_tags = _Tags([*reasoning, "" if style.headers else opens])
+        self._begun = style.calls.before.strip() if style.calls is not None and opens else ""
+        """A call within `opens`, which some models leave out."""
+        begun = self._begun if self._begun[:1] == "<" else ""
+        self._text_tags = _Tags([reasoning[0], *style.text, *style.hidden, *style.headers, "" if style.headers else opens, begun])
+        self._reasoning_tags = _Tags([*reasoning, style.text[0], "" if style.headers else opens])
         self._header_tags = _Tags([style.header_closes, opens])
         if style.calls is not None:
             self._shields = style.calls.shields
@@ -225,6 +230,9 @@ class StreamParser:
         if found is None:
             return
         tag = found[1]
+        if self._calls is not None and tag == self._begun:
+            self._begin_call()
+            return
         self._pending = self._pending[len(tag) :]
         if self._style.reasoning is not None and tag == self._style.reasoning[0]:
             self._mode, self._blank = _Mode.REASONING, ""
@@ -271,16 +279,19 @@ class StreamParser:
         if text.strip():
             yield ReasoningPart(text)
             self._is_fresh = False
+        self._line = (self._line + text).rpartition("\n")[2]
         if found is None:
             return
         tag = found[1]
-        if tag == self._style.reasoning[0]:
-            # What opens it once more is dropped where the prompt has opened it, and is part of it anywhere else.
+        is_mention = self._calls is not None and tag == self._calls.opens and bool(self._line.strip()) and not self._calls.has_several
+        if tag == self._style.reasoning[0] or is_mention:
+            # What opens it once more is dropped where the prompt has opened it, and is part of it anywhere else; a call within a line is one
+            # that the model thinks about. One that begins a line, or a section of calls, is made: the model forgot to end its reasoning.
             self._pending = self._pending[len(tag) :]
             if not self._is_fresh:
                 yield ReasoningPart(tag)
             return
-        self._mode, self._is_fresh, self._blank = _Mode.TEXT, True, ""
+        self._mode, self._is_fresh, self._blank, self._line = _Mode.TEXT, True, "", ""
         if tag == self._style.reasoning[1]:
             self._pending = self._pending[len(tag) :]
 
