@@ -57,10 +57,11 @@ class Habits(msgspec.Struct, frozen=True):
     """What a template takes, found by trying (`nemochat.prompt.probing`).
 
     content: of a message, a string or a list of parts. no_tools: what `tools` is where none is offered; None is none, False not defined.
-    tools, calls, results: it has a place for those; what it has none for is text. arguments: of a call, as an object or as JSON. one_call:
-    a message has at most one call. picture: what the template writes for a picture that is a part of its own, "" where pictures have to be
-    lines in the text. tool_pictures: where those go that a tool gave. reasoning: the key of an assistant's message that holds what it
-    thought, "" where there is none. call_tags: around a call that could not be read.
+    tools, calls, results: it has a place for those; what it has none for is text. descriptions: every property of a tool has one.
+    arguments: of a call, as an object or as JSON. one_call: a message has at most one call. words_with_calls: and words beside it. picture:
+    what the template writes for a picture that is a part of its own, "" where pictures have to be lines in the text. tool_pictures: where
+    those go that a tool gave. reasoning: the key of an assistant's message that holds what it thought, "" where there is none. call_tags:
+    around a call that could not be read.
     """
 
     system_role: bool = True
@@ -71,8 +72,10 @@ class Habits(msgspec.Struct, frozen=True):
     tools: bool = True
     calls: bool = True
     results: bool = True
+    descriptions: bool = False
     arguments: Literal["object", "json"] = "object"
     one_call: bool = False
+    words_with_calls: bool = True
     picture: str = ""
     tool_pictures: Literal["parts", "user", "text"] = "text"
     reasoning: str = ""
@@ -153,6 +156,8 @@ class _Adapter:
         tools = [self._tool(tool) for tool in self._conversation.tools]
         turns = [turn for index, message in enumerate(self._conversation.messages) for turn in self._turns(index, message)]
         system = self._system(tools)
+        if not self._habits.words_with_calls:
+            turns = [each for turn in turns for each in _words_apart(turn)]
         if self._habits.one_call:
             turns = _one_call_each(turns)
         if self._habits.user_first and not (system and not self._habits.system_role) and turns and turns[0].role == "assistant":
@@ -200,16 +205,23 @@ class _Adapter:
         needed = Origin(Label.TOOL, need=Need.SOMEWHERE)
         function = {
             "name": self._words.put(Plain(tool.name), needed),
-            "description": self._words.put(Plain(tool.description), needed if tool.description else _TOOL),
+            "description": self._description(tool.description, needed if tool.description else _TOOL),
             "parameters": self._schema(tool.parameters),
         }
         return {"type": "function", "function": function}
+
+    def _description(self, text: str, origin: Origin) -> str:
+        """A description whose full stop stays what it is, because templates add one where there is none."""
+        stop = "." * text.endswith(".")
+        return self._words.put(Plain(text.removesuffix(".")), origin) + stop
 
     def _schema(self, value: Any, key: str = "") -> Any:
         """A JSON Schema: its keywords and types stay what they are, because templates look for them; everything else is somebody's text."""
         if isinstance(value, dict):
             if key in _MAPS:
-                return {self._words.put(Plain(name), _TOOL): self._schema(below) for name, below in value.items()}
+                added = {"description": ""} if self._habits.descriptions and key == "properties" else {}
+                described = {name: {**added, **below} if isinstance(below, dict) else below for name, below in value.items()}
+                return {self._words.put(Plain(name), _TOOL): self._schema(below) for name, below in described.items()}
             return {
                 name if name in _KEYWORDS else self._words.put(Plain(name), _TOOL): self._schema(below, name)
                 if name in _KEYWORDS - _DATA
@@ -218,6 +230,8 @@ class _Adapter:
             }
         if isinstance(value, list):
             return [self._schema(each, key) for each in value]
+        if key == "description" and isinstance(value, str):
+            return self._description(value, _TOOL)
         return value if key == "type" and value in _TYPES else self._data(value, _TOOL)
 
     def _data(self, value: Any, origin: Origin) -> Any:
@@ -265,7 +279,7 @@ class _Adapter:
                     calls += [self._call(call, index, at) for call in part.calls]
                 case ToolCallPart():
                     for call in part.calls:
-                        self._asked[_short_id(call.id)] = self._words.put(Plain(call.name), Origin(Label.HISTORY, need=Need.PERHAPS))
+                        self._asked[self._id(call.id)] = self._words.put(Plain(call.name), Origin(Label.HISTORY, need=Need.PERHAPS))
                         before, after = told_call("|").split("|")
                         said += [_Said("\n" * bool(said) + before), _Said(call_json(call), at), _Said(after)]
         extra = {}
@@ -303,9 +317,14 @@ class _Adapter:
             for key in sorted(_names_in(arguments), key=str.lower):
                 self._words.put(Plain(key), origin)
             arguments = self._data(arguments, origin)
-        id_ = _short_id(call.id)
+        id_ = self._id(call.id)
         self._asked[id_] = name
         return {"id": id_, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+    def _id(self, id_: str) -> str:
+        """An id of nine letters and digits, as Mistral's templates want them: what stands for a text has nine characters too."""
+        short = id_ if _PLAIN_ID.fullmatch(id_) else hashlib.sha256(id_.encode(errors="surrogatepass")).hexdigest()[:9]
+        return self._words.put(Plain(short), Origin(Label.HISTORY, need=Need.PERHAPS))
 
     def _results(self, index: int, message: Message) -> list[_Turn]:
         results = [(at, part) for at, part in enumerate(message.parts) if isinstance(part, ToolResultPart)]
@@ -316,7 +335,7 @@ class _Adapter:
         for at, result in results:
             pictures: list[_Piece] = [(ImageSlot(image.digest), Origin(Label.PICTURE, index, at)) for image in result.images]
             text = self._said(index, [_Said(result.text, at, True)])
-            id_ = _short_id(result.call)
+            id_ = self._id(result.call)
             if not self._habits.results or id_ not in self._asked:
                 before, after = told_result("|").split("|")
                 turns.append(_Turn("user", [*pictures, before, *text, after]))
@@ -355,16 +374,18 @@ def _text_parts(text: str) -> list[dict[str, str]]:
     return [{"type": "text", "text": text}] if text else []
 
 
-def _short_id(id_: str) -> str:
-    """An id of nine letters and digits, as Mistral's templates want them; nobody's text."""
-    return id_ if _PLAIN_ID.fullmatch(id_) else hashlib.sha256(id_.encode(errors="surrogatepass")).hexdigest()[:9]
-
-
 def _names_in(value: Any) -> set[str]:
     """The keys of all objects in a value of JSON."""
     if isinstance(value, dict):
         return {str(name) for name in value}.union(*map(_names_in, value.values()))
     return set().union(*map(_names_in, value)) if isinstance(value, list | tuple) else set()
+
+
+def _words_apart(turn: _Turn) -> list[_Turn]:
+    """The words of a message that has calls as a message of their own before them."""
+    if not (turn.calls and turn.content):
+        return [turn]
+    return [_Turn(turn.role, turn.content), _Turn(turn.role, [], turn.calls, turn.extra)]
 
 
 def _one_call_each(turns: Sequence[_Turn]) -> list[_Turn]:

@@ -12,15 +12,16 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from enum import Enum
+from html import escape
 from typing import Any
 
 import msgspec
 
 from nemochat.domain.segments import Control, ImageSlot, Plain, Segment
 from nemochat.prompt.format import Label
-from nemochat.prompt.marks import CLOSE, DIGITS, JSON_CLOSE, JSON_OPEN, OPEN, json_mark, mark
+from nemochat.prompt.marks import ASCII, CLOSE, DIGITS, HTML, JSON_CLOSE, JSON_OPEN, OPEN, json_mark, mark
 
-_MARK = re.compile(f"{OPEN}([0-9]{{{DIGITS}}}){CLOSE}|[{OPEN}{CLOSE}{JSON_OPEN}{JSON_CLOSE}]")
+_MARK = re.compile(f"{OPEN}([0-9]{{{DIGITS}}})([{ASCII}{HTML}]*){CLOSE}|[{OPEN}{CLOSE}{JSON_OPEN}{JSON_CLOSE}]")
 
 
 class Need(Enum):
@@ -109,8 +110,9 @@ class Foreign:
                 bits.append(Bit(Control(between)))
             if found[1] is not None:
                 segment, origin = self._of(int(found[1]))
+                segment = _escaped(segment, depth, found[2])
                 if depth:
-                    quoted.append((_escaped(segment, depth), origin))
+                    quoted.append((segment, origin))
                 else:
                     bits.append(Bit(segment, origin))
             elif found[0] == JSON_OPEN:
@@ -167,12 +169,15 @@ class Spoken:
         return json.dumps(value, ensure_ascii=False)
 
 
-def _escaped(segment: Segment, depth: int) -> Segment:
+def _escaped(segment: Segment, depth: int, flags: str) -> Segment:
+    """As it is written in JSON in JSON (`depth` times), with the escapes that the flags of its mark ask for."""
     if isinstance(segment, ImageSlot):
         return segment
     text = segment.text
     for _ in range(depth):
-        text = json.dumps(text, ensure_ascii=False)[1:-1]
+        text = json.dumps(text, ensure_ascii=ASCII in flags)[1:-1]
+    for _ in range(flags.count(HTML)):
+        text = escape(text, quote=True).replace("&#x27;", "&#39;").replace("&quot;", "&#34;")
     return Plain(text)
 
 

@@ -31,8 +31,9 @@ REASONING_KEYS = ("reasoning_content", "thinking", "reasoning")
 _TOOL = ToolSpec(
     "get_time",
     "Says what time it is.",
-    {"type": "object", "properties": {"place": {"type": "string", "description": "A town."}}, "required": ["place"]},
+    {"type": "object", "properties": {"place": {"type": "string", "description": "A town"}}, "required": ["place"]},
 )
+_BARE_TOOL = ToolSpec("get_day", "", {"type": "object", "properties": {"place": {"type": "string"}}})
 _NAMES = {Label.SYSTEM: "the system text", Label.CONTEXT: "a context", Label.TOOL: "a tool", Label.PICTURE: "a picture"}
 
 
@@ -148,6 +149,10 @@ class _Prober:
     async def _tools(self, habits: Habits) -> Habits:
         if await self._said(habits, _user(), tools=True) is None:
             return msgspec.structs.replace(habits, tools=False, calls=False, results=False)
+        try:
+            await self._template.said(Conversation(tools=(_BARE_TOOL,), messages=(_user(),)), habits)
+        except RefusedError:
+            habits = msgspec.structs.replace(habits, descriptions=True)
         asked = (_user(), _calls(1), _results(1))
         for arguments in ("object", "json"):
             called = msgspec.structs.replace(habits, arguments=arguments)
@@ -158,12 +163,19 @@ class _Prober:
             for one_call in (False, True):
                 called = msgspec.structs.replace(called, one_call=one_call)
                 if await self._said(called, _user(), _calls(2), _results(2), _reply(), _user(), tools=True) is not None:
-                    return called
+                    return await self._words_with_calls(called)
         for results in (True, False):
             told = msgspec.structs.replace(habits, calls=False, results=results)
             if await self._said(told, *asked, tools=True) is not None:
                 break
         return told
+
+    async def _words_with_calls(self, habits: Habits) -> Habits:
+        messages = (_user(), _calls(1, words="W"), _results(1), _reply(), _user())
+        apart = msgspec.structs.replace(habits, words_with_calls=False)
+        if await self._said(habits, *messages, tools=True) is None and await self._said(apart, *messages, tools=True) is not None:
+            return apart
+        return habits
 
     async def _pictures(self, habits: Habits) -> Habits:
         if placeholder := await self._placeholder(habits):
@@ -252,9 +264,9 @@ def _reply(thought: bool = False) -> Message:
     return Message(Role.ASSISTANT, (*_thoughts(thought), TextPart("A")))
 
 
-def _calls(count: int, thought: bool = False) -> Message:
+def _calls(count: int, thought: bool = False, words: str = "") -> Message:
     calls = tuple(ToolCall("get_time", {"place": f"P{number}"}, f"call{number}") for number in range(count))
-    return Message(Role.ASSISTANT, (*_thoughts(thought), ToolCallPart(calls)))
+    return Message(Role.ASSISTANT, (*_thoughts(thought), *([TextPart(words)] if words else []), ToolCallPart(calls)))
 
 
 def _results(count: int, pictures: int = 0) -> Message:

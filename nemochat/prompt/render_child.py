@@ -19,9 +19,10 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.nodes import Node
 from jinja2.parser import Parser
 from jinja2.sandbox import SandboxedEnvironment
+from markupsafe import Markup, escape
 
 from nemochat.prompt import render_wire as wire
-from nemochat.prompt.marks import json_mark
+from nemochat.prompt.marks import ASCII, CLOSE, HTML, JSON_CLOSE, JSON_OPEN, OPEN, json_mark
 
 _KEPT_TEMPLATES = 8
 _LONGEST_REASON = 300
@@ -38,18 +39,23 @@ class _Generation(Extension):
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
-class _Json(str):
+class _Marked(str):
+    """A text with marks in it. What is escaped for HTML says so in its marks: templates call text safe, and what they add to it is not."""
+
+    def __html__(self) -> Markup:
+        return Markup(escape(str(self)).replace(CLOSE, HTML + CLOSE))  # noqa: S704 - it is escaped
+
+
+class _Json(_Marked):
     """JSON in marks, if any stand in it. A slice of it is one of the JSON: templates take its last bracket away to add something."""
 
-    _text: str
 
     def __new__(cls, text: str) -> _Json:
-        json_text = super().__new__(cls, json_mark(text))
-        json_text._text = text
-        return json_text
+        return super().__new__(cls, json_mark(text))
 
     def __getitem__(self, key: SupportsIndex | slice) -> str:
-        return json_mark(self._text[key])
+        text = str(self)
+        return json_mark(text[1:-1][key]) if text.startswith(JSON_OPEN) else text[key]
 
 
 class _TooLongError(Exception):
@@ -91,7 +97,7 @@ def _answer(payload: bytes, environment: jinja2.Environment, templates: dict[str
 
 def _rendered(template: jinja2.Template, variables: dict[str, Any]) -> str:
     pieces, characters = [], 0
-    for piece in template.generate(**variables):
+    for piece in template.generate(**_marked(variables)):
         pieces.append(piece)
         characters += len(piece)
         if characters > wire.MAX_CHARACTERS:
@@ -99,18 +105,37 @@ def _rendered(template: jinja2.Template, variables: dict[str, Any]) -> str:
     return "".join(pieces)
 
 
+def _marked(value: Any) -> Any:
+    """The variables, with the texts that hold marks as such."""
+    if isinstance(value, dict):
+        return {_marked(name): _marked(below) for name, below in value.items()}
+    if isinstance(value, list):
+        return [_marked(each) for each in value]
+    return _Marked(value) if isinstance(value, str) and OPEN in value else value
+
+
 def _environment() -> jinja2.Environment:
     """As templates are rendered where they come from (Hugging Face's transformers), but that lists can be appended to, as some want."""
     environment = SandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _Generation])
     environment.filters["tojson"] = _to_json
+    environment.filters["safe"] = _safe
     environment.globals["raise_exception"] = _raise_exception
     environment.globals["strftime_now"] = time.strftime
     return environment
 
 
 def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, separators: Any = None, sort_keys: bool = False) -> str:
-    """JSON without jinja's escapes for HTML. Marks in it have to stay what they are, so letters are never escaped."""
-    return _Json(json.dumps(value, ensure_ascii=False, indent=indent, separators=separators, sort_keys=sort_keys))
+    """JSON without jinja's escapes for HTML. Marks in it stay what they are, also where other letters than ASCII's are escaped."""
+    text = json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    if ensure_ascii:
+        for each in (OPEN, CLOSE, JSON_OPEN, JSON_CLOSE):
+            text = text.replace(json.dumps(each)[1:-1], ASCII + each if each == CLOSE else each)
+    return _Json(text)
+
+
+def _safe(value: object) -> Markup:
+    """As jinja's, for a text with marks too: it is not asked for its escapes."""
+    return Markup(str(value))  # noqa: S704 - nothing here is HTML
 
 
 def _raise_exception(message: object) -> NoReturn:

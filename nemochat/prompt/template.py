@@ -88,22 +88,24 @@ class TemplateFormat:
 
     async def _laid_out(self, conversation: Conversation, speaks: Role, thinks: bool | None) -> Layout:
         if speaks is not Role.USER:
-            bits = await self._said(conversation, asks_reply=True, thinks=thinks)
+            _, bits = await self._said(conversation, asks_reply=True, thinks=thinks)
             return self._layout(conversation, bits)
         beginning = Message(Role.USER, ())
         opened = msgspec.structs.replace(conversation, messages=(*conversation.messages, beginning))
-        layout = self._layout(opened, await self._said(opened, asks_reply=False, thinks=None))
+        _, bits = await self._said(opened, asks_reply=False, thinks=None)
+        layout = self._layout(opened, bits)
         head = layout.messages[-1][: layout.words_at]
         groups = layout.messages[:-1]
         return Layout(conversation, layout.system, groups, head, _words_at(groups[-1]) if groups else 0)
 
-    async def _said(self, conversation: Conversation, *, asks_reply: bool, thinks: bool | None) -> list[Bit]:
-        """What the template says, in its own ways or, when it refuses, in plainer ones."""
+    async def _said(self, conversation: Conversation, *, asks_reply: bool, thinks: bool | None) -> tuple[Habits, list[Bit]]:
+        """What the template says, with its own habits or, when it refuses, with plainer ones."""
         refused: RefusedError | None = None
         begins_words = bool(conversation.messages) and conversation.messages[-1].role is Role.USER
         for habits in _plainer(self._findings.habits):
             try:
-                return await self._template.said(conversation, habits, asks_reply=asks_reply, thinks=thinks, begins_words=begins_words)
+                how = {"asks_reply": asks_reply, "begins_words": begins_words}
+                return habits, await self._template.said(conversation, habits, thinks=thinks, **how)
             except RefusedError as error:
                 refused = refused or error
         assert refused is not None
@@ -180,6 +182,7 @@ def _plainer(habits: Habits) -> Iterator[Habits]:
         {"picture": "", "tool_pictures": "text"},
         {"alternates": True, "user_first": True},
         {"calls": False, "results": False},
+        {"tools": False},
     ):
         plainer = msgspec.structs.replace(habits, **change)
         if plainer != habits:

@@ -63,9 +63,10 @@ def direct(source: str, variables: dict[str, Any]) -> str:
     return environment.from_string(source).render(**variables)
 
 
-def expected(form: TemplateFormat, source: str, conversation: Conversation) -> str:
+async def expected(form: TemplateFormat, source: str, conversation: Conversation) -> str:
     """What the template says, given the real texts in the messages that the format would give it."""
-    adapted: Adapted = adapt(conversation, form.habits, _Real())
+    habits, _ = await form._said(conversation, asks_reply=True, thinks=None)
+    adapted: Adapted = adapt(conversation, habits, _Real())
     tokens = {"bos_token": BEGIN, "eos_token": END, "add_generation_prompt": True, "datetime": time.strftime("%Y-%m-%d")}
     return direct(source, {**adapted.variables, **tokens})
 

@@ -27,6 +27,6 @@ async def test_every_conversation_is_said_as_the_template_says_it(path: Path, re
     differing = []
     for name, conversation in CONVERSATIONS.items():
         layout = await form.lay_out(conversation)
-        if said(form, layout) != expected(form, source, conversation):
+        if said(form, layout) != await expected(form, source, conversation):
             differing.append(name)
     assert not differing
