@@ -32,7 +32,7 @@ from nemochat.domain.messages import (
     ToolResultPart,
     ToolSpec,
 )
-from nemochat.domain.segments import ImageSlot, Plain, Segment
+from nemochat.domain.segments import Control, ImageSlot, Plain, Segment
 from nemochat.prompt.foreign import Need, Origin
 from nemochat.prompt.format import Label
 
@@ -50,6 +50,8 @@ _KEYWORDS = frozenset(
 )  # fmt: skip
 _TYPES = frozenset({"string", "number", "integer", "boolean", "array", "object", "null"})
 _TOOL = Origin(Label.TOOL, need=Need.PERHAPS)
+_BITS = 63
+"""Larger numbers cannot be given to the template."""
 _PLAIN_ID = re.compile(r"[A-Za-z0-9]{9}")
 
 
@@ -188,8 +190,13 @@ class _Adapter:
             texts += ["\n"] * bool(texts) + self._context(context, Origin(Label.CONTEXT, part=index))
         return texts
 
-    def _context(self, text: str, origin: Origin) -> list[str]:
-        return ["<context>", self._words.put(Plain(f" {text.strip()}"), origin), " </context>"]
+    def _context(self, text: str, origin: Origin, end: str = "") -> list[str]:
+        words = self._words.put(Plain(f" {text.strip()}"), origin)
+        return [self._own("<context>", origin.message), words, self._own(f" </context>{end}", origin.message)]
+
+    def _own(self, text: str, message: int | None) -> str:
+        """Words of ours in a message: marked as its own, so that it is plain where the template's begin."""
+        return self._words.put(Control(text), Origin(Label.TEMPLATE, message, need=Need.PERHAPS))
 
     def _with_system(self, system: list[str], turns: list[_Turn]) -> list[_Turn]:
         if self._habits.system_role:
@@ -240,6 +247,8 @@ class _Adapter:
             return {self._words.put(Plain(str(name)), origin): self._data(below, origin) for name, below in value.items()}
         if isinstance(value, list | tuple):
             return [self._data(each, origin) for each in value]
+        if isinstance(value, int) and value.bit_length() > _BITS:
+            return self._words.put(Plain(str(value)), origin)
         return self._words.put(Plain(value), origin) if isinstance(value, str) else value
 
     # -- messages
@@ -259,7 +268,7 @@ class _Adapter:
                 content.append((ImageSlot(part.digest), Origin(Label.PICTURE, index, at)))
         for at, part in enumerate(message.parts):
             if isinstance(part, ContextPart):
-                content += [*self._context(part.text, Origin(Label.CONTEXT, index, at)), "\n"]
+                content += self._context(part.text, Origin(Label.CONTEXT, index, at), "\n")
         said = self._said(index, [_Said(part.text, at, True) for at, part in enumerate(message.parts) if isinstance(part, TextPart)])
         if not said and self._begins_words and index == len(self._conversation.messages) - 1:
             said = [self._words.put(Plain(""), Origin(Label.HISTORY, index))]
@@ -301,7 +310,7 @@ class _Adapter:
         if said and said[-1].is_stripped:
             texts[-1] = texts[-1].rstrip()
         return [
-            text if each.part is None else self._words.put(Plain(text), Origin(Label.HISTORY, index, each.part))
+            self._own(text, index) if each.part is None else self._words.put(Plain(text), Origin(Label.HISTORY, index, each.part))
             for each, text in zip(said, texts, strict=True)
             if text
         ]
@@ -338,7 +347,7 @@ class _Adapter:
             id_ = self._id(result.call)
             if not self._habits.results or id_ not in self._asked:
                 before, after = told_result("|").split("|")
-                turns.append(_Turn("user", [*pictures, before, *text, after]))
+                turns.append(_Turn("user", [*pictures, self._own(before, index), *text, self._own(after, index)]))
                 continue
             if self._habits.tool_pictures == "user":
                 shown, pictures = [*shown, *pictures], []
@@ -361,7 +370,7 @@ class _Adapter:
                 pictures.append(piece)
                 text = ""
             else:
-                text += self._words.put(*piece) + "\n"
+                text += self._words.put(*piece) + self._own("\n", piece[1].message)
         return [*parts, *_text_parts(text)] if parts or self._habits.content == "parts" else text
 
 

@@ -178,7 +178,7 @@ def _escaped(segment: Segment, depth: int, flags: str) -> Segment:
         text = json.dumps(text, ensure_ascii=ASCII in flags)[1:-1]
     for _ in range(flags.count(HTML)):
         text = escape(text, quote=True).replace("&#x27;", "&#39;").replace("&quot;", "&#34;")
-    return Plain(text)
+    return segment if text == segment.text else Plain(text)
 
 
 def _joined(quoted: Sequence[tuple[Segment, Origin | None]]) -> Iterator[Bit]:

@@ -21,6 +21,7 @@ from nemochat.domain.messages import (
     ToolResultPart,
     ToolSpec,
 )
+from nemochat.errors import TemplateError
 from nemochat.prompt.adapting import Adapted, Habits, adapt
 from nemochat.prompt.foreign import Bit, Foreign, LostError
 from nemochat.prompt.format import Label, Traits
@@ -69,7 +70,10 @@ class Template:
         Raises RefusedError when the template cannot say it or loses a part of it, TemplateError when it is broken.
         """
         foreign = Foreign()
-        adapted = adapt(conversation, habits, foreign, begins_words=begins_words)
+        try:
+            adapted = adapt(conversation, habits, foreign, begins_words=begins_words)
+        except RecursionError as error:
+            raise TemplateError("A tool, or a call of one, is nested too deep for any chat template.", "Offer other tools.") from error
         text = await self.render(adapted, asks_reply=asks_reply, thinks=thinks)
         try:
             return foreign.cut(text, habits.picture if adapted.pictures else "", adapted.pictures)

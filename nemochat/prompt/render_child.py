@@ -19,6 +19,7 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.nodes import Node
 from jinja2.parser import Parser
 from jinja2.sandbox import SandboxedEnvironment
+from jinja2.utils import Namespace
 from markupsafe import Markup, escape
 
 from nemochat.prompt import render_wire as wire
@@ -37,6 +38,17 @@ class _Generation(Extension):
         """The nodes of its body."""
         next(parser.stream)
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+class _Environment(SandboxedEnvironment):
+    """The sandbox, with a short way to what a template has put into a namespace itself: some look there for every pair of messages."""
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """An attribute, as the sandbox allows it."""
+        if type(obj) is Namespace and not attribute.startswith("_"):
+            with contextlib.suppress(AttributeError):
+                return getattr(obj, attribute)
+        return super().getattr(obj, attribute)
 
 
 class _Marked(str):
@@ -71,12 +83,12 @@ def main() -> None:
     environment = _environment()
     wire.send(answers, b"")
     while (payload := wire.receive(sys.stdin.buffer, wire.MAX_REQUEST_BYTES)) is not None:
-        _limit_time()
-        wire.send(answers, msgspec.msgpack.encode(_answer(payload, environment, templates)))
+        request = msgspec.msgpack.decode(payload, type=wire.Request)
+        _limit_time(request.seconds)
+        wire.send(answers, msgspec.msgpack.encode(_answer(request, environment, templates)))
 
 
-def _answer(payload: bytes, environment: jinja2.Environment, templates: dict[str, jinja2.Template]) -> wire.Answer:
-    request = msgspec.msgpack.decode(payload, type=wire.Request)
+def _answer(request: wire.Request, environment: jinja2.Environment, templates: dict[str, jinja2.Template]) -> wire.Answer:
     try:
         template = templates.pop(request.source, None) or environment.from_string(request.source)
         templates[request.source] = template
@@ -116,7 +128,7 @@ def _marked(value: Any) -> Any:
 
 def _environment() -> jinja2.Environment:
     """As templates are rendered where they come from (Hugging Face's transformers), but that lists can be appended to, as some want."""
-    environment = SandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _Generation])
+    environment = _Environment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _Generation])
     environment.filters["tojson"] = _to_json
     environment.filters["safe"] = _safe
     environment.globals["raise_exception"] = _raise_exception
@@ -161,9 +173,9 @@ def _limit_powers() -> None:
     _limit("RLIMIT_CORE", 0)
 
 
-def _limit_time() -> None:
+def _limit_time(seconds: float) -> None:
     """End with the next template that takes too long, also when nobody is left to watch."""
-    _limit("RLIMIT_CPU", int(time.process_time() + wire.SECONDS) + 1)
+    _limit("RLIMIT_CPU", int(time.process_time() + seconds) + 1)
 
 
 if __name__ == "__main__":

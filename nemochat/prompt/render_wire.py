@@ -20,8 +20,8 @@ MAX_ANSWER_BYTES = 4 * MAX_CHARACTERS + 10_000
 """More than the longest answer has: UTF-8 takes at most 4 bytes for a character."""
 MEMORY = 600_000_000
 """Bytes of address space."""
-SECONDS = 2.0
-"""Of a processor, for one rendering."""
+SECONDS, SECONDS_A_MESSAGE = 2.0, 0.002
+"""Of a processor, for one rendering: some templates look at every pair of messages."""
 
 
 class Problem(StrEnum):
@@ -36,10 +36,11 @@ class Problem(StrEnum):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What is to be rendered."""
+    """What is to be rendered, and how many seconds of a processor that may take."""
 
     source: str
     variables: dict[str, Any]
+    seconds: float
 
 
 class Answer(msgspec.Struct, frozen=True):

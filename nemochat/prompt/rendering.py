@@ -61,13 +61,17 @@ class Renderer:
         named = f"The chat template {sanitize(name, strict=True)}"
         if len(source) > wire.MAX_SOURCE_CHARACTERS:
             raise TemplateError(f"{named} is longer than {wire.MAX_SOURCE_CHARACTERS:,} characters.", _HINT)
-        request = msgspec.msgpack.encode(wire.Request(source, variables))
+        seconds = wire.SECONDS + wire.SECONDS_A_MESSAGE * len(variables.get("messages", ()))
+        try:
+            request = msgspec.msgpack.encode(wire.Request(source, variables, seconds))
+        except (ValueError, RecursionError) as error:  # half a character, or a tool whose schema has no end
+            raise TemplateError(f"{named} cannot be given this conversation: it holds what is no text.", _HINT) from error
         with self._turn:
             if self._child is not None and self._child.process.poll() is not None:
                 self._child.end()
                 self._child = None
             child = self._child = self._child or _Child(named)
-            answer = child.ask(request)
+            answer = child.ask(request, seconds)
             if answer is None or answer.problem is Problem.MEMORY:
                 child.end()
                 if self._child is child:
@@ -104,11 +108,11 @@ class _Child:
             raise TemplateError(f"{named} cannot be read: no process could be started.", "Close other programs and try again.") from error
         self._is_ready = False
 
-    def ask(self, request: bytes) -> wire.Answer | None:
+    def ask(self, request: bytes, seconds: float) -> wire.Answer | None:
         """Its answer; None when it has died, talks nonsense or takes too long."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        watch = threading.Timer(wire.SECONDS * _WALL + (0 if self._is_ready else _START_SECONDS), self.process.kill)
+        watch = threading.Timer(seconds * _WALL + (0 if self._is_ready else _START_SECONDS), self.process.kill)
         watch.daemon = True
         watch.start()
         try:
