@@ -15,6 +15,7 @@ MAX_VALUES = 2_000_000
 """How many values JSON may hold: some 250 MB of memory, while the largest files that people have hold a tenth."""
 
 _CHUNK = 1 << 20
+_NUMBERED = re.compile(r"(.+)-(\d{5})-of-(\d{5})")
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -125,3 +126,15 @@ def check_toml(text: str) -> None:
     """
     if any(piece["long"] for piece in _PIECES.finditer(text)):
         raise TooMuchError("it holds a name of more than 64 parts")
+
+
+def part_of(path: Path) -> tuple[str, int, int] | None:
+    """For a file that is one of several (``name-00002-of-00003.gguf``): the name that they share, its number and how many there are."""
+    found = _NUMBERED.fullmatch(path.stem)
+    return (found[1], int(found[2]), int(found[3])) if found else None
+
+
+def all_parts(path: Path) -> list[Path]:
+    """The file, or where it is one of several, all of them in order, whether they are there or not."""
+    shared, _, count = part_of(path) or ("", 1, 1)
+    return [path.with_name(f"{shared}-{number:05}-of-{count:05}{path.suffix}") for number in range(1, count + 1)] if shared else [path]

@@ -344,3 +344,22 @@ def models_use(name: Annotated[str, typer.Argument(help="A model's name.")]) -> 
     from nemochat.cli.models import use
 
     use(name)
+
+
+@models_app.command("set")
+def models_set(
+    name: Annotated[str, typer.Argument(help="A model's name.")],
+    assignment: Annotated[str, typer.Argument(metavar="KEY=VALUE", help="format, picture_tokens or a sampling value; nothing unsets it.")],
+) -> None:
+    """Set something for one model alone."""
+    from nemochat.cli.models import set_one
+
+    set_one(name, assignment)
+
+
+@models_app.command("remove")
+def models_remove(name: Annotated[str, typer.Argument(help="A model's name.")]) -> None:
+    """Forget a model; its files stay."""
+    from nemochat.cli.models import remove
+
+    remove(name)

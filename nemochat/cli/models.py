@@ -1,4 +1,4 @@
-"""``nemochat models``: list, add, show and use."""
+"""``nemochat models``: list, add, show, use, set and remove."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import msgspec
 
 from nemochat.cli.output import print_json, print_table, say
 from nemochat.cli.setup import Setup, print_notices, read_setup
+from nemochat.errors import ModelFileError
 from nemochat.models import MemoryEstimate, ModelCard, estimate_memory, inspect
 from nemochat.settings import EngineSettings
 
@@ -35,6 +36,8 @@ def add(path: Path, mmproj: Path | None, name: str | None) -> None:
     print_notices(catalogue)
     sight = "with its projector, so it can look at pictures" if entry.mmproj_path else "without a projector, so it reads text only"
     say(f"Added {entry.name}, {sight}.", strict=True)
+    licence = inspect(entry.files.model_path).licence
+    say(f"Its licence: {licence}." if licence else "Its file does not say under which licence it may be used.", strict=True)
     say(f"Choose it with: nemochat models use {entry.name}", strict=True)
 
 
@@ -46,6 +49,26 @@ def use(name: str) -> None:
     say(f"{entry.name} answers from now on.", strict=True)
     if setup.settings.model:
         say(f"But the settings or NEMOCHAT_MODEL name {setup.settings.model}, which comes first.", strict=True)
+
+
+def set_one(name: str, assignment: str) -> None:
+    """Set something for one model alone. Raises ModelFileError."""
+    catalogue = read_setup().catalogue
+    key, equals, value = assignment.partition("=")
+    if not equals:
+        raise ModelFileError(f"{assignment} sets nothing.", "Write it as KEY=VALUE, such as picture_tokens=512.")
+    entry = catalogue.set(name, key.strip(), value.strip())
+    print_notices(catalogue)
+    own = ", ".join(f"{setting} = {said}" for setting, said in entry.settings.items())
+    say(f"{entry.name}: {own}." if own else f"{entry.name} has no settings of its own.", strict=True)
+
+
+def remove(name: str) -> None:
+    """Forget a model. Raises ModelFileError."""
+    catalogue = read_setup().catalogue
+    entry = catalogue.remove(name)
+    print_notices(catalogue)
+    say(f"{entry.name} is forgotten; its files stay.", strict=True)
 
 
 def show(name: str, mmproj: Path | None, *, as_json: bool) -> None:
@@ -76,7 +99,10 @@ def size_text(n_bytes: int) -> str:
 
 def _in_use(setup: Setup) -> str:
     """The name of the model that answers when none is asked for; the settings come before `models use`."""
-    return setup.settings.model or setup.catalogue.default().name
+    wanted = setup.settings.model
+    if not wanted:
+        return setup.catalogue.default().name
+    return setup.catalogue.get(wanted).name if setup.catalogue.knows(wanted) else wanted
 
 
 def _label(path: str, is_builtin: bool) -> str:

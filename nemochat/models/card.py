@@ -79,7 +79,7 @@ def inspect(model_path: Path, mmproj_path: Path | None = None) -> ModelCard:
 
     Raises ModelFileError when a file is missing, damaged, of the wrong kind, or when the two do not belong together.
     """
-    header = gguf.read(model_path)
+    header = gguf.read_whole(model_path)
     card = _model_card(header, check_text_model(header))
     if mmproj_path is None:
         return card

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -14,35 +14,58 @@ from nemochat.files import reason, set_aside, write_whole
 from nemochat.models.card import ModelCard, inspect
 from nemochat.models.checks import shown
 from nemochat.models.folders import find_pair, is_there, nvigi_name
+from nemochat.models.naming import file_label, meant, slug, typed_name
 from nemochat.paths import at_home
-from nemochat.reading import read_regular
+from nemochat.reading import all_parts, read_regular
+from nemochat.settings import SamplingSettings
 
 DEMO_NAME = "nemochat-demo"
 _DEMO_FOLDER = Path(__file__).parent / "demo"
 _MAX_BYTES = 1 << 20
-_NOT_IN_NAMES = re.compile(r"[^a-z0-9._]+")
+_MOST_NAMED = 5
+Scalar = str | int | float | bool
+
+
+class OwnSettings(msgspec.Struct, frozen=True):
+    """What is set for one model alone, besides its sampling.
+
+    format: the chat format, "auto" for the one that its file says, "nemotron", "template", or a template's file. picture_tokens: the most
+    tokens that a picture may take, where the projector can make them fewer; 0 leaves it to the file.
+    """
+
+    format: str = "auto"
+    picture_tokens: Annotated[int, msgspec.Meta(ge=0, le=65_536)] = 0
 
 
 class ModelFiles(msgspec.Struct, frozen=True):
-    """What the engine loads: both files, and what people call the model."""
+    """What the engine loads: both files, and what people call the model. own: what is set for it alone."""
 
     name: str
     model_path: Path
     mmproj_path: Path | None
+    own: OwnSettings = OwnSettings()
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A model in the catalogue: absolute paths as text."""
+    """A model in the catalogue: absolute paths as text. settings: those of this model alone, by name; sampling is among them."""
 
     name: str
     model_path: str
     mmproj_path: str | None = None
     is_builtin: bool = False
+    settings: dict[str, Scalar] = {}
 
     @property
     def files(self) -> ModelFiles:
-        """The paths as paths."""
-        return ModelFiles(self.name, Path(self.model_path), Path(self.mmproj_path) if self.mmproj_path else None)
+        """The paths as paths. Raises ModelFileError for a setting that is not allowed."""
+        mmproj = Path(self.mmproj_path) if self.mmproj_path else None
+        return ModelFiles(self.name, Path(self.model_path), mmproj, self._own())
+
+    def _own(self) -> OwnSettings:
+        try:
+            return msgspec.convert(self.settings, OwnSettings)
+        except msgspec.ValidationError as error:
+            raise ModelFileError(f"A setting of the model {self.name} is not allowed: {shown(Path(str(error)))}.") from None
 
 
 class _Stored(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -81,13 +104,24 @@ class Catalogue:
         return next((entry for entry in stored.models if entry.name == stored.default), DEMO)
 
     def get(self, name: str) -> Entry:
-        """The model of that name. Raises ModelFileError, with the nearest names as a hint, when there is none."""
-        entries = {entry.name: entry for entry in self.entries()}
-        if name in entries:
-            return entries[name]
-        near = difflib.get_close_matches(name, entries, n=3, cutoff=0.4)
+        """The model that a name means: its own, its file's with or without the ending, or the beginning of one.
+
+        Raises ModelFileError when several begin so, or with the nearest names as a hint when there is none.
+        """
+        entries = self.entries()
+        found = meant(name, entries)
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = " or ".join(entry.name for entry in found[:_MOST_NAMED])
+            raise ModelFileError(f"{shown(Path(name))} may be {names}.", "Write more of the name.")
+        near = difflib.get_close_matches(name, [entry.name for entry in entries], n=3, cutoff=0.4)
         hint = f"Did you mean {' or '.join(near)}?" if near else "See `nemochat models list`."
         raise ModelFileError(f"There is no model called {shown(Path(name))}.", hint)
+
+    def knows(self, name: str) -> bool:
+        """Whether a name means one of the models."""
+        return len(meant(name, self.entries())) == 1
 
     def add(self, path: Path, mmproj: Path | None = None, name: str | None = None) -> Entry:
         """Check the files and remember them. Adding the same model again updates its entry; the default stays as it is.
@@ -103,8 +137,10 @@ class Catalogue:
         if name is None and known is not None:
             chosen = known.name
         else:
-            chosen = _unique_name(name or nvigi_name(model_path) or card.name, card, {DEMO_NAME, *(entry.name for entry in others)})
-        entry = Entry(chosen, str(model_path), str(mmproj_path) if mmproj_path else None)
+            wanted = name or nvigi_name(model_path) or typed_name(model_path, card.name)
+            chosen = _unique_name(wanted, card, {DEMO_NAME, *(entry.name for entry in others)})
+        settings = known.settings if known is not None else {}
+        entry = Entry(chosen, str(model_path), str(mmproj_path) if mmproj_path else None, settings=settings)
         default = chosen if known is not None and stored.default == known.name else stored.default
         self._write(_Stored(default, (*others, entry)))
         return entry
@@ -115,6 +151,30 @@ class Catalogue:
         self._write(_Stored("" if entry.is_builtin else entry.name, self._read().models))
         return entry
 
+    def remove(self, name: str) -> Entry:
+        """Forget a model that was added; its files stay. Raises ModelFileError when there is none of that name."""
+        entry, stored = self._added(name)
+        default = "" if stored.default == entry.name else stored.default
+        self._write(_Stored(default, tuple(other for other in stored.models if other.name != entry.name)))
+        return entry
+
+    def set(self, name: str, key: str, value: str) -> Entry:
+        """Set something for one model alone, as it was typed; nothing at all leaves it as it is for all. Raises ModelFileError."""
+        entry, stored = self._added(name)
+        group = next((group for group in (OwnSettings, SamplingSettings) if key in group.__struct_fields__), None)
+        if group is None or key == "stop":
+            keys = [*OwnSettings.__struct_fields__, *(field for field in SamplingSettings.__struct_fields__ if field != "stop")]
+            raise ModelFileError(f"There is no setting {shown(Path(key))} of a model.", f"There are {', '.join(keys)}.")
+        settings = {other: said for other, said in entry.settings.items() if other != key}
+        if value:
+            try:
+                settings[key] = getattr(msgspec.convert({key: value}, group, strict=False), key)
+            except msgspec.ValidationError as error:
+                raise ModelFileError(f"{key} cannot be {shown(Path(value))}: {str(error).partition(' - ')[0]}.") from None
+        changed = msgspec.structs.replace(entry, settings=settings)
+        self._write(_Stored(stored.default, tuple(changed if other.name == entry.name else other for other in stored.models)))
+        return changed
+
     def resolve(self, name_or_path: str | None = None, mmproj: Path | None = None) -> ModelFiles:
         """The files of a model by its name or by a path, which need not have been added; None is the default model.
 
@@ -124,15 +184,23 @@ class Catalogue:
             files = self.default().files
         elif name_or_path in {entry.name for entry in self.entries()}:
             files = self.get(name_or_path).files
-        elif _looks_like_path(name_or_path):
+        elif _looks_like_path(name_or_path) and (is_there(Path(name_or_path)) or not self.knows(name_or_path)):
             model_path, mmproj_path = _pair(Path(name_or_path), mmproj)
-            files = ModelFiles(_slug(nvigi_name(model_path) or model_path.stem), model_path, mmproj_path)
+            known = next((entry for entry in self.entries() if entry.model_path == str(model_path)), None)
+            label = slug(nvigi_name(model_path) or file_label(model_path))
+            files = ModelFiles(label, model_path, mmproj_path, known.files.own if known is not None else OwnSettings())
         else:
             files = self.get(name_or_path).files
         if mmproj is not None:
-            files = ModelFiles(files.name, files.model_path, _absolute(mmproj))
+            files = msgspec.structs.replace(files, mmproj_path=_absolute(mmproj))
         _check_present(files)
         return files
+
+    def _added(self, name: str) -> tuple[Entry, _Stored]:
+        entry = self.get(name)
+        if entry.is_builtin:
+            raise ModelFileError(f"{entry.name} is built in and stays as it is.", "Name a model that was added.")
+        return entry, self._read()
 
     def _read(self) -> _Stored:
         try:
@@ -165,7 +233,7 @@ class Catalogue:
 def _decode(content: bytes) -> _Stored:
     stored = msgspec.json.decode(content, type=_Stored)
     names = [entry.name for entry in stored.models]
-    if len(set(names)) != len(names) or any(name != _slug(name) or name == DEMO_NAME for name in names):
+    if len(set(names)) != len(names) or any(name != slug(name) or name == DEMO_NAME for name in names):
         raise msgspec.ValidationError("names must be unique, of lower-case letters, digits, dots, dashes and underscores")
     return stored
 
@@ -187,25 +255,20 @@ def _looks_like_path(text: str) -> bool:
 
 
 def _check_present(files: ModelFiles) -> None:
-    for path in (files.model_path, files.mmproj_path):
-        if path is not None and not is_there(path):
+    for path in (*all_parts(files.model_path), *([files.mmproj_path] if files.mmproj_path is not None else [])):
+        if not is_there(path):
             if path.parent == _DEMO_FOLDER:
                 raise ModelFileError("The built-in demo model is missing from this installation.", "Install nemochat again.")
             hint = "Add it again from where it is now: `nemochat models add PATH`."
             raise ModelFileError(f"A file of the model {files.name} is not there: {shown(path)}", hint)
 
 
-def _slug(name: str) -> str:
-    """A name that can be typed: lower-case letters, digits, dots, underscores and dashes."""
-    return _NOT_IN_NAMES.sub("-", name.lower())[:80].strip("-._") or "model"
-
-
 def _unique_name(wanted: str, card: ModelCard, taken: set[str]) -> str:
     """The wanted name, with the quantisation and then a number put on as needed to make it unique."""
-    base = _slug(wanted[:60])
+    base = slug(wanted[:60])
     if base not in taken:
         return base
-    with_type = base if base.endswith(_slug(card.quantisation)) else f"{base}-{_slug(card.quantisation)}"
+    with_type = base if base.endswith(slug(card.quantisation)) else f"{base}-{slug(card.quantisation)}"
     candidate, number = with_type, 2
     while candidate in taken:
         candidate, number = f"{with_type}-{number}", number + 1

@@ -60,11 +60,10 @@ def check_text_model(gguf: GgufFile) -> str:
         raise ModelFileError(f"{path} is a projector for pictures, not a language model.", hint)
     if architecture in NOT_FOR_CHAT or gguf.text("general.type") in ("adapter", "mmproj", "imatrix"):
         raise ModelFileError(f"{path} is a {architecture} file, which does not write text.", "Give a chat model.")
-    n_parts = gguf.integer("split.count") or 1
-    if n_parts > 1:
-        raise ModelFileError(f"{path} is one of {n_parts} parts of a model.", "Join them first with llama-gguf-split --merge.")
     if gguf.text("tokenizer.ggml.model") in ("", "no_vocab", "none"):
         raise ModelFileError(f"{path} has no tokenizer.", "It was converted without one; get another file.")
+    if gguf.text("tokenizer.ggml.model") in ("bert", "t5"):
+        raise ModelFileError(f"{path} has a vocabulary that cannot give text back as it was.", "Give a chat model.")
     n_tokens = gguf.length("tokenizer.ggml.tokens")
     if not n_tokens:
         raise wrong(gguf, "has no vocabulary (tokenizer.ggml.tokens)")

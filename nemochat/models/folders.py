@@ -9,6 +9,7 @@ from nemochat.errors import ModelFileError
 from nemochat.models import gguf
 from nemochat.models.card import inspect
 from nemochat.models.checks import shown
+from nemochat.reading import all_parts
 
 # Folders of NVIDIA's NVIGI SDK are named by GUID and hold minitron*.gguf, mmproj-model-f16.gguf and nvigi.model.config.json.
 _NVIGI_NAMES = {
@@ -71,7 +72,8 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _gguf_files(folder: Path) -> list[Path]:
-    return [file for file in _entries(folder) if file.suffix.lower() == ".gguf" and file.is_file()]
+    """Of a model that was split, the first part."""
+    return [file for file in _entries(folder) if file.suffix.lower() == ".gguf" and all_parts(file)[0] == file and file.is_file()]
 
 
 def _is_projector(file: Path) -> bool:

@@ -17,7 +17,7 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.errors import ModelFileError
 from nemochat.files import reason
 from nemochat.models.ggml_types import TENSOR_TYPES, TensorType
-from nemochat.reading import NotAFileError, open_regular
+from nemochat.reading import NotAFileError, all_parts, open_regular, part_of
 
 _MAX_HEADER = 128 * 1024 * 1024
 _MAX_METADATA = 65_536
@@ -106,6 +106,34 @@ def read(path: Path) -> GgufFile:
         raise ModelFileError(f"The model file may not be read: {shown}", "Check the file's permissions.") from None
     except OSError as error:
         raise ModelFileError(f"The model file cannot be read: {shown} ({reason(error)})") from None
+
+
+def read_whole(path: Path) -> GgufFile:
+    """The header of a model, with the tensors and the sizes of all files where it was split.
+
+    Raises ModelFileError as `read` does, and when a part is missing or another one than the first was named.
+    """
+    first = read(path)
+    count = first.integer("split.count") or 1
+    if count <= 1:
+        return first
+    shown = sanitize(str(path), strict=True)
+    _, number, named = part_of(path) or ("", 0, 0)
+    if named != count:
+        hint = f"llama.cpp wants the names that the parts were made with, such as model-00001-of-{count:05}.gguf."
+        raise ModelFileError(f"{shown} is one of {count} parts of a model, but its name does not say so.", hint)
+    if number != 1:
+        hint = f"Name its first part: {sanitize(all_parts(path)[0].name, strict=True)}."
+        raise ModelFileError(f"{shown} is part {number} of a model.", hint)
+    others = [read(part) for part in all_parts(path)[1:]]
+    tensors = dict(first.tensors)
+    for part in others:
+        if part.integer("split.count") != count or tensors.keys() & part.tensors.keys():
+            raise ModelFileError(f"{sanitize(str(part.path), strict=True)} is no part of the same model.", _DOWNLOAD_AGAIN)
+        tensors |= part.tensors
+    if first.integer("split.tensors.count") not in (None, len(tensors)):
+        raise ModelFileError(f"{shown} and the other parts of the model do not go together.", _DOWNLOAD_AGAIN)
+    return first._replace(tensors=tensors, file_bytes=first.file_bytes + sum(part.file_bytes for part in others))
 
 
 class _Cursor:

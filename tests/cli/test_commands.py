@@ -17,6 +17,7 @@ from nemochat.cli.models import size_text
 from nemochat.cli.output import json_text
 from nemochat.errors import NemochatError
 from tests.cli.conftest import Run, WriteScript
+from tests.models import raw_gguf
 from tests.tiny_gguf import IMAGE_TOKENS, write_language_model, write_projector
 
 CONVERSATION = {
@@ -121,6 +122,7 @@ def test_models_from_adding_to_answering(nemochat: Run, pair: Path, red: str) ->
     assert "nemochat-demo" in invoke("models", "list")
     added = invoke("models", "add", str(pair), "--name", "mine")
     assert "Added mine, with its projector" in added
+    assert "does not say under which licence" in added
     assert json.loads(invoke("models", "list", "--json"))["in_use"] == "nemochat-demo"
     invoke("models", "use", "mine")
     listed = json.loads(invoke("models", "list", "--json"))
@@ -129,6 +131,23 @@ def test_models_from_adding_to_answering(nemochat: Run, pair: Path, red: str) ->
     assert [line.split()[:2] for line in invoke("models", "list").splitlines() if line.startswith("*")] == [["*", "mine"]]
     reply = json.loads(nemochat("ask", "Hi", "-i", red, "--json", "--threads", "1").stdout)
     assert (reply["text"], reply["model"], reply["image_tokens"]) == ("hell", "mine", IMAGE_TOKENS)
+
+
+def test_models_are_set_and_removed_by_the_beginning_of_their_name(pair: Path) -> None:
+    invoke("models", "add", str(pair), "--name", "mine-and-yours")
+    assert "mine-and-yours: picture_tokens = 64." in invoke("models", "set", "mine", "picture_tokens=64")
+    assert "no settings of its own" in invoke("models", "set", "mine", "picture_tokens=")
+    with pytest.raises(NemochatError, match="sets nothing"):
+        invoke("models", "set", "mine", "picture_tokens")
+    invoke("models", "use", "mine-")
+    assert json.loads(invoke("models", "list", "--json"))["in_use"] == "mine-and-yours"
+    assert "its files stay" in invoke("models", "remove", "mine")
+    assert json.loads(invoke("models", "list", "--json"))["in_use"] == "nemochat-demo"
+    assert any(pair.iterdir())
+
+
+def test_models_add_tells_the_licence(pair: Path, tmp_path: Path) -> None:
+    assert "Its licence: apache-2.0." in invoke("models", "add", str(raw_gguf.write_model(tmp_path / "licensed.gguf")))
 
 
 def test_models_show_prints_every_field(pair: Path) -> None:

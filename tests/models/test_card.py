@@ -88,6 +88,7 @@ def test_figures_per_layer_and_recurrent_models(tmp_path: Path) -> None:
         ({"general.architecture": (raw.STRING, "bert")}, "is a bert file, which does not write text"),
         ({"general.type": (raw.STRING, "adapter")}, "does not write text"),
         ({"split.count": (raw.U32, 3)}, "is one of 3 parts"),
+        ({"tokenizer.ggml.model": (raw.STRING, "t5")}, "cannot give text back as it was"),
         ({"tokenizer.ggml.model": (raw.STRING, "no_vocab")}, "has no tokenizer"),
         ({"tokenizer.ggml.tokens": (raw.STRING, "x")}, "has no vocabulary"),
         ({"tokenizer.ggml.tokens": (raw.ARRAY, (raw.STRING, ("a", "b")))}, "token_embd.weight of 64 x 100 instead of 64 x 2"),

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from nemochat.errors import ModelFileError
-from nemochat.models import Catalogue, ModelFiles
-from nemochat.models.catalogue import DEMO, DEMO_NAME
+from nemochat.models import Catalogue, ModelFiles, inspect
+from nemochat.models.catalogue import DEMO, DEMO_NAME, OwnSettings
+from nemochat.models.naming import typed_name
 from tests.models import raw_gguf as raw
 
 GUID_F16 = "0BAEDD5C-F2CA-49AA-9892-621C40030D12"
@@ -166,14 +167,149 @@ def test_use_is_remembered(catalogue: Catalogue, files: Path) -> None:
 
 def test_unknown_names(catalogue: Catalogue, files: Path) -> None:
     catalogue.add(raw.write_model(files / "m.gguf"))
-    with pytest.raises(ModelFileError, match="There is no model called raw-mode") as caught:
-        catalogue.resolve("raw-mode")
+    with pytest.raises(ModelFileError, match="There is no model called raw-mdel") as caught:
+        catalogue.resolve("raw-mdel")
     assert caught.value.hint == "Did you mean raw-model?"
     with pytest.raises(ModelFileError) as caught:
         catalogue.use("\x1b[2J")
     assert "\x1b" not in caught.value.message
     with pytest.raises(ModelFileError, match="There is no model called"):
         catalogue.resolve("x" * 5000)
+
+
+NAMES = {
+    "SmolLM2-135M-Instruct.Q4_1.gguf": ("Smollm2 135M 8k Lc100K Mix1 Ep2", "smollm2-135m-instruct"),
+    "gemma-3-270m-q4_k_m.gguf": ("Gemma 3 270m", "gemma-3-270m"),
+    "Qwen2.5-VL-3B-Instruct-UD-Q4_K_XL.gguf": ("Qwen2.5 VL 3B Instruct", "qwen2.5-vl-3b-instruct"),
+    "Meta-Llama-3.1-8B-Instruct-IQ2_XXS-00001-of-00003.gguf": ("models", "meta-llama-3.1-8b-instruct"),
+    "ggml-model-f16.gguf": ("MiniCPM V 2.6", "minicpm-v-2.6"),
+    "model-Q8_0.gguf": ("Tiny Chat Q8_0", "tiny-chat"),
+    "sha256-2bada8a7450677000f678be90653b85d364de7db25eb5ea54136ada5f3933730": ("Llama 3.2 1B", "llama-3.2-1b"),
+    "tiny.gguf": ("Tiny Chat 1M", "tiny-chat-1m"),
+    "phi-4.BF16.gguf": ("", "phi-4"),
+    "Q4_K_M.gguf": ("Some Model", "some-model"),
+}
+
+
+@pytest.mark.parametrize("file", NAMES)
+def test_a_model_is_called_what_a_person_would_type(file: str) -> None:
+    said, name = NAMES[file]
+    assert typed_name(Path("/models") / file, said or Path(file).stem) == name
+
+
+def test_a_model_is_found_by_what_is_typed_of_its_name_or_its_file(catalogue: Catalogue, files: Path) -> None:
+    small = catalogue.add(raw.write_model(files / "SmolLM2-135M-Instruct.Q4_1.gguf"))
+    large = catalogue.add(raw.write_model(files / "SmolLM2-1.7B-Instruct.Q4_1.gguf"))
+    whole = ("smollm2-135m-instruct", "SmolLM2-135M-Instruct.Q4_1.gguf", "smollm2-135m-instruct.q4_1")
+    for typed in (*whole, "SmolLM2-135M", "smollm2 135", " SMOLLM2-13"):
+        assert catalogue.get(typed) == small
+        assert catalogue.resolve(typed).model_path == Path(small.model_path)
+    assert catalogue.use("smollm2-1.7b") == large
+    with pytest.raises(ModelFileError, match=r"smollm2 may be smollm2-135m-instruct or smollm2-1\.7b-instruct") as caught:
+        catalogue.use("smollm2")
+    assert caught.value.hint == "Write more of the name."
+    for nothing in ("", "  ", "-", "東"):
+        with pytest.raises(ModelFileError, match="There is no model called"):
+            catalogue.get(nothing)
+    catalogue.add(raw.write_model(files / "m.gguf"), name="smollm2")
+    assert catalogue.get("smollm2").model_path == str(files / "m.gguf")
+
+
+def test_two_quantisations_of_one_model_are_told_apart(catalogue: Catalogue, files: Path) -> None:
+    names = [catalogue.add(raw.write_model(files / f"Chat-1B-{kind}.gguf")).name for kind in ("Q4_K_M", "F16")]
+    assert names == ["chat-1b", "chat-1b-f16"]
+    assert [catalogue.get(f"Chat-1B-{kind}.gguf").name for kind in ("Q4_K_M", "F16")] == names
+
+
+def test_what_is_set_for_one_model_stays_with_it(catalogue: Catalogue, files: Path) -> None:
+    model = raw.write_model(files / "chat-1b.gguf")
+    catalogue.add(model)
+    assert catalogue.resolve("chat").own == OwnSettings()
+    catalogue.set("chat", "picture_tokens", "512")
+    catalogue.set("chat", "format", "nemotron")
+    catalogue.set("chat", "temperature", "0.5")
+    again = Catalogue(catalogue._path)
+    assert again.resolve("chat-1b").own == again.resolve(str(model)).own == OwnSettings("nemotron", 512)
+    assert again.add(model).settings == {"picture_tokens": 512, "format": "nemotron", "temperature": 0.5}
+    assert again.set("chat", "picture_tokens", "").settings == {"format": "nemotron", "temperature": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("picture_tokens", "many", "picture_tokens cannot be many"),
+        ("picture_tokens", "-1", "picture_tokens cannot be -1"),
+        ("picture_tokens", "70000", "picture_tokens cannot be 70000"),
+        ("temperature", "11", "temperature cannot be 11"),
+        ("\x1b[2J", "1", "There is no setting"),
+        ("stop", "x", "There is no setting stop"),
+    ],
+)
+def test_what_cannot_be_set(catalogue: Catalogue, files: Path, key: str, value: str, message: str) -> None:
+    catalogue.add(raw.write_model(files / "chat-1b.gguf"))
+    with pytest.raises(ModelFileError, match=message) as caught:
+        catalogue.set("chat", key, value)
+    assert caught.value.message.isprintable()
+    assert catalogue.get("chat").settings == {}
+
+
+def test_a_removed_model_is_forgotten_and_its_files_stay(catalogue: Catalogue, files: Path) -> None:
+    model = raw.write_model(files / "chat-1b.gguf")
+    catalogue.add(model)
+    catalogue.use("chat")
+    assert catalogue.remove("chat-1b.gguf").name == "chat-1b"
+    assert catalogue.entries() == (DEMO,)
+    assert catalogue.default() == DEMO
+    assert model.exists()
+    with pytest.raises(ModelFileError, match="is built in"):
+        catalogue.remove(DEMO_NAME)
+
+
+def split(folder: Path, count: int = 3, **changes: int) -> list[Path]:
+    """A model in parts: all metadata and no tensor in the first."""
+    tensors = list(raw.text_tensors().items())
+    share = -(-len(tensors) // (count - 1))
+    paths = []
+    for number in range(count):
+        about = {"split.no": number, "split.count": count, "split.tensors.count": len(tensors)} | changes
+        metadata = (raw.text_metadata() if number == 0 else {}) | {key: (raw.U32, value) for key, value in about.items()}
+        path = folder / f"big-{number + 1:05}-of-{count:05}.gguf"
+        paths.append(raw.write(path, metadata, dict(tensors[(number - 1) * share : number * share]) if number else {}))
+    return paths
+
+
+def test_a_split_model_is_added_by_its_first_part(catalogue: Catalogue, files: Path) -> None:
+    parts = split(files)
+    entry = catalogue.add(parts[0])
+    assert entry.files == ModelFiles("big", parts[0], None)
+    card, whole = inspect(parts[0]), inspect(raw.write_model(files.parent / "whole.gguf"))
+    assert (card.parameters, card.weights_bytes) == (whole.parameters, whole.weights_bytes)
+    assert card.file_bytes == sum(part.stat().st_size for part in parts)
+    assert catalogue.add(files).model_path == str(parts[0])
+    mmproj = raw.write_mmproj(files / "mmproj.gguf")
+    assert catalogue.add(parts[0]).mmproj_path == str(mmproj)
+
+
+def test_what_is_wrong_with_parts(catalogue: Catalogue, files: Path) -> None:
+    parts = split(files)
+    with pytest.raises(ModelFileError, match="is part 2 of a model") as caught:
+        catalogue.add(parts[1])
+    assert caught.value.hint == "Name its first part: big-00001-of-00003.gguf."
+    catalogue.add(parts[0])
+    parts[2].rename(files / "elsewhere")
+    with pytest.raises(ModelFileError, match=r"There is no such model file: .*big-00003-of-00003\.gguf"):
+        catalogue.add(parts[0])
+    with pytest.raises(ModelFileError, match=r"is not there: .*big-00003-of-00003\.gguf"):
+        catalogue.resolve("big")
+    raw.write_model(parts[2])
+    with pytest.raises(ModelFileError, match="is no part of the same model"):
+        catalogue.add(parts[0])
+    with pytest.raises(ModelFileError, match="its name does not say so"):
+        catalogue.add(parts[0].rename(files / "renamed.gguf"))
+    wrong = files / "wrong"
+    wrong.mkdir()
+    with pytest.raises(ModelFileError, match="do not go together"):
+        catalogue.add(split(wrong, **{"split.tensors.count": 99})[0])
 
 
 def test_names_win_over_files_and_mmproj_over_the_entry(
