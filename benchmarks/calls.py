@@ -31,7 +31,7 @@ from nemochat.chat.toolbox import Toolbox
 from nemochat.chat.values import ReplyForm
 from nemochat.domain.events import EngineEvent, Finished, FinishReason, TextDelta, Timings, Usage
 from nemochat.domain.messages import Conversation, Message, Role, TextPart, ToolSpec
-from nemochat.domain.sampling import Sampling
+from nemochat.domain.sampling import Sampling, Source
 from nemochat.domain.segments import Control
 from nemochat.domain.tools import Approval, OfferedTool, ToolOrigin, ToolOutcome, ToolRequest
 from nemochat.engine.llama.candidates import TOKEN_DATA, Candidates
@@ -150,7 +150,8 @@ class Caller:
     """One session that is made to call one tool after another."""
 
     def __init__(self, engine: Drawing) -> None:
-        self._session = ChatSession(engine, LoadRequest("drawn", "", None, EngineSettings()), Sampling(max_tokens=_TOKENS))
+        request = LoadRequest("drawn", "", None, EngineSettings())
+        self._session = ChatSession(engine, request, {Source.REQUEST: Sampling(max_tokens=_TOKENS)})
 
     async def call(self, tool: ToolSpec) -> tuple[list[dict[str, Any]], str, bool]:
         """Have a tool called: the arguments that ran, why none did ("" when one did), and whether that took another try."""

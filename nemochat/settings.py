@@ -127,38 +127,41 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SamplingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How replies are made unless a request says otherwise; the fields are those of `nemochat.domain.sampling.Sampling`. "auto" leaves one
-    to the model."""
+    """How replies are made unless somebody else says otherwise (`nemochat.domain.sampling.Source`); the fields are those of `Sampling`
+    there. None says nothing, "auto" leaves a value to the model."""
 
     temperature: Annotated[
-        Annotated[float, Meta(ge=0, le=10)] | Auto,
+        Annotated[float, Meta(ge=0, le=10)] | Auto | None,
         Meta(description="How freely words are chosen; 0 always takes the likeliest and is repeatable."),
-    ] = 0.0
+    ] = None
     top_k: Annotated[
-        Annotated[int, Meta(ge=0)] | Auto, Meta(description="Choose among this many of the likeliest tokens; 0 is off.")
-    ] = 40
+        Annotated[int, Meta(ge=0, le=1_000_000)] | Auto | None,
+        Meta(description="Choose among this many of the likeliest tokens; 0 is off."),
+    ] = None
     top_p: Annotated[
-        Annotated[float, Meta(gt=0, le=1)] | Auto,
+        Annotated[float, Meta(gt=0, le=1)] | Auto | None,
         Meta(description="Choose among the likeliest tokens that have this probability together; 1 is off."),
-    ] = 0.95
+    ] = None
     min_p: Annotated[
-        Annotated[float, Meta(ge=0, le=1)] | Auto,
+        Annotated[float, Meta(ge=0, le=1)] | Auto | None,
         Meta(description="Leave out tokens under this part of the likeliest one's probability; 0 is off."),
-    ] = 0.05
+    ] = None
     repeat_penalty: Annotated[
-        Annotated[float, Meta(gt=0, le=10)] | Auto, Meta(description="Make tokens that were just used less likely; 1 is off.")
-    ] = 1.0
+        Annotated[float, Meta(gt=0, le=10)] | Auto | None,
+        Meta(description="Make tokens that were just used less likely; 1 is off."),
+    ] = None
     repeat_last_n: Annotated[
-        Annotated[int, Meta(ge=0)] | Auto, Meta(description="How many tokens back the repeat penalty looks.")
-    ] = 64
+        Annotated[int, Meta(ge=0, le=1_000_000)] | Auto | None, Meta(description="How many tokens back the repeat penalty looks.")
+    ] = None
     seed: Annotated[
-        Annotated[int, Meta(ge=0, le=4_294_967_295)] | None,
-        Meta(description="The same seed gives the same reply; empty draws a new one each time."),
+        Annotated[int, Meta(ge=0, le=4_294_967_295)] | Auto | None,
+        Meta(description="The same seed gives the same reply; auto draws a new one each time."),
     ] = None
     max_tokens: Annotated[
-        Annotated[int, Meta(ge=1)] | Auto, Meta(description="The longest reply, in tokens; so much of the window is kept free for it.")
-    ] = 512
-    stop: Annotated[tuple[str, ...], Meta(description="Further texts that end the reply.")] = ()
+        Annotated[int, Meta(ge=1, le=16_777_216)] | Auto | None,
+        Meta(description="The longest reply, in tokens; so much of the window is kept free for it. Auto: as long as there is room."),
+    ] = None
+    stop: Annotated[tuple[str, ...] | None, Meta(description="Further texts that end the reply.")] = None
 
 
 class ToolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -243,22 +246,15 @@ def describe(group: str) -> tuple[SettingInfo, ...]:
 def parse_setting(key: str, text: str) -> object:
     """The value that somebody typed for a setting such as "engine.threads".
 
-    A list is JSON. Nothing at all is None, the empty list or "auto" where that is allowed. Raises SettingsError saying what is allowed.
+    A list is JSON. Nothing at all is None or the empty list where that is allowed. Raises SettingsError saying what is allowed.
     """
     group, _, name = key.partition(".")
     kind = next(field.type for field in msgspec.structs.fields(GROUPS[group]) if field.name == name)
     if not text.strip():
-        for empty in (None, (), *(("auto",) if _takes_auto(kind) else ())):
+        for empty in (None, ()):
             with contextlib.suppress(msgspec.ValidationError):
                 return msgspec.convert(empty, kind)
     return _convert(key, kind, text.strip())
-
-
-def _takes_auto(kind: object) -> bool:
-    info = msgspec.inspect.type_info(kind)
-    while isinstance(info, msgspec.inspect.Metadata):
-        info = info.type
-    return isinstance(info, msgspec.inspect.UnionType) and any(isinstance(each, msgspec.inspect.LiteralType) for each in info.types)
 
 
 def variable_of(key: str) -> str:

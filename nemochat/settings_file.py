@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, MutableMapping
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from nemochat.domain.sampling import Layers, Source
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import SettingsError
 from nemochat.files import reason, set_aside, write_whole
 from nemochat.reading import TooLargeError, read_regular
-from nemochat.settings import GROUPS, MAX_BYTES, Settings, decode_settings, in_force, variable_of
+from nemochat.settings import GROUPS, MAX_BYTES, SamplingSettings, Settings, decode_settings, in_force, variable_of
 
 if TYPE_CHECKING:
     import tomlkit
+
+COMMAND_LINE = str(Source.COMMAND_LINE)
 
 
 def write_setting(file: Path, key: str, value: object) -> None:
@@ -59,16 +62,29 @@ def load_or_set_aside(
 
 
 def locked_settings(environment: Mapping[str, str], overrides: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
-    """The settings that the file cannot change now, by key, with what has set them: a variable's name or "the command line"."""
+    """The settings that the file cannot change now, by key, with what has set them: a variable's name or `COMMAND_LINE`."""
     locked = {}
     for group, kind in GROUPS.items():
         for field in msgspec.structs.fields(kind):
             key = f"{group}.{field.name}"
             if field.name in overrides.get(group, {}):
-                locked[key] = "the command line"
+                locked[key] = COMMAND_LINE
             elif variable_of(key) in environment:
                 locked[key] = variable_of(key)
     return locked
+
+
+def sampling_layers(settings: Settings, locked: Mapping[str, str]) -> Layers:
+    """What the command line, the environment and the file ask of sampling.
+
+    settings: those in force. locked: as `locked_settings` has it.
+    """
+    layers: dict[Source, dict[str, Any]] = {Source.COMMAND_LINE: {}, Source.ENVIRONMENT: {}, Source.CONFIG: {}}
+    for name, value in msgspec.structs.asdict(settings.sampling).items():
+        set_by = locked.get(f"sampling.{name}")
+        source = Source.CONFIG if set_by is None else Source.COMMAND_LINE if set_by == COMMAND_LINE else Source.ENVIRONMENT
+        layers[source][name] = value
+    return {source: SamplingSettings(**values) for source, values in layers.items()}
 
 
 def _content(file: Path) -> bytes:

@@ -180,9 +180,8 @@ def test_a_setting_of_sampling_can_be_left_to_the_model(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text('[sampling]\ntemperature = "auto"\nmax_tokens = "auto"\n')
     settings = load_settings(path, {"NEMOCHAT_SAMPLING_TOP_K": "auto"}, {"sampling": {"min_p": "auto"}})
-    asked = Sampling().asking(msgspec.structs.asdict(settings.sampling))
-    assert asked == Sampling(temperature=None, top_k=None, min_p=None, max_tokens=None)
-    assert [parse_setting("sampling.top_p", text) for text in ("auto", "", " 0.5 ")] == ["auto", "auto", 0.5]
+    assert settings.sampling == SamplingSettings(temperature="auto", top_k="auto", min_p="auto", max_tokens="auto")
+    assert [parse_setting("sampling.top_p", text) for text in ("auto", "", " 0.5 ")] == ["auto", None, 0.5]
     write_setting(path, "sampling.top_p", "auto")
     write_setting(path, "sampling.temperature", 0.5)
     assert load_settings(path, {}, {}).sampling == SamplingSettings(temperature=0.5, top_p="auto", max_tokens="auto")

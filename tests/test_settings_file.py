@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from nemochat.domain.sampling import Source
 from nemochat.errors import SettingsError
-from nemochat.settings import KvType, Settings, load_settings
-from nemochat.settings_file import load_or_set_aside, locked_settings, write_setting
+from nemochat.settings import KvType, SamplingSettings, Settings, load_settings
+from nemochat.settings_file import load_or_set_aside, locked_settings, sampling_layers, write_setting
 
 FILE = """# mine
 model = "m"  # the big one
@@ -194,4 +195,18 @@ def test_what_the_file_cannot_change() -> None:
         "engine.threads": "the command line",
         "engine.batch": "the command line",
         "interface.theme": "NEMOCHAT_INTERFACE_THEME",
+    }
+
+
+def test_each_value_of_sampling_is_known_by_who_set_it(tmp_path: Path) -> None:
+    """The command line, the environment and the file each ask for their own, and nobody for the others."""
+    file = tmp_path / "config.toml"
+    file.write_text("[sampling]\ntemperature = 0.5\ntop_k = 7\nseed = 1\n")
+    environment = {"NEMOCHAT_SAMPLING_TOP_K": "8", "NEMOCHAT_SAMPLING_SEED": "2"}
+    overrides: dict[str, dict[str, object]] = {"sampling": {"seed": 3}}
+    settings = load_settings(file, environment, overrides)
+    assert sampling_layers(settings, locked_settings(environment, overrides)) == {
+        Source.COMMAND_LINE: SamplingSettings(seed=3),
+        Source.ENVIRONMENT: SamplingSettings(top_k=8),
+        Source.CONFIG: SamplingSettings(temperature=0.5),
     }

@@ -54,6 +54,7 @@ def write_language(path: Path, model: LanguageModel, tokenizer: Tokenizer) -> No
     shape = model.shape
     writer = gguf.GGUFWriter(path, "nemotron")
     _add_general(writer, NAME, _parameters(model))
+    writer.add_float32("general.sampling.temp", 0.0)  # so small a model is best where it is surest
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
     writer.add_context_length(shape.context)
     writer.add_embedding_length(shape.width)

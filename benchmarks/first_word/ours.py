@@ -22,7 +22,7 @@ from nemochat.domain.edits import Trim, applied
 from nemochat.domain.events import Progress, TextDelta
 from nemochat.domain.messages import Conversation, Message, Role, TextPart
 from nemochat.domain.replies import TurnResult
-from nemochat.domain.sampling import Sampling
+from nemochat.domain.sampling import Sampling, Source
 from nemochat.engine.client import WorkerEngine
 from nemochat.engine.protocol import LoadRequest, Prepared
 from nemochat.errors import NemochatError
@@ -64,8 +64,9 @@ class Nemochat:
         request = LoadRequest(pair.name, pair.model, pair.mmproj, settings, spec.states or None)
         projector = inspect(Path(pair.model), Path(pair.mmproj)).projector
         side = projector.image_size if projector is not None and projector.is_fixed_size else None
-        self._session = ChatSession(self._engine, request, Sampling(max_tokens=spec.reply), side)
-        self._reader = self._session.reader = CountingReader(self._engine, request, Sampling(max_tokens=spec.reply), side)
+        layers = {Source.REQUEST: Sampling(temperature=0.0, max_tokens=spec.reply)}
+        self._session = ChatSession(self._engine, request, layers, side)
+        self._reader = self._session.reader = CountingReader(self._engine, request, layers, side)
         self._talk = Talk(self._session)
         self._warming = WarmAhead(self._at_hand, self)
 

@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-import msgspec
-
 from nemochat.chat.album import Album
 from nemochat.chat.context import view_of
 from nemochat.chat.counting import Counting
@@ -25,7 +23,7 @@ from nemochat.domain.events import Progress
 from nemochat.domain.images import Original, RgbImage
 from nemochat.domain.messages import ImagePart, Message, Role, ToolSpec
 from nemochat.domain.replies import ModelRef
-from nemochat.domain.sampling import Sampling
+from nemochat.domain.sampling import InForce, Layers, Source, in_force
 from nemochat.domain.segments import Control, Plain
 from nemochat.engine.protocol import Engine, LoadRequest, Place, Prepared
 from nemochat.errors import EngineError, ImageError
@@ -78,11 +76,11 @@ class PromptReader:
     side: in pixels, of what the projector gets when that is fixed, else None. load: the loading of the model. tools: which of a chat's
     tools the model is told of. find_passages: of a chat's documents, for each of the user's messages. held: what the KV cache holds. album:
     the pictures; whoever opens sessions one after the other gives all of them the same one. thinks: whether the model is to think before it
-    speaks, None leaves that to its chat format.
+    speaks, None leaves that to its chat format. layers: what is asked of sampling outside of the chats.
     """
 
-    def __init__(self, engine: Engine, request: LoadRequest, sampling: Sampling, image_size: int | None = None) -> None:
-        self.sampling = sampling
+    def __init__(self, engine: Engine, request: LoadRequest, layers: Layers, image_size: int | None = None) -> None:
+        self.layers = layers
         self.find_passages: FindPassages | None = None
         self.engine = engine
         self.load = Loading(engine, request)
@@ -108,10 +106,11 @@ class PromptReader:
         """The model, as it is stored."""
         return ModelRef(self._request.name)
 
-    def sampling_of(self, chat: Chat) -> Sampling:
-        """The user's, with what the persona asks for."""
-        wanted = msgspec.structs.asdict(chat.persona.sampling) if chat.persona is not None else {}
-        return self.sampling.asking(wanted)
+    def in_force(self, chat: Chat) -> InForce:
+        """How replies in this chat are made; what the model's file asks for is known when it is loaded."""
+        info, persona = self.engine.info, chat.persona
+        of_chat = {Source.CHAT: chat.sampling, Source.PERSONA: persona.sampling if persona is not None else None}
+        return in_force({**self.layers, **of_chat, Source.MODEL_FILE: info.recommended if info is not None else None})
 
     # -- pictures
 
@@ -173,7 +172,7 @@ class PromptReader:
     async def prompt(self, chat: Chat, *, continues: bool = False, speaks: Role = Role.ASSISTANT) -> Prompt:
         """The prompt of a chat: whatever is sent, evaluated ahead or shown is made of this. Raises EngineError."""
         info = await self.load.model()
-        reserve, start = self.sampling_of(chat).max_tokens or RESERVE, self._start(chat, info.context_length)
+        reserve, start = self.in_force(chat).sampling.max_tokens or RESERVE, self._start(chat, info.context_length)
         seen = await self._with_pictures(chat, start, can_see=info.has_vision)
         prompt = await Prompt.of(
             seen,

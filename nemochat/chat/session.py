@@ -28,7 +28,7 @@ from nemochat.domain.edits import Edit, Put, applied, trim_between
 from nemochat.domain.events import EngineEvent, Finished, FinishReason, Progress, TextDelta, Timings, Usage
 from nemochat.domain.messages import Message, Part, ReasoningPart, Role, TextPart, ToolCall, ToolCallPart, ToolSpec
 from nemochat.domain.replies import ModelRef, ReplyRecord, TurnResult
-from nemochat.domain.sampling import Sampling
+from nemochat.domain.sampling import Layers
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.segments import Control
 from nemochat.domain.tools import Approval, ToolRequest
@@ -65,12 +65,13 @@ class ChatSession:
     """Turns with one model.
 
     toolbox: answers the calls of tools; without it they end the turn. holds_calls_to_schema: whether calls are held to the tools' schemas
-    while they are written. form: what the next reply has to be. Each turn's generator is to be read to its end: to end it early, set its
-    stop. In `key` a turn is told what the engine knows the conversation by, its id in the library; "" while it has none.
+    while they are written. layers: as for `PromptReader`. form: what the next reply has to be. Each turn's generator is to be read to its
+    end: to end it early, set its stop. In `key` a turn is told what the engine knows the conversation by, its id in the library; "" while
+    it has none.
     """
 
-    def __init__(self, engine: Engine, request: LoadRequest, sampling: Sampling, image_size: int | None = None) -> None:
-        self.reader = PromptReader(engine, request, sampling, image_size)
+    def __init__(self, engine: Engine, request: LoadRequest, layers: Layers, image_size: int | None = None) -> None:
+        self.reader = PromptReader(engine, request, layers, image_size)
         self.toolbox: Toolbox | None = None
         self.holds_calls_to_schema = True
         self.form = ReplyForm()
@@ -270,7 +271,7 @@ class ChatSession:
         prompt, fit = ready, sent.fit
         if is_reply and (trim := trim_between(turn.chat, prompt.assembled.trimmed(turn.chat, fit))) is not None:
             yield turn.propose(trim, stores=False)
-        sampling = reader.sampling_of(turn.chat).another(turn.others)
+        sampling = reader.in_force(turn.chat).sampling.another(turn.others)
         if purpose is _Purpose.TITLE:
             sampling = msgspec.structs.replace(sampling, max_tokens=titles.TOKENS)
         told_of = prompt.assembled.conversation.tools

@@ -45,7 +45,7 @@ class Bench:
     ) -> None:
         paths = find_paths(os.environ)
         settings, notices = load_or_set_aside(paths.settings_file, os.environ, overrides)
-        self._setup = Setup(paths, settings, Catalogue(paths.models_file))
+        self._setup = Setup(paths, settings, Catalogue(paths.models_file), locked_settings(os.environ, overrides))
         self._overrides = overrides
         self._model, self._mmproj = model, mmproj
         self._servers: McpServers | None = None
@@ -82,7 +82,7 @@ class Bench:
     @property
     def locked(self) -> Mapping[str, str]:
         """Settings that the environment or the command line has set."""
-        return locked_settings(os.environ, self._overrides)
+        return self._setup.locked
 
     @property
     def documents(self) -> DocumentIndex:

@@ -17,14 +17,15 @@ from nemochat.cli.aids import Aids, open_aids
 from nemochat.cli.exchange import AskOptions, JsonReply, attach_pictures, originals
 from nemochat.cli.opening import open_session
 from nemochat.cli.output import StatusLine, as_shown, print_json, print_note
-from nemochat.cli.setup import read_setup, sampling_of
+from nemochat.cli.setup import read_setup
 from nemochat.cli.stats import Running
 from nemochat.cli.stdin import read_lines
 from nemochat.domain.events import FinishReason
 from nemochat.domain.messages import Message, Role, TextPart, ToolSpec
-from nemochat.domain.sampling import Sampling, Unset
+from nemochat.domain.sampling import Source, Unset
 from nemochat.domain.ttft import reading_of
 from nemochat.errors import ConversationError, NemochatError
+from nemochat.settings import SamplingSettings
 from nemochat.tools.checking import complaint
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -68,7 +69,7 @@ class JsonRequest(ConversationBody, frozen=True, kw_only=True):
 
     id: any JSON value, which stands in the answer too. question: asked after the messages, about `images` (paths from the working
     directory, or data URIs). Without it the last message must be the user's or a tool's. max_tokens, temperature, seed and stop: in place
-    of the settings; "auto" leaves the first two to the model. Without system text that of --system holds. tool_choice: "auto", "none",
+    of the settings; "auto" leaves the first three to the model. Without system text that of --system holds. tool_choice: "auto", "none",
     "required", or the tool that has to be called, by its name or as OpenAI writes it. response_format: text, json_object or json_schema,
     as OpenAI writes them.
     """
@@ -76,19 +77,19 @@ class JsonRequest(ConversationBody, frozen=True, kw_only=True):
     id: Any = msgspec.UNSET
     question: str | None = None
     images: tuple[str, ...] = ()
-    max_tokens: Annotated[int, msgspec.Meta(ge=1)] | Unset | None = None
+    max_tokens: Annotated[int, msgspec.Meta(ge=1, le=16_777_216)] | Unset | None = None
     temperature: Annotated[float, msgspec.Meta(ge=0, le=10)] | Unset | None = None
-    seed: Annotated[int, msgspec.Meta(ge=0, le=4_294_967_295)] | None = None
+    seed: Annotated[int, msgspec.Meta(ge=0, le=4_294_967_295)] | Unset | None = None
     stop: str | tuple[str, ...] | None = None
     tool_choice: str | ToolChoice = "auto"
     response_format: TextFormat | ObjectFormat | SchemaFormat = TextFormat()
 
-    def sampling(self, standard: Sampling) -> Sampling:
-        """The settings' sampling with what this request changes."""
+    def sampling(self) -> SamplingSettings:
+        """What this request asks of sampling. Raises ConversationError."""
         stop = (self.stop,) if isinstance(self.stop, str) else self.stop
         if stop is not None and not all(stop):
             raise ConversationError("stop: an empty text would end every reply at once.")
-        return standard.asking({"max_tokens": self.max_tokens, "temperature": self.temperature, "seed": self.seed, "stop": stop})
+        return SamplingSettings(temperature=self.temperature, seed=self.seed, max_tokens=self.max_tokens, stop=stop)
 
     def offered(self, tools: tuple[ToolSpec, ...]) -> tuple[ToolSpec, ...]:
         """Those of the tools that the model is told of."""
@@ -138,7 +139,6 @@ async def serve(options: AskOptions) -> int:
     Raises NemochatError only for what no line could be served with.
     """
     setup = read_setup(options.overrides)
-    standard = sampling_of(setup.settings)
     running = Running() if options.stats else None
     failed = False
     async with open_session(setup, options.model, options.mmproj) as session, aclosing(read_lines()) as lines, AsyncExitStack() as stack:
@@ -157,7 +157,7 @@ async def serve(options: AskOptions) -> int:
             asked_at = time.perf_counter()
             try:
                 request = decode(line, JsonRequest, f"line {number}")
-                session.reader.sampling = request.sampling(standard)
+                session.reader.layers = {**session.reader.layers, Source.REQUEST: request.sampling()}
                 reply, result = await _answer(session, request, options, aids, pictures, asked_at)
             except Exception as error:
                 if os.environ.get("NEMOCHAT_DEBUG") and not isinstance(error, NemochatError):

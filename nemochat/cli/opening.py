@@ -12,13 +12,16 @@ from pathlib import Path
 
 from nemochat.chat import ChatSession
 from nemochat.cli.output import print_note_once
-from nemochat.cli.setup import Setup, print_notices, sampling_of
+from nemochat.cli.setup import Setup, print_notices
+from nemochat.domain.sampling import Source
 from nemochat.domain.sanitize import sanitize
 from nemochat.engine import states
 from nemochat.engine.client import WorkerEngine
 from nemochat.engine.protocol import LoadRequest
 from nemochat.files import log_problem
 from nemochat.models import inspect, memory_warning
+from nemochat.settings import SamplingSettings
+from nemochat.settings_file import sampling_layers
 
 SCRIPT_SUFFIX = ".script.json"
 """A "model" file of this kind is played by the scripted engine (see `nemochat.engine.scripted`)."""
@@ -60,10 +63,11 @@ async def new_session(
         if keeps_states and not setup.settings.engine.resume_mb:
             await asyncio.to_thread(_clear_states, setup.paths.states)
         kept_in = str(setup.paths.states) if keeps_states and setup.settings.engine.resume_mb else None
-        request, image_size, warning = await asyncio.to_thread(_load_request, setup, wanted, mmproj, kept_in, is_script=is_script)
+        request, own, image_size, warning = await asyncio.to_thread(_load_request, setup, wanted, mmproj, kept_in, is_script=is_script)
         if warning is not None:
             warn(warning)
-        session = ChatSession(engine, request, sampling_of(setup.settings), image_size)
+        layers = {**sampling_layers(setup.settings, setup.locked), Source.MODEL_SETTING: own}
+        session = ChatSession(engine, request, layers, image_size)
         session.start_loading()
     except BaseException:
         await engine.close()
@@ -81,18 +85,19 @@ def _clear_states(folder: Path) -> None:
 
 def _load_request(
     setup: Setup, wanted: str | None, mmproj: Path | None, kept_in: str | None, *, is_script: bool
-) -> tuple[LoadRequest, int | None, str | None]:
-    """What to load, the side in pixels of what the projector gets when that is fixed, and a warning when memory is short."""
+) -> tuple[LoadRequest, SamplingSettings, int | None, str | None]:
+    """What to load, the sampling that is set for this model, the side in pixels of what the projector gets when that is fixed, and a
+    warning when memory is short."""
     settings = setup.settings.engine
     if is_script and wanted is not None:
-        return LoadRequest(Path(wanted).name, str(Path(wanted).absolute()), None, settings, kept_in), None, None
+        return LoadRequest(Path(wanted).name, str(Path(wanted).absolute()), None, settings, kept_in), SamplingSettings(), None, None
     files = setup.catalogue.resolve(wanted, mmproj)
     card = inspect(files.model_path, files.mmproj_path)
     request = LoadRequest(files.name, str(files.model_path), str(files.mmproj_path) if files.mmproj_path else None, settings, kept_in)
     image_size = card.projector.image_size if card.projector is not None and card.projector.is_fixed_size else None
     name = sanitize(files.name, strict=True)
     warning = memory_warning(name, card, settings, available_memory(), is_shared=gpu_shares_memory())
-    return request, image_size, warning
+    return request, files.sampling, image_size, warning
 
 
 def available_memory() -> int:

@@ -8,29 +8,27 @@ from collections.abc import Mapping
 import msgspec
 
 from nemochat.cli.output import print_note
-from nemochat.domain.sampling import Sampling
 from nemochat.models import Catalogue
 from nemochat.paths import Paths, find_paths
 from nemochat.settings import Settings, load_settings
+from nemochat.settings_file import locked_settings
 
 
 class Setup(msgspec.Struct, frozen=True):
-    """The places of files, the settings in force and the models."""
+    """The places of files, the settings in force and the models. locked: the settings that are not the file's (`locked_settings`)."""
 
     paths: Paths
     settings: Settings
     catalogue: Catalogue
+    locked: Mapping[str, str] = {}
 
 
 def read_setup(overrides: Mapping[str, Mapping[str, object]] | None = None) -> Setup:
     """Read the settings: command line (`overrides`, by group) over environment over file. Raises SettingsError."""
     paths = find_paths(os.environ)
-    return Setup(paths, load_settings(paths.settings_file, os.environ, overrides or {}), Catalogue(paths.models_file))
-
-
-def sampling_of(settings: Settings) -> Sampling:
-    """The sampling that a request changes where it says so."""
-    return Sampling().asking(msgspec.structs.asdict(settings.sampling))
+    overrides = overrides or {}
+    settings = load_settings(paths.settings_file, os.environ, overrides)
+    return Setup(paths, settings, Catalogue(paths.models_file), locked_settings(os.environ, overrides))
 
 
 def print_notices(catalogue: Catalogue) -> None:

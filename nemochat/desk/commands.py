@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import re
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import partial
@@ -24,6 +25,7 @@ from nemochat.desk.port import (
     DraftPutBack,
     Said,
     ShowFigures,
+    ShowText,
     TextInserted,
     TokenRemoved,
     Wanted,
@@ -32,8 +34,10 @@ from nemochat.desk.port import (
 from nemochat.domain.messages import Role
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.ttft import rows_of
+from nemochat.errors import SettingsError
 from nemochat.images import sample_source
 from nemochat.paths import at_home
+from nemochat.settings import SamplingSettings, parse_setting
 
 _LONGEST_NAME = 40
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif")
@@ -158,6 +162,25 @@ async def _system(desk: Desk, argument: str) -> None:
         conversation.change(lambda chat: chat.framed(text.strip()))
 
 
+async def _sampling(desk: Desk, argument: str) -> None:
+    """``/sampling`` shows what is in force; ``/sampling top_k=20`` asks for it in this chat, ``/sampling top_k=`` no more."""
+    conversation = desk.conversation
+    if argument:
+        name, value = (*re.split(r"\s*[\s=]\s*", argument, maxsplit=1), "")[:2]
+        if name not in SamplingSettings.__struct_fields__:
+            raise SettingsError(f"Sampling has no {name}.", f"There are: {', '.join(SamplingSettings.__struct_fields__)}.")
+        wanted = parse_setting(f"sampling.{name}", value)
+        if desk.refuse_while_busy():
+            return
+        conversation.change(lambda chat: chat.sampled(**{name: wanted}))
+    if desk.sampling is None:
+        desk.port.tell(Said("The model is still being loaded."))
+    elif argument:
+        desk.port.tell(Said(f"In force: {desk.sampling.words(name)}"))
+    else:
+        await desk.port.ask(ShowText("Sampling", "\n".join(map(desk.sampling.words, desk.sampling.sources))))
+
+
 async def _mcp(desk: Desk, argument: str) -> None:
     conversation = desk.conversation
     taken = await desk.servers.visit(argument)
@@ -177,7 +200,7 @@ async def _theme(desk: Desk, argument: str) -> None:
 
 
 async def _settings(desk: Desk, _: str) -> None:
-    changes = await desk.port.ask(AskSettings(desk.bench.settings, desk.bench.locked))
+    changes = await desk.port.ask(AskSettings(desk.bench.settings, desk.bench.locked, desk.sampling))
     if changes:
         await desk.settings_changed(changes)
 
@@ -228,6 +251,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("note", "Write an author's note that stays near the end", lambda desk, text: desk.roles.note(text), "[@DEPTH TEXT]", _TEXT),
     Command("impersonate", "Let the model write your next words as a draft", lambda desk, _: desk.impersonate()),
     Command("system", "Change the system text: what the model is told first", _system, "[TEXT]", _TEXT),
+    Command("sampling", "Show how replies are made, or change it in this chat", _sampling, "[NAME=VALUE]", _TEXT),
     Command("tools", "Show the tools and what they did", _wants("tools")),
     Command("mcp", "MCP servers: trust, prompts, resources, log", _mcp),
     Command("regen", "Generate the last reply again", _on_last("regenerate"), aliases=("regenerate",)),

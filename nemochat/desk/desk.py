@@ -9,8 +9,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from functools import partial
 from pathlib import Path
 
-import msgspec
-
 from nemochat.chat import Chat, ChatEvent, ChatSession, Stop, ToolRun, TurnResult
 from nemochat.chat.album import Album
 from nemochat.chat.pictures import OpenedPicture
@@ -52,11 +50,12 @@ from nemochat.domain.events import FinishReason
 from nemochat.domain.images import Original, RgbImage
 from nemochat.domain.messages import Role
 from nemochat.domain.replies import ModelRef
-from nemochat.domain.sampling import Sampling
+from nemochat.domain.sampling import InForce
 from nemochat.errors import NemochatError
 from nemochat.images import is_flat
 from nemochat.library.claims import Claims
 from nemochat.numbers import plural
+from nemochat.settings_file import sampling_layers
 from nemochat.tools.builtin.search import Passage
 
 LEAVE_SECONDS = 2.0
@@ -273,6 +272,11 @@ class Desk:
     def submit(self, turn: Turn) -> None:
         """Run a turn."""
         self.turns.submit(turn)
+
+    @property
+    def sampling(self) -> InForce | None:
+        """How replies in this conversation are made, None while there is no model."""
+        return self.model.session.reader.in_force(self.chat) if self.model.session is not None else None
 
     def stop(self) -> bool:
         """Stop the reply under way, whatever it is at, else what is being read; whether there is either."""
@@ -585,7 +589,7 @@ class Desk:
             self.bench.change_setting(key, value)
         settings, session = self.bench.settings, self.model.session
         if session is not None:
-            session.reader.sampling = Sampling().asking(msgspec.structs.asdict(settings.sampling))
+            session.reader.layers = {**session.reader.layers, **sampling_layers(settings, self.bench.locked)}
             session.reader.tools.budget = settings.tools.budget
             session.holds_calls_to_schema = settings.tools.constrained
         self.port.tell(SettingsChanged())

@@ -12,6 +12,7 @@ from nemochat.desk.port import Answer, AskMenu, AskText, Port, Said, ShowText, W
 from nemochat.desk.turns import Play, Turn
 from nemochat.domain.events import FinishReason
 from nemochat.domain.messages import Message, Role
+from nemochat.domain.sampling import InForce
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.ttft import reading_of
 from nemochat.numbers import count, duration, speed
@@ -33,6 +34,10 @@ class Board(Protocol):
 
     def submit(self, turn: Turn) -> None:
         """Run a turn."""
+
+    @property
+    def sampling(self) -> InForce | None:
+        """How replies in this conversation are made, None while there is no model."""
 
     async def edit(self, id_: int) -> None:
         """Bring the user's message into the prompt."""
@@ -120,6 +125,10 @@ class Messages:
             self._port.tell(Said("There is no message to reply to."))
             return
         keeps = (conversation.chat.index_of(user.id) or 0) + 1
+        if keeps < len(entries) and (now := self._board.sampling) is not None and now.sampling.temperature == 0:
+            another = now.sampling.another(1).temperature
+            said = f"Temperature 0 ({now.sources['temperature']}) would say the same again: this reply is made at {another:g}."
+            self._port.tell(Said(said))
         self._board.submit(Turn(conversation, "another reply", play=_again(user.id), keeps=keeps))
 
     def _swipe(self, conversation: OpenConversation, index: int, by: int) -> None:

@@ -17,6 +17,7 @@ from nemochat.domain.images import RgbImage
 from nemochat.domain.library import Hit, SearchFilters
 from nemochat.domain.messages import Role
 from nemochat.domain.personas import Persona
+from nemochat.domain.sampling import InForce
 from nemochat.domain.ttft import ReplyRow
 from nemochat.errors import NemochatError
 from nemochat.library import Library
@@ -303,10 +304,11 @@ class AskAllowed(msgspec.Struct, frozen=True):
 
 
 class AskSettings(msgspec.Struct, frozen=True):
-    """The settings. Returns the changed ones by ``group.name``."""
+    """The settings. sampling: what is in force of it, None while there is no model. Returns the changed ones by ``group.name``."""
 
     settings: Settings
     locked: Mapping[str, str]
+    sampling: InForce | None = None
 
 
 class PreviewLine(msgspec.Struct, frozen=True):

@@ -1,1 +1,1 @@
-"""Frozen values that every part shares: messages, segments, images, sampling, events. No I/O and no imports from the rest of nemochat."""
+"""Frozen values that every part shares: messages, segments, images, sampling, events. No I/O; imports errors and settings alone."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import bisect
 import itertools
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -16,6 +17,7 @@ from nemochat.domain.messages import Conversation, ImagePart, Message, Part, Rol
 from nemochat.domain.personas import AuthorNote, Persona, UserProfile
 from nemochat.domain.replies import ReplyRecord
 from nemochat.errors import ConversationError
+from nemochat.settings import SamplingSettings
 
 _TITLE_WORDS = 8
 _TITLE_CHARACTERS = 48
@@ -70,7 +72,8 @@ class Chat(msgspec.Struct, frozen=True):
     dialogues the window has forgotten. name: a title, "" for none. aside: the messages that are not on the path, by id. next_id: what
     the next message is called; no id is ever used twice. persona, user, note: the roleplay, as far as there is one. seed: what chance in
     the persona's macros hangs on, so that a text stays the same in one chat. collections: of documents that are searched for each message.
-    waiting: what was sent and is not part of the conversation yet, in the order in which it will be answered.
+    waiting: what was sent and is not part of the conversation yet, in the order in which it will be answered. sampling: what is asked for
+    in this conversation alone.
     """
 
     frame: Conversation = Conversation()
@@ -86,6 +89,7 @@ class Chat(msgspec.Struct, frozen=True):
     seed: int = 0
     collections: tuple[str, ...] = ()
     waiting: tuple[Waiting, ...] = ()
+    sampling: SamplingSettings | None = None
 
     # -- what is in it
 
@@ -312,6 +316,11 @@ class Chat(msgspec.Struct, frozen=True):
     def framed(self, system: str) -> Chat:
         """With another system text."""
         return msgspec.structs.replace(self, frame=msgspec.structs.replace(self.frame, system=system))
+
+    def sampled(self, **wanted: Any) -> Chat:
+        """With other wishes for its sampling, by the names of `SamplingSettings`; None takes one back."""
+        sampling = msgspec.structs.replace(self.sampling or SamplingSettings(), **wanted)
+        return msgspec.structs.replace(self, sampling=None if sampling == SamplingSettings() else sampling)
 
     def named(self, name: str) -> Chat:
         """With a title."""

@@ -68,7 +68,7 @@ def _trimmed(chat: Chat, edit: Trim) -> Chat:
 
 # -- taking back
 
-_AROUND = ("name", "persona", "user", "note", "collections")
+_AROUND = ("name", "persona", "user", "note", "collections", "sampling")
 """What stands around the messages, and is taken back as a whole."""
 
 

@@ -1,8 +1,9 @@
-"""How the next token is chosen and where a reply ends."""
+"""How the next token is chosen and where a reply ends: who asks for what, and which of it is in force."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any, Literal
 
 import msgspec
@@ -10,6 +11,23 @@ import msgspec
 UNSET: Literal["auto"] = "auto"
 """How a person writes that a value is left to the model."""
 Unset = Literal["auto"]
+
+
+class Source(StrEnum):
+    """Who can ask for a value, in words. Of those that do, the first in this order is heeded."""
+
+    REQUEST = "this request"
+    COMMAND_LINE = "the command line"
+    ENVIRONMENT = "the environment"
+    CHAT = "this chat"
+    PERSONA = "the persona"
+    MODEL_SETTING = "the model's settings"
+    CONFIG = "config.toml"
+    MODEL_FILE = "the model's file"
+    DEFAULT = "nemochat's default"
+
+
+_OF_THE_MODEL = (Source.MODEL_SETTING, Source.MODEL_FILE)
 
 
 class Sampling(msgspec.Struct, frozen=True):
@@ -20,15 +38,15 @@ class Sampling(msgspec.Struct, frozen=True):
     a new one each time. max_tokens: the longest reply, in tokens, reserved in the context window. stop: further strings that end the reply.
     """
 
-    temperature: float | None = 0.0
-    top_k: int | None = 40
-    top_p: float | None = 0.95
-    min_p: float | None = 0.05
-    repeat_penalty: float | None = 1.0
-    repeat_last_n: int | None = 64
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    repeat_penalty: float | None = None
+    repeat_last_n: int | None = None
     seed: int | None = None
-    max_tokens: int | None = 512
-    stop: tuple[str, ...] = ()
+    max_tokens: int | None = None
+    stop: tuple[str, ...] | None = None
 
     def another(self, others: int) -> Sampling:
         """For a reply beside so many others: what always takes the likeliest token, or a seed that stays, would make one of them again."""
@@ -41,11 +59,6 @@ class Sampling(msgspec.Struct, frozen=True):
             temperature=usual.temperature if self.temperature == 0 else self.temperature,
             top_k=usual.top_k if self.top_k == 1 else self.top_k,
         )
-
-    def asking(self, values: Mapping[str, Any]) -> Sampling:
-        """With other values, as people write them: UNSET leaves one to the model, None changes nothing."""
-        said = {name: None if value == UNSET else value for name, value in values.items() if value is not None}
-        return msgspec.structs.replace(self, **said)
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -65,3 +78,59 @@ class Settled(msgspec.Struct, frozen=True):
         """With everything that is asked for."""
         wanted = msgspec.structs.asdict(sampling)
         return msgspec.structs.replace(self, **{name: value for name, value in wanted.items() if value is not None})
+
+
+_OPEN = Sampling(**(msgspec.structs.asdict(Settled()) | {"max_tokens": None}))
+DEFAULT = msgspec.structs.replace(_OPEN, max_tokens=512)
+"""What holds where nobody says anything."""
+
+Layers = Mapping[Source, msgspec.Struct | None]
+"""What the sources ask for, in structs that have some of the fields of `Sampling`: None in a field says nothing, "auto" leaves it to the
+model."""
+
+
+class InForce(msgspec.Struct, frozen=True):
+    """What a request to the engine asks for, and of each value by its name who has set it.
+
+    Of the values only two can be None: seed, for another one each time, and max_tokens, for as long as there is room.
+    """
+
+    sampling: Sampling
+    sources: Mapping[str, Source]
+
+    def words(self, name: str) -> str:
+        """A line about one value: "top_k: 20 (the persona)"."""
+        return f"{name}: {in_words(name, getattr(self.sampling, name))} ({self.sources[name]})"
+
+
+def in_words(name: str, value: object) -> str:
+    """A value that is in force, as it is shown."""
+    if value is None:
+        return "another each time" if name == "seed" else "as long as there is room"
+    if isinstance(value, tuple):
+        return msgspec.json.encode(value).decode() if value else "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def in_force(layers: Layers) -> InForce:
+    """Each value as the first source that speaks of it has it.
+
+    "auto" passes over what others say for all models: the model's own settings and its file are heeded, then nemochat's default; but the
+    length of a reply that is left to the model has no bound.
+    """
+    values: dict[str, Any] = {}
+    sources: dict[str, Source] = {}
+    for name in Sampling.__struct_fields__:
+        left_by: Source | None = None
+        values[name], sources[name] = getattr(DEFAULT, name), Source.DEFAULT
+        for source in Source:
+            said = getattr(layers.get(source), name, None)
+            if said == UNSET:
+                left_by = left_by or source
+            elif said is not None and (left_by is None or source in _OF_THE_MODEL):
+                values[name], sources[name] = said, source
+                break
+        else:
+            if left_by is not None and getattr(_OPEN, name) != values[name]:
+                values[name], sources[name] = getattr(_OPEN, name), left_by
+    return InForce(Sampling(**values), sources)

@@ -35,7 +35,8 @@ class ModelInfo(msgspec.Struct, frozen=True):
     """What the loaded model is. `context_length` is the window in force, in tokens.
 
     From its file: architecture; chat_template, a text that nobody has checked, "" for none; begin_text and end_text, the names of the
-    tokens that begin and end a text; adds_begin: every prompt begins with the begin token, and one that says so itself is not given two.
+    tokens that begin and end a text; adds_begin: every prompt begins with the begin token, and one that says so itself is not given two;
+    recommended: the sampling that it asks for.
     """
 
     name: str
@@ -48,6 +49,7 @@ class ModelInfo(msgspec.Struct, frozen=True):
     end_text: str = ""
     adds_begin: bool = False
     architecture: str = ""
+    recommended: Sampling = Sampling()
 
 
 class Place(msgspec.Struct, frozen=True):

@@ -23,6 +23,7 @@ import msgspec
 
 from nemochat.domain.events import EngineEvent, Finished, FinishReason, Progress, Stage, TextDelta, Timings, Usage
 from nemochat.domain.images import RgbImage
+from nemochat.domain.sampling import Sampling
 from nemochat.domain.segments import Control, ImageSlot, Plain, Segment
 from nemochat.engine.backend import NO_MATTER, Cancelled, ProgressSink, Waiting
 from nemochat.engine.protocol import UNNAMED, GenerateRequest, LoadRequest, ModelInfo, Place, Prepared
@@ -94,7 +95,10 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the model is and says. Delays are in seconds: for the load, per picture, per prefill batch and per token of the reply."""
+    """What the model is and says. Delays are in seconds: for the load, per picture, per prefill batch and per token of the reply.
+
+    recommended: the sampling that its file asks for.
+    """
 
     replies: tuple[Reply, ...] = (Reply("This is the scripted engine."),)
     faults: tuple[Fault, ...] = ()
@@ -105,6 +109,7 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     encode_seconds: float = 0.0
     batch_seconds: float = 0.0
     token_seconds: float = 0.0
+    recommended: Sampling = Sampling()
 
 
 class Token(NamedTuple):
@@ -172,7 +177,7 @@ class ScriptedBackend:
             self._fail_if_due(FaultStage.LOAD, done)
             if done < 1000:
                 time.sleep(script.load_seconds / 2)
-        return ModelInfo(request.name, self._window, script.has_vision, 256, script.load_seconds * 1000)
+        return ModelInfo(request.name, self._window, script.has_vision, 256, script.load_seconds * 1000, recommended=script.recommended)
 
     def add_image(self, image: RgbImage) -> int:
         """Know a picture. Raises EngineError when the script has no vision."""
@@ -223,7 +228,7 @@ class ScriptedBackend:
         reason = FinishReason.CANCELLED
         if not cancelled():
             reply = self._reply()
-            tokens = _text_tokens(cut_at_stop(reply.text, request.sampling.stop))
+            tokens = _text_tokens(cut_at_stop(reply.text, request.sampling.stop or ()))
             room = min(request.sampling.max_tokens or self._window, self._window - prompt)
             reason = reply.reason if len(tokens) <= room else FinishReason.LENGTH
             for piece in _cut(tokens[:room], reply.pieces):

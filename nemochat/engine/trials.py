@@ -141,13 +141,13 @@ class _Talk:
         self._asked += 1
         text = _TEXT.split()
         self._prompt = " ".join([f"{self._asked:03}", *(text[index % len(text)] for index in range(words - 1))])
-        finished = await self._generate(Sampling(max_tokens=1))
+        finished = await self._generate(Sampling(temperature=0.0, max_tokens=1))
         return _Run(finished.usage.evaluated_tokens, finished.timings.prefill_ms)
 
     async def write(self, tokens: int) -> _Run:
         """Write a reply of at most so many tokens to the last prompt. A model that says nothing is made to say anything at all."""
         if not self._has_silent_replies:
-            run = _written(await self._generate(Sampling(max_tokens=tokens)))
+            run = _written(await self._generate(Sampling(temperature=0.0, max_tokens=tokens)))
             if run.tokens:
                 return run
             self._has_silent_replies = True

@@ -23,6 +23,7 @@ from nemochat.domain.replies import ModelRef, ReplyRecord, TurnResult
 from nemochat.domain.sampling import Sampling
 from nemochat.library.errors import NewerError
 from nemochat.prompt.replies import FORMAT, written
+from nemochat.settings import SamplingSettings
 
 Decoded = TypeVar("Decoded")
 
@@ -36,13 +37,14 @@ _MAX_FORGOTTEN = 1_000_000
 
 
 class Roleplay(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The roleplay of a conversation, and the documents that are searched for it."""
+    """The roleplay of a conversation, the documents that are searched for it, and what is asked of its sampling."""
 
     persona: Persona | None = None
     user: UserProfile | None = None
     note: AuthorNote | None = None
     seed: int = 0
     collections: tuple[str, ...] = ()
+    sampling: SamplingSettings | None = None
     v: int = FIRST_VERSION
 
 

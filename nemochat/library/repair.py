@@ -148,6 +148,7 @@ class _Found:
             note=role.note,
             seed=role.seed,
             collections=role.collections,
+            sampling=role.sampling,
             waiting=waits,
         )
         return chat, whole and all_wait

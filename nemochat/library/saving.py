@@ -193,11 +193,11 @@ def _counts(chat: Chat) -> dict[str, int]:
 
 
 def _roleplay(chat: Chat) -> Roleplay:
-    return Roleplay(chat.persona, chat.user, chat.note, chat.seed, chat.collections)
+    return Roleplay(chat.persona, chat.user, chat.note, chat.seed, chat.collections, chat.sampling)
 
 
 def _scene_differs(before: Chat, after: Chat) -> bool:
-    fields = ("frame", "persona", "user", "note", "seed", "collections")
+    fields = ("frame", "persona", "user", "note", "seed", "collections", "sampling")
     if all(getattr(before, field) is getattr(after, field) for field in fields):
         return False
     return before.frame != after.frame or _roleplay(before) != _roleplay(after)
@@ -224,6 +224,7 @@ def _read_scene(db: sqlite3.Connection, key: int) -> tuple[Chat, int]:
         note=roleplay.note,
         seed=roleplay.seed,
         collections=roleplay.collections,
+        sampling=roleplay.sampling,
         waiting=waiting,
     )
     return chat, (not whole) + (not all_waits)

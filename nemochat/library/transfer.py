@@ -32,6 +32,7 @@ from nemochat.library.pictures import is_digest, pixel_digest
 from nemochat.library.store import Library
 from nemochat.library.values import ExportReport, ImportReport, ListQuery, StoredChat
 from nemochat.reading import check_json
+from nemochat.settings import SamplingSettings
 
 _MANIFEST = "nemochat-library.json"
 _CONVERSATION = re.compile(r"conversations/[0-9a-z]{1,32}\.json")
@@ -85,6 +86,7 @@ class _Conversation(msgspec.Struct, frozen=True):
     pictures: dict[str, str]
     messages: tuple[_Message, ...]
     waiting: tuple[Waiting, ...] = ()
+    sampling: SamplingSettings | None = None
 
 
 def export_library(library: Library, target: Path) -> ExportReport:
@@ -192,6 +194,7 @@ def _leaving(stored: StoredChat, title: str, pictures: Mapping[str, str]) -> _Co
         dict(pictures),
         tuple(messages),
         chat.waiting,
+        chat.sampling,
     )
 
 
@@ -221,6 +224,7 @@ def _arriving(read: _Conversation, digests: Mapping[str, str]) -> Arriving:
         seed=read.seed,
         collections=read.collections,
         waiting=read.waiting,
+        sampling=read.sampling,
     )
     nodes = []
     for message in read.messages:

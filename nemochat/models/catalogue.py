@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -38,12 +38,16 @@ class OwnSettings(msgspec.Struct, frozen=True):
 
 
 class ModelFiles(msgspec.Struct, frozen=True):
-    """What the engine loads: both files, and what people call the model. own: what is set for it alone."""
+    """What the engine loads: both files, and what people call the model. own, sampling: what is set for it alone."""
 
     name: str
     model_path: Path
     mmproj_path: Path | None
     own: OwnSettings = OwnSettings()
+    sampling: SamplingSettings = SamplingSettings()
+
+
+Own = TypeVar("Own", OwnSettings, SamplingSettings)
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -59,11 +63,12 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     def files(self) -> ModelFiles:
         """The paths as paths. Raises ModelFileError for a setting that is not allowed."""
         mmproj = Path(self.mmproj_path) if self.mmproj_path else None
-        return ModelFiles(self.name, Path(self.model_path), mmproj, self._own())
+        return ModelFiles(self.name, Path(self.model_path), mmproj, self._own(OwnSettings), self._own(SamplingSettings))
 
-    def _own(self) -> OwnSettings:
+    def _own(self, kind: type[Own]) -> Own:
+        said = {name: self.settings[name] for name in kind.__struct_fields__ if name in self.settings}
         try:
-            return msgspec.convert(self.settings, OwnSettings)
+            return msgspec.convert(said, kind)
         except msgspec.ValidationError as error:
             raise ModelFileError(f"A setting of the model {self.name} is not allowed: {shown(Path(str(error)))}.") from None
 
@@ -186,9 +191,10 @@ class Catalogue:
             files = self.get(name_or_path).files
         elif _looks_like_path(name_or_path) and (is_there(Path(name_or_path)) or not self.knows(name_or_path)):
             model_path, mmproj_path = _pair(Path(name_or_path), mmproj)
-            known = next((entry for entry in self.entries() if entry.model_path == str(model_path)), None)
+            known = next((entry.files for entry in self.entries() if entry.model_path == str(model_path)), None)
             label = slug(nvigi_name(model_path) or file_label(model_path))
-            files = ModelFiles(label, model_path, mmproj_path, known.files.own if known is not None else OwnSettings())
+            own, sampling = (known.own, known.sampling) if known is not None else (OwnSettings(), SamplingSettings())
+            files = ModelFiles(label, model_path, mmproj_path, own, sampling)
         else:
             files = self.get(name_or_path).files
         if mmproj is not None:

@@ -14,7 +14,7 @@ from nemochat.domain.edits import applied
 from nemochat.domain.events import Progress
 from nemochat.domain.images import Original, RgbImage
 from nemochat.domain.messages import Conversation, Message, ToolSpec
-from nemochat.domain.sampling import Sampling
+from nemochat.domain.sampling import Sampling, Source
 from nemochat.engine.protocol import Engine, LoadRequest, Prepared
 from nemochat.prompt.format import Piece
 
@@ -23,7 +23,7 @@ class Talking(Talk):
     """A `Talk` with a session of its own."""
 
     def __init__(self, engine: Engine, request: LoadRequest, sampling: Sampling, image_size: int | None = None) -> None:
-        super().__init__(ChatSession(engine, request, sampling, image_size))
+        super().__init__(ChatSession(engine, request, {Source.CONFIG: sampling}, image_size))
         self.reader = self.session.reader
 
     @property

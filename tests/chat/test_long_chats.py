@@ -11,7 +11,7 @@ from nemochat.chat import Chat
 from nemochat.chat.reader import PromptReader
 from nemochat.domain.messages import Message, Role, TextPart
 from nemochat.domain.personas import AuthorNote, Persona
-from nemochat.domain.sampling import Sampling
+from nemochat.domain.sampling import Sampling, Source
 from nemochat.engine.protocol import LoadRequest
 from nemochat.prompt import nemotron
 from nemochat.prompt.format import as_text
@@ -19,6 +19,8 @@ from nemochat.settings import EngineSettings
 from tests.chat.fake_engine import FakeEngine
 
 MIRA = Persona(name="Mira", description="Mira keeps an inn.", examples="<START>\n{{user}}: A room?\n{{char}}: Two coins.")
+
+SHORT = {Source.CONFIG: Sampling(max_tokens=100)}
 
 
 def long_chat(messages: int, *, persona: Persona | None = None, note: AuthorNote | None = None) -> Chat:
@@ -30,7 +32,7 @@ def long_chat(messages: int, *, persona: Persona | None = None, note: AuthorNote
 
 async def made(chat: Chat, *, is_whole: bool, monkeypatch: pytest.MonkeyPatch) -> tuple[object, ...]:
     """All that is made of a chat in a window that holds little of it: the second time, when sizes are known."""
-    reader = PromptReader(FakeEngine(context_length=1500), LoadRequest("f", "f", None, EngineSettings()), Sampling(max_tokens=100))
+    reader = PromptReader(FakeEngine(context_length=1500), LoadRequest("f", "f", None, EngineSettings()), SHORT)
     if is_whole:
         monkeypatch.setattr(reader, "_start", lambda *_: 0)
     draft = Message(Role.USER, (TextPart("What now? And then"),))
@@ -65,7 +67,7 @@ async def test_a_prompt_without_what_was_forgotten_long_ago_is_the_same(
 
 async def test_only_the_window_is_rendered_for_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     chat = msgspec.structs.replace(long_chat(5000), first_kept=4940)
-    reader = PromptReader(FakeEngine(context_length=1500), LoadRequest("f", "f", None, EngineSettings()), Sampling(max_tokens=100))
+    reader = PromptReader(FakeEngine(context_length=1500), LoadRequest("f", "f", None, EngineSettings()), SHORT)
     await reader.context_view(chat)
     rendered: list[Message] = []
     pieces = nemotron._message
@@ -83,5 +85,5 @@ async def test_only_the_window_is_rendered_for_a_key(monkeypatch: pytest.MonkeyP
 @given(st.integers(0, 500))
 def test_what_is_pinned_is_never_left_out(at: int) -> None:
     chat = msgspec.structs.replace(long_chat(600).marked(at, pinned=True), first_kept=540)
-    reader = PromptReader(FakeEngine(context_length=1500), LoadRequest("f", "f", None, EngineSettings()), Sampling(max_tokens=100))
+    reader = PromptReader(FakeEngine(context_length=1500), LoadRequest("f", "f", None, EngineSettings()), SHORT)
     assert reader._start(chat, 1500) == 0

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 
+import msgspec
 import pytest
 
 from nemochat.chat import Chat, ChatEvent, TurnResult
 from nemochat.domain.events import EngineEvent, FinishReason, Progress, Stage, TextDelta
 from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import ContextPart, Conversation, Message, Part, Role, TextPart, ToolCall
-from nemochat.domain.sampling import Sampling
+from nemochat.domain.personas import Persona, PersonaSampling
+from nemochat.domain.sampling import Sampling, Source, in_force
 from nemochat.domain.segments import ImageSlot, Plain
 from nemochat.engine.protocol import Engine, LoadRequest
 from nemochat.errors import ConversationError, EngineDiedError, EngineError, ImageError, ModelFileError, NemochatError, WindowError
@@ -216,25 +218,50 @@ async def test_regenerate_goes_back_to_the_last_question() -> None:
 @pytest.mark.parametrize(
     ("sampling", "again"),
     [
-        (Sampling(), Sampling(temperature=0.8)),
-        (Sampling(seed=7), Sampling(temperature=0.8, seed=8)),
+        (Sampling(temperature=0.0), Sampling(temperature=0.8)),
+        (Sampling(temperature=0.0, seed=7), Sampling(temperature=0.8, seed=8)),
         (Sampling(temperature=0.5, seed=2**32 - 1), Sampling(temperature=0.5, seed=0)),
         (Sampling(temperature=0.7, top_k=1), Sampling(temperature=0.7, top_k=40)),
         (Sampling(temperature=0.7), Sampling(temperature=0.7)),
-        (Sampling(temperature=None), Sampling(temperature=None)),
+        (Sampling(), Sampling()),
     ],
 )
 async def test_another_reply_is_not_the_same_one_again(sampling: Sampling, again: Sampling) -> None:
     """Fails as it did at temperature 0, at which a model says the same every time; a seed that stays did the same."""
     engine = FakeEngine(*(reply(text) for text in "abcd"))
     chat = session(engine, sampling)
+    first, second = (in_force({Source.CONFIG: each}).sampling for each in (sampling, again))
     await play(chat.send(user("Hi")))
     await play(chat.regenerate())
-    assert [request.sampling for request in engine.requests] == [sampling, again]
+    assert [request.sampling for request in engine.requests] == [first, second]
     await play(chat.regenerate())
     assert sampling.seed is None or engine.requests[2].sampling.seed == (sampling.seed + 2) % 2**32
     await play(chat.send(user("And?")))
-    assert engine.requests[3].sampling == sampling
+    assert engine.requests[3].sampling == first
+
+
+async def test_what_is_asked_for_reaches_the_engine_from_every_source() -> None:
+    """Of the request, this chat, the persona, the model's setting, the settings and the model's file, each sets one value."""
+    engine = FakeEngine(reply("a"), reply("b"))
+    of_file = Sampling(temperature=0.6, top_k=9, min_p=0.2, top_p=0.4, repeat_penalty=1.2, repeat_last_n=5)
+    engine._info = msgspec.structs.replace(engine._info, recommended=of_file)
+    chat = session(engine, Sampling(min_p=0.3, top_p=0.5, max_tokens=10))
+    persona = Persona(name="Mira", sampling=PersonaSampling(repeat_penalty=1.1, top_k=11))
+    chat.chat = msgspec.structs.replace(Chat(persona=persona).sampled(top_k=12), seed=1)
+    chat.reader.layers = {**chat.reader.layers, Source.MODEL_SETTING: Sampling(top_p=0.7), Source.REQUEST: Sampling(seed=3)}
+    await play(chat.send(user("Hi")))
+    assert engine.requests[0].sampling == Sampling(0.6, 12, 0.7, 0.3, 1.1, 5, 3, 10, ())
+    assert chat.reader.in_force(chat.chat).sources == {
+        "temperature": Source.MODEL_FILE,
+        "top_k": Source.CHAT,
+        "top_p": Source.MODEL_SETTING,
+        "min_p": Source.CONFIG,
+        "repeat_penalty": Source.PERSONA,
+        "repeat_last_n": Source.MODEL_FILE,
+        "seed": Source.REQUEST,
+        "max_tokens": Source.CONFIG,
+        "stop": Source.DEFAULT,
+    }
 
 
 async def test_a_reply_that_takes_the_place_of_none_is_sampled_as_ever() -> None:

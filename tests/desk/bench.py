@@ -12,14 +12,13 @@ from nemochat.chat import ChatSession
 from nemochat.desk.port import ModelChoice, ToolChest
 from nemochat.documents.index import DocumentIndex
 from nemochat.documents.vectors import Embedder
-from nemochat.domain.sampling import Sampling
 from nemochat.engine.protocol import LoadRequest
 from nemochat.errors import ModelFileError
 from nemochat.library import Library
 from nemochat.paths import Paths
 from nemochat.personas.store import PersonaStore
 from nemochat.settings import Settings
-from nemochat.settings_file import write_setting
+from nemochat.settings_file import sampling_layers, write_setting
 from nemochat.tools.approval import Rules
 from nemochat.tools.builtin.search import Search
 from nemochat.tools.making import Tool
@@ -88,7 +87,7 @@ class Bench:
         if name not in self.engines:
             raise ModelFileError(f"There is no model {name}.", "Choose another one.")
         request = LoadRequest(name, f"{name}.gguf", None, self.settings.engine)
-        return ChatSession(self.engines[name], request, Sampling().asking(msgspec.structs.asdict(self.settings.sampling)))
+        return ChatSession(self.engines[name], request, sampling_layers(self.settings, self.locked))
 
     def forget_states(self, conversation: str) -> None:
         self.forgotten.append(conversation)

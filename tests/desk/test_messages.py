@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from nemochat.desk.port import ShowText
 from nemochat.domain.events import FinishReason
+from nemochat.domain.sampling import Sampling, Source
 from nemochat.domain.segments import ImageSlot, Segment
+from nemochat.settings import SamplingSettings, Settings
 from tests.chat.fake_engine import FakeEngine, reply
 from tests.desk.bench import Bench
 from tests.desk.sitting import Sitting, engine_of
@@ -38,11 +42,13 @@ def text_of(segments: tuple[Segment, ...]) -> str:
 
 @pytest.mark.parametrize("name", ["regenerate", "swipe_right"])
 async def test_another_reply_is_sampled_where_the_first_was_not(sitting: Sitting, name: str) -> None:
-    """Fails as it did: at temperature 0, which is what the settings say, 2/2 was word for word 1/2."""
+    """Fails as it did: at temperature 0, which is what the settings say, 2/2 was word for word 1/2. The user is told of it."""
+    await sitting.desk.settings_changed({"sampling.temperature": 0.0})
     await sitting.send("hello")
     await sitting.act(1, name)
     await sitting.settle()
     assert [request.sampling.temperature for request in engine(sitting).requests] == [0.0, 0.8]
+    assert "Temperature 0 (config.toml) would say the same again: this reply is made at 0.8." in sitting.port.notices
     assert sitting.desk.chat.counters == {1: (2, 2)}
 
 
@@ -77,3 +83,38 @@ async def test_an_edited_message_is_counted_where_it_will_stand(sitting: Sitting
     await sitting.settle()
     assert sitting.desk.reading.view is not None
     assert sitting.desk.reading.view.history == whole.history
+
+
+async def test_sampling_is_shown_with_who_set_it_and_is_changed_for_one_chat(tmp_path: Path) -> None:
+    """``/sampling``: what is asked for here goes before the settings, is kept with the chat, can be undone, and holds in no other chat."""
+    fake = engine_of()
+    fake._info = msgspec.structs.replace(fake._info, recommended=Sampling(top_k=9))
+    bench = Bench(tmp_path, {"demo": fake}, Settings(sampling=SamplingSettings(temperature=0.3)))
+    sitting = await Sitting(bench).begin()
+    for line in ("/sampling temperature=0", "/sampling stop [\"a b\"]", "hello", "/sampling"):
+        await sitting.send(line)
+    assert sitting.port.notices[-2:] == ["In force: temperature: 0 (this chat)", 'In force: stop: ["a b"] (this chat)']
+    shown = sitting.port.asked[-1]
+    assert isinstance(shown, ShowText)
+    assert shown.text.splitlines()[:2] == ["temperature: 0 (this chat)", "top_k: 9 (the model's file)"]
+    asked = fake.requests[-1].sampling
+    assert (asked.temperature, asked.stop, asked.top_k) == (0.0, ("a b",), 9)
+    kept = sitting.desk.conversation.id
+    assert bench.library.load(kept).chat.sampling == SamplingSettings(temperature=0.0, stop=("a b",))
+    for line, said in [
+        ("/sampling heat=1", "Sampling has no heat. There are: temperature, top_k"),
+        ("/sampling top_p=2", "which is not allowed. Allowed: a number more than 0 and at most 1, or auto."),
+        ("/sampling temperature=", "In force: temperature: 0.3 (config.toml)"),
+    ]:
+        await sitting.send(line)
+        assert said in sitting.port.notices[-1]
+    sitting.desk.undo()
+    found = []
+    for step in (sitting.desk.undo, sitting.desk.new):
+        step()
+        await sitting.settle()
+        found.append(sitting.desk.sampling)
+    assert [now.sources["temperature"] for now in found if now is not None] == [Source.CHAT, Source.CONFIG]
+    await sitting.close()
+    bench.library.close()
+    bench.documents.close()

@@ -80,7 +80,7 @@ def gather(events: Iterator[EngineEvent]) -> Reply:
 
 def ask(backend: LlamaBackend, segments: Sequence[Segment], cancelled: Callable[[], bool] = never, **sampling: Any) -> Reply:
     """Generate one reply, greedy and of at most 12 tokens unless `sampling` says otherwise."""
-    values = msgspec.convert({"max_tokens": 12, **sampling}, Sampling)
+    values = msgspec.convert({"temperature": 0.0, "max_tokens": 12, **sampling}, Sampling)
     return gather(backend.generate(GenerateRequest(tuple(segments), values), cancelled))
 
 

@@ -46,7 +46,7 @@ def picture(value: int = 0) -> RgbImage:
 def question(text: str, image: RgbImage | None = None, max_tokens: int = 512) -> GenerateRequest:
     slots = (ImageSlot(image.digest), Control("\n")) if image else ()
     segments = (Control("<extra_id_1>User\n"), *slots, Plain(text), Control("\n<extra_id_1>Assistant\n"))
-    return GenerateRequest(segments, Sampling(max_tokens=max_tokens))
+    return GenerateRequest(segments, Sampling(temperature=0.0, max_tokens=max_tokens))
 
 
 def write_script(folder: Path, script: Script, settings: EngineSettings | None = None) -> LoadRequest:

@@ -47,14 +47,14 @@ def demo() -> Iterator[LlamaBackend]:
 
 
 def ask(backend: LlamaBackend, segments: Sequence[Segment], grammar: str = GRAMMAR, trigger: str = "<toolcall>", **sampling: Any) -> Reply:
-    return gather(backend.generate(GenerateRequest(tuple(segments), Sampling(**sampling), grammar, trigger), never))
+    return gather(backend.generate(GenerateRequest(tuple(segments), Sampling(**{"temperature": 0.0, **sampling}), grammar, trigger), never))
 
 
 def first_call(backend: LlamaBackend, grammar: str, **sampling: Any) -> ToolCallPart:
     """The call that follows a prompt in which it has just begun; what the model says behind it is not waited for."""
     parser = StreamParser()
     parts = [*parser.push("<toolcall>")]
-    request = GenerateRequest(BEGUN, Sampling(**sampling), grammar)
+    request = GenerateRequest(BEGUN, Sampling(**{"temperature": 0.0, **sampling}), grammar)
     events = backend.generate(request, lambda: bool(parts))
     parts += [part for event in events if isinstance(event, TextDelta) for part in parser.push(event.text)]
     part = next(iter([*parts, *parser.finish()]))
@@ -178,7 +178,7 @@ def test_the_limit_and_a_cancel_cut_a_call(demo: LlamaBackend) -> None:
     reply = ask(demo, BEGUN, max_tokens=5)
     assert (reply.finished.reason, reply.finished.usage.completion_tokens) == (FinishReason.LENGTH, 5)
     assert not calls_of("<toolcall>" + reply.text)
-    request = GenerateRequest(BEGUN, Sampling(), GRAMMAR)
+    request = GenerateRequest(BEGUN, Sampling(temperature=0.0, max_tokens=512), GRAMMAR)
     assert gather(demo.generate(request, after(12))).finished.reason is FinishReason.CANCELLED
     assert calls_of("<toolcall>" + ask(demo, BEGUN, max_tokens=200).text)
 
@@ -248,6 +248,6 @@ def test_a_constrained_call_is_reused_in_the_next_prompt(demo: LlamaBackend) -> 
 def test_the_scripted_engine_shows_what_it_was_sent() -> None:
     backend = ScriptedBackend(Script())
     backend.load(LoadRequest("scripted", "", None, EngineSettings()), lambda _: None)
-    gather(backend.generate(GenerateRequest(question("x"), Sampling(), GRAMMAR), never))
+    gather(backend.generate(GenerateRequest(question("x"), Sampling(temperature=0.0, max_tokens=512), GRAMMAR), never))
     assert backend.asked is not None
     assert (backend.asked.grammar, backend.asked.grammar_trigger) == (GRAMMAR, "<toolcall>")

@@ -212,7 +212,7 @@ def test_cancel_in_the_reply_keeps_what_was_said(tiny_backend: LlamaBackend) -> 
     whole = ask(tiny_backend, segments)
     stop = threading.Event()
     said = ""
-    for event in tiny_backend.generate(GenerateRequest(segments, Sampling(max_tokens=12)), stop.is_set):
+    for event in tiny_backend.generate(GenerateRequest(segments, Sampling(temperature=0.0, max_tokens=12)), stop.is_set):
         if isinstance(event, TextDelta):
             said += event.text
         if len(said) > 3:
@@ -230,7 +230,7 @@ def test_closing_the_stream_early_leaves_the_cache_in_order(tiny_backend: LlamaB
     segments = question("word " * 12)
     expected = ask(tiny_backend, segments)
     clear_cache(tiny_backend)
-    stream = tiny_backend.generate(GenerateRequest(segments, Sampling(max_tokens=12)), never)
+    stream = tiny_backend.generate(GenerateRequest(segments, Sampling(temperature=0.0, max_tokens=12)), never)
     for _ in range(events):
         next(stream)
     stream.close()  # type: ignore[attr-defined]
@@ -464,8 +464,8 @@ def test_every_native_handle_is_freed(tiny_model: Path, tiny_projector: Path, tm
     for seed in (1, 2):
         backend.add_image(picture(seed))
         ask(backend, [HEAD, ImageSlot(picture(seed).digest), ANSWER])
-    backend.generate(GenerateRequest(question("x"), Sampling()), never)
-    stream = backend.generate(GenerateRequest(question("y"), Sampling()), never)
+    backend.generate(GenerateRequest(question("x"), Sampling(temperature=0.0)), never)
+    stream = backend.generate(GenerateRequest(question("y"), Sampling(temperature=0.0)), never)
     while not isinstance(next(stream), TextDelta):
         pass
     stream.close()  # type: ignore[attr-defined]

@@ -20,7 +20,7 @@ from nemochat.settings import EngineSettings
 from tests.engine.llama_harness import ANSWER, HEAD, after, gather, never, picture
 
 PICTURES = tuple(picture(seed) for seed in range(2))
-SHORT = Sampling(max_tokens=3)
+SHORT = Sampling(temperature=0.0, max_tokens=3)
 WORDS = st.sampled_from([Plain(text) for text in ("the red", " and the blue", "hello word hello word", "x" * 60, "?")])
 PIECES: st.SearchStrategy[Segment] = WORDS | st.sampled_from([ImageSlot(image.digest) for image in PICTURES])
 PROMPTS = st.lists(PIECES, min_size=1, max_size=4).map(lambda pieces: (HEAD, *pieces))

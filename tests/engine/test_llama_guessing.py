@@ -23,6 +23,7 @@ from tests.tiny_gguf import write_language_model
 
 SCRIPT = ["hello", "a", "b", "the", "c", "d", "e", "f", "g", "▁", "k", "l", "m", "and", "n", "</s>", "z"]
 SAID = "helloabthecdefg klmandn"
+GREEDY = Sampling(temperature=0.0, max_tokens=12)
 WARM: dict[str, Any] = {"temperature": 1.5, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "seed": 7}
 
 
@@ -160,7 +161,7 @@ def test_cancelling_inside_what_was_guessed_leaves_only_what_was_said(scripted: 
 @pytest.mark.parametrize("events", range(3, 14))
 def test_closing_the_stream_inside_what_was_guessed_leaves_the_cache_in_order(scripted: LlamaBackend, events: int, pace: Pace) -> None:
     segments = question(f"{SAID}?")
-    stream = with_pace(scripted, pace).generate(GenerateRequest(segments, Sampling(max_tokens=40)), never)
+    stream = with_pace(scripted, pace).generate(GenerateRequest(segments, Sampling(temperature=0.0, max_tokens=40)), never)
     said = "".join(event.text for event, _ in zip(stream, range(events), strict=False) if isinstance(event, TextDelta))
     stream.close()  # type: ignore[attr-defined]
     assert SAID.startswith(said)
@@ -176,7 +177,7 @@ GRAMMAR = 'root ::= "{" [a-e]+ "}"'
 @pytest.mark.parametrize("seed", range(4))
 def test_a_grammar_holds_what_was_guessed_too(tiny_backend: LlamaBackend, seed: int, sampling: dict[str, Any]) -> None:
     segments = question("{abc}{abcabc}{edcba}{abcde")
-    request = GenerateRequest(segments, Sampling(max_tokens=40, **sampling), grammar=GRAMMAR, grammar_trigger="")
+    request = GenerateRequest(segments, Sampling(**{"temperature": 0.0, "max_tokens": 40, **sampling}), grammar=GRAMMAR, grammar_trigger="")
     plain = gather(with_pace(tiny_backend, None).generate(request, never))
     cells = held(tiny_backend)
     for pace in (Eager(), Moody(seed)):
@@ -189,7 +190,7 @@ def test_a_trigger_inside_what_was_guessed_opens_the_grammar(tmp_path: Path) -> 
     script = ["hello", "a", "b", "<toolcall>", "▁", "{", "e", "z"]
     backend = loaded(write_language_model(tmp_path / "m.gguf", script=script))
     segments = (*question("helloab")[:-1], Plain("helloab"), ANSWER)
-    request = GenerateRequest(segments, Sampling(max_tokens=12), grammar='root ::= " {" [a-e] "}</toolcall>"', grammar_trigger="<toolcall>")
+    request = GenerateRequest(segments, GREEDY, grammar='root ::= " {" [a-e] "}</toolcall>"', grammar_trigger="<toolcall>")
     plain = gather(with_pace(backend, None).generate(request, never))
     assert plain.text.startswith("helloab<toolcall> {")
     for pace in (Eager(), Moody(3)):

@@ -45,7 +45,8 @@ class Spoken:
 
     def ask(self, text: str) -> tuple[str, Usage]:
         self.said += [Plain(text), ANSWER]
-        reply = gather(self.backend.generate(GenerateRequest(tuple(self.said), Sampling(max_tokens=6), conversation=self.name), never))
+        request = GenerateRequest(tuple(self.said), Sampling(temperature=0.0, max_tokens=6), conversation=self.name)
+        reply = gather(self.backend.generate(request, never))
         self.said += [Plain(reply.text), Control("\n<extra_id_1>User\n")]
         assert matches(self.backend)
         return reply.text, reply.finished.usage

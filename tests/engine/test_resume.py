@@ -33,7 +33,7 @@ async def running(model: Path, folder: Path, resume_mb: int = 100) -> AsyncItera
 
 
 async def ask(engine: WorkerEngine, conversation: str = "chat") -> tuple[str, Usage]:
-    text, finished = await reply(engine, GenerateRequest(PROMPT, Sampling(max_tokens=8), conversation=conversation))
+    text, finished = await reply(engine, GenerateRequest(PROMPT, Sampling(temperature=0.0, max_tokens=8), conversation=conversation))
     return text, finished.usage
 
 

@@ -26,7 +26,7 @@ async def test_llama_dies_and_is_started_again(
     settings = EngineSettings(hang_seconds=HANG_SECONDS, batch=32, context_length=0)
     image = RgbImage.from_rgb(2, 1, bytes(range(6)))
     segments = (Control("<extra_id_1>User\n"), Plain("abc " * 100), ImageSlot(image.digest), Control("\n<extra_id_1>Assistant\n"))
-    request = GenerateRequest(segments, Sampling(max_tokens=400))
+    request = GenerateRequest(segments, Sampling(temperature=0.0, max_tokens=400))
     subject = Subject(LoadRequest("tiny", str(tiny_model), str(tiny_projector), settings), image, request)
     engine = WorkerEngine(tmp_path / "engine.log", "llama")
     try:
@@ -34,7 +34,7 @@ async def test_llama_dies_and_is_started_again(
         assert death.hint
         assert seconds < REPORT_SECONDS + (2 * HANG_SECONDS if number is signal.SIGSTOP else 0)
         await engine.add_image(image)
-        _, finished = await reply(engine, GenerateRequest(segments, Sampling(max_tokens=3)))
+        _, finished = await reply(engine, GenerateRequest(segments, Sampling(temperature=0.0, max_tokens=3)))
         assert finished.usage.encoded_images == 1
         assert finished.usage.evaluated_tokens == finished.usage.prompt_tokens
     finally:

@@ -92,7 +92,7 @@ def everything() -> Chat:
     chat = chat.rewritten(0, "What is that?").cut(1).added(reply("Something else.", record("Something else.", (5, 3))))
     waits = Message(Role.USER, (ImagePart(RED.digest, "red.png", 2, 1), TextPart("And now?")))
     chat = chat.queued(waits, ("/tmp/ä.png",), 1, 1.5).queued(Message(Role.USER, (TextPart("Hello?"),)))
-    return chat.named("Näme").swiped(0, 1)
+    return chat.named("Näme").sampled(temperature=0.0, top_k="auto", stop=("\n",)).swiped(0, 1)
 
 
 def stored(chat: Chat) -> Chat:

@@ -10,6 +10,7 @@ from nemochat.errors import ModelFileError
 from nemochat.models import Catalogue, ModelFiles, inspect
 from nemochat.models.catalogue import DEMO, DEMO_NAME, OwnSettings
 from nemochat.models.naming import typed_name
+from nemochat.settings import SamplingSettings
 from tests.models import raw_gguf as raw
 
 GUID_F16 = "0BAEDD5C-F2CA-49AA-9892-621C40030D12"
@@ -388,3 +389,24 @@ def test_a_failed_write_keeps_the_old_list(catalogue: Catalogue, files: Path, tm
         catalogue.add(files / "m.gguf")
     assert [path.name for path in stored(tmp_path).parent.iterdir()] == ["models.json"]
     assert (files / "models.json").read_bytes() == before
+
+
+def test_the_sampling_of_a_model_stays_with_it(tmp_path: Path, catalogue: Catalogue, files: Path) -> None:
+    """By its name and by its path, and when its file is added again; what is not allowed is said by its name."""
+    model = raw.write_model(files / "m.gguf")
+    catalogue.add(model)
+
+    def put(settings: dict[str, object]) -> None:
+        content = json.loads(stored(tmp_path).read_text())
+        content["models"][0]["settings"] = settings
+        stored(tmp_path).write_text(json.dumps(content))
+
+    put({"temperature": 0, "top_k": 20, "format": "auto"})
+    catalogue.add(model)
+    wanted = SamplingSettings(temperature=0.0, top_k=20)
+    assert catalogue.get("raw-model").settings == {"temperature": 0, "top_k": 20, "format": "auto"}
+    assert [catalogue.resolve(each).sampling for each in ("raw-model", str(model))] == [wanted, wanted]
+    assert catalogue.resolve(DEMO_NAME).sampling == SamplingSettings()
+    put({"temperature": 11})
+    with pytest.raises(ModelFileError, match=r"A setting of the model raw-model is not allowed: Expected `float` <= 10.0.*temperature"):
+        catalogue.resolve("raw-model")

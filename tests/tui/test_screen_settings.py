@@ -53,7 +53,7 @@ async def test_how_replies_are_made_holds_for_the_next_one(tmp_path: Path) -> No
         await _set(driver, "temperature", "0.7")
         await _set(driver, "max tokens", "33")
         await driver.send("second")
-        assert [(request.sampling.temperature, request.sampling.max_tokens) for request in engine.requests] == [(0.0, 512), (0.7, 33)]
+        assert [(request.sampling.temperature, request.sampling.max_tokens) for request in engine.requests] == [(0.8, 512), (0.7, 33)]
         assert (_written(driver).sampling.temperature, _written(driver).sampling.max_tokens) == (0.7, 33)
         assert not any("/model" in notice for notice in driver.notices)
 

@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 from textual.widgets import Input, Select, Static, Switch
 
+from nemochat.domain.sampling import InForce, Sampling, Source, in_force
 from nemochat.settings import EngineSettings, InterfaceSettings, KvType, PictureProtocol, SamplingSettings, Settings, describe
 from nemochat.settings_file import write_setting
 from nemochat.tui.screens.settings import SettingsScreen
@@ -22,16 +23,18 @@ UNANSWERED: dict[str, object] = {"": "not answered"}
 class Host(App[None]):
     """Shows the screen and keeps its answer."""
 
-    def __init__(self, settings: Settings | None = None, locked: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, settings: Settings | None = None, locked: Mapping[str, str] | None = None, sampling: InForce | None = None
+    ) -> None:
         super().__init__()
-        self.settings, self.locked = settings or Settings(), locked or {}
+        self.settings, self.locked, self.sampling = settings or Settings(), locked or {}, sampling
         self.answer: dict[str, object] | None = UNANSWERED
 
     def on_mount(self) -> None:
         for theme in load_themes(built_in_folder(), Path("/nonexistent"))[0]:
             self.register_theme(theme)
         self.theme = "nemochat-dark"
-        self.push_screen(SettingsScreen(self.settings, self.locked), self.keep)
+        self.push_screen(SettingsScreen(self.settings, self.locked, self.sampling), self.keep)
 
     def keep(self, answer: dict[str, object] | None) -> None:
         self.answer = answer
@@ -120,7 +123,7 @@ async def test_an_optional_value_can_be_emptied() -> None:
         await type_into(pilot, app, "sampling.seed", "")
         await type_into(pilot, app, "sampling.stop", "")
         await save(pilot)
-        assert app.answer == {"sampling.seed": None, "sampling.stop": ()}
+        assert app.answer == {"sampling.seed": None, "sampling.stop": None}
 
 
 async def test_a_value_that_is_not_allowed_is_explained_and_not_accepted() -> None:
@@ -260,3 +263,31 @@ async def test_markup_in_a_value_is_shown_as_it_is() -> None:
         await pilot.press(*"[bold]")
         await pilot.pause()
         assert "“[bold]”" in app.said("#settings-nothing")
+
+
+async def test_sampling_says_what_is_in_force_and_who_has_set_it() -> None:
+    """Fails as it did: nobody could tell a temperature of 0 from one that was never set."""
+    mine = SamplingSettings(temperature=0.0, top_k=7)
+    layers = {Source.CONFIG: mine, Source.PERSONA: Sampling(top_k=3), Source.MODEL_FILE: Sampling(min_p=0.1, top_p=0.0)}
+    app = Host(Settings(sampling=mine), sampling=in_force(layers))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+
+        def row(name: str) -> tuple[str, str]:
+            shown = app.row(f"sampling.{name}")
+            remark = shown.query_one(".remark", Static)
+            assert len(str(remark.content)) <= remark.content_size.width or name == "max_tokens"
+            return shown.query_one(Input).value, str(remark.content)
+
+        assert row("temperature") == ("0", "0 · config.toml")
+        assert row("top_k") == ("7", "3 · the persona")
+        assert row("min_p") == ("", "0.1 · the model's file")
+        assert row("repeat_last_n") == ("", "64 · nemochat's default")
+        assert row("max_tokens") == ("", "512 · nemochat's default")
+        await type_into(pilot, app, "sampling.temperature", "")
+        assert row("temperature") == ("", "changed")
+        assert "Default: 0.8. Allowed: a number at least 0 and at most 10, auto, or nothing. In force: 0 (config.toml)." in app.said(
+            "#settings-help"
+        )
+        await save(pilot)
+        assert app.answer == {"sampling.temperature": None}

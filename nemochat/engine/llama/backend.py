@@ -45,6 +45,7 @@ class LlamaBackend:
             end_text=loaded.model.end_text,
             adds_begin=loaded.begin_token is not None,
             architecture=loaded.model.architecture,
+            recommended=loaded.model.recommended,
         )
 
     def add_image(self, image: RgbImage) -> int:

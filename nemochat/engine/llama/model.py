@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import llama_cpp
-import msgspec
 
-from nemochat.domain.sampling import Settled
+from nemochat.domain.sampling import Sampling
 from nemochat.engine.llama import amx
 from nemochat.engine.llama.native_log import native_log
 from nemochat.errors import EngineError
@@ -175,8 +174,8 @@ class Model:
         return ids[0] if len(ids) == 1 and self.piece(ids[0]) == text.encode() else None
 
     @property
-    def sampling(self) -> Settled:
-        """What its maker recommends, and llama.cpp's own where the file says nothing."""
+    def recommended(self) -> Sampling:
+        """What its maker recommends; None where the file says nothing."""
         said: dict[str, float] = {}
         for name, key in _SAMPLING_KEYS.items():
             length = llama_cpp.llama_model_meta_val_str(self.pointer, key.encode(), self._buffer, len(self._buffer))
@@ -221,8 +220,8 @@ class Model:
         return self.piece(token).decode("utf-8", "replace") if token >= 0 else ""
 
 
-def recommended(said: Mapping[str, float]) -> Settled:
+def recommended(said: Mapping[str, float]) -> Sampling:
     """Sampling with what a model's file says of it; a value that makes no sense is passed over."""
     fitting = {name: value for name, value in said.items() if math.isfinite(value) and 0 <= value <= _MOST[name]}
     whole: dict[str, Any] = {name: int(value) if name in ("top_k", "repeat_last_n") else value for name, value in fitting.items()}
-    return msgspec.structs.replace(Settled(), **whole)
+    return Sampling(**whole)

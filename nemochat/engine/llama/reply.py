@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 
 from nemochat.domain.events import FinishReason
+from nemochat.domain.sampling import Settled
 from nemochat.domain.segments import Control
 from nemochat.engine.backend import Cancelled
 from nemochat.engine.cutter import Cutter
@@ -28,7 +29,7 @@ class Reply:
         self.tokens: list[int] = []
         self.reason = FinishReason.LENGTH
         self._loaded = loaded
-        self._sampling = loaded.model.sampling.asked(request.sampling)
+        self._sampling = Settled().asked(loaded.model.recommended).asked(request.sampling)
         self._limit = min(self._sampling.max_tokens, loaded.context_length - tokens_of(prompt.cells))
         self._prompt = prompt
         self._request = request

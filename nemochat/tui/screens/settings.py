@@ -19,6 +19,7 @@ from textual.theme import Theme
 from textual.widget import Widget
 from textual.widgets import Input, Label, Select, Static, Switch
 
+from nemochat.domain.sampling import DEFAULT, InForce, in_words
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import SettingsError
 from nemochat.settings import SettingInfo, Settings, describe, parse_setting
@@ -34,6 +35,7 @@ class SettingsScreen(Modal[dict[str, object] | None]):
     """Returns the changes by key ("engine.threads"), or None after Esc.
 
     locked: the settings that cannot be changed now, by key, with what has set them (a variable of the environment, "the command line").
+    sampling: what is in force of it, and who has set it, as far as that is known.
     """
 
     CSS_PATH = "settings.tcss"
@@ -45,9 +47,9 @@ class SettingsScreen(Modal[dict[str, object] | None]):
         Binding("ctrl+f", "filter", "Filter", show=False, id="settings.filter", tooltip="To the filter"),
     ]
 
-    def __init__(self, settings: Settings, locked: Mapping[str, str]) -> None:
+    def __init__(self, settings: Settings, locked: Mapping[str, str], sampling: InForce | None = None) -> None:
         super().__init__()
-        self._settings, self._locked = settings, locked
+        self._settings, self._locked, self._sampling = settings, locked, sampling
         self._filter = Input(placeholder="Type to filter", compact=True, id="settings-filter")
         self._nothing = Static(id="settings-nothing", markup=False)
         self._help = Static(id="settings-help", markup=False)
@@ -128,6 +130,8 @@ class SettingsScreen(Modal[dict[str, object] | None]):
             return _LockedRow(info, value, self._locked[info.key])
         if info.key == "interface.theme":
             return _SelectRow(info, value, [(_theme_label(theme), theme.name) for theme in self.app.available_themes.values()])
+        if group == "sampling":
+            return _SamplingRow(info, value, self._sampling)
         match info.kind:
             case BoolType():
                 return _SwitchRow(info, value)
@@ -317,7 +321,7 @@ class _InputRow(_Row):
         if isinstance(self.info.kind, VarTupleType):
             return f'{self.info.allowed}, such as ["END", "stop"]'
         optional = isinstance(self.info.kind, UnionType) and any(isinstance(each, NoneType) for each in self.info.kind.types)
-        return f"{self.info.allowed}{', or nothing' if optional else ''}"
+        return f"{self.info.allowed.replace(', or ', ', ')}, or nothing" if optional else self.info.allowed
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Look at each letter, so that the sentence is there while it is typed."""
@@ -328,7 +332,30 @@ class _InputRow(_Row):
         try:
             self.accept(parse_setting(self.info.key, event.value))
         except SettingsError:
-            self.accept(None, f"✗ This has to be {self._allowed()}.")
+            self.accept(None, f"✗ Allowed: {self._allowed()}.")
+
+
+class _SamplingRow(_InputRow):
+    """A value that several may set: what is in force is said beside it, and who has set that."""
+
+    def __init__(self, info: SettingInfo, initial: object, sampling: InForce | None) -> None:
+        super().__init__(info, initial)
+        name = info.key.partition(".")[2]
+        self._default = in_words(name, getattr(DEFAULT, name))
+        self._in_force = in_words(name, getattr(sampling.sampling, name)) if sampling is not None else ""
+        self._source = sampling.sources[name] if sampling is not None else None
+
+    def remark(self) -> str:
+        """What is in force, until it was changed here."""
+        return super().remark() or (f"{self._in_force} · {self._source}" if self._source is not None else "")
+
+    def default_text(self) -> str:
+        """What holds where nobody says anything."""
+        return self._default
+
+    def help_text(self) -> str:
+        """With what is in force."""
+        return f"{super().help_text()}{f' In force: {self._in_force} ({self._source}).' if self._source is not None else ''}"
 
 
 def _text(value: object) -> str:
