@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
+import regex
 
 from nemochat.chat.assembly import Assembled, assemble
 from nemochat.domain.chat import Chat
@@ -22,6 +23,14 @@ from nemochat.prompt.window import Fit, PromptSize
 
 Counter = Callable[[Sequence[Segment]], Awaitable[list[int]]]
 """Exact tokens of each segment."""
+
+_NEAR = 64
+"""So much of the end of a text is looked at for where it is cut, in code points: a key costs the same however long the text is."""
+_CHARACTER = regex.compile(r"\X")
+"""What a reader calls a character, with its marks and whatever is joined to it."""
+_UNSPACED = regex.compile(r"[\p{Line_Break=ID}\p{Line_Break=CJ}\p{Line_Break=NS}\p{Line_Break=SA}]")
+"""Of a script that has no spaces between words, by how Unicode breaks its lines: ideographs, kana, and the scripts of South East Asia."""
+_BEGINNING = regex.compile(r"(?<=\p{GCB=Other})[\p{GCB=Other}--\p{Extended_Pictographic}]", regex.VERSION1)
 
 EMPTY = Message(Role.USER, ())
 """A draft of which nothing is known but that the user will say something."""
@@ -146,12 +155,25 @@ class Preview(msgspec.Struct, frozen=True):
 def known_of(draft: Message) -> Message:
     """A draft without the word at its end, which may still grow, and without the white space before that, with which it may merge.
 
-    A word with white space behind it is known.
+    A word with white space behind it is known. Where words are written without spaces (Chinese, Japanese, Thai, Khmer, Lao, ...), all is
+    known but the character at the end, to which marks may still be added; never half a character.
     """
-    text = draft.text
-    words = text.rsplit(maxsplit=1)
-    known = text.strip() if text[-1:].isspace() else words[0].strip() if len(words) > 1 else ""
+    known = _known(draft.text)
     return Message(draft.role, (*draft.images, *((TextPart(known),) if known else ())))
+
+
+def _known(text: str) -> str:
+    if not text or text[-1].isspace():
+        return text.strip()
+    word = len(text) - len(text[-_NEAR:].rsplit(maxsplit=1)[-1])
+    begins = word == 0 or text[word - 1].isspace()
+    # In the middle of a long word, one looks from where a character begins for certain.
+    start = word if begins else next((found.start() for found in _BEGINNING.finditer(text, word)), len(text))
+    ends = [found.end() for found in _CHARACTER.finditer(text, start) if _UNSPACED.match(found[0])]
+    cut = next((end for end in reversed(ends) if end < len(text)), None)
+    if cut is None:
+        cut = word if begins else len(text) - len(text.rsplit(maxsplit=1)[-1])
+    return text[:cut].strip()
 
 
 async def preview(prompt: Prompt, draft: Message) -> Preview:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,9 +16,8 @@ from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import ContextPart, Conversation, ImagePart, Message, Role, TextPart, ToolSpec
 from nemochat.domain.personas import AuthorNote, Lorebook, LoreEntry, Persona
 from nemochat.domain.sampling import Sampling
-from nemochat.domain.segments import Segment
+from nemochat.domain.segments import ImageSlot, Segment
 from nemochat.engine.protocol import LoadRequest
-from nemochat.engine.scripted import Token, tokenize
 from nemochat.prompt import nemotron
 from nemochat.prompt.format import as_text
 from nemochat.settings import EngineSettings
@@ -48,8 +48,10 @@ def draft(text: str, *images: ImagePart) -> Message:
     return Message(U, (*images, *((TextPart(text),) if text else ())))
 
 
-def tokens_of(segments: Sequence[Segment]) -> list[Token]:
-    return [token for segment in segments for token in tokenize(segment, 5)]
+def letters_of(segments: Sequence[Segment]) -> list[tuple[type[Segment], str]]:
+    """What the segments say: an engine may cut a beginning into other tokens than the whole."""
+    said = [(type(segment), [segment.digest] if isinstance(segment, ImageSlot) else [*segment.text]) for segment in segments]
+    return [(kind, each) for kind, letters in said for each in letters]
 
 
 async def sent(chat: Talking, engine: FakeEngine, message: Message) -> tuple[Segment, ...]:
@@ -68,13 +70,59 @@ async def sent(chat: Talking, engine: FakeEngine, message: Message) -> tuple[Seg
         ("Hello wor", "Hello"),
         ("  Two  words\n\n and", "Two  words"),
         ("one\ntwo\t", "one\ntwo"),
+        ("x " + "y" * 500, "x"),
     ],
 )
 def test_the_last_word_is_not_known_and_the_white_space_before_it_neither(typed: str, known: str) -> None:
     assert known_of(draft(typed)).text == known
 
 
-words = st.text(st.sampled_from("abcdefgh .,\n\tü猫<>"), min_size=1, max_size=30)
+@pytest.mark.parametrize(
+    ("typed", "known"),
+    [
+        ("法国的首都是哪里", "法国的首都是哪"),
+        ("法", ""),
+        ("法国 ", "法国"),
+        ("フランスのどこ", "フランスのど"),
+        ("ラーメンー", "ラーメン"),
+        ("สวัสดี", "สวัส"),
+        ("ខ្ញុំស្រ", "ខ្ញុំ"),
+        ("ສະບາຍດີ", "ສະບາຍ"),
+        ("Say 你好", "Say 你"),
+        ("用 Python 写", "用 Python"),
+        ("用Pyth", "用"),
+        ("用Python写一", "用Python写"),
+        ("안녕하세요", ""),
+        ("你好。wor", "你好"),
+        ("好👨\u200d👩\u200d👧", "好"),
+        ("好🇩🇪🇫🇷", "好"),
+        ("漢\U000e0100字", "漢\U000e0100"),
+        ("漢\U000e0100", ""),
+        ("か\u3099か", "か\u3099"),
+        ("好\ud83d\ude00", "好"),
+        ("好" * 1000, "好" * 999),
+        ("a " + "好" * 100 + "👨\u200d" * 100, "a"),
+        ("好" * 100 + "x" * 20, "好" * 100),
+    ],
+)
+def test_without_spaces_all_is_known_but_the_last_character(typed: str, known: str) -> None:
+    """Fails as it did: a whole Chinese sentence was one last word, and nothing of it was read ahead."""
+    assert known_of(draft(typed)).text == known
+
+
+LETTERS = "ab .好们。カー\u3099สวัสดีខ្ញុំ\u0301👨\u200d👩🏽🇩🇪\ufe0f\ud83d\ude00한\u1100"
+
+
+@settings(derandomize=True, deadline=None, max_examples=300)
+@given(text=st.text(st.sampled_from(LETTERS), max_size=150).map(str.strip), typed=st.integers(0, 150))
+def test_what_is_known_never_ends_within_a_character(text: str, typed: int) -> None:
+    """Whatever is typed behind it: it is the beginning of what is sent, cut where a character of that ends."""
+    known = known_of(draft(text[:typed])).text
+    assert text.startswith(known)
+    assert len(known) in {0, *(found.end() for found in regex.finditer(r"\X", text))}
+
+
+words = st.text(st.sampled_from("abcdefgh .,\n\tü猫好สัด<>👨\u200d"), min_size=1, max_size=30)
 messages = st.builds(lambda role, text: Message(role, (TextPart(text),)), st.sampled_from([U, A]), words)
 
 
@@ -116,13 +164,13 @@ def test_a_preview_is_how_the_request_begins(
         # The composer strips what it sends.
         message = draft(text.strip(), *images)
         seen = await mine.preview(draft(text.strip()[:shown], *images))
-        request = tokens_of(await sent(mine, engine, message))
-        now, following = tokens_of(seen.now), tokens_of(seen.following)
+        request = letters_of(await sent(mine, engine, message))
+        now, following = letters_of(seen.now), letters_of(seen.following)
         assert now or following
         assert request[: len(now)] == now or request[: len(following)] == following
         if seen.now and not mine.chat.first_kept and not mine.chat.examples_gone:
             assert request[: len(now)] == now
-            assert len(request) - len(now) <= len(tokens_of(nemotron.message_segments(message))) + 30
+            assert len(request) - len(now) <= len(letters_of(nemotron.message_segments(message))) + 60
         else:
             assert following
             assert request[: len(following)] == following

@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 import nemochat
 from nemochat.chat import Chat, TurnResult
 from nemochat.chat.warming import WarmAhead
@@ -132,6 +134,19 @@ async def test_each_step_leaves_only_the_last_words_to_be_read(tmp_path: Path) -
         desk.warming.opened()
         await desk.settle()
         await desk.send(draft("And now?"), "And now?")
+
+
+@pytest.mark.parametrize(("text", "unknown"), [("法国的首都是哪里有多少人口呢", "口呢"), ("เมืองหลวงของฝรั่งเศสคือเมืองอะไร", "ะไร")])
+async def test_a_sentence_without_spaces_is_read_while_it_is_typed(tmp_path: Path, text: str, unknown: str) -> None:
+    """Fails as it did: all of it was one last word, of 30 to 100 tokens, and was read after Enter."""
+    async with demo(tmp_path) as desk:
+        desk.session.open_chat(Chat().framed("You are kind and brief."), key="c1")
+        desk.warming.opened()
+        for end in range(1, len(text) + 1):
+            desk.warming.draft_changed(draft(text[:end]))
+            await asyncio.sleep(0.005)
+        await desk.settle()
+        await desk.send(draft(text), unknown)
 
 
 async def test_lore_that_fires_while_it_is_typed_is_read_before_enter(tmp_path: Path) -> None:
