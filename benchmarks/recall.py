@@ -27,11 +27,32 @@ from nemochat.documents.retrieve import Retriever, alike_floor
 from nemochat.documents.values import Passage
 from nemochat.documents.vectors import embed_missing, nearest, pack
 from nemochat.engine.embedder import EmbeddingProcess
-from tests.documents.quality.questions import IN_OTHER_WORDS, NEW_IN_OTHER_WORDS, NEW_UNANSWERABLE, QUESTIONS, UNANSWERABLE
+from tests.documents.quality.questions import (
+    IN_OTHER_WORDS,
+    NEW_IN_OTHER_WORDS,
+    NEW_UNANSWERABLE,
+    QUESTIONS,
+    TUNING_IN_OTHER_WORDS,
+    TUNING_NEARLY_ANSWERABLE,
+    TUNING_UNANSWERABLE,
+    UNANSWERABLE,
+)
 from tests.documents.quality.test_quality import SET, count, holds, write_set
 
 FIRST = 4
 Ask = Callable[[str], Awaitable[Sequence[Passage]]]
+ANSWERED = {
+    "as asked": QUESTIONS,
+    "in other words": IN_OTHER_WORDS,
+    "for tuning, in other words": TUNING_IN_OTHER_WORDS,
+    "new, in other words": NEW_IN_OTHER_WORDS,
+}
+UNANSWERED = {
+    "nothing answers": UNANSWERABLE,
+    "for tuning, nothing answers": TUNING_UNANSWERABLE,
+    "for tuning, on the matter": TUNING_NEARLY_ANSWERABLE,
+    "new, nothing answers": NEW_UNANSWERABLE,
+}
 
 _BLOCK = {
     "attention.self.query": "attn_q", "attention.self.key": "attn_k", "attention.self.value": "attn_v",
@@ -121,18 +142,18 @@ async def measure(model: Path, folder: Path, *, tells_missed: bool) -> None:
 
         async def by_meaning(question: str) -> Sequence[Passage]:
             [asked] = await embedder.embed([question])
-            near = nearest(index.vectors(embedder.model, [SET]), pack(asked))
             scale = index.scale(embedder.model)
             assert scale is not None
-            floor = scale.mean + alike_floor(scale) * scale.deviation
+            near = nearest(index.vectors(embedder.model, [SET]), pack(asked))
+            floor = alike_floor(scale)
             return index.fetch(sorted((id for id in near if near[id] >= floor), key=near.__getitem__)[-FIRST:], [SET])
 
         ways = {"words": through(Retriever(index)), "meaning": by_meaning, "both": through(Retriever(index, embedder))}
         print("| questions | " + " | ".join(ways) + " |\n|---|" + "---|" * len(ways))
-        for name, pairs in (("as asked", QUESTIONS), ("in other words", IN_OTHER_WORDS), ("new, in other words", NEW_IN_OTHER_WORDS)):
+        for name, pairs in ANSWERED.items():
             figures = [await _recall(ask, pairs, f"{name}, {way}" if tells_missed else "") for way, ask in ways.items()]
             print(f"| {name}, recall@{FIRST} of {len(pairs)} | " + " | ".join(f"{figure:.3f}" for figure in figures) + " |")
-        for name, questions in (("nothing answers", UNANSWERABLE), ("new, nothing answers", NEW_UNANSWERABLE)):
+        for name, questions in UNANSWERED.items():
             silent = [sum([not await ask(question) for question in questions]) for ask in ways.values()]
             print(f"| {name}, nothing found for, of {len(questions)} | " + " | ".join(map(str, silent)) + " |")
     await embedder.close()

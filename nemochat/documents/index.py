@@ -241,11 +241,11 @@ class DocumentIndex:
                 ((id, model, part, vector) for id, parts in vectors for part, vector in enumerate(parts)),
             )
 
-    def vectors(self, model: str, collections: Sequence[str]) -> Iterator[tuple[int, bytes]]:
-        """The vectors of the passages of these collections, several for one passage."""
+    def vectors(self, model: str, collections: Sequence[str]) -> Iterator[tuple[int, int, bytes]]:
+        """The vectors of the passages of these collections, as id, part and vector: part 0 is the whole passage."""
         with self._database.read() as db:
             statement = (
-                "SELECT v.passage, v.vector FROM document AS d JOIN passage AS p ON p.document = d.id JOIN vector AS v ON v.passage = p.id "
+                "SELECT v.passage, v.part, v.vector FROM document AS d JOIN passage AS p ON p.document = d.id JOIN vector AS v ON v.passage = p.id "
                 "WHERE v.model = ? AND d.collection IN "
             )
             found = db.execute(f"{statement} ({rows.marks(collections)})", (model, *collections)).fetchall()

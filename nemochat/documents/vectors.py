@@ -24,6 +24,7 @@ _AT_ONCE = 10_000
 _LEAST_WORDS = 6
 """A sentence of fewer is joined to the next one."""
 _LEAST_DEVIATION = 0.02
+_WHOLE_SHARE = 1 / 3
 UNRELATED = """
     The train leaves the station at a quarter past eight. | She painted the fence green last weekend. | The committee will publish its
     annual report in spring. | Two cups of sugar are dissolved in boiling water. | The river rose by a metre after the storm. | He plays the
@@ -120,15 +121,21 @@ def pack(vector: Sequence[float]) -> bytes:
     return packed
 
 
-def nearest(vectors: Iterable[tuple[int, bytes]], asked: bytes) -> dict[int, float]:
-    """The cosine of each id: of that of its vectors which is most like the one asked for. Vectors of another length are left out."""
+def nearest(vectors: Iterable[tuple[int, int, bytes]], asked: bytes) -> dict[int, float]:
+    """How alike each passage is to what is asked, from `DocumentIndex.vectors`: the cosine of its most alike part, and for a share the whole's.
+
+    A sentence may be alike by chance; in a passage on the same matter that is less likely. Vectors of another length are left out.
+    """
     import numpy
 
     question = numpy.frombuffer(asked, dtype="<f2").astype(numpy.float32)
-    usable = ((id, vector) for id, vector in vectors if len(vector) == len(asked))
+    usable = (each for each in vectors if len(each[2]) == len(asked))
     best: dict[int, float] = {}
+    wholes: dict[int, float] = {}
     while some := list(islice(usable, _AT_ONCE)):
-        matrix = numpy.frombuffer(b"".join(vector for _, vector in some), dtype="<f2").reshape(len(some), -1)
-        for (id, _), cosine in zip(some, (matrix.astype(numpy.float32) @ question).tolist(), strict=True):
+        matrix = numpy.frombuffer(b"".join(vector for _, _, vector in some), dtype="<f2").reshape(len(some), -1)
+        for (id, part, _), cosine in zip(some, (matrix.astype(numpy.float32) @ question).tolist(), strict=True):
             best[id] = max(best.get(id, -1.0), cosine)
-    return best
+            if part == 0:
+                wholes[id] = cosine
+    return {id: best[id] + (whole - best[id]) * _WHOLE_SHARE for id, whole in wholes.items()}

@@ -12,7 +12,7 @@ from nemochat.documents.errors import DocumentError
 from nemochat.documents.index import DocumentIndex
 from nemochat.documents.retrieve import NO_DOCUMENTS, NOTHING, TOO_LARGE, Retriever, as_context, is_general
 from nemochat.documents.values import Locator, Passage, Progress, named_collection
-from nemochat.documents.vectors import embed_missing
+from nemochat.documents.vectors import embed_missing, nearest, pack
 
 SET = named_collection("set")
 MEANINGS = (("car", "automobile", "vehicle"), ("cat", "feline", "kitten"), ("sea", "ocean", "waves"))
@@ -139,6 +139,14 @@ async def test_vectors_of_other_models_or_lengths_do_not_count(index: DocumentIn
     assert (await Retriever(index, other).retrieve("my car", [SET], 100, count)).passages == ()
     assert index.remove("wheels", SET) == 1
     assert list(index.vectors("meanings", [SET])) == []
+
+
+def test_a_sentence_in_a_passage_on_the_matter_is_before_one_that_is_alike_by_chance() -> None:
+    matter, other = pack([1.0, 0.0]), pack([0.0, 1.0])
+    in_place, by_chance = ((7, 1, matter), (7, 0, pack([1.0, 1.0]))), ((8, 0, other), (8, 1, matter))
+    found = nearest([*in_place, *by_chance, (9, 0, matter + matter)], matter)
+    assert sorted(found, key=found.__getitem__) == [8, 7]
+    assert found[8] == pytest.approx(2 / 3, abs=1e-3)
 
 
 async def test_an_embedder_that_returns_too_little_is_told(index: DocumentIndex) -> None:
