@@ -7,7 +7,7 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -27,6 +27,8 @@ LONGEST = 100_000
 """Longer prompts are recalled in this run only."""
 
 _MAX_BYTES = 8 * 1024 * 1024
+_MAX_DRAFT = 64 * 1024 * 1024
+_EARLY = "-early"
 _LOCK_ATTEMPTS = 20
 _LOCK_PAUSE_SECONDS = 0.005
 
@@ -98,6 +100,13 @@ class PromptHistory:
         self.reset()
         return typed
 
+    def to_keep(self, current: str) -> str:
+        """What a crash must not take of a prompt that holds `current`: all of it that is not in the file already. That is what was being
+        typed when the walk began, and of an earlier prompt that is shown only what was made of it."""
+        if self._walk is None or self._at >= len(self._walk):
+            return current
+        return "\n".join(each for each in (self._typed, "" if current == self._walk[self._at] else current) if each)
+
     def reset(self) -> None:
         """Begin the next walk at the newest."""
         self._walk = None
@@ -146,51 +155,72 @@ class DraftFile:
     """The draft of this program, in a file of its own in `folder`. What a program that is gone has left is taken over.
 
     A picture that never was a file (of the clipboard, say) is kept beside it as long as the draft names it. Version 0.1 had one text beside
-    the folder for all programs.
+    the folder for all programs. is_early: the file for what is typed before there is a draft.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_early: bool = False) -> None:
         self._folder = folder
         self._earlier = folder.with_name("draft.txt")
-        self._own = folder / f"{_process_name(os.getpid())}.json"
-        self._saved = KeptDraft()
+        self._own = folder / f"{_process_name(os.getpid())}{_EARLY if is_early else ''}.json"
+        self._pictures: tuple[str, ...] = ()
+        self._taken_over: Path | None = None
+        """Where what was loaded still is, because it could not be written to this program's own file."""
 
     def load(self) -> KeptDraft:
-        """The newest draft that a program has left which does not run any more; empty when there is none. It is this program's now."""
+        """The newest draft that a program has left which does not run any more; empty when there is none. It is this program's now.
+
+        One that cannot be read stays where it is.
+        """
         for path in [*sorted(_files(self._folder), key=_changed, reverse=True), self._earlier]:
             if path in (self._own, self._earlier) or not _is_alive(path.stem):
                 kept = _read_earlier(path) if path == self._earlier else _read_draft(path)
-                if kept.text or kept.pictures:
-                    with contextlib.suppress(NemochatError):
-                        self.save(kept)
-                if path != self._own:
-                    with contextlib.suppress(OSError):
-                        path.unlink()
-                if kept.text or kept.pictures:
-                    return kept
+                if kept is None:
+                    continue
+                self._taken_over = path if path != self._own else None
+                if not kept.text and not kept.pictures:
+                    self._let_go_of_taken_over()
+                    continue
+                with contextlib.suppress(NemochatError):  # then it goes when the draft can be written
+                    self.save(kept)
+                return kept
         return KeptDraft()
 
+    def _let_go_of_taken_over(self) -> None:
+        path, self._taken_over = self._taken_over, None
+        if path is not None:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
     def keep_picture(self, picture: Original) -> str:
-        """Keep a picture that is no file elsewhere; its path, which a draft may name from now on. Raises NemochatError."""
+        """Keep a picture that is no file elsewhere; its path, for a draft to name (see `take_over`). Raises NemochatError."""
         path = self._folder / f"picture-{picture.digest[:12]}.{picture.suffix}"
         _write(path, picture.data)
         return str(path)
 
-    def save(self, draft: KeptDraft) -> None:
-        """Keep the draft; an empty one leaves nothing behind. Raises NemochatError."""
-        if not draft.text and not draft.pictures:
-            self.clear()
-            return
-        draft = KeptDraft(sanitize(draft.text), draft.pictures)
-        _write(self._own, msgspec.json.encode(draft))
-        self._let_go(draft)
+    def take_over(self, path: str) -> None:
+        """A file of `keep_picture` goes with the first `save` that neither names nor needs it."""
+        self._pictures = (*self._pictures, path)
 
-    def _let_go(self, draft: KeptDraft) -> None:
+    def save(self, draft: KeptDraft, needed: Sequence[str] = ()) -> None:
+        """Keep the draft; an empty one leaves nothing behind. needed: pictures that stay although it does not name them.
+
+        Raises NemochatError.
+        """
+        draft = KeptDraft(sanitize(draft.text), draft.pictures)
+        if draft.text or draft.pictures:
+            _write(self._own, msgspec.json.encode(draft))
+        else:
+            with contextlib.suppress(OSError):
+                self._own.unlink(missing_ok=True)
+        self._let_go_of_taken_over()
+        self._let_go((*draft.pictures, *needed))
+
+    def _let_go(self, pictures: tuple[str, ...]) -> None:
         """Pictures that were kept for the draft before, and that no draft names any more, go."""
-        gone = {Path(each) for each in self._saved.pictures} - {Path(each) for each in draft.pictures}
-        self._saved = draft
+        gone = {Path(each) for each in self._pictures} - {Path(each) for each in pictures}
+        self._pictures = pictures
         if ours := [path for path in gone if path.parent == self._folder]:
-            named = {each for path in _files(self._folder) for each in _read_draft(path).pictures}
+            named = {each for path in _files(self._folder) if (kept := _read_draft(path)) is not None for each in kept.pictures}
             for path in ours:
                 if str(path) not in named:
                     with contextlib.suppress(OSError):
@@ -198,9 +228,7 @@ class DraftFile:
 
     def clear(self) -> None:
         """There is no draft any more. Never raises: at worst it is offered once more."""
-        with contextlib.suppress(OSError):
-            self._own.unlink(missing_ok=True)
-        self._let_go(KeptDraft())
+        self.save(KeptDraft())
 
 
 def _process_name(pid: int) -> str:
@@ -216,7 +244,7 @@ def _process_name(pid: int) -> str:
 def _is_alive(name: str) -> bool:
     """Whether the process of this name still runs."""
     pid = name.partition("-")[0]
-    return pid.isdecimal() and _process_name(int(pid)) == name
+    return pid.isdecimal() and _process_name(int(pid)) == name.removesuffix(_EARLY)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -233,19 +261,20 @@ def _changed(path: Path) -> float:
         return 0.0
 
 
-def _read_draft(path: Path) -> KeptDraft:
+def _read_draft(path: Path) -> KeptDraft | None:
+    """What is in the file, None where it cannot be read."""
     try:
-        kept = msgspec.json.decode(read_beginning(path, _MAX_BYTES), type=KeptDraft)
+        kept = msgspec.json.decode(read_beginning(path, _MAX_DRAFT), type=KeptDraft)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        return KeptDraft()
+        return None
     return KeptDraft(sanitize(kept.text), kept.pictures)
 
 
-def _read_earlier(path: Path) -> KeptDraft:
+def _read_earlier(path: Path) -> KeptDraft | None:
     try:
         return KeptDraft(sanitize(read_beginning(path, _MAX_BYTES).decode(errors="replace")))
     except OSError:
-        return KeptDraft()
+        return None
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -16,6 +16,8 @@ from nemochat.errors import NemochatError
 from nemochat.library import ConflictError, Library, Saved
 
 _MOST_UNDO = 50
+RETRY_SECONDS = 5.0
+"""How long after a write that failed the next one is tried, whether or not anything was changed meanwhile."""
 
 
 class Store(Protocol):
@@ -31,7 +33,7 @@ class Store(Protocol):
         """Its newest value is on the disk; is_new: under an id that it has had for the first time."""
 
     def not_stored(self, error: NemochatError) -> None:
-        """Writing begins to fail. What is missed is written with the next value that can be."""
+        """Writing begins to fail. It is tried again by and by, and whenever somebody waits for it."""
 
     def copied(self) -> None:
         """Another program has changed it: it goes on as a copy."""
@@ -59,7 +61,8 @@ class OpenConversation:
         self._saved = saved
         self._written = chat if saved is not None else None
         self._refused: Chat | None = None
-        """The value that could not be written: it is not tried again by itself."""
+        """The value that could not be written, until the next try."""
+        self._retry: asyncio.TimerHandle | None = None
         self._is_failing = False
         self._kept_pictures: set[str] = set()
         self._writer: asyncio.Task[None] | None = None
@@ -137,15 +140,31 @@ class OpenConversation:
         chat = self.chat
         return chat is self._written or (self._saved is None and not (chat.entries or chat.aside or chat.waiting))
 
+    def has_written(self, id_: int) -> bool:
+        """Whether a message that was sent here needs no other place on the disk: it is there, or was taken out again."""
+        chat, written = self.chat, self._written
+        is_gone = all(each.id != id_ for each in chat.waiting) and all(each.id != id_ for each in chat.nodes)
+        return is_gone or (written is not None and id_ < written.next_id)
+
+    def has_pictures(self, id_: int, n: int) -> bool:
+        """Whether the same holds for its `n` pictures; a message may wait with their names alone."""
+        waits = (each for each in (self._written.waiting if self._written is not None else ()) if each.id == id_)
+        return self.has_written(id_) and all(len(each.message.images) == n for each in waits)
+
     async def stored(self) -> None:
-        """Wait until the present value, or a newer one, is on the disk or cannot be written. The writing goes on if this is cancelled."""
-        self._write_soon()
+        """Wait until the present value, or a newer one, is on the disk or once more cannot be written. The writing goes on if this is
+        cancelled."""
+        self._write_again()
         if self._writer is not None:
             await asyncio.shield(self._writer)
 
     def _write_soon(self) -> None:
         if not self._is_kept and (self._writer is None or self._writer.done()):
             self._writer = asyncio.get_running_loop().create_task(self._write_all())
+
+    def _write_again(self) -> None:
+        self._refused = None
+        self._write_soon()
 
     async def _write_all(self) -> None:
         """Write the newest value until there is none that is newer. The library has the last word on every error."""
@@ -160,6 +179,9 @@ class OpenConversation:
                     self._store.copied()
             except NemochatError as error:
                 self._refused = chat
+                if self._retry is not None:
+                    self._retry.cancel()
+                self._retry = asyncio.get_running_loop().call_later(RETRY_SECONDS, self._write_again)
                 if not self._is_failing:
                     self._is_failing = True
                     self._store.not_stored(error)

@@ -17,7 +17,7 @@ from nemochat.chat.toolbox import with_tools
 from nemochat.desk.chats import Chats
 from nemochat.desk.conversation import OpenConversation
 from nemochat.desk.documents import Documents
-from nemochat.desk.draft import Draft, message_of, said
+from nemochat.desk.draft import Draft, message_of, said, unsaid
 from nemochat.desk.dropping import Dropping
 from nemochat.desk.jobs import Jobs, Rank
 from nemochat.desk.messages import Messages
@@ -79,7 +79,7 @@ class Desk:
         self.chats = Chats(port, bench, self, self)
         self.conversation = self.chats.new(self.tools.fresh(Chat()))
         self.model = OpenModel(port, bench.open, self._equip)
-        self.draft = Draft(port, self, DraftFile(bench.paths.drafts))
+        self.draft = Draft(port, self, DraftFile(bench.paths.drafts), history)
         self.history = history
         self.turns = Turns(port, jobs, self)
         self.reading = Reading(port, jobs, self, self.draft)
@@ -92,6 +92,9 @@ class Desk:
         self._has_photograph = self._is_warned = False
         self._held: list[tuple[str, Sequence[str], Sequence[str]] | None] | None = None
         """What was sent before the conversation was there with which the user begins, None for a new chat; None once it is there."""
+        self._resuming: asyncio.Task[None] | None = None
+        self._unread: list[Turn] = []
+        """Turns of messages whose pictures are still being read."""
         self._before: list[OpenConversation] = []
         """Conversations that were on the desk and were not on the disk yet when they left it, or were changed after that."""
         self._claims = Claims(bench.paths.data_dir / "open.lock")
@@ -107,16 +110,19 @@ class Desk:
         self.do(self.tools.begin)
         if self.bench.resume is not None:
             self._held = []
-            self.do(partial(self._resume, self.bench.resume))
+            self._resuming = asyncio.create_task(self.chats.resume(self.bench.resume))
+            self.do(partial(self._resumed, self._resuming))
         self.do(partial(self.open_model, None))
 
     async def close(self) -> None:
         """The program ends: what was sent and what came of it is on the disk, and the engine ends."""
         held, self._held = self._held or [], None
-        self.draft.put_back("\n".join(each[0] for each in held if each is not None))
+        if held:
+            self._put_back(held)
         self.draft.close()
         self.history.leave()
         self.turns.leave()
+        await self._pictures_read()
         await self.jobs.close(LEAVE_SECONDS)
         await self.written()
         self._claims.close()
@@ -124,17 +130,28 @@ class Desk:
         await self.model.close()
         await self.bench.close_servers()
 
-    async def _resume(self, beginning: str) -> None:
-        """Open the conversation with which the user begins; what was sent before it is there belongs to it."""
+    async def _resumed(self, resuming: asyncio.Task[None]) -> None:
+        """The conversation with which the user begins is there; what was sent before belongs to it."""
         try:
-            await self.chats.resume(beginning)
+            await resuming
+        except asyncio.CancelledError:
+            if self._held is not None:  # else the user has begun another chat meanwhile
+                raise
         finally:
             held, self._held = self._held or [], None
-            for each in held:
-                if each is None:
-                    self.new()
-                else:
+            for at, each in enumerate(held):
+                if each is not None:
                     self.send(*each)
+                elif not self.new():  # what comes behind was meant for another chat than this one
+                    self._put_back(held[at:])
+                    break
+
+    def _put_back(self, held: Sequence[tuple[str, Sequence[str], Sequence[str]] | None]) -> None:
+        """What was sent and has come nowhere is in the prompt."""
+        self.draft.put_back("\n".join(unsaid(each[0]) for each in held if each is not None))
+        for each in held:
+            for source in each[2] if each is not None else ():
+                self.draft.add_source(source)
 
     def do(self, work: Callable[[], object]) -> None:
         """Do something at once, go on with it where it has to wait, and say what went wrong with it."""
@@ -208,14 +225,18 @@ class Desk:
             self.do(conversation.stored)
         return True
 
-    def new(self) -> None:
-        """Begin a new chat with the persona, the system text and the tools of the present one."""
-        if self._held is not None:
-            self._held.append(None)  # else the conversation that is on its way would take its place
-            return
+    def new(self) -> bool:
+        """Begin a new chat with the persona, the system text and the tools of the present one. False, and the user is told why, while a
+        reply is being written."""
+        if self._held:
+            self._held.append(None)  # what was sent before belongs to the conversation that is on its way
+            return True
+        if self._held is not None and self._resuming is not None:
+            self._held = None
+            self._resuming.cancel()
         chat = self.chat
         fresh = Chat().framed(chat.frame.system) if chat.persona is None else self.roles.opened(chat.persona, chat.frame.system)
-        self.begin(with_tools(fresh, chat.frame.tools))
+        return self.begin(with_tools(fresh, chat.frame.tools))
 
     def undo(self) -> None:
         """Take back the last thing that the user did to the conversation."""
@@ -238,6 +259,7 @@ class Desk:
         """Send what was in the prompt with the pictures of these tokens, and those that the text named at the last moment (`sources`)."""
         if self._held is not None:
             self._held.append((text, tokens, sources))
+            self.draft.leave(said(text.strip()), lambda: self._held is None, sources=sources)
             self.history.add(said(text.strip()))
             return
         text = said(text.strip())
@@ -248,7 +270,7 @@ class Desk:
         replaces, self.draft.editing = self.draft.editing or 0, None
         if replaces and self.refuse_while_busy():
             self.draft.editing = replaces
-            self.draft.put_back(text, pictures)
+            self.draft.put_back(unsaid(text), pictures)
             return
         keeps = self.chat.index_of(replaces)
         if replaces and keeps is None:
@@ -257,17 +279,43 @@ class Desk:
         waiting = self.chat.next_id
         paths = [item.source for item in pictures if item.part is None and item.source]
         message = message_of(text, [item.part for item in pictures if item.part is not None])
-        self.conversation.change(lambda chat: chat.queued(message, paths, replaces, time.time()), can_undo=False)
-        turn = Turn(self.conversation, text or "picture", waiting, text, pictures, keeps=keeps, is_kept=False)
+        conversation = self.conversation
+        conversation.change(lambda chat: chat.queued(message, paths, replaces, time.time()), can_undo=False)
+        there = partial(conversation.has_written, waiting), pictures, partial(conversation.has_pictures, waiting, len(pictures))
+        self.draft.leave(text, *there)
+        turn = Turn(conversation, text or "picture", waiting, text, pictures, keeps=keeps, is_kept=False)
         self.submit(turn)
         self.do(partial(self._sent, turn))
+        if any(item.part is None for item in pictures):
+            self._unread.append(turn)
+            self.do(partial(self._pictured, turn))
 
     async def _sent(self, turn: Turn) -> None:
-        """The draft on the disk goes when what was sent is there, and only then is it shown as one that waits."""
+        """Only what is on the disk is shown as one that waits."""
         await turn.conversation.stored()
         turn.is_kept = True
         self.turns.announce()
-        self.draft.sent()
+
+    async def _pictured(self, turn: Turn) -> None:
+        """The pictures of a message that waits are kept with it as soon as they are read: their files may go, or there are none."""
+        for item in turn.pictures:
+            await item.is_read.wait()
+        self._unread = [each for each in self._unread if each is not turn]
+        self._keep_pictures(turn)
+
+    def _keep_pictures(self, turn: Turn) -> None:
+        parts = [item.part for item in turn.pictures if item.part is not None]
+        if len(parts) == len(turn.pictures):
+            turn.conversation.change(lambda chat: chat.pictured(turn.waiting, parts), can_undo=False)
+
+    async def _pictures_read(self) -> None:
+        """The program ends: wait for pictures of messages that are in no file, which could not be read later."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_SECONDS):
+                for item in (item for turn in self._unread for item in turn.pictures if not item.source):
+                    await item.is_read.wait()
+        for turn in self._unread:
+            self._keep_pictures(turn)
 
     def submit(self, turn: Turn) -> None:
         """Run a turn."""
@@ -303,7 +351,7 @@ class Desk:
         for item in self.draft.items:
             self.draft.remove(item.key)
         self.draft.editing = id_  # before the words come, which are counted and read ahead by where they stand
-        self.draft.load(message.text)
+        self.draft.load(unsaid(message.text))
         for part in message.images:
             self.draft.add_part(part)
         self.port.tell(Wanted("prompt"))
@@ -363,8 +411,9 @@ class Desk:
 
     def take_back(self, turn: Turn) -> None:
         """What was not sent is in the prompt again: in the draft's file before it leaves the conversation's."""
-        self.draft.put_back(turn.text, turn.pictures)
+        self.draft.put_back(unsaid(turn.text), turn.pictures, turn.asked_at)
         turn.conversation.change(lambda chat: chat.unqueued(turn.waiting), can_undo=False)
+        self.draft.settle()
 
     # -- what the draft and the reading need
 
@@ -430,6 +479,7 @@ class Desk:
 
     def stored(self, conversation: OpenConversation, *, is_new: bool) -> None:
         """On the disk."""
+        self.draft.settle()
         if is_new:
             if conversation is self.conversation:
                 self._claims.claim(conversation.id)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
@@ -12,7 +12,7 @@ import msgspec
 
 from nemochat.chat import ChatSession
 from nemochat.chat.pictures import OpenedPicture, open_picture, picture_name
-from nemochat.chat.recall import DraftFile, KeptDraft
+from nemochat.chat.recall import DraftFile, KeptDraft, PromptHistory
 from nemochat.desk.port import Complained, DraftLoaded, DraftPutBack, PicturesChanged, Port, Said, TokenAdded, TokenChanged, TokenRemoved
 from nemochat.domain.images import Original
 from nemochat.domain.messages import ImagePart, Message, Role, TextPart
@@ -28,8 +28,8 @@ _LONGEST_NAME = 32
 class Incoming:
     """A picture of the draft or of a message that waits. source: a path or a data URI, "" for one that is neither yet.
 
-    part: what a message has of it, there as soon as the file is read; its tokens are there when a model has counted them. task: reads it
-    and has it counted; it is the draft's, and whoever waits for it shields it.
+    part: what a message has of it, there as soon as the file is read; its tokens are there when a model has counted them. is_read: set when
+    it is there, or cannot be. task: reads it and has it counted; it is the draft's, and whoever waits for it shields it.
     """
 
     key: str
@@ -38,6 +38,7 @@ class Incoming:
     number: int = 0
     part: ImagePart | None = None
     state: str = "reading"
+    is_read: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[ImagePart] | None = None
 
     @property
@@ -53,6 +54,30 @@ class Incoming:
         name = self.name if len(self.name) <= _LONGEST_NAME else f"{self.name[: _LONGEST_NAME - 1]}…"
         # Brackets end the token, so a name must not hold any.
         return f"[image {self.number}: {name.replace('[', '(').replace(']', ')')}{size}, {state}]"
+
+
+@dataclass
+class _Leaving:
+    """What has left the prompt, until it is on the disk elsewhere. has_text, has_pictures: whether its words are, and its pictures."""
+
+    text: str
+    pictures: Sequence[Incoming]
+    sources: Sequence[str]
+    has_text: Callable[[], bool]
+    has_pictures: Callable[[], bool]
+
+    def named(self) -> list[str]:
+        """Its pictures, as far as they are in files."""
+        return [*self.sources, *(item.source for item in self.pictures if item.source)]
+
+
+@dataclass
+class _Returned:
+    """What was sent and has come back to the prompt. at: when it was sent."""
+
+    at: float
+    text: str
+    keys: list[str]
 
 
 class Keeps(Protocol):
@@ -72,11 +97,17 @@ class Keeps(Protocol):
 
 
 class Draft:
-    """Owns the draft. The prompt shows it: `typed` is what it holds now, and what is changed here is told to it."""
+    """Owns the draft. The prompt shows it: `typed` is what it holds now, and what is changed here is told to it.
 
-    def __init__(self, port: Port, keeps: Keeps, file: DraftFile) -> None:
-        self._port, self._keeps, self._file = port, keeps, file
+    Its file holds all that the user wrote and that is nowhere else on the disk: what stands in the prompt, and what has left it (`leave`).
+    """
+
+    def __init__(self, port: Port, keeps: Keeps, file: DraftFile, history: PromptHistory) -> None:
+        self._port, self._keeps, self._file, self._history = port, keeps, file, history
         self._items: dict[str, Incoming] = {}
+        self._leaving: list[_Leaving] = []
+        self._returned: list[_Returned] = []
+        """In the order in which they were sent. They begin the text, as long as the user leaves them there."""
         self._made = 0
         self._timer: asyncio.TimerHandle | None = None
         self._has_complained = False
@@ -102,15 +133,43 @@ class Draft:
         self._save_soon()
         self._keeps.draft_changed(is_picture=False)
 
-    def put_back(self, text: str, items: Sequence[Incoming] = ()) -> None:
-        """What was sent is there again, before what was typed since; pictures that failed are left out."""
+    def put_back(self, text: str, items: Sequence[Incoming] = (), at: float = 0.0) -> None:
+        """What was sent is there again, before what was typed since and behind what was sent before it and has come back as well.
+
+        Pictures that failed are left out. at: when it was sent; any time.
+        """
         good = [item for item in items if not item.state.startswith("failed")]
-        self._items = {item.key: item for item in [*good, *self.items]}
+        returned = _joined(each.text for each in self._returned)
+        if not f"{self.text}\n".startswith(f"{returned}\n" if returned else ""):
+            self._returned = []
+        before = [each for each in self._returned if each.at <= at]
+        self._returned = sorted([*self._returned, _Returned(at, text, [item.key for item in good])], key=lambda each: each.at)
+        lead = _joined(each.text for each in before)
+        first = [item for each in before for key in each.keys if (item := self._items.get(key)) is not None]
+        self._items = {item.key: item for item in [*first, *good, *self.items]}
         self._renumber()
-        self.text = "\n".join(each for each in (text, self.text) if each)
-        self._port.tell(DraftPutBack(text, self._tokens(good)))
-        self._save()  # at once, since it is nowhere else any more
+        self.text = put_between(lead, text, self.text)
+        self._port.tell(DraftPutBack(text, self._tokens([*first, *good]), lead))
+        self.save()  # at once, since it is nowhere else any more
         self._keeps.draft_changed(is_picture=bool(good))
+
+    def leave(
+        self,
+        text: str,
+        has_text: Callable[[], bool],
+        pictures: Sequence[Incoming] = (),
+        has_pictures: Callable[[], bool] | None = None,
+        sources: Sequence[str] = (),
+    ) -> None:
+        """A message has left the prompt. It stays in the draft's file until `has_text` says that it is on the disk elsewhere, and files
+        that were made for its pictures stay until `has_pictures` says that of them. `settle` asks."""
+        self._leaving.append(_Leaving(text, pictures, sources, has_text, has_pictures or has_text))
+        self._save_soon()
+
+    def settle(self) -> None:
+        """Something was written: what has left and is there goes from the draft's file."""
+        if any(each.has_text() for each in self._leaving):
+            self.save()
 
     @property
     def is_empty(self) -> bool:
@@ -223,34 +282,37 @@ class Draft:
         if kept.text:
             self.put_back(kept.text)
 
-    def sent(self) -> None:
-        """What was sent is safe elsewhere: the draft on the disk is what is left."""
-        self._save()
-
     def close(self) -> None:
         """The program ends: what was typed is kept for the next one."""
-        self._save()
+        self.save()
         for item in self._items.values():
             if item.task is not None:
                 item.task.cancel()
 
     def _save_soon(self) -> None:
-        """Once the typing pauses."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(SAVE_SECONDS, self._save)
+        """However long the typing goes on, a crash takes no more of it than this."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(SAVE_SECONDS, self.save)
 
-    def _save(self) -> None:
+    def save(self) -> bool:
+        """Write what is nowhere else on the disk; whether that could be done."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._leaving = [each for each in self._leaving if not (each.has_text() and each.has_pictures())]
+        homeless = [each for each in self._leaving if not each.has_text()]
+        text = _joined((*(unsaid(each.text) for each in homeless), self._history.to_keep(self.text)))
+        named = [*(source for each in homeless for source in each.named()), *(item.source for item in self.items if item.source)]
         try:
-            self._file.save(KeptDraft(self.text, tuple(item.source for item in self._items.values() if item.source)))
+            self._file.save(KeptDraft(text, tuple(named)), [source for each in self._leaving for source in each.named()])
         except NemochatError as error:
             # Once is enough: the disk will not be less full at the next letter.
             if not self._has_complained:
                 self._has_complained = True
                 self._port.tell(Said(error.message))
+            return False
+        self._has_complained = False
+        return True
 
     def _keep_file(self, digest: str) -> str:
         """Of a picture that is no file elsewhere: its path; "" where the disk is full, which is told when the draft itself is saved."""
@@ -283,16 +345,20 @@ class Draft:
     async def _read(self, item: Incoming, read: Callable[[], OpenedPicture]) -> ImagePart:
         picture = await asyncio.to_thread(read)
         digest = await asyncio.to_thread(self._keeps.keep, picture)
-        if not item.source:
-            item.source = await asyncio.to_thread(self._keep_file, digest)
+        if not item.source or item.source.startswith("data:"):
+            if kept := await asyncio.to_thread(self._keep_file, digest):
+                item.source = kept
+                self._file.take_over(kept)
             self._save_soon()
         item.part = ImagePart(digest, item.name, picture.image.width, picture.image.height)
+        item.is_read.set()
         item.state = "waiting for the model"
         self._news(item)
         return await self._count(item, item.part)
 
     def _count_anew(self, item: Incoming, part: ImagePart) -> None:
         item.part = msgspec.structs.replace(part, tokens=0)
+        item.is_read.set()
         item.state = "waiting for the model"
         self._begin(item, self._count(item, item.part))
         self._news(item)
@@ -318,6 +384,7 @@ class Draft:
         return part
 
     def _settled(self, item: Incoming, task: asyncio.Task[ImagePart]) -> None:
+        item.is_read.set()
         if task.cancelled():
             return
         error = task.exception()
@@ -336,6 +403,11 @@ def said(text: str) -> str:
     return text[1:] if text.startswith("//") else text
 
 
+def unsaid(text: str) -> str:
+    """What is to stand in the prompt so that this text is sent: no message is taken for a command because it has come back."""
+    return f"/{text}" if text.startswith("/") else text
+
+
 def message_of(text: str, pictures: Sequence[ImagePart]) -> Message:
     """The user's message of a text and pictures."""
     return Message(Role.USER, (*pictures, *((TextPart(text),) if text else ())))
@@ -350,3 +422,13 @@ async def parts_of(items: Sequence[Incoming]) -> list[ImagePart]:
     return parts
 
 
+def put_between(lead: str, text: str, since: str) -> str:
+    """`since` with `text` on lines of its own before it, behind the lines `lead` where it begins with those."""
+    if not lead or not f"{since}\n".startswith(f"{lead}\n"):
+        return _joined((text, since))
+    return _joined((lead, text, since[len(lead) + 1 :]))
+
+
+def _joined(texts: Iterable[str]) -> str:
+    """Each on lines of its own."""
+    return "\n".join(text for text in texts if text)

@@ -139,10 +139,14 @@ class DraftLoaded(msgspec.Struct, frozen=True):
 
 
 class DraftPutBack(msgspec.Struct, frozen=True):
-    """What was sent is in the prompt again, before what was typed since."""
+    """What was sent is in the prompt again, before what was typed since, behind the text `lead` where the prompt begins with that.
+
+    The tokens come first; those of `lead` are among them.
+    """
 
     text: str
     tokens: tuple[tuple[str, str], ...]
+    lead: str = ""
 
 
 class TextInserted(msgspec.Struct, frozen=True):

@@ -235,6 +235,16 @@ class Chat(msgspec.Struct, frozen=True):
         waiting = (*self.waiting, Waiting(self.next_id, message, tuple(sources), replaces, when))
         return msgspec.structs.replace(self, waiting=waiting, next_id=self.next_id + 1)
 
+    def pictured(self, id_: int, images: Sequence[ImagePart]) -> Chat:
+        """With these pictures in the waiting message of this id, in place of what it knew of them; unchanged when there is none."""
+
+        def with_images(each: Waiting) -> Waiting:
+            words = (part for part in each.message.parts if not isinstance(part, ImagePart))
+            message = msgspec.structs.replace(each.message, parts=(*images, *words))
+            return msgspec.structs.replace(each, message=message, sources=())
+
+        return msgspec.structs.replace(self, waiting=tuple(with_images(each) if each.id == id_ else each for each in self.waiting))
+
     def unqueued(self, id_: int) -> Chat:
         """Without the waiting message of this id; unchanged when there is none."""
         if all(each.id != id_ for each in self.waiting):

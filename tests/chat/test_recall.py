@@ -263,6 +263,58 @@ def test_a_draft_that_somebody_wrote_into_is_safe_to_show(tmp_path: Path) -> Non
     assert DraftFile(tmp_path).load() == KeptDraft("a[2Jb")
 
 
+def test_a_draft_that_cannot_be_read_stays_where_it_is(tmp_path: Path) -> None:
+    """It was deleted: what a newer version had written, what a bad moment of the disk had hidden."""
+    unread = tmp_path / "1-0.json"
+    unread.write_bytes(b'{"text": "of a newer version", "pictures": 7}')
+    draft = DraftFile(tmp_path)
+    assert draft.load() == KeptDraft()
+    draft.save(KeptDraft("mine"))
+    draft.clear()
+    assert unread.read_bytes() == b'{"text": "of a newer version", "pictures": 7}'
+
+
+def test_a_draft_that_cannot_be_taken_over_stays_until_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk the draft of the program before was deleted, and the new one could not be written."""
+    left = tmp_path / "1-0.json"
+    left.write_bytes(b'{"text": "half a thou", "pictures": []}')
+    draft = DraftFile(tmp_path)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(recall, "write_whole", full)
+        assert draft.load() == KeptDraft("half a thou")
+        with pytest.raises(NemochatError):
+            draft.save(KeptDraft("half a thought"))
+        assert left.exists()
+    draft.save(KeptDraft("half a thought"))
+    assert not left.exists()
+    assert DraftFile(tmp_path).load() == KeptDraft("half a thought")
+
+
+def test_what_was_typed_early_is_another_programs_draft_when_this_one_is_gone(tmp_path: Path) -> None:
+    early = DraftFile(tmp_path, is_early=True)
+    early.save(KeptDraft("hello"))
+    assert DraftFile(tmp_path).load() == KeptDraft(), "it is still being typed"
+    (file,) = tmp_path.iterdir()
+    file.rename(file.with_name("1-0-early.json"))
+    assert DraftFile(tmp_path).load() == KeptDraft("hello")
+
+
+@pytest.mark.parametrize(
+    ("shown", "kept"), [("two", "half a thou"), ("two, changed", "half a thou\ntwo, changed"), ("half a thou", "half a thou\nhalf a thou")]
+)
+def test_an_earlier_prompt_that_is_only_looked_at_is_no_draft(path: Path, shown: str, kept: str) -> None:
+    history = fill(path, "one", "two")
+    assert history.to_keep("anything") == "anything"
+    assert history.older("half a thou") == "two"
+    assert history.to_keep(shown) == kept
+    assert history.newer("two") == "half a thou"
+    assert history.to_keep("half a thou") == "half a thou"
+
+
 def test_a_draft_that_cannot_be_written_says_so_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     draft = DraftFile(tmp_path / "file" / "drafts")

@@ -11,6 +11,7 @@ from typing import Any, SupportsIndex
 from nemochat.chat.recall import PromptHistory
 from nemochat.desk import commands
 from nemochat.desk.desk import Desk
+from nemochat.desk.draft import put_between
 from nemochat.desk.jobs import Jobs
 from nemochat.desk.port import (
     Ask,
@@ -60,9 +61,9 @@ class Prompt:
         match event:
             case DraftLoaded(text, tokens):
                 self.text, self.tokens = text, [key for key, _ in tokens]
-            case DraftPutBack(text, tokens):
-                self.text = "\n".join(each for each in (text, self.text) if each)
-                self.tokens = [*(key for key, _ in tokens), *self.tokens]
+            case DraftPutBack(text, tokens, lead):
+                self.text = put_between(lead, text, self.text)
+                self.tokens = list(dict.fromkeys([*(key for key, _ in tokens), *self.tokens]))
             case TextInserted(text):
                 self.text += text
             case TokenAdded(key):

@@ -402,8 +402,8 @@ class Presenter:
                 for key, label in tokens:
                     prompt.insert_token(key, label)
                 self.draw_status()
-            case DraftPutBack(text, tokens):
-                prompt.put_back(text, tokens)
+            case DraftPutBack(text, tokens, lead):
+                prompt.put_back(text, tokens, lead)
                 self.draw_status()
             case TextInserted(text):
                 prompt.insert_text(text)

@@ -223,9 +223,10 @@ class Prompt(Vertical):
         """Replace the text; the tokens stay before it."""
         self._area.replace_plain(text)
 
-    def put_back(self, text: str, tokens: Sequence[tuple[str, str]]) -> None:
-        """What was submitted is there again, before what was typed since: text and tokens (key and label)."""
-        self._area.put_back(text, tokens)
+    def put_back(self, text: str, tokens: Sequence[tuple[str, str]], lead: str = "") -> None:
+        """What was submitted is there again, before what was typed since: text and tokens (key and label). It comes behind the text `lead`
+        where that is the beginning."""
+        self._area.put_back(text, tokens, lead)
 
     # -- what the user does
 

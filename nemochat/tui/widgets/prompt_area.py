@@ -15,6 +15,7 @@ from textual.message import Message
 from textual.widgets import TextArea
 
 from nemochat.chat.recall import PromptHistory
+from nemochat.desk.draft import put_between
 from nemochat.domain.sanitize import sanitize
 
 MAX_PASTE = 200_000
@@ -153,13 +154,14 @@ class PromptArea(TextArea):
         self.load_text("")
         self.put_back(text, kept)
 
-    def put_back(self, text: str, tokens: Sequence[tuple[str, str]]) -> None:
-        """Tokens (key and label) and text that were taken out are there again, before what was typed since."""
-        since, kept = self.plain_text, [(key, self._tokens[key].label) for key in self.token_keys]
+    def put_back(self, text: str, tokens: Sequence[tuple[str, str]], lead: str = "") -> None:
+        """Tokens (key and label) and text that were taken out are there again, before what was typed since. The text comes behind `lead`
+        where what was typed begins with that."""
+        since, kept = self.plain_text, {key: self._tokens[key].label for key in self.token_keys}
         self.load_text("")
-        for key, label in (*tokens, *kept):
+        for key, label in {**dict(tokens), **kept}.items():
             self.insert_token(key, label)
-        self.insert_pasted("\n".join(part for part in (text, since) if part))
+        self.insert_pasted(put_between(lead, text, since))
 
     def _settle(self) -> None:
         """A token has changed: what is undone from here on begins here."""
