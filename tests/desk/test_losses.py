@@ -345,6 +345,45 @@ async def test_2_what_is_sent_in_a_new_chat_stays_there_although_the_resumed_one
     await again.close()
 
 
+@pytest.mark.parametrize(("keys", "in_chat", "in_prompt"), [
+    (("/new", "two"), [], ""),
+    (("more", "/new", "two"), ["more"], "two"),
+])  # fmt: skip
+async def test_2_what_is_sent_behind_a_new_chat_never_lands_in_the_resumed_one_in_which_something_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: tuple[str, ...], in_chat: list[str], in_prompt: str
+) -> None:
+    """What waits there is answered at once, so no new chat could be begun, and the message behind went into the resumed one."""
+    bench = Bench(tmp_path, {"demo": engine_of()})
+    first = await Sitting(bench).begin()
+    bench.engines["demo"].gate = asyncio.Semaphore(0)
+    for text in ("one", "waits"):
+        first.enter(text)
+    await first.until(lambda: engine(first).requests)
+    await first.close()
+    id_ = first.desk.conversation.id
+    bench.engines["demo"].gate = None
+    bench.resume = id_
+    load = bench.library.load
+
+    def slow(id_: str) -> StoredChat:
+        time.sleep(0.05)
+        return load(id_)
+
+    monkeypatch.setattr(bench.library, "load", slow)
+    again = Sitting(bench)
+    again.desk.start()
+    for each in keys:
+        again.enter(each)
+    await again.until(lambda: again.desk.model.is_loaded and not again.desk.is_resuming)
+    await again.settle()
+    monkeypatch.undo()
+    resumed = [text for text in [*stored(again, id_), *(each.message.text for each in load(id_).chat.waiting)] if "reply" not in text]
+    assert [text for text in resumed if text in keys] == in_chat
+    assert again.port.text == in_prompt
+    assert in_prompt or [text for text in again.said if "reply" not in text] == ["two"]
+    await again.close()
+
+
 async def test_2_commands_and_messages_of_one_burst_come_in_their_order(sitting: Sitting) -> None:
     await sitting.send("one")
     before = sitting.desk.conversation.id

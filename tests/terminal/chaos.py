@@ -3,6 +3,7 @@
     python -m tests.terminal.chaos --seed 1 --actions 200
 
 What was sent is at the end, and after each restart, in the library exactly once and in its chat, or in the prompt or the kept draft again.
+What came to stand behind a command was sent as its argument; what was only typed may also be among the earlier prompts.
 Everything that is not so, every traceback, every exit code but 0 and every terminal left in disorder is a finding.
 """
 
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,13 +42,18 @@ BUGS = ("Traceback (most recent call last)", "This is a bug", "in a way it shoul
 
 @dataclass
 class Sent:
-    """A message. chat: a message that was on the screen, of the same chat, when it was typed. is_sure: whether it must be found."""
+    """A message. beside: one that was on the screen, of the same chat, when it was typed. is_sure: whether it must be found.
+
+    is_entered: whether Enter came behind it. stood_in: the text of the message in which it was seen last.
+    """
 
     text: str
     at: float
     beside: str = ""
     is_sure: bool = True
+    is_entered: bool = True
     repeats: bool = False
+    stood_in: str = ""
     way: list[str] = field(default_factory=list)
 
 
@@ -79,7 +86,8 @@ class Chaos:
         draw_circle(self.picture, (220, 40, 40))
         self.ttys: list[Terminal] = []
         self.switched = self.edited = self.turned = 0.0
-        self.deletes = self.deleted = 0
+        self.deletes = 0
+        self.deleted: set[str] = set()
         self.copied = False
         self.model_gone = False
 
@@ -98,8 +106,9 @@ class Chaos:
         text = ""
         if early:
             time.sleep(self.random.uniform(0.0, 1.5))
-            text = self.new_text(is_sure=True)
-            self.tty.send(text + self.random.choice(("", ENTER)))
+            text, enter = self.new_text(is_sure=True), self.random.choice(("", ENTER))
+            self.sent[text].is_entered = bool(enter)
+            self.tty.send(text + enter)
         # Until then the terminal is in line mode, in which Ctrl+Q and Ctrl+Z are its own.
         self.wait(lambda: b"\x1b[?1049h" in self.tty.written and "Enter" in self.tty.text and text in self.tty.text, 30)
         for each in self.sent.values():
@@ -160,8 +169,8 @@ class Chaos:
         """A message that stands in the chat on the screen; "" when that is not known."""
         if time.monotonic() - self.switched < 3:
             return ""
-        shown = re.findall(r"│ (Z\d+Z)\s", self.tty.text)  # the prompt's frame is one column further right
-        return shown[0] if shown else ""
+        lines = [line for line in self.tty.text.split("\n") if not _in_frame(line)]
+        return next((found[1] for line in lines if (found := re.search(r"│ (Z\d+Z)(\s|$)", line))), "")
 
     def to_prompt(self) -> bool:
         """Close what lies over the conversation, once what was asked for has come."""
@@ -199,7 +208,7 @@ class Chaos:
                 self.note(f"{text} was not seen as sent")
 
     def in_transcript(self, text: str) -> bool:
-        return any(text in line and ("queued" in line or not re.search(rf"│ .*{text}.*│", line)) for line in self.tty.text.split("\n"))
+        return any(text in line and ("queued" in line or not _in_frame(line)) for line in self.tty.text.split("\n"))
 
     def burst(self) -> None:
         if first := self.write():
@@ -411,7 +420,10 @@ class Chaos:
         if (self.folder / "data" / "library" / "library.db").exists():
             for _, texts in self.stored(checks=False):
                 for where, text in texts:
-                    places |= {mark: where for mark in self.sent if mark in text}
+                    here = [mark for mark in self.sent if mark in text]
+                    places |= dict.fromkeys(here, where)
+                    for mark in here:
+                        self.sent[mark].stood_in = text
         shown = self.prompt_text()
         for mark, sent in self.sent.items():
             where = places.get(mark, "nowhere") + (" and in the prompt" if mark in shown else "")
@@ -443,12 +455,12 @@ class Chaos:
                         places.setdefault(mark, []).append((id_, where, text))
         drafts = " ".join(path.read_text() for path in (self.folder / "data").glob("draft*/*.json"))
         drafts += " ".join(tty.text for tty in self.ttys)
+        earlier = self.earlier_prompts()
         for mark, sent in self.sent.items():
             found = places.get(mark, [])
             if not found and mark not in drafts:
-                if sent.is_sure and self.deleted < self.deletes:
-                    self.deleted += 1
-                elif sent.is_sure:
+                is_argument = any(mark in each for each in earlier if each.startswith("/"))
+                if sent.is_sure and not is_argument and (sent.is_entered or mark not in earlier) and not self.is_deleted(sent):
                     self.find(f"LOST: {mark}, which was {sent.way}")
                 sent.is_sure = False
             exact = [each for each in found if each[2].strip() == mark]
@@ -460,6 +472,21 @@ class Chaos:
             if sent.beside and beside and exact and not chats & beside and not self.copied:
                 self.find(f"ELSEWHERE: {mark} is in {chats}, but {sent.beside}, beside which it was written, in {beside}")
                 sent.beside = ""
+
+    def earlier_prompts(self) -> list[str]:
+        file = self.folder / "data" / "prompts.jsonl"
+        texts: list[str] = []
+        for line in file.read_text().splitlines() if file.exists() else ():
+            with suppress(ValueError):  # a kill may have cut it short
+                texts.append(json.loads(line))
+        return texts
+
+    def is_deleted(self, sent: Sent) -> bool:
+        """Whether it went with a message that was deleted: each `d` takes one, in which several texts may stand."""
+        message = sent.stood_in or sent.text
+        if message not in self.deleted and len(self.deleted) < self.deletes:
+            self.deleted.add(message)
+        return message in self.deleted
 
     # -- the whole
 
@@ -524,7 +551,7 @@ class Chaos:
             self.find(f"HANGS: {text} is never answered", self.tty)
 
     def prompt_text(self) -> str:
-        return "\n".join(line for line in self.tty.text.split("\n") if re.search(r"│ .*Z\d+Z.*│", line)) if self.ttys else ""
+        return "\n".join(line for line in self.tty.text.split("\n") if _in_frame(line)) if self.ttys else ""
 
     def wait_slowly(self, holds: Callable[[], object], seconds: float) -> bool:
         end = time.monotonic() + seconds
@@ -537,6 +564,11 @@ class Chaos:
     def close(self) -> None:
         for tty in list(self.ttys):
             self.gone(tty)
+
+
+def _in_frame(line: str) -> bool:
+    """Whether a line of the screen is one of the prompt, with a message in it."""
+    return re.search(r"│ .*Z\d+Z.*│", line) is not None
 
 
 def main() -> int:
