@@ -37,7 +37,7 @@ def run(model: str | None, mmproj: Path | None, overrides: Mapping[str, Mapping[
         benches.append(Bench(model, mmproj, overrides, resume))
         return benches[0]
 
-    app = NemochatApp(Early(settings, paths.config_dir / "themes", make))
+    app = NemochatApp(Early(settings, paths.config_dir / "themes", make, paths.drafts))
     try:
         app.run(mouse=settings.interface.mouse)
     except Exception as error:
@@ -45,6 +45,7 @@ def run(model: str | None, mmproj: Path | None, overrides: Mapping[str, Mapping[
             raise
         app.crash = error
     finally:
+        app.keep_what_was_typed()
         for bench in benches:
             bench.close()
     if isinstance(app.crash, NemochatError):

@@ -29,7 +29,7 @@ from nemochat.settings import Settings
 from nemochat.system import ending
 from nemochat.tui.graphics import terminal_answered, told_protocol
 from nemochat.tui.screens.modal import Modal
-from nemochat.tui.screens.opening import Opening
+from nemochat.tui.screens.opening import KEEP_SECONDS, Opening, keep_typed
 from nemochat.tui.themes import built_in_folder, load_theme, load_themes
 
 if TYPE_CHECKING:
@@ -55,11 +55,12 @@ _AT_ONCE = ("quit", "interrupt", "suspend_process")
 
 
 class Early(msgspec.Struct, frozen=True):
-    """What the first frame needs, and how to get the rest: `make` is called in a thread."""
+    """What the first frame needs, and how to get the rest: `make` is called in a thread. drafts: the folder for what is typed there."""
 
     settings: Settings
     themes: Path
     make: Callable[[], Workbench]
+    drafts: Path | None = None
 
 
 class Palette(CommandPalette, Modal[None]):
@@ -96,6 +97,8 @@ class NemochatApp(App[None]):
         self._held: deque[Key | Paste] = deque()
         """What was typed and dropped, and waits: for the chat, while that is not there; then for what the key before it does."""
         self._is_opening = self._early is not None
+        self._keeping: asyncio.Task[None] | None = None
+        """Keeps what is typed before the chat is there."""
         self._key: Key | Paste | None = None
         """The key that is still doing what it does."""
         self._ends_with: int | None = None
@@ -178,6 +181,8 @@ class NemochatApp(App[None]):
             self._held.append(event)
             if isinstance(self.screen, Opening):
                 self.screen.echo(event)
+            if self._keeping is None and self._early is not None and self._early.drafts is not None:
+                self._keeping = asyncio.create_task(self._keep_typed(self._early.drafts))
         elif self._key is not None:
             self._held.append(event)
         else:
@@ -209,6 +214,27 @@ class NemochatApp(App[None]):
             self._key = event
             asyncio.get_running_loop().call_later(_KEY_SECONDS, self.call_later, self._next_key, event)
             await self._follow(event)
+
+    async def _keep_typed(self, drafts: Path) -> None:
+        """What is typed before the chat is there is on the disk soon, until the chat has taken it and its own draft is there."""
+        n_kept = 0
+        while self.has_keys_waiting or self._is_opening or self._chat is None:
+            await asyncio.sleep(KEEP_SECONDS)
+            if self._is_opening and n_kept != len(self._held):
+                n_kept = len(self._held)
+                await asyncio.to_thread(keep_typed, drafts, tuple(self._held))
+        if self._chat.keep_draft():
+            await asyncio.to_thread(keep_typed, drafts, ())
+            self._keeping = None
+
+    def keep_what_was_typed(self) -> None:
+        """The program has ended: what was typed and did not come to the chat is kept for the next one; what came there is in its draft."""
+        if self._keeping is None or self._early is None or self._early.drafts is None:
+            return
+        if self._is_opening:
+            keep_typed(self._early.drafts, self._held)
+        elif self._chat is not None and self._chat.desk.draft.save():
+            keep_typed(self._early.drafts, ())
 
     async def _follow(self, key: Event, laps: int = 2, way: Iterable[DOMNode] = ()) -> None:
         """Go the way of a key behind it, and behind what is told on that way: up to here, where bindings are run, and once more."""

@@ -112,6 +112,11 @@ class ChatScreen(Screen[None]):
         self.desk.draft.typed(self.prompt.plain_text)
         await self.desk.close()
 
+    def keep_draft(self) -> bool:
+        """Write what was typed so far; whether that could be done."""
+        self.desk.draft.typed(self.prompt.plain_text)
+        return self.desk.draft.save()
+
     def leave(self, code: int = 0) -> None:
         """End the program as soon as what was typed has been taken in; at once when it is told so again."""
         is_first, self._leaves_with = self._leaves_with is None, code

@@ -1,6 +1,10 @@
-"""The first frame: a prompt that takes keys while everything else is still being imported and read."""
+"""The first frame: a prompt that takes keys while everything else is still being imported and read. What is typed there is kept."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -9,8 +13,12 @@ from textual.screen import Screen
 from textual.widgets import Static, TextArea
 
 from nemochat.domain.sanitize import sanitize
+from nemochat.errors import NemochatError
 
 PLACEHOLDER = "Ask something, drop a picture, or type / for commands"
+KEEP_SECONDS = 0.5
+"""A crash takes no more of what was typed than this, as with the chat's own draft."""
+_ENTERS = ("enter", "shift+enter", "ctrl+j", "alt+enter")
 _MOST_PASTED = 2_000
 """Characters of a paste that are shown here; the chat's own prompt gets all of it."""
 
@@ -45,9 +53,30 @@ class Opening(Screen[None]):
         """Show what was typed."""
         if isinstance(event, Paste):
             self._area.insert(sanitize(event.text[:_MOST_PASTED]))
-        elif event.key in ("enter", "shift+enter", "ctrl+j", "alt+enter"):
+        elif event.key in _ENTERS:
             self._area.insert("\n")
         elif event.key == "backspace":
             self._area.action_delete_left()
         elif event.is_printable and event.character:
             self._area.insert(event.character)
+
+
+def keep_typed(drafts: Path, events: Iterable[Key | Paste]) -> None:
+    """Write what these keys and pastes say into the folder of the drafts; when they say nothing, what was written goes.
+
+    Waits for the disk and for imports: called in a thread. The chat tells of a disk that takes nothing.
+    """
+    from nemochat.chat.recall import DraftFile, KeptDraft
+
+    text = ""
+    for event in events:
+        if isinstance(event, Paste):
+            text += event.text
+        elif event.key in _ENTERS:
+            text += "\n"
+        elif event.key == "backspace":
+            text = text[:-1]
+        elif event.is_printable and event.character:
+            text += event.character
+    with suppress(NemochatError):
+        DraftFile(drafts, is_early=True).save(KeptDraft(text.strip()))

@@ -1,0 +1,73 @@
+"""What is typed on the first frame, before the chat is there, is on the disk soon, and comes to the chat once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+from textual.events import Paste
+
+from nemochat.desk.port import Workbench
+from nemochat.tui.app import Early, NemochatApp
+from tests.desk.sitting import engine_of
+from tests.tui.bench import Bench, Driver
+
+
+def drafts(bench: Bench) -> list[str]:
+    """The words of the drafts that are on the disk."""
+    return [msgspec.json.decode(path.read_bytes())["text"] for path in bench.paths.drafts.glob("*.json")]
+
+
+@asynccontextmanager
+async def opening(folder: Path) -> AsyncGenerator[tuple[Driver, Bench, threading.Event], None]:
+    """The program at its first frame, which waits there until the event is set."""
+    bench, goes_on = Bench(folder, {"demo": engine_of()}), threading.Event()
+
+    def make() -> Workbench:
+        goes_on.wait(60)
+        return bench
+
+    app = NemochatApp(Early(bench.settings, folder / "themes", make, bench.paths.drafts))
+    try:
+        async with app.run_test() as pilot:
+            yield Driver(app, pilot, bench), bench, goes_on
+            goes_on.set()
+        app.keep_what_was_typed()
+    finally:
+        goes_on.set()
+        bench.library.close()
+        bench.documents.close()
+
+
+async def test_what_is_typed_is_on_the_disk_before_the_chat_is_there(tmp_path: Path) -> None:
+    """A kill at that time took all of it."""
+    async with opening(tmp_path) as (driver, bench, goes_on):
+        await driver.pilot.press(*"hellp", "backspace", "o", "enter", *"and")
+        driver.app.post_message(Paste(" then\x1b[2J" + "x" * 3000))
+        kept = "hello\nand then[2J" + "x" * 3000
+        await driver.until(lambda: drafts(bench) == [kept])
+        (path,) = bench.paths.drafts.glob("*.json")
+        assert path.stem.endswith("-early")
+        goes_on.set()
+        await driver.until(lambda: len(driver.app.screen_stack) > 1 and driver.app._chat is not None and driver.app._chat.is_mounted)
+        await driver.until(lambda: driver.desk.chat.entries and not driver.app.has_keys_waiting)
+        await driver.settle()
+        await driver.until(lambda: [path.stem.endswith("-early") for path in bench.paths.drafts.glob("*.json")] == [False])
+        assert driver.desk.chat.entries[0].message.text == "hello"
+        assert drafts(bench) == [driver.screen.prompt.plain_text]
+        assert driver.screen.prompt.plain_text.startswith("and then")
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+async def test_a_quit_leaves_what_was_typed_once(tmp_path: Path, is_there: bool) -> None:
+    async with opening(tmp_path) as (driver, bench, goes_on):
+        await driver.pilot.press(*"hello")
+        if is_there:
+            goes_on.set()
+            await driver.until(lambda: driver.app._chat is not None and driver.app._chat.is_mounted and not driver.app.has_keys_waiting)
+        driver.app.exit()
+    assert drafts(bench) == ["hello"]
