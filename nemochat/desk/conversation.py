@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
+import msgspec
+
 from nemochat.chat.album import Album
 from nemochat.domain.chat import Chat, pictures_of
 from nemochat.domain.edits import Edit, applied, taken_back
@@ -36,7 +38,7 @@ class Store(Protocol):
         """Writing begins to fail. It is tried again by and by, and whenever somebody waits for it."""
 
     def copied(self) -> None:
-        """Another program has changed it: it goes on as a copy."""
+        """Another program is at work in it: it goes on as a copy."""
 
 
 class OpenConversation:
@@ -66,6 +68,9 @@ class OpenConversation:
         self._is_failing = False
         self._kept_pictures: set[str] = set()
         self._writer: asyncio.Task[None] | None = None
+        self.is_guest = False
+        """Whether what waits in it is another program's: with the first change it goes on as a copy, in which nothing of that waits."""
+        self._parts = False
         self._done: deque[tuple[Chat, Chat]] = deque(maxlen=_MOST_UNDO)
         self._holders = 0
 
@@ -78,6 +83,8 @@ class OpenConversation:
 
     def change(self, edit: Callable[[Chat], Chat], *, can_undo: bool = True) -> bool:
         """What the user does to it; whether that changed anything. Raises ConversationError as `edit` does."""
+        if self.is_guest and edit(self.chat) != self.chat:
+            self.part()
         before = self.chat
         self.chat = edit(before)
         if self.chat is before or self.chat == before:
@@ -88,6 +95,12 @@ class OpenConversation:
         self._write_soon()
         self._store.changed(self)
         return True
+
+    def part(self) -> None:
+        """Another program is at work in the stored one: go on as a copy, in which nothing of that waits."""
+        if not self._parts:
+            self.chat = msgspec.structs.replace(self.chat, waiting=())
+            self.is_guest, self._parts = False, True
 
     def apply(self, edit: Edit) -> None:
         """What a turn proposes."""
@@ -132,10 +145,10 @@ class OpenConversation:
     @property
     def is_stored(self) -> bool:
         """Whether the present value is on the disk, or is not worth it, and nothing is being written."""
-        return self._is_kept and (self._writer is None or self._writer.done())
+        return self.is_kept and (self._writer is None or self._writer.done())
 
     @property
-    def _is_kept(self) -> bool:
+    def is_kept(self) -> bool:
         """Whether the present value is on the disk, or nothing was said."""
         chat = self.chat
         return chat is self._written or (self._saved is None and not (chat.entries or chat.aside or chat.waiting))
@@ -159,7 +172,7 @@ class OpenConversation:
             await asyncio.shield(self._writer)
 
     def _write_soon(self) -> None:
-        if not self._is_kept and (self._writer is None or self._writer.done()):
+        if not self.is_kept and (self._writer is None or self._writer.done()):
             self._writer = asyncio.get_running_loop().create_task(self._write_all())
 
     def _write_again(self) -> None:
@@ -168,7 +181,10 @@ class OpenConversation:
 
     async def _write_all(self) -> None:
         """Write the newest value until there is none that is newer. The library has the last word on every error."""
-        while not self._is_kept and self.chat is not self._refused:
+        while not self.is_kept and self.chat is not self._refused:
+            if self._parts:
+                self._parts, self._saved, self._written = False, None, None
+                self._store.copied()
             chat, was = self.chat, self.id
             try:
                 try:

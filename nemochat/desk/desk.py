@@ -98,7 +98,7 @@ class Desk:
         self._before: list[OpenConversation] = []
         """Conversations that were on the desk and were not on the disk yet when they left it, or were changed after that."""
         self._claims = Claims(bench.paths.data_dir / "open.lock")
-        """The conversation on the desk is this program's: what waits in it is not sent by another one too."""
+        """Conversations in which something waits or runs here: what waits in them is not sent by another program too."""
 
     # -- from the start to the end
 
@@ -209,7 +209,6 @@ class Desk:
         if self.refuse_while_busy():
             return False
         self._left(self.conversation)
-        self._claims.release(self.conversation.id)
         self.conversation = conversation
         self.draft.editing = None
         self.last = None
@@ -272,6 +271,7 @@ class Desk:
             self.draft.editing = replaces
             self.draft.put_back(unsaid(text), pictures)
             return
+        self._claim(self.conversation)
         keeps = self.chat.index_of(replaces)
         if replaces and keeps is None:
             self.port.tell(Said("The message that you edited was deleted, so your text is sent as a new message."))
@@ -319,6 +319,7 @@ class Desk:
 
     def submit(self, turn: Turn) -> None:
         """Run a turn."""
+        self._claim(turn.conversation)
         self.turns.submit(turn)
 
     @property
@@ -370,8 +371,8 @@ class Desk:
 
     def _send_what_waits(self) -> None:
         """What was sent in an earlier run and had no turn yet has it now."""
-        is_ours = not self.conversation.id or self._claims.claim(self.conversation.id)
-        if self.chat.waiting and not is_ours:
+        if self.chat.waiting and not self._claims.claim(self.conversation.id):
+            self.conversation.is_guest = True
             self.port.tell(Said("This chat is open in another nemochat, which sends what waits there."))
             return
         for waiting in self.chat.waiting:
@@ -379,6 +380,16 @@ class Desk:
             label = waiting.message.text or "picture"
             keeps = self.chat.index_of(waiting.replaces)
             self.submit(Turn(self.conversation, label, waiting.id, waiting.message.text, pictures, keeps=keeps))
+
+    def _claim(self, conversation: OpenConversation) -> None:
+        """Something is to run in a conversation: while another program is at work in it, it goes on as a copy."""
+        if conversation.id and not self._claims.claim(conversation.id):
+            conversation.part()
+
+    def _release(self, conversation: OpenConversation) -> None:
+        """Nothing runs or waits in it any more, and that is on the disk: another program may go on with it."""
+        if not conversation.is_held and conversation.is_kept:
+            self._claims.release(conversation.id)
 
     # -- what turns need (nemochat.desk.turns.Around)
 
@@ -393,6 +404,7 @@ class Desk:
 
     def turn_ended(self, turn: Turn, result: TurnResult | None) -> None:
         """What comes of it beside the conversation."""
+        self._release(turn.conversation)
         self.tools.settled()
         if turn.conversation is not self.conversation:
             return
@@ -480,8 +492,9 @@ class Desk:
     def stored(self, conversation: OpenConversation, *, is_new: bool) -> None:
         """On the disk."""
         self.draft.settle()
+        self._release(conversation)
         if is_new:
-            if conversation is self.conversation:
+            if conversation.is_held:
                 self._claims.claim(conversation.id)
             self.port.tell(ChatsChanged())
 
@@ -491,7 +504,7 @@ class Desk:
 
     def copied(self) -> None:
         """It goes on as a copy."""
-        self.port.tell(Said("Another nemochat has changed this chat, so it continues here as a copy."))
+        self.port.tell(Said("Another nemochat is at work in this chat, so it continues here as a copy."))
 
     async def forget(self, key: str) -> None:
         """A conversation was deleted: what engines have read of it goes. One that is brought back is read anew. Raises NemochatError."""

@@ -6,7 +6,8 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -525,6 +526,78 @@ async def test_21_a_picture_that_is_no_file_is_in_the_draft_after_a_kill(sitting
         sitting.desk.draft.remove(item.key)
 
 
+@contextmanager
+def another_program(bench: Bench, id_: str, *, may_have_it: bool = True) -> Iterator[subprocess.Popen[str]]:
+    """A program that is at work in this conversation until it is told to end."""
+    other = """
+import sys, pathlib
+from nemochat.library.claims import Claims
+print(Claims(pathlib.Path(sys.argv[1])).claim(sys.argv[2]), flush=True)
+sys.stdin.read()
+"""
+    command = [sys.executable, "-c", other, str(bench.paths.data_dir / "open.lock"), id_]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"{may_have_it}\n"
+        yield process
+
+
+@pytest.mark.parametrize("how", ["send", "rename", "regenerate"])
+async def test_17_who_writes_into_a_chat_whose_messages_wait_elsewhere_goes_on_in_a_copy(tmp_path: Path, how: str) -> None:
+    """What waited was stored with both: the window in which it waited went on in a copy, and each sent it once."""
+    bench = Bench(tmp_path, {"demo": engine_of()})
+    first = await Sitting(bench).begin()
+    await first.send("one")
+    bench.engines["demo"].gate = asyncio.Semaphore(0)
+    first.enter("two")
+    first.enter("waits")
+    await first.until(lambda: len(engine(first).requests) == 2)
+    await first.close()
+    id_ = first.desk.conversation.id
+    before = bench.library.load(id_)
+    bench.engines["demo"].gate = None
+    bench.resume = id_
+    with another_program(bench, id_):
+        again = await Sitting(bench).begin()
+        await again.settle()
+        match how:
+            case "send":
+                await again.send("here")
+            case "rename":
+                again.enter("/rename A name")
+            case _:
+                again.enter("/regen")
+        await again.until(lambda: again.desk.conversation.id not in ("", id_))
+        await again.settle()
+        assert not again.desk.chat.waiting
+        assert bench.library.load(id_) == before, "the other window's chat is as it was"
+        assert any("as a copy" in notice for notice in again.port.notices)
+        if how == "send":
+            assert "here" in stored(again)
+        await again.close()
+
+
+async def test_17_a_chat_is_this_programs_while_something_waits_or_runs_in_it(sitting: Sitting) -> None:
+    """Whoever had it open had it for ever, idle or not."""
+    assert isinstance(sitting.bench, Bench)
+    await sitting.send("one")
+    id_ = sitting.desk.conversation.id
+    with another_program(sitting.bench, id_):
+        await sitting.send("two")
+        assert sitting.desk.conversation.id != id_, "it is at work there"
+    id_ = sitting.desk.conversation.id
+    gate = engine(sitting).gate = asyncio.Semaphore(0)
+    sitting.enter("three")
+    await sitting.until(lambda: len(engine(sitting).requests) == 3)
+    with another_program(sitting.bench, id_, may_have_it=False):
+        pass
+    gate.release()
+    await sitting.settle()
+    assert stored(sitting) == ["one", "reply 0", "two", "reply 1", "three", "reply 2"]
+    with another_program(sitting.bench, id_):
+        pass
+
+
 async def test_17_what_waits_in_a_chat_that_another_program_has_open_is_sent_by_that_one(tmp_path: Path) -> None:
     bench = Bench(tmp_path, {"demo": engine_of()})
     first = await Sitting(bench).begin()
@@ -535,16 +608,7 @@ async def test_17_what_waits_in_a_chat_that_another_program_has_open_is_sent_by_
     await first.desk.conversation.stored()
     id_ = first.desk.conversation.id
     await first.close()
-    other = """
-import sys, pathlib
-from nemochat.library.claims import Claims
-print(Claims(pathlib.Path(sys.argv[1])).claim(sys.argv[2]), flush=True)
-sys.stdin.read()
-"""
-    command = [sys.executable, "-c", other, str(bench.paths.data_dir / "open.lock"), id_]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "True\n"
+    with another_program(bench, id_) as process:
         bench.engines["demo"].gate = None
         bench.resume = id_
         again = await Sitting(bench).begin()

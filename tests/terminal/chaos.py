@@ -191,7 +191,7 @@ class Chaos:
                 break
             text = self.new_text(is_sure=False)
             self.key(text)
-            if self.wait(lambda text=text: text in self.prompt_text(), 4) and not any(words in self.tty.text for words in OVER):  # type: ignore[misc]
+            if self.wait(lambda text=text: text in self.prompt_text(), 10) and not any(words in self.tty.text for words in OVER):  # type: ignore[misc]
                 return text
             for _ in range(2):  # in the drawer's filter the first clears it, and the second leaves it
                 if self.ttys:
