@@ -24,14 +24,11 @@ from nemochat.desk.messages import Messages
 from nemochat.desk.model import OpenModel
 from nemochat.desk.port import (
     Answer,
-    AskFile,
-    AskItem,
     AskOne,
     ChatChanged,
     ChatOpened,
     ChatsChanged,
     Complained,
-    Item,
     PicturesChanged,
     Port,
     RolesChanged,
@@ -60,8 +57,6 @@ from nemochat.tools.builtin.search import Passage
 
 LEAVE_SECONDS = 2.0
 """How long the end of the program waits for a reply to stop."""
-_ADD = "\0add"
-"""Stands for "Add a model" in the list of models: no model is called so."""
 _BUSY = "A reply is being written: wait for it, or stop it."
 
 
@@ -78,7 +73,7 @@ class Desk:
         self._side: int | None = None
         self.chats = Chats(port, bench, self, self)
         self.conversation = self.chats.new(self.tools.fresh(Chat()))
-        self.model = OpenModel(port, bench.open, self._equip)
+        self.model = OpenModel(port, bench, self._equip)
         self.draft = Draft(port, self, DraftFile(bench.paths.drafts), history)
         self.history = history
         self.turns = Turns(port, jobs, self)
@@ -564,7 +559,7 @@ class Desk:
                 session = await self.model.open(name)
                 break
             except NemochatError as error:
-                name = await self._offer_models(error)
+                name = await self.model.offer_others(error)
                 if name is None:
                     return
         if session is None:
@@ -589,17 +584,9 @@ class Desk:
         """Open the model of that name, or let the user choose."""
         if self.refuse_while_busy_with_a_model():
             return
-        chosen = name or await self._ask_model("Choose a model")
+        chosen = name or await self.model.choose("Choose a model")
         if chosen:
             await self.open_model(chosen)
-
-    async def _ask_model(self, title: str) -> str | None:
-        """Let the user choose a model, or add one."""
-        chosen: str | None = await self.port.ask(self._models(title))
-        if chosen != _ADD:
-            return chosen
-        path = await self.port.ask(AskFile("Add a model", "Models", (".gguf",)))
-        return await asyncio.to_thread(self.bench.add_model, path) if path is not None else None
 
     def refuse_while_busy_with_a_model(self) -> bool:
         """A model is not changed under a reply; one that only waits for a model may get it."""
@@ -613,22 +600,6 @@ class Desk:
             return self.model.name or "no model"
         self.do(partial(self.open_model, name))
         return ""
-
-    async def _offer_models(self, error: NemochatError) -> str | None:
-        """The model could not be loaded: say why, and what can be done; the name of another one."""
-        answers = (Answer("demo", "Use the demo model"), Answer("other", "Choose another"), Answer("later", "Not now"))
-        chosen = await self.port.ask(AskOne("The model cannot be loaded", error.message, answers, error.hint))
-        if chosen == "demo":
-            return self.bench.demo_model
-        return await self._ask_model("Choose another model") if chosen == "other" else None
-
-    def _models(self, title: str) -> AskItem:
-        items = [
-            Item(choice.name, choice.name, f"{choice.detail}{' · in use' if choice.name == self.model.name else ''}")
-            for choice in self.bench.models()
-        ]
-        adds = Item(_ADD, "Add a model…", "a GGUF file; its projector is found beside it")
-        return AskItem(title, (*items, adds), current=self.model.name)
 
     def _equip(self, session: ChatSession) -> None:
         """Before its model is loaded."""

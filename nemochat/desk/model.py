@@ -1,23 +1,27 @@
-"""Which model is open or being loaded. At most one: it is closed before the next one is opened, because two may not fit into memory."""
+"""Which model is open or being loaded, and the choice of another one.
+
+At most one is open: it is closed before the next one is opened, because two may not fit into memory.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from nemochat.chat import ChatSession
-from nemochat.desk.port import ModelChanged, Port
+from nemochat.desk.port import Answer, AskFile, AskItem, AskOne, Item, ModelChanged, Port, Workbench
 from nemochat.domain.replies import ModelRef
-from nemochat.errors import EngineError
+from nemochat.errors import EngineError, NemochatError
+
+_ADD = "\0add"
+"""Stands for "Add a model" in the list of models: no model is called so."""
 
 
 class OpenModel:
     """Owns the session. equip: gives a session what it needs before its model is loaded."""
 
-    def __init__(
-        self, port: Port, open_session: Callable[[str | None], Awaitable[ChatSession]], equip: Callable[[ChatSession], None]
-    ) -> None:
-        self._port, self._open_session, self._equip = port, open_session, equip
+    def __init__(self, port: Port, bench: Workbench, equip: Callable[[ChatSession], None]) -> None:
+        self._port, self._bench, self._equip = port, bench, equip
         self._opening: asyncio.Task[ChatSession] | None = None
         self._loaded = asyncio.Event()
         self._is_closed = False
@@ -62,6 +66,29 @@ class OpenModel:
             await asyncio.gather(self._opening, return_exceptions=True)
         await self._end()
 
+    # -- the choice
+
+    async def choose(self, title: str) -> str | None:
+        """Let the user choose a model, or add one; its name. Raises NemochatError."""
+        used = " · in use"
+        items = [Item(each.name, each.name, f"{each.detail}{used if each.name == self.name else ''}") for each in self._bench.models()]
+        adds = Item(_ADD, "Add a model…", "a GGUF file; its projector is found beside it")
+        chosen: str | None = await self._port.ask(AskItem(title, (*items, adds), current=self.name))
+        if chosen != _ADD:
+            return chosen
+        path = await self._port.ask(AskFile("Add a model", "Models", (".gguf",)))
+        return await asyncio.to_thread(self._bench.add_model, path) if path is not None else None
+
+    async def offer_others(self, error: NemochatError) -> str | None:
+        """A model could not be loaded: say why, and what can be done; the name of another one. Raises NemochatError."""
+        answers = (Answer("demo", "Use the demo model"), Answer("other", "Choose another"), Answer("later", "Not now"))
+        chosen = await self._port.ask(AskOne("The model cannot be loaded", error.message, answers, error.hint))
+        if chosen == "demo":
+            return self._bench.demo_model
+        return await self.choose("Choose another model") if chosen == "other" else None
+
+    # -- within
+
     async def _opened(self, name: str | None, before: asyncio.Task[ChatSession] | None) -> ChatSession:
         if before is not None:
             before.cancel()
@@ -70,7 +97,7 @@ class OpenModel:
         self._port.tell(ModelChanged())
         session: ChatSession | None = None
         try:
-            session = await self._open_session(name)
+            session = await self._bench.open(name)
             self._equip(session)
             self.session = session
             self._port.tell(ModelChanged())

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, SupportsIndex
+
+import msgspec
+import pytest
 
 from nemochat.chat.recall import PromptHistory
 from nemochat.desk import commands
@@ -28,7 +32,9 @@ from nemochat.desk.port import (
     Workbench,
 )
 from nemochat.errors import NemochatError
+from nemochat.library import Library
 from tests.chat.fake_engine import FakeEngine, reply
+from tests.desk.bench import Bench
 
 PATIENCE = 4000
 """Turns of the event loop that something may take."""
@@ -89,9 +95,9 @@ class Sitting:
         self.desk = Desk(bench, self.port, Jobs(self.errors.append), PromptHistory(bench.paths.prompt_history))
 
     async def begin(self) -> Sitting:
-        """Open the desk, and wait until its model is loaded."""
+        """Open the desk, and wait until its model is loaded and the conversation is there with which it begins."""
         self.desk.start()
-        await self.until(lambda: self.desk.model.is_loaded)
+        await self.until(lambda: self.desk.model.is_loaded and not self.desk.is_resuming)
         await self.settle()
         return self
 
@@ -151,3 +157,25 @@ def engine_of(texts: Sequence[str] = (), **options: Any) -> FakeEngine:
 
     engine.replies = Endless(engine.replies)
     return engine
+
+
+def engine(sitting: Sitting) -> FakeEngine:
+    """The one that the demo model is played by."""
+    assert isinstance(sitting.bench, Bench)
+    return sitting.bench.engines["demo"]
+
+
+def drafts(sitting: Sitting) -> list[str]:
+    """The words of the drafts that are on the disk."""
+    return [msgspec.json.decode(path.read_bytes())["text"] for path in sitting.bench.paths.drafts.glob("*.json")]
+
+
+def slow_down(monkeypatch: pytest.MonkeyPatch, library: Library, method: str, seconds: float) -> None:
+    """Let a method of the library take its time."""
+    usual = getattr(library, method)
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        time.sleep(seconds)
+        return usual(*arguments, **options)
+
+    monkeypatch.setattr(library, method, slow)

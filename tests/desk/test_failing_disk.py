@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,24 +18,8 @@ from nemochat.desk import conversation, draft
 from nemochat.domain.images import Original, RgbImage
 from nemochat.library import Library, LibraryError
 from tests.desk.bench import Bench
-from tests.desk.sitting import Sitting, engine_of
+from tests.desk.sitting import Sitting, drafts, engine_of
 from tests.images.pictures import draw_circle
-
-
-@pytest.fixture
-async def sitting(tmp_path: Path) -> AsyncGenerator[Sitting, None]:
-    """The desk with an engine that answers everything."""
-    bench = Bench(tmp_path, {"demo": engine_of()})
-    sitting = await Sitting(bench).begin()
-    yield sitting
-    await sitting.close()
-    bench.library.close()
-    bench.documents.close()
-
-
-def drafts(sitting: Sitting) -> list[str]:
-    """The words of the drafts that are on the disk."""
-    return [msgspec.json.decode(path.read_bytes())["text"] for path in sitting.bench.paths.drafts.glob("*.json")]
 
 
 def pictures(sitting: Sitting) -> list[str]:

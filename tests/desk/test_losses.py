@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -22,27 +22,9 @@ from nemochat.desk.port import Answer, AskOne, Event, QueueChanged, TurnOpened
 from nemochat.domain.events import Finished, FinishReason, TextDelta, Timings, Usage
 from nemochat.domain.images import RgbImage
 from nemochat.errors import EngineDiedError, EngineError
-from nemochat.library import StoredChat
-from tests.chat.fake_engine import FakeEngine
 from tests.desk.bench import Bench
-from tests.desk.sitting import Sitting, engine_of
+from tests.desk.sitting import Sitting, drafts, engine, engine_of, slow_down
 from tests.images.pictures import draw_circle
-
-
-@pytest.fixture
-async def sitting(tmp_path: Path) -> AsyncGenerator[Sitting, None]:
-    """The desk with an engine that answers everything."""
-    bench = Bench(tmp_path, {"demo": engine_of()})
-    sitting = await Sitting(bench).begin()
-    yield sitting
-    await sitting.close()
-    bench.library.close()
-    bench.documents.close()
-
-
-def engine(sitting: Sitting) -> FakeEngine:
-    assert isinstance(sitting.bench, Bench)
-    return sitting.bench.engines["demo"]
 
 
 def stored(sitting: Sitting, id_: str = "") -> list[str]:
@@ -83,13 +65,7 @@ async def test_2_what_is_sent_while_another_chat_is_being_opened_stays_in_its_ch
     sitting.desk.new()
     await sitting.send("in a")
     a = sitting.desk.conversation.id
-    load = sitting.bench.library.load
-
-    def slow(id_: str) -> StoredChat:
-        time.sleep(0.1)
-        return load(id_)
-
-    monkeypatch.setattr(sitting.bench.library, "load", slow)
+    slow_down(monkeypatch, sitting.bench.library, "load", 0.1)
     gate = engine(sitting).gate = asyncio.Semaphore(0)
     opening = asyncio.create_task(sitting.desk.chats.open(b))
     await asyncio.sleep(0.02)
@@ -210,13 +186,7 @@ async def test_17_what_waits_is_on_the_disk_and_goes_on_in_the_next_run(tmp_path
 async def test_17_nothing_is_shown_as_sent_before_it_is_on_the_disk(sitting: Sitting, monkeypatch: pytest.MonkeyPatch) -> None:
     await sitting.send("before")
     library = sitting.bench.library
-    save = library.save
-
-    def slow(*arguments: Any, **options: Any) -> Any:
-        time.sleep(0.1)
-        return save(*arguments, **options)
-
-    monkeypatch.setattr(library, "save", slow)
+    slow_down(monkeypatch, library, "save", 0.1)
     id_ = sitting.desk.conversation.id
     seen: list[tuple[str, bool]] = []
     tell = sitting.port.tell
@@ -261,13 +231,7 @@ async def test_17_quitting_while_the_model_loads_leaves_the_message_where_it_is(
 async def test_quitting_waits_for_a_chat_that_has_just_left_the_desk(sitting: Sitting, monkeypatch: pytest.MonkeyPatch) -> None:
     await sitting.send("one")
     id_ = sitting.desk.conversation.id
-    save = sitting.bench.library.save
-
-    def slow(*arguments: Any, **options: Any) -> Any:
-        time.sleep(0.05)
-        return save(*arguments, **options)
-
-    monkeypatch.setattr(sitting.bench.library, "save", slow)
+    slow_down(monkeypatch, sitting.bench.library, "save", 0.05)
     sitting.enter("/rename A name")
     await asyncio.sleep(0.01)
     sitting.enter("/rename Another name")
@@ -302,13 +266,7 @@ async def test_2_what_is_sent_before_the_resumed_chat_is_there_belongs_to_it(sit
     await sitting.send("one")
     assert isinstance(sitting.bench, Bench)
     sitting.bench.resume = ""
-    load = sitting.bench.library.load
-
-    def slow(id_: str) -> StoredChat:
-        time.sleep(0.1)
-        return load(id_)
-
-    monkeypatch.setattr(sitting.bench.library, "load", slow)
+    slow_down(monkeypatch, sitting.bench.library, "load", 0.1)
     again = Sitting(sitting.bench)
     again.desk.start()
     again.enter("two")
@@ -329,13 +287,7 @@ async def test_2_what_is_sent_in_a_new_chat_stays_there_although_the_resumed_one
     await sitting.send("one")
     assert isinstance(sitting.bench, Bench)
     sitting.bench.resume = ""
-    load = sitting.bench.library.load
-
-    def slow(id_: str) -> StoredChat:
-        time.sleep(0.1)
-        return load(id_)
-
-    monkeypatch.setattr(sitting.bench.library, "load", slow)
+    slow_down(monkeypatch, sitting.bench.library, "load", 0.1)
     again = Sitting(sitting.bench)
     again.desk.start()
     again.enter("/new")
@@ -364,13 +316,7 @@ async def test_2_what_is_sent_behind_a_new_chat_never_lands_in_the_resumed_one_i
     id_ = first.desk.conversation.id
     bench.engines["demo"].gate = None
     bench.resume = id_
-    load = bench.library.load
-
-    def slow(id_: str) -> StoredChat:
-        time.sleep(0.05)
-        return load(id_)
-
-    monkeypatch.setattr(bench.library, "load", slow)
+    slow_down(monkeypatch, bench.library, "load", 0.05)
     again = Sitting(bench)
     again.desk.start()
     for each in keys:
@@ -378,7 +324,8 @@ async def test_2_what_is_sent_behind_a_new_chat_never_lands_in_the_resumed_one_i
     await again.until(lambda: again.desk.model.is_loaded and not again.desk.is_resuming)
     await again.settle()
     monkeypatch.undo()
-    resumed = [text for text in [*stored(again, id_), *(each.message.text for each in load(id_).chat.waiting)] if "reply" not in text]
+    kept = bench.library.load(id_).chat
+    resumed = [each.message.text for each in (*kept.entries, *kept.waiting)]
     assert [text for text in resumed if text in keys] == in_chat
     assert again.port.text == in_prompt
     assert in_prompt or [text for text in again.said if "reply" not in text] == ["two"]
@@ -456,7 +403,7 @@ async def test_what_is_taken_back_is_in_the_draft_before_it_leaves_the_chat(tmp_
     sitting.enter("one")
     await sitting.until(lambda: not sitting.desk.conversation.chat.waiting or sitting.desk.conversation.is_stored)
     kept: list[str] = []
-    monkeypatch.setattr(sitting.desk.conversation, "change", lambda *_, **__: kept.extend(_drafts(sitting)))
+    monkeypatch.setattr(sitting.desk.conversation, "change", lambda *_, **__: kept.extend(drafts(sitting)))
     sitting.desk.stop()
     await sitting.until(lambda: not sitting.desk.is_busy)
     assert kept == ["one"]
@@ -464,22 +411,12 @@ async def test_what_is_taken_back_is_in_the_draft_before_it_leaves_the_chat(tmp_
     await sitting.close()
 
 
-def _drafts(sitting: Sitting) -> list[str]:
-    return [msgspec.json.decode(path.read_bytes())["text"] for path in sitting.bench.paths.drafts.glob("*.json")]
-
-
 @pytest.mark.parametrize("then", ["quit", "open"])
 async def test_a_message_that_was_taken_back_while_it_was_being_written_is_not_sent_later(
     sitting: Sitting, monkeypatch: pytest.MonkeyPatch, then: str
 ) -> None:
     """The chat left the desk as one without a word while its first value was on the way to the disk: there the message waited on."""
-    save = sitting.bench.library.save
-
-    def slow(*arguments: Any, **options: Any) -> Any:
-        time.sleep(0.1)
-        return save(*arguments, **options)
-
-    monkeypatch.setattr(sitting.bench.library, "save", slow)
+    slow_down(monkeypatch, sitting.bench.library, "save", 0.1)
     sitting.enter("one")
     first = sitting.desk.conversation
     await asyncio.sleep(0.02)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import msgspec
@@ -13,27 +12,11 @@ from nemochat.domain.events import FinishReason
 from nemochat.domain.sampling import Sampling, Source
 from nemochat.domain.segments import ImageSlot, Segment
 from nemochat.settings import SamplingSettings, Settings
-from tests.chat.fake_engine import FakeEngine, reply
+from tests.chat.fake_engine import reply
 from tests.desk.bench import Bench
-from tests.desk.sitting import Sitting, engine_of
+from tests.desk.sitting import Sitting, engine, engine_of
 
 NOTHING = "The model has nothing to add: its reply had ended. Press r on it for another one."
-
-
-@pytest.fixture
-async def sitting(tmp_path: Path) -> AsyncGenerator[Sitting, None]:
-    """The desk with an engine that answers everything."""
-    bench = Bench(tmp_path, {"demo": engine_of()})
-    sitting = await Sitting(bench).begin()
-    yield sitting
-    await sitting.close()
-    bench.library.close()
-    bench.documents.close()
-
-
-def engine(sitting: Sitting) -> FakeEngine:
-    assert isinstance(sitting.bench, Bench)
-    return sitting.bench.engines["demo"]
 
 
 def text_of(segments: tuple[Segment, ...]) -> str:
