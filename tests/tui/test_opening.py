@@ -1,4 +1,4 @@
-"""What is typed on the first frame, before the chat is there, is on the disk soon, and comes to the chat once."""
+"""What is typed on the first frame, before the chat is there, is on the disk soon and comes to the chat once; so is what a quit finds."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from pathlib import Path
 import msgspec
 import pytest
 from textual.events import Paste
+from textual.widgets import TextArea
 
+from nemochat.chat.recall import PromptHistory
 from nemochat.desk.port import Workbench
+from nemochat.domain.personas import Persona
 from nemochat.tui.app import Early, NemochatApp
+from nemochat.tui.screens.dialogs import Write
+from nemochat.tui.screens.persona_form import PersonaForm
 from tests.desk.sitting import engine_of
-from tests.tui.bench import Bench, Driver
+from tests.tui.bench import Bench, Driver, running
 
 
 def drafts(bench: Bench) -> list[str]:
@@ -71,3 +76,20 @@ async def test_a_quit_leaves_what_was_typed_once(tmp_path: Path, is_there: bool)
             await driver.until(lambda: driver.app._chat is not None and driver.app._chat.is_mounted and not driver.app.has_keys_waiting)
         driver.app.exit()
     assert drafts(bench) == ["hello"]
+
+
+@pytest.mark.parametrize("what", ["text", "form"])
+async def test_a_quit_keeps_what_was_written_in_a_dialog_among_the_earlier_prompts(tmp_path: Path, what: str) -> None:
+    """Esc kept it, or asked; Ctrl+Q took it."""
+    async with running(tmp_path, engine_of()) as driver:
+        screen = Write("System text", "before", hint="") if what == "text" else PersonaForm(Persona(name="Mira", description="before"))
+        driver.app.push_screen(screen)
+        await driver.until(lambda: screen.is_mounted and screen.is_current)
+        area = screen.query("TextArea")[0]
+        assert isinstance(area, TextArea)
+        area.load_text("a long text")
+        await driver.pilot.pause()
+        driver.screen.leave()
+        await driver.until(lambda: driver.app._exit)
+    kept = PromptHistory(driver.desk.bench.paths.prompt_history).older("")
+    assert kept == ("a long text" if what == "text" else "Description:\na long text")

@@ -30,6 +30,7 @@ from nemochat.tui import clipboard
 from nemochat.tui.chat.presenter import Presenter
 from nemochat.tui.panes import registry
 from nemochat.tui.panes.side import SidePanes
+from nemochat.tui.screens.modal import Modal
 from nemochat.tui.widgets.conversations import ConversationsDrawer
 from nemochat.tui.widgets.prompt import Prompt
 from nemochat.tui.widgets.status import StatusLine
@@ -127,6 +128,9 @@ class ChatScreen(Screen[None]):
 
     @on(Prompt.Left)
     def _left(self) -> None:
+        for screen in self.app.screen_stack:
+            if isinstance(screen, Modal) and screen.unfinished.strip():
+                self.desk.history.add(screen.unfinished)  # Up brings it in the next run
         self.app.exit(return_code=self._leaves_with or 0)
 
     def on_resize(self, event: Resize) -> None:

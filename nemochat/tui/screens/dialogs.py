@@ -133,7 +133,7 @@ class Write(_Dialog):
 
     @property
     def unfinished(self) -> str:
-        """What was written and is worth keeping when it is not accepted; "" for a line, and where nothing was changed."""
+        """What was written; "" for a line, and where nothing was changed."""
         return "" if self._one_line or self._area.text == self._text else self._area.text
 
     def action_accept(self) -> None:

@@ -19,7 +19,7 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.numbers import plural
 from nemochat.tui.screens.dialogs import Choose
 from nemochat.tui.screens.modal import Modal
-from nemochat.tui.widgets.form_fields import Field, field_of
+from nemochat.tui.widgets.form_fields import Field, TextField, field_of
 
 R = TypeVar("R")
 
@@ -120,6 +120,12 @@ class FormScreen(Modal[R | None]):
     def is_changed(self) -> bool:
         """There is something that leaving would lose."""
         return self._was_changed or any(field.is_changed for field in self.fields)
+
+    @property
+    def unfinished(self) -> str:
+        """The texts that were changed, each under its label."""
+        changed = (field for field in self.fields if isinstance(field, TextField) and field.is_changed)
+        return "\n\n".join(f"{field.label}:\n{field.value}" for field in changed)
 
     def action_save(self) -> None:
         """Close with what stands here; the first value that is not allowed keeps the form open and gets the focus."""

@@ -27,6 +27,11 @@ class Modal(ModalScreen[R]):
     """When the first key was pressed that is for it (`Message.time`). Infinity for a screen that may open while the user types, until it
     can be seen: what was typed before that is for what was there."""
 
+    @property
+    def unfinished(self) -> str:
+        """What was written here and is worth keeping when it is not accepted; "" for nothing."""
+        return ""
+
     def on_mount(self) -> None:
         """It can be seen when it has been drawn."""
         if self.takes_keys_from == math.inf:
