@@ -120,8 +120,8 @@ class Chaos:
         while not holds():
             if time.monotonic() > end:
                 return False
-            for tty in self.ttys:
-                tty.read(0.02)
+            if not any([tty.read(0) for tty in self.ttys]) and self.ttys:  # a terminal that is not read stops its program
+                self.tty.read(0.02)
         return True
 
     def pause(self, seconds: float) -> None:
