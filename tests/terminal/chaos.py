@@ -120,7 +120,7 @@ class Chaos:
         while not holds():
             if time.monotonic() > end:
                 return False
-            if not any([tty.read(0) for tty in self.ttys]) and self.ttys:  # a terminal that is not read stops its program
+            if not sum(tty.read(0) for tty in self.ttys) and self.ttys:  # a terminal that is not read stops its program
                 self.tty.read(0.02)
         return True
 
