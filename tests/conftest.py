@@ -6,6 +6,8 @@ import gc
 import os
 import time
 
+from tests import idle
+
 _FOREIGN = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TMUX", "TERM_PROGRAM", "VISUAL", "EDITOR", "PAGER")
 """What would decide how wide and in which colours the program draws, or what it starts.."""
 
@@ -21,6 +23,7 @@ time.tzset()
 # An interface is a large net of objects, and each test throws one away: with the usual thresholds a fifth of the time goes into
 # looking for garbage.
 gc.set_threshold(20_000, 20, 50)
+idle.install()
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

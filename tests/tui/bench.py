@@ -23,6 +23,7 @@ from nemochat.tui.screens.approval import ApprovalScreen
 from nemochat.tui.widgets.whole_text import WholeText
 from tests.chat.fake_engine import FakeEngine
 from tests.desk.bench import Bench
+from tests.idle import until_idle
 
 PATIENCE = 40.0
 """How long something may take on a busy machine: a limit against hanging, not a measurement."""
@@ -169,7 +170,7 @@ class Driver:
         while time.monotonic() < deadline:
             if holds():
                 return
-            await self.pilot.pause()
+            await until_idle()
             await asyncio.sleep(0.005)
         raise AssertionError("it never came true")
 

@@ -1,0 +1,65 @@
+"""Textual for tests: it is waited for until it has nothing to do, and each style sheet is parsed once.
+
+Textual's own wait sleeps for 20 ms, twice for a key, and takes a process that got no processor in that time for one that is idle: it is
+slow on a quiet machine and too quick on a busy one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any
+from weakref import WeakSet
+
+import textual.app
+import textual.pilot
+from textual.css.model import RuleSet
+from textual.css.stylesheet import Stylesheet
+
+_MOMENT = 0.02
+"""Seconds: what is due so soon belongs to what goes on now, as the next frame does."""
+_run_in_executor = asyncio.BaseEventLoop.run_in_executor
+_parse_rules = Stylesheet._parse_rules
+_working: WeakSet[asyncio.Future[Any]] = WeakSet()
+"""What threads do for event loops."""
+_parsed: dict[object, list[RuleSet]] = {}
+
+
+async def until_idle(min_sleep: float = _MOMENT, max_sleep: float = 1.0) -> None:
+    """Wait until the event loop has nothing to do, now or in a moment, and no thread works for it.
+
+    What takes longer than `max_sleep` seconds is for the test to wait for, by what it brings about.
+    """
+    loop: Any = asyncio.get_running_loop()
+    soon, end = loop.time() + _MOMENT, loop.time() + max_sleep
+    while loop.time() < end:
+        await asyncio.sleep(0)
+        if loop._ready:
+            continue
+        if threads := [each for each in _working if each.get_loop() is loop and not each.done()]:
+            await asyncio.wait(threads, timeout=end - loop.time(), return_when=asyncio.FIRST_COMPLETED)
+        elif (due := min((each.when() for each in loop._scheduled if not each.cancelled()), default=end)) <= soon:
+            await asyncio.sleep(due - loop.time())
+        else:
+            return
+
+
+def _noted(loop: asyncio.BaseEventLoop, executor: Executor | None, work: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+    future = _run_in_executor(loop, executor, work, *args)
+    _working.add(future)
+    return future
+
+
+def _parsed_once(sheet: Stylesheet, css: str, *place: Any, **options: Any) -> list[RuleSet]:
+    key = (css, place, tuple(options.items()), tuple(sheet._variables.items()))
+    if key not in _parsed:
+        _parsed[key] = _parse_rules(sheet, css, *place, **options)
+    return _parsed[key]
+
+
+def install() -> None:
+    """From now on, for all tests."""
+    asyncio.BaseEventLoop.run_in_executor = _noted  # type: ignore[method-assign, assignment]
+    textual.app.wait_for_idle = textual.pilot.wait_for_idle = until_idle  # type: ignore[attr-defined]
+    Stylesheet._parse_rules = _parsed_once  # type: ignore[method-assign]
