@@ -62,4 +62,4 @@ def install() -> None:
     """From now on, for all tests."""
     asyncio.BaseEventLoop.run_in_executor = _noted  # type: ignore[method-assign, assignment]
     textual.app.wait_for_idle = textual.pilot.wait_for_idle = until_idle  # type: ignore[attr-defined]
-    Stylesheet._parse_rules = _parsed_once  # type: ignore[method-assign]
+    Stylesheet._parse_rules = _parsed_once  # type: ignore[method-assign, assignment]

@@ -57,13 +57,13 @@ def test_text_may_hold_what_looks_like_a_long_name(quotes: str) -> None:
 
 @pytest.mark.parametrize("piece", ['"', "'", '"\\', '"a\n', "a.", 'a."".', "a", ".", '"""\\', "'''a"])
 def test_looking_for_long_names_takes_time_in_proportion(piece: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     text = (piece * 31 + "\n") * ((1 << 20) // (32 * len(piece)))
     try:
         check_toml(text)
     except TooMuchError:
         pytest.fail("it holds no name of more than 64 parts")
-    assert time.monotonic() - began < 20
+    assert time.process_time() - began < 20
 
 
 def test_json_of_too_many_values_is_refused() -> None:

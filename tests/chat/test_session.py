@@ -153,7 +153,7 @@ async def test_a_stop_is_heard_whatever_the_turn_is_at(waits_at: str) -> None:
     playing = asyncio.create_task(play(chat.send(user("Hello"))))
     await begun.wait()
     chat.stop()
-    result = await asyncio.wait_for(playing, 5)
+    result = await asyncio.wait_for(playing, 30)
     assert (result.reason, result.text) == (FinishReason.CANCELLED, "")
     assert chat.conversation.messages == (user("Hello"),)
     assert not engine.requests
@@ -355,7 +355,7 @@ async def test_closing_in_the_middle_of_loading() -> None:
     chat = session(engine)
     chat.start_loading()
     await asyncio.sleep(0)
-    await asyncio.wait_for(chat.close(), 1)
+    await asyncio.wait_for(chat.close(), 30)
     assert engine.is_closed
 
 

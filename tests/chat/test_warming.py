@@ -22,7 +22,7 @@ from nemochat.settings import EngineSettings, WhenFull
 from tests.chat.fake_engine import FakeEngine, reply
 from tests.chat.talking import Talking
 
-PATIENCE = 2000
+PATIENCE = 20_000
 """Turns of the event loop that something may take."""
 
 
@@ -162,7 +162,7 @@ async def test_an_engine_that_does_not_get_on_is_left_alone() -> None:
     loop = asyncio.get_running_loop()
     started = loop.time()
     desk.warming.opened()
-    await asyncio.wait_for(desk.warming.finished(), 10)
+    await asyncio.wait_for(desk.warming.finished(), 60)
     assert len(desk.engine.prepared) <= 6
     assert loop.time() - started > 0.5
     assert desk.read == [("", False)]
@@ -197,7 +197,7 @@ async def test_closing_ends_what_is_under_way() -> None:
     desk.engine.prepare_gate = asyncio.Semaphore(0)
     desk.warming.opened()
     await desk.until(lambda: desk.engine.prepared)
-    await asyncio.wait_for(desk.warming.close(), 5)
+    await asyncio.wait_for(desk.warming.close(), 60)
     assert not desk.warming.is_reading
 
 

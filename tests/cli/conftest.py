@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 WriteScript = Callable[..., str]
 Fork = Callable[[Sequence[str], str, Path, Mapping[str, str]], subprocess.CompletedProcess[str]]
-LIMIT_SECONDS = 60
+LIMIT_SECONDS = 120
 
 
 @pytest.fixture(autouse=True)

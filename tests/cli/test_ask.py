@@ -150,7 +150,7 @@ def test_a_prompt_that_cannot_fit(nemochat: Run, script: WriteScript) -> None:
 
 def test_what_is_piped_in_must_be_text(script: WriteScript, tmp_path: Path) -> None:
     done = subprocess.run(
-        command("ask", "--model", script("ok")), input=b"\xff\xfe\x00", capture_output=True, timeout=60, cwd=tmp_path, check=False
+        command("ask", "--model", script("ok")), input=b"\xff\xfe\x00", capture_output=True, timeout=120, cwd=tmp_path, check=False
     )
     assert done.returncode == 2
     assert b"not UTF-8 text" in done.stderr

@@ -69,7 +69,7 @@ def run_all(jobs: list[Job], folder: Path) -> list[Ended]:
     """All of them in one process with 1 GB of memory; see `many_commands`."""
     program = [sys.executable, "-m", "tests.cli.many_commands"]
     done = subprocess.run(
-        program, input=json.dumps(jobs), capture_output=True, text=True, cwd=folder, env=os.environ, check=False, timeout=300
+        program, input=json.dumps(jobs), capture_output=True, text=True, cwd=folder, env=os.environ, check=False, timeout=1200
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return [Ended(*json.loads(line)) for line in done.stdout.splitlines()]
@@ -165,7 +165,7 @@ def test_a_pipe_is_rendered_and_a_terminal_is_told_what_is_waited_for(nemochat: 
 def test_a_pipe_that_never_ends_is_cut_off(tmp_path: Path) -> None:
     with subprocess.Popen(["yes"], stdout=subprocess.PIPE) as endless:
         render = command("render", "/dev/stdin")
-        done = subprocess.run(render, stdin=endless.stdout, capture_output=True, text=True, check=False, timeout=30)
+        done = subprocess.run(render, stdin=endless.stdout, capture_output=True, text=True, check=False, timeout=120)
         endless.kill()
     assert done.returncode == 2
     assert "More than 128 MiB came through /dev/stdin." in done.stderr

@@ -205,7 +205,7 @@ def test_sizes_for_people() -> None:
 
 def test_start_up_imports_nothing_heavy() -> None:
     code = "import sys, nemochat.cli; from nemochat.cli.app import app; app(['--version'], standalone_mode=False); print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=os.environ, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=os.environ, check=True)
     version, modules = done.stdout.splitlines()
     assert version == f"nemochat {package.__version__}"
     loaded = {name.split(".")[0] for name in modules.split()}

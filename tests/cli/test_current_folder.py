@@ -199,5 +199,5 @@ def test_python_dash_m_and_a_careless_pythonpath(trap: Trap, path: str) -> None:
         (trap.folder / f"{name}.py").unlink()
     environment = os.environ | {"PYTHONPATH": f"{path}{os.pathsep}{ROOT}" if path else str(ROOT)}
     command = [sys.executable, "-m", "nemochat", "models", "list"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=trap.folder, env=environment, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=trap.folder, env=environment, check=False)
     assert (done.returncode, trap.sprung) == (0, ""), done.stderr

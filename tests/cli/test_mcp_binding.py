@@ -104,7 +104,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folders:
 def run(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command in a folder, with nobody at the terminal."""
     return subprocess.run(
-        command(*arguments), capture_output=True, text=True, timeout=60, cwd=folder, env=os.environ | environment, input="", check=False
+        command(*arguments), capture_output=True, text=True, timeout=120, cwd=folder, env=os.environ | environment, input="", check=False
     )
 
 

@@ -112,7 +112,7 @@ def test_ctrl_c_keeps_the_settings(script: WriteScript, tmp_path: Path) -> None:
     while not log.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Stopped: the settings are as they were." in errors
     assert "Traceback" not in errors

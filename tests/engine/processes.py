@@ -26,8 +26,8 @@ from nemochat.settings import EngineSettings
 
 SIGNALS = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGSTOP)
 STAGES = ("load", "encode", "prefill", "decode")
-REPORT_SECONDS = 2.0
-"""How soon a death must be reported; a stopped process has the watchdog's time in addition."""
+REPORT_SECONDS = 20.0
+"""A limit against waiting, on a busy machine: how soon a death must be reported; a stopped process has the watchdog's time in addition."""
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,9 @@ from nemochat.settings import EngineSettings
 from tests.engine.processes import exists, picture, question, reply, scripted_engine, write_script
 
 ROOT = Path(__file__).parents[2]
-CANCEL_SECONDS = 3.0
-LONG = Script((Reply("word " * 500, when="long"), Reply("short")), token_seconds=0.02)
+CANCEL_SECONDS = 30.0
+"""A limit against waiting for the end of LONG, which takes 100 seconds."""
+LONG = Script((Reply("word " * 5000, when="long"), Reply("short")), token_seconds=0.02)
 
 
 async def test_a_reply_with_a_picture_and_exact_numbers(tmp_path: Path) -> None:
@@ -93,7 +94,7 @@ async def test_closing_the_iterator_early_leaves_a_clean_engine(tmp_path: Path) 
                         break
             start = time.monotonic()
             assert (await reply(engine, question("hello")))[0] == "short"
-            assert time.monotonic() - start < 8.0
+            assert time.monotonic() - start < CANCEL_SECONDS
 
 
 async def test_cancelling_the_task_leaves_a_clean_engine(tmp_path: Path) -> None:
@@ -298,7 +299,7 @@ async def test_hostile_text_arrives_as_it_is_and_ends_at_a_turn_marker(tmp_path:
 
 
 async def test_a_silent_but_living_encode_does_not_trip_the_watchdog(tmp_path: Path) -> None:
-    async with scripted_engine(tmp_path, Script(encode_seconds=2.0), EngineSettings(hang_seconds=0.8)) as engine:
+    async with scripted_engine(tmp_path, Script(encode_seconds=4.0), EngineSettings(hang_seconds=2.0)) as engine:
         await engine.add_image(picture())
         assert (await reply(engine, question("x", picture())))[1].usage.encoded_images == 1
 
@@ -394,13 +395,14 @@ async def test_giving_up_a_request_never_kills_the_reload_after_a_death(tmp_path
     async with scripted_engine(tmp_path, script) as engine:
         with pytest.raises(EngineDiedError):
             await reply(engine, question("die"))
-        pids = set()
-        for _ in range(8):
+        pids: set[int | None] = set()
+        keys = 0
+        while keys < 8 or not pids - {None}:
+            keys += 1
             counting = asyncio.create_task(engine.count(question("hello").segments))
             await asyncio.sleep(0.1)
             pids.add(engine.pid)
             counting.cancel()
             await asyncio.gather(counting, return_exceptions=True)
-        assert len(pids - {None}) == 1
         assert (await reply(engine, question("hello")))[1].reason is FinishReason.STOP
         assert pids - {None} == {engine.pid}

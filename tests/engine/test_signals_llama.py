@@ -15,7 +15,7 @@ from nemochat.engine.protocol import GenerateRequest, LoadRequest
 from nemochat.settings import EngineSettings
 from tests.engine.processes import REPORT_SECONDS, SIGNALS, STAGES, Subject, reply, signal_at
 
-HANG_SECONDS = 0.8
+HANG_SECONDS = 2.0
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
@@ -23,7 +23,8 @@ HANG_SECONDS = 0.8
 async def test_llama_dies_and_is_started_again(
     tmp_path: Path, tiny_model: Path, tiny_projector: Path, stage: str, number: signal.Signals
 ) -> None:
-    settings = EngineSettings(hang_seconds=HANG_SECONDS, batch=32, context_length=0)
+    hang_seconds = HANG_SECONDS if number is signal.SIGSTOP else EngineSettings().hang_seconds
+    settings = EngineSettings(hang_seconds=hang_seconds, batch=32, context_length=0)
     image = RgbImage.from_rgb(2, 1, bytes(range(6)))
     segments = (Control("<extra_id_1>User\n"), Plain("abc " * 100), ImageSlot(image.digest), Control("\n<extra_id_1>Assistant\n"))
     request = GenerateRequest(segments, Sampling(temperature=0.0, max_tokens=400))

@@ -43,7 +43,8 @@ def run(home: Path, *arguments: str) -> str:
     folders = {f"NEMOCHAT_{kind.upper()}_DIR": str(home / kind) for kind in ("config", "data", "log", "cache")}
     clean = {name: value for name, value in os.environ.items() if not name.startswith("NEMOCHAT_")}
     environment = clean | folders | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-    done = subprocess.run(command(*arguments), capture_output=True, text=True, timeout=60, cwd=home, env=environment, check=False, input="")
+    words = command(*arguments)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, cwd=home, env=environment, check=False, input="")
     assert done.returncode == 0, (arguments, done.stdout, done.stderr)
     return done.stdout + done.stderr
 

@@ -68,5 +68,5 @@ from nemochat.images import fit
 resource.setrlimit(resource.RLIMIT_AS, (10**9, 10**9))
 print(fit(RgbImage.from_rgb(1, 60_000, bytes(180_000)), 336).width)
 """
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert result.stdout == "336\n"

@@ -131,5 +131,5 @@ try:
 except ImageError as error:
     print(error.message)
 """
-    result = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True, timeout=60)
+    result = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True, timeout=120)
     assert result.stdout == "The picture may not be read: secret.png\n"

@@ -220,11 +220,11 @@ def test_half_a_character_is_shown_as_one_that_is_unknown(tmp_path: Path) -> Non
 
 
 def test_many_messages_are_read_in_time(tmp_path: Path) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     (tmp_path / "x.json").write_text(json.dumps([{"role": "user", "content": "x"}] * 100_000))
     ((chat,), _) = read_all(tmp_path / "x.json")
     assert len(chat.chat.entries) == 100_000
-    assert time.monotonic() - began < 20
+    assert time.process_time() - began < 20
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"7", b'"x"', b"\xff\xfe", b"[" * 100_000, b"PK\x03\x04"])

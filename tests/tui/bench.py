@@ -25,7 +25,7 @@ from tests.chat.fake_engine import FakeEngine
 from tests.desk.bench import Bench
 from tests.idle import until_idle
 
-PATIENCE = 40.0
+PATIENCE = 120.0
 """How long something may take on a busy machine: a limit against hanging, not a measurement."""
 __all__ = ["Bench", "Driver", "running"]
 

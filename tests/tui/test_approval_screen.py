@@ -159,7 +159,7 @@ async def test_right_and_enter_at_once_are_no_yes() -> None:
 
 async def test_what_came_while_nothing_was_painted_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """The program was busy from the first frame until after the moment in which nothing counts: keys and clicks of that time wait."""
-    monkeypatch.setattr(ApprovalScreen, "DELAY", 0.2)
+    monkeypatch.setattr(ApprovalScreen, "DELAY", 1.0)
     async with asking(request({"a": 1}), (80, 24)) as (pilot, screen, answers):
         while screen._is_new:
             await pilot.pause(0.005)
@@ -168,7 +168,7 @@ async def test_what_came_while_nothing_was_painted_is_no_answer(monkeypatch: pyt
             pilot.app.post_message(Key(key, None))
         for kind in (MouseDown, MouseUp):
             pilot.app.post_message(kind(None, x, y, 0, 0, 1, False, False, False, x, y))
-        time.sleep(0.4)  # the loop is held up
+        time.sleep(1.1)  # the loop is held up
         await until_open(pilot, screen)
         assert answers == []
 

@@ -118,7 +118,7 @@ async def test_a_path_is_found_although_a_token_says_something_new_while_it_come
         await press()
         driver.area.insert(str(tmp_path / "cat.png"))
         driver.prompt.replace_token("k", "[image 1: other.png 240x240, 16 tokens]")  # before anybody has seen the letters
-        for _ in range(100):
+        for _ in range(2000):
             await press()
             if "cat.png" in driver.prompt.tokens:
                 break

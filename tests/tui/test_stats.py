@@ -60,7 +60,7 @@ class Host(App[None]):
 
 
 async def until(app: Host, words: str) -> None:
-    for _ in range(500):
+    for _ in range(4000):
         if words in app.shown:
             return
         await asyncio.sleep(0.01)
