@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from nemochat.chat import ChatSession
+from nemochat.chat.formats import AUTO
 from nemochat.cli.output import print_note_once
 from nemochat.cli.setup import Setup, print_notices
 from nemochat.domain.sampling import Source
@@ -93,7 +94,9 @@ def _load_request(
         return LoadRequest(Path(wanted).name, str(Path(wanted).absolute()), None, settings, kept_in), SamplingSettings(), None, None
     files = setup.catalogue.resolve(wanted, mmproj)
     card = inspect(files.model_path, files.mmproj_path)
-    request = LoadRequest(files.name, str(files.model_path), str(files.mmproj_path) if files.mmproj_path else None, settings, kept_in)
+    mmproj_path = str(files.mmproj_path) if files.mmproj_path else None
+    format_ = files.own.format if settings.format == AUTO else settings.format
+    request = LoadRequest(files.name, str(files.model_path), mmproj_path, settings, kept_in, format_, files.own.picture_tokens)
     image_size = card.projector.image_size if card.projector is not None and card.projector.is_fixed_size else None
     name = sanitize(files.name, strict=True)
     warning = memory_warning(name, card, settings, available_memory(), is_shared=gpu_shares_memory())
