@@ -162,6 +162,9 @@ class SamplingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="The longest reply, in tokens; so much of the window is kept free for it. Auto: as long as there is room."),
     ] = None
     stop: Annotated[tuple[str, ...] | None, Meta(description="Further texts that end the reply.")] = None
+    think: Annotated[
+        bool | Auto | None, Meta(description="Whether a model that can think before it speaks does so; auto is as it does by itself.")
+    ] = None
 
 
 class ToolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

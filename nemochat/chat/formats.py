@@ -40,10 +40,15 @@ async def choose(info: ModelInfo, wanted: str = AUTO) -> ChatFormat:
         name, source = path.name, await asyncio.to_thread(_read, path)
     elif not info.chat_template:
         name = "ChatML"
-    format_ = await TemplateFormat.probed(
-        name, source, begin=info.begin_text, end=info.end_text, adds_begin=info.adds_begin, renderer=Renderer()
-    )
-    format_.style = call_styles.find(await _renderings(format_, source))
+    renderer = Renderer()
+    try:
+        format_ = await TemplateFormat.probed(
+            name, source, begin=info.begin_text, end=info.end_text, adds_begin=info.adds_begin, renderer=renderer
+        )
+        format_.style = call_styles.find(await _renderings(format_, source))
+    except BaseException:
+        await renderer.close()
+        raise
     return format_
 
 

@@ -75,8 +75,8 @@ class PromptReader:
 
     side: in pixels, of what the projector gets when that is fixed, else None. load: the loading of the model. tools: which of a chat's
     tools the model is told of. find_passages: of a chat's documents, for each of the user's messages. held: what the KV cache holds. album:
-    the pictures; whoever opens sessions one after the other gives all of them the same one. thinks: whether the model is to think before it
-    speaks, None leaves that to its chat format. layers: what is asked of sampling outside of the chats.
+    the pictures; whoever opens sessions one after the other gives all of them the same one. layers: what is asked of sampling outside of
+    the chats.
     """
 
     def __init__(self, engine: Engine, request: LoadRequest, layers: Layers, image_size: int | None = None) -> None:
@@ -85,7 +85,6 @@ class PromptReader:
         self.engine = engine
         self.load = Loading(engine, request)
         self.tools = Offered(engine, lambda: self.load.format)
-        self.thinks: bool | None = None
         self.held = Held()
         self.album = Album()
         self.side = image_size
@@ -182,7 +181,7 @@ class PromptReader:
             reserve,
             continues=continues,
             speaks=speaks,
-            thinks=self.thinks,
+            thinks=self.in_force(chat).sampling.think,
             start=start,
         )
         self._sizes.keep(chat, prompt)

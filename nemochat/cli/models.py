@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import msgspec
 
+from nemochat.chat.formats import AUTO, NEMOTRON, choose
 from nemochat.cli.output import print_json, print_table, say
 from nemochat.cli.setup import Setup, print_notices, read_setup
-from nemochat.errors import ModelFileError
-from nemochat.models import MemoryEstimate, ModelCard, estimate_memory, inspect
+from nemochat.engine.protocol import ModelInfo
+from nemochat.errors import ModelFileError, TemplateError
+from nemochat.models import MemoryEstimate, ModelCard, ModelFiles, estimate_memory, gguf, inspect
+from nemochat.prompt.format import Traits
 from nemochat.settings import EngineSettings
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
@@ -78,15 +82,16 @@ def show(name: str, mmproj: Path | None, *, as_json: bool) -> None:
     print_notices(setup.catalogue)
     card = inspect(files.model_path, files.mmproj_path)
     memory = estimate_memory(card, setup.settings.engine)
+    spoken = asyncio.run(_spoken_to(files, setup.settings.engine.format))
     if as_json:
         paths = {"model_path": str(files.model_path), "mmproj_path": str(files.mmproj_path) if files.mmproj_path else None}
         memory_json = {**msgspec.structs.asdict(memory), "total": memory.total}
-        print_json({"name": files.name, **paths, "card": card, "size_on_disk": card.size_on_disk, "memory": memory_json})
+        print_json({"name": files.name, **paths, "card": card, "format": spoken, "size_on_disk": card.size_on_disk, "memory": memory_json})
         return
     places = [("model file", str(files.model_path))]
     if files.mmproj_path is not None:
         places.append(("projector file", str(files.mmproj_path)))
-    print_table((files.name, ""), [*_card_rows(card), *places, *_memory_rows(memory, card, setup.settings.engine)])
+    print_table((files.name, ""), [*_card_rows(card), *_format_rows(spoken), *places, *_memory_rows(memory, card, setup.settings.engine)])
 
 
 def size_text(n_bytes: int) -> str:
@@ -117,7 +122,6 @@ def _card_rows(card: ModelCard) -> list[tuple[str, str]]:
         ("quantisation", card.quantisation),
         ("context", f"{card.context_length} tokens"),
         ("vocabulary", f"{card.vocab_size} tokens"),
-        ("chat template", "in the file" if card.has_chat_template else "not in the file"),
     ]
     if card.projector is None:
         rows.append(("projector", "none: reads text only"))
@@ -129,6 +133,47 @@ def _card_rows(card: ModelCard) -> list[tuple[str, str]]:
         )
         rows.append(("image tokens", cost))
     return [*rows, ("licence", card.licence or "the file does not say"), ("size on disk", size_text(card.size_on_disk))]
+
+
+class _SpokenTo(msgspec.Struct, frozen=True):
+    """How a model is spoken to. problem: why its template cannot be used, "" where it can."""
+
+    name: str = ""
+    traits: Traits = Traits()
+    calls: str = ""
+    reasoning: tuple[str, str] | None = None
+    stops: tuple[str, ...] = ()
+    problem: str = ""
+
+
+async def _spoken_to(files: ModelFiles, wanted: str) -> _SpokenTo:
+    header = gguf.read(files.model_path)
+    template, architecture = header.text("tokenizer.chat_template"), header.text("general.architecture")
+    info = ModelInfo(files.name, 0, files.mmproj_path is not None, 0, 0.0, template, architecture=architecture)
+    try:
+        format_ = await choose(info, files.own.format if wanted == AUTO else wanted)
+    except TemplateError as error:
+        return _SpokenTo(problem=f"{error.message} {error.hint}".strip())
+    await format_.close()
+    style = format_.style
+    return _SpokenTo(format_.name, format_.traits, style.calls.name if style.calls is not None else "", style.reasoning, format_.stops)
+
+
+def _format_rows(spoken: _SpokenTo) -> list[tuple[str, str]]:
+    if spoken.problem:
+        return [("chat format", spoken.problem)]
+    traits = spoken.traits
+    thinks = "as it does by itself" if not traits.reasoning_switch else "switched by /think"
+    kept = "earlier thoughts stay in the prompt" if traits.keeps_reasoning else "earlier thoughts are left out"
+    return [
+        ("chat format", spoken.name if spoken.name == NEMOTRON else f"the template {spoken.name}"),
+        ("system text", "has a role of its own" if traits.has_system_role else "stands in the first message"),
+        ("tools", "told by the template" if traits.takes_tools else "told in the system text"),
+        ("calls", spoken.calls or "none"),
+        ("pictures", "as parts of a message" if traits.pictures == "parts" else "as lines in its text"),
+        ("thinking", f"{thinks}; {kept}" if spoken.reasoning is not None or traits.reasoning_switch else "none"),
+        ("ends at", ", ".join(map(repr, spoken.stops)) or "the end tokens of its file"),
+    ]
 
 
 def _memory_rows(memory: MemoryEstimate, card: ModelCard, settings: EngineSettings) -> list[tuple[str, str]]:

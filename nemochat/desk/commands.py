@@ -181,6 +181,24 @@ async def _sampling(desk: Desk, argument: str) -> None:
         await desk.port.ask(ShowText("Sampling", "\n".join(map(desk.sampling.words, desk.sampling.sources))))
 
 
+def _think(desk: Desk, argument: str) -> None:
+    """``/think on``, ``off`` or ``auto`` in this chat; alone it says how it is."""
+    wanted = {"on": True, "off": False, "auto": None, "": ""}.get(argument.lower(), argument)
+    session = desk.model.session
+    if session is None or not desk.model.is_loaded or desk.sampling is None:
+        desk.port.tell(Said("The model is still being loaded."))
+    elif isinstance(wanted, str) and wanted:
+        desk.port.tell(Said("/think takes on, off or auto."))
+    elif not session.reader.load.format.traits.reasoning_switch:
+        desk.port.tell(Said(f"{desk.model.name} cannot be told whether to think: its chat template has no switch for it."))
+    elif not wanted == "" and desk.refuse_while_busy():
+        return
+    else:
+        if wanted != "":
+            desk.conversation.change(lambda chat: chat.sampled(think=wanted))
+        desk.port.tell(Said(f"In force: {desk.sampling.words('think')}"))
+
+
 async def _mcp(desk: Desk, argument: str) -> None:
     conversation = desk.conversation
     taken = await desk.servers.visit(argument)
@@ -252,6 +270,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("impersonate", "Let the model write your next words as a draft", lambda desk, _: desk.impersonate()),
     Command("system", "Change the system text: what the model is told first", _system, "[TEXT]", _TEXT),
     Command("sampling", "Show how replies are made, or change it in this chat", _sampling, "[NAME=VALUE]", _TEXT),
+    Command("think", "Let the model think before it speaks, or not", _think, "[on|off|auto]", _CHOICE),
     Command("tools", "Show the tools and what they did", _wants("tools")),
     Command("mcp", "MCP servers: trust, prompts, resources, log", _mcp),
     Command("regen", "Generate the last reply again", _on_last("regenerate"), aliases=("regenerate",)),

@@ -36,6 +36,7 @@ class Sampling(msgspec.Struct, frozen=True):
     What is set is explicit on each request, because the defaults of the libraries drift. temperature: 0 is greedy and repeatable. top_k: 0
     is off. top_p: 1 is off. min_p: 0 is off. repeat_penalty: 1 is off; it looks back over the last `repeat_last_n` tokens. seed: None draws
     a new one each time. max_tokens: the longest reply, in tokens, reserved in the context window. stop: further strings that end the reply.
+    think: whether a model that can think before it speaks does so; the prompt tells it, as far as its chat template has a switch.
     """
 
     temperature: float | None = None
@@ -47,6 +48,7 @@ class Sampling(msgspec.Struct, frozen=True):
     seed: int | None = None
     max_tokens: int | None = None
     stop: tuple[str, ...] | None = None
+    think: bool | None = None
 
     def another(self, others: int) -> Sampling:
         """For a reply beside so many others: what always takes the likeliest token, or a seed that stays, would make one of them again."""
@@ -73,6 +75,7 @@ class Settled(msgspec.Struct, frozen=True):
     seed: int | None = None
     max_tokens: int = 1 << 30
     stop: tuple[str, ...] = ()
+    think: bool | None = None
 
     def asked(self, sampling: Sampling) -> Settled:
         """With everything that is asked for."""
@@ -92,7 +95,8 @@ model."""
 class InForce(msgspec.Struct, frozen=True):
     """What a request to the engine asks for, and of each value by its name who has set it.
 
-    Of the values only two can be None: seed, for another one each time, and max_tokens, for as long as there is room.
+    Of the values three can be None: seed, for another one each time, max_tokens, for as long as there is room, and think, for what the
+    model does by itself.
     """
 
     sampling: Sampling
@@ -106,7 +110,9 @@ class InForce(msgspec.Struct, frozen=True):
 def in_words(name: str, value: object) -> str:
     """A value that is in force, as it is shown."""
     if value is None:
-        return "another each time" if name == "seed" else "as long as there is room"
+        return {"seed": "another each time", "think": "as the model does by itself"}.get(name, "as long as there is room")
+    if isinstance(value, bool):
+        return "on" if value else "off"
     if isinstance(value, tuple):
         return msgspec.json.encode(value).decode() if value else "none"
     return f"{value:g}" if isinstance(value, float) else str(value)

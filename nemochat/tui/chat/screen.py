@@ -251,6 +251,8 @@ class ChatScreen(Screen[None]):
         choices: dict[str, list[str]] = {"persona": []}
         if text.startswith("/model"):  # reading what models there are takes a file, so not for every key
             choices["model"] = [choice.name for choice in self.bench.models()]
+        elif text.startswith("/think"):
+            choices["think"] = ["on", "off", "auto"]
         elif text.startswith("/theme"):
             choices["theme"] = sorted(self.app.available_themes)
         return complete(text, choices, working_folder(), Path.home())
