@@ -10,11 +10,13 @@ import msgspec
 from nemochat.chat.formats import AUTO, NEMOTRON, choose
 from nemochat.cli.output import print_json, print_table, say
 from nemochat.cli.setup import Setup, print_notices, read_setup
+from nemochat.domain.sampling import InForce, Source, in_force, in_words
 from nemochat.engine.protocol import ModelInfo
 from nemochat.errors import ModelFileError, TemplateError
 from nemochat.models import MemoryEstimate, ModelCard, ModelFiles, estimate_memory, gguf, inspect
 from nemochat.prompt.format import Traits
 from nemochat.settings import EngineSettings
+from nemochat.settings_file import sampling_layers
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
@@ -83,15 +85,19 @@ def show(name: str, mmproj: Path | None, *, as_json: bool) -> None:
     card = inspect(files.model_path, files.mmproj_path)
     memory = estimate_memory(card, setup.settings.engine)
     spoken = asyncio.run(_spoken_to(files, setup.settings.engine.format))
+    of_model = {Source.MODEL_SETTING: files.sampling, Source.MODEL_FILE: card.recommended}
+    now = in_force({**sampling_layers(setup.settings, setup.locked), **of_model})
     if as_json:
         paths = {"model_path": str(files.model_path), "mmproj_path": str(files.mmproj_path) if files.mmproj_path else None}
         memory_json = {**msgspec.structs.asdict(memory), "total": memory.total}
-        print_json({"name": files.name, **paths, "card": card, "format": spoken, "size_on_disk": card.size_on_disk, "memory": memory_json})
+        of_files = {"name": files.name, **paths, "card": card, "format": spoken, "size_on_disk": card.size_on_disk}
+        print_json({**of_files, "memory": memory_json, "sampling": now})
         return
     places = [("model file", str(files.model_path))]
     if files.mmproj_path is not None:
         places.append(("projector file", str(files.mmproj_path)))
-    print_table((files.name, ""), [*_card_rows(card), *_format_rows(spoken), *places, *_memory_rows(memory, card, setup.settings.engine)])
+    needed = _memory_rows(memory, card, setup.settings.engine)
+    print_table((files.name, ""), [*_card_rows(card), *_format_rows(spoken), *places, *_sampling_rows(now), *needed])
 
 
 def size_text(n_bytes: int) -> str:
@@ -174,6 +180,15 @@ def _format_rows(spoken: _SpokenTo) -> list[tuple[str, str]]:
         ("thinking", f"{thinks}; {kept}" if spoken.reasoning is not None or traits.reasoning_switch else "none"),
         ("ends at", ", ".join(map(repr, spoken.stops)) or "the end tokens of its file"),
     ]
+
+
+def _sampling_rows(now: InForce) -> list[tuple[str, str]]:
+    """What is in force outside of chats, and who has set it; those together that the same one has set."""
+    said: dict[Source, list[str]] = {}
+    for name, source in now.sources.items():
+        said.setdefault(source, []).append(f"{name} {in_words(name, getattr(now.sampling, name))}")
+    rows = [f"{', '.join(said[source])} ({source})" for source in Source if source in said]
+    return [("sampling" if index == 0 else "", row) for index, row in enumerate(rows)]
 
 
 def _memory_rows(memory: MemoryEstimate, card: ModelCard, settings: EngineSettings) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Literal
@@ -86,6 +87,25 @@ class Settled(msgspec.Struct, frozen=True):
 _OPEN = Sampling(**(msgspec.structs.asdict(Settled()) | {"max_tokens": None}))
 DEFAULT = msgspec.structs.replace(_OPEN, max_tokens=512)
 """What holds where nobody says anything."""
+
+# What a model's maker recommends stands under these names in its file (llama.cpp's llama-arch.cpp), none above these bounds.
+SAMPLING_KEYS = {
+    "temperature": "general.sampling.temp",
+    "top_k": "general.sampling.top_k",
+    "top_p": "general.sampling.top_p",
+    "min_p": "general.sampling.min_p",
+    "repeat_penalty": "general.sampling.penalty_repeat",
+    "repeat_last_n": "general.sampling.penalty_last_n",
+}
+_MOST = {"temperature": 10.0, "top_k": 1e6, "top_p": 1.0, "min_p": 1.0, "repeat_penalty": 10.0, "repeat_last_n": 1e6}
+
+
+def recommended(said: Mapping[str, float]) -> Sampling:
+    """What a model's file says of sampling, by the names of the values; one that makes no sense is passed over."""
+    fitting = {name: value for name, value in said.items() if math.isfinite(value) and 0 <= value <= _MOST[name]}
+    whole: dict[str, Any] = {name: int(value) if name in ("top_k", "repeat_last_n") else value for name, value in fitting.items()}
+    return Sampling(**whole)
+
 
 Layers = Mapping[Source, msgspec.Struct | None]
 """What the sources ask for, in structs that have some of the fields of `Sampling`: None in a field says nothing, "auto" leaves it to the

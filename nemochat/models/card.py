@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from nemochat.domain.sampling import SAMPLING_KEYS, Sampling, recommended
 from nemochat.domain.sanitize import sanitize
 from nemochat.models import gguf
 from nemochat.models.checks import check_projector, check_text_model, per_layer, required, wrong
@@ -45,7 +46,7 @@ class ModelCard(msgspec.Struct, frozen=True):
     context_length: tokens. width: values of an embedding. heads, kv_heads: the most in any layer; kv_values: keys and values of one token
     in the KV cache, over all layers. licence: "" when the file does not say. weights_bytes: tensor data; file_bytes: size on disk.
     repackable_bytes: the part of the weights that llama.cpp may hold in a second layout on a CPU. tied_bytes: the token embeddings where
-    they serve as the output matrix too, which llama.cpp then holds twice; else 0.
+    they serve as the output matrix too, which llama.cpp then holds twice; else 0. recommended: the sampling that its maker recommends.
     """
 
     architecture: str
@@ -66,6 +67,7 @@ class ModelCard(msgspec.Struct, frozen=True):
     repackable_bytes: int
     tied_bytes: int
     file_bytes: int
+    recommended: Sampling = Sampling()
     projector: ProjectorCard | None = None
 
     @property
@@ -117,6 +119,7 @@ def _model_card(header: GgufFile, architecture: str) -> ModelCard:
         repackable_bytes=_weights(tensor for tensor in header.tensors.values() if _is_repacked(tensor)),
         tied_bytes=0 if "output.weight" in header.tensors else embeddings.n_bytes,
         file_bytes=header.file_bytes,
+        recommended=recommended({name: number for name, key in SAMPLING_KEYS.items() if (number := header.number(key)) is not None}),
     )
 
 

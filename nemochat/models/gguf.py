@@ -84,6 +84,11 @@ class GgufFile(NamedTuple):
         value = self.metadata.get(key)
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 
+    def number(self, key: str) -> float | None:
+        """A number, None when the key is missing or holds something else."""
+        value = self.metadata.get(key)
+        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
     def length(self, key: str) -> int:
         """The length of an array, 0 when the key is missing or holds no array."""
         value = self.metadata.get(key)

@@ -164,6 +164,16 @@ def test_models_show_prints_every_field(pair: Path) -> None:
     assert shown["size_on_disk"] == sum(file.stat().st_size for file in pair.iterdir())
 
 
+def test_models_show_says_how_replies_are_made_and_who_has_set_that(pair: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEMOCHAT_SAMPLING_TOP_K", "7")
+    now = json.loads(invoke("models", "show", "nemochat-demo", "--json"))["sampling"]
+    assert (now["sampling"]["temperature"], now["sources"]["temperature"]) == (0, "the model's file")
+    assert (now["sampling"]["top_k"], now["sources"]["top_k"]) == (7, "the environment")
+    now = json.loads(invoke("models", "show", str(pair), "--json"))["sampling"]
+    assert (now["sampling"]["temperature"], now["sources"]["temperature"]) == (0.8, "nemochat's default")
+    assert "top_k 7 (the environment)" in invoke("models", "show", str(pair))
+
+
 def test_the_memory_shown_follows_the_settings(pair: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def cache() -> int:
         size: int = json.loads(invoke("models", "show", str(pair), "--json"))["memory"]["kv_cache"]

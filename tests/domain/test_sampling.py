@@ -8,8 +8,7 @@ import msgspec
 import pytest
 
 from nemochat.domain.personas import PersonaSampling
-from nemochat.domain.sampling import DEFAULT, UNSET, Sampling, Settled, Source, in_force, in_words
-from nemochat.engine.llama.model import recommended
+from nemochat.domain.sampling import DEFAULT, UNSET, Sampling, Settled, Source, in_force, in_words, recommended
 from nemochat.settings import SamplingSettings
 
 

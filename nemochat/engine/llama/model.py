@@ -4,32 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import llama_cpp
 
-from nemochat.domain.sampling import Sampling
+from nemochat.domain.sampling import SAMPLING_KEYS, Sampling, recommended
 from nemochat.engine.llama import amx
 from nemochat.engine.llama.native_log import native_log
 from nemochat.errors import EngineError
 
 FractionSink = Callable[[float], None]
 
-# What a model's maker recommends stands under these names in its file (llama.cpp's llama-arch.cpp), none above these bounds.
-_SAMPLING_KEYS = {
-    "temperature": "general.sampling.temp",
-    "top_k": "general.sampling.top_k",
-    "top_p": "general.sampling.top_p",
-    "min_p": "general.sampling.min_p",
-    "repeat_penalty": "general.sampling.penalty_repeat",
-    "repeat_last_n": "general.sampling.penalty_last_n",
-}
 _MOST_TEMPLATE = 1 << 20
 """Bytes of a chat template; the longest of those that llama.cpp comes with has 25,000."""
 _UNSEEN = (
@@ -45,7 +34,7 @@ _UNSEEN = (
 )
 _FILLER = re.compile(rb"\[PAD\d+\]|<\|?(unused|reserved|dummy|placeholder)[\w ]*\|?>", re.IGNORECASE)
 """User-defined tokens that only fill a vocabulary up."""
-_MOST = {"temperature": 10.0, "top_k": 1e6, "top_p": 1.0, "min_p": 1.0, "repeat_penalty": 10.0, "repeat_last_n": 1e6}
+
 
 
 class Model:
@@ -177,7 +166,7 @@ class Model:
     def recommended(self) -> Sampling:
         """What its maker recommends; None where the file says nothing."""
         said: dict[str, float] = {}
-        for name, key in _SAMPLING_KEYS.items():
+        for name, key in SAMPLING_KEYS.items():
             length = llama_cpp.llama_model_meta_val_str(self.pointer, key.encode(), self._buffer, len(self._buffer))
             with contextlib.suppress(ValueError):  # a text that is no number says nothing
                 if length > 0:
@@ -218,10 +207,3 @@ class Model:
 
     def _name(self, token: int) -> str:
         return self.piece(token).decode("utf-8", "replace") if token >= 0 else ""
-
-
-def recommended(said: Mapping[str, float]) -> Sampling:
-    """Sampling with what a model's file says of it; a value that makes no sense is passed over."""
-    fitting = {name: value for name, value in said.items() if math.isfinite(value) and 0 <= value <= _MOST[name]}
-    whole: dict[str, Any] = {name: int(value) if name in ("top_k", "repeat_last_n") else value for name, value in fitting.items()}
-    return Sampling(**whole)
