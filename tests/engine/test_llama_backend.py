@@ -12,6 +12,7 @@ import psutil
 import pytest
 from llama_cpp import mtmd_cpp
 
+import nemochat
 from nemochat.domain.events import Finished, FinishReason, Progress, Stage, TextDelta
 from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import Role
@@ -477,3 +478,16 @@ def test_every_native_handle_is_freed(tiny_model: Path, tiny_projector: Path, tm
     calls["mtmd_init_from_file"] -= 1
     assert [calls[make] for _, make, _ in pairs] == [calls[free] for _, _, free in pairs]
     assert min(calls.values()) > 0
+
+
+def test_what_a_file_recommends_is_told_and_holds_where_nothing_is_asked(tiny_model: Path) -> None:
+    """The demo model's file asks for temperature 0: two replies of an unset temperature are the same one."""
+    backend = LlamaBackend()
+    told = [
+        backend.load(LoadRequest("m", str(path), None, EngineSettings(threads=1)), lambda _: None).recommended
+        for path in (tiny_model, Path(nemochat.__file__).parent / "models" / "demo" / "nemochat-demo.gguf")
+    ]
+    assert told == [Sampling(), Sampling(temperature=0.0)]
+    replies = [ask(backend, question("Who are you?"), temperature=None, seed=seed, max_tokens=16).text for seed in (1, 2)]
+    assert replies[0] == replies[1] == ask(backend, question("Who are you?"), max_tokens=16).text
+    backend.close()
