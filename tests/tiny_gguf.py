@@ -73,8 +73,8 @@ def write_language_model(
     return _finish(writer, path)
 
 
-def write_projector(path: Path, *, seed: int = 2, width: int = _WIDTH) -> Path:
-    """A CLIP tower and mlp projector onto embeddings of `width`, with random weights."""
+def write_projector(path: Path, *, seed: int = 2, width: int = _WIDTH, with_norms: bool = False) -> Path:
+    """A CLIP tower and mlp projector onto embeddings of `width`, with random weights. `with_norms`: as Yi-VL's."""
     writer = gguf.GGUFWriter(path, "clip")
     writer.add_clip_has_vision_encoder(True)
     writer.add_string("clip.projector_type", "mlp")
@@ -95,7 +95,10 @@ def write_projector(path: Path, *, seed: int = 2, width: int = _WIDTH) -> Path:
     writer.add_array("clip.vision.feature_layer", [1])
     random = np.random.default_rng(seed)
     for name, array in _vision_tensors(random, width).items():
-        writer.add_tensor(name, array)
+        writer.add_tensor(name.replace("mm.2.", "mm.3.") if with_norms else name, array)
+    for norm in ("mm.1", "mm.4") if with_norms else ():
+        writer.add_tensor(f"{norm}.weight", np.ones(width, np.float32))
+        writer.add_tensor(f"{norm}.bias", np.zeros(width, np.float32))
     return _finish(writer, path)
 
 

@@ -83,7 +83,8 @@ def show(name: str, mmproj: Path | None, *, as_json: bool) -> None:
     files = setup.catalogue.resolve(name, mmproj)
     print_notices(setup.catalogue)
     card = inspect(files.model_path, files.mmproj_path)
-    memory = estimate_memory(card, setup.settings.engine)
+    tokens = card.projector.budget(files.own.picture_tokens) if card.projector else 0
+    memory = estimate_memory(card, setup.settings.engine, tokens)
     spoken = asyncio.run(_spoken_to(files, setup.settings.engine.format))
     of_model = {Source.MODEL_SETTING: files.sampling, Source.MODEL_FILE: card.recommended}
     now = in_force({**sampling_layers(setup.settings, setup.locked), **of_model})
@@ -97,7 +98,7 @@ def show(name: str, mmproj: Path | None, *, as_json: bool) -> None:
     if files.mmproj_path is not None:
         places.append(("projector file", str(files.mmproj_path)))
     needed = _memory_rows(memory, card, setup.settings.engine)
-    print_table((files.name, ""), [*_card_rows(card), *_format_rows(spoken), *places, *_sampling_rows(now), *needed])
+    print_table((files.name, ""), [*_card_rows(card, tokens), *_format_rows(spoken), *places, *_sampling_rows(now), *needed])
 
 
 def size_text(n_bytes: int) -> str:
@@ -120,7 +121,7 @@ def _label(path: str, is_builtin: bool) -> str:
     return "built in: a small demo model" if is_builtin else path
 
 
-def _card_rows(card: ModelCard) -> list[tuple[str, str]]:
+def _card_rows(card: ModelCard, picture_tokens: int) -> list[tuple[str, str]]:
     rows = [
         ("says it is", card.name),
         ("architecture", f"{card.architecture}, {card.layers} layers, width {card.width}, {card.heads} heads ({card.kv_heads} for keys)"),
@@ -134,6 +135,8 @@ def _card_rows(card: ModelCard) -> list[tuple[str, str]]:
     else:
         projector = card.projector
         cost = "known when it is loaded" if projector.image_tokens is None else f"{projector.image_tokens} a picture"
+        if projector.most_tokens:
+            cost = f"at most {projector.tokens(picture_tokens)} a picture; less with `models set NAME picture_tokens=N`"
         rows.append(
             ("projector", f"{projector.kind}, {projector.image_size} x {projector.image_size} pixels, patches of {projector.patch_size}")
         )

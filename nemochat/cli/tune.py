@@ -177,12 +177,15 @@ async def _planned(setup: Setup, model: str | None, mmproj: Path | None) -> _Pla
     files = setup.catalogue.resolve(wanted, mmproj)
     print_notices(setup.catalogue)
     card = inspect(files.model_path, files.mmproj_path)
-    request = LoadRequest(files.name, str(files.model_path), str(files.mmproj_path) if files.mmproj_path else None, settings)
+    tokens = card.projector.budget(files.own.picture_tokens) if card.projector else 0
+    least_batch = card.projector.least_batch(tokens) if card.projector else 1
+    mmproj_path = str(files.mmproj_path) if files.mmproj_path else None
+    request = LoadRequest(files.name, str(files.model_path), mmproj_path, settings, picture_tokens=tokens)
     threads = 1 if card.parameters < hardware.small_model else hardware.cores
-    task = msgspec.structs.replace(task, layers=card.layers, auto_threads=threads)
+    task = msgspec.structs.replace(task, layers=card.layers, auto_threads=threads, least_batch=least_batch)
 
     def predict(wanted: EngineSettings) -> int:
-        return estimate_memory(card, wanted).total if gpu_shares_memory() else memory_on_cpu(card, wanted)
+        return estimate_memory(card, wanted, tokens).total if gpu_shares_memory() else memory_on_cpu(card, wanted, tokens)
 
     return _Plan(sanitize(files.name, strict=True), request, "llama", task, predict)
 

@@ -54,7 +54,7 @@ class Hardware(msgspec.Struct, frozen=True):
 class Task(msgspec.Struct, frozen=True):
     """What is to be tuned. layers: of the model. auto_threads: what 0 threads mean for it. available: bytes of memory.
 
-    locked: settings that cannot be changed, because the environment sets them.
+    locked: settings that cannot be changed, because the environment sets them. least_batch: what a picture needs, whatever is set.
     """
 
     base: EngineSettings
@@ -63,6 +63,7 @@ class Task(msgspec.Struct, frozen=True):
     auto_threads: int
     available: int
     locked: frozenset[str] = frozenset()
+    least_batch: int = 1
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -261,7 +262,8 @@ class Search:
         if self.best is None or not isinstance(self.best.outcome, Measured) or "batch" in self._task.locked:
             return
         before, most = self.settings.batch, self.best.outcome.prompt_tokens // 2
-        wanted = [batch for batch in _BATCHES if batch != before and max(batch, before) <= most]
+        least = self._task.least_batch
+        wanted = [batch for batch in _BATCHES if batch != before and least <= batch and max(batch, before) <= most]
         if not wanted:
             self.untried.append("batch")
         for batch in wanted:

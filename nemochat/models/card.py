@@ -14,6 +14,7 @@ from nemochat.models import gguf
 from nemochat.models.checks import check_projector, check_text_model, per_layer, required, wrong
 from nemochat.models.ggml_types import FILE_TYPES, REPACKED
 from nemochat.models.gguf import GgufFile, Tensor
+from nemochat.models.kinds import MERGED_PATCHES, PICTURE_TOKENS, READS_BOTH_WAYS, READS_FORWARD_WIDTHS
 
 _LONGEST_LABEL = 200
 
@@ -23,7 +24,9 @@ class ProjectorCard(msgspec.Struct, frozen=True):
 
     kind: clip.projector_type. image_size, patch_size: pixels. image_tokens: what a picture costs in the prompt; None is known only after
     loading. is_fixed_size: the encoder gets one square of image_size pixels (`nemochat.images.fit`). width, layers, heads, ffn_width: of
-    the vision encoder. weights_bytes: tensor data; file_bytes: size on disk.
+    the vision encoder. weights_bytes: tensor data; file_bytes: size on disk. merged: patches of each side that become one token.
+    least_tokens, most_tokens: of a picture of dynamic resolution, 0 where there is none. is_whole: a picture has to be evaluated in one
+    batch, because its tokens attend to those behind them.
     """
 
     kind: str
@@ -38,6 +41,24 @@ class ProjectorCard(msgspec.Struct, frozen=True):
     parameters: int
     weights_bytes: int
     file_bytes: int
+    merged: int = 1
+    least_tokens: int = 0
+    most_tokens: int = 0
+    is_whole: bool = False
+
+    def budget(self, wanted: int) -> int:
+        """The most tokens of a picture that llama.cpp can be asked for when so many are wanted; 0 leaves it to the file."""
+        return max(wanted, self.least_tokens) if wanted and self.most_tokens else 0
+
+    def tokens(self, wanted: int = 0) -> int:
+        """The most tokens of a picture, or of a tile of one, when so many are wanted at most (0: as the file has it)."""
+        if self.image_tokens is not None:
+            return self.image_tokens
+        return self.budget(wanted) or self.most_tokens or (self.image_size // (self.patch_size * self.merged)) ** 2
+
+    def least_batch(self, wanted: int = 0) -> int:
+        """Tokens that a batch has to have room for, whatever the settings say."""
+        return self.tokens(wanted) if self.is_whole else 1
 
 
 class ModelCard(msgspec.Struct, frozen=True):
@@ -86,7 +107,7 @@ def inspect(model_path: Path, mmproj_path: Path | None = None) -> ModelCard:
     if mmproj_path is None:
         return card
     projector = gguf.read(mmproj_path)
-    return msgspec.structs.replace(card, projector=_projector_card(projector, check_projector(projector, card.width)))
+    return msgspec.structs.replace(card, projector=_projector_card(projector, check_projector(projector, card.width), card.width))
 
 
 def _model_card(header: GgufFile, architecture: str) -> ModelCard:
@@ -123,18 +144,21 @@ def _model_card(header: GgufFile, architecture: str) -> ModelCard:
     )
 
 
-def _projector_card(header: GgufFile, kind: str) -> ProjectorCard:
+def _projector_card(header: GgufFile, kind: str, text_width: int) -> ProjectorCard:
     image_size = required(header, "clip.vision.image_size")
     patch_size = required(header, "clip.vision.patch_size")
     # LLaVA 1.6 cuts a picture into tiles by these keys; without them the plain 'mlp' projector sees one square.
     is_tiled = header.length("clip.vision.image_grid_pinpoints") > 0 or header.text("clip.vision.mm_patch_merge_type") == "spatial_unpad"
     is_fixed_size = kind == "mlp" and not is_tiled
     width = required(header, "clip.vision.embedding_length")
+    merged = max(1, min(image_size // patch_size, _merged(header, kind)))
+    image_tokens = {"mlp": (image_size // patch_size) ** 2 if is_fixed_size else None, "gemma3": (image_size // patch_size // merged) ** 2}
+    least, most = PICTURE_TOKENS.get(kind, (0, 0))
     return ProjectorCard(
         kind=kind,
         image_size=image_size,
         patch_size=patch_size,
-        image_tokens=(image_size // patch_size) ** 2 if is_fixed_size else None,
+        image_tokens=image_tokens.get(kind),
         is_fixed_size=is_fixed_size,
         width=width,
         layers=required(header, "clip.vision.block_count"),
@@ -143,7 +167,17 @@ def _projector_card(header: GgufFile, kind: str) -> ProjectorCard:
         parameters=_parameters(header),
         weights_bytes=_weights(header.tensors.values()),
         file_bytes=header.file_bytes,
+        merged=merged,
+        least_tokens=least,
+        most_tokens=most,
+        is_whole=kind in READS_BOTH_WAYS and text_width not in READS_FORWARD_WIDTHS.get(kind, ()),
     )
+
+
+def _merged(header: GgufFile, kind: str) -> int:
+    """Patches of each side that become one token."""
+    said = header.integer("clip.vision.projector.scale_factor") or header.integer("clip.vision.spatial_merge_size")
+    return said or MERGED_PATCHES.get(kind, 1)
 
 
 def _quantisation(header: GgufFile) -> str:

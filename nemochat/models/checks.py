@@ -160,13 +160,20 @@ def _check_clip(gguf: GgufFile, image_size: int, patch_size: int, width: int, la
 
 
 def _check_mlp(gguf: GgufFile, vision_width: int, text_width: int) -> None:
-    """The two layers between the encoder and the language model; without them llama.cpp ends in SIGSEGV."""
-    _expect(gguf, ["mm.0.weight", "mm.0.bias", "mm.2.weight", "mm.2.bias"])
-    first, second = gguf.tensors["mm.0.weight"].shape, gguf.tensors["mm.2.weight"].shape
+    """The two layers between the encoder and the language model; without them llama.cpp ends in SIGSEGV.
+
+    With a tensor of layer 3 (Yi-VL) it takes that for the second one, and wants a norm behind each.
+    """
+    last = 3 if "mm.3.weight" in gguf.tensors else 2
+    _expect(gguf, ["mm.0.weight", f"mm.{last}.weight"])
+    first, second = gguf.tensors["mm.0.weight"].shape, gguf.tensors[f"mm.{last}.weight"].shape
     features = vision_width * max(1, len(_feature_layers(gguf)))
     if len(first) != 2 or len(second) != 2 or first[0] != features or second[0] != first[1]:
         raise wrong(gguf, "has a projector whose layers do not fit together")
-    _expect_shapes(gguf, {"mm.0.bias": (first[1],), "mm.2.bias": (second[1],)})
+    shapes: dict[str, Shape] = {"mm.0.bias": (first[1],), f"mm.{last}.bias": (second[1],)}
+    if last == 3:
+        shapes |= {f"mm.1.{part}": (first[1],) for part in _NORM_PARTS} | {f"mm.4.{part}": (second[1],) for part in _NORM_PARTS}
+    _expect_shapes(gguf, shapes)
     if second[1] != text_width:
         sentence = f"{shown(gguf.path)} is made for a language model of width {second[1]}, but this one has width {text_width}."
         raise ModelFileError(sentence, "Give the projector that belongs to the model, or none to chat without pictures.")

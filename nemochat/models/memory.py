@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from nemochat.models.card import ModelCard, ProjectorCard
+from nemochat.models.kinds import MASKED_WINDOWS
 from nemochat.settings import EngineSettings, KvType
 
 _PROCESS_BYTES = 60_000_000
@@ -41,8 +42,8 @@ class MemoryEstimate(msgspec.Struct, frozen=True):
         return self.weights + self.repacked + self.projector + self.kv_cache + self.compute + self.process
 
 
-def estimate_memory(card: ModelCard, settings: EngineSettings) -> MemoryEstimate:
-    """What loading `card` with `settings` will take.
+def estimate_memory(card: ModelCard, settings: EngineSettings, picture_tokens: int = 0) -> MemoryEstimate:
+    """What loading `card` with `settings` will take, with pictures of at most `picture_tokens` (0: as the file has it).
 
     On a CPU llama.cpp keeps matrices of some types in a second, interleaved layout. Read without mmap they exist only so; a mapped file
     counts as well. The figures are for a full window: at the shape of Nemovision-4B in Q4_0 they are 1 to 8 % above the resident memory
@@ -52,22 +53,24 @@ def estimate_memory(card: ModelCard, settings: EngineSettings) -> MemoryEstimate
     tokens = -(-(context + settings.spare_tokens) // _CONTEXT_STEP) * _CONTEXT_STEP
     n_bytes, n_values = _BYTES_PER_VALUE[settings.kv_type]
     is_mapped = settings.gpu_layers != 0 if settings.mmap is None else settings.mmap
+    projector = card.projector
+    batch = max(settings.batch, projector.least_batch(picture_tokens) if projector else 1)
     return MemoryEstimate(
         weights=card.weights_bytes + card.tied_bytes,
         repacked=int(card.repackable_bytes * _share_on_cpu(card, settings)) if is_mapped else 0,
-        projector=card.projector.weights_bytes if card.projector else 0,
+        projector=projector.weights_bytes if projector else 0,
         kv_cache=tokens * card.kv_values * n_bytes // n_values,
-        compute=_text_buffers(card, settings, tokens) + (_vision_buffers(card.projector) if card.projector else 0),
+        compute=_text_buffers(card, settings, tokens, batch) + (_vision_buffers(projector, picture_tokens) if projector else 0),
         process=_PROCESS_BYTES,
     )
 
 
-def memory_on_cpu(card: ModelCard, settings: EngineSettings) -> int:
+def memory_on_cpu(card: ModelCard, settings: EngineSettings, picture_tokens: int = 0) -> int:
     """The part of the estimate, in bytes, that stays in the machine's own memory when layers go to a GPU with a memory of its own.
 
     The token embeddings always stay; the projector goes as soon as any layer does.
     """
-    estimate = estimate_memory(card, settings)
+    estimate = estimate_memory(card, settings, picture_tokens)
     if settings.gpu_layers == 0:
         return estimate.total
     share = _share_on_cpu(card, settings)
@@ -76,14 +79,16 @@ def memory_on_cpu(card: ModelCard, settings: EngineSettings) -> int:
     return weights + estimate.repacked + int(estimate.kv_cache * share) + estimate.compute + estimate.process
 
 
-def memory_warning(name: str, card: ModelCard, settings: EngineSettings, available: int, *, is_shared: bool = False) -> str | None:
+def memory_warning(
+    name: str, card: ModelCard, settings: EngineSettings, available: int, *, is_shared: bool = False, picture_tokens: int = 0
+) -> str | None:
     """What to tell the user before a model is loaded that needs more than `available` bytes; None when it fits.
 
     name: what people call the model, sanitised. is_shared: the GPU has no memory of its own, so that all of the model counts.
     """
 
     def needed(wanted: EngineSettings) -> int:
-        return estimate_memory(card, wanted).total if is_shared else memory_on_cpu(card, wanted)
+        return estimate_memory(card, wanted, picture_tokens).total if is_shared else memory_on_cpu(card, wanted, picture_tokens)
 
     needs = needed(settings)
     if needs <= available:
@@ -121,15 +126,20 @@ def _share_on_cpu(card: ModelCard, settings: EngineSettings) -> float:
     return 0.0 if settings.gpu_layers < 0 else max(0, layers - settings.gpu_layers) / layers
 
 
-def _text_buffers(card: ModelCard, settings: EngineSettings, tokens: int) -> int:
+def _text_buffers(card: ModelCard, settings: EngineSettings, tokens: int, batch: int) -> int:
     """Activations of one batch in F32: three of the model's width, two of the feed-forward width, the scores unless flash attention avoids
     them, and twice the logits of every token whose distribution can be asked for."""
-    batch = min(settings.batch, tokens)
+    batch = min(batch, tokens)
     scores = 0 if settings.flash_attention else card.heads * tokens
     return 4 * (batch * (3 * card.width + 2 * card.ffn_width + scores) + 2 * min(_ROWS, batch) * card.vocab_size)
 
 
-def _vision_buffers(projector: ProjectorCard) -> int:
-    """The same for one square picture: activations and the attention scores of all patches, with the class token."""
-    patches = (projector.image_size // projector.patch_size) ** 2 + 1
-    return 4 * patches * (3 * projector.width + 2 * projector.ffn_width + projector.heads * patches)
+def _vision_buffers(projector: ProjectorCard, picture_tokens: int) -> int:
+    """The same for the largest picture or tile: activations of all patches and, where their number is fixed, the attention scores with the
+    class token. Of dynamic resolution only flash attention is practical, which avoids them; a mask for windows is held all the same."""
+    if not projector.most_tokens:
+        patches = (projector.image_size // projector.patch_size) ** 2 + 1
+        return 4 * patches * (3 * projector.width + 2 * projector.ffn_width + projector.heads * patches)
+    patches = projector.tokens(picture_tokens) * projector.merged**2
+    mask = 6 * patches * patches if projector.kind in MASKED_WINDOWS else 0  # in F32 and F16
+    return 4 * patches * (3 * projector.width + 2 * projector.ffn_width) + mask

@@ -34,10 +34,11 @@ class Made:
         trial_seconds: float = 8,
         predict: Callable[[EngineSettings], float] = lambda settings: 3.4,
         locked: frozenset[str] = frozenset(),
+        least_batch: int = 1,
     ) -> None:
         self.now = 1000.0
         self.trials: list[Trial] = []
-        task = Task(base, hardware, 32, hardware.cores, int(available * GB), locked)
+        task = Task(base, hardware, 32, hardware.cores, int(available * GB), locked, least_batch)
         self.search = Search(task, lambda settings: int(predict(settings) * GB), seconds, lambda: self.now)
         while (trial := self.search.next()) is not None:
             self.trials.append(trial)
@@ -236,6 +237,11 @@ def test_threads_go_down_as_long_as_that_helps() -> None:
     machine = Made(law, hardware=Hardware(cores=16, logical=32), seconds=1000)
     assert machine.settings.threads == 4
     assert [what for what in machine.tried if what.startswith("threads")] == [f"threads = {n}" for n in (32, 12, 8, 4, 2)]
+
+
+def test_no_batch_is_tried_that_a_picture_would_not_fit_into() -> None:
+    machine = Made(lambda settings: measured(2000, 400, prompt=4096), least_batch=300)
+    assert [trial.settings.batch for trial in machine.trials if trial.what.startswith("batch")] == [512, 1024]
 
 
 def test_batches_are_tried_where_the_prompt_is_long_enough_to_tell() -> None:

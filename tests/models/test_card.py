@@ -187,6 +187,48 @@ def test_each_tensor_of_a_projector_is_needed(tmp_path: Path, name: str) -> None
         inspect(raw.write_model(tmp_path / "m.gguf"), raw.write(tmp_path / "p.gguf", raw.clip_metadata(), tensors))
 
 
+def yi_tensors() -> raw.Tensors:
+    """A second layer under another name, and a norm behind each."""
+    tensors = {name.replace("mm.2.", "mm.3."): tensor for name, tensor in raw.clip_tensors().items()}
+    return tensors | {f"mm.{layer}.{part}": ((64,), "F32") for layer in (1, 4) for part in ("weight", "bias")}
+
+
+def test_a_projector_with_norms_between_its_layers(tmp_path: Path) -> None:
+    model = raw.write_model(tmp_path / "m.gguf")
+    card = inspect(model, raw.write(tmp_path / "yi.gguf", raw.clip_metadata(), yi_tensors()))
+    assert card.projector is not None
+    assert card.projector.image_tokens == 4
+    for name in ("mm.1.weight", "mm.3.bias", "mm.4.bias", "mm.0.weight"):
+        tensors = yi_tensors()
+        del tensors[name]
+        with pytest.raises(ModelFileError, match=f"lacks the tensor {name}"):
+            inspect(model, raw.write(tmp_path / "cut.gguf", raw.clip_metadata(), tensors))
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "tokens", "of_64", "least_batch"),
+    [
+        ("gemma3", {}, 256, 256, 256),
+        ("gemma3", {"projector.scale_factor": 8}, 64, 64, 64),
+        ("gemma4v", {}, 1120, 70, 1120),
+        ("deepseek4v", {"projector.scale_factor": 2}, 384, 64, 384),
+        ("qwen2vl_merger", {}, 4096, 64, 1),
+        ("pixtral", {"spatial_merge_size": 2}, 1024, 64, 1),
+        ("hunyuanvl", {}, 16_384, 256, 1),
+        ("internvl", {"projector.scale_factor": 2}, 1024, 1024, 1),
+    ],
+)
+def test_what_a_picture_may_take(tmp_path: Path, kind: str, said: dict[str, int], tokens: int, of_64: int, least_batch: int) -> None:
+    metadata = raw.clip_metadata(image=896) | {f"clip.vision.{key}": (raw.U32, value) for key, value in said.items()}
+    metadata["clip.projector_type"] = (raw.STRING, kind)
+    mmproj = raw.write(tmp_path / "p.gguf", metadata, raw.clip_tensors())
+    projector = inspect(raw.write_model(tmp_path / "m.gguf"), mmproj).projector
+    assert projector is not None
+    assert (projector.tokens(), projector.tokens(64), projector.least_batch()) == (tokens, of_64, least_batch)
+    assert projector.budget(64) in (0, of_64)
+    assert projector.budget(0) == 0
+
+
 def test_image_tokens_are_known_only_for_one_fixed_square(tmp_path: Path) -> None:
     model = raw.write_model(tmp_path / "m.gguf")
     tiled = raw.clip_metadata() | {"clip.vision.mm_patch_merge_type": (raw.STRING, "spatial_unpad")}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from msgspec.structs import replace
 
@@ -123,3 +125,24 @@ def test_layers_on_a_gpu_need_less_here_unless_it_shares_the_memory(nemovision: 
     on_gpu = EngineSettings(gpu_layers=-1)
     assert memory_warning("vision", nemovision, on_gpu, 1_000_000_000) is None
     assert memory_warning("vision", nemovision, on_gpu, 1_000_000_000, is_shared=True) is not None
+
+
+def test_pictures_of_dynamic_resolution_count_by_their_tokens(tmp_path: Path) -> None:
+    vision = {"image": 560, "patch": 14, "width": 1280, "ffn": 5120}
+    model = raw.write_model(tmp_path / "m.gguf")
+    for kind, mask in (("qwen2vl_merger", 0), ("qwen2.5vl_merger", 6)):
+        metadata = raw.clip_metadata(**vision, heads=16) | {"clip.projector_type": (raw.STRING, kind)}
+        card = inspect(model, raw.write(tmp_path / "p.gguf", metadata, raw.clip_tensors(**vision)))
+        text = estimate_memory(replace(card, projector=None), BARE).compute
+        for tokens in (256, 1024):
+            patches = tokens * 4
+            expected = 4 * patches * (3 * 1280 + 2 * 5120) + mask * patches * patches
+            assert estimate_memory(card, BARE, tokens).compute - text == expected
+        assert estimate_memory(card, BARE).compute > estimate_memory(card, BARE, 1024).compute
+
+
+def test_a_picture_that_is_read_at_once_makes_the_batch_larger(tmp_path: Path) -> None:
+    metadata = raw.clip_metadata(image=896) | {"clip.projector_type": (raw.STRING, "gemma3")}
+    card = inspect(raw.write_model(tmp_path / "m.gguf"), raw.write(tmp_path / "p.gguf", metadata, raw.clip_tensors(image=896)))
+    small, large = (estimate_memory(card, replace(BARE, batch=batch)).compute for batch in (64, 256))
+    assert small == large < estimate_memory(card, BARE).compute

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import llama_cpp
+import msgspec
 
 from nemochat.domain.events import Progress, Stage
 from nemochat.domain.images import RgbImage
@@ -23,6 +24,7 @@ from nemochat.engine.llama.tokens import Tokenizer
 from nemochat.engine.protocol import LoadRequest
 from nemochat.engine.states import StateFolder, fingerprint
 from nemochat.errors import EngineError
+from nemochat.reading import all_parts
 from nemochat.settings import WhenFull
 
 _THOUSANDTHS = 1000
@@ -43,6 +45,18 @@ class Loaded:
             )
             stack.callback(self.model.close)
             threads = settings.threads or (1 if self.model.parameters < SMALL_MODEL else physical_cores())
+            self.projector: Projector | None = None
+            if request.mmproj_path is not None:
+                self.projector = Projector(
+                    request.mmproj_path,
+                    self.model,
+                    use_gpu=use_gpu,
+                    threads=threads,
+                    on_progress=progress.projector,
+                    most_tokens=request.picture_tokens,
+                )
+                stack.callback(self.projector.close)
+                settings = msgspec.structs.replace(settings, batch=max(settings.batch, self.projector.whole_tokens))
             trained = self.model.trained_context
             self.context_length = min(settings.context_length or trained, trained)
             context = Context(
@@ -53,17 +67,6 @@ class Loaded:
                 settings=settings,
             )
             stack.callback(context.close)
-            self.projector: Projector | None = None
-            if request.mmproj_path is not None:
-                self.projector = Projector(
-                    request.mmproj_path,
-                    self.model,
-                    use_gpu=use_gpu,
-                    threads=threads,
-                    batch_size=context.batch_size,
-                    on_progress=progress.projector,
-                )
-                stack.callback(self.projector.close)
             self._pictures: dict[str, Picture] = {}
             stack.callback(self._close_pictures)
             self.tokenizer = Tokenizer(self.model)
@@ -117,7 +120,8 @@ def _state_folder(request: LoadRequest) -> StateFolder | None:
     settings = request.settings
     if request.states_path is None or not settings.resume_mb:
         return None
-    files = [fingerprint(Path(path)) for path in (request.model_path, request.mmproj_path) if path is not None]
+    paths = [Path(path) for path in (request.model_path, request.mmproj_path) if path is not None]
+    files = [fingerprint(part) for path in paths for part in all_parts(path)]
     made_for = (settings.kv_type.value, settings.flash_attention, request.format, request.picture_tokens)
     engine = " ".join([*files, llama_cpp.__version__, *map(str, made_for)])
     return StateFolder(Path(request.states_path), engine, settings.resume_mb * _MB)
@@ -128,7 +132,7 @@ class _LoadProgress:
 
     def __init__(self, request: LoadRequest, on_progress: ProgressSink) -> None:
         self._sink = on_progress
-        self._model_size = Path(request.model_path).stat().st_size if Path(request.model_path).exists() else 1
+        self._model_size = sum(part.stat().st_size for part in all_parts(Path(request.model_path)) if part.exists()) or 1
         has_projector = request.mmproj_path is not None and Path(request.mmproj_path).exists()
         self._projector_size = Path(request.mmproj_path or "").stat().st_size if has_projector else 0
         self._last = -1

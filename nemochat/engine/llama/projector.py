@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import llama_cpp
@@ -23,6 +23,9 @@ Embedding = ctypes.Array[ctypes.c_float]
 """What the encoder makes of a picture (or tile): tokens x embedding_length floats."""
 
 
+_SIDE = 4096
+_SHAPES = tuple(shape for side in range(256, _SIDE + 1, 128) for shape in ((_SIDE, side), (side, _SIDE)))
+"""Sizes of pictures, from square to sixteen times as long as wide, that show how many tokens one may have at most."""
 _NODES_BETWEEN_LOOKS = 32
 """Operations of the encoder between two looks at whether it is still wanted: about 30 looks with CLIP-L."""
 
@@ -46,10 +49,19 @@ class Picture:
 
 
 class Projector:
-    """An mmproj file, loaded for a language model."""
+    """An mmproj file, loaded for a language model.
 
-    def __init__(self, path: str, model: Model, *, use_gpu: bool, threads: int, batch_size: int, on_progress: FractionSink) -> None:
-        """Read the file; `on_progress` gets fractions from 0 to 1. Raises EngineError when llama.cpp refuses it or it cannot see."""
+    whole_tokens: what the largest picture has, where the tokens of one attend to those behind them: it has to be evaluated in one batch,
+    because llama.cpp would split it silently and read it wrongly. 0 where every token attends to what is before it alone.
+    """
+
+    def __init__(
+        self, path: str, model: Model, *, use_gpu: bool, threads: int, on_progress: FractionSink, most_tokens: int = 0
+    ) -> None:
+        """Read the file; `on_progress` gets fractions from 0 to 1. Raises EngineError when llama.cpp refuses it or it cannot see.
+
+        most_tokens: of a picture, where the resolution is dynamic; 0 leaves it to the file.
+        """
 
         def report(fraction: float, _user_data: int | None) -> bool:
             on_progress(fraction)
@@ -65,7 +77,7 @@ class Projector:
         # No encoder run: it reserves the buffers, so that what cannot work fails now and not at the first picture.
         params.warmup = True
         params.image_min_tokens = -1
-        params.image_max_tokens = -1
+        params.image_max_tokens = most_tokens or -1
         params.batch_max_tokens = 1024
         params.progress_callback = callback
         self._is_dropped: Cancelled = _never
@@ -81,10 +93,11 @@ class Projector:
             )
         self._pointer = pointer
         self._embedding_length = model.embedding_length
-        self._batch_size = batch_size
         if not mtmd_cpp.mtmd_support_vision(pointer):
             self.close()
             raise EngineError(f"The projector {Path(path).name} is not made for pictures.")
+        is_whole = mtmd_cpp.mtmd_decode_use_non_causal(pointer, None)
+        self.whole_tokens = max(map(self._tokens_of_shape, _SHAPES)) if is_whole else 0
 
     def close(self) -> None:
         """Free the encoder. Pictures made by it must be closed before."""
@@ -136,6 +149,11 @@ class Projector:
             return False
         return not mtmd_cpp.mtmd_decode_use_non_causal(self._pointer, picture.placements[span])
 
+    def _tokens_of_shape(self, shape: tuple[int, int]) -> int:
+        """Of the largest part in which a picture of that size is evaluated. No pixels are needed to know."""
+        with self._chunks_of(mtmd_cpp.mtmd_bitmap_init(*shape, None)) as chunks:
+            return max((span.tokens for _, span in _with_spans(chunks, "") if span is not None), default=0)
+
     def decode(
         self,
         context: Context,
@@ -146,6 +164,10 @@ class Projector:
         cancelled: Cancelled | None,
     ) -> None:
         """Evaluate an encoded picture from `position` on. Raises as `Context.decode` does; the sequence then needs `keep(position)`."""
+        tokens = mtmd_cpp.mtmd_input_chunk_get_n_tokens(placement)
+        if tokens > context.batch_size and mtmd_cpp.mtmd_decode_use_non_causal(self._pointer, placement):
+            hint = "Set engine.batch to at least that, or picture_tokens of the model to less."
+            raise EngineError(f"A picture of {tokens} tokens is to be read at once, and a batch has {context.batch_size}.", hint)
         native_log().forget_errors()
         next_position = llama_cpp.llama_pos(position)
         with context.abortable(cancelled):
@@ -156,7 +178,7 @@ class Projector:
                 embedding,
                 position,
                 sequence,
-                self._batch_size,
+                context.batch_size,
                 ctypes.byref(next_position),
                 mtmd_cpp.mtmd_helper_post_decode_callback(),
                 ctypes.c_void_p(0),
@@ -179,15 +201,19 @@ class Projector:
         self._seen_nodes += 1
         return self._seen_nodes % _NODES_BETWEEN_LOOKS == 0
 
-    @contextmanager
-    def _chunks(self, image: RgbImage) -> Iterator[mtmd_cpp.mtmd_input_chunks_p]:
-        """The preprocessed picture, by itself: parts instead of markers, so that no text can be mistaken for one."""
-        native_log().forget_errors()
+    def _chunks(self, image: RgbImage) -> AbstractContextManager[mtmd_cpp.mtmd_input_chunks_p]:
+        """The preprocessed picture."""
         pixels = (ctypes.c_uint8 * len(image.rgb)).from_buffer_copy(image.rgb)
         bitmap = mtmd_cpp.mtmd_bitmap_init(image.width, image.height, pixels)
+        mtmd_cpp.mtmd_bitmap_set_id(bitmap, image.digest.encode())
+        return self._chunks_of(bitmap)
+
+    @contextmanager
+    def _chunks_of(self, bitmap: mtmd_cpp.mtmd_bitmap_p) -> Iterator[mtmd_cpp.mtmd_input_chunks_p]:
+        """A bitmap by itself, which is freed: parts instead of markers, so that no text can be mistaken for one."""
+        native_log().forget_errors()
         chunks = mtmd_cpp.mtmd_input_chunks_init()
         try:
-            mtmd_cpp.mtmd_bitmap_set_id(bitmap, image.digest.encode())
             part = mtmd_cpp.mtmd_input_part(None, bitmap)
             parts = (ctypes.POINTER(mtmd_cpp.mtmd_input_part) * 1)(ctypes.pointer(part))
             if mtmd_cpp.mtmd_tokenize_from_parts(self._pointer, chunks, parts, 1, False) != 0:
