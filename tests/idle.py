@@ -7,6 +7,7 @@ slow on a quiet machine and too quick on a busy one.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
@@ -17,6 +18,8 @@ import textual.pilot
 from textual.css.model import RuleSet
 from textual.css.stylesheet import Stylesheet
 
+PATIENCE = 120.0
+"""Seconds that something may take on a busy machine: a limit against hanging, not a measurement."""
 _MOMENT = 0.02
 """Seconds: what is due so soon belongs to what goes on now, as the next frame does."""
 _run_in_executor = asyncio.BaseEventLoop.run_in_executor
@@ -43,6 +46,15 @@ async def until_idle(min_sleep: float = _MOMENT, max_sleep: float = 1.0) -> None
             await asyncio.sleep(due - loop.time())
         else:
             return
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Let everything go on until something holds. Raises AssertionError when it never does."""
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline, "it never came true"
+        await until_idle()
+        await asyncio.sleep(0.005)
 
 
 def _noted(loop: asyncio.BaseEventLoop, executor: Executor | None, work: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:

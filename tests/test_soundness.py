@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,11 @@ ROOT = Path(__file__).parents[1]
 PRINTING = [ROOT / "nemochat" / "cli" / name for name in ("output.py", "asking.py", "replying.py", "render.py")]
 """These sanitise what they print themselves; everything else says it through them."""
 SOURCES = sorted((ROOT / "nemochat").rglob("*.py"))
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(
@@ -34,27 +40,26 @@ def test_the_tools_find_nothing(command: list[str]) -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_error_is_swallowed_and_what_is_printed_is_sanitised(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    assert list(_swallowed(tree)) == []
+    assert list(_swallowed(_tree(path))) == []
     if path not in PRINTING:
-        assert list(_prints(tree)) == []
+        assert list(_prints(_tree(path))) == []
 
 
 @pytest.mark.parametrize("path", [path for path in SOURCES if "tui" in path.parts], ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_text_from_outside_is_read_as_markup(path: Path) -> None:
-    assert list(_markup(ast.parse(path.read_text(encoding="utf-8")))) == []
+    assert list(_markup(_tree(path))) == []
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_processes_are_started_in_one_place(path: Path) -> None:
     """There each gets a folder and an environment that were chosen for it."""
-    found = list(_starts(ast.parse(path.read_text(encoding="utf-8"))))
+    found = list(_starts(_tree(path)))
     assert bool(found) == (path == ROOT / "nemochat" / "system" / "processes.py"), found
 
 
 def test_every_start_is_known() -> None:
     """Who starts what: a new one belongs in this list, and in the list of attacks (tests/cli/test_current_folder.py)."""
-    trees = {str(path.relative_to(ROOT / "nemochat")): ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
+    trees = {str(path.relative_to(ROOT / "nemochat")): _tree(path) for path in SOURCES}
     calls = {(name, call) for name, tree in trees.items() for call in map(_called, ast.walk(tree)) if call.startswith("processes.")}
     assert {each for each in calls if each[1] in ("processes.run", "processes.popen", "processes.start")} == {
         ("documents/isolated.py", "processes.popen"),
@@ -75,7 +80,7 @@ def test_whatever_is_written_goes_through_the_functions_that_keep_it_private() -
     found = {
         (path.relative_to(ROOT / "nemochat").as_posix(), name)
         for path in SOURCES
-        for _, name in _writes(ast.parse(path.read_text(encoding="utf-8")))
+        for _, name in _writes(_tree(path))
     }
     allowed = {(file, name) for file, names in _WRITERS.items() for name in names}
     assert {(file, name) for file, name in found if file != "files.py"} == allowed

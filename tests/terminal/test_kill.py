@@ -10,11 +10,11 @@ from pathlib import Path
 from nemochat.library import Library
 from tests.terminal.conftest import Open
 
-ROUNDS = 20
+ROUNDS = 12
 WORDS = tuple(f"word{number}" for number in range(400))
 
 
-def test_nothing_that_was_shown_as_sent_is_lost_in_twenty_kills(terminal: Open, tmp_path: Path) -> None:
+def test_nothing_that_was_shown_as_sent_is_lost_in_a_dozen_kills(terminal: Open, tmp_path: Path) -> None:
     script = {"token_seconds": 0.02}
     for number in range(ROUNDS):
         tty = terminal("--resume", replies=(" ".join(WORDS),), script=script, columns=100, rows=30)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
-import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,10 +21,8 @@ from nemochat.tui.screens.approval import ApprovalScreen
 from nemochat.tui.widgets.whole_text import WholeText
 from tests.chat.fake_engine import FakeEngine
 from tests.desk.bench import Bench
-from tests.idle import until_idle
+from tests.idle import until
 
-PATIENCE = 120.0
-"""How long something may take on a busy machine: a limit against hanging, not a measurement."""
 __all__ = ["Bench", "Driver", "running"]
 
 AnyScreen = TypeVar("AnyScreen")
@@ -166,13 +162,7 @@ class Driver:
 
     async def until(self, holds: Callable[[], object]) -> None:
         """Let the app work until something holds; a failure when it never does."""
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            if holds():
-                return
-            await until_idle()
-            await asyncio.sleep(0.005)
-        raise AssertionError("it never came true")
+        await until(holds)
 
     async def settle(self) -> None:
         """Wait until no turn runs and everything is drawn."""

@@ -23,6 +23,7 @@ from nemochat.tui.screens.approval import ApprovalScreen
 from nemochat.tui.screens.dialogs import Choose, Menu, Read
 from nemochat.tui.screens.picker import Picker
 from tests.chat.fake_engine import FakeEngine, reply
+from tests.idle import until
 from tests.tui.bench import Bench, Driver, running
 
 SIZES = ((80, 24), (120, 40), (200, 60), (60, 16), (40, 12))
@@ -57,10 +58,7 @@ async def asking(question: ToolRequest, size: tuple[int, int]) -> AsyncGenerator
 
 
 async def until_open(pilot: Pilot[None], screen: ApprovalScreen) -> None:
-    deadline = time.monotonic() + 40
-    while not screen.is_open:
-        assert time.monotonic() < deadline
-        await pilot.pause(0.01)
+    await until(lambda: screen.is_open)
     await pilot.pause()
 
 
@@ -117,7 +115,7 @@ async def test_lines_that_were_jumped_over_were_not_seen() -> None:
     async with asking(REQUESTS["lines"], (80, 24)) as (pilot, screen, _):
         await until_open(pilot, screen)
         screen._whole.scroll_end(animate=False)
-        await pilot.pause(0.05)
+        await pilot.pause()
         above, rest = screen._whole.unseen
         assert rest == 0
         assert f"{above:,} lines above not seen: Page Up" in "\n".join(rows(screen))
@@ -133,7 +131,7 @@ async def test_another_size_counts_what_is_seen_anew() -> None:
         assert screen._whole.below == 0
         assert not any(button.disabled for button in yes(screen))
         await pilot.resize_terminal(30, 8)
-        await pilot.pause(0.05)
+        await until(lambda: not screen.is_open)
         assert not screen.is_open, "answers are cut off, so none but Esc is taken"
         await pilot.press("enter")
         assert answers == []
@@ -148,12 +146,13 @@ async def test_right_and_enter_at_once_are_no_yes() -> None:
         for _ in range(5):
             pilot.app.post_message(Key("right", None))
             pilot.app.post_message(Key("enter", "\r"))
-        await pilot.pause(0.1)
+        await pilot.pause()
         assert answers == []
         await until_open(pilot, screen)
         for _ in range(3):
             pilot.app.post_message(Key("enter", "\r"))
-        await pilot.pause(0.1)
+        await until(lambda: answers)
+        await pilot.pause()
         assert len(answers) == 1
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from nemochat.tui.widgets.completion_list import CompletionList
 from nemochat.tui.widgets.hint_line import PromptState
 from nemochat.tui.widgets.prompt import Prompt
 from nemochat.tui.widgets.prompt_area import PromptArea
+from tests.idle import until
 from tests.images.pictures import draw_circle
 
 Press = Callable[..., Awaitable[None]]
@@ -118,11 +118,7 @@ async def test_a_path_is_found_although_a_token_says_something_new_while_it_come
         await press()
         driver.area.insert(str(tmp_path / "cat.png"))
         driver.prompt.replace_token("k", "[image 1: other.png 240x240, 16 tokens]")  # before anybody has seen the letters
-        for _ in range(2000):
-            await press()
-            if "cat.png" in driver.prompt.tokens:
-                break
-            await asyncio.sleep(0.02)
+        await until(lambda: "cat.png" in driver.prompt.tokens)
         assert driver.prompt.tokens == ["k", "cat.png"]
         assert driver.prompt.plain_text == ""
 

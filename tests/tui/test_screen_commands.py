@@ -25,13 +25,18 @@ from tests.images.pictures import draw_circle
 from tests.tui.bench import Driver, running
 
 
+async def _found(driver: Driver, words: str) -> None:
+    """Wait until the palette has looked for all that it may find, and shows this."""
+    await driver.until(lambda: words.lower() in driver.shown.lower() and all(each.is_finished for each in driver.app.workers))
+    await driver.pilot.pause()
+
+
 async def _palette(driver: Driver, words: str) -> None:
     """Find a command in the palette and run it."""
     await driver.press("ctrl+p")
     await driver.dialog(CommandPalette)
     await driver.press(*words)
-    await driver.until(lambda: "/" + words in driver.shown or words in driver.shown.lower())
-    await driver.pilot.pause(0.3)
+    await _found(driver, words)
     await driver.press("enter")
     await driver.until(lambda: not isinstance(driver.app.screen, CommandPalette))
     await driver.pilot.pause()
@@ -55,8 +60,7 @@ async def test_the_mouse_runs_a_command_of_the_palette(tmp_path: Path) -> None:
         await driver.press("ctrl+p")
         await driver.dialog(CommandPalette)
         await driver.press(*"model")
-        await driver.until(lambda: "Change the model" in driver.shown)
-        await driver.pilot.pause(0.3)
+        await _found(driver, "Change the model")
         await driver.click("Change the model")
         await driver.dialog(Picker)
 

@@ -18,6 +18,7 @@ from nemochat.errors import NemochatError
 from nemochat.tui.screens.search import SearchScreen
 from nemochat.tui.widgets.search_filters import FilterChoice, Span, since
 from nemochat.tui.widgets.search_results import MOST_HITS, snippet_of
+from tests.idle import until
 
 NOW = datetime(2026, 10, 28, 15, 30).timestamp()
 HOSTILE = "a\x1b]52;c;ZXZpbA==\x07\x9b31m [@click=app.quit]x[/]"
@@ -187,13 +188,13 @@ async def test_a_newer_question_replaces_an_older_one() -> None:
 
 
 async def test_keys_that_follow_at_once_make_one_question(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SearchScreen, "DEBOUNCE", 0.02)
+    monkeypatch.setattr(SearchScreen, "DEBOUNCE", 0.3)
     host = Host(Library(*HITS))
-    async with host.run_test(size=(120, 40)) as pilot:
+    async with host.run_test(size=(120, 40)):
         host.search.input.value = "h"
         host.search.input.value = "ha"
         host.search.input.value = "har"
-        await pilot.pause(0.1)
+        await until(lambda: host.library.asked)
         assert host.library.asked == ["har"]
 
 

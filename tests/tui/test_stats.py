@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from nemochat.tui.screens.stats import Scope, StatsScreen
 from nemochat.tui.widgets.figures import FiguresTable
 from nemochat.tui.widgets.plots import PARTS, Bin, Distribution, ReplyBars, Scale, axis_of, bars, bins_of, distribution, edge
 from nemochat.tui.widgets.search_filters import FilterChoice
+from tests import idle
 from tests.chat.fake_engine import FakeEngine, reply
 from tests.tui.bench import running
 
@@ -60,11 +60,7 @@ class Host(App[None]):
 
 
 async def until(app: Host, words: str) -> None:
-    for _ in range(4000):
-        if words in app.shown:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(f"{words!r} never came:\n{app.shown}")
+    await idle.until(lambda: words in app.shown)
 
 
 # -- scales and plots

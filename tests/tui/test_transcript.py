@@ -28,6 +28,7 @@ from nemochat.tui.widgets.reply_text import ReplyText
 from nemochat.tui.widgets.transcript import Transcript
 from nemochat.tui.widgets.transcript_notes import EmptyState, ForgottenLine, SystemText
 from tests.calls import call_part
+from tests.idle import until
 
 HOSTILE = "a\x1b]52;c;ZXZpbA==\x07\x9b31m [@click=app.quit]x[/] [/foo] \x1b[6n"
 VISIBLE = "a]52;c;ZXZpbA==31m [@click=app.quit]x[/] [/foo] [6n"
@@ -394,7 +395,7 @@ async def test_streaming_follows_the_end_but_never_pulls_a_reader_down() -> None
         transcript = await shown(pilot, talk(20))
         transcript.begin_reply("model")
         transcript.append([TextPart("".join(f"line {i}\n\n" for i in range(20)))])
-        await pilot.pause(0.05)
+        await until(lambda: any("line 19" in strip.text for strip in pilot.app.screen._compositor.render_strips()))
         await settle(pilot)
         assert transcript.scroll_y == transcript.max_scroll_y
         assert transcript.below.styles.display == "none"
@@ -403,9 +404,8 @@ async def test_streaming_follows_the_end_but_never_pulls_a_reader_down() -> None
         assert not transcript.is_following
         scroll_y, height = transcript.scroll_y, transcript.max_scroll_y
         transcript.append([TextPart("".join(f"more {i}\n\n" for i in range(20)))])
-        await pilot.pause(0.15)
+        await until(lambda: transcript.max_scroll_y > height)
         await settle(pilot)
-        assert transcript.max_scroll_y > height
         assert transcript.scroll_y == scroll_y
         assert transcript.below.styles.display == "block"
         transcript.action_last()
