@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -173,9 +174,9 @@ def test_the_interface_its_clipboard_and_its_editor(trap: Trap, installed: list[
     """The editor alone runs in the folder and with all variables."""
     told = tmp_path / "told"
     editor = tmp_path / "bin" / "editor"
-    editor.write_text(f'#!/bin/sh\necho "$PWD $PYTHONHOME" > {told}\nprintf edited > "$1"\n')
+    editor.write_text(f'#!/bin/sh\necho "$PWD $PYTHONHOME" > {shlex.quote(str(told))}\nprintf edited > "$1"\n')
     editor.chmod(0o755)
-    environment = {"DISPLAY": ":7", "WAYLAND_DISPLAY": "w", "TMUX": "x,1,0", "EDITOR": str(editor)}
+    environment = {"DISPLAY": ":7", "WAYLAND_DISPLAY": "w", "TMUX": "x,1,0", "EDITOR": shlex.quote(str(editor))}
     environment["NEMOCHAT_INTERFACE_PICTURES"] = "halfblocks"
     with Terminal([*installed, "--model", script("A red rose.")], environment, trap.folder) as terminal:
         terminal.wait_for("ready")

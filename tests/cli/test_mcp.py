@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -103,7 +104,7 @@ def test_a_broken_entry_hides_no_other(small: Path) -> None:
 def test_check_shows_the_command_and_starts_nothing_without_a_yes(small: Path, nemochat: Run) -> None:
     done = nemochat("mcp", "check", "small")
     assert done.returncode == 1
-    assert f"This is started: cd / && LEVEL=9 {sys.executable}" in done.stderr
+    assert f"This is started: cd / && LEVEL=9 {shlex.quote(sys.executable)}" in done.stderr
     assert "--trust" in done.stderr
     with Terminal(command("mcp", "check", "small"), {}, small) as terminal:
         assert "small.py" in terminal.wait_for("Allow it? [y/N]").replace("\n│ ", "")

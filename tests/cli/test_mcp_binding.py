@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -38,6 +39,11 @@ PYTHON = sys.executable
 SERVE = {"s": [PYTHON, "server.py"]}
 
 
+def _served(folder: Path) -> str:
+    """A line of a shell that runs the server of a folder."""
+    return f"exec {shlex.join([PYTHON, str(folder / 'server.py')])}"
+
+
 
 class Folders:
     """Two folders, A and B, with servers of the same names; each writes which of them ran."""
@@ -53,8 +59,8 @@ class Folders:
             for file in ("server.py", "pkg/__init__.py", "pkg/__main__.py", "server.mjs", "module.py"):
                 (folder / file).write_text(text if file != "pkg/__init__.py" else "")
             (folder / "server.mjs").write_text(NODE_SERVER.replace("MARK", json.dumps(str(self._mark))).replace("NAME", json.dumps(name)))
-            self.program(folder / "server", f"exec {PYTHON} {folder}/server.py")
-            (folder / "run.sh").write_text(f"exec {PYTHON} server.py\n")
+            self.program(folder / "server", _served(folder))
+            (folder / "run.sh").write_text(f"exec {shlex.quote(PYTHON)} server.py\n")
 
     def do(self, folder: Path, *arguments: str) -> str:
         """A command of the user's in a folder, in this process, which is quick: what they allowed before the attack."""
@@ -134,7 +140,7 @@ def test_what_was_allowed_in_one_folder_runs_there_from_any_other(folders: Folde
         folders.do(folders.a, "mcp", "check", name, "--trust")
         assert set(folders.ran().split()) == {"A"}, name
     listed = json.loads(run(folders.b, "mcp", "list", "--json").stdout)["servers"]
-    assert {each["name"] for each in listed if each["command"].startswith(f"cd {folders.a} && ")} == set(forms)
+    assert {each["name"] for each in listed if each["command"].startswith(f"cd {shlex.quote(str(folders.a))} && ")} == set(forms)
     assert {each["state"] for each in listed} == {"allowed"}
     started = run(folders.b, "tools", "list", "--servers")
     assert (started.returncode, set(folders.ran().split())) == (0, {"A"}), started.stderr
@@ -151,7 +157,7 @@ def test_a_relative_folder_of_an_entry_is_bound_too(folders: Folders) -> None:
     assert folders.ran() == "A A"
     folders.do(folders.b, "mcp", "remove", "s")
     folders.do(folders.b, "mcp", "add", "s", "--cwd", "below", "--", PYTHON, "server.py")
-    assert f"cd {folders.b / 'below'} && " in folders.do(folders.a, "mcp", "list", "--json")
+    assert f"cd {shlex.quote(str(folders.b / 'below'))} && " in folders.do(folders.a, "mcp", "list", "--json")
 
 
 def test_what_was_allowed_where_nothing_was_found_finds_nothing_elsewhere(folders: Folders) -> None:
@@ -159,7 +165,7 @@ def test_what_was_allowed_where_nothing_was_found_finds_nothing_elsewhere(folder
     with pytest.raises(NemochatError, match="ended with code"):
         folders.do(folders.root, "mcp", "check", "s", "--trust")
     done = run(folders.b, "mcp", "check", "s")
-    assert f"This is started: cd / && {PYTHON} server.py" in done.stderr
+    assert f"This is started: cd / && {shlex.quote(PYTHON)} server.py" in done.stderr
     assert (done.returncode, folders.ran()) == (1, "")
 
 
@@ -170,7 +176,7 @@ def test_an_entry_that_changed_is_bound_and_asked_about_anew(folders: Folders) -
     folders.write_by_hand({"s": [PYTHON, "./server.py"]})
     done = run(folders.b, "mcp", "check", "s")
     assert done.returncode == 1
-    assert f"This is started: cd {folders.b} && " in done.stderr
+    assert f"This is started: cd {shlex.quote(str(folders.b))} && " in done.stderr
     assert "not what you allowed before" in done.stderr
     assert folders.ran() == ""
 
@@ -190,14 +196,14 @@ def test_a_folder_that_is_gone_is_told_and_no_other_is_used(folders: Folders, by
 
 
 def test_another_program_first_in_the_search_path_is_asked_about(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
-    good = folders.program(folders.root / "good" / "serve", f"exec {PYTHON} {folders.a}/server.py")
+    good = folders.program(folders.root / "good" / "serve", _served(folders.a))
     monkeypatch.setenv("PATH", f"{folders.root / 'evil'}:{good.parent}:{os.environ['PATH']}")
     folders.do(folders.a, "mcp", "add", "s", "--", "serve")
     folders.do(folders.a, "mcp", "check", "s", "--trust")
-    evil = folders.program(folders.root / "evil" / "serve", f"exec {PYTHON} {folders.b}/server.py")
+    evil = folders.program(folders.root / "evil" / "serve", _served(folders.b))
     folders.ran()
     done = run(folders.a, "mcp", "check", "s")
-    assert f"This is started: cd / && {evil}" in done.stderr
+    assert f"This is started: cd / && {shlex.quote(str(evil))}" in done.stderr
     assert "is no longer what you allowed" in run(folders.a, "tools", "list", "--servers").stderr
     assert folders.ran() == ""
     assert "changed since you allowed it" in folders.do(folders.a, "mcp", "list")
@@ -222,7 +228,7 @@ def test_a_link_that_leads_elsewhere_is_asked_about(folders: Folders, what: str,
         form = [PYTHON, "server.py"]
     else:
         link = folders.root / "bin" / "runs-it"
-        before, after = (folders.program(folder / "runs", f"exec {PYTHON} {folder}/server.py") for folder in (folders.a, folders.b))
+        before, after = (folders.program(folder / "runs", _served(folder)) for folder in (folders.a, folders.b))
         script = folders.program(folders.root / "script", "")
         script.write_text("#!/usr/bin/env runs-it\n")
         form = [str(script)]
@@ -244,16 +250,16 @@ def test_a_package_runner_gets_the_package_as_given_and_no_folder_to_find_anothe
 ) -> None:
     """npx would run what node_modules of its folder has, and a folder that is called like the package in place of it."""
     for runner in ("npx", "uvx"):
-        folders.program(folders.root / "bin" / runner, f"exec {PYTHON} {folders.a}/server.py")
+        folders.program(folders.root / "bin" / runner, _served(folders.a))
     (folders.a / "server-x").mkdir()
     monkeypatch.setenv("PATH", f"{folders.root / 'bin'}:{os.environ['PATH']}")
     for runner, arguments, shown in (
-        ("npx", ["-y", "server-x", ".", "--root=./pkg"], f"-y server-x {folders.a} --root={folders.a / 'pkg'}"),
+        ("npx", ["-y", "server-x", ".", "--root=./pkg"], shlex.join(["-y", "server-x", str(folders.a), f"--root={folders.a / 'pkg'}"])),
         ("uvx", ["--from", "server-x==1.2", "server-x"], "--from server-x==1.2 server-x"),
     ):
         folders.do(folders.a, "mcp", "add", runner, "--", runner, *arguments)
         (server,) = [each for each in json.loads(folders.do(folders.b, "mcp", "list", "--json"))["servers"] if each["name"] == runner]
-        assert server["command"] == f"cd / && {folders.root / 'bin' / runner} {shown}"
+        assert server["command"] == f"cd / && {shlex.quote(str(folders.root / 'bin' / runner))} {shown}"
 
 
 def test_the_current_folder_is_no_variable_for_a_server(folders: Folders) -> None:

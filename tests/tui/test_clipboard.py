@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -16,7 +17,8 @@ def install(folder: Path, name: str, *, fails: bool = False, hangs: bool = False
     ending = "import time; time.sleep(60)" if hangs else f"raise SystemExit({int(fails)})"
     program = folder / name
     writing = f"open({str(written)!r}, 'w').write(' '.join(sys.argv[1:]) + '|' + sys.stdin.read())"
-    program.write_text(f"#!{sys.executable}\nimport sys\n{writing}\n{ending}\n")
+    code = shlex.quote(f"import sys\n{writing}\n{ending}\n")
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c {code} "$@"\n')  # of any length, which `#!` takes not
     program.chmod(0o755)
     return written
 

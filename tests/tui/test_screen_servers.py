@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -39,7 +40,7 @@ async def trust(driver: Driver, program: Path = PROPER) -> None:
     await driver.press("enter")
     screen = await driver.dialog(ApprovalScreen)
     await driver.until(lambda: screen.is_open)
-    assert f"cd / && {sys.executable} {program}" in driver.asked
+    assert f"cd / && {shlex.join([sys.executable, str(program)])}" in driver.asked
     await driver.answer("Trust it and start it")
     await driver.told("proper runs, with 3 tools")
 
