@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from PIL import Image, ImageDraw
+from PIL import Image
 from rich.console import Console
 from rich.text import Text
 from textual.pilot import Pilot
@@ -31,6 +31,8 @@ from textual.widgets import Input, TextArea
 
 from nemochat.cli.bench import Bench
 from nemochat.desk import commands
+from nemochat.images.png import to_png
+from nemochat.images.sample import sample_picture
 from nemochat.paths import CACHE_VARIABLE, CONFIG_VARIABLE, DATA_VARIABLE, LOG_VARIABLE
 from nemochat.tui.app import NemochatApp
 from nemochat.tui.chat.screen import ChatScreen
@@ -42,22 +44,10 @@ from nemochat.tui.screens.theme_picker import ThemePicker
 FOLDER = Path(__file__).parent
 COLUMNS = 108
 QUESTIONS = ("Describe the picture.", "What colour is the triangle?")
-SCENE_SIDE = 240
 BLOCKS = 34
 """The picture's width in characters; two rows of pixels share a line."""
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 """For loading a model, looking at a picture, writing a reply."""
-
-
-def draw_scene(path: Path) -> None:
-    """A red circle, a green triangle and a blue square on beige, smoothed by drawing it four times as large."""
-    large = SCENE_SIDE * 4
-    image = Image.new("RGB", (large, large), (225, 210, 180))
-    pen = ImageDraw.Draw(image)
-    pen.ellipse((90, 100, 410, 420), fill=(220, 40, 40))
-    pen.regular_polygon((700, 250, 190), 3, fill=(40, 170, 60))
-    pen.rectangle((560, 560, 850, 850), fill=(40, 80, 220))
-    image.resize((SCENE_SIDE, SCENE_SIDE), Image.Resampling.LANCZOS).save(path)
 
 
 def as_blocks(path: Path) -> Text:
@@ -281,7 +271,7 @@ def main(names: list[str]) -> None:
     """Make the named pictures, or all of them."""
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "shapes.png"
-        draw_scene(picture)
+        picture.write_bytes(to_png(sample_picture()))
         for name in names or ["ask", *SCENES]:
             save(name, command_line(picture) if name == "ask" else asyncio.run(interface(SCENES[name], picture)))
 

@@ -122,7 +122,7 @@ def pack(vector: Sequence[float]) -> bytes:
 
 
 def nearest(vectors: Iterable[tuple[int, int, bytes]], asked: bytes) -> dict[int, float]:
-    """How alike each passage of `DocumentIndex.vectors` is to what is asked: the cosine of its most alike part, and for a share the whole's.
+    """How alike each passage of `DocumentIndex.vectors` is to what is asked: the cosine of its most alike part, for a share the whole's.
 
     A sentence may be alike by chance; in a passage on the same matter that is less likely. Vectors of another length are left out.
     """

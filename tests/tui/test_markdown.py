@@ -215,6 +215,10 @@ async def test_a_table_is_laid_out_anew_when_the_width_changes_and_its_links_wor
         "\\(a\nb_1\\)",
         "$$\nnever closed_1\n- x",
         "\\( 5\\% \\{ a \\} \\)",
+        "\\(n \\log n\\), \\(ab\\), \\(αβ\\) and \\(7\\)",
+        "\\[x\\]",
+        "so \\[a + b\\] it is",
+        "\\[\\text{speed of light} = c\\]",
     ],
 )
 def test_mathematics_stays_as_it_was_written(source: str) -> None:
@@ -231,6 +235,17 @@ def test_mathematics_stays_as_it_was_written(source: str) -> None:
         ("US$ and *so on* $", "US$ and so on $"),
         ("\\(never closed *a*", "(never closed a"),
         ("`\\(code\\)`", "\\(code\\)"),
+        ("\\[link\\](there) and \\[a second link\\]", "[link](there) and [a second link]"),
+        ("\\[TODO\\] write *it*", "[TODO] write it"),
+        ("\\[Note: *never* closed", "[Note: never closed"),
+        ("\\[note\\]", "[note]"),
+        ("\\[链接\\] and \\(ссылка\\)", "[链接] and (ссылка)"),
+        ("as shown \\[1\\] and \\[2, 3\\]", "as shown [1] and [2, 3]"),
+        ("write \\(see below\\) *c*", "write (see below) c"),
+        ("\\( opens a *group* and \\) closes it", "( opens a group and ) closes it"),
+        ("\\[see `x_1`\\] *c*", "[see x_1] c"),
+        ("the pattern \\[a-z\\]+\\(\\d+\\) *c*", "the pattern \\[a-z\\]+\\(\\d+\\) c"),
+        ("^\\[(\\w+)\\]$ *c*", "^\\[(\\w+)\\]$ c"),
     ],
 )
 def test_what_is_no_formula_is_markdown_as_before(source: str, shown: str) -> None:

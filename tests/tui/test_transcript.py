@@ -470,6 +470,30 @@ async def test_signs_say_what_happened_to_a_message() -> None:
         assert all(len(text.split("\n")[0]) == transcript.views[0].query_one(MessageLabel).outer_size.width for text in texts)
 
 
+@pytest.mark.parametrize(
+    ("ending", "is_interrupted", "said"),
+    [
+        (record(FinishReason.LENGTH), False, "was cut"),
+        (record(FinishReason.CANCELLED), False, "was cut"),
+        (None, True, "was cut"),
+        (record(FinishReason.STOP), False, "could not be read"),
+    ],
+)
+async def test_a_call_that_was_cut_is_said_to_be_cut(ending: ReplyRecord | None, is_interrupted: bool, said: str) -> None:
+    """Also when how the reply ended is known only after its text was drawn; a call before the last one was not cut by the end."""
+    parts = (TextPart("x"), call_part('{"name": oops}'), TextPart("y"), call_part('{"name": "write_file", "argu'))
+    written = Entry(Message(Role.ASSISTANT, parts))
+    async with Host().run_test(size=(100, 40)) as pilot:
+        await shown(pilot, [written])
+        ended = msgspec.structs.replace(written, record=ending, interrupted=is_interrupted)
+        first = text_of((await shown(pilot, [ended])).views[0])
+        await shown(pilot, [])
+        again = text_of((await shown(pilot, [ended])).views[0])
+        for text in (first, again):
+            assert f'⚙ a tool call that {said}: {{"name": "write_file", "argu' in text
+            assert '⚙ a tool call that could not be read: {"name": oops}' in text
+
+
 async def test_keys_on_a_message_ask_for_actions() -> None:
     async with Host().run_test(size=(80, 24)) as pilot:
         transcript = await shown(pilot, [*talk(3), msgspec.structs.replace(reply("code:\n\n```\na\n```\n\n```\nb\n```"), id=3)])

@@ -19,6 +19,12 @@ _CLOSERS = {"$$": "$$", "\\[": "\\]", "\\(": "\\)"}
 _ENVIRONMENT = re.compile(r"\\begin(\{[A-Za-z]+\*?\})")
 _DOLLARS = re.compile(r"\$(?![\s$])(?:\\.|[^\n$\\`])+(?<!\s)\$(?![0-9A-Za-z$])")
 """As pandoc has it, and not `$HOME:$PATH`: amounts of money are no formula."""
+_SIGN = re.compile(r"[\\^_=<>{}|&~]")
+_LETTERS = re.compile(r"[^\W\d_]+")
+_LITTLE = "a an as at by do go he if in is it me my no of on or so to up us we"
+_LITTLE_WORDS = frozenset(_LITTLE.split())
+_BESIDE_WORDS = re.compile(r"\s*|[xX]|\d[\d\s,;]*")
+"""What within a sentence is a box to be ticked or the number of a note: `\\[x\\] done`, `as shown \\[3\\]`."""
 _BREAK = re.compile(r"<br\s*/?>[ \t]*\n?", re.IGNORECASE)
 
 
@@ -39,6 +45,24 @@ def _closer_at(text: str, start: int) -> tuple[int, str] | None:
     return None if closer is None else (start + 2, closer)
 
 
+def _is_words(inside: str) -> bool:
+    """Whether brackets were only escaped, for what they hold is no formula: `\\[link\\](address)`, `\\(see below\\)`."""
+    letters = _LETTERS.findall(inside)
+    if "`" in inside:
+        return True
+    return bool(letters) and not _SIGN.search(inside) and all(map(_is_word, letters)) and any(len(each) > 1 for each in letters)
+
+
+def _is_escaped(inside: str, closer: str) -> bool:
+    """The same within a sentence, where boxes and numbers of notes stand as well."""
+    return closer in ("\\]", "\\)") and (_is_words(inside) or (closer == "\\]" and _BESIDE_WORDS.fullmatch(inside) is not None))
+
+
+def _is_word(letters: str) -> bool:
+    """Not a name as in mathematics, where they are short, and Latin or Greek."""
+    return len(letters) > 2 or letters.lower() in _LITTLE_WORDS or letters > "\u0400"
+
+
 def _math_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     """A formula that stands alone: from a line that begins with its sign to the one that closes it, or to an empty line as in TeX."""
 
@@ -53,6 +77,8 @@ def _math_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     place = first.find(closer, inside)
     if place >= 0 and first[place + len(closer) :].strip():
         return False  # it stands in a sentence
+    if first[0] != "$" and not first.startswith("\\begin") and _is_words(first[inside : place if place >= 0 else None]):
+        return False
     if silent:
         return True
     state.line = start + 1
@@ -79,7 +105,7 @@ def _math(state: StateInline, silent: bool) -> bool:
     if opened := _closer_at(text, start):
         inside, closer = opened
         place = text.find(closer, inside, inside + MATH_CHARACTERS)
-        stop = -1 if place < 0 else place + len(closer)
+        stop = -1 if place < 0 or _is_escaped(text[inside:place], closer) else place + len(closer)
     else:
         dollars = _DOLLARS.match(text, start)
         stop = dollars.end() if dollars else -1

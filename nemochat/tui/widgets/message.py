@@ -195,17 +195,20 @@ class MessageView(SteadyItem, can_focus=True):
         self._draw_label()
         if portrait != standing.portrait:
             await self._set_portrait()
-        if self.is_streaming or entry.message.parts is before.message.parts:
+        if self.is_streaming:
             return
-        parts, shown = reply_stream.joined(entry.message.parts), self.parts
-        self.parts = parts
-        if reply_stream.looks(parts) != reply_stream.looks(shown):
-            await self.clear_body()
-            await self.mount_all(self._body())
-        elif parts != shown:
+        if entry.message.parts is not before.message.parts:
+            parts, shown = reply_stream.joined(entry.message.parts), self.parts
+            self.parts = parts
+            if reply_stream.looks(parts) != reply_stream.looks(shown):
+                await self.clear_body()
+                await self.mount_all(self._body())
+                return
             thoughts = (part for part in parts if isinstance(part, ReasoningPart))
             for line, part in zip(self.query(reply_stream.ThoughtLine), thoughts, strict=False):
                 line.set_part(part)
+        if isinstance(last := self.children[-1], reply_stream.ToolCallLine):
+            last.tell(was_cut=_is_cut(entry))
 
     def shows(self, entry: Entry) -> bool:
         """Whether the body looks just as this entry's would."""
@@ -269,7 +272,7 @@ class MessageView(SteadyItem, can_focus=True):
     def _body(self) -> list[Widget]:
         message = self.entry.message
         if message.role is Role.ASSISTANT:
-            return reply_stream.widgets_of(self.parts)
+            return reply_stream.widgets_of(self.parts, is_cut=_is_cut(self.entry))
         text = _tool_text(message.text) if message.role is Role.TOOL else _user_text(self.parts)
         body: list[Widget] = [Static(text, markup=False, classes="text")]
         if message.contexts:
@@ -328,6 +331,11 @@ def code_of(message: Message) -> str | None:
     """The last code block of a message, None when it has none."""
     blocks = code_blocks(sanitize(message.text)) if "```" in message.text or "~~~" in message.text or "    " in message.text else []
     return blocks[-1] if blocks else None
+
+
+def _is_cut(entry: Entry) -> bool:
+    """Whether a reply did not end by itself."""
+    return entry.interrupted or (entry.record is not None and entry.record.result.reason in (FinishReason.CANCELLED, FinishReason.LENGTH))
 
 
 def _record_signs(record: ReplyRecord) -> list[str]:

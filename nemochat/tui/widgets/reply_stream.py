@@ -39,11 +39,18 @@ class ToolCallLine(Static):
     ToolCallLine { height: auto; text-wrap: nowrap; text-overflow: ellipsis; margin: 0 0 1 0; color: $text-muted; }
     """
 
-    def __init__(self, part: ToolCallPart) -> None:
-        lines = [f"⚙ {_call_text(call.name, call.arguments)}" for call in part.calls]
+    def __init__(self, part: ToolCallPart, *, was_cut: bool = False) -> None:
+        super().__init__(markup=False)
+        self._part = part
+        self.tell(was_cut=was_cut)
+
+    def tell(self, *, was_cut: bool) -> None:
+        """Say what became of it; was_cut: the reply ended in the middle of this call."""
+        lines = [f"⚙ {_call_text(call.name, call.arguments)}" for call in self._part.calls]
         if not lines:
-            lines = [f"⚙ a tool call that could not be read: {sanitize(part.verbatim, strict=True).strip()}"]
-        super().__init__(Content("\n".join(lines)), markup=False)
+            why = "was cut" if was_cut else "could not be read"
+            lines = [f"⚙ a tool call that {why}: {sanitize(self._part.verbatim, strict=True).strip()}"]
+        self.update(Content("\n".join(lines)))
 
 
 class ThoughtLine(Static):
@@ -95,9 +102,8 @@ class ThoughtLine(Static):
         if self._is_streaming:
             words = f"Thinking … {duration((time.monotonic() - self._began) * 1000)}"
         else:
-            facts = [] if part.seconds is None else [f"for {duration(part.seconds * 1000)}"]
-            facts += [] if part.tokens is None else [plural(part.tokens, "token")]
-            words = " · ".join(["Thought " + facts[0] if part.seconds is not None else "Thought", *facts[part.seconds is not None :]])
+            words = "Thought" if part.seconds is None else f"Thought for {duration(part.seconds * 1000)}"
+            words += "" if part.tokens is None else f" · {plural(part.tokens, 'token')}"
         is_open = self.has_class("-open")
         head = f"{'▾' if is_open else '▸'} {words}"
         self.update(Content(f"{head}\n{sanitize(part.text).strip()}" if is_open else head))
@@ -271,15 +277,18 @@ class ReplyStream:
             await waiting.remove()
 
 
-def widgets_of(parts: Iterable[Part]) -> list[Widget]:
-    """The same as streaming ends with, made at once: Markdown for each run of text, a line for each tool call and for what was thought."""
+def widgets_of(parts: Sequence[Part], *, is_cut: bool = False) -> list[Widget]:
+    """The same as streaming ends with, made at once: Markdown for each run of text, a line for each tool call and for what was thought.
+
+    is_cut: the reply ended in the middle of a call.
+    """
     made: list[Widget] = []
     for part in parts:
         match part:
             case TextPart(text):
                 made.append(ReplyText(text))
             case ToolCallPart():
-                made.append(ToolCallLine(part))
+                made.append(ToolCallLine(part, was_cut=is_cut and part is parts[-1]))
             case ReasoningPart():
                 made.append(ThoughtLine(part))
     return made
