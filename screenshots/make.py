@@ -46,7 +46,7 @@ COLUMNS = 108
 QUESTIONS = ("Describe the picture.", "What colour is the triangle?")
 BLOCKS = 34
 """The picture's width in characters; two rows of pixels share a line."""
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 60.0
 """For loading a model, looking at a picture, writing a reply."""
 
 
@@ -211,7 +211,7 @@ async def _figures(hand: Hand) -> None:
 
 
 async def _themes(hand: Hand) -> None:
-    await hand.say("What is two plus three?")
+    await hand.say("What is TTFT?")
     hand.screen.action_command("theme")
     await hand.over(ThemePicker)
 

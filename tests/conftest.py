@@ -6,6 +6,8 @@ import gc
 import os
 import time
 
+from hypothesis import HealthCheck, settings
+
 from tests import idle
 
 _FOREIGN = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TMUX", "TERM_PROGRAM", "VISUAL", "EDITOR", "PAGER")
@@ -24,6 +26,10 @@ time.tzset()
 # looking for garbage.
 gc.set_threshold(20_000, 20, 50)
 idle.install()
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

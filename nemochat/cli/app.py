@@ -272,7 +272,7 @@ def render(
 @app.command()
 def stats(
     chat: Annotated[
-        str | None, typer.Argument(help="The beginning of a conversation's id; all of them when left out.", metavar="[ID]")
+        str | None, typer.Argument(help="The beginning of a conversation's id; all of them when left out.", metavar="ID")
     ] = None,
     model: Annotated[str, typer.Option(help="Only replies of this model.", metavar="NAME")] = "",
     since: Annotated[int | None, typer.Option(min=1, help="Only replies of the last N days.", metavar="DAYS")] = None,
@@ -286,7 +286,7 @@ def stats(
 
 @app.command()
 def tune(
-    model: Annotated[str | None, typer.Argument(help="A model's name or path; the one in use when left out.", metavar="[MODEL]")] = None,
+    model: Annotated[str | None, typer.Argument(help="A model's name or path; the one in use when left out.", metavar="MODEL")] = None,
     mmproj: MmprojOption = None,
     seconds: Annotated[float, typer.Option(min=5, max=3600, help="How long to try settings.", metavar="N")] = 100,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what is best and store nothing.")] = False,

@@ -16,6 +16,7 @@ from nemochat.library.errors import shown
 from nemochat.library.foreign import import_any
 from nemochat.library.repair import repair as recover
 from nemochat.library.transfer import export_library
+from nemochat.numbers import plural
 from nemochat.paths import find_paths
 
 _DAY = 24 * 60 * 60
@@ -56,9 +57,12 @@ def print_list(*, limit: int, archived: bool, deleted: bool, as_json: bool) -> N
     if as_json:
         print_json({"conversations": rows})
         return
+    if not rows:
+        print_note("There are no such conversations." if archived or deleted else "There are no conversations yet: nemochat begins one.")
+        return
     lines = [(row.id, _when(row.updated), _short(row.title), str(row.n_messages), row.persona or row.model) for row in rows]
     print_table(("id", "changed", "title", "messages", "with"), lines)
-    if rows and not deleted:
+    if not deleted:
         print_note("Go on with one: nemochat --resume ID")
 
 
@@ -76,7 +80,7 @@ def import_(file: Path) -> None:
     with opened() as library:
         report = import_any(library, file)
     _print_problems(report.problems)
-    say(f"{len(report.added)} conversations added, {report.skipped} were here already.")
+    say(f"{plural(len(report.added), 'conversation')} added, {report.skipped} {'was' if report.skipped == 1 else 'were'} here already.")
     if not report.added and not report.skipped:
         hint = "It may be an export of nemochat or ChatGPT, or JSON (Lines) of conversations with messages."
         raise NemochatError(f"{shown(file)} brought nothing: no conversation in it could be read.", hint)

@@ -246,7 +246,8 @@ class DocumentIndex:
         with self._database.read() as db:
             statement = (
                 "SELECT v.passage, v.part, v.vector "
-                "FROM document AS d JOIN passage AS p ON p.document = d.id JOIN vector AS v ON v.passage = p.id WHERE v.model = ? AND d.collection IN "
+                "FROM document AS d JOIN passage AS p ON p.document = d.id JOIN vector AS v ON v.passage = p.id "
+                "WHERE v.model = ? AND d.collection IN "
             )
             found = db.execute(f"{statement} ({rows.marks(collections)})", (model, *collections)).fetchall()
         yield from found

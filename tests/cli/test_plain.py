@@ -120,6 +120,12 @@ def test_a_question_that_is_left_open_takes_no_line_that_is_no_answer(nemochat: 
     assert done.stdout == "Yes.\n"
 
 
+def test_an_empty_library_says_so(nemochat: Run) -> None:
+    done = nemochat("library", "list")
+    assert (done.stdout, done.stderr) == ("", "There are no conversations yet: nemochat begins one.\n")
+    assert nemochat("library", "list", "--deleted").stderr == "There are no such conversations.\n"
+
+
 def test_answers_are_the_next_lines(nemochat: Run, script: WriteScript) -> None:
     done = nemochat("--plain", "--model", script("Yes."), input="Is it?\n/rename\nThe name\n/open\n1\n2\nAnother name\n")
     assert "1. The name: 2 messages (this one now)\n" in done.stderr

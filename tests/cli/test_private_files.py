@@ -245,7 +245,7 @@ def test_a_hard_link_beside_a_library_that_is_there_is_not_written(
     assert f"library.db{ending} has a second name elsewhere" in invoke("library", "import", str(talk(tmp_path)))
     assert untouched(outside)
     (tmp_path / "data" / "library" / f"library.db{ending}").unlink()
-    assert "1 conversations added" in invoke("library", "import", str(talk(tmp_path)))
+    assert "1 conversation added" in invoke("library", "import", str(talk(tmp_path)))
 
 
 def test_a_library_whose_files_are_in_a_snapshot_as_well_is_opened(tmp_path: Path) -> None:

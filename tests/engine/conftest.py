@@ -4,15 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from nemochat.engine.llama import LlamaBackend
 from tests.engine.llama_harness import loaded
 from tests.tiny_gguf import write_language_model, write_projector
-
-# Times depend on what else the machine does.
-settings.register_profile("engine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("engine")
 
 
 @pytest.fixture(scope="session")

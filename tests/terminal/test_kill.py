@@ -48,6 +48,7 @@ def test_nothing_that_was_shown_as_sent_is_lost_in_a_dozen_kills(terminal: Open,
         os.killpg(tty.process.pid, signal.SIGKILL)
         tty.process.wait()
         stored = _stored(tmp_path)
-        assert question in [each.message.text for each in (*stored.entries, *stored.waiting)]
+        messages = [*(each.message for each in stored.entries), *(each.message for each in stored.waiting)]
+        assert question in [message.text for message in messages]
         assert not keeps or stored.entries[-1].interrupted
         said = len(stored.entries)

@@ -470,6 +470,15 @@ async def test_signs_say_what_happened_to_a_message() -> None:
         assert all(len(text.split("\n")[0]) == transcript.views[0].query_one(MessageLabel).outer_size.width for text in texts)
 
 
+@pytest.mark.parametrize(("width", "ending"), [(100, "14 tok/s"), (50, "cut at 512 tokens"), (30, "…")])
+async def test_of_a_narrow_label_whole_signs_are_left_out(width: int, ending: str) -> None:
+    """Fails where half a sign stands at its end, "1.2 s to fi…", while another one is whole."""
+    async with Host().run_test(size=(width, 24)) as pilot:
+        transcript = await shown(pilot, [reply("c", record(FinishReason.LENGTH))])
+        line = transcript.views[0].query_one(MessageLabel).render().plain
+        assert line.endswith(ending), line
+
+
 @pytest.mark.parametrize(
     ("ending", "is_interrupted", "said"),
     [

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import textwrap
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -37,6 +39,8 @@ _MOST_CHARACTERS = 4000
 """Laying out more than this would be felt."""
 _MOST_LINES = 200
 _MOST_RUNS = 50
+_SENTENCE = re.compile(r"(?<=[.!?])\s")
+_LONGEST_DESCRIPTION = 100
 
 
 class ToolInfo(msgspec.Struct, frozen=True):
@@ -63,6 +67,11 @@ def argument_lines(run: ToolRun) -> str:
     return f"{shown}\n… {count(rest)} more characters" if rest else shown or "no arguments"
 
 
+def _first_sentence(description: str) -> str:
+    """What a line has room for; `nemochat tools show` has all of it."""
+    return textwrap.shorten(_SENTENCE.split(description, maxsplit=1)[0], _LONGEST_DESCRIPTION, placeholder="…")
+
+
 class ToolLine(Static, can_focus=True):
     """A tool with its check box."""
 
@@ -72,7 +81,7 @@ class ToolLine(Static, can_focus=True):
         Binding("space,enter", "switch", "On / off", id="tools.switch", tooltip="Offer this tool to the model, or not"),
     ]
     DEFAULT_CSS = """
-    ToolLine { height: auto; max-height: 3; padding: 0 1 0 0; border-left: blank; pointer: pointer; }
+    ToolLine { height: auto; padding: 0 1 0 0; border-left: blank; pointer: pointer; }
     ToolLine:focus { border-left: thick $accent; background: $foreground 6%; }
     """
 
@@ -86,7 +95,7 @@ class ToolLine(Static, can_focus=True):
         self.tool = tool
         box, word = ("☑", "on ") if tool.enabled else ("☐", "off")
         cost = f"  {plural(tool.tokens, 'token')}" if tool.tokens is not None else ""
-        description = sanitize(tool.description[:500], strict=True)
+        description = _first_sentence(sanitize(tool.description[:500], strict=True))
         self.update(
             Content.assemble(
                 f"{box} {word} ",
@@ -114,7 +123,7 @@ class RunView(Vertical, can_focus=True):
     ]
     DEFAULT_CSS = """
     RunView {
-        height: auto; padding: 0 1 0 0; margin: 1 0 0 0; border-left: blank; pointer: pointer;
+        height: auto; padding: 0 1 0 0; margin: 0 0 1 0; border-left: blank; pointer: pointer;
         &:focus { border-left: thick $accent; background: $foreground 6%; }
         Static { height: auto; }
         .arguments, .result { padding: 0 0 0 2; }

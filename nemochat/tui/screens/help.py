@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from textual.app import App
 from textual.content import Content
+from textual.dom import DOMNode
 from textual.screen import Screen
 
 from nemochat.desk.commands import COMMANDS
@@ -30,6 +31,8 @@ def help_for(screen: Screen[object], app: App[None]) -> HelpScreen:
     here: dict[str, tuple[str, str]] = {}
     everywhere: dict[str, tuple[str, str]] = {}
     moving: dict[str, tuple[str, str]] = {}
+    declared: dict[str, tuple[int, int]] = {}
+    around = [] if focused is None else list(focused.ancestors_with_self)
     for active in screen.active_bindings.values():
         binding = active.binding
         if not binding.description:
@@ -37,11 +40,14 @@ def help_for(screen: Screen[object], app: App[None]) -> HelpScreen:
         keys = app.get_key_display(binding)
         # What has no id of ours is Textual's own: moving about and editing text.
         place = moving if not binding.id else everywhere if active.node is app or active.node is screen else here
+        if place is here:  # Textual's order begins with what its own widgets bind
+            declared.setdefault(binding.action, (around.index(active.node), _place_of(binding.id, active.node)))
         known = place.get(binding.action)
         place[binding.action] = (f"{known[0]}, {keys}" if known else keys, active.tooltip or binding.description)
     width = min(110, app.size.width * 94 // 100) - _AROUND
     title = str(getattr(focused, "help_title", "") or "What has the focus")
-    parts = [_heading(title), *_lines(here.values(), width)] if here else []
+    ordered = [here[action] for action in sorted(here, key=declared.__getitem__)]
+    parts = [_heading(title), *_lines(ordered, width)] if here else []
     commands = [(f"/{command.name} {command.argument}".rstrip(), command.help) for command in COMMANDS]
     text = (
         Content("\n").join(
@@ -57,6 +63,12 @@ def help_for(screen: Screen[object], app: App[None]) -> HelpScreen:
         )
     )
     return HelpScreen(text[1:])  # without the blank line before the first heading
+
+
+def _place_of(id: str | None, node: DOMNode) -> int:
+    """Where a binding stands among those that the class of `node` declares; those of others come behind them."""
+    ids = [getattr(each, "id", None) for each in type(node).BINDINGS]
+    return ids.index(id) if id in ids else len(ids)
 
 
 def _heading(text: str) -> Content:

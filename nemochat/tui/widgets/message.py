@@ -74,11 +74,11 @@ class MessageLabel(Widget):
 
     def __init__(self) -> None:
         super().__init__(markup=False)
-        self._shown = ("", "", "", "")
+        self._shown: tuple[str, str, str, tuple[str, ...]] = ("", "", "", ())
 
     def set_text(self, name: str, style: str, signs: Iterable[str], *, counter: str = "") -> None:
         """Change what is shown. counter: as ``2/3``, "" where there are no alternatives."""
-        shown = (name, style, f"‹ {counter} ›" if counter else "", " · ".join(signs))  # noqa: RUF001
+        shown = (name, style, f"‹ {counter} ›" if counter else "", tuple(signs))  # noqa: RUF001
         if shown != self._shown:
             self._shown = shown
             self.refresh()
@@ -97,16 +97,18 @@ class MessageLabel(Widget):
         return None
 
     def render(self) -> Content:
-        """Name and signs; where the line is too short for both, the signs are cut."""
-        who, style, counter, text = self._shown
+        """Name and signs; where the line is too short for both, the last signs are left out, and an only one is cut."""
+        who, style, counter, signs = self._shown
         name = Content.styled(who, style)
         if counter:
             name = Content.assemble(name, "  ", counter)
         room = self.outer_size.width - name.cell_length
-        signs = Content(text)
-        if signs.cell_length > room - 2:
-            signs = signs.truncate(max(0, room - 2), ellipsis=True)
-        return Content.assemble(name, " " * max(0, room - signs.cell_length), signs)
+        while len(signs) > 1 and cell_len(" · ".join(signs)) > room - 2:
+            signs = signs[:-1]
+        text = Content(" · ".join(signs))
+        if text.cell_length > room - 2:
+            text = text.truncate(max(0, room - 2), ellipsis=True)
+        return Content.assemble(name, " " * max(0, room - text.cell_length), text)
 
 
 class MessageView(SteadyItem, can_focus=True):
