@@ -1,7 +1,7 @@
-"""Which style a chat template wants replies in: found by looking at what stands around the name and the arguments of a call that it rendered.
+"""Which style a chat template wants replies in, found by what stands around the name and the arguments of a call that it rendered.
 
-Pure: `Renderings` are texts in which the template said what is known beforehand (`TOOL`, `CALL`, ...). Where a template renders no calls, or
-in a form that no class describes, the texts of known families in its source decide.
+Pure: `Renderings` are texts in which the template said what is known beforehand (`TOOL`, `CALL`, ...). Where a template renders no
+calls, or in a form that no class describes, the texts of known families in its source decide.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Renderings(msgspec.Struct, frozen=True):
     """What a template says of a conversation that begins with `QUESTION`; "" where it refuses.
 
     source: the template. prompt: up to where the reply begins. text: with the reply `REPLY`. reasoned: with `THOUGHT` before it (given as
-    ``reasoning_content``, `reasoning` and `thinking`). call: with an empty reply that makes the call `CALL`, the template told of `TOOL`. calls:
-    with `CALL` and `SECOND`.
+    ``reasoning_content``, ``reasoning`` and ``thinking``). call: with an empty reply that makes the call `CALL`, the template told of
+    `TOOL`. calls: with `CALL` and `SECOND`.
     """
 
     source: str = ""
@@ -71,15 +71,17 @@ _HARMONY = ReplyStyle(
 )
 _GEMMA = CallStyle("gemma", "<|tool_call>", "<tool_call|>", kind="gemma")
 _PYTHON = CallStyle("python", "<|tool_call_start|>", "<|tool_call_end|>", kind="python")
+_BAR = "\uff5c"
+"""What stands within the marks of DeepSeek, for the bar of others."""
 _DEEPSEEK = CallStyle(
     "deepseek",
-    "<｜tool▁calls▁begin｜>",
-    "<｜tool▁calls▁end｜>",
+    f"<{_BAR}tool▁calls▁begin{_BAR}>",
+    f"<{_BAR}tool▁calls▁end{_BAR}>",
     kind="named",
     has_several=True,
-    before="<｜tool▁call▁begin｜>function<｜tool▁sep｜>",
+    before=f"<{_BAR}tool▁call▁begin{_BAR}>function<{_BAR}tool▁sep{_BAR}>",
     after="\n```json\n",
-    end="\n```<｜tool▁call▁end｜>",
+    end=f"\n```<{_BAR}tool▁call▁end{_BAR}>",
 )
 _KIMI = CallStyle(
     "kimi",
@@ -96,11 +98,30 @@ _KIMI = CallStyle(
     value_closes="<|close|>argument<|sep|>",
 )
 _FUNCTIONARY = ReplyStyle(CallStyle("functionary", ">>>", kind="named", after="\n"), text=(">>>all\n", ""), starts=">>>")
+_MUSE = ReplyStyle(
+    CallStyle(
+        "muse",
+        "<atem:function_calls>",
+        "</atem:function_calls>",
+        kind="tagged",
+        lead="\n",
+        has_several=True,
+        before='<atem:invoke name="',
+        after='">\n',
+        end="</atem:invoke>\n",
+        key_opens='<atem:parameter name="',
+        key_closes='">',
+        value_closes="</atem:parameter>\n",
+    ),
+    (" to=self<|message|>", "<|eom|>"),
+    text=(" to=user<|message|>", ""),
+    hidden=("<|eom|>", "<|start|>assistant", "<|message|>"),
+)
 _FAMILIES: tuple[tuple[tuple[str, ...], ReplyStyle], ...] = (
     (("<toolcall>", "<extra_id_1>"), NEMOTRON),
     (("<|channel|>analysis", "<|message|>"), _HARMONY),
-    ((">>>all\n",), _FUNCTIONARY),
     ((">>>all\\n",), _FUNCTIONARY),
+    (("<atem:invoke", "to=self<|message|>"), _MUSE),
 )
 """What a template's source holds in every case, and the style of that family."""
 _KNOWN_CALLS: tuple[tuple[str, CallStyle], ...] = (
@@ -109,7 +130,7 @@ _KNOWN_CALLS: tuple[tuple[str, CallStyle], ...] = (
     ('<|open|>call tool="', _KIMI),
     ("<|tool_list_start|>", _PYTHON),
     ("List of tools: [", _PYTHON),
-    ("<｜tool▁calls▁begin｜>", _DEEPSEEK),
+    (_DEEPSEEK.opens, _DEEPSEEK),
     ('"tool_name"', CallStyle("json:Action", "Action:\n```json", "```", is_list=True, lead="\n", trail="\n", name_key="tool_name",
                               arguments_key="parameters", has_several=True)),
 )  # fmt: skip
@@ -127,9 +148,14 @@ _KNOWN_REASONING: tuple[tuple[str, str], ...] = (
     ("<thinking>", "</thinking>"),
     ("<reasoning>", "</reasoning>"),
 )
-_KNOWN_TEXT = (("<|open|>response<|sep|>", "<|close|>response<|sep|>"), ("<|START_RESPONSE|>", "<|END_RESPONSE|>"), ("<response>", "</response>"))
-_STRAY = ("<channel|>", "<|close|>message<|sep|>")
-"""Texts that a model may write besides, and that say nothing."""
+_KNOWN_TEXT = {
+    "open_tag('call'": ("<|open|>response<|sep|>", "<|close|>response<|sep|>"),
+    "<|START_RESPONSE|>": ("<|START_RESPONSE|>", "<|END_RESPONSE|>"),
+    "<response></response>": ("<response>", "</response>"),
+}
+"""The texts around words, by what stands in a template's source."""
+_STRAY = {"<channel|>": "<channel|>", "<|close|>think<|sep|>": "<|close|>message<|sep|>"}
+"""A text that a model may write besides, and that says nothing, by the one that ends its reasoning."""
 _MARKER_BEGIN = re.compile(r"<(?!\s)|\[(?=[A-Z/])|>>>")
 _MARKER = re.compile(r"<\|?[^<>\s]+>|\[/?[A-Z_]+\]")
 
@@ -142,7 +168,8 @@ def find(renderings: Renderings) -> ReplyStyle:
             return style
     reasoning = _reasoning(renderings)
     text = _around_text(renderings, reasoning)
-    hidden = [stray for stray in _STRAY if stray in source] + _MARKER.findall(text[0])
+    stray = _STRAY.get(reasoning[1], "") if reasoning is not None else ""
+    hidden = [stray, *_MARKER.findall(text[0])] if stray else _MARKER.findall(text[0])
     style = ReplyStyle(None, reasoning, text=text, hidden=tuple(hidden))
     bodies = tuple(_body(renderings, rendering, style) for rendering in (renderings.call, renderings.calls))
     calls = next((each for each in _candidates(*bodies) if _is_right(each, bodies[0])), None)
@@ -157,7 +184,7 @@ def opened_by(style: ReplyStyle, prompt: str) -> ReplyStyle:
 
 
 def _body(renderings: Renderings, rendering: str, style: ReplyStyle) -> str:
-    """The calls of a reply in a rendering: without the prompt and the reasoning before them, and without what closes the turn behind them."""
+    """The calls of a reply in a rendering: without the prompt and the reasoning before them, and what closes the turn behind them."""
     head, body = renderings.prompt.rpartition(QUESTION)[2], rendering.rpartition(QUESTION)[2]
     body = body[len(_up_to_marker(_common_beginning(body, head))) :].removesuffix(renderings.text.rpartition(REPLY)[2])
     for closes in ((style.reasoning or ("", ""))[1], style.text[1]):
@@ -192,16 +219,12 @@ def _reasoning(renderings: Renderings) -> tuple[str, str] | None:
 
 def _around_text(renderings: Renderings, reasoning: tuple[str, str] | None) -> tuple[str, str]:
     """The texts around the words of a reply, where they have tags of their own."""
-    for pair in _KNOWN_TEXT:
-        if all(text in renderings.source for text in pair):
-            return pair
+    if (spoken := next((pair for marker, pair in _KNOWN_TEXT.items() if marker in renderings.source), None)) is not None:
+        return spoken
     body = (renderings.reasoned if THOUGHT in renderings.reasoned else renderings.text).rpartition(QUESTION)[2]
     if reasoning is None or REPLY not in body or reasoning[1] not in body:
         return "", ""
     before, _, behind = body.rpartition(REPLY)
-    for pair in _KNOWN_TEXT:
-        if before.endswith(pair[0]) and behind.startswith(pair[1]):
-            return pair
     before = before[len(_common_beginning(before, renderings.prompt.rpartition(QUESTION)[2])) :]
     opens, closes = before.rpartition(reasoning[1])[2].strip(), _MARKER.match(behind)
     return (opens, closes[0]) if closes and _MARKER.search(opens) else ("", "")
@@ -304,12 +327,10 @@ def _tagged(body: str, second: str) -> CallStyle | None:
         return None
     key_opens = _from_marker(_common_end(found["after"], found["between"]))
     value_closes = found["between"].removesuffix(key_opens)
-    gap = len(value_closes) - len(value_closes.rstrip())
-    separator = value_closes[len(value_closes) - gap :]
-    value_closes = value_closes[: len(value_closes) - gap]
     key_closes = found["key1"]
     if key_closes != found["key2"]:
-        start, end = _common_beginning(key_closes, found["key2"]), _common_end(key_closes, found["key2"])
+        start = re.sub(r"\w*$", "", _common_beginning(key_closes, found["key2"]))
+        end = re.sub(r"^\w*", "", _common_end(key_closes, found["key2"]))
         key_closes = f"{start}{ANY}{end}"
     after = found["after"].removesuffix(key_opens)
     behind = found["behind"].removeprefix(value_closes)
@@ -318,7 +339,7 @@ def _tagged(body: str, second: str) -> CallStyle | None:
     middle = two["middle"].removeprefix(value_closes) if two else ""
     return _style(
         "tagged", before, middle, behind, after=_without_ids(after), key_opens=key_opens, key_closes=key_closes,
-        value_closes=value_closes + separator,
+        value_closes=value_closes,
     )  # fmt: skip
 
 
@@ -331,9 +352,9 @@ def _style(kind: str, before: str, middle: str, behind: str, **rest: str) -> Cal
     if is_section:
         opens, per_call = lead_in.removesuffix(repeated), repeated
         end = _common_beginning(middle.removesuffix(repeated), behind)
-        rest = behind.removeprefix(end).strip()
-        first = _MARKER.match(rest)
-        closes = first[0] if first else rest
+        behind = behind.removeprefix(end).strip()
+        first = _MARKER.match(behind)
+        closes = first[0] if first else behind
     else:
         if middle:
             behind = _up_to_marker(_common_beginning(behind, middle))

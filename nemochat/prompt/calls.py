@@ -1,8 +1,8 @@
 """Tool calls as models write them, read and written by a style: what stands between the text that opens calls and the one that closes them.
 
 Three classes hold for most models: JSON (``{"name": ..., "arguments": {...}}``, alone, one below the other or in a list), a name with JSON
-(``name[ARGS]{...}``), and a name with arguments in tags (``<function=name><parameter=key>value</parameter></function>``). Two more are those of
-single families: a call of Python (``[name(key="value")]``) and Gemma's own notation of JSON.
+(``name[ARGS]{...}``), and a name with arguments in tags (``<function=name><parameter=key>value</parameter></function>``). Two more are
+those of single families: a call of Python (``[name(key="value")]``) and Gemma's own notation of JSON.
 
 Mended, because the meaning is plain: trailing commas, single quotes, ``True``/``False``/``None``, raw line breaks in strings, and closing
 brackets missing before the closing tag. Without the closing tag the reply was cut, so what is incomplete stays unread.
@@ -27,19 +27,22 @@ MAX_CHARACTERS = 100_000
 ANY = "\0"
 """In a text of a style: something that is another one each time, an id, a number or the type of a value."""
 
+PYTHON_NAME = re.compile(r"[^\s()\[\],=\"']{1,256}")
+"""What can be the name of a function or an argument in a call of Python."""
+
 
 class CallStyle(msgspec.Struct, frozen=True):
     """How calls stand in a reply.
 
     name: what `ToolCallPart.format` says. opens: text that begins calls, behind which a grammar may hold them; where it is the beginning of
-    the JSON itself (`is_bare`), the calls are the whole of what is said. closes: text behind them; "" where they end with their last bracket.
-    lead, trail, between: white space, or commas, as it is written behind `opens`, before `closes` and between two calls.
+    the JSON itself (`is_bare`), the calls are the whole of what is said. closes: text behind them; "" where they end with their last
+    bracket. lead, trail, between: white space as it is written behind `opens`, before `closes` and between two calls.
 
     has_several: several calls may stand between `opens` and `closes`.
 
     json: is_list: the calls stand in a list. name_key, arguments_key: "" for both where the name itself is the key of the arguments.
-    named, tagged: before, after: what stands around a name; after_as_read: a regular expression for what else may stand behind it. end: what
-    stands behind the arguments.
+    named, tagged: before, after: what stands around a name; after_as_read: a regular expression for what else may stand behind it. end:
+    what stands behind the arguments.
     tagged: key_opens, key_closes, value_closes: what stands around the name of an argument and behind its value.
     """
 
@@ -68,19 +71,27 @@ class CallStyle(msgspec.Struct, frozen=True):
         return self.kind == "json" and self.opens.startswith("{")
 
     @property
+    def names(self) -> re.Pattern[str]:
+        """What can be the name of a function."""
+        if self.kind == "python":
+            return PYTHON_NAME
+        is_alone = self.kind == "tagged" and not (self.before + self.after).strip()
+        return re.compile(r"[^\s{}]{1,256}" if is_alone else r"[^\n{}]{1,256}")
+
+    @property
     def shields(self) -> dict[str, str]:
         """What begins a string within calls, and what ends it: nothing that stands between closes the calls."""
         match self.kind:
             case "tagged":
                 return {self.key_opens.strip(): self.value_closes.strip()}
             case "gemma":
-                return {_GEMMA_QUOTE: _GEMMA_QUOTE}
+                return {GEMMA_QUOTE: GEMMA_QUOTE}
             case "python":
                 return {'"': '"', "'": "'"}
         return {'"': '"'}
 
 
-_GEMMA_QUOTE = '<|"|>'
+GEMMA_QUOTE = '<|"|>'
 _TOKEN = re.compile(
     r"""(?P<double>"[^"\\]*(?:\\.[^"\\]*)*") | (?P<single>'[^'\\]*(?:\\.[^'\\]*)*')
       | (?P<open>[\[{]) | (?P<close>[\]}]) | (?P<comma>,) | (?P<word>[^\s\[\]{},:"']+) | (?P<other>[\s:]+)""",
@@ -90,10 +101,10 @@ _BRACKET = re.compile(r"[\[{]")
 _CLOSER = {"{": "}", "[": "]"}
 _PYTHON_WORDS = {"True": "true", "False": "false", "None": "null"}
 _BETWEEN = re.compile(r"[\s,;]*")
-_GEMMA_HEAD = re.compile(r"\s*(?:call:)?(?P<name>[^\s{}]{1,256})\s*(?=\{)")
-_GEMMA_TOKEN = re.compile(r'<\|"\|>(?P<string>.*?)<\|"\|>|(?<=[{,])\s*(?P<key>[^\s{}\[\],:"<]+)\s*:', re.DOTALL)
-_PYTHON_HEAD = re.compile(r"(?P<name>[^\s()\[\],=\"']{1,256})\s*\(")
-_PYTHON_KEY = re.compile(r"\s*(?P<key>[^\s()\[\],=\"']{1,256})\s*=\s*")
+_GEMMA_HEAD = re.compile(r"\s*(?:call:)?(?P<name>[^\n{}]{1,256}?)\s*(?=\{)")
+_GEMMA_TOKEN = re.compile(r'<\|"\|>(?P<string>.*?)<\|"\|>|(?<=[{,])\s*(?P<key>[^\n{}\[\],:"<]+?)\s*:', re.DOTALL)
+_PYTHON_HEAD = re.compile(rf"(?P<name>{PYTHON_NAME.pattern})\s*\(")
+_PYTHON_KEY = re.compile(rf"\s*(?P<key>{PYTHON_NAME.pattern})\s*=\s*")
 _PYTHON_VALUE = re.compile(r"\"[^\"\\]*(?:\\.[^\"\\]*)*\"|'[^'\\]*(?:\\.[^'\\]*)*'|[^\s()\[\]{},=\"']+", re.DOTALL)
 
 
@@ -145,7 +156,7 @@ def _written(call: ToolCall, index: int, style: CallStyle) -> str:
             named = {style.name_key: call.name, style.arguments_key: call.arguments} if style.name_key else {call.name: call.arguments}
             return _dumped(named)
         case "gemma":
-            return f"call:{call.name}{_as_gemma(call.arguments)}"
+            return f"call:{call.name}{as_gemma(call.arguments)}"
         case "python":
             return f"{call.name}({', '.join(f'{key}={_dumped(value)}' for key, value in call.arguments.items())})"
         case "tagged":
@@ -173,14 +184,15 @@ def _type_name(value: object, style: CallStyle) -> str:
     return names.get(type(value), "null")
 
 
-def _as_gemma(value: object) -> str:
+def as_gemma(value: object) -> str:
+    """A value as Gemma 4 writes it."""
     match value:
         case str():
-            return f"{_GEMMA_QUOTE}{value}{_GEMMA_QUOTE}"
+            return f"{GEMMA_QUOTE}{value}{GEMMA_QUOTE}"
         case dict():
-            return "{" + ",".join(f"{key}:{_as_gemma(each)}" for key, each in value.items()) + "}"
+            return "{" + ",".join(f"{key}:{as_gemma(each)}" for key, each in value.items()) + "}"
         case list():
-            return "[" + ",".join(map(_as_gemma, value)) + "]"
+            return "[" + ",".join(map(as_gemma, value)) + "]"
     return _dumped(value)
 
 
@@ -228,7 +240,7 @@ def _named_calls(raw: str, style: CallStyle, *, is_cut: bool) -> Iterator[ToolCa
         head, end = _GEMMA_HEAD, re.compile("")
     else:
         after = style.after_as_read or _renamed(pattern(style.after))
-        head = re.compile(rf"\s*{_renamed(pattern(style.before))}\s*(?P<name>\S{{1,256}}?)\s*{after}\s*(?=\{{)")
+        head = re.compile(rf"\s*{_renamed(pattern(style.before))}\s*(?P<name>{style.names.pattern}?)\s*{after}\s*(?=\{{)")
         end = re.compile(rf"\s*(?:{pattern(style.end)})?")
     position = 0
     while position < len(raw) or not position:
@@ -255,8 +267,9 @@ def _tagged_calls(raw: str, style: CallStyle, tools: Sequence[ToolSpec]) -> Iter
     behind = "|".join(rf"\s*{pattern(each)}" for each in (style.key_opens, style.end.strip(), style.before) if each) + r"|\s*$"
     behind = _renamed(behind)
     before, after = _renamed(pattern(style.before)), _renamed(pattern(style.after.strip()))
-    head = re.compile(rf"\s*{before}\s*(?P<name>\S{{1,256}}?)\s*{after}(?={behind})")
-    key = re.compile(rf"\s*{opens}(?P<key>[^\n]{{1,256}}?){pattern(style.key_closes.rstrip())}(?:\s*?\n)?" if style.key_closes else r"(?!)")
+    head = re.compile(rf"\s*{before}\s*(?P<name>{style.names.pattern}?)\s*{after}(?={behind})")
+    gap = r"\n?" if style.key_closes.endswith("\n") else ""
+    key = re.compile(rf"\s*{opens}(?P<key>[^\n]{{1,256}}?){pattern(style.key_closes.rstrip())}{gap}" if style.key_closes else r"(?!)")
     closes = style.value_closes.strip()
     position = 0
     while position < len(raw) or not position:

@@ -10,17 +10,35 @@ afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from nemochat.domain.messages import ToolSpec
 from nemochat.prompt import gbnf
-from nemochat.prompt.calls import ANY, CallStyle
-from nemochat.prompt.gbnf import Rules, TooLargeError
+from nemochat.prompt.calls import ANY, GEMMA_QUOTE, PYTHON_NAME, CallStyle, as_gemma
+from nemochat.prompt.gbnf import Notation, Rules, TooLargeError
 from nemochat.prompt.replies import NEMOTRON, ReplyStyle
 from nemochat.prompt.schema_rules import RECURSIONS, Compiler
 from nemochat.prompt.schemas import Schema
+
+
+def _gemma_key(name: str) -> str:
+    if not re.fullmatch(r"[^\n{}\[\],:\"<]+", name):
+        raise ValueError(f"{name!r} can be no key")
+    return gbnf.literal(name)
+
+
+def _other_gemma_key(names: Iterable[str]) -> str:
+    """A key that begins as none of these does."""
+    taken = {name[:1] for name in names}
+    free = "".join(char for char in "abcdefghijklmnopqrstuvwxyz" if char not in taken)
+    return f"[{free}] [a-zA-Z0-9_]*"
+
+
+GEMMA = Notation(GEMMA_QUOTE, "[^<]", lambda value: gbnf.literal(as_gemma(value)), _gemma_key, _other_gemma_key)
+"""Values as Gemma 4 writes them."""
 
 
 class Grammar(msgspec.Struct, frozen=True):
@@ -41,11 +59,19 @@ def tool_call_grammar(tools: Sequence[ToolSpec], style: ReplyStyle = NEMOTRON) -
     """
     if not tools or style.calls is None:
         return Grammar("")
+    notation = GEMMA if style.calls.kind == "gemma" else gbnf.JSON
     for recursion in RECURSIONS:
         rules = Rules()
         uncovered: dict[str, None] = {}
         try:
-            calls = [_call(tool, style.calls, Compiler(tool, rules, recursion, uncovered), rules) for tool in tools]
+            calls = []
+            for tool in tools:
+                if style.calls.kind != "json" and not style.calls.names.fullmatch(tool.name):
+                    uncovered[f"{tool.name}: its name"] = None
+                else:
+                    calls.append(_call(tool, style.calls, Compiler(tool, rules, recursion, uncovered, notation), rules))
+            if not calls:
+                return Grammar("", tuple(uncovered))
             return Grammar(rules.text(_root(calls, style.calls, rules)), tuple(uncovered))
         except (TooLargeError, RecursionError):
             continue
@@ -113,8 +139,10 @@ def _keywords(compiler: Compiler) -> str:
     """Arguments as Python has them, their values as JSON."""
     pairs = []
     for parameter in compiler.parameters():
-        value = compiler.value(parameter)
-        if value is not None:
+        value = compiler.value(parameter) if PYTHON_NAME.fullmatch(parameter.name) else None
+        if value is None:
+            compiler.give_up(parameter)
+        else:
             pairs.append((f"{gbnf.literal(f'{parameter.name}=')} {value}", parameter.is_required))
     return compiler.pairs(pairs)
 

@@ -1,10 +1,10 @@
 """What a model wrote, from text to parts: words, reasoning and tool calls, whole or while it streams, by the style of its chat format.
 
 In Nemotron's a call is ``<toolcall> {"name": "...", "arguments": {...}} </toolcall>``; `nemochat.prompt.calls` knows the other forms. How
-parallel calls look is documented nowhere: several in one pair of tags, a list, and one pair of tags per call are all seen, and all are read.
-Nothing here raises: what cannot be understood becomes a `ToolCallPart` without calls, which still holds its text. What a model wrote is
-kept where `written` would write the calls otherwise, so rendering the parts gives the reply back, letter for letter, and the KV cache stays
-valid.
+parallel calls look is documented nowhere: several in one pair of tags, a list, and one pair of tags per call are all seen, and all are
+read. Nothing here raises: what cannot be understood becomes a `ToolCallPart` without calls, which still holds its text. What a model wrote
+is kept where `written` would write the calls otherwise, so rendering the parts gives the reply back, letter for letter, and the KV cache
+stays valid.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ class ReplyStyle(msgspec.Struct, frozen=True):
         """Every text that tells the parts of a reply apart, and the tags within it: tokens of these must reach the parser as text."""
         texts = [*(self.reasoning or ()), *self.text, *self.hidden, *self.headers, self.header_closes, self.between, self.starts]
         if self.calls is not None:
-            style = self.calls
-            texts += [style.opens, style.closes, style.before, style.after, style.end, style.key_opens, style.key_closes, style.value_closes]
-            texts += [] if style.kind != "gemma" else style.shields
+            calls = self.calls
+            texts += [calls.opens, calls.closes, calls.before, calls.after, calls.end]
+            texts += [calls.key_opens, calls.key_closes, calls.value_closes, *(calls.shields if calls.kind == "gemma" else ())]
         found = [marker for text in texts for marker in (text.strip(), *_MARKER.findall(text)) if marker]
         return tuple(dict.fromkeys(found))
 
@@ -64,7 +64,7 @@ _LONGEST_HEADER = 256
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)")
 _BARE_KEYS = ("name", "type", "function", "parameters", "arguments")
 _BARE_BEGIN = re.compile(r"\[?\s*(?:\{\s*(?:\"(?P<key>\w*)(?P<closed>\")?)?)?")
-_BRACKETS = re.compile(r"[\[{(]|[\]})]")
+_BRACKETS = "[]{}()"
 
 
 def parse_reply(text: str, style: ReplyStyle = NEMOTRON, tools: Sequence[ToolSpec] = ()) -> tuple[ReplyPart, ...]:
@@ -174,20 +174,23 @@ class StreamParser:
         """White space that reasoning begins with; it is none as long as there is nothing else."""
         self._line = ""
         """The last line of the reasoning so far."""
+        self._has_thought = False
+        """Whether there was more than white space in the reasoning."""
         self._header = ""
         reasoning = style.reasoning or ("", "")
         opens = style.calls.opens if style.calls is not None and not style.calls.is_bare else ""
-        self._begun = style.calls.before.strip() if style.calls is not None and opens else ""
-        """A call within `opens`, which some models leave out."""
-        begun = self._begun if self._begun[:1] == "<" else ""
-        self._text_tags = _Tags([reasoning[0], *style.text, *style.hidden, *style.headers, "" if style.headers else opens, begun])
-        self._reasoning_tags = _Tags([*reasoning, style.text[0], "" if style.headers else opens])
+        before = style.calls.before.strip() if style.calls is not None else ""
+        self._begun = before if before.startswith("<") else ""
+        """What begins a call within `opens`, which some models leave out."""
+        sections = [self._begun] if style.calls is not None and style.calls.has_several else []
+        self._text_tags = _Tags([reasoning[0], *style.text, *style.hidden, *style.headers, "" if style.headers else opens, self._begun])
+        self._reasoning_tags = _Tags([*reasoning, style.text[0], "" if style.headers else opens, *sections])
         self._header_tags = _Tags([style.header_closes, opens])
         if style.calls is not None:
             self._shields = style.calls.shields
             self._call_tokens = _call_tokens(style.calls)
             escapes = [r"\\."] if style.calls.kind in ("json", "named", "python") else []
-            brackets = [] if style.calls.closes else [_BRACKETS.pattern]
+            brackets = [] if style.calls.closes else [f"[{re.escape(_BRACKETS)}]"]
             self._call_pattern = re.compile("|".join([*escapes, *map(re.escape, self._call_tokens), *brackets]), re.DOTALL)
         self._reset_call()
 
@@ -222,7 +225,7 @@ class StreamParser:
 
     def _text(self, is_last: bool) -> Iterator[ReplyPart]:
         if self._is_fresh and self._may_begin_call(is_last):
-            if self._mode is _Mode.TEXT:
+            if self._mode is _Mode.TEXT and not self._style.headers:
                 yield from self._shown(len(self._pending) - len(self._pending.lstrip()))
             return
         found, safe = self._text_tags.find(self._pending, is_last=is_last)
@@ -230,12 +233,12 @@ class StreamParser:
         if found is None:
             return
         tag = found[1]
-        if self._calls is not None and tag == self._begun:
+        if tag == self._begun:
             self._begin_call()
             return
         self._pending = self._pending[len(tag) :]
         if self._style.reasoning is not None and tag == self._style.reasoning[0]:
-            self._mode, self._blank = _Mode.REASONING, ""
+            self._think()
         elif tag in self._style.headers:
             self._mode, self._header = _Mode.HEADER, tag
         elif self._calls is not None and tag == self._calls.opens:
@@ -248,7 +251,7 @@ class StreamParser:
             yield TextPart(text)
 
     def _may_begin_call(self, is_last: bool) -> bool:
-        """Look for a call that has no tag of its own, where only white space stands before it: whether what is pending is, or may be one."""
+        """Look for a call that has no tag of its own, behind nothing but white space: whether what is pending is one, or may become one."""
         if self._calls is None or is_last:
             return False
         text = self._pending.lstrip()
@@ -264,7 +267,8 @@ class StreamParser:
         assert found is not None
         if found.end() < len(text) and not found["closed"]:
             return False
-        if found["key"] is not None and not any(found["key"] == key if found["closed"] else key.startswith(found["key"]) for key in _BARE_KEYS):
+        key = found["key"]
+        if key is not None and not any(key == each if found["closed"] else each.startswith(key) for each in _BARE_KEYS):
             return False
         if found["closed"] and text == self._pending:
             self._begin_call()
@@ -275,23 +279,23 @@ class StreamParser:
         found, safe = self._reasoning_tags.find(self._pending, is_last=is_last)
         size = found[0] if found else safe
         text, self._pending = self._blank + self._pending[:size], self._pending[size:]
-        self._blank = "" if text.strip() else text
-        if text.strip():
+        self._blank = "" if self._has_thought or text.strip() else text
+        if text and not self._blank:
             yield ReasoningPart(text)
-            self._is_fresh = False
+            self._has_thought = True
         self._line = (self._line + text).rpartition("\n")[2]
         if found is None:
             return
         tag = found[1]
         is_mention = self._calls is not None and tag == self._calls.opens and bool(self._line.strip()) and not self._calls.has_several
         if tag == self._style.reasoning[0] or is_mention:
-            # What opens it once more is dropped where the prompt has opened it, and is part of it anywhere else; a call within a line is one
-            # that the model thinks about. One that begins a line, or a section of calls, is made: the model forgot to end its reasoning.
+            # What opens it once more is dropped where the prompt has opened it, and is part of it anywhere else; a call within a line is
+            # one that the model thinks about. One that begins a line, or a section, is made: the model forgot to end its reasoning.
             self._pending = self._pending[len(tag) :]
-            if not self._is_fresh:
+            if self._has_thought:
                 yield ReasoningPart(tag)
             return
-        self._mode, self._is_fresh, self._blank, self._line = _Mode.TEXT, True, "", ""
+        self._mode, self._is_fresh, self._blank = _Mode.TEXT, True, ""
         if tag == self._style.reasoning[1]:
             self._pending = self._pending[len(tag) :]
 
@@ -309,8 +313,12 @@ class StreamParser:
             self._begin_call()
         else:
             channels = _CHANNEL.findall(self._header)
-            self._mode = _Mode.REASONING if channels[-1:] == ["analysis"] and self._style.reasoning else _Mode.TEXT
-            self._is_fresh, self._blank = True, ""
+            self._mode, self._is_fresh = _Mode.TEXT, True
+            if channels[-1:] == ["analysis"] and self._style.reasoning is not None:
+                self._think()
+
+    def _think(self) -> None:
+        self._mode, self._blank, self._line, self._has_thought = _Mode.REASONING, "", "", False
 
     def _begin_call(self) -> None:
         self._mode = _Mode.CALL
@@ -334,15 +342,18 @@ class StreamParser:
         closes = self._calls.closes
         while match := self._call_pattern.search(self._pending, self._scanned):
             self._scanned = match.end()
-            token = match[0]
+            found = match[0]
             if self._shield:
-                self._shield = "" if token == self._shield else self._shield
-            elif token in self._shields:
-                self._shield = self._shields[token]
-            elif closes and token == closes:
+                self._shield = "" if found == self._shield else self._shield
+            elif found in self._shields:
+                self._shield = self._shields[found]
+            elif closes and found == closes:
                 return match.start()
-            elif not closes and _BRACKETS.fullmatch(token):
-                self._depth += 1 if token in "[{(" else -1
+            elif not closes and found in _BRACKETS:
+                if any(each.startswith(self._pending[match.start() :]) for each in self._call_tokens):
+                    self._scanned = match.start()
+                    return -1
+                self._depth += 1 if found in "[{(" else -1
                 if self._depth <= 0:
                     return match.end()
         unfinished = max(_held_back(self._pending, token) for token in (*self._call_tokens, "\\."))

@@ -18,6 +18,7 @@ from nemochat.prompt.gbnf import Notation, Rules, TooLargeError
 from nemochat.prompt.schemas import (
     ANNOTATIONS,
     NEVER,
+    TYPES,
     References,
     Schema,
     UnknownReference,
@@ -39,7 +40,6 @@ RECURSIONS = (12, 3)
 _LONGEST_LEAST = gbnf.MAX_REPEAT * gbnf.MAX_REPEAT
 _ANY_NESTING = 8
 
-_TYPES = ("object", "array", "string", "integer", "number", "boolean", "null")
 _COMPOSITES = frozenset({"$ref", "allOf", "anyOf", "oneOf"})
 _COVERED = {
     "object": {"properties", "required", "additionalProperties", "propertyNames"},
@@ -103,7 +103,7 @@ class Compiler:
         return expression or '"{}"'
 
     def parameters(self) -> list[Parameter]:
-        """The arguments that the schema declares, each on its own, in its order; those that it must have and does not declare behind them."""
+        """The arguments that the schema declares, each on its own, in its order, and behind them those that must be there all the same."""
         schema = self._flat({**self._references.root, "type": "object"}, [])
         for key in sorted(schema.keys() & {"anyOf", "oneOf", "not", "if", "patternProperties", "minProperties", "maxProperties"}):
             self._give_up(key)
@@ -111,6 +111,11 @@ class Compiler:
         required = names(schema.get("required"))
         declared.update({name: schema.get("additionalProperties", True) for name in required if name not in declared})
         return [Parameter(name, as_schema(value), name in required) for name, value in declared.items()]
+
+    def give_up(self, parameter: Parameter) -> None:
+        """Note that one argument cannot be said."""
+        with self._at(parameter.name):
+            self._give_up("its name" if parameter.is_required else "its name, so it is left out")
 
     def value(self, parameter: Parameter) -> str | None:
         """What fits one argument, as JSON; None where nothing does."""
@@ -121,8 +126,8 @@ class Compiler:
         """The texts that fit one argument, without quotes, none of which holds `stop`; None where no text does."""
         with self._at(parameter.name):
             schema = self._flat(parameter.schema, [])
-            options = [text for key in ("anyOf", "oneOf") for part in listing(schema.get(key)) if (text := self._text(as_schema(part), stop))]
-            return self._choice(options) if options else self._text(schema, stop)
+            alternatives = [as_schema(part) for key in ("anyOf", "oneOf") for part in listing(schema.get(key))]
+            return self._choice([self._text(part, stop) for part in alternatives or [schema]])
 
     def _text(self, schema: Schema, stop: str) -> str | None:
         schema = self._flat(schema, [])
@@ -210,7 +215,7 @@ class Compiler:
             self._give_up(key)
         if "enum" in schema or "const" in schema:
             return self._listed(schema)
-        types = [name for name in dict.fromkeys(names(schema.get("type"))) if name in _TYPES]
+        types = [name for name in dict.fromkeys(names(schema.get("type"))) if name in TYPES]
         if "type" not in schema:
             types = [name for name in ("object", "array", "string", "number") if schema.keys() & (_COVERED[name] | _NOT_COVERED[name])][:1]
         elif not types and schema["type"] != []:

@@ -15,6 +15,7 @@ ANNOTATIONS = frozenset(
      "contentEncoding", "contentSchema", "$comment", "$id", "$schema", "$anchor", "$defs", "definitions", "$vocabulary"}
 )  # fmt: skip
 """Keywords that no value can fail."""
+TYPES = ("object", "array", "string", "integer", "number", "boolean", "null")
 _MAPS = {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"}
 _DATA = {"const", "enum", "default", "examples", "example"}
 _UPPER = {"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"}
@@ -223,7 +224,7 @@ def _types_of(value: object, references: References, room: int) -> set[str] | No
     if "type" in schema:
         return set(names(schema["type"])) | ({"null"} if schema.get("nullable") is True else set())
     if (listed := _listed(schema)) is not None:
-        return {name for name in ("object", "array", "string", "integer", "number", "boolean", "null") for each in listed if has_type(each, [name])}
+        return {name for name in TYPES for value in listed if has_type(value, [name])}
     if "$ref" in schema:
         try:
             return _types_of(references.follow(schema["$ref"]), references, room - 1)

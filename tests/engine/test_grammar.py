@@ -20,9 +20,10 @@ from nemochat.engine.llama import LlamaBackend
 from nemochat.engine.protocol import GenerateRequest, LoadRequest
 from nemochat.engine.scripted import Script, ScriptedBackend
 from nemochat.prompt.grammar import json_grammar, tool_call_grammar
-from nemochat.prompt.replies import StreamParser, parse_reply, written
+from nemochat.prompt.replies import ReplyPart, StreamParser, parse_reply, written
 from nemochat.settings import EngineSettings
 from tests.engine.llama_harness import Reply, after, gather, loaded, never, question
+from tests.prompt.call_templates import EVERY
 from tests.prompt.tool_schemas import varied_tools
 from tests.tiny_gguf import write_language_model
 
@@ -89,6 +90,45 @@ def test_sampled_calls_parse_and_fit_their_schemas(demo: LlamaBackend) -> None:
             seen.add(written(part))
     assert len(cut) <= SCHEMAS * CALLS_EACH * 0.02, cut
     assert len(seen) > SCHEMAS * CALLS_EACH * 0.5
+
+
+BOOKING = ToolSpec(
+    "book-a.table",
+    "Books a table.",
+    {
+        "type": "object",
+        "properties": {
+            "place": {"type": "string", "maxLength": 12},
+            "note": {"type": "string", "enum": ["<b>", "no note"]},
+            "guests": {"type": "integer", "minimum": 1, "maximum": 12},
+            "wishes": {"type": "object", "properties": {"outside": {"type": "boolean"}, "at": {"type": "string", "maxLength": 5}}},
+            "free": {"type": "string"},
+        },
+        "required": ["place", "guests", "wishes"],
+    },
+)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_style_of_calls_is_held_by_llama_cpp(demo: LlamaBackend, name: str) -> None:
+    """Its grammars are taken, and at temperature 1.5 a model that knows none of them says a call that fits."""
+    style = EVERY[name]
+    assert style.calls is not None
+    for tool in (BOOKING, ToolSpec("now")):
+        grammar = tool_call_grammar([tool], style)
+        assert not grammar.uncovered
+        parts: list[ReplyPart] = []
+        parser = StreamParser(style, (tool,))
+        parts += parser.push(style.calls.opens.removeprefix(style.starts))
+        request = GenerateRequest(BEGUN, Sampling(temperature=1.5, seed=3, max_tokens=400), grammar.text)
+        events = demo.generate(request, lambda: bool(parts))  # noqa: B023
+        parts += [part for event in events if isinstance(event, TextDelta) for part in parser.push(event.text)]
+        part = next(iter([*parts, *parser.finish()]))
+        assert isinstance(part, ToolCallPart), part
+        if not part.calls and (tool is BOOKING or style.calls.has_several or style.calls.is_list or style.calls.kind == "python"):
+            continue  # the free text, or call upon call, went on until the reply was over
+        assert part.calls[0].name == tool.name
+        jsonschema.validate(part.calls[0].arguments, tool.parameters)
 
 
 def test_without_the_grammar_the_same_calls_are_rubbish(demo: LlamaBackend) -> None:

@@ -1,7 +1,8 @@
-"""What llama.cpp expects of parsing replies: the cases of its ``tests/test-chat.cpp``, read out of the C++ as far as they are plain values."""
+"""What llama.cpp expects of parsing replies: the cases of its ``tests/test-chat.cpp``, read out of the C++ where they are plain values."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator
@@ -150,10 +151,8 @@ def cases(source: str) -> Iterator[Case | tuple[str, int, str]]:
             continue
         reader = _Reader(source[found.end() : found.end() + 12000], local)
         if found[2]:
-            try:
+            with contextlib.suppress(_Unknown):
                 local[found[2]] = reader.value()
-            except _Unknown:
-                pass
             continue
         try:
             yield _case(reader, template, lines.of(found.start()))
