@@ -73,6 +73,35 @@ def write_language_model(
     return _finish(writer, path)
 
 
+def write_recurrent_model(path: Path, *, seed: int = 6) -> Path:
+    """A mamba GGUF with random weights: a state that cannot be taken back."""
+    inner, state, rank, conv = 2 * _WIDTH, 4, 4, 4
+    writer = gguf.GGUFWriter(path, "mamba")
+    writer.add_name("tiny mamba")
+    writer.add_context_length(1024)
+    writer.add_embedding_length(_WIDTH)
+    writer.add_block_count(1)
+    writer.add_feed_forward_length(0)
+    writer.add_head_count(0)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_ssm_conv_kernel(conv)
+    writer.add_ssm_inner_size(inner)
+    writer.add_ssm_state_size(state)
+    writer.add_ssm_time_step_rank(rank)
+    _add_vocabulary(writer, space_prefix=False, bos=False)
+    random = np.random.default_rng(seed)
+    shapes = {"ssm_in": (2 * inner, _WIDTH), "ssm_conv1d": (inner, conv), "ssm_x": (rank + 2 * state, inner), "ssm_dt": (inner, rank)}
+    tensors = {f"blk.0.{name}.weight": _normal(random, *shape) * np.float32(0.3) for name, shape in shapes.items()}
+    tensors |= {f"blk.0.{name}.bias": np.zeros(inner, np.float32) for name in ("ssm_conv1d", "ssm_dt")}
+    tensors |= {"blk.0.ssm_a": -np.ones((inner, state), np.float32), "blk.0.ssm_d": np.ones(inner, np.float32)}
+    tensors["blk.0.ssm_out.weight"] = _normal(random, _WIDTH, inner) * np.float32(0.3)
+    tensors |= {f"{name}.weight": np.ones(_WIDTH, np.float32) for name in ("blk.0.attn_norm", "output_norm")}
+    tensors |= {"token_embd.weight": _normal(random, len(vocabulary()), _WIDTH), "output.weight": _random_output(random)}
+    for name, array in tensors.items():
+        writer.add_tensor(name, array)
+    return _finish(writer, path)
+
+
 def write_projector(path: Path, *, seed: int = 2, width: int = _WIDTH, with_norms: bool = False) -> Path:
     """A CLIP tower and mlp projector onto embeddings of `width`, with random weights. `with_norms`: as Yi-VL's."""
     writer = gguf.GGUFWriter(path, "clip")

@@ -241,6 +241,11 @@ class PromptReader:
         """Whether prompts are to be evaluated ahead, and can be."""
         return self._request.settings.warm_ahead and self.engine.capabilities.can_prepare
 
+    @property
+    def can_take_back(self) -> bool:
+        """Whether what was read ahead may change: a recurrent model would have to read the whole prompt anew."""
+        return self.engine.info is None or self.engine.info.can_take_back
+
     async def preview(self, chat: Chat, draft: Message = EMPTY) -> Preview:
         """What is known of the next prompt when the user is writing `draft`. Nothing is evaluated. Raises EngineError.
 

@@ -143,6 +143,8 @@ class WarmAhead:
         if at_hand is None or not at_hand.reader.can_warm:
             return
         reader = at_hand.reader
+        if not reader.can_take_back:
+            draft = EMPTY  # its words may change, and all would be read anew
         try:
             if self._is_due:
                 trim = await reader.forget_ahead(at_hand.chat)

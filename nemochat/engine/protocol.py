@@ -36,7 +36,8 @@ class ModelInfo(msgspec.Struct, frozen=True):
 
     From its file: architecture; chat_template, a text that nobody has checked, "" for none; begin_text and end_text, the names of the
     tokens that begin and end a text; adds_begin: every prompt begins with the begin token, and one that says so itself is not given two;
-    recommended: the sampling that it asks for.
+    recommended: the sampling that it asks for. can_take_back: what was read can be cut back anywhere. Where it cannot (recurrent models), a
+    prompt that does not go on from all that was read is read anew as a whole, so only what will stand should be read ahead.
     """
 
     name: str
@@ -50,6 +51,7 @@ class ModelInfo(msgspec.Struct, frozen=True):
     adds_begin: bool = False
     architecture: str = ""
     recommended: Sampling = Sampling()
+    can_take_back: bool = True
 
 
 class Place(msgspec.Struct, frozen=True):

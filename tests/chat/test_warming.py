@@ -100,6 +100,19 @@ async def test_typing_is_read_word_by_word_without_the_last_one() -> None:
     assert desk.ends == ["What", "What is"]
 
 
+async def test_where_nothing_can_be_taken_back_no_draft_is_read() -> None:
+    engine = FakeEngine()
+    engine._info = msgspec.structs.replace(engine._info, can_take_back=False)
+    desk = Desk(engine)
+    desk.warming.opened()
+    await desk.settle()
+    for text in ("What ", "What is ", "Where"):
+        desk.warming.draft_changed(draft(text))
+        await desk.settle()
+    assert set(desk.ends) == {""}
+    assert {text for text, _ in desk.read} == {""}
+
+
 async def test_many_letters_at_once_are_one_question() -> None:
     desk = Desk(FakeEngine(), pause=0.02)
     text = "What is the answer to everything?"

@@ -46,6 +46,7 @@ class LlamaBackend:
             adds_begin=loaded.begin_token is not None,
             architecture=loaded.model.architecture,
             recommended=loaded.model.recommended,
+            can_take_back=loaded.model.can_take_back,
         )
 
     def add_image(self, image: RgbImage) -> int:

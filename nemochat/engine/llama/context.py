@@ -38,7 +38,8 @@ class CacheFull(EngineError):
 class Context:
     """A KV cache over a model, and the evaluation of tokens into it.
 
-    can_shift: whether `shift` works with this architecture and cache.
+    can_shift: whether `shift` works with this architecture and cache. can_take_back: whether a sequence can be cut anywhere; a recurrent
+    one can only be forgotten as a whole.
     can_guess: whether tokens can be taken back, and a distribution depends on nothing but the tokens before it and the size of the batch.
     rows: for how many tokens of one evaluation the distributions can be asked for. sequences: how many the cache tells apart, numbered
     from 0.
@@ -64,6 +65,7 @@ class Context:
         self._memory = llama_cpp.llama_get_memory(pointer)
         # With a quantised cache llama.cpp says that it can, and crashes (SIGSEGV in build_rope_shift, seen with llama-cpp-python 0.3.36).
         self.can_shift = kv_type is KvType.F16 and bool(llama_cpp.llama_memory_can_shift(self._memory))
+        self.can_take_back = model.can_take_back
         # With f16 the attention to a long cache is added up in another order, depending on what else is in the cache; on GPUs as well.
         self.can_guess = kv_type is KvType.Q8_0 and settings.gpu_layers == 0 and model.can_take_back
         self._vocab_size = model.vocab_size

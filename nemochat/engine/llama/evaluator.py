@@ -68,8 +68,11 @@ class Evaluator:
 
         When `cancelled` turns true it ends after the piece in hand, which stays; a piece of the prompt after the next is given up when a
         reply is waited for, because that has no use for it. When all is read, what other conversations have read is kept on the disk.
+        The last cell is left to the reply where nothing can be taken back: it needs the distribution there, and would read all anew.
         Raises EngineError when llama.cpp fails.
         """
+        if not self.context.can_take_back:
+            prompt = msgspec.structs.replace(prompt, cells=prompt.cells[:-1])
         aborts = partial(_both, cancelled, waiting.for_reply) if place.is_next else None
         yield from self._evaluate(prompt, place, outcome, cancelled, aborts, 0, with_logits=False, waiting=waiting)
         if not outcome.aborted:

@@ -86,7 +86,7 @@ class KvCache:
             self._shift(sequence, kept, stop)
             if (kept := reusable(held, wanted, with_logits=with_logits)) == len(wanted):
                 return kept
-        if is_lone(wanted, kept):
+        if is_lone(wanted, kept) and self.context.can_take_back:
             kept -= 1
         is_begun = sequence.ledger.position != positions_of(held)
         if kept < len(held) or (is_begun and not sequence.ledger.begun(wanted[kept])):
