@@ -45,10 +45,12 @@ class _Environment(SandboxedEnvironment):
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """An attribute, as the sandbox allows it."""
-        if type(obj) is Namespace and not attribute.startswith("_"):
-            with contextlib.suppress(AttributeError):
-                return getattr(obj, attribute)
-        return super().getattr(obj, attribute)
+        if type(obj) is not Namespace or attribute.startswith("_"):
+            return super().getattr(obj, attribute)
+        try:
+            return getattr(obj, attribute)
+        except AttributeError:
+            return super().getattr(obj, attribute)
 
 
 class _Marked(str):

@@ -85,6 +85,8 @@ class Renderer:
                 raise TemplateError(f"{named} cannot be read: {_said(answer.reason)}", _HINT)
             case wire.Answer(problem=Problem.REFUSED):
                 raise RefusedError(f"{named} refuses this conversation: {_said(answer.reason)}", _HINT)
+            case wire.Answer(problem=Problem.DEPTH):
+                raise RefusedError(f"{named} goes round in circles with this conversation.", _HINT)
             case wire.Answer(problem=Problem.LENGTH):
                 raise TemplateError(f"{named} writes more than {wire.MAX_CHARACTERS:,} characters.", _HINT)
         raise TemplateError(f"{named} takes too much memory.", _HINT)

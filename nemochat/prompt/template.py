@@ -8,6 +8,7 @@ messages is cut behind what closes a message of that role, as far as probing cou
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import msgspec
 
@@ -175,19 +176,22 @@ class TemplateFormat:
 
 
 def _plainer(habits: Habits) -> Iterator[Habits]:
-    """The habits of a template, and what is tried where it refuses a conversation that probing did not foresee."""
-    yield habits
-    for change in (
+    """The habits of a template, and what is tried where it refuses a conversation that probing did not foresee: one change, then all."""
+    changes: tuple[dict[str, Any], ...] = (
         {"reasoning": ""},
+        {"system_role": False},
         {"picture": "", "tool_pictures": "text"},
         {"alternates": True, "user_first": True},
         {"calls": False, "results": False},
-        {"tools": False},
-    ):
+        {"calls": False, "results": False, "tools": False},
+    )
+    together = {name: value for change in changes for name, value in change.items()}
+    tried = [habits]
+    for change in (*changes, together):
         plainer = msgspec.structs.replace(habits, **change)
-        if plainer != habits:
-            habits = plainer
-            yield habits
+        if plainer not in tried:
+            tried.append(plainer)
+    yield from tried
 
 
 def _pieces(bits: Sequence[Bit], message: int) -> Iterator[Piece]:

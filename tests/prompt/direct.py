@@ -12,6 +12,7 @@ from jinja2.parser import Parser
 from jinja2.sandbox import SandboxedEnvironment
 
 from nemochat.domain.messages import (
+    ContextPart,
     Conversation,
     ImagePart,
     Message,
@@ -24,7 +25,7 @@ from nemochat.domain.messages import (
     ToolResultPart,
     ToolSpec,
 )
-from nemochat.domain.segments import ImageSlot
+from nemochat.domain.segments import Control, ImageSlot
 from nemochat.prompt.adapting import Adapted, adapt
 from nemochat.prompt.foreign import Origin, Spoken
 from nemochat.prompt.format import Layout
@@ -128,6 +129,7 @@ CONVERSATIONS: dict[str, Conversation] = {
         SYSTEM, TOOLS, messages=(user("Weather?"), calls(_WEATHER), results(call_1_1='{"sky": "blue"}'), reply("It is blue."), user("Yes."))
     ),
     "result last": Conversation("", TOOLS, messages=(user("Weather?"), calls(_WEATHER), results(call_1_1="blue"))),
+    "system, result last": Conversation(SYSTEM, TOOLS, messages=(user("Weather?"), calls(_WEATHER), results(call_1_1="blue"))),
     "two calls": Conversation(
         SYSTEM, TOOLS, messages=(user("And?"), calls(_WEATHER, _NOW), results(call_1_1="blue", call_1_2="noon"), reply("Blue."), user("O"))
     ),
@@ -142,3 +144,26 @@ CONVERSATIONS: dict[str, Conversation] = {
     "greeting, no system": Conversation(messages=(reply("Ahoy!"), user("Hello."))),
     "neighbours": Conversation(SYSTEM, messages=(user("One."), user("Two?"), reply("Three."), reply("Four."), user("Five?"))),
 }
+
+
+def every(text: str) -> Conversation:
+    """The text everywhere where somebody else's text can stand."""
+    schema = {"type": "object", "properties": {text: {"type": text, "enum": [text], text: [text]}}, "required": [text]}
+    arguments = {text: text, f"{text} deep": [{text: [text]}], "n": 1, "none": None}
+    return Conversation(
+        text,
+        (ToolSpec(text, text, schema), ToolSpec("plain", f"{text}.", {"type": "object", "properties": {"type": {"description": text}}})),
+        (text,),
+        (
+            Message(Role.USER, (ImagePart("0" * 64, text), ContextPart(text, text, text), TextPart(text))),
+            Message(Role.ASSISTANT, (ReasoningPart(text), TextPart(text), ToolCallPart((ToolCall(text, arguments, text),)))),
+            Message(Role.TOOL, (ToolResultPart(text, text, images=(ImagePart("1" * 64, text),)),)),
+            Message(Role.ASSISTANT, (ToolCallPart((), text, text),)),
+            Message(Role.TOOL, (ToolResultPart("", text, is_error=True),)),
+            Message(Role.USER, (TextPart(text), TextPart(text))),
+        ),
+    )
+
+
+def scaffold(layout: Layout) -> str:
+    return "".join(piece.segment.text for piece in layout.pieces if isinstance(piece.segment, Control))

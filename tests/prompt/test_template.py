@@ -15,7 +15,6 @@ from nemochat.domain.messages import (
     Conversation,
     ImagePart,
     Message,
-    ReasoningPart,
     Role,
     TextPart,
     ToolCall,
@@ -25,10 +24,10 @@ from nemochat.domain.messages import (
 )
 from nemochat.domain.segments import Control, ImageSlot, Plain
 from nemochat.errors import TemplateError
-from nemochat.prompt.format import IMAGE_TAG, Label, Layout, Piece, as_text
+from nemochat.prompt.format import IMAGE_TAG, Label, Piece, as_text
 from nemochat.prompt.rendering import RefusedError, Renderer
 from nemochat.prompt.template import TemplateFormat
-from tests.prompt.direct import BEGIN, CONVERSATIONS, END, TOOLS, calls, expected, reply, results, said, user
+from tests.prompt.direct import BEGIN, CONVERSATIONS, END, TOOLS, calls, every, expected, reply, results, said, scaffold, user
 
 FOLDER = Path(__file__).parent / "templates"
 NAMES = ("chatml", "no_system", "tools_last", "reasoning")
@@ -238,29 +237,6 @@ async def test_offering_a_tool_costs_what_is_said_of_it(renderer: Renderer) -> N
 
 
 # -- other people's words
-
-
-def every(text: str) -> Conversation:
-    """The text everywhere where somebody else's text can stand."""
-    schema = {"type": "object", "properties": {text: {"type": text, "enum": [text], text: [text]}}, "required": [text]}
-    arguments = {text: text, "deep": [{text: [text]}], "n": 1, "none": None}
-    return Conversation(
-        text,
-        (ToolSpec(text, text, schema), ToolSpec("plain", f"{text}.", {"type": "object", "properties": {"type": {"description": text}}})),
-        (text,),
-        (
-            Message(Role.USER, (ImagePart("0" * 64, text), ContextPart(text, text, text), TextPart(text))),
-            Message(Role.ASSISTANT, (ReasoningPart(text), TextPart(text), ToolCallPart((ToolCall(text, arguments, text),)))),
-            Message(Role.TOOL, (ToolResultPart(text, text, images=(ImagePart("1" * 64, text),)),)),
-            Message(Role.ASSISTANT, (ToolCallPart((), text, text),)),
-            Message(Role.TOOL, (ToolResultPart("", text, is_error=True),)),
-            Message(Role.USER, (TextPart(text), TextPart(text))),
-        ),
-    )
-
-
-def scaffold(layout: Layout) -> str:
-    return "".join(piece.segment.text for piece in layout.pieces if isinstance(piece.segment, Control))
 
 
 FORGERIES = (

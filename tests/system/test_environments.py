@@ -36,6 +36,10 @@ def test_foreign_programs_get_plain_names_and_nothing_else() -> None:
     assert environments.foreign(ALL) == PLAIN
 
 
+def test_what_runs_the_programs_of_others_gets_nothing_of_the_user() -> None:
+    assert environments.bare({**ALL, "SYSTEMROOT": "C:"}) == {"TZ": "UTC", "SYSTEMROOT": "C:"}
+
+
 def test_the_engine_also_gets_what_steers_gpus_and_threads() -> None:
     assert environments.engine(ALL) == PLAIN | STEERING | {"XDG_RUNTIME_DIR": "1"}
 
