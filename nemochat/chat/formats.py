@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import chain
 from pathlib import Path
 
-from nemochat.domain.messages import Conversation, Message, Part, ReasoningPart, Role, TextPart, ToolCallPart, ToolSpec
 from nemochat.engine.protocol import ModelInfo
 from nemochat.errors import TemplateError
 from nemochat.files import reason
 from nemochat.prompt import call_styles
-from nemochat.prompt.call_styles import CALL, QUESTION, REPLY, SECOND, THOUGHT, TOOL, Renderings
 from nemochat.prompt.format import ChatFormat, Layout, as_text, segments_of
 from nemochat.prompt.nemotron import TURN_TAGS, NemotronFormat
 from nemochat.prompt.rendering import Renderer
@@ -42,14 +39,12 @@ async def choose(info: ModelInfo, wanted: str = AUTO) -> ChatFormat:
         name = "ChatML"
     renderer = Renderer()
     try:
-        format_ = await TemplateFormat.probed(
+        return await TemplateFormat.probed(
             name, source, begin=info.begin_text, end=info.end_text, adds_begin=info.adds_begin, renderer=renderer
         )
-        format_.style = call_styles.find(await _renderings(format_, source))
     except BaseException:
         await renderer.close()
         raise
-    return format_
 
 
 def speaks_nemotron(template: str, architecture: str) -> bool:
@@ -67,28 +62,6 @@ def _read(path: Path) -> str:
     except (NotAFileError, OSError) as error:
         why = reason(error) if isinstance(error, OSError) else "it is no file"
         raise TemplateError(f"The chat template {path.name} cannot be read ({why}).", "Check its path.") from None
-
-
-async def _renderings(format_: TemplateFormat, source: str) -> Renderings:
-    """What the template makes of known words, by which the style of replies is found."""
-
-    async def said(*parts: Part, tools: tuple[ToolSpec, ...] = ()) -> str:
-        reply = (Message(Role.ASSISTANT, parts),) if parts else ()
-        conversation = Conversation(tools=tools, messages=(Message(Role.USER, (TextPart(QUESTION),)), *reply))
-        try:
-            layout = await format_.lay_out(conversation)
-        except TemplateError:
-            return ""
-        return as_text(layout.segments if not parts else segments_of(chain(layout.system, *layout.messages)))
-
-    return Renderings(
-        source=source,
-        prompt=await said(),
-        text=await said(TextPart(REPLY)),
-        reasoned=await said(ReasoningPart(THOUGHT), TextPart(REPLY)),
-        call=await said(ToolCallPart((CALL,)), tools=(TOOL,)),
-        calls=await said(ToolCallPart((CALL, SECOND)), tools=(TOOL,)),
-    )
 
 
 def style_of(format_: ChatFormat, layout: Layout) -> ReplyStyle:

@@ -33,9 +33,13 @@ from nemochat.domain.messages import (
     ToolSpec,
 )
 from nemochat.domain.segments import Control, ImageSlot, Plain, Segment
+from nemochat.prompt.call_styles import GENERAL
 from nemochat.prompt.foreign import Need, Origin
 from nemochat.prompt.format import Label
+from nemochat.prompt.replies import ReplyStyle, call_segments
 
+TOLD_STYLE = ReplyStyle(GENERAL)
+"""How a model writes calls that is told of tools by `told_tools`."""
 BEGINNING = "[Start a new chat]"
 """The user's turn before an assistant who speaks first, where there must be one: the words that models of roleplay know for it."""
 _APART = "\n\n"
@@ -62,8 +66,8 @@ class Habits(msgspec.Struct, frozen=True):
     tools, calls, results: it has a place for those; what it has none for is text. descriptions: every property of a tool has one.
     arguments: of a call, as an object or as JSON. one_call: a message has at most one call. words_with_calls: and words beside it. picture:
     what the template writes for a picture that is a part of its own, "" where pictures have to be lines in the text. tool_pictures: where
-    those go that a tool gave. reasoning: the key of an assistant's message that holds what it thought, "" where there is none. call_tags:
-    around a call that could not be read.
+    those go that a tool gave. reasoning: the key of an assistant's message that holds what it thought, "" where there is none. style: how
+    calls are written that are text.
     """
 
     system_role: bool = True
@@ -81,7 +85,7 @@ class Habits(msgspec.Struct, frozen=True):
     picture: str = ""
     tool_pictures: Literal["parts", "user", "text"] = "text"
     reasoning: str = ""
-    call_tags: tuple[str, str] = ("<tool_call>", "</tool_call>")
+    style: ReplyStyle = TOLD_STYLE
 
 
 class Words(Protocol):
@@ -134,11 +138,6 @@ def told_tools(tools: Sequence[str]) -> str:
         "For each function call, return a json object with function name and arguments within <tool_call></tool_call> XML tags:\n"
         '<tool_call>\n{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>'
     )
-
-
-def told_call(call: str) -> str:
-    """A call in a reply, where the template knows none. call: as JSON."""
-    return f"<tool_call>\n{call}\n</tool_call>"
 
 
 def told_result(result: str) -> str:
@@ -281,16 +280,14 @@ class _Adapter:
             match part:
                 case TextPart():
                     said.append(_Said(part.text, at, True))
-                case ToolCallPart(calls=()):
-                    opens, closes = self._habits.call_tags
-                    said += [_Said(opens), _Said(part.verbatim, at), _Said(closes)]
-                case ToolCallPart() if self._habits.calls:
+                case ToolCallPart() if part.calls and self._habits.calls:
                     calls += [self._call(call, index, at) for call in part.calls]
                 case ToolCallPart():
                     for call in part.calls:
                         self._asked[self._id(call.id)] = self._words.put(Plain(call.name), Origin(Label.HISTORY, need=Need.PERHAPS))
-                        before, after = told_call("|").split("|")
-                        said += [_Said("\n" * bool(said) + before), _Said(call_json(call), at), _Said(after)]
+                    said += [_Said("\n")] * bool(said)
+                    for segment in call_segments(part, self._habits.style):
+                        said.append(_Said(segment.text, at if isinstance(segment, Plain) else None))
         extra = {}
         thoughts = [(at, part.text.strip()) for at, part in enumerate(message.parts) if isinstance(part, ReasoningPart)]
         if self._habits.reasoning and any(text for _, text in thoughts):
@@ -372,11 +369,6 @@ class _Adapter:
             else:
                 text += self._words.put(*piece) + self._own("\n", piece[1].message)
         return [*parts, *_text_parts(text)] if parts or self._habits.content == "parts" else text
-
-
-def call_json(call: ToolCall) -> str:
-    """A call as Hermes models write it."""
-    return json.dumps({"name": call.name, "arguments": call.arguments}, ensure_ascii=False)
 
 
 def _text_parts(text: str) -> list[dict[str, str]]:

@@ -13,6 +13,7 @@ from nemochat.domain.messages import (
     Conversation,
     ImagePart,
     Message,
+    Part,
     ReasoningPart,
     Role,
     TextPart,
@@ -21,11 +22,15 @@ from nemochat.domain.messages import (
     ToolResultPart,
     ToolSpec,
 )
+from nemochat.domain.segments import ImageSlot
 from nemochat.errors import TemplateError
+from nemochat.prompt import call_styles
 from nemochat.prompt.adapting import Adapted, Habits, adapt
+from nemochat.prompt.call_styles import CALL, QUESTION, REPLY, SECOND, THOUGHT, TOOL, Renderings
 from nemochat.prompt.foreign import Bit, Foreign, LostError
 from nemochat.prompt.format import Label, Traits
 from nemochat.prompt.rendering import RefusedError, Renderer
+from nemochat.prompt.replies import ReplyStyle
 
 MARKER_BEGINNINGS, MARKER_ENDS = ("<", "["), (">", "]")
 REASONING_KEYS = ("reasoning_content", "thinking", "reasoning")
@@ -39,10 +44,14 @@ _NAMES = {Label.SYSTEM: "the system text", Label.CONTEXT: "a context", Label.TOO
 
 
 class Findings(msgspec.Struct, frozen=True):
-    """What was found out about a template. closers, openers: its text behind and before a message's words, by role, where it is known."""
+    """What was found out about a template. style: how its model writes replies.
+
+    closers, openers: its text behind and before a message's words, by role, where it is known.
+    """
 
     habits: Habits
     traits: Traits
+    style: ReplyStyle
     closers: dict[Role, str] = {}
     openers: dict[Role, str] = {}
 
@@ -52,7 +61,7 @@ class Template:
 
     def __init__(self, name: str, source: str, begin: str, end: str, renderer: Renderer) -> None:
         self.name = name
-        self._source = source
+        self.source = source
         self._tokens = {"bos_token": begin, "eos_token": end}
         self._renderer = renderer
 
@@ -85,7 +94,7 @@ class Template:
 
     async def render(self, adapted: Adapted, *, asks_reply: bool = True, thinks: bool | None = None) -> str:
         """The same as one text, with marks in it."""
-        return await self._renderer.render(self.name, self._source, self.variables(adapted, asks_reply=asks_reply, thinks=thinks))
+        return await self._renderer.render(self.name, self.source, self.variables(adapted, asks_reply=asks_reply, thinks=thinks))
 
     def variables(self, adapted: Adapted, *, asks_reply: bool = True, thinks: bool | None = None) -> dict[str, Any]:
         """All that the template is given."""
@@ -106,6 +115,8 @@ class _Prober:
     async def findings(self) -> Findings:
         habits = await self._messages(await self._basics())
         habits = await self._reasoning(await self._pictures(await self._tools(habits)))
+        style = await self._style(habits)
+        habits = msgspec.structs.replace(habits, style=style)
         closers, openers = await self._seams(habits)
         switched = [await self._said(habits, _user(), thinks=thinks) for thinks in (True, False)]
         kept = await self._said(habits, _user(), _reply(thought=True), _user())
@@ -119,7 +130,7 @@ class _Prober:
             keeps_reasoning=_thinks(kept),
             writes_begin=bool(begin and start and start[0].control.startswith(begin)),
         )
-        return Findings(habits, traits, closers, openers)
+        return Findings(habits, traits, style, closers, openers)
 
     async def _said(self, habits: Habits, *messages: Message, system: str = "", tools: bool = False, **how: Any) -> list[Bit] | None:
         try:
@@ -230,6 +241,31 @@ class _Prober:
                 if _thinks(await self._said(thinking, *messages, tools=habits.tools, asks_reply=messages[-1].role is not Role.ASSISTANT)):
                     return thinking
         return habits
+
+    async def _style(self, habits: Habits) -> ReplyStyle:
+        """How replies are written, looked for in what the template makes of known ones."""
+        question, reply = Message(Role.USER, (TextPart(QUESTION),)), TextPart(REPLY)
+
+        async def said(*parts: Part, tools: tuple[ToolSpec, ...] = ()) -> str:
+            messages = (question, Message(Role.ASSISTANT, parts)) if parts else (question,)
+            try:
+                bits = await self._template.said(Conversation(tools=tools, messages=messages), habits, asks_reply=not parts)
+            except RefusedError:
+                return ""
+            return "".join("" if isinstance(bit.segment, ImageSlot) else bit.segment.text for bit in bits)
+
+        # What a template has no place for would be found in the form in which it was just told.
+        tells_calls = habits.calls or not habits.tools
+        return call_styles.find(
+            Renderings(
+                source=self._template.source,
+                prompt=await said(),
+                text=await said(reply),
+                reasoned=await said(ReasoningPart(THOUGHT), reply),
+                call=await said(ToolCallPart((CALL,)), tools=(TOOL,)) if tells_calls else "",
+                calls=await said(ToolCallPart((CALL, SECOND)), tools=(TOOL,)) if tells_calls else "",
+            )
+        )
 
     async def _seams(self, habits: Habits) -> tuple[dict[Role, str], dict[Role, str]]:
         """What closes a message of each role, and what opens one of the user and of the Assistant."""

@@ -7,19 +7,23 @@ messages is cut behind what closes a message of that role, as far as probing cou
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 
-from nemochat.domain.messages import Conversation, Message, ReasoningPart, Role, TextPart, ToolCallPart, ToolSpec
-from nemochat.domain.segments import Control, Plain, Segment
+from nemochat.domain.messages import Conversation, Message, Part, ReasoningPart, Role, TextPart, ToolCallPart, ToolSpec
+from nemochat.domain.segments import Control, ImageSlot, Plain, Segment
 from nemochat.prompt.adapting import Habits
+from nemochat.prompt.call_styles import opened_by
 from nemochat.prompt.foreign import Bit
-from nemochat.prompt.format import Label, Layout, Piece, Traits, segments_of
+from nemochat.prompt.format import Label, Layout, Piece, Traits, as_text, segments_of
 from nemochat.prompt.probing import MARKER_BEGINNINGS, MARKER_ENDS, Findings, Template, probe
 from nemochat.prompt.rendering import RefusedError, Renderer
-from nemochat.prompt.replies import ReplyStyle
+from nemochat.prompt.replies import ReplyStyle, call_segments, ends_open
+
+_MARKER = re.compile(r"<[^<>\s]+>|\[[^\[\]\s]+[\[\]]")
 
 
 class TemplateFormat:
@@ -30,7 +34,6 @@ class TemplateFormat:
         self._findings = findings
         self._begin = begin if adds_begin else ""
         self._renderer = renderer
-        self.style = ReplyStyle()
 
     @classmethod
     async def probed(cls, name: str, source: str, *, begin: str, end: str, adds_begin: bool, renderer: Renderer) -> TemplateFormat:
@@ -57,10 +60,19 @@ class TemplateFormat:
         return self._findings.habits
 
     @property
+    def style(self) -> ReplyStyle:
+        """How its model writes replies."""
+        return self._findings.style
+
+    @property
     def stops(self) -> tuple[str, ...]:
-        """The markers around a turn, spelled out as text."""
-        around = (self._findings.closers.get(Role.ASSISTANT, ""), self._findings.openers.get(Role.USER, ""))
-        return tuple(dict.fromkeys(text.strip() for text in around if text.strip().startswith(MARKER_BEGINNINGS)))
+        """The markers around a turn, spelled out as text: what closes a reply, and what opens a turn of the user."""
+        markers = [found[0] for found in _MARKER.finditer(self._findings.closers.get(Role.ASSISTANT, ""))]
+        if markers:
+            # The first one ends a reply, unless it stands within replies as well.
+            markers = markers[-1:] if markers[0] in self.style.markers else markers[:1]
+        opener = self._findings.openers.get(Role.USER, "").split()[:1]
+        return tuple(dict.fromkeys([*markers, *(text for text in opener if text.startswith(MARKER_BEGINNINGS))]))
 
     async def lay_out(
         self, conversation: Conversation, *, continue_reply: bool = False, speaks: Role = Role.ASSISTANT, thinks: bool | None = None
@@ -71,9 +83,8 @@ class TemplateFormat:
             if last is None or last.role is not Role.ASSISTANT:
                 raise ValueError("only a reply of the Assistant can be continued")
             before = await self._laid_out(_without_last(conversation), Role.ASSISTANT, thinks)
-            reply = tuple(self._left_open(last))
-            group = (*before.reply_head, *reply)
-            return Layout(conversation, before.system, (*before.messages, group), (), len(before.reply_head))
+            group = (*before.reply_head, *_left_open(last.parts, opened_by(self.style, as_text(segments_of(before.reply_head)))))
+            return Layout(conversation, before.system, (*before.messages, group), (), _words_at(group))
         layout = await self._laid_out(conversation, speaks, thinks)
         return msgspec.structs.replace(layout, conversation=conversation)
 
@@ -160,19 +171,38 @@ class TemplateFormat:
             return [*gap[:before], *([Bit(Control(rest))] if rest else [])], [Bit(Control(opener)), *gap[before + 1 :]]
         return gap[: before + 1], gap[before + 1 :]
 
-    def _left_open(self, message: Message) -> Iterator[Piece]:
-        """A reply as the model wrote it, so far."""
-        opens, closes = self._findings.habits.call_tags
-        for at, part in enumerate(message.parts):
-            match part:
-                case TextPart(text=text) if text:
-                    yield Piece(Plain(text), Label.HISTORY, at)
-                case ToolCallPart():
-                    yield Piece(Control(opens), Label.TEMPLATE)
-                    yield Piece(Plain(part.verbatim), Label.HISTORY, at)
-                    yield Piece(Control(closes), Label.TEMPLATE)
-                case ReasoningPart():
-                    continue
+
+def _left_open(parts: Sequence[Part], style: ReplyStyle) -> Iterator[Piece]:
+    """A reply as its model wrote it, so far: nothing closes what comes last (see `replies.as_left_open`)."""
+    pieces: list[Piece] = []
+    is_opened = style.begins_in_reasoning
+    for at, part in enumerate(parts):
+        thinks = style.reasoning or ("", "")
+        match part:
+            case ReasoningPart() if style.reasoning is not None:
+                around, said = ("" if is_opened else thinks[0], thinks[1]), [Piece(Plain(part.text), Label.REASONING, at)]
+            case ToolCallPart():
+                segments = call_segments(part, style)
+                around, said = ("", ""), [Piece(each, *_label(each, at)) for each in segments]
+            case TextPart():
+                around, said = style.text, [Piece(Plain(part.text), Label.HISTORY, at)]
+            case _:
+                continue
+        before = (style.between if pieces else "") + (thinks[1] if is_opened and not isinstance(part, ReasoningPart) else "") + around[0]
+        pieces += [Piece(Control(before), Label.TEMPLATE), *said, Piece(Control(around[1]), Label.TEMPLATE)]
+        is_opened = False
+    if pieces:
+        pieces[-1] = Piece(Control(""), Label.TEMPLATE)
+        if ends_open(parts, style) and isinstance(parts[-1], ToolCallPart) and isinstance(pieces[-2].segment, Control):
+            del pieces[-2]
+        first = pieces[0].segment
+        assert isinstance(first, Control)
+        pieces[0] = Piece(Control(first.text.removeprefix(style.starts)), Label.TEMPLATE)
+    return (piece for piece in pieces if not isinstance(piece.segment, ImageSlot) and piece.segment.text)
+
+
+def _label(segment: Segment, at: int) -> tuple[Label, int | None]:
+    return (Label.TEMPLATE, None) if isinstance(segment, Control) else (Label.HISTORY, at)
 
 
 def _plainer(habits: Habits) -> Iterator[Habits]:

@@ -15,6 +15,8 @@ from nemochat.domain.messages import (
     Conversation,
     ImagePart,
     Message,
+    Part,
+    ReasoningPart,
     Role,
     TextPart,
     ToolCall,
@@ -113,7 +115,7 @@ async def test_a_result_of_a_call_that_nobody_knows_is_told_by_the_user(renderer
     broken = Message(Role.ASSISTANT, (ToolCallPart((), "{now"),))
     failed = Message(Role.TOOL, (ToolResultPart("", "This call cannot be read.", is_error=True),))
     text = await prompt(await made("tools_last", renderer), user("Time?"), broken, failed, tools=TOOLS)
-    assert "<tool_call>{now</tool_call>" in text
+    assert "[TOOL_CALLS]{now" in text
     assert "[INST]<tool_response>\nThis call cannot be read.\n</tool_response>[/INST]" in text
 
 
@@ -220,6 +222,43 @@ async def test_a_reply_that_goes_on_follows_on_what_the_model_read_before_it(nam
     assert begun.messages[-1][begun.words_at].segment == Plain("Two, th")
     with pytest.raises(ValueError, match="can be continued"):
         await form.lay_out(Conversation("S", messages=(user("One?"),)), continue_reply=True)
+
+
+async def test_how_a_model_writes_replies_is_found_in_its_template(renderer: Renderer) -> None:
+    styles = {name: (await made(name, renderer)).style for name in NAMES}
+    calls = {name: (style.calls.kind, style.calls.opens) for name, style in styles.items() if style.calls is not None}
+    told = ("json", "<tool_call>")
+    assert calls == {"chatml": told, "no_system": told, "tools_last": ("json", "[TOOL_CALLS]"), "reasoning": ("tagged", "<tool_call>")}
+    assert [name for name in NAMES if styles[name].reasoning == ("<think>", "</think>")] == ["reasoning"]
+
+
+async def test_a_reply_ends_where_a_turn_is_closed_or_the_users_begins(renderer: Renderer) -> None:
+    stops = {name: (await made(name, renderer)).stops for name in NAMES}
+    assert stops == {
+        "chatml": ("<|im_end|>", "<|im_start|>user"),
+        "no_system": ("<end_of_turn>", "<start_of_turn>user"),
+        "tools_last": (END, "[INST]"),
+        "reasoning": ("<|im_end|>", "<|im_start|>user"),
+    }
+
+
+async def test_a_reply_goes_on_as_its_model_wrote_it(renderer: Renderer) -> None:
+    form = await made("reasoning", renderer)
+    asked = Conversation(messages=(user("Time?"),))
+
+    async def begun(*parts: Part) -> str:
+        messages = (*asked.messages, Message(Role.ASSISTANT, parts))
+        layout = await form.lay_out(Conversation(messages=messages), continue_reply=True)
+        return as_text(layout.segments).removeprefix(as_text((await form.lay_out(asked)).segments))
+
+    thought = ReasoningPart("\nA clock!\n")
+    assert await begun() == ""
+    assert await begun(thought) == "<think>\nA clock!\n"
+    assert await begun(thought, TextPart("\n\nIt is")) == "<think>\nA clock!\n</think>\n\nIt is"
+    assert await begun(thought, ToolCallPart((), "\n<function=no")) == "<think>\nA clock!\n</think><tool_call>\n<function=no"
+    whole = await begun(ToolCallPart((ToolCall("now", {}),)))
+    assert whole.startswith("<tool_call>")
+    assert whole.endswith("</tool_call>")
 
 
 @pytest.mark.parametrize("name", NAMES)
