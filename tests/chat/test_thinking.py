@@ -32,9 +32,9 @@ def info(template: str) -> ModelInfo:
 
 
 @asynccontextmanager
-async def thinking(engine: FakeEngine, template: str = "reasoning.jinja", **sampling: bool) -> AsyncGenerator[Talking, None]:
+async def thinking(engine: FakeEngine, template: str = "reasoning.jinja", think: bool | None = None) -> AsyncGenerator[Talking, None]:
     engine._info = info(template)
-    talking = Talking(engine, LoadRequest("qwen", "qwen.gguf", None, EngineSettings()), Sampling(max_tokens=50, **sampling))
+    talking = Talking(engine, LoadRequest("qwen", "qwen.gguf", None, EngineSettings()), Sampling(max_tokens=50, think=think))
     try:
         yield talking
     finally:
@@ -85,7 +85,7 @@ async def test_a_reply_that_was_nothing_but_a_thought_is_kept_and_says_so() -> N
 @pytest.mark.parametrize(("think", "head"), [(None, SECOND), (True, SECOND), (False, f"{SECOND}<think>\n\n</think>\n\n")])
 async def test_thinking_is_switched_as_the_template_has_it(think: bool | None, head: str) -> None:
     engine = FakeEngine(reply("6."))
-    async with thinking(engine, **({} if think is None else {"think": think})) as talking:
+    async with thinking(engine, think=think) as talking:
         await ask(talking, "And 3 + 3?")
         assert as_text(engine.requests[-1].segments) == head
         assert talking.chat.entries[-1].message.parts == (TextPart("6."),)

@@ -325,7 +325,8 @@ async def test_2_what_is_sent_behind_a_new_chat_never_lands_in_the_resumed_one_i
     await again.settle()
     monkeypatch.undo()
     kept = bench.library.load(id_).chat
-    resumed = [each.message.text for each in (*kept.entries, *kept.waiting)]
+    messages = [*(entry.message for entry in kept.entries), *(waiting.message for waiting in kept.waiting)]
+    resumed = [message.text for message in messages]
     assert [text for text in resumed if text in keys] == in_chat
     assert again.port.text == in_prompt
     assert in_prompt or [text for text in again.said if "reply" not in text] == ["two"]
