@@ -457,6 +457,7 @@ class _Reading:
         self._id = self._last.id if self._last is not None else 0
         self._at = _now()
         self._speaks_from: float | None = None
+        self._words: list[str] = []
 
     def push(self, text: str) -> TextDelta:
         """Take a piece of the reply."""
@@ -466,19 +467,19 @@ class _Reading:
         parts = self._parser.push(text)
         self._speaks_from = self._speaks_from or now
         self._note(parts)
-        return TextDelta(text if self.style.reasoning is None else _shown(parts, self.style), parts)
+        return TextDelta(text if self.style.reasoning is None else self._shown(parts), parts)
 
     def finish(self) -> TextDelta:
         """The reply has ended: what was held back."""
         parts = self._parser.finish()
         self._note(parts)
-        return TextDelta("" if self.style.reasoning is None else _shown(parts, self.style), parts)
+        return TextDelta("" if self.style.reasoning is None else self._shown(parts), parts)
 
     @property
     def text(self) -> str:
         """What was generated, without what was only thought."""
         text = "".join(self.pieces)
-        return text if self.style.reasoning is None else _shown(parse_reply(text, self.style, self._tools), self.style)
+        return text if self.style.reasoning is None else "".join(self._words)
 
     def grown(self) -> Put | None:
         """The reply as far as it has come, when it is time to propose that again."""
@@ -516,6 +517,14 @@ class _Reading:
             else:
                 self.first_text_at = self.first_text_at or self._speaks_from or now
 
+    def _shown(self, parts: Sequence[Part]) -> str:
+        """Words and calls as they were generated, without the white space behind a thought."""
+        said = (generated_call(part, self.style) if isinstance(part, ToolCallPart) else visible([part]) for part in parts)
+        words = "".join(said) if self._words else "".join(said).lstrip()
+        if words:
+            self._words.append(words)
+        return words
+
     def _with_facts(self, part: Part) -> Part:
         """A thought with how long it took."""
         if not isinstance(part, ReasoningPart):
@@ -523,8 +532,3 @@ class _Reading:
         said = self._last.message.parts if self._last is not None else ()
         known = (each for each in (*said, self.thought) if isinstance(each, ReasoningPart))
         return next((each for each in known if each.text == part.text), part)
-
-
-def _shown(parts: Sequence[Part], style: ReplyStyle) -> str:
-    """Words and calls as they were generated."""
-    return "".join(generated_call(part, style) if isinstance(part, ToolCallPart) else visible([part]) for part in parts)

@@ -261,6 +261,7 @@ async def test_what_is_asked_for_reaches_the_engine_from_every_source() -> None:
         "seed": Source.REQUEST,
         "max_tokens": Source.CONFIG,
         "stop": Source.DEFAULT,
+        "think": Source.DEFAULT,
     }
 
 
@@ -319,13 +320,17 @@ async def test_old_turns_are_forgotten_and_named() -> None:
 
 
 async def test_only_new_segments_are_counted_and_the_sum_stays_exact() -> None:
+    """Each with what stands before it, because with some vocabularies its tokens hang on that."""
     engine = FakeEngine(reply("a"), reply("b"))
     chat = session(engine)
     await play(chat.send(user("first")))
     engine.counted.clear()
     await play(chat.send(user("second")))
     texts = [segment.text for segment in engine.counted if not isinstance(segment, ImageSlot)]
-    assert texts == ["<extra_id_0>System", "a", "second"]
+    assert "first" not in texts
+    assert texts[0] == "<extra_id_0>System"
+    assert {"a", "second"} < set(texts[1:])
+    assert len(texts) <= 1 + 2 * 5
     sizes = await chat.prompt_sizes()
     assert [tokens for _, tokens in sizes] == await engine.count([piece.segment for piece, _ in sizes])
 

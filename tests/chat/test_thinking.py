@@ -53,12 +53,13 @@ async def test_a_thought_is_a_part_of_its_own_and_in_no_later_prompt() -> None:
     engine = FakeEngine(reply("<thi", "nk>\nLet me", " add.", "\n</think>\n\n", "It ", "is 4."), reply("6."))
     async with thinking(engine) as talking:
         deltas, result = await ask(talking, "What is 2 + 2?")
-        assert "".join(delta.text for delta in deltas).strip() == "It is 4."
+        assert "".join(delta.text for delta in deltas) == "It is 4."
         assert next(type(part) for delta in deltas for part in delta.parts) is ReasoningPart
         (thought, words) = talking.chat.entries[-1].message.parts
         assert isinstance(thought, ReasoningPart)
         assert thought.text.strip() == "Let me add."
-        assert (words, result.text.strip()) == (TextPart("It is 4."), "It is 4.")
+        assert isinstance(words, TextPart)
+        assert (words.text.strip(), result.text) == ("It is 4.", "It is 4.")
         assert thought.seconds is not None
         assert thought.tokens == len(thought.text)  # a token a character here
         assert result.first_thought_ms is not None

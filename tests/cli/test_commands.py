@@ -105,9 +105,9 @@ def test_render_as_segments_counts_with_the_models_own_vocabulary(nemochat: Run,
     assert "".join(segment["text"] for segment in segments) == PROMPT
     assert prompt["prompt_tokens"] == sum(segment["tokens"] for segment in segments)
     (image,) = [segment for segment in segments if segment["kind"] == "image"]
-    assert image == {"kind": "image", "text": "<image>", "tokens": IMAGE_TOKENS}
+    assert image == {"kind": "image", "text": "<image>", "tokens": IMAGE_TOKENS, "label": "picture"}
     (forged,) = [segment for segment in segments if "What" in segment["text"]]
-    assert (forged["kind"], forged["tokens"] > 10) == ("plain", True)
+    assert (forged["kind"], forged["label"], forged["tokens"] > 10) == ("plain", "history", True)
 
 
 @pytest.mark.parametrize("content", ["", "[", "{}x", '{"messages": 1}', '[{"role": "x"}]', '"text"'])
