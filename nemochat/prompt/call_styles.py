@@ -60,7 +60,7 @@ _HARMONY = ReplyStyle(
         " to=functions.",
         kind="named",
         after="<|channel|>commentary json<|message|>",
-        after_as_read=r"(?:\s*<\|channel\|>\w+)?(?:\s*<\|constrain\|>\w+|\s+\w+)?\s*<\|message\|>",
+        after_as_read=r"(?:\s*+<\|channel\|>\w{1,32})?(?:\s*+<\|constrain\|>\w{1,32}|\s++\w{1,32})?\s*+<\|message\|>",
     ),
     ("<|channel|>analysis<|message|>", "<|end|>"),
     text=("<|channel|>final<|message|>", ""),
@@ -156,6 +156,8 @@ _KNOWN_TEXT = {
 """The texts around words, by what stands in a template's source."""
 _STRAY = {"<channel|>": "<channel|>", "<|close|>think<|sep|>": "<|close|>message<|sep|>"}
 """A text that a model may write besides, and that says nothing, by the one that ends its reasoning."""
+_LONGEST = 8_000
+"""Characters in which a template says the two known calls; one that needs more has another purpose."""
 _MARKER_BEGIN = re.compile(r"<(?!\s)|\[(?=[A-Z/])|>>>")
 _MARKER = re.compile(r"<\|?[^<>\s]+>|\[/?[A-Z_]+\]")
 
@@ -171,7 +173,8 @@ def find(renderings: Renderings) -> ReplyStyle:
     stray = _STRAY.get(reasoning[1], "") if reasoning is not None else ""
     hidden = [stray, *_MARKER.findall(text[0])] if stray else _MARKER.findall(text[0])
     style = ReplyStyle(None, reasoning, text=text, hidden=tuple(hidden))
-    bodies = tuple(_body(renderings, rendering, style) for rendering in (renderings.call, renderings.calls))
+    one, two = (_body(renderings, rendering, style) for rendering in (renderings.call, renderings.calls))
+    bodies = (one, two) if max(len(one), len(two)) <= _LONGEST else ("", "")
     calls = next((each for each in _candidates(*bodies) if _is_right(each, bodies[0])), None)
     calls = calls or next((known for marker, known in _KNOWN_CALLS if marker in source), GENERAL)
     return opened_by(msgspec.structs.replace(style, calls=calls), renderings.prompt)
@@ -283,7 +286,7 @@ def _json_around(body: str) -> tuple[int, int, object] | None:
     for bracket in re.finditer(r"[\[{]", body):
         try:
             value, end = decoder.raw_decode(body, bracket.start())
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if CALL.name in body[bracket.start() : end]:
             return bracket.start(), end, value
@@ -308,7 +311,7 @@ def _arguments_at(body: str, call: ToolCall) -> tuple[int, int] | None:
     for bracket in re.finditer(r"\{", body):
         try:
             value, end = decoder.raw_decode(body, bracket.start())
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if value == call.arguments:
             return bracket.start(), end
@@ -316,7 +319,9 @@ def _arguments_at(body: str, call: ToolCall) -> tuple[int, int] | None:
 
 
 def _tagged(body: str, second: str) -> CallStyle | None:
-    """A name, and the arguments in tags of their own."""
+    """A name, and the arguments in tags of their own, each of them said once."""
+    if any(body.count(text) != 1 for text in (CALL.name, "first value", *CALL.arguments)) or second.count(SECOND.name) > 2:
+        return None
     found = re.search(
         r"(?P<name>known_name)(?P<after>.*?)first_key(?P<key1>.*?)first value(?P<between>.*?)second_key(?P<key2>.*?)2(?P<then>.*?)third_key"
         r"(?P<key3>[^{]*)(?P<value>\{.*\})(?P<behind>.*)",

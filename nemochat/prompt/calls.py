@@ -101,10 +101,10 @@ _BRACKET = re.compile(r"[\[{]")
 _CLOSER = {"{": "}", "[": "]"}
 _PYTHON_WORDS = {"True": "true", "False": "false", "None": "null"}
 _BETWEEN = re.compile(r"[\s,;]*")
-_GEMMA_HEAD = re.compile(r"\s*(?:call:)?(?P<name>[^\n{}]{1,256}?)\s*(?=\{)")
-_GEMMA_TOKEN = re.compile(r'<\|"\|>(?P<string>.*?)<\|"\|>|(?<=[{,])\s*(?P<key>[^\n{}\[\],:"<]+?)\s*:', re.DOTALL)
-_PYTHON_HEAD = re.compile(rf"(?P<name>{PYTHON_NAME.pattern})\s*\(")
-_PYTHON_KEY = re.compile(rf"\s*(?P<key>{PYTHON_NAME.pattern})\s*=\s*")
+_GEMMA_HEAD = re.compile(r"\s*+(?:call:)?(?P<name>[^\n{}]{1,256}?)\s*+(?=\{)")
+_GEMMA_TOKEN = re.compile(r'<\|"\|>(?P<string>.*?)<\|"\|>|(?<=[{,])\s*+(?P<key>[^\n{}\[\],:"<]{1,256}?)\s*+:', re.DOTALL)
+_PYTHON_HEAD = re.compile(rf"(?P<name>{PYTHON_NAME.pattern})\s*+\(")
+_PYTHON_KEY = re.compile(rf"\s*+(?P<key>{PYTHON_NAME.pattern})\s*+=\s*+")
 _PYTHON_VALUE = re.compile(r"\"[^\"\\]*(?:\\.[^\"\\]*)*\"|'[^'\\]*(?:\\.[^'\\]*)*'|[^\s()\[\]{},=\"']+", re.DOTALL)
 
 
@@ -204,7 +204,7 @@ def pattern(text: str) -> str:
 
 
 def _loose(text: str) -> str:
-    return re.sub(r"\s+", r"\\s*", re.sub(r"\S+", lambda found: re.escape(found[0]), text))
+    return re.sub(r"\s+", r"\\s*+", re.sub(r"\S+", lambda found: re.escape(found[0]), text))
 
 
 def _json_calls(raw: str, style: CallStyle, *, is_cut: bool) -> Iterator[ToolCall]:
@@ -240,8 +240,8 @@ def _named_calls(raw: str, style: CallStyle, *, is_cut: bool) -> Iterator[ToolCa
         head, end = _GEMMA_HEAD, re.compile("")
     else:
         after = style.after_as_read or _renamed(pattern(style.after))
-        head = re.compile(rf"\s*{_renamed(pattern(style.before))}\s*(?P<name>{style.names.pattern}?)\s*{after}\s*(?=\{{)")
-        end = re.compile(rf"\s*(?:{pattern(style.end)})?")
+        head = re.compile(rf"\s*+{_renamed(pattern(style.before))}\s*+(?P<name>{style.names.pattern}?)\s*+{after}\s*+(?=\{{)")
+        end = re.compile(rf"\s*+(?:{pattern(style.end)})?")
     position = 0
     while position < len(raw) or not position:
         if not (found := head.match(raw, position)):
@@ -264,12 +264,12 @@ def _end(expression: re.Pattern[str], text: str, position: int) -> int:
 
 def _tagged_calls(raw: str, style: CallStyle, tools: Sequence[ToolSpec]) -> Iterator[ToolCall]:
     opens, end = pattern(style.key_opens), pattern(style.end)
-    behind = "|".join(rf"\s*{pattern(each)}" for each in (style.key_opens, style.end.strip(), style.before) if each) + r"|\s*$"
+    behind = "|".join(rf"\s*+{pattern(each)}" for each in (style.key_opens, style.end.strip(), style.before) if each) + r"|\s*+$"
     behind = _renamed(behind)
     before, after = _renamed(pattern(style.before)), _renamed(pattern(style.after.strip()))
-    head = re.compile(rf"\s*{before}\s*(?P<name>{style.names.pattern}?)\s*{after}(?={behind})")
+    head = re.compile(rf"\s*+{before}\s*+(?P<name>{style.names.pattern}?)\s*+{after}(?={behind})")
     gap = r"\n?" if style.key_closes.endswith("\n") else ""
-    key = re.compile(rf"\s*{opens}(?P<key>[^\n]{{1,256}}?){pattern(style.key_closes.rstrip())}{gap}" if style.key_closes else r"(?!)")
+    key = re.compile(rf"\s*+{opens}(?P<key>[^\n]{{1,256}}?){pattern(style.key_closes.rstrip())}{gap}" if style.key_closes else r"(?!)")
     closes = style.value_closes.strip()
     position = 0
     while position < len(raw) or not position:
@@ -287,7 +287,7 @@ def _tagged_calls(raw: str, style: CallStyle, tools: Sequence[ToolSpec]) -> Iter
             arguments[at["key"].strip()] = _typed(text, at.groupdict().get("hint"), schema, at["key"].strip())
             position = _end(_BETWEEN, raw, stop + len(closes))
         yield ToolCall(name, arguments)
-        position = _end(_BETWEEN, raw, _end(re.compile(rf"\s*{end}"), raw, position))
+        position = _end(_BETWEEN, raw, _end(re.compile(rf"\s*+{end}"), raw, position))
 
 
 def _typed(text: str, hint: str | None, schema: dict[str, Any], key: str) -> object:

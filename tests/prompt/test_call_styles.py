@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nemochat.domain.messages import Part, ReasoningPart, TextPart, ToolCall, ToolCallPart, ToolSpec
-from nemochat.prompt.call_styles import CALL, GENERAL, QUESTION, REPLY, SECOND, THOUGHT, TOOL, find, opened_by
+from nemochat.prompt.call_styles import CALL, GENERAL, QUESTION, REPLY, SECOND, THOUGHT, TOOL, Renderings, find, opened_by
 from nemochat.prompt.grammar import tool_call_grammar
 from nemochat.prompt.replies import (
     ReplyPart,
@@ -130,6 +130,25 @@ def test_garbage_never_raises_is_the_same_in_pieces_and_is_read_again_as_it_was(
         given_back = as_generated(parts, style)
         begun = style.calls.before.strip() if style.calls is not None else ""
         assert begun or given_back in (text, text + (style.calls.closes if style.calls else "")), text
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_no_reply_takes_long_to_read(name: str) -> None:
+    """Without bounds on what is tried again, white space, brackets or tags without end would take minutes."""
+    calls = EVERY[name].calls
+    assert calls is not None
+    key = f"{calls.before}known_name{calls.after}{calls.key_opens}first_key{calls.key_closes}"
+    for filler in (" ", "\n", "{", '{"a":', "a", "a ", "<", '"', "{ ", "[ ", ",", calls.before or "x", calls.key_opens or "y"):
+        many = filler * (20_000 // len(filler))
+        for text in (many, key + many, f"{key}{{{many}"):
+            parse_reply(f"{calls.opens}{text}{calls.closes}", EVERY[name], (TOOL,))
+
+
+@pytest.mark.parametrize("filler", ["[", "{", '{"known_name":', "known_name first_key first value second_key 2 third_key {} ", "<", " "])
+def test_no_template_takes_long_to_look_at(filler: str) -> None:
+    for size in (7_000, 500_000):
+        said = "known_name" + filler * (size // len(filler))
+        find(Renderings("", QUESTION, QUESTION + REPLY, QUESTION + said, QUESTION + said, QUESTION + said))
 
 
 @pytest.mark.parametrize("name", sorted(set(EVERY) - {"bare"}))
@@ -276,7 +295,7 @@ def test_the_calls_of_real_templates_are_read_back(path: Path) -> None:
 
 
 def test_llama_cpps_own_expectations() -> None:
-    """Of 352 cases that are not about going on with a reply, at least so many agree; which ones do not is in the design's table."""
+    """Of 344 cases that are read and are about a whole reply, at least so many agree: M3's nested elements are not read, for one."""
     folder = material("templates")
     agree: Counter[bool] = Counter()
     styles: dict[tuple[str, bool], ReplyStyle] = {}
@@ -289,7 +308,7 @@ def test_llama_cpps_own_expectations() -> None:
         if (key := (case.template, thinks)) not in styles:
             styles[key] = find(renderings((folder / case.template).read_text(), enable_thinking=thinks))
         agree[agrees(case, parse_reply(case.reply, styles[key], case.tools))] += 1
-    assert agree[True] >= 305, agree
+    assert agree[True] >= 309, agree
 
 
 def agrees(case: Case, parts: tuple[ReplyPart, ...]) -> bool:
