@@ -34,7 +34,7 @@ CALL = ToolCall("known_name", {"first_key": "first value", "second_key": 2, "thi
 SECOND = ToolCall("known_name", {"first_key": "second value"}, "known0002")
 QUESTION, THOUGHT, REPLY = "Known question?", "Known thought.", "Known reply."
 
-GENERAL = CallStyle("json", "<tool_call>", "</tool_call>", lead="\n", trail="\n")
+GENERAL = CallStyle("json:<tool_call>", "<tool_call>", "</tool_call>", lead="\n", trail="\n")
 """For a model whose template knows of no tools: the form that most models have seen."""
 
 
@@ -268,7 +268,7 @@ def _json(body: str, second: str) -> CallStyle | None:
         opens, closes = f'{{"{name_key}":', ""
     is_list = isinstance(value, list)
     return CallStyle(
-        f"json:{opens}",
+        f"json:{opens}{'[' if is_list else ''}{'' if name_key == 'name' else name_key or '{'}",
         opens,
         closes,
         lead=before[len(before.rstrip()) :],
@@ -375,7 +375,7 @@ def _style(kind: str, before: str, middle: str, behind: str, **rest: str) -> Cal
     lead = opens[len(kept) :]
     return msgspec.convert(
         {
-            "name": f"{kind}:{kept}",
+            "name": f"{kind}:" + "".join("".join((kept, per_call, *rest.values())).replace(ANY, "").split()),
             "opens": kept,
             "closes": closes,
             "kind": kind,

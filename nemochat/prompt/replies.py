@@ -16,7 +16,6 @@ from enum import Enum, auto
 import msgspec
 
 from nemochat.domain.messages import Part, ReasoningPart, TextPart, ToolCallPart, ToolSpec
-from nemochat.domain.segments import Control, Plain
 from nemochat.prompt.calls import ANY, CallStyle, is_unfinished, read_calls, write_calls
 
 FORMAT = "nemotron"
@@ -45,6 +44,21 @@ class ReplyStyle(msgspec.Struct, frozen=True):
     header_closes: str = ""
     between: str = ""
     starts: str = ""
+
+    @property
+    def trigger(self) -> str:
+        """The text behind which a grammar holds a call; "" where words begin with the same: only a call that is forced is held there."""
+        return "" if self.calls is None or self.starts else self.calls.opens
+
+    @property
+    def forced_call(self) -> str:
+        """What is put behind the prompt where the reply has to be a call, and what that begins with then: the opening text, and before it
+        the end of reasoning that the prompt has begun. A grammar holds what follows.
+        """
+        if self.calls is None:
+            return ""
+        thought = self.reasoning[1] if self.reasoning is not None and self.begins_in_reasoning else ""
+        return thought + self.calls.opens.removeprefix(self.starts)
 
     @property
     def markers(self) -> tuple[str, ...]:
@@ -130,17 +144,10 @@ def written(part: ToolCallPart, style: ReplyStyle = NEMOTRON) -> str:
     return write_calls(part.calls, calls)
 
 
-def call_segments(part: ToolCallPart, style: ReplyStyle = NEMOTRON) -> tuple[Control | Plain, ...]:
-    """Calls as they stand in a prompt."""
-    calls = _calls(style)
-    opens, closes = "" if calls.is_bare else calls.opens, calls.closes
-    between = (Control(opens), Plain(written(part, style)), Control(closes))
-    return tuple(segment for segment in between if segment.text or calls is NEMOTRON.calls)
-
-
 def generated_call(part: ToolCallPart, style: ReplyStyle = NEMOTRON) -> str:
     """Calls as the text that they are read from."""
-    return "".join(segment.text for segment in call_segments(part, style))
+    calls = _calls(style)
+    return written(part, style) if calls.is_bare else f"{calls.opens}{written(part, style)}{calls.closes}"
 
 
 def _calls(style: ReplyStyle) -> CallStyle:

@@ -119,7 +119,7 @@ def test_every_style_of_calls_is_held_by_llama_cpp(demo: LlamaBackend, name: str
         assert not grammar.uncovered
         parts: list[ReplyPart] = []
         parser = StreamParser(style, (tool,))
-        parts += parser.push(style.calls.opens.removeprefix(style.starts))
+        parts += parser.push(style.forced_call)
         request = GenerateRequest(BEGUN, Sampling(temperature=1.5, seed=3, max_tokens=400), grammar.text)
         events = demo.generate(request, lambda: bool(parts))  # noqa: B023
         parts += [part for event in events if isinstance(event, TextDelta) for part in parser.push(event.text)]

@@ -70,6 +70,12 @@ def test_the_class_of_calls_is_found_and_what_the_template_writes_is_read_back(n
     assert all(isinstance(part, ToolCallPart) or not part.text.strip() for part in (*one, *two))
 
 
+def test_no_two_styles_have_the_same_name() -> None:
+    """By its name a chat knows that what another model wrote is not in the form of this one."""
+    names = Counter(style.calls.name for style in EVERY.values() if style.calls is not None)
+    assert names.most_common(1)[0][1] == 1, names
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_what_a_style_writes_is_what_it_reads(name: str) -> None:
     """A chat that another model began goes on with calls that have no text of their own."""
@@ -229,6 +235,16 @@ def test_a_reply_that_was_cut_goes_on_where_it_ended(begins: bool) -> None:
     assert as_generated(words) == "Yes"
 
 
+def test_a_call_that_is_forced_ends_the_reasoning_that_the_prompt_has_begun() -> None:
+    style = find(renderings(BEGUN))
+    assert style.forced_call == "</think><tool_call>"
+    call = '\n{"name": "f", "arguments": {}}\n</tool_call>'
+    assert parse_reply(style.forced_call + call, style) == (ToolCallPart((ToolCall("f", {}),)),)
+    functionary = EVERY["functionary"]
+    assert not functionary.trigger  # its prompts end with the text that would be it
+    assert parse_reply(functionary.forced_call + "f\n{}", functionary) == (ToolCallPart((ToolCall("f", {}),)),)
+
+
 def test_the_channels_of_harmony() -> None:
     start = "<|start|>assistant"
     thought = "<|channel|>analysis<|message|>Hm.<|end|>"
@@ -263,7 +279,7 @@ def test_calls_made_up_from_the_grammar_fit_their_schemas(name: str) -> None:
         sampler = GbnfSampler(grammar.text, random.Random(number))
         for _ in range(3):
             said = sampler.sample()
-            (part,) = parse_reply(style.calls.opens.removeprefix(style.starts) + said, style, (tool,))
+            (part,) = parse_reply(style.forced_call + said, style, (tool,))
             assert isinstance(part, ToolCallPart), said
             assert part.calls, said
             for call in part.calls:
