@@ -257,7 +257,7 @@ def parse_setting(key: str, text: str) -> object:
         for empty in (None, ()):
             with contextlib.suppress(msgspec.ValidationError):
                 return msgspec.convert(empty, kind)
-    return _convert(key, kind, text.strip())
+    return typed_value(key, kind, text.strip())
 
 
 def variable_of(key: str) -> str:
@@ -315,12 +315,12 @@ def _from_environment(group: str, kind: _Group, environment: Mapping[str, str]) 
         name = variable.removeprefix(prefix).lower()
         if name not in fields:
             raise SettingsError(f"{variable} is not a setting of nemochat.", f"Settings of this group: {', '.join(fields)}.")
-        values[name] = _convert(variable, fields[name].type, environment[variable].strip())
+        values[name] = typed_value(variable, fields[name].type, environment[variable].strip())
     return values
 
 
-def _convert(name: str, kind: object, text: str) -> object:
-    """A typed value from text."""
+def typed_value(name: str, kind: object, text: str) -> object:
+    """A value of a kind from text that somebody typed; a list is JSON. Raises SettingsError saying what is allowed."""
     try:
         raw = msgspec.json.decode(text) if text.startswith("[") else text
         return msgspec.convert(raw, kind, strict=False)

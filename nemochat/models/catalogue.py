@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, TypeVar, cast
 
 import msgspec
 
@@ -17,7 +17,7 @@ from nemochat.models.folders import find_pair, is_there, nvigi_name
 from nemochat.models.naming import file_label, meant, slug, typed_name
 from nemochat.paths import at_home
 from nemochat.reading import all_parts, read_regular
-from nemochat.settings import SamplingSettings
+from nemochat.settings import SamplingSettings, typed_value
 
 DEMO_NAME = "nemochat-demo"
 _DEMO_FOLDER = Path(__file__).parent / "demo"
@@ -164,18 +164,18 @@ class Catalogue:
         return entry
 
     def set(self, name: str, key: str, value: str) -> Entry:
-        """Set something for one model alone, as it was typed; nothing at all leaves it as it is for all. Raises ModelFileError."""
+        """Set something for one model alone, as it was typed; nothing at all leaves it as it is for all.
+
+        Raises ModelFileError, and SettingsError saying what is allowed.
+        """
         entry, stored = self._added(name)
-        group = next((group for group in (OwnSettings, SamplingSettings) if key in group.__struct_fields__), None)
-        if group is None or key == "stop":
-            keys = [*OwnSettings.__struct_fields__, *(field for field in SamplingSettings.__struct_fields__ if field != "stop")]
-            raise ModelFileError(f"There is no setting {shown(Path(key))} of a model.", f"There are {', '.join(keys)}.")
+        kinds = {field.name: field.type for group in (OwnSettings, SamplingSettings) for field in msgspec.structs.fields(group)}
+        del kinds["stop"]  # a list
+        if key not in kinds:
+            raise ModelFileError(f"There is no setting {shown(Path(key))} of a model.", f"There are {', '.join(kinds)}.")
         settings = {other: said for other, said in entry.settings.items() if other != key}
         if value:
-            try:
-                settings[key] = getattr(msgspec.convert({key: value}, group, strict=False), key)
-            except msgspec.ValidationError as error:
-                raise ModelFileError(f"{key} cannot be {shown(Path(value))}: {str(error).partition(' - ')[0]}.") from None
+            settings[key] = cast(Scalar, typed_value(key, kinds[key], value))
         changed = msgspec.structs.replace(entry, settings=settings)
         self._write(_Stored(stored.default, tuple(changed if other.name == entry.name else other for other in stored.models)))
         return changed
