@@ -173,7 +173,9 @@ class _Prober:
             called = msgspec.structs.replace(habits, arguments=arguments)
             bits = await self._said(called, *asked, tools=True)
             # A template that writes an object as Python does wants JSON instead.
-            if bits is None or any(bit.control.endswith("{'") for bit in bits):
+            if bits is None or any(
+                before.control.endswith("{'") and bit.origin.label is Label.HISTORY for before, bit in pairwise(bits)
+            ):
                 continue
             for one_call in (False, True):
                 called = msgspec.structs.replace(called, one_call=one_call)

@@ -107,6 +107,8 @@ class TemplateFormat:
         _, bits = await self._said(opened, asks_reply=False, thinks=None)
         layout = self._layout(opened, bits)
         head = layout.messages[-1][: layout.words_at]
+        if head and _ends_in_space(last := head[-1].segment.text if isinstance(head[-1].segment, Control) else ""):
+            head = (*head[:-1], Piece(Control(last[:-1]), Label.TEMPLATE))
         groups = layout.messages[:-1]
         return Layout(conversation, layout.system, groups, head, _words_at(groups[-1]) if groups else 0)
 
@@ -225,19 +227,29 @@ def _plainer(habits: Habits) -> Iterator[Habits]:
 
 
 def _pieces(bits: Sequence[Bit], message: int) -> Iterator[Piece]:
-    """The bits of a message's group as pieces, the template's own joined."""
+    """The bits of a message's group as pieces, the template's own joined.
+
+    A space before words belongs to them, because the tokenizer joins it with the first word.
+    """
     control = ""
     for bit in bits:
         if bit.control:
             control += bit.control
             continue
+        segment = bit.segment
+        if isinstance(segment, Plain) and segment.text and _ends_in_space(control):
+            segment, control = Plain(f" {segment.text}"), control[:-1]
         if control:
             yield Piece(Control(control), Label.TEMPLATE)
             control = ""
         is_own = bit.origin.message == message
-        yield Piece(bit.segment, bit.origin.label, bit.origin.part if is_own or message < 0 else None)
+        yield Piece(segment, bit.origin.label, bit.origin.part if is_own or message < 0 else None)
     if control:
         yield Piece(Control(control), Label.TEMPLATE)
+
+
+def _ends_in_space(text: str) -> bool:
+    return text.endswith(" ") and text[-2:-1] not in ("", " ", "\n")
 
 
 def _words_at(pieces: Sequence[Piece]) -> int:

@@ -212,6 +212,16 @@ async def test_what_stands_before_the_users_words_is_known_before_they_are_writt
     assert as_text(empty.known(0)) == as_text(opened.segments)
 
 
+async def test_a_space_before_words_is_theirs(renderer: Renderer) -> None:
+    text = "{% for m in messages %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %}{{ 'assistant:' if add_generation_prompt }}"
+    form = await TemplateFormat.probed("t", text, begin="", end="", adds_begin=False, renderer=renderer)
+    layout = await form.lay_out(Conversation(messages=(user("One."), reply("Two."), user("Three."))))
+    assert [piece.segment for piece in layout.messages[1]] == [Control("\nassistant:"), Plain(" Two.")]
+    assert as_text(layout.segments) == "user: One.\nassistant: Two.\nuser: Three.\nassistant:"
+    opened = await form.lay_out(Conversation(messages=(user("One."), reply("Two."))), speaks=Role.USER)
+    assert as_text(opened.segments) == "user: One.\nassistant: Two.\nuser:"
+
+
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_reply_that_goes_on_follows_on_what_the_model_read_before_it(name: str, renderer: Renderer) -> None:
     form = await made(name, renderer)
