@@ -67,6 +67,7 @@ def test_every_start_is_known() -> None:
         ("engine/process.py", "processes.start"),
         ("engine/trials.py", "processes.start"),
         ("images/clipboard.py", "processes.run"),
+        ("prompt/rendering.py", "processes.popen"),
         ("system/desktop.py", "processes.run"),
         ("tools/mcp/transport.py", "processes.start"),
         ("tools/python_process.py", "processes.popen"),

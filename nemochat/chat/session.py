@@ -277,15 +277,15 @@ class ChatSession:
         told_of = prompt.assembled.conversation.tools
         format_ = reader.load.format
         reading = _Reading(turn, style_of(format_, sent.layout), told_of)
-        segments, style = sent.layout.segments, reading.style.calls
-        opened = style.opens if form.calls and told_of and style is not None else ""
-        grammar, trigger = "", style.opens if style is not None else ""
+        segments, style = sent.layout.segments, reading.style
+        opened = style.forced_call if form.calls and told_of else ""
+        grammar, trigger = "", opened or style.trigger
         if opened:
             segments = (*segments, Control(opened))
             grammar = reader.tools.grammar_of(reader.tools.forced(told_of, form.tool))
         elif form.schema is not None:
             grammar, trigger = json_grammar(form.schema).text, ""
-        elif is_reply and self.holds_calls_to_schema:
+        elif is_reply and self.holds_calls_to_schema and trigger:
             grammar = reader.tools.grammar_of(told_of)
         request = GenerateRequest(segments, sampling, grammar, trigger, turn.key, format_.stops, reading.style.markers)
         finished: Finished | None = None

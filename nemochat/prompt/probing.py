@@ -22,6 +22,7 @@ from nemochat.domain.messages import (
     ToolResultPart,
     ToolSpec,
 )
+from nemochat.domain.sanitize import sanitize
 from nemochat.domain.segments import ImageSlot
 from nemochat.errors import TemplateError
 from nemochat.prompt import call_styles
@@ -29,7 +30,7 @@ from nemochat.prompt.adapting import Adapted, Habits, adapt
 from nemochat.prompt.call_styles import CALL, QUESTION, REPLY, SECOND, THOUGHT, TOOL, Renderings
 from nemochat.prompt.foreign import Bit, Foreign, LostError
 from nemochat.prompt.format import Label, Traits
-from nemochat.prompt.rendering import RefusedError, Renderer
+from nemochat.prompt.rendering import HINT, RefusedError, Renderer
 from nemochat.prompt.replies import ReplyStyle
 
 MARKER_BEGINNINGS, MARKER_ENDS = ("<", "["), (">", "]")
@@ -60,7 +61,7 @@ class Template:
     """A template with the tokens that it may write, and the process that renders it."""
 
     def __init__(self, name: str, source: str, begin: str, end: str, renderer: Renderer) -> None:
-        self.name = name
+        self.name = sanitize(name, strict=True)
         self.source = source
         self._tokens = {"bos_token": begin, "eos_token": end}
         self._renderer = renderer
@@ -90,7 +91,7 @@ class Template:
             origin = lost.origin
             what = "a text" if origin is None else _NAMES.get(origin.label, f"message {(origin.message or 0) + 1}")
             message = f"The chat template {self.name} leaves out {what}, says it twice or takes it apart."
-            raise RefusedError(message, "Choose another format for this model: /format, or nemochat models set NAME format=...") from lost
+            raise RefusedError(message, HINT) from lost
 
     async def render(self, adapted: Adapted, *, asks_reply: bool = True, thinks: bool | None = None) -> str:
         """The same as one text, with marks in it."""

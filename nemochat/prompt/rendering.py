@@ -21,7 +21,7 @@ from nemochat.system import environments, processes
 _START_SECONDS = 60.0
 _WALL = 5
 """A busy machine gives the process a part of a processor; one that has got nothing for so many times its seconds is not waited for."""
-_HINT = "Choose another format for this model: /format, or nemochat models set NAME format=..."
+HINT = "Choose another format for this model with --format, or with nemochat models set NAME format=..."
 _decoder = msgspec.msgpack.Decoder(wire.Answer)
 
 
@@ -60,12 +60,12 @@ class Renderer:
     def _rendered(self, name: str, source: str, variables: dict[str, Any]) -> str:
         named = f"The chat template {sanitize(name, strict=True)}"
         if len(source) > wire.MAX_SOURCE_CHARACTERS:
-            raise TemplateError(f"{named} is longer than {wire.MAX_SOURCE_CHARACTERS:,} characters.", _HINT)
+            raise TemplateError(f"{named} is longer than {wire.MAX_SOURCE_CHARACTERS:,} characters.", HINT)
         seconds = wire.SECONDS + wire.SECONDS_A_MESSAGE * len(variables.get("messages", ()))
         try:
             request = msgspec.msgpack.encode(wire.Request(source, variables, seconds))
         except (ValueError, RecursionError) as error:  # half a character, or a tool whose schema has no end
-            raise TemplateError(f"{named} cannot be given this conversation: it holds what is no text.", _HINT) from error
+            raise TemplateError(f"{named} cannot be given this conversation: it holds what is no text.", HINT) from error
         with self._turn:
             if self._child is not None and self._child.process.poll() is not None:
                 self._child.end()
@@ -78,18 +78,18 @@ class Renderer:
                     self._child = None
         match answer:
             case None:
-                raise TemplateError(f"{named} takes too long, or it broke the process that reads it.", _HINT)
+                raise TemplateError(f"{named} takes too long, or it broke the process that reads it.", HINT)
             case wire.Answer(problem=Problem.NONE):
                 return answer.text
             case wire.Answer(problem=Problem.SYNTAX):
-                raise TemplateError(f"{named} cannot be read: {_said(answer.reason)}", _HINT)
+                raise TemplateError(f"{named} cannot be read: {_said(answer.reason)}", HINT)
             case wire.Answer(problem=Problem.REFUSED):
-                raise RefusedError(f"{named} refuses this conversation: {_said(answer.reason)}", _HINT)
+                raise RefusedError(f"{named} refuses this conversation: {_said(answer.reason)}", HINT)
             case wire.Answer(problem=Problem.DEPTH):
-                raise RefusedError(f"{named} goes round in circles with this conversation.", _HINT)
+                raise RefusedError(f"{named} goes round in circles with this conversation.", HINT)
             case wire.Answer(problem=Problem.LENGTH):
-                raise TemplateError(f"{named} writes more than {wire.MAX_CHARACTERS:,} characters.", _HINT)
-        raise TemplateError(f"{named} takes too much memory.", _HINT)
+                raise TemplateError(f"{named} writes more than {wire.MAX_CHARACTERS:,} characters.", HINT)
+        raise TemplateError(f"{named} takes too much memory.", HINT)
 
 
 def _said(reason: str) -> str:

@@ -16,6 +16,7 @@ from enum import Enum, auto
 import msgspec
 
 from nemochat.domain.messages import Part, ReasoningPart, TextPart, ToolCallPart, ToolSpec
+from nemochat.domain.segments import Control, Plain
 from nemochat.prompt.calls import ANY, CallStyle, is_unfinished, read_calls, write_calls
 
 FORMAT = "nemotron"
@@ -144,10 +145,17 @@ def written(part: ToolCallPart, style: ReplyStyle = NEMOTRON) -> str:
     return write_calls(part.calls, calls)
 
 
+def call_segments(part: ToolCallPart, style: ReplyStyle = NEMOTRON) -> tuple[Control | Plain, ...]:
+    """Calls as they stand in a prompt."""
+    calls = _calls(style)
+    opens, closes = "" if calls.is_bare else calls.opens, calls.closes
+    between = (Control(opens), Plain(written(part, style)), Control(closes))
+    return tuple(segment for segment in between if segment.text)
+
+
 def generated_call(part: ToolCallPart, style: ReplyStyle = NEMOTRON) -> str:
     """Calls as the text that they are read from."""
-    calls = _calls(style)
-    return written(part, style) if calls.is_bare else f"{calls.opens}{written(part, style)}{calls.closes}"
+    return "".join(segment.text for segment in call_segments(part, style))
 
 
 def _calls(style: ReplyStyle) -> CallStyle:

@@ -15,6 +15,7 @@ import pytest
 from nemochat.engine.trials import look_at_hardware
 from nemochat.errors import ImageError
 from nemochat.images.clipboard import read_clipboard_picture
+from nemochat.prompt.rendering import Renderer
 from nemochat.system.desktop import open_in_browser
 from nemochat.tui import clipboard
 from tests.cli.conftest import ROOT, WriteScript
@@ -24,7 +25,7 @@ from tests.tiny_gguf import write_language_model
 
 PROPER = ROOT / "tests" / "tools_mcp" / "proper.py"
 MODULES = """msgspec sqlite3 json re typing dataclasses asyncio runpy sitecustomize usercustomize llama_cpp numpy psutil pypdf regex PIL
-    typer mcp_types anyio httpx2 encodings threading tempfile"""
+    typer mcp_types jinja2 markupsafe anyio httpx2 encodings threading tempfile"""
 PROGRAMS = """python python3 wl-paste wl-copy xclip xsel pbcopy tmux osascript xdg-open xdg-settings www-browser jbig2dec uname sh env
     ldconfig gcc id ps browser-of-nobody"""
 TOOL = '''
@@ -138,6 +139,15 @@ async def test_the_look_at_the_hardware_that_tune_takes(trap: Trap, monkeypatch:
     monkeypatch.chdir(trap.folder)
     monkeypatch.setenv("PYTHONPATH", str(trap.folder))
     assert (await look_at_hardware()).cores
+    assert trap.sprung == ""
+
+
+async def test_the_rendering_of_chat_templates(trap: Trap, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(trap.folder)
+    monkeypatch.setenv("PYTHONPATH", str(trap.folder))
+    renderer = Renderer()
+    assert await renderer.render("t", "{{ a | tojson }}", {"a": 1}) == "1"
+    await renderer.close()
     assert trap.sprung == ""
 
 
