@@ -36,7 +36,7 @@ from nemochat.domain.segments import Control, ImageSlot, Plain, Segment
 from nemochat.prompt.call_styles import GENERAL
 from nemochat.prompt.foreign import Need, Origin
 from nemochat.prompt.format import Label
-from nemochat.prompt.replies import ReplyStyle, call_segments
+from nemochat.prompt.replies import ReplyStyle, written
 
 TOLD_STYLE = ReplyStyle(GENERAL)
 """How a model writes calls that is told of tools by `told_tools`."""
@@ -138,6 +138,12 @@ def told_tools(tools: Sequence[str]) -> str:
         "For each function call, return a json object with function name and arguments within <tool_call></tool_call> XML tags:\n"
         '<tool_call>\n{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>'
     )
+
+
+def call_segments(part: ToolCallPart, style: ReplyStyle) -> tuple[Control | Plain, ...]:
+    """Calls as text in a prompt: as a model of this style writes them, or letter for letter as it wrote them."""
+    around = ("", "") if style.calls is None or style.calls.is_bare else (style.calls.opens, style.calls.closes)
+    return tuple(each for each in (Control(around[0]), Plain(written(part, style)), Control(around[1])) if each.text)
 
 
 def told_result(result: str) -> str:
@@ -260,7 +266,8 @@ class _Adapter:
                 return [self._assistant(index, message)]
         return self._results(index, message)
 
-    def _user(self, index: int, message: Message) -> list[_Piece]:
+    def _before_words(self, index: int, message: Message) -> list[_Piece]:
+        """The pictures and contexts of a message."""
         content: list[_Piece] = []
         for at, part in enumerate(message.parts):
             if isinstance(part, ImagePart):
@@ -268,10 +275,13 @@ class _Adapter:
         for at, part in enumerate(message.parts):
             if isinstance(part, ContextPart):
                 content += self._context(part.text, Origin(Label.CONTEXT, index, at), "\n")
+        return content
+
+    def _user(self, index: int, message: Message) -> list[_Piece]:
         said = self._said(index, [_Said(part.text, at, True) for at, part in enumerate(message.parts) if isinstance(part, TextPart)])
         if not said and self._begins_words and index == len(self._conversation.messages) - 1:
             said = [self._words.put(Plain(""), Origin(Label.HISTORY, index))]
-        return [*content, *said]
+        return [*self._before_words(index, message), *said]
 
     def _assistant(self, index: int, message: Message) -> _Turn:
         said: list[_Said] = []
@@ -293,7 +303,7 @@ class _Adapter:
         if self._habits.reasoning and any(text for _, text in thoughts):
             marks = [self._words.put(Plain(text), Origin(Label.REASONING, index, at, Need.PERHAPS)) for at, text in thoughts if text]
             extra[self._habits.reasoning] = "\n".join(marks)
-        return _Turn("assistant", [*self._said(index, said)], calls, extra)
+        return _Turn("assistant", [*self._before_words(index, message), *self._said(index, said)], calls, extra)
 
     def _said(self, index: int, said: list[_Said]) -> list[str]:
         """What is said in a message, without the white space around the whole."""
@@ -333,12 +343,12 @@ class _Adapter:
         return self._words.put(Plain(short), Origin(Label.HISTORY, need=Need.PERHAPS))
 
     def _results(self, index: int, message: Message) -> list[_Turn]:
-        results = [(at, part) for at, part in enumerate(message.parts) if isinstance(part, ToolResultPart)]
-        if not results:
-            results = [(at, ToolResultPart("", part.text)) for at, part in enumerate(message.parts) if isinstance(part, TextPart)]
         turns: list[_Turn] = []
-        shown: list[_Piece] = []
-        for at, result in results:
+        shown = self._before_words(index, message)
+        for at, part in enumerate(message.parts):
+            if not isinstance(part, TextPart | ToolResultPart):
+                continue
+            result = part if isinstance(part, ToolResultPart) else ToolResultPart("", part.text)
             pictures: list[_Piece] = [(ImageSlot(image.digest), Origin(Label.PICTURE, index, at)) for image in result.images]
             text = self._said(index, [_Said(result.text, at, True)])
             id_ = self._id(result.call)

@@ -16,7 +16,6 @@ from enum import Enum, auto
 import msgspec
 
 from nemochat.domain.messages import Part, ReasoningPart, TextPart, ToolCallPart, ToolSpec
-from nemochat.domain.segments import Control, Plain
 from nemochat.prompt.calls import ANY, CallStyle, is_unfinished, read_calls, write_calls
 
 FORMAT = "nemotron"
@@ -145,17 +144,10 @@ def written(part: ToolCallPart, style: ReplyStyle = NEMOTRON) -> str:
     return write_calls(part.calls, calls)
 
 
-def call_segments(part: ToolCallPart, style: ReplyStyle = NEMOTRON) -> tuple[Control | Plain, ...]:
-    """Calls as they stand in a prompt."""
-    calls = _calls(style)
-    opens, closes = "" if calls.is_bare else calls.opens, calls.closes
-    between = (Control(opens), Plain(written(part, style)), Control(closes))
-    return tuple(segment for segment in between if segment.text)
-
-
 def generated_call(part: ToolCallPart, style: ReplyStyle = NEMOTRON) -> str:
     """Calls as the text that they are read from."""
-    return "".join(segment.text for segment in call_segments(part, style))
+    calls = _calls(style)
+    return written(part, style) if calls.is_bare else f"{calls.opens}{written(part, style)}{calls.closes}"
 
 
 def _calls(style: ReplyStyle) -> CallStyle:
@@ -194,12 +186,14 @@ class StreamParser:
         self._header = ""
         reasoning = style.reasoning or ("", "")
         opens = style.calls.opens if style.calls is not None and not style.calls.is_bare else ""
+        self._is_first = bool(style.headers) or opens.isalnum()
+        """Whether what opens a call does so only where nothing was said before it: elsewhere it is a word like others."""
         before = style.calls.before.strip() if style.calls is not None else ""
         self._begun = before if before.startswith("<") else ""
         """What begins a call within `opens`, which some models leave out."""
         sections = [self._begun] if style.calls is not None and style.calls.has_several else []
-        self._text_tags = _Tags([reasoning[0], *style.text, *style.hidden, *style.headers, "" if style.headers else opens, self._begun])
-        self._reasoning_tags = _Tags([*reasoning, style.text[0], "" if style.headers else opens, *sections])
+        self._text_tags = _Tags([reasoning[0], *style.text, *style.hidden, *style.headers, "" if self._is_first else opens, self._begun])
+        self._reasoning_tags = _Tags([*reasoning, style.text[0], "" if self._is_first else opens, *sections])
         self._header_tags = _Tags([style.header_closes, opens])
         if style.calls is not None:
             self._shields = style.calls.shields
@@ -269,13 +263,14 @@ class StreamParser:
         """Look for a call that has no tag of its own, behind nothing but white space: whether what is pending is one, or may become one."""
         if self._calls is None or is_last:
             return False
-        text = self._pending.lstrip()
-        if self._style.headers:
-            opens = self._calls.opens
-            if self._pending.startswith(opens):
+        text, opens = self._pending.lstrip(), self._calls.opens
+        if self._is_first:
+            if opens[0].isspace():
+                text = self._pending
+            if text.startswith(opens) and text == self._pending:
                 self._pending = self._pending[len(opens) :]
                 self._begin_call()
-            return self._mode is _Mode.CALL or (bool(self._pending) and opens.startswith(self._pending))
+            return self._mode is _Mode.CALL or text.startswith(opens) or (bool(text) and opens.startswith(text))
         if not self._calls.is_bare or text[:1] not in ("{", "["):
             return False
         found = _BARE_BEGIN.match(text)

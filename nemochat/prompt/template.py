@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
 
 from nemochat.domain.messages import Conversation, Message, Part, ReasoningPart, Role, TextPart, ToolCallPart, ToolSpec
 from nemochat.domain.segments import Control, ImageSlot, Plain, Segment
-from nemochat.prompt.adapting import Habits
+from nemochat.prompt.adapting import Habits, call_segments
 from nemochat.prompt.call_styles import opened_by
 from nemochat.prompt.foreign import Bit
 from nemochat.prompt.format import Label, Layout, Piece, Traits, as_text, segments_of
 from nemochat.prompt.probing import MARKER_BEGINNINGS, MARKER_ENDS, Findings, Template, probe
 from nemochat.prompt.rendering import RefusedError, Renderer
-from nemochat.prompt.replies import ReplyStyle, call_segments, ends_open
+from nemochat.prompt.replies import ReplyStyle, ends_open
 
 _MARKER = re.compile(r"<[^<>\s]+>|\[[^\[\]\s]+[\[\]]")
 
@@ -67,12 +68,11 @@ class TemplateFormat:
     @property
     def stops(self) -> tuple[str, ...]:
         """The markers around a turn, spelled out as text: what closes a reply, and what opens a turn of the user."""
-        markers = [found[0] for found in _MARKER.finditer(self._findings.closers.get(Role.ASSISTANT, ""))]
-        if markers:
-            # The first one ends a reply, unless it stands within replies as well.
-            markers = markers[-1:] if markers[0] in self.style.markers else markers[:1]
-        opener = self._findings.openers.get(Role.USER, "").split()[:1]
-        return tuple(dict.fromkeys([*markers, *(text for text in opener if text.startswith(MARKER_BEGINNINGS))]))
+        closer, opener = self._findings.closers.get(Role.ASSISTANT, ""), self._findings.openers.get(Role.USER, "")
+        # One that stands within replies too does not end them.
+        markers = (found[0] for found in _MARKER.finditer(closer or opener) if found[0] not in self.style.markers)
+        begins = [text for text in opener.split()[:1] if closer and text.startswith(MARKER_BEGINNINGS)]
+        return tuple(dict.fromkeys([*islice(markers, 1), *begins]))
 
     async def lay_out(
         self, conversation: Conversation, *, continue_reply: bool = False, speaks: Role = Role.ASSISTANT, thinks: bool | None = None

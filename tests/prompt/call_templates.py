@@ -36,6 +36,7 @@ TEMPLATES = {
     "parameters": _each(JSON.replace('"name"', '"tool_name"').replace('"arguments"', '"parameters"').join(("<|call|>", "<|called|>"))),
     "name as key": _section("<|calls|>[", '{"{{ f.name }}": {{ f.arguments | tojson }}}{{ \', \' if not loop.last }}', "]<|called|>"),
     "bare": _each(JSON.replace("arguments", "parameters", 1)),
+    "word": _section("functools[", JSON + "{{ ', ' if not loop.last }}", "]"),
     "unclosed list": _section("[TOOL_CALLS][", JSON + "{{ ', ' if not loop.last }}", "]"),
     "named": _each("[TOOL_CALLS]{{ f.name }}[ARGS]{{ f.arguments | tojson }}"),
     "named with an id": _each("[TOOL_CALLS]{{ f.name }}[CALL_ID]{{ c.id }}[ARGS]{{ f.arguments | tojson }}"),
@@ -65,7 +66,7 @@ TEMPLATES = {
     ),
 }  # fmt: skip
 KINDS = {
-    "bare": "json", "list": "json", "parameters": "json", "name as key": "json", "unclosed list": "json", "json": "json",
+    "bare": "json", "list": "json", "parameters": "json", "name as key": "json", "word": "json", "unclosed list": "json", "json": "json",
     "named": "named", "named with an id": "named", "named in a section": "named", "function tag": "named",
     "tagged": "tagged", "keys and values": "tagged", "tagged in a section": "tagged", "tagged with types": "tagged", "python": "python",
 }  # fmt: skip

@@ -134,6 +134,13 @@ CONVERSATIONS: dict[str, Conversation] = {
         SYSTEM, TOOLS, messages=(user("And?"), calls(_WEATHER, _NOW), results(call_1_1="blue", call_1_2="noon"), reply("Blue."), user("O"))
     ),
     "words and a call": Conversation("", TOOLS, messages=(user("And?"), calls(_NOW, text="I look."), results(call_1_2="noon"))),
+    "a call without a result": Conversation(SYSTEM, TOOLS, messages=(user("And?"), calls(_WEATHER), user("Never mind."))),
+    "a result without a call": Conversation(SYSTEM, TOOLS, messages=(results(call_1_1="blue"), reply("Blue."), user("So?"))),
+    "calls in a row": Conversation(
+        SYSTEM,
+        TOOLS,
+        messages=(user("I?"), calls(_WEATHER), results(call_1_1="blue"), calls(_NOW), results(call_1_2="noon"), reply("Blue."), user("O")),
+    ),
     "pictures": Conversation(SYSTEM, messages=(user("What is this?", 1), reply("A cat."), user("And these?", 2))),
     "reasoning": Conversation(
         SYSTEM, messages=(user("2 + 2?"), reply("4.", "Two and two."), user("3 + 3?"), reply("6.", "Three twice."), user("Why?"))

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from nemochat.domain.messages import Part, ReasoningPart, TextPart, ToolCall, ToolCallPart, ToolSpec
 from nemochat.prompt.call_styles import CALL, GENERAL, QUESTION, REPLY, SECOND, THOUGHT, TOOL, Renderings, find, opened_by
+from nemochat.prompt.calls import CallStyle
 from nemochat.prompt.grammar import tool_call_grammar
 from nemochat.prompt.replies import (
     ReplyPart,
@@ -196,6 +197,13 @@ def test_the_schema_says_what_a_value_in_tags_is(schema: dict[str, Any], text: s
     tool = ToolSpec("f", "", {"type": "object", "properties": {"x": schema}, "$defs": {"text": {"type": "string"}}})
     reply = f"<tool_call>\n<function=f>\n<parameter=x>\n{text}\n</parameter>\n</function>\n</tool_call>"
     assert calls_of(parse_reply(reply, STYLES["tagged"], (tool,))) == [("f", {"x": expected})]
+
+
+def test_a_word_that_opens_calls_does_so_only_where_a_reply_begins() -> None:
+    style = ReplyStyle(CallStyle("word", "functools", is_list=True))
+    call = '[{"name": "f", "arguments": {}}]'
+    assert parse_reply(f" functools{call}", style) == (TextPart(" "), ToolCallPart((ToolCall("f", {}),)))
+    assert parse_reply("Use functools.cache [1].", style) == (TextPart("Use functools.cache [1]."),)
 
 
 def test_a_call_without_its_opening_tag_is_a_call() -> None:

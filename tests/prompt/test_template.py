@@ -151,6 +151,16 @@ async def test_thinking_is_forgotten_as_the_template_forgets_it_and_can_be_switc
     ]
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("role", Role)
+async def test_nothing_in_a_message_is_left_out_wherever_it_stands(name: str, role: Role, renderer: Renderer) -> None:
+    parts = (ImagePart("0" * 64), ContextPart("known"), TextPart("one "), TextPart("two"), ToolResultPart("", "three"))
+    message = Message(role, parts if role is Role.TOOL else parts[:-1])
+    text = await prompt(await made(name, renderer), user("a"), message, user("b"))
+    assert text.count(IMAGE_TAG) == 1
+    assert all(text.count(each) == 1 for each in ("known", "one", "two", *(["three"] if role is Role.TOOL else [])))
+
+
 async def test_a_template_that_refuses_everything_says_so_in_one_sentence(renderer: Renderer) -> None:
     with pytest.raises(TemplateError, match=r"^The chat template refuses refuses this conversation: Only the cloud may speak\.$"):
         await made("refuses", renderer)
