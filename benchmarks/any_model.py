@@ -103,7 +103,7 @@ async def _turns(path: Path, turns: int) -> None:
         last = msgspec.structs.replace(end.cut(len(end.entries) - 2), first_kept=end.first_kept)
         cold = (await _ask(session, last, asked))[1].text
     print(f"format: {format_}")
-    print(f"{turns} turns in a window of {window}, {trims} forgot something; the others read at most {worst} tokens beyond what was new (8)")
+    print(f"{turns} turns in a window of {window}, {trims} forgot something; the others read {worst} tokens beyond what was new (8)")
     print(f"the last reply warm and cold: {'the same' if warm == cold else f'NOT the same: {warm!r} and {cold!r}'}")
 
 
