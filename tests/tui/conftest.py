@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from nemochat.chat.warming import WarmAhead
 from nemochat.desk import reading
 from nemochat.tui.screens.approval import ApprovalScreen
 
@@ -16,4 +15,3 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ApprovalScreen, "DELAY", 5 * SHORT)
     monkeypatch.setattr(reading, "PAUSE", SHORT)
     monkeypatch.setattr(reading.Reading.count, "__defaults__", (SHORT,))
-    monkeypatch.setattr(WarmAhead.__init__, "__defaults__", (SHORT,))
