@@ -154,7 +154,7 @@ def test_databases(
         assert untouched(outside)
     with contextlib.suppress(FileNotFoundError):  # set aside, or removed by SQLite
         (tmp_path / "data" / name).rename(tmp_path / "away")
-    assert invoke("library", "list").startswith("id ")
+    assert invoke("library", "list").startswith("There are no conversations yet")
 
 
 @pytest.mark.parametrize("kind", ["link", "hard link", "dangling link", "pipe"])
@@ -240,7 +240,7 @@ def test_a_configuration_that_a_dotfile_manager_has_linked_stays_linked(tmp_path
 def test_a_hard_link_beside_a_library_that_is_there_is_not_written(
     ending: str, tmp_path: Path, planted: Callable[[str, str], Path]
 ) -> None:
-    assert invoke("library", "list").startswith("id ")
+    assert invoke("library", "list").startswith("There are no conversations yet")
     outside = planted("hard link", f"data/library/library.db{ending}")
     assert f"library.db{ending} has a second name elsewhere" in invoke("library", "import", str(talk(tmp_path)))
     assert untouched(outside)

@@ -17,6 +17,7 @@ from textual.notifications import SeverityLevel
 from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
 
+from nemochat.chat.warming import WarmAhead
 from nemochat.desk.reading import Reading
 from nemochat.desk.turns import Turn
 from nemochat.domain.events import EngineEvent, Finished, FinishReason, Progress, Stage, TextDelta, Timings, Usage
@@ -118,6 +119,8 @@ def still_app(monkeypatch: pytest.MonkeyPatch, folder: Path, state: State) -> St
     monkeypatch.setattr("nemochat.desk.desk.Turn", turn)
     # What is typed here comes all at once, so there is no pause in the typing to wait for.
     monkeypatch.setattr(Reading, "count", lambda reading, delay=0.0: count(reading, 0.0))
+    # How much of a draft is read ahead before it is sent hangs on how quickly it is typed here.
+    monkeypatch.setattr(WarmAhead, "draft_changed", lambda ahead, draft: setattr(ahead, "_draft", draft))
     engines = {"demo": QuarterEngine(*state.replies, context_length=state.context_length), "second": QuarterEngine()}
     monkeypatch.setattr("nemochat.tui.chat.presenter.time", SimpleNamespace(time=lambda: _NOW))
     bench = Bench(folder, engines, state.settings, lambda: _NOW)

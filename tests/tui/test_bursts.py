@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from nemochat.domain.personas import LoreEntry, Persona
 from nemochat.tui.chat.screen import ChatScreen
 from nemochat.tui.screens.dialogs import Choose, Menu, Read, Write
 from nemochat.tui.screens.lore_form import LoreForm
+from nemochat.tui.screens.modal import Modal
 from nemochat.tui.screens.persona_card import PersonaCard
 from nemochat.tui.screens.persona_form import PersonaForm
 from nemochat.tui.screens.picker import Picker
@@ -217,7 +219,8 @@ async def test_an_edit_in_one_burst_with_what_was_typed_loses_nothing(tmp_path: 
         await driver.press("k")
         driver.screen.prompt.load_text("half a thought")
         _burst(driver, "e")
-        await driver.until(lambda: "not empty" in driver.shown)
+        await driver.until(lambda: isinstance(top := driver.app.screen, Modal) and top.takes_keys_from < math.inf)
+        assert "not empty" in driver.shown
         _burst(driver, "right", "enter")
         await driver.until(lambda: driver.screen.prompt.plain_text == "a question")
         assert driver.desk.history.older("") == "half a thought"

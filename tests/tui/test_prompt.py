@@ -220,7 +220,7 @@ async def test_a_huge_paste_is_cut_and_says_so(tmp_path: Path) -> None:
 
 async def test_the_list_completes_a_command_and_enter_then_sends_it(tmp_path: Path) -> None:
     async with prompt(tmp_path) as (driver, press):
-        await press("slash", "t", "h")
+        await press("slash", "t", "h", "e")
         assert driver.host.query_one(CompletionList).is_open
         await press("tab")
         assert driver.area.text.strip() == "/theme"

@@ -320,7 +320,7 @@ async def test_keys_go_from_message_to_message() -> None:
         assert transcript.focused_view() is transcript.views[1]
         assert row_of(transcript, transcript.views[1]) == -3
         await pilot.press(*["down"] * 30)
-        assert transcript.focused_view() is transcript.views[2]
+        await until(lambda: transcript.focused_view() is transcript.views[2])
 
 
 async def test_the_focus_stays_near_when_its_message_is_taken_out() -> None:
@@ -522,7 +522,7 @@ async def test_keys_on_a_message_ask_for_actions() -> None:
         await settle(pilot)
         assert pilot.app.posted == [(2, "regenerate"), (1, "regenerate")]
         identities = {binding.id for bindings in transcript.views[0]._bindings.key_to_bindings.values() for binding in bindings}
-        assert identities == {f"message.{name}" for name in (*keys.values(), "sources", "command", "undo")}
+        assert identities == {f"message.{name}" for name in (*keys.values(), "sources", "command", "undo", "thoughts")}
 
 
 async def test_the_right_button_and_a_click_on_the_label_ask_for_the_menu() -> None:
