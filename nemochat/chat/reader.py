@@ -227,6 +227,9 @@ class PromptReader:
 
         A draft that does not fit raises nothing here: the view's numbers show it. Raises EngineError when the engine fails.
         """
+        await self.load.model()
+        if draft is None and self.load.format.style.reasoning is not None and chat.entries:
+            draft = EMPTY  # many templates leave out what was thought before the last question, which is to come
         told = self.tools.in_force(chat)
         whole = told.added(Entry(with_lore(told, draft))) if draft is not None else told
         prompt = await self.prompt(whole)

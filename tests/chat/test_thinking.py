@@ -66,6 +66,8 @@ async def test_a_thought_is_a_part_of_its_own_and_in_no_later_prompt() -> None:
         assert result.ttft_ms is not None
         assert result.first_thought_ms <= result.ttft_ms
         assert not result.is_all_thought
+        view = await talking.context_view()
+        assert view.history < len(thought.text) + len("What is 2 + 2?It is 4.") + 4 * len("<|im_start|>assistant\n"), "the thought counts"
         await ask(talking, "And 3 + 3?")
         prompt = as_text(engine.requests[-1].segments)
         assert prompt.endswith(f"assistant\nIt is 4.<|im_end|>\n{SECOND}")

@@ -18,12 +18,13 @@ from textual.widgets import Static
 
 from nemochat.chat import ContextView, Entry, ReplyRecord, TurnResult
 from nemochat.domain.events import FinishReason, Timings, Usage
-from nemochat.domain.messages import ContextPart, ImagePart, Message, Role, TextPart, ToolCall
+from nemochat.domain.messages import ContextPart, ImagePart, Message, ReasoningPart, Role, TextPart, ToolCall
 from nemochat.domain.replies import ModelRef
 from nemochat.domain.sampling import Sampling
 from nemochat.tui.widgets.half_blocks import half_blocks
 from nemochat.tui.widgets.message import MessageLabel, MessageView
 from nemochat.tui.widgets.message_window import MOST
+from nemochat.tui.widgets.reply_stream import ThoughtLine
 from nemochat.tui.widgets.reply_text import ReplyText
 from nemochat.tui.widgets.transcript import Transcript
 from nemochat.tui.widgets.transcript_notes import EmptyState, ForgottenLine, SystemText
@@ -747,3 +748,30 @@ async def test_the_top_of_the_window_is_a_place_to_stay() -> None:
             await settle(pilot)
         assert transcript.first > 200
         assert transcript.scroll_y >= transcript.rows
+
+
+async def test_a_thought_is_one_line_that_opens_and_the_stream_becomes_the_message() -> None:
+    """Fails when thoughts are shown as words, or a streamed reply is drawn anew because the time of its thought is known at its end."""
+    async with Host().run_test(size=(60, 20)) as pilot:
+        transcript = await shown(pilot, [user("Why?")])
+        transcript.begin_reply("model")
+        transcript.append([ReasoningPart("Let me [/foo] think.")])
+        await until(lambda: transcript.query(ThoughtLine))
+        line = transcript.query_one(ThoughtLine)
+        assert str(line.visual).startswith("▸ Thinking … ")
+        transcript.append([ReasoningPart(" Yes.\x1b[2J"), TextPart("Because.")])
+        transcript.end_reply()
+        await until(lambda: str(line.visual).startswith("▸ Thought for "))
+        body = transcript.views[-1] if len(transcript.views) > 1 else transcript.writing
+        assert body is not None
+        parts = (ReasoningPart("Let me [/foo] think. Yes.[2J", 12.0, 340), TextPart("Because."))
+        transcript.show([user("Why?"), Entry(Message(Role.ASSISTANT, parts))], None, "model")
+        await settle(pilot)
+        assert transcript.views[-1] is body, "drawn anew"
+        await until(lambda: str(line.visual) == "▸ Thought for 12.0 s · 340 tokens")
+        transcript.focus_last()
+        await settle(pilot)
+        await pilot.press("t")
+        assert str(line.visual) == "▾ Thought for 12.0 s · 340 tokens\nLet me [/foo] think. Yes.[2J"
+        await pilot.click(line, offset=(2, 0))
+        assert str(line.visual) == "▸ Thought for 12.0 s · 340 tokens"
