@@ -5,7 +5,18 @@ from __future__ import annotations
 from nemochat.chat.session import ChatSession
 from nemochat.chat.stopping import Stop
 from nemochat.chat.talk import Talk
-from nemochat.chat.values import Attachment, ChatEvent, ContextView, Proposed, RoundEnded, ToolRun, ToolsAnswered, ToolState, visible
+from nemochat.chat.values import (
+    Attachment,
+    ChatEvent,
+    ContextView,
+    Proposed,
+    RoundEnded,
+    ToolRun,
+    ToolsAnswered,
+    ToolState,
+    thought,
+    visible,
+)
 from nemochat.domain.chat import Chat, Entry
 from nemochat.domain.replies import ReplyRecord, TurnResult
 
@@ -25,5 +36,6 @@ __all__ = [
     "ToolState",
     "ToolsAnswered",
     "TurnResult",
+    "thought",
     "visible",
 ]

@@ -11,7 +11,7 @@ import msgspec
 from nemochat.domain.edits import Edit
 from nemochat.domain.events import Progress, TextDelta
 from nemochat.domain.images import RgbImage
-from nemochat.domain.messages import ContextPart, ImagePart, Part, TextPart
+from nemochat.domain.messages import ContextPart, ImagePart, Part, ReasoningPart, TextPart
 from nemochat.domain.replies import TurnResult
 
 
@@ -112,3 +112,8 @@ ChatEvent = Progress | TextDelta | ToolRun | RoundEnded | ToolsAnswered | Propos
 def visible(parts: Iterable[Part]) -> str:
     """What people read of a piece of a reply."""
     return "".join(part.text for part in parts if isinstance(part, TextPart))
+
+
+def thought(parts: Iterable[Part]) -> str:
+    """What the model thought in a piece of a reply."""
+    return "".join(part.text for part in parts if isinstance(part, ReasoningPart))

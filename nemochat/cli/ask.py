@@ -69,7 +69,8 @@ def _tell(options: AskOptions, session: ChatSession, printer: ReplyPrinter, resu
     """What is printed behind the reply."""
     shelf = aids.shelf if aids is not None else None
     if options.as_json:
-        print_json(JsonReply.of(result, session.model_name, printer.runs, shelf.used if shelf is not None else (), printer.rounds))
+        used = shelf.used if shelf is not None else ()
+        print_json(JsonReply.of(result, session.model_name, printer.runs, used, printer.rounds, printer.thought))
     else:
         printer.tell_unanswered(result)
         if shelf is not None:

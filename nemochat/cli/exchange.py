@@ -128,7 +128,7 @@ class JsonReply(msgspec.Struct, frozen=True, omit_defaults=True):
 
     When tools were called, all but tool_runs, sources and stats is about the last reply, and tool_calls are those that nobody answered.
     warnings: a sentence for each call of the last reply that is not to be run: it does not fit, was cut, or cannot be read. Left out when
-    there is none.
+    there is none. reasoning: what the model thought before it spoke; text is without it.
     stats: of each reply of the turn, those that called tools before the last one; the first one's TTFT is what the user waited for.
     """
 
@@ -148,6 +148,7 @@ class JsonReply(msgspec.Struct, frozen=True, omit_defaults=True):
     sources: tuple[Source, ...]
     stats: tuple[JsonStats, ...]
     warnings: tuple[str, ...] = ()
+    reasoning: str = ""
 
     @classmethod
     def of(
@@ -157,6 +158,7 @@ class JsonReply(msgspec.Struct, frozen=True, omit_defaults=True):
         runs: Iterable[ToolRun] = (),
         sources: Iterable[Source] = (),
         rounds: Iterable[TurnResult] = (),
+        reasoning: str = "",
     ) -> JsonReply:
         """The result of a turn with this model, times to microseconds. rounds: the replies that called tools."""
         usage, reading = result.usage, reading_of(result)
@@ -181,6 +183,7 @@ class JsonReply(msgspec.Struct, frozen=True, omit_defaults=True):
             tool_runs=tuple(JsonToolRun(run.name, run.arguments, run.result or "", run.state) for run in runs),
             sources=tuple(sources),
             stats=tuple(JsonStats.of(reading_of(each)) for each in (*rounds, result)),
+            reasoning=reasoning.strip(),
         )
 
 

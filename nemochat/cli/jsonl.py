@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from nemochat.chat import Attachment, Chat, ChatSession, RoundEnded, Talk, ToolRun, ToolState, TurnResult
+from nemochat.chat import Attachment, Chat, ChatSession, RoundEnded, Talk, ToolRun, ToolState, TurnResult, thought
 from nemochat.chat.openai_messages import ConversationBody, decode, image_sources, to_conversation
 from nemochat.chat.values import ReplyForm
 from nemochat.cli.aids import Aids, open_aids
@@ -20,7 +20,7 @@ from nemochat.cli.output import StatusLine, as_shown, print_json, print_note
 from nemochat.cli.setup import read_setup
 from nemochat.cli.stats import Running
 from nemochat.cli.stdin import read_lines
-from nemochat.domain.events import FinishReason
+from nemochat.domain.events import FinishReason, TextDelta
 from nemochat.domain.messages import Message, Role, TextPart, ToolSpec
 from nemochat.domain.sampling import Source, Unset
 from nemochat.domain.ttft import reading_of
@@ -201,17 +201,22 @@ async def _answer(
     talk = Talk(session, Chat.of(msgspec.structs.replace(conversation, system=system, tools=tools, messages=messages[:-1])))
     runs: list[ToolRun] = []
     rounds: list[TurnResult] = []
+    reasoning = ""
     async with aclosing(talk.send(last, asked_at=asked_at)) as events:
         async for event in events:
             match event:
                 case RoundEnded(result):
                     rounds.append(result)
+                    reasoning = ""
                 case ToolRun(state=ToolState.DONE | ToolState.FAILED | ToolState.REFUSED):
                     runs.append(event)
+                case TextDelta(parts=pieces):
+                    reasoning += thought(pieces)
                 case TurnResult():
                     if form.schema is not None and (wrong := await asyncio.to_thread(_misfit, event, form.schema)):
                         event = msgspec.structs.replace(event, unread=wrong)
-                    return JsonReply.of(event, session.model_name, runs, aids.shelf.used if aids.shelf is not None else (), rounds), event
+                    used = aids.shelf.used if aids.shelf is not None else ()
+                    return JsonReply.of(event, session.model_name, runs, used, rounds, reasoning), event
     raise AssertionError("a turn ends with its result or with an error")
 
 

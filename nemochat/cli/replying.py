@@ -7,10 +7,9 @@ import os
 import shutil
 import sys
 
-from nemochat.chat import ChatEvent, RoundEnded, ToolRun, ToolState, TurnResult, visible
+from nemochat.chat import ChatEvent, RoundEnded, ToolRun, ToolState, TurnResult, thought, visible
 from nemochat.cli.output import StatusLine, print_note
 from nemochat.domain.events import FinishReason, Progress, TextDelta
-from nemochat.domain.messages import ReasoningPart
 from nemochat.domain.replies import ALL_THOUGHT
 from nemochat.domain.sanitize import sanitize
 
@@ -23,7 +22,7 @@ class ReplyPrinter:
     """Prints the events of a turn. is_quiet: nothing but progress. hides_calls: the text of calls is left out, because they are answered.
 
     status: None where no line is ever written anew, and nothing is dimmed. speaker: stands on stderr before the words of a reply.
-    runs: the calls that were answered. rounds: the replies that called.
+    runs: the calls that were answered. rounds: the replies that called. thought: what the model thought in the last reply.
     """
 
     def __init__(self, status: StatusLine | None, *, is_quiet: bool, hides_calls: bool, speaker: str = "") -> None:
@@ -35,6 +34,7 @@ class ReplyPrinter:
         self._ends_line = True
         self.runs: list[ToolRun] = []
         self.rounds: list[TurnResult] = []
+        self.thought = ""
 
     def show(self, event: ChatEvent) -> None:
         """Print one event."""
@@ -42,12 +42,15 @@ class ReplyPrinter:
             case Progress() if self._status is not None:
                 self._status.show_progress(event)
             case TextDelta(text, parts):
-                if self._status is not None and any(isinstance(part, ReasoningPart) for part in parts):
-                    self._status.show("thinking ...")
+                if thinking := thought(parts):
+                    self.thought += thinking
+                    if self._status is not None:
+                        self._status.show("thinking ...")
                 if not self._is_quiet:
                     self._text(visible(parts) if self._hides_calls else text)
             case RoundEnded(result):
                 self.rounds.append(result)
+                self.thought = ""
                 self.end()
             case ToolRun(state=ToolState.RUNNING):
                 if self._status is not None:

@@ -97,7 +97,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the model is and says. Delays are in seconds: for the load, per picture, per prefill batch and per token of the reply.
 
-    recommended: the sampling that its file asks for.
+    recommended: the sampling that its file asks for. chat_template: the one in it; "" for none, and then the Nemotron format.
     """
 
     replies: tuple[Reply, ...] = (Reply("This is the scripted engine."),)
@@ -110,6 +110,7 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     batch_seconds: float = 0.0
     token_seconds: float = 0.0
     recommended: Sampling = Sampling()
+    chat_template: str = ""
 
 
 class Token(NamedTuple):
@@ -177,7 +178,15 @@ class ScriptedBackend:
             self._fail_if_due(FaultStage.LOAD, done)
             if done < 1000:
                 time.sleep(script.load_seconds / 2)
-        return ModelInfo(request.name, self._window, script.has_vision, 256, script.load_seconds * 1000, recommended=script.recommended)
+        return ModelInfo(
+            name=request.name,
+            context_length=self._window,
+            has_vision=script.has_vision,
+            vocab_size=256,
+            load_ms=script.load_seconds * 1000,
+            chat_template=script.chat_template,
+            recommended=script.recommended,
+        )
 
     def add_image(self, image: RgbImage) -> int:
         """Know a picture. Raises EngineError when the script has no vision."""

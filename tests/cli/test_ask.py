@@ -27,6 +27,23 @@ def test_the_reply_goes_to_stdout_and_the_statistics_to_stderr(nemochat: Run, sc
     assert figures.startswith("cold ")
 
 
+def test_what_the_model_thought_is_no_part_of_the_reply(nemochat: Run, script: WriteScript) -> None:
+    """Fails when a thought reaches stdout. A reply that was nothing else says so, on stderr."""
+    template = (Path(__file__).parents[1] / "prompt" / "templates" / "reasoning.jinja").read_text()
+    replies = [{"text": "<think>\nHm.\n</think>\n\nBlue.", "when": "sky"}, {"text": "<think>\nHm, and on"}]
+    model = script(replies=replies, chat_template=template)
+    done = nemochat("ask", "What colour has the sky?", "--model", model)
+    assert (done.returncode, done.stdout) == (0, "Blue.\n")
+    reply = json.loads(nemochat("ask", "What colour has the sky?", "--model", model, "--json").stdout)
+    assert (reply["text"], reply["reasoning"]) == ("Blue.", "Hm.")
+    request = '{"question": "What colour has the sky?"}\n'
+    line = json.loads(nemochat("ask", "--jsonl", "--model", model, input=request).stdout)
+    assert (line["text"], line["reasoning"]) == ("Blue.", "Hm.")
+    done = nemochat("ask", "Why?", "--model", model)
+    assert done.stdout == ""
+    assert "only thought" in done.stderr
+
+
 def test_each_reply_of_a_turn_with_tools_has_its_statistics(nemochat: Run, script: WriteScript) -> None:
     call = '<toolcall> {"name": "calculator", "arguments": {"expression": "12 * 7"}} </toolcall>'
     model = script(replies=[{"text": "It is 84.", "when": "84"}, {"text": call}])
