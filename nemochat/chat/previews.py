@@ -104,8 +104,8 @@ class Prompt(msgspec.Struct, frozen=True):
             sent = await self.of_fit(window.fit(self.size, limit=self.limit, reserve=self.reserve + over, first_kept=self._first_kept))
             if sent.tokens <= self.room:
                 return sent
-            # Some formats write more around what is left, the system text into the first message say.
-            over += sent.tokens - self.room
+            # Some formats write more around what is left, the system text into the first message say: the next block has to go.
+            over = self.room - sent.fit.prompt_tokens + 1
 
     async def of_fit(self, fit: Fit) -> Sent:
         """The prompt that a decision of the window leaves."""
