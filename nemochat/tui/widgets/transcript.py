@@ -175,7 +175,7 @@ class Transcript(MessageWindow):
         view = self.focused_view()
         region = None if view is None else self.region_of(view)
         if region is not None and (region.bottom > self.scroll_y + self.rows if by > 0 else region.y < self.scroll_y):
-            self.scroll_relative(y=by * _LINE_STEP, animate=False)
+            self.scroll_relative(y=by * _LINE_STEP, animate=False, immediate=True)
         else:
             self.action_go(by)
 
@@ -196,7 +196,7 @@ class Transcript(MessageWindow):
 
     def action_page(self, by: int) -> None:
         """Scroll by a screenful, less one line."""
-        self.scroll_relative(y=by * max(1, self.rows - 1), animate=False)
+        self.scroll_relative(y=by * max(1, self.rows - 1), animate=False, immediate=True)
 
     def action_first(self) -> None:
         """To the first message. The focus goes along when it is on a message."""
