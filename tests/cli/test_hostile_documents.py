@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -79,9 +78,7 @@ def test_ctrl_c_ends_the_reading_and_the_process_that_reads(tmp_path: Path) -> N
         assert soon(lambda: bool(program.children()))
         [child] = program.children()
         assert soon(lambda: child.cpu_times().user > 0.3)
-        began = time.monotonic()
         os.kill(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=20)
-        assert time.monotonic() - began < 5
-    assert not child.is_running()
+    assert soon(lambda: not child.is_running())
     assert "Traceback" not in errors

@@ -18,6 +18,7 @@ from nemochat.tools.approval import Approvals
 from nemochat.tools.making import Limits
 from nemochat.tools.python_tools import ToolsFolder, read_tools
 from nemochat.tools.registry import Registry
+from tests.idle import until
 
 LIMITS = Limits(seconds=10, memory_mb=256)
 SHORT = Limits(seconds=0.6, memory_mb=256)
@@ -339,10 +340,10 @@ async def test_a_limit_cannot_be_raised_again(tmp_path: Path) -> None:
 async def test_what_a_tool_started_ends_with_it(tmp_path: Path) -> None:
     mark = f"mark-{os.getpid()}-{tmp_path.name}"
     assert (await call(read(tmp_path, HOSTILE), "forks", mark=mark)).text == "forked"
-    assert alive(mark) == []
+    await until(lambda: not alive(mark))  # who is killed needs a moment to go
     outcome = await call(read(tmp_path, HOSTILE, SHORT), "deaf", mark=mark)
     assert outcome.is_error
-    assert alive(mark) == []
+    await until(lambda: not alive(mark))  # who is killed needs a moment to go
 
 
 async def test_a_cancelled_call_leaves_no_process(tmp_path: Path) -> None:
@@ -355,7 +356,7 @@ async def test_a_cancelled_call_leaves_no_process(tmp_path: Path) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert alive(mark) == []
+    await until(lambda: not alive(mark))  # who is killed needs a moment to go
 
 
 async def test_calls_at_once_do_not_mix(tmp_path: Path) -> None:
