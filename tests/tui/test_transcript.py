@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 import pytest
@@ -89,6 +90,10 @@ def text_of(view: MessageView) -> str:
     """The label and the body, as far as they are plain."""
     statics = [str(widget.visual) for widget in view.query(Static)]
     return "\n".join([view.query_one(MessageLabel).render().plain, *statics])
+
+
+def _stands_at(transcript: Transcript, view: MessageView, row: float) -> bool:
+    return row_of(transcript, view) == row
 
 
 def row_of(transcript: Transcript, view: MessageView) -> float:
@@ -180,8 +185,7 @@ async def test_what_is_read_stays_in_its_row_while_more_is_mounted_above() -> No
             top = transcript.views[len(transcript.views) // 4]
             before = row_of(transcript, top)
             transcript.scroll_relative(y=-2, animate=False)
-            await pilot.pause()
-            assert row_of(transcript, top) == before + 2
+            await until(partial(_stands_at, transcript, top, before + 2))
             moved += 1
             assert moved < 100
         top = next(view for view in transcript.views if view is transcript.top_child())
