@@ -22,7 +22,6 @@ PATIENCE = 120.0
 """Seconds that something may take on a busy machine: a limit against hanging, not a measurement."""
 _MOMENT = 0.02
 """Seconds: what is due so soon belongs to what goes on now, as the next frame does."""
-_APART = 0.01
 _run_in_executor = asyncio.BaseEventLoop.run_in_executor
 _parse_rules = Stylesheet._parse_rules
 _working: WeakSet[asyncio.Future[Any]] = WeakSet()
@@ -30,19 +29,13 @@ _working: WeakSet[asyncio.Future[Any]] = WeakSet()
 _parsed: dict[object, list[RuleSet]] = {}
 
 
-async def until_idle(min_sleep: float = _MOMENT, max_sleep: float = 2.0) -> None:
-    """Wait until the event loop has nothing to do, now or in a moment, and no thread works for it: twice, a little apart.
+async def until_idle(min_sleep: float = _MOMENT, max_sleep: float = 1.0) -> None:
+    """Wait until the event loop has nothing to do, now or in a moment, and no thread works for it.
 
     What takes longer than `max_sleep` seconds is for the test to wait for, by what it brings about.
     """
-    await _idle(max_sleep)
-    await asyncio.sleep(_APART)
-    await _idle(max_sleep)
-
-
-async def _idle(seconds: float) -> None:
     loop: Any = asyncio.get_running_loop()
-    soon, end = loop.time() + _MOMENT, loop.time() + seconds
+    soon, end = loop.time() + _MOMENT, loop.time() + max_sleep
     while loop.time() < end:
         await asyncio.sleep(0)
         if loop._ready:
