@@ -316,8 +316,8 @@ class ChatSession:
         if finished is None:
             raise EngineError("The engine ended the reply without saying why.", "Send the message again.")
         if reading.thought is not None:
-            tokens = await reader.tokens_in(reading.thought.text)
-            reading.thought = msgspec.structs.replace(reading.thought, tokens=tokens)
+            with contextlib.suppress(EngineError):  # how long the thought was is worth less than the reply
+                reading.thought = msgspec.structs.replace(reading.thought, tokens=await reader.tokens_in(reading.thought.text))
         edit = reading.put() if is_reply else None
         calls: tuple[ToolCall, ...] = edit.entry.message.tool_calls if edit is not None else ()
         parts = edit.entry.message.parts if edit is not None else ()

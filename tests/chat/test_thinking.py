@@ -15,7 +15,7 @@ from nemochat.domain.messages import Conversation, Message, ReasoningPart, Role,
 from nemochat.domain.replies import TurnResult
 from nemochat.domain.sampling import Sampling
 from nemochat.engine.protocol import LoadRequest, ModelInfo
-from nemochat.errors import TemplateError
+from nemochat.errors import EngineDiedError, TemplateError
 from nemochat.prompt.format import as_text
 from nemochat.prompt.nemotron import NemotronFormat
 from nemochat.settings import EngineSettings
@@ -83,6 +83,22 @@ async def test_a_reply_that_was_nothing_but_a_thought_is_kept_and_says_so() -> N
         (thought,) = talking.chat.entries[-1].message.parts
         assert isinstance(thought, ReasoningPart)
         assert thought.text.strip() == "On and on and on"
+
+
+async def test_a_reply_is_kept_although_its_thought_cannot_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails as it did: the engine died between the end of the reply and the count, and the reply was gone."""
+    engine = FakeEngine(reply("<think>\nHm.\n</think>\n\nYes."))
+    async with thinking(engine) as talking:
+
+        async def dead(_: str) -> int:
+            raise EngineDiedError("killed")
+
+        monkeypatch.setattr(talking.reader, "tokens_in", dead)
+        _, result = await ask(talking, "Why?")
+        assert result.text == "Yes."
+        thought = talking.chat.entries[-1].message.parts[0]
+        assert isinstance(thought, ReasoningPart)
+        assert thought.tokens is None
 
 
 @pytest.mark.parametrize(("think", "head"), [(None, SECOND), (True, SECOND), (False, f"{SECOND}<think>\n\n</think>\n\n")])
