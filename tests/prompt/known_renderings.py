@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from typing import Any
 
 import jinja2
-from jinja2.ext import Extension, loopcontrols
-from jinja2.nodes import Node
-from jinja2.parser import Parser
-from jinja2.sandbox import SandboxedEnvironment
 
 from nemochat.domain.messages import ToolCall
 from nemochat.prompt.call_styles import CALL, QUESTION, REPLY, SECOND, THOUGHT, TOOL, Renderings
-
-
-class _Generation(Extension):
-    tags = {"generation"}  # noqa: RUF012
-
-    def parse(self, parser: Parser) -> list[Node]:
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+from tests.prompt.direct import direct
 
 
 class RefusedError(Exception):
@@ -31,20 +19,10 @@ class RefusedError(Exception):
 
 def render(source: str, messages: Sequence[dict[str, Any]], **variables: Any) -> str:
     """The template's text, its tools and switches among the variables. Raises RefusedError."""
-
-    def to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, separators: Any = None, sort_keys: bool = False) -> str:
-        return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
-
-    def refuse(message: str) -> None:
-        raise RefusedError(message)
-
-    environment = SandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _Generation])
-    environment.filters["tojson"] = to_json
-    environment.globals |= {"raise_exception": refuse, "strftime_now": time.strftime}
     usual = {"bos_token": "<BEGIN>", "eos_token": "<END>", "add_generation_prompt": False, "functions": "", "datetime": "2026-01-01"}
     try:
-        return environment.from_string(source).render(messages=list(messages), **usual | variables)
-    except (RefusedError, jinja2.TemplateError, TypeError, ValueError) as error:
+        return direct(source, {"messages": list(messages), **usual, **variables})
+    except (jinja2.TemplateError, TypeError, ValueError) as error:
         raise RefusedError(str(error)) from error
 
 
