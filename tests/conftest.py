@@ -28,7 +28,9 @@ gc.set_threshold(20_000, 20, 50)
 idle.install()
 
 # How long an example takes depends on what else the machine does.
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("searching", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same examples in each run, so that a change is judged by what it does; `--hypothesis-profile searching` looks for others.
+settings.register_profile("any machine", settings.get_profile("searching"), derandomize=True)
 settings.load_profile("any machine")
 
 

@@ -128,7 +128,8 @@ def _has_no_force(reader: MarkdownIt, text: str) -> bool:
     return (
         not known.get("references")
         and len(headings) == 1
-        and headings[0].level == 0
+        and tokens[-1].type == "heading_close"  # of the end, which an open fence would have swallowed
+        and tokens[-1].level == 0
         and not any(token.type == "inline" and _FOOTNOTE.search(token.content) for token in tokens)
         and not any(token.type in ("html_block", "html_inline", "image") for token in (*tokens, *inline))
         and all(_SAFE_LINK.match(str(child.attrs.get("href", ""))) for child in inline if child.type == "link_open")

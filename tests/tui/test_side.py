@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 from textual.app import App, ComposeResult
 from textual.containers import Horizontal
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
@@ -22,6 +24,7 @@ from nemochat.tui.panes.side import PaneFrame, PaneTab, PaneTitle, SidePanes
 from nemochat.tui.panes.tools import ToolInfo, ToolLine, ToolsPane
 from tests.chat.fake_engine import FakeEngine
 from tests.desk.bench import Bench
+from tests.idle import until
 from tests.tui.bench import running
 
 ITEM = AttachmentItem("a1", "cat.png", 640, 480, 128, "encoded", RgbImage.from_rgb(8, 8, bytes(192)), in_draft=True)
@@ -236,6 +239,10 @@ async def test_a_closed_drawer_keeps_no_focus() -> None:
         assert isinstance(host.focused, Input)
 
 
+def _shows(host: Host, pane: str) -> bool:
+    return host.visible_panes == [pane]
+
+
 async def test_tabs_by_key_and_by_mouse() -> None:
     host = Host(narrow=True)
     async with host.run_test(size=(80, 24)) as pilot:
@@ -243,7 +250,12 @@ async def test_tabs_by_key_and_by_mouse() -> None:
         await pilot.pause()
         for key, pane in (("right", "tools"), ("right", "context"), ("right", "attachments"), ("left", "context")):
             await pilot.press(key)
-            assert host.visible_panes == [pane]
+            await until(partial(_shows, host, pane))
+        for _ in range(2):  # in one burst: none of them is lost
+            host.post_message(Key("left", None))
+        await until(partial(_shows, host, "attachments"))
+        await pilot.press("left")
+        await until(partial(_shows, host, "context"))
         await pilot.press("down")
         assert isinstance(host.focused, ContextPane)
         await pilot.click("#tab-tools")

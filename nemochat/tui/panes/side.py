@@ -267,10 +267,10 @@ class SidePanes(Vertical):
         self._apply()
 
     def on_pane_tab_chosen(self, event: PaneTab.Chosen) -> None:
-        """A tab was used."""
+        """A tab was used. A step goes on from what is shown: a key may come before the focus has followed the one before it."""
         event.stop()
         names = self._names
-        self.active = names[(names.index(event.name) + event.offset) % len(names)]
+        self.active = names[(names.index(self.active) + event.offset) % len(names)] if event.offset else event.name
         if event.enters:
             self._enter()
         else:
