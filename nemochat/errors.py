@@ -9,7 +9,8 @@ NemochatError
 ├── WindowError        a single message does not fit the context window
 ├── ConversationError  a conversation file or request has the wrong shape
 └── EngineError        the engine died, hung, refused or could not load
-    └── EngineDiedError    its process ended (signal, out of memory, start-up failure) or stopped answering
+    ├── EngineDiedError    its process ended (signal, out of memory, start-up failure) or stopped answering
+    └── ServerError        a server could not be reached, refused, broke off, or sent what it should not
 
 Each has a one-sentence `message` and, where there is something to do, a one-sentence `hint`.
 They are rendered in one place per interface: a line and an exit code on the command line, a notice in the TUI.
@@ -65,3 +66,15 @@ class EngineError(NemochatError):
 
 class EngineDiedError(EngineError):
     """The engine's process ended or stopped answering."""
+
+
+class ServerError(EngineError):
+    """A server could not be reached, refused, broke off, or sent what it should not.
+
+    status: the HTTP status it answered with, None where it gave no answer. is_length: it refused because the prompt is too long for it.
+    """
+
+    def __init__(self, message: str, hint: str = "", *, status: int | None = None, is_length: bool = False) -> None:
+        super().__init__(message, hint)
+        self.status = status
+        self.is_length = is_length

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Protocol
+from enum import StrEnum
+from typing import Any, Protocol
 
 import msgspec
 
 from nemochat.domain.events import EngineEvent, Progress
 from nemochat.domain.images import RgbImage
+from nemochat.domain.messages import Conversation, Role
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.segments import Segment
 from nemochat.settings import EngineSettings
@@ -38,6 +40,7 @@ class ModelInfo(msgspec.Struct, frozen=True):
     tokens that begin and end a text; adds_begin: every prompt begins with the begin token, and one that says so itself is not given two;
     recommended: the sampling that it asks for. can_take_back: what was read can be cut back anywhere. Where it cannot (recurrent models), a
     prompt that does not go on from all that was read is read anew as a whole, so only what will stand should be read ahead.
+    takes_messages: the engine lays conversations out by itself: it is asked in messages (`Asked`), and segments are there to be counted.
     """
 
     name: str
@@ -52,6 +55,7 @@ class ModelInfo(msgspec.Struct, frozen=True):
     architecture: str = ""
     recommended: Sampling = Sampling()
     can_take_back: bool = True
+    takes_messages: bool = False
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -69,11 +73,26 @@ UNNAMED = Place()
 """The prompt of a conversation that is kept nowhere."""
 
 
+class Counts(StrEnum):
+    """Where an engine's counts come from: its tokenizer, what earlier replies of it have cost, or the length of the text alone."""
+
+    EXACT = "exact"
+    LEARNT = "learnt"
+    ESTIMATED = "estimated"
+
+
 class Capabilities(msgspec.Struct, frozen=True):
-    """What an engine can do beyond generating text."""
+    """What an engine can do beyond generating text, as far as it is known by now: a server's are known once it is loaded.
+
+    keeps_words_apart: nobody's words can become control tokens; where they can, known markers in them are broken visibly. tells_stages:
+    what of the TTFT is loading, encoding and prefill is known. can_hold_to_grammar: a grammar of GBNF is held to.
+    """
 
     can_prepare: bool = True
-    has_exact_counts: bool = True
+    counts: Counts = Counts.EXACT
+    keeps_words_apart: bool = True
+    tells_stages: bool = True
+    can_hold_to_grammar: bool = True
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -86,6 +105,22 @@ class Prepared(msgspec.Struct, frozen=True):
     is_complete: bool = True
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """What a reply is wanted to, for an engine that lays it out by itself: what the window has left of the conversation.
+
+    continues, speaks, thinks: as in `ChatFormat.lay_out`. calls: the reply has to begin with a call, of the tool `tool` where one is named.
+    schema: it has to be JSON that fits this.
+    """
+
+    conversation: Conversation
+    continues: bool = False
+    speaks: Role = Role.ASSISTANT
+    thinks: bool | None = None
+    calls: bool = False
+    tool: str = ""
+    schema: dict[str, Any] | None = None
+
+
 class GenerateRequest(msgspec.Struct, frozen=True):
     """One reply. The reply's length and the user's stop strings are part of `sampling`; the model's end tokens always stop.
 
@@ -95,6 +130,7 @@ class GenerateRequest(msgspec.Struct, frozen=True):
     grammar: GBNF that holds what follows each `grammar_trigger` in the reply (or the one that the prompt itself ends with, as Control
     text) until the grammar is complete; empty for none. Without a trigger it holds the whole reply, which ends with it. No stop string
     ends the reply in between. An engine that cannot hold to it goes on without it, so what comes back is to be checked in any case.
+    asked: the same in messages, where `ModelInfo.takes_messages`, else None.
     """
 
     segments: tuple[Segment, ...]
@@ -104,6 +140,7 @@ class GenerateRequest(msgspec.Struct, frozen=True):
     conversation: str = ""
     stops: tuple[str, ...] = ("<extra_id_0>", "<extra_id_1>", "<extra_id_2>")
     markers: tuple[str, ...] = ("<toolcall>", "</toolcall>")
+    asked: Asked | None = None
 
 
 class Engine(Protocol):

@@ -1,0 +1,40 @@
+"""Servers that run models: which there are, and what is known of their models. No keys: those are never part of a value that is kept."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class ServerKind(StrEnum):
+    """Which program a server is: each is spoken to by its own ways where those tell more, any other by OpenAI's routes alone."""
+
+    LLAMA_SERVER = "llama-server"
+    VLLM = "vllm"
+    NIM = "nim"
+    OLLAMA = "ollama"
+    LM_STUDIO = "lm-studio"
+    OPENAI = "openai"
+
+
+class Server(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A server by the name that people gave it. url: its address without a path of OpenAI's (``http://host:8080``, no ``/v1``), or with the
+    path before that where there is one. kind: None where that is to be found out."""
+
+    name: str
+    url: str
+    kind: ServerKind | None = None
+
+
+class RemoteModel(msgspec.Struct, frozen=True):
+    """A model of a server. id: what the server calls it. context_length: in tokens, 0 is not known. has_vision: None is not known.
+
+    is_loaded: None is not known. is_elsewhere: the server hands it on to another machine, whatever its own address (Ollama's ``:cloud``).
+    """
+
+    id: str
+    context_length: int = 0
+    has_vision: bool | None = None
+    is_loaded: bool | None = None
+    is_elsewhere: bool = False
