@@ -1,0 +1,250 @@
+"""Which program a server is, which models it has, and what runs on this machine: asked by each program's own routes.
+
+What servers say of their models is checked like anything that they send: a model is offered by the very name that the server knows it by,
+and one whose name could not be shown as it is (control characters, say) is not offered at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from nemochat.domain.sanitize import sanitize
+from nemochat.domain.servers import RemoteModel, Server, ServerKind
+from nemochat.engine.remote.client import Limits, ServerClient
+from nemochat.errors import ServerError
+
+USUAL_PORTS = (8080, 8000, 11434, 1234)
+"""Where llama-server, vLLM and NIM, Ollama, and LM Studio listen unless they are told otherwise."""
+
+QUICK = Limits(connect=5.0, first=10.0, retries=0)
+"""For those who wait for a list, not for a reply."""
+
+_NEARBY = Limits(connect=0.5, first=2.0, retries=0)
+_SECONDS_TO_DISCOVER = 3.0
+_MOST_MODELS = 1000
+_LONGEST_NAME = 200
+_ASKED_AT_ONCE = 4  # models of Ollama, which tells what they are one by one
+_LARGEST_CONTEXT = 1 << 31
+_NIM_SAYS = frozenset({"modelinfo", "licenseinfo", "assetinfo"})
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What was found at an address. models: those that write text; embedding models are left out."""
+
+    server: Server
+    models: tuple[RemoteModel, ...]
+
+
+async def look(client: ServerClient) -> Found:
+    """Which program answers, unless the server's kind is known, and its models. Raises ServerError."""
+    kind = client.server.kind or await find_kind(client)
+    return Found(msgspec.structs.replace(client.server, kind=kind), await list_models(client, kind))
+
+
+async def find_kind(client: ServerClient) -> ServerKind:
+    """Which program answers. Raises ServerError where none does, or none that has models."""
+    routes = ("/v1/models", "/props", "/v1/metadata", "/api/version", "/api/tags", "/api/v1/models", "/api/v0/models")
+    answers = await asyncio.gather(*(_try(client, route) for route in routes))
+    listed, props, metadata, version, tags, lm_studio, older = answers
+    owners = {item.get("owned_by") for item in _items(listed, "data")}
+    if _is_llama_server(props) or "llamacpp" in owners:  # it answers some routes of the others too, so it is the first to be looked for
+        return ServerKind.LLAMA_SERVER
+    if isinstance(metadata, dict) and _NIM_SAYS & {str(name).replace("_", "").lower() for name in metadata}:
+        return ServerKind.NIM
+    if isinstance(_member(version, "version"), str) and isinstance(tags, dict) and "models" in tags:
+        return ServerKind.OLLAMA
+    if any("key" in item for item in _items(lm_studio, "models")) or any("state" in item for item in _items(older, "data")):
+        return ServerKind.LM_STUDIO
+    if "vllm" in owners:
+        return ServerKind.VLLM
+    if isinstance(listed, dict) and isinstance(listed.get("data"), list):
+        return ServerKind.OPENAI
+    raise listed if isinstance(listed, ServerError) else client.misread("lists no models")
+
+
+async def list_models(client: ServerClient, kind: ServerKind) -> tuple[RemoteModel, ...]:
+    """The models that write text, in the server's order. Raises ServerError."""
+    match kind:
+        case ServerKind.OLLAMA:
+            found = await _of_ollama(client)
+        case ServerKind.LM_STUDIO:
+            found = await _of_lm_studio(client)
+        case ServerKind.LLAMA_SERVER:
+            found = await _of_llama_server(client)
+        case _:
+            found = [_of_openai(item) for item in _listed(client, await client.get("/v1/models"), "data")]
+    by_id = {model.id: model for model in found if _is_fit(model.id)}
+    return tuple(by_id.values())[:_MOST_MODELS]
+
+
+async def discover(ports: Sequence[int] = USUAL_PORTS) -> list[Found]:
+    """What runs on this machine on these ports, in their order, without a key; a server is called what its program is called."""
+
+    async def ask(port: int) -> Found | None:
+        client = ServerClient(Server(f"localhost:{port}", f"http://127.0.0.1:{port}"), limits=_NEARBY)
+        try:
+            async with asyncio.timeout(_SECONDS_TO_DISCOVER):
+                found = await look(client)
+        except (ServerError, TimeoutError):
+            return None  # nothing there, or something else, which is no failure of anything
+        finally:
+            await client.close()
+        assert found.server.kind is not None
+        return Found(msgspec.structs.replace(found.server, name=found.server.kind.value), found.models)
+
+    return [found for found in await asyncio.gather(*map(ask, ports)) if found is not None]
+
+
+async def _of_llama_server(client: ServerClient) -> list[RemoteModel]:
+    answer, props = await asyncio.gather(_try(client, "/v1/models"), _try(client, "/props"))
+    if isinstance(props, ServerError) and props.status in (401, 403):
+        raise props  # which models there are is told to everybody, the rest is not
+    is_router = isinstance(props, dict) and props.get("role") == "router"
+
+    async def tell(item: dict[str, Any]) -> RemoteModel:
+        model = _of_openai(item)
+        if not is_router:
+            return _with_props(msgspec.structs.replace(model, is_loaded=True), props)
+        is_loaded = _member(item, "status", "value") in ("loaded", "sleeping")
+        model = msgspec.structs.replace(model, is_loaded=is_loaded)
+        if is_loaded and not model.context_length:
+            model = _with_props(model, await _try(client, f"/props?model={quote(model.id, safe='')}&autoload=false"))
+        return model
+
+    return await _each(tell, _listed(client, answer, "data"))
+
+
+def _with_props(model: RemoteModel, props: Any) -> RemoteModel:
+    context = _tokens(_member(props, "default_generation_settings", "n_ctx"))
+    vision = _member(props, "modalities", "vision")
+    return msgspec.structs.replace(
+        model, context_length=context or model.context_length, has_vision=vision if isinstance(vision, bool) else model.has_vision
+    )
+
+
+async def _of_ollama(client: ServerClient) -> list[RemoteModel]:
+    answer, running = await asyncio.gather(_try(client, "/api/tags"), _try(client, "/api/ps"))
+    loaded = {item.get("model") or item.get("name") for item in _items(running, "models")}
+
+    async def tell(item: dict[str, Any]) -> RemoteModel | None:
+        name = _text(item.get("model") or item.get("name"))
+        shown = await _try(client, "/api/show", {"model": name}) if _is_fit(name) else None
+        about = _member(shown, "model_info")
+        contexts = [value for key, value in about.items() if key.endswith(".context_length")] if isinstance(about, dict) else []
+        capabilities = _member(shown, "capabilities")
+        if isinstance(capabilities, list) and capabilities and "completion" not in capabilities:
+            return None
+        tag = name.rpartition(":")[2]
+        return RemoteModel(
+            name,
+            context_length=_tokens(contexts[0]) if contexts else 0,
+            has_vision="vision" in capabilities if isinstance(capabilities, list) else None,
+            is_loaded=name in loaded if isinstance(running, dict) else None,
+            is_elsewhere=tag == "cloud"
+            or tag.endswith("-cloud")
+            or any(bool(_member(where, key)) for where in (item, shown) for key in ("remote_host", "remote_model")),
+        )
+
+    return await _each(tell, _listed(client, answer, "models"))
+
+
+async def _of_lm_studio(client: ServerClient) -> list[RemoteModel]:
+    answer = await _try(client, "/api/v1/models")
+    if not isinstance(answer, dict):  # before 0.4
+        return [
+            RemoteModel(
+                _text(item.get("id")),
+                context_length=_tokens(item.get("loaded_context_length")) or _tokens(item.get("max_context_length")),
+                has_vision=item.get("type") == "vlm",
+                is_loaded=item.get("state") == "loaded",
+            )
+            for item in _listed(client, await client.get("/api/v0/models"), "data")
+            if item.get("type") != "embeddings"
+        ]
+    return [
+        RemoteModel(
+            _text(item.get("key")),
+            context_length=next(
+                (length for one in _items(item, "loaded_instances") if (length := _tokens(_member(one, "config", "context_length")))),
+                _tokens(item.get("max_context_length")),
+            ),
+            has_vision=_member(item, "capabilities", "vision") is True,
+            is_loaded=bool(_items(item, "loaded_instances")),
+        )
+        for item in _listed(client, answer, "models")
+        if item.get("type") != "embedding"
+    ]
+
+
+def _of_openai(item: dict[str, Any]) -> RemoteModel:
+    """A model of ``/v1/models``; OpenAI's shape has its id alone, most add how long a prompt may be, and some what it takes."""
+    lengths = [item.get(key) for key in ("max_model_len", "context_length", "context_window", "max_context_length")]
+    taken = _member(item, "architecture", "input_modalities")
+    return RemoteModel(
+        _text(item.get("id")),
+        context_length=next(filter(None, map(_tokens, [*lengths, _member(item, "meta", "n_ctx")])), 0),
+        has_vision="image" in taken if isinstance(taken, list) else None,
+    )
+
+
+async def _each(
+    tell: Callable[[dict[str, Any]], Awaitable[RemoteModel | None]], items: Sequence[dict[str, Any]]
+) -> list[RemoteModel]:
+    """What is told of each, a few at a time, where each takes a question of its own."""
+    turn = asyncio.Semaphore(_ASKED_AT_ONCE)
+
+    async def one(item: dict[str, Any]) -> RemoteModel | None:
+        async with turn:
+            return await tell(item)
+
+    return [model for model in await asyncio.gather(*map(one, items[:_MOST_MODELS])) if model is not None]
+
+
+async def _try(client: ServerClient, path: str, body: dict[str, Any] | None = None) -> Any:
+    """The answer, or the error where there is none: one route that is missing says something too."""
+    try:
+        return await (client.get(path) if body is None else client.post(path, body))
+    except ServerError as error:
+        return error
+
+
+def _is_llama_server(props: Any) -> bool:
+    return isinstance(props, dict) and ("default_generation_settings" in props or props.get("role") == "router")
+
+
+def _listed(client: ServerClient, answer: Any, name: str) -> list[dict[str, Any]]:
+    """The objects of a list that has to be there; those without any models say null."""
+    if isinstance(answer, ServerError):
+        raise answer
+    if not isinstance(answer, dict) or not isinstance(answer.get(name, []), list | None):
+        raise client.misread("lists no models")
+    return _items(answer, name)
+
+
+def _items(answer: Any, name: str) -> list[dict[str, Any]]:
+    found = _member(answer, name)
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+
+
+def _member(value: Any, *names: str) -> Any:
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _tokens(value: Any) -> int:
+    """A number of tokens that can be meant, else 0."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < _LARGEST_CONTEXT else 0
+
+
+def _is_fit(name: str) -> bool:
+    return 0 < len(name) <= _LONGEST_NAME and name == name.strip() and sanitize(name, strict=True) == name
