@@ -8,15 +8,19 @@ from nemochat.chat.held import Held
 from nemochat.chat.previews import Prompt, Sent
 from nemochat.chat.values import ContextView
 from nemochat.domain.chat import Chat
+from nemochat.engine.protocol import Counts
 from nemochat.errors import WindowError
 from nemochat.prompt.format import Label
 
 _PARTS = {Label.SYSTEM: "system", Label.TOOL: "tools", Label.CONTEXT: "documents", Label.PICTURE: "images"}
 
 
-async def view_of(chat: Chat, prompt: Prompt, held: Held, *, has_draft: bool, left_out_tokens: int = 0) -> ContextView:
+async def view_of(
+    chat: Chat, prompt: Prompt, held: Held | None, *, has_draft: bool, left_out_tokens: int = 0, counts: Counts = Counts.EXACT
+) -> ContextView:
     """The window with the next prompt of `chat` in it, which ends with a draft or not. The numbers are those of what stands, not of what a
-    trim would leave; what is read is of what is sent. left_out_tokens: of what the prompt was assembled without."""
+    trim would leave; what is read is of what is sent. held: None where nobody knows. left_out_tokens: of what the prompt was assembled
+    without. counts: where they come from."""
     assembled = prompt.assembled
     now = await prompt.of_fit(prompt.standing())
     sent, trims = now, False
@@ -25,17 +29,18 @@ async def view_of(chat: Chat, prompt: Prompt, held: Held, *, has_draft: bool, le
         trims = sent.fit.trimmed
     except WindowError:
         trims = False  # what does not fit is not sent: the numbers of the untrimmed prompt show by how much
-    cached = held.common(sent.layout.segments, prompt.tokens)
+    cached = held.common(sent.layout.segments, prompt.tokens) if held is not None else None
     return ContextView(
         limit=prompt.limit,
         **_parts(now, has_draft=has_draft),
         reserve=min(prompt.reserve, prompt.limit),
         cached=cached,
-        to_read=sent.tokens - cached,
+        to_read=sent.tokens - (cached or 0),
         forgotten=assembled.forgotten(now.fit.forgotten),
         excluded=tuple(index for index, entry in enumerate(chat.entries) if entry.message.excluded),
         forgotten_tokens=left_out_tokens + sum(prompt.size.messages[index].tokens for index in now.fit.forgotten),
         trims=trims,
+        counts=counts,
         contexts=tuple(part for message in sent.layout.conversation.messages for part in message.contexts),
     )
 

@@ -1,4 +1,4 @@
-"""Exact tokens of a prompt's segments, asked of the engine once."""
+"""Tokens of a prompt's segments. What is exact is asked of the engine once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import chain, pairwise
 
 from nemochat.domain.segments import Segment
-from nemochat.engine.protocol import Engine
+from nemochat.engine.protocol import Asked, Engine
 
 _MOST_UNUSED = 4096
 """So many counts that no present prompt holds are kept: the prompts that one conversation has, now and after forgetting, take turns."""
@@ -22,8 +22,13 @@ class Counting:
         self._engine = engine
         self._known: dict[tuple[Segment, Segment], int] = {}
 
-    async def __call__(self, segments: Sequence[Segment]) -> list[int]:
-        """Tokens of each segment of a prompt. The first one is always asked, because a begin token counts with whatever comes first."""
+    async def __call__(self, segments: Sequence[Segment], asked: Asked) -> list[int]:
+        """Tokens of each segment of a prompt. The first one is always asked, because a begin token counts with whatever comes first.
+
+        asked: what was laid out. An engine that lays it out by itself is asked for the whole: a segment is worth nothing to it.
+        """
+        if self._engine.info is not None and self._engine.info.takes_messages:
+            return await self._engine.count(segments, asked)
         places = list(pairwise(segments))
         unknown = tuple(dict.fromkeys(place for place in places if place not in self._known))
         first, *counts = await self._engine.count((segments[0], *chain.from_iterable(unknown)))

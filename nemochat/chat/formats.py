@@ -10,6 +10,7 @@ from nemochat.errors import TemplateError
 from nemochat.files import reason
 from nemochat.prompt import call_styles
 from nemochat.prompt.format import ChatFormat, Layout, as_text, segments_of
+from nemochat.prompt.messages import MessagesFormat
 from nemochat.prompt.nemotron import TURN_TAGS, NemotronFormat
 from nemochat.prompt.rendering import Renderer
 from nemochat.prompt.replies import ReplyStyle
@@ -28,7 +29,12 @@ _CHATML = """{% for message in messages %}<|im_start|>{{ message.role }}
 
 
 async def choose(info: ModelInfo, wanted: str = AUTO) -> ChatFormat:
-    """The format of a loaded model. wanted: see `EngineSettings.format`. Raises TemplateError for a template that cannot be used."""
+    """The format of a loaded model. wanted: see `EngineSettings.format`; where the engine lays conversations out, it has no say.
+
+    Raises TemplateError for a template that cannot be used.
+    """
+    if info.takes_messages:
+        return MessagesFormat(takes_tools=info.takes_tools, has_think_switch=info.has_think_switch)
     if wanted == NEMOTRON or (wanted in ("", AUTO) and speaks_nemotron(info.chat_template, info.architecture)):
         return NemotronFormat()
     name, source = f"of {info.name}", info.chat_template or _CHATML

@@ -16,13 +16,14 @@ from nemochat.chat.assembly import Assembled, assemble
 from nemochat.domain.chat import Chat
 from nemochat.domain.messages import Conversation, Message, Role, TextPart
 from nemochat.domain.segments import Segment
+from nemochat.engine.protocol import Asked
 from nemochat.errors import WindowError
 from nemochat.prompt import window
 from nemochat.prompt.format import ChatFormat, Layout
 from nemochat.prompt.window import Fit, PromptSize
 
-Counter = Callable[[Sequence[Segment]], Awaitable[list[int]]]
-"""Exact tokens of each segment."""
+Counter = Callable[[Sequence[Segment], Asked], Awaitable[list[int]]]
+"""Tokens of each segment of what was laid out (see `Engine.count`)."""
 
 _NEAR = 64
 """So much of the end of a text is looked at for where it is cut, in code points: a key costs the same however long the text is."""
@@ -37,11 +38,12 @@ EMPTY = Message(Role.USER, ())
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """What the window leaves in, laid out. counts: tokens of each of its segments."""
+    """What the window leaves in, laid out, and as messages. counts: tokens of each of its segments."""
 
     fit: Fit
     layout: Layout
     counts: Sequence[int]
+    asked: Asked
 
     @property
     def tokens(self) -> int:
@@ -53,10 +55,11 @@ class Prompt(msgspec.Struct, frozen=True):
     """A prompt with all of its sizes, before the window decides what of it is sent. limit: the window; reserve: of it, for the reply.
 
     What is sent is the conversation of the messages that stay, laid out by itself: that is what the format would say of it. counts: tokens
-    of each segment; tokens: of all segments that were laid out so far, whatever stood before them.
+    of each segment; tokens: of all segments that were laid out so far, whatever stood before them. asked: the whole of it as messages.
     """
 
     assembled: Assembled
+    asked: Asked
     layout: Layout
     counts: Sequence[int]
     size: PromptSize
@@ -81,16 +84,17 @@ class Prompt(msgspec.Struct, frozen=True):
     ) -> Prompt:
         """The prompt of a chat as it stands; `continues`, `speaks` and `thinks` as in `ChatFormat.lay_out`, `start` as in `assemble`."""
         tokens: dict[Segment, int] = {}
+        assembled = assemble(chat, start)
+        asked = Asked(assembled.conversation, continues=continues, speaks=speaks, thinks=thinks)
 
         async def lay_out(conversation: Conversation) -> tuple[Layout, list[int]]:
             layout = await format_.lay_out(conversation, continue_reply=continues, speaks=speaks, thinks=thinks)
-            counts = await count(layout.segments)
+            counts = await count(layout.segments, msgspec.structs.replace(asked, conversation=conversation))
             tokens.update(zip(layout.segments, counts, strict=True))
             return layout, counts
 
-        assembled = assemble(chat, start)
         layout, counts = await lay_out(assembled.conversation)
-        return cls(assembled, layout, counts, window.measure(layout, counts), tokens, limit, reserve, lay_out)
+        return cls(assembled, asked, layout, counts, window.measure(layout, counts), tokens, limit, reserve, lay_out)
 
     @property
     def room(self) -> int:
@@ -110,11 +114,11 @@ class Prompt(msgspec.Struct, frozen=True):
     async def of_fit(self, fit: Fit) -> Sent:
         """The prompt that a decision of the window leaves."""
         if len(fit.kept) == len(self.size.messages):
-            return Sent(fit, self.layout, self.counts)
+            return Sent(fit, self.layout, self.counts, self.asked)
         whole = self.assembled.conversation
-        kept = tuple(whole.messages[index] for index in fit.kept)
-        layout, counts = await self.lay_out(msgspec.structs.replace(whole, messages=kept))
-        return Sent(fit, layout, counts)
+        kept = msgspec.structs.replace(whole, messages=tuple(whole.messages[index] for index in fit.kept))
+        layout, counts = await self.lay_out(kept)
+        return Sent(fit, layout, counts, msgspec.structs.replace(self.asked, conversation=kept))
 
     def fit_ahead(self, *, early: bool) -> Fit:
         """What is to stay when there is time to read it; `early` as in `window.fit_ahead`."""
@@ -137,13 +141,15 @@ class Preview(msgspec.Struct, frozen=True):
     """The next prompt as far as it is known. tokens: of each of its segments. filled: the share of the room that it takes.
 
     now: as the window stands, empty when it will not be sent so because it does not fit. following: after what the window forgets next,
-    empty when that is not known.
+    empty when that is not known. asked_now, asked_following: the same as messages, up to the one that is being written.
     """
 
     now: tuple[Segment, ...]
     following: tuple[Segment, ...]
     tokens: Mapping[Segment, int]
     filled: float
+    asked_now: Asked | None = None
+    asked_following: Asked | None = None
 
     @property
     def both(self) -> int:
@@ -192,4 +198,13 @@ async def preview(prompt: Prompt, draft: Message) -> Preview:
         following=then.layout.known(parts) if then is not None else (),
         tokens=prompt.tokens,
         filled=standing.tokens / prompt.room if prompt.room > 0 else 1.0,
+        asked_now=_up_to(standing.asked, parts),
+        asked_following=_up_to(then.asked, parts) if then is not None else None,
     )
+
+
+def _up_to(asked: Asked, parts: int) -> Asked:
+    """What is asked with the first `parts` parts of its last message alone, without that message where it has none."""
+    *before, last = asked.conversation.messages
+    written = [msgspec.structs.replace(last, parts=last.parts[:parts])] if parts else []
+    return msgspec.structs.replace(asked, conversation=msgspec.structs.replace(asked.conversation, messages=(*before, *written)))

@@ -24,8 +24,8 @@ from nemochat.domain.images import Original, RgbImage
 from nemochat.domain.messages import ImagePart, Message, Role, ToolSpec
 from nemochat.domain.replies import ModelRef
 from nemochat.domain.sampling import InForce, Layers, Source, in_force
-from nemochat.domain.segments import Control, Plain
-from nemochat.engine.protocol import Engine, LoadRequest, Place, Prepared
+from nemochat.domain.segments import Control, ImageSlot, Plain, Segment
+from nemochat.engine.protocol import Counts, Engine, LoadRequest, Place, Prepared
 from nemochat.errors import EngineError, ImageError
 from nemochat.prompt.format import Piece
 from nemochat.settings import WhenFull
@@ -103,13 +103,15 @@ class PromptReader:
     @property
     def model(self) -> ModelRef:
         """The model, as it is stored."""
-        return ModelRef(self._request.name)
+        server = self._request.server
+        return ModelRef(self._request.name.removeprefix(f"{server}/") if server else self._request.name, server)
 
     def in_force(self, chat: Chat) -> InForce:
         """How replies in this chat are made; what the model's file asks for is known when it is loaded."""
         info, persona = self.engine.info, chat.persona
         of_chat = {Source.CHAT: chat.sampling, Source.PERSONA: persona.sampling if persona is not None else None}
-        return in_force({**self.layers, **of_chat, Source.MODEL_FILE: info.recommended if info is not None else None})
+        layers = {**self.layers, **of_chat, Source.MODEL_FILE: info.recommended if info is not None else None}
+        return in_force(layers, is_served=bool(self._request.server))
 
     # -- pictures
 
@@ -170,7 +172,8 @@ class PromptReader:
 
     async def prompt(self, chat: Chat, *, continues: bool = False, speaks: Role = Role.ASSISTANT) -> Prompt:
         """The prompt of a chat: whatever is sent, evaluated ahead or shown is made of this. Raises EngineError."""
-        info = await self.load.model()
+        loaded = await self.load.model()
+        info = self.engine.info or loaded  # the window of a server may have turned out to be another
         reserve, start = self.in_force(chat).sampling.max_tokens or RESERVE, self._start(chat, info.context_length)
         seen = await self._with_pictures(chat, start, can_see=info.has_vision)
         prompt = await Prompt.of(
@@ -235,7 +238,20 @@ class PromptReader:
         prompt = await self.prompt(whole)
         left_out = sum(self._sizes.of(chat.entries[index].message) or 0 for index in prompt.assembled.left_out)
         left_out += self._sizes.examples if left_out else 0
-        return await view_of(chat, prompt, self.held, has_draft=draft is not None, left_out_tokens=left_out)
+        held, counts = self.held if self._knows_cache else None, self.counts_of(prompt.layout.segments)
+        return await view_of(chat, prompt, held, has_draft=draft is not None, left_out_tokens=left_out, counts=counts)
+
+    def counts_of(self, segments: Sequence[Segment]) -> Counts:
+        """Where the counts of a prompt come from. What a server makes of a picture it tells afterwards, whatever it counts before."""
+        counts, info = self.engine.capabilities.counts, self.engine.info
+        has_pictures = any(isinstance(segment, ImageSlot) for segment in segments)
+        takes_messages = info is not None and info.takes_messages
+        return Counts.LEARNT if counts is Counts.EXACT and takes_messages and has_pictures else counts
+
+    @property
+    def _knows_cache(self) -> bool:
+        """Whether somebody knows what of the next prompt need not be read."""
+        return self.engine.info is None or not self.engine.info.takes_messages or self.engine.capabilities.can_prepare
 
     # -- ahead of the next turn
 
@@ -275,8 +291,9 @@ class PromptReader:
         key: what the engine knows the conversation by. Raises EngineError.
         """
         place, segments = Place(key, is_next=following), shown.following if following else shown.now
+        asked = shown.asked_following if following else shown.asked_now
         try:
-            done = await self.engine.prepare(segments, on_progress, place=place)
+            done = await self.engine.prepare(segments, on_progress, place=place, asked=asked)
         except EngineError:
             self.held.clear()
             raise

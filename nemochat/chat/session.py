@@ -18,7 +18,7 @@ from nemochat.chat import titles
 from nemochat.chat.answering import Answering
 from nemochat.chat.formats import style_of
 from nemochat.chat.lore import with_lore
-from nemochat.chat.previews import Prompt
+from nemochat.chat.previews import Prompt, Sent
 from nemochat.chat.reader import PromptReader
 from nemochat.chat.stopping import Stop, Stopped
 from nemochat.chat.toolbox import Toolbox, misfit
@@ -27,13 +27,13 @@ from nemochat.domain.chat import Chat, Entry
 from nemochat.domain.edits import Edit, Put, applied, trim_between
 from nemochat.domain.events import EngineEvent, Finished, FinishReason, Progress, TextDelta, Timings, Usage
 from nemochat.domain.messages import Message, Part, ReasoningPart, Role, TextPart, ToolCall, ToolCallPart, ToolSpec
-from nemochat.domain.replies import ModelRef, ReplyRecord, TurnResult
-from nemochat.domain.sampling import Layers
+from nemochat.domain.replies import ReplyRecord, TurnResult
+from nemochat.domain.sampling import Layers, Sampling
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.segments import Control
 from nemochat.domain.tools import Approval, ToolRequest
 from nemochat.engine.protocol import Engine, GenerateRequest, LoadRequest
-from nemochat.errors import ConversationError, EngineError, NemochatError, WindowError
+from nemochat.errors import ConversationError, EngineError, NemochatError, ServerError, WindowError
 from nemochat.prompt.grammar import json_grammar
 from nemochat.prompt.replies import ReplyStyle, StreamParser, as_left_open, generated_call, parse_reply
 from nemochat.tools.approval import Approvals
@@ -254,14 +254,17 @@ class ChatSession:
     async def _reply(
         self, turn: _Turn, purpose: _Purpose, ready: Prompt | None = None, form: ReplyForm = _FREE
     ) -> AsyncGenerator[ChatEvent, None]:
-        """The generation loop: wait for the model, count, fit, generate, propose what came."""
+        """The generation loop: wait for the model, count, fit, generate, propose what came.
+
+        A server that has less room than was known is asked once more, with less.
+        """
         reader, stop = self.reader, turn.stop
         reader.load.seen()
         async for progress in reader.load.reports(lambda: stop.is_set):
             yield progress
         is_reply = purpose is _Purpose.REPLY
         try:
-            info = await stop.over(reader.load.model())
+            await stop.over(reader.load.model())
             if ready is None:
                 ready = await stop.over(self._prompt(turn.chat, continues=turn.continues, purpose=purpose))
             sent = await stop.over(ready.sent())
@@ -275,19 +278,8 @@ class ChatSession:
         if purpose is _Purpose.TITLE:
             sampling = msgspec.structs.replace(sampling, max_tokens=titles.TOKENS)
         told_of = prompt.assembled.conversation.tools
-        format_ = reader.load.format
-        reading = _Reading(turn, style_of(format_, sent.layout), told_of)
-        segments, style = sent.layout.segments, reading.style
-        opened = style.forced_call if form.calls and told_of else ""
-        grammar, trigger = "", opened or style.trigger
-        if opened:
-            segments = (*segments, Control(opened))
-            grammar = reader.tools.grammar_of(reader.tools.forced(told_of, form.tool))
-        elif form.schema is not None:
-            grammar, trigger = json_grammar(form.schema).text, ""
-        elif is_reply and self.holds_calls_to_schema and trigger:
-            grammar = reader.tools.grammar_of(told_of)
-        request = GenerateRequest(segments, sampling, grammar, trigger, turn.key, format_.stops, reading.style.markers)
+        reading = _Reading(turn, style_of(reader.load.format, sent.layout), told_of)
+        request, opened = self._request(turn, purpose, sent, sampling, form, reading.style)
         finished: Finished | None = None
         pieces = reading.pieces
         try:
@@ -306,13 +298,19 @@ class ChatSession:
                             finished = event
             if (rest := reading.finish()).parts:
                 yield rest
-        except EngineError:
+        except EngineError as error:
             reader.held.clear()
+            if isinstance(error, ServerError) and error.is_length and not turn.note and not pieces:
+                turn.note = f"{error.message} The oldest messages were left out, and it was asked again."
+                async with contextlib.aclosing(self._reply(turn, purpose, None, form)) as again:
+                    async for each in again:
+                        yield each
+                return
             if is_reply and (edit := reading.put(is_interrupted=True)) is not None:
                 yield turn.propose(edit, stores=True)
             raise
         said = "".join(pieces)
-        reader.held.replied(request.conversation, request.segments, said.removeprefix(trigger) if form.calls else said)
+        reader.held.replied(request.conversation, request.segments, said.removeprefix(request.grammar_trigger) if form.calls else said)
         if finished is None:
             raise EngineError("The engine ended the reply without saying why.", "Send the message again.")
         if reading.thought is not None:
@@ -335,13 +333,42 @@ class ChatSession:
             forgotten=prompt.assembled.forgotten(fit.forgotten),
             misfits=await asyncio.to_thread(lambda: tuple(misfit(call, tools) for call in calls)) if calls and tools else (),
             unread=_UNREAD.get(finished.reason, _UNREAD[FinishReason.STOP]) if is_unread else "",
+            note=turn.note,
         )
         if edit is not None:
             if pieces:
-                record = ReplyRecord(result, request.sampling, ModelRef(info.name), request.segments)
+                record = ReplyRecord(result, request.sampling, reader.model, request.segments)
                 edit = Put(msgspec.structs.replace(edit.entry, record=record), edit.after)
             yield turn.propose(edit, stores=True)
         yield result
+
+    def _request(
+        self, turn: _Turn, purpose: _Purpose, sent: Sent, sampling: Sampling, form: ReplyForm, style: ReplyStyle
+    ) -> tuple[GenerateRequest, str]:
+        """What is asked of the engine, and the text that the prompt opens the reply with.
+
+        Whether a reply is what it has to be is looked at when it is there: an engine that takes messages has its own ways to hold it to
+        that, and others may have none.
+        """
+        tools, engine, format_ = self.reader.tools, self.reader.engine, self.reader.load.format
+        told_of, segments = sent.layout.conversation.tools, sent.layout.segments
+        forces = form.calls and bool(told_of)
+        if engine.info is not None and engine.info.takes_messages:
+            thinks = False if purpose is _Purpose.TITLE else sent.asked.thinks
+            asked = msgspec.structs.replace(sent.asked, thinks=thinks, calls=forces, tool=form.tool if forces else "", schema=form.schema)
+            return GenerateRequest(segments, sampling, "", style.trigger, turn.key, format_.stops, style.markers, asked), ""
+        opened = style.forced_call if forces else ""
+        grammar, trigger = "", opened or style.trigger
+        if opened:
+            segments = (*segments, Control(opened))
+            grammar = tools.grammar_of(tools.forced(told_of, form.tool))
+        elif form.schema is not None:
+            grammar, trigger = json_grammar(form.schema).text, ""
+        elif purpose is _Purpose.REPLY and self.holds_calls_to_schema and trigger:
+            grammar = tools.grammar_of(told_of)
+        if not engine.capabilities.can_hold_to_grammar:
+            grammar = ""
+        return GenerateRequest(segments, sampling, grammar, trigger, turn.key, format_.stops, style.markers), opened
 
     async def _generated(self, request: GenerateRequest, stop: Stop) -> AsyncGenerator[EngineEvent, None]:
         """What the engine makes of a request, up to the end or until the stop has reached it."""
@@ -397,7 +424,7 @@ _NOTHING = TurnResult("", FinishReason.CANCELLED, (), Usage(), Timings(), None, 
 
 class _Turn:
     """The conversation as this turn has made it, and what goes with it. continues: the last reply goes on. others: how many replies
-    stand beside the one to come."""
+    stand beside the one to come. note: what the user is to know besides (see `TurnResult`)."""
 
     def __init__(self, chat: Chat, stop: Stop, key: str, asked_at: float, *, continues: bool = False) -> None:
         self.chat = chat
@@ -406,6 +433,7 @@ class _Turn:
         self.asked_at = asked_at
         self.continues = continues
         self.others = 0
+        self.note = ""
 
     def ms_until(self, at: float | None) -> float | None:
         """From Enter, in milliseconds."""

@@ -13,6 +13,7 @@ from nemochat.domain.events import Progress, TextDelta
 from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import ContextPart, ImagePart, Part, ReasoningPart, TextPart
 from nemochat.domain.replies import TurnResult
+from nemochat.engine.protocol import Counts
 
 
 class Attachment(msgspec.Struct, frozen=True):
@@ -28,9 +29,10 @@ class ContextView(msgspec.Struct, frozen=True):
 
     template: what the chat template puts around the system text and before the reply. documents: contexts, of the frame and in messages.
     history: text of messages, turn markers included. reserve: kept free for the reply. cached: what of the next prompt the KV cache
-    holds; to_read: what must still be evaluated. forgotten: indices of messages that the window leaves out, forgotten_tokens their
-    size. excluded: indices of those that the user took out. trims: sending now makes the window forget more. contexts: what stands
-    beside messages that the model sees, the draft's among them: entries of a lorebook that fired, passages.
+    holds, None where nobody knows; to_read: what must still be evaluated. forgotten: indices of messages that the window leaves out,
+    forgotten_tokens their size. excluded: indices of those that the user took out. trims: sending now makes the window forget more.
+    contexts: what stands beside messages that the model sees, the draft's among them: entries of a lorebook that fired, passages.
+    counts: where the numbers come from.
     """
 
     limit: int
@@ -42,13 +44,19 @@ class ContextView(msgspec.Struct, frozen=True):
     images: int = 0
     draft: int = 0
     reserve: int = 0
-    cached: int = 0
+    cached: int | None = 0
     to_read: int = 0
     forgotten: tuple[int, ...] = ()
     excluded: tuple[int, ...] = ()
     forgotten_tokens: int = 0
     trims: bool = False
     contexts: tuple[ContextPart, ...] = ()
+    counts: Counts = Counts.EXACT
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the numbers are what the model reads; else they are near it, and are shown so."""
+        return self.counts is Counts.EXACT
 
     @property
     def used(self) -> int:

@@ -70,6 +70,8 @@ class ReplyPrinter:
 
     def tell_unanswered(self, result: TurnResult) -> None:
         """Say that the model wanted more than it was given."""
+        if result.note:
+            print_note(result.note)
         if result.is_all_thought and result.reason is not FinishReason.CANCELLED:
             print_note(ALL_THOUGHT)
         if not self._hides_calls:

@@ -190,7 +190,7 @@ def _think(desk: Desk, argument: str) -> None:
     elif isinstance(wanted, str) and wanted:
         desk.port.tell(Said("/think takes on, off or auto."))
     elif not session.reader.load.format.traits.reasoning_switch:
-        desk.port.tell(Said(f"{desk.model.name} cannot be told whether to think: its chat template has no switch for it."))
+        desk.port.tell(Said(f"{desk.model.name} cannot be told whether to think: it has no switch for that."))
     elif wanted != "" and desk.refuse_while_busy():
         return
     else:

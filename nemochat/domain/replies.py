@@ -26,6 +26,7 @@ class TurnResult(msgspec.Struct, frozen=True):
     first_thought_ms: to the first thought. is_all_thought: the model thought, and said nothing.
     forgotten: indices into the conversation's messages that the model did not see. misfits: why each of `tool_calls` does not run as it is,
     "" where it may. unread: why a call in the text is none of them: it was cut, or cannot be read; "" where there is no such call.
+    note: what else the user is to know of the turn, a sentence or "".
     """
 
     text: str
@@ -39,6 +40,7 @@ class TurnResult(msgspec.Struct, frozen=True):
     unread: str = ""
     first_thought_ms: float | None = None
     is_all_thought: bool = False
+    note: str = ""
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ class Source(StrEnum):
     MODEL_SETTING = "the model's settings"
     CONFIG = "config.toml"
     MODEL_FILE = "the model's file"
+    SERVER = "the server"
     DEFAULT = "nemochat's default"
 
 
@@ -116,7 +117,7 @@ class InForce(msgspec.Struct, frozen=True):
     """What a request to the engine asks for, and of each value by its name who has set it.
 
     Of the values three can be None: seed, for another one each time, max_tokens, for as long as there is room, and think, for what the
-    model does by itself.
+    model does by itself. With a server any of them can: it has defaults of its own.
     """
 
     sampling: Sampling
@@ -130,7 +131,8 @@ class InForce(msgspec.Struct, frozen=True):
 def in_words(name: str, value: object) -> str:
     """A value that is in force, as it is shown."""
     if value is None:
-        return {"seed": "another each time", "think": "as the model does by itself"}.get(name, "as long as there is room")
+        said = {"seed": "another each time", "think": "as the model does by itself", "max_tokens": "as long as there is room"}
+        return said.get(name, "its own default")
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, tuple):
@@ -138,17 +140,21 @@ def in_words(name: str, value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def in_force(layers: Layers) -> InForce:
-    """Each value as the first source that speaks of it has it.
+def in_force(layers: Layers, *, is_served: bool = False) -> InForce:
+    """Each value as the first source that speaks of it has it. is_served: what nobody speaks of is left to the server that runs the model,
+    but for the length of the reply.
 
     "auto" passes over what others say for all models: the model's own settings and its file are heeded, then nemochat's default; but the
     length of a reply that is left to the model has no bound.
     """
+    default = Sampling(max_tokens=DEFAULT.max_tokens) if is_served else DEFAULT
+    opened = Sampling() if is_served else _OPEN
     values: dict[str, Any] = {}
     sources: dict[str, Source] = {}
     for name in Sampling.__struct_fields__:
         left_by: Source | None = None
-        values[name], sources[name] = getattr(DEFAULT, name), Source.DEFAULT
+        values[name] = getattr(default, name)
+        sources[name] = Source.SERVER if is_served and values[name] is None else Source.DEFAULT
         for source in Source:
             said = getattr(layers.get(source), name, None)
             if said == UNSET:
@@ -157,6 +163,6 @@ def in_force(layers: Layers) -> InForce:
                 values[name], sources[name] = said, source
                 break
         else:
-            if left_by is not None and getattr(_OPEN, name) != values[name]:
-                values[name], sources[name] = getattr(_OPEN, name), left_by
+            if left_by is not None and getattr(opened, name) != values[name]:
+                values[name], sources[name] = getattr(opened, name), left_by
     return InForce(Sampling(**values), sources)

@@ -16,7 +16,7 @@ from nemochat.domain.images import RgbImage
 from nemochat.domain.segments import ImageSlot, Segment
 from nemochat.engine import states
 from nemochat.engine.process import SAVING_SECONDS, BackendName, WorkerProcess, worker_command
-from nemochat.engine.protocol import UNNAMED, Capabilities, GenerateRequest, LoadRequest, ModelInfo, Place, Prepared
+from nemochat.engine.protocol import UNNAMED, Asked, Capabilities, GenerateRequest, LoadRequest, ModelInfo, Place, Prepared
 from nemochat.engine.wire import (
     AddImage,
     Cancel,
@@ -143,7 +143,7 @@ class WorkerEngine:
             await self._tell_images(model, (ImageSlot(image.digest),), image)
             return model.image_costs[image.digest]
 
-    async def count(self, segments: Sequence[Segment]) -> list[int]:
+    async def count(self, segments: Sequence[Segment], asked: Asked | None = None) -> list[int]:
         """The exact number of tokens of each segment."""
         command = Count(tuple(segments))
         async with self._turn(command):
@@ -152,7 +152,12 @@ class WorkerEngine:
             return (await self._ask(model.process, command, Counts)).tokens
 
     async def prepare(
-        self, segments: Sequence[Segment], on_progress: ProgressCallback | None = None, *, place: Place = UNNAMED
+        self,
+        segments: Sequence[Segment],
+        on_progress: ProgressCallback | None = None,
+        *,
+        place: Place = UNNAMED,
+        asked: Asked | None = None,
     ) -> Prepared:
         """Encode and evaluate ahead. Does nothing when something else is waiting for its turn."""
         command = Prepare(tuple(segments), place)

@@ -19,6 +19,7 @@ from nemochat.settings import EngineSettings
 class LoadRequest(msgspec.Struct, frozen=True):
     """Which files to load, and how. `name` is what people call the model. Paths are absolute: the engine runs in a folder of its own.
 
+    server: the name of the server that runs it, with which `name` begins then (``server/model``) and model_path is ""; "" for this machine.
     states_path: the folder for what conversations were read to (their KV state), within the budget of the settings; None keeps none.
     format: the chat format that somebody chose: "nemotron", "template", a file of a template; "" is the one that the model's file says.
     picture_tokens: the most tokens that a picture is to take, for projectors of dynamic resolution; 0 leaves it to the file.
@@ -31,6 +32,7 @@ class LoadRequest(msgspec.Struct, frozen=True):
     states_path: str | None = None
     format: str = ""
     picture_tokens: int = 0
+    server: str = ""
 
 
 class ModelInfo(msgspec.Struct, frozen=True):
@@ -41,6 +43,7 @@ class ModelInfo(msgspec.Struct, frozen=True):
     recommended: the sampling that it asks for. can_take_back: what was read can be cut back anywhere. Where it cannot (recurrent models), a
     prompt that does not go on from all that was read is read anew as a whole, so only what will stand should be read ahead.
     takes_messages: the engine lays conversations out by itself: it is asked in messages (`Asked`), and segments are there to be counted.
+    Of those, takes_tools: it can be told of tools in a place of their own; has_think_switch: it can be told whether the model is to think.
     """
 
     name: str
@@ -56,6 +59,8 @@ class ModelInfo(msgspec.Struct, frozen=True):
     recommended: Sampling = Sampling()
     can_take_back: bool = True
     takes_messages: bool = False
+    takes_tools: bool = True
+    has_think_switch: bool = False
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -166,13 +171,22 @@ class Engine(Protocol):
     async def add_image(self, image: RgbImage) -> int:
         """Make pixels known under their digest and say what the picture costs in the prompt, in tokens."""
 
-    async def count(self, segments: Sequence[Segment]) -> list[int]:
-        """The exact number of tokens (KV positions for pictures) of each segment; sums are exact, because segments never merge."""
+    async def count(self, segments: Sequence[Segment], asked: Asked | None = None) -> list[int]:
+        """The number of tokens (KV positions for pictures) of each segment, as exact as `Capabilities.counts` says. Sums are as exact,
+        because segments never merge.
+
+        asked: what the segments were laid out of, where the engine lays it out by itself: then they add up to what it makes of that.
+        """
 
     async def prepare(
-        self, segments: Sequence[Segment], on_progress: Callable[[Progress], None] | None = None, *, place: Place = UNNAMED
+        self,
+        segments: Sequence[Segment],
+        on_progress: Callable[[Progress], None] | None = None,
+        *,
+        place: Place = UNNAMED,
+        asked: Asked | None = None,
     ) -> Prepared:
-        """Encode pictures and evaluate a prompt ahead of time.
+        """Encode pictures and evaluate a prompt ahead of time. asked: the same in messages, where `ModelInfo.takes_messages`.
 
         `cancel`, or any other request, ends it within one batch; what was evaluated stays, and a request that begins so goes on from there.
         """

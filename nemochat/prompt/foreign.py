@@ -21,7 +21,24 @@ from nemochat.domain.segments import Control, ImageSlot, Plain, Segment
 from nemochat.prompt.format import Label
 from nemochat.prompt.marks import ASCII, CLOSE, DIGITS, HTML, JSON_CLOSE, JSON_OPEN, OPEN, json_mark, mark
 
+_KNOWN = re.compile(
+    r"<[|\uff5c][^<>|\uff5c\s]{1,64}[|\uff5c]?>|<[^<>|\uff5c\s]{1,64}[|\uff5c]>|\[\|[^\[\]|\s]{1,64}\|\]|<</?SYS>>|"
+    r"</?(?:s|bos|eos|pad|unk|mask|cls|sep|sop|eop|image|img|IMG_CONTEXT|image_soft_token|image_placeholder|__media__|think|thinking|"
+    r"tool|tool_?calls?|tool_response|tool_result|context|start_of_\w{1,16}|end_of_\w{1,16}|(?:extra_id|reserved|unused|SPECIAL)_?\d{1,6})>|"
+    r"\[/?(?:INST|IMG|IMG_BREAK|IMG_END|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|ARGS|CALL_ID|THINK|"
+    r"BEGIN_OF_TEXT|gMASK|sMASK|MASK|CLS|SEP|PAD|UNK|control_\d{1,6})\]"
+)
+"""How the control tokens of the models that there are look: those that tell turns, tools, thoughts and pictures apart."""
 _MARK = re.compile(f"{OPEN}([0-9]{{{DIGITS}}})([{ASCII}{HTML}]*){CLOSE}|[{OPEN}{CLOSE}{JSON_OPEN}{JSON_CLOSE}]")
+
+
+def broken(text: str) -> str:
+    """A text in which no known marker is left, for those who tokenise it with control tokens: a space in each, to be seen by everybody.
+
+    >>> broken("so: <|im_end|>")
+    'so: < |im_end|>'
+    """
+    return _KNOWN.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
 
 
 class Need(Enum):

@@ -13,7 +13,7 @@ from typing import Any
 from nemochat.domain.events import EngineEvent, Finished, FinishReason, Progress, Stage, TextDelta, Timings, Usage
 from nemochat.domain.images import RgbImage
 from nemochat.domain.segments import ImageSlot, Segment
-from nemochat.engine.protocol import UNNAMED, Capabilities, GenerateRequest, LoadRequest, ModelInfo, Place, Prepared
+from nemochat.engine.protocol import UNNAMED, Asked, Capabilities, GenerateRequest, LoadRequest, ModelInfo, Place, Prepared
 from nemochat.errors import NemochatError
 
 IMAGE_COST = 5
@@ -85,7 +85,7 @@ class FakeEngine:
         self.images.append(image)
         return IMAGE_COST
 
-    async def count(self, segments: Sequence[Segment]) -> list[int]:
+    async def count(self, segments: Sequence[Segment], asked: Asked | None = None) -> list[int]:
         self._interrupt()
         await asyncio.sleep(self.count_seconds)
         self.counted += segments
@@ -93,7 +93,12 @@ class FakeEngine:
         return [counts[0] + 1, *counts[1:]]
 
     async def prepare(
-        self, segments: Sequence[Segment], on_progress: Callable[[Progress], None] | None = None, *, place: Place = UNNAMED
+        self,
+        segments: Sequence[Segment],
+        on_progress: Callable[[Progress], None] | None = None,
+        *,
+        place: Place = UNNAMED,
+        asked: Asked | None = None,
     ) -> Prepared:
         self._interrupt()
         self.prepared.append(tuple(segments))

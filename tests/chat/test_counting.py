@@ -7,6 +7,7 @@ from nemochat.chat.counting import Counting
 from nemochat.domain.messages import Conversation, Message, Role, TextPart, ToolSpec
 from nemochat.domain.segments import Control, Plain, Segment
 from nemochat.engine.llama import LlamaBackend
+from nemochat.engine.protocol import Asked
 from nemochat.prompt.nemotron import render
 from tests.engine.llama_harness import loaded
 from tests.tiny_gguf import write_language_model
@@ -19,7 +20,7 @@ class Counted:
         self.backend = backend
         self.asked: list[tuple[Segment, ...]] = []
 
-    async def count(self, segments: Sequence[Segment]) -> list[int]:
+    async def count(self, segments: Sequence[Segment], asked: Asked | None = None) -> list[int]:
         self.asked.append(tuple(segments))
         return self.backend.count(segments)
 

@@ -20,7 +20,7 @@ from nemochat.domain.chat import Chat
 from nemochat.domain.events import TextDelta
 from nemochat.domain.messages import Role
 from nemochat.domain.segments import Segment
-from nemochat.engine.protocol import GenerateRequest, ModelInfo
+from nemochat.engine.protocol import Asked, GenerateRequest, ModelInfo
 from nemochat.errors import EngineDiedError
 from tests.chat.fake_engine import FakeEngine, reply
 from tests.desk.bench import Bench
@@ -53,9 +53,9 @@ class SlowEngine(FakeEngine):
         await self._pause()
         return await super().add_image(image)
 
-    async def count(self, segments: Sequence[Segment]) -> list[int]:
+    async def count(self, segments: Sequence[Segment], asked: Asked | None = None) -> list[int]:
         await self._pause()
-        counts = await super().count(segments)
+        counts = await super().count(segments, asked)
         await self._pause()
         return counts
 

@@ -22,6 +22,7 @@ from nemochat.desk.reading import Reading
 from nemochat.desk.turns import Turn
 from nemochat.domain.events import EngineEvent, Finished, FinishReason, Progress, Stage, TextDelta, Timings, Usage
 from nemochat.domain.segments import ImageSlot, Segment
+from nemochat.engine.protocol import Asked
 from nemochat.settings import Settings
 from nemochat.tui.app import NemochatApp
 from tests.chat.fake_engine import FakeEngine
@@ -64,8 +65,8 @@ class QuarterEngine(FakeEngine):
         self.images.append(image)  # type: ignore[arg-type]
         return _PICTURE_TOKENS
 
-    async def count(self, segments: Sequence[Segment]) -> list[int]:
-        await super().count(segments)
+    async def count(self, segments: Sequence[Segment], asked: Asked | None = None) -> list[int]:
+        await super().count(segments, asked)
         return self.costs(segments)
 
     def costs(self, segments: Sequence[Segment]) -> list[int]:
