@@ -22,12 +22,12 @@ class Counting:
         self._engine = engine
         self._known: dict[tuple[Segment, Segment], int] = {}
 
-    async def __call__(self, segments: Sequence[Segment], asked: Asked) -> list[int]:
+    async def __call__(self, segments: Sequence[Segment], asked: Asked | None = None) -> list[int]:
         """Tokens of each segment of a prompt. The first one is always asked, because a begin token counts with whatever comes first.
 
         asked: what was laid out. An engine that lays it out by itself is asked for the whole: a segment is worth nothing to it.
         """
-        if self._engine.info is not None and self._engine.info.takes_messages:
+        if asked is not None and self._engine.info is not None and self._engine.info.takes_messages:
             return await self._engine.count(segments, asked)
         places = list(pairwise(segments))
         unknown = tuple(dict.fromkeys(place for place in places if place not in self._known))
