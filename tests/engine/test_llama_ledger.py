@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nemochat.engine.llama.ledger import Cell, ImageSpan, Ledger, image_tokens_of, positions_of, reusable, tokens_of
-from nemochat.engine.llama.lru import LruCache
+from nemochat.engine.lru import LruCache
 
 spans = st.builds(ImageSpan, digest=st.sampled_from("ab"), index=st.integers(0, 1), tokens=st.just(4), positions=st.sampled_from([4, 2]))
 cells: st.SearchStrategy[list[Cell]] = st.lists(st.integers(0, 3) | spans, max_size=12)

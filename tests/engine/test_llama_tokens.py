@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nemochat.domain.messages import Conversation, Message, Role, TextPart, ToolSpec
 from nemochat.domain.segments import Control, Plain, Segment
 from nemochat.engine.llama.model import Model
-from nemochat.engine.llama.tokens import Tokenizer
+from nemochat.engine.tokens import Tokenizer
 from nemochat.prompt.nemotron import render
 from tests.calls import call_part
 from tests.engine.llama_harness import loaded

@@ -12,7 +12,7 @@ import pytest
 
 from nemochat.domain.segments import Control, Plain
 from nemochat.engine.llama.model import Model
-from nemochat.engine.llama.tokens import Tokenizer
+from nemochat.engine.tokens import Tokenizer
 from nemochat.errors import EngineError
 from tests.engine.tiny_bpe import write_bpe_vocabulary
 from tests.material import each

@@ -12,7 +12,7 @@ import nemochat
 from nemochat.domain.messages import Conversation, ImagePart, Message, Role, TextPart, ToolSpec
 from nemochat.domain.segments import ImageSlot
 from nemochat.engine.llama.model import Model
-from nemochat.engine.llama.tokens import Tokenizer
+from nemochat.engine.tokens import Tokenizer
 from nemochat.prompt.nemotron import render
 from tests.calls import call_part
 

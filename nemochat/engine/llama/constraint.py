@@ -23,7 +23,7 @@ from nemochat.engine.llama.context import Context
 from nemochat.engine.llama.model import Model
 from nemochat.engine.llama.native_log import native_log
 from nemochat.engine.llama.sampler import Sampler
-from nemochat.engine.llama.tokens import Tokenizer
+from nemochat.engine.tokens import Tokenizer
 from nemochat.errors import EngineError
 
 _log = logging.getLogger(__name__)

@@ -14,11 +14,11 @@ from nemochat.engine.backend import NO_MATTER, Cancelled, Waiting
 from nemochat.engine.llama.context import Aborted, CacheFull
 from nemochat.engine.llama.kv_cache import KvCache
 from nemochat.engine.llama.ledger import Cell, ImageSpan, tokens_of
-from nemochat.engine.llama.lru import LruCache
 from nemochat.engine.llama.projector import Embedding, Picture, Projector
 from nemochat.engine.llama.sequences import KvSequence
-from nemochat.engine.llama.stride import Stride
+from nemochat.engine.lru import LruCache
 from nemochat.engine.protocol import Place
+from nemochat.engine.stride import Stride
 from nemochat.errors import EngineError
 
 _MIB = 1024 * 1024

@@ -20,9 +20,9 @@ from nemochat.engine.llama.lookup import MOST_ROWS, Pace
 from nemochat.engine.llama.model import Model
 from nemochat.engine.llama.projector import Picture, Projector
 from nemochat.engine.llama.threads import SMALL_MODEL, physical_cores
-from nemochat.engine.llama.tokens import Tokenizer
 from nemochat.engine.protocol import LoadRequest
 from nemochat.engine.states import StateFolder, fingerprint
+from nemochat.engine.tokens import Tokenizer
 from nemochat.errors import EngineError
 from nemochat.reading import all_parts
 from nemochat.settings import WhenFull

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import Protocol
 
 from nemochat.domain.segments import Control, Plain
-from nemochat.engine.llama.ledger import Cell
-from nemochat.engine.llama.lru import LruCache
-from nemochat.engine.llama.model import Model
+from nemochat.engine.lru import LruCache
 from nemochat.errors import EngineError
 
 _ANCHOR = "\ue000"
@@ -22,6 +21,29 @@ _MAX_SEGMENTS = 2048
 _MAX_REPLIES = 512
 
 
+class Vocabulary(Protocol):
+    """The tokens of a model, in this process or on a server."""
+
+    @property
+    def writes_text(self) -> bool:
+        """Whether its tokens give back any text as it was."""
+
+    def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
+        """Token ids of a text as llama.cpp makes them, without begin and end markers."""
+
+    def piece(self, token: int) -> bytes:
+        """The bytes that a token stands for. Control tokens give their names."""
+
+    def is_marker(self, token: int) -> bool:
+        """Whether a token is part of the prompt's structure: a control token, or a user-defined one that looks like a tag."""
+
+    def is_special(self, token: int) -> bool:
+        """Whether llama.cpp looks for the token's name in a text before it takes the rest apart."""
+
+    def is_unknown(self, token: int) -> bool:
+        """Whether this is the token for what the vocabulary cannot spell."""
+
+
 class Tokenizer:
     """Tokenises segments, remembers the results, and knows by heart which tokens the model's own replies were made of.
 
@@ -29,16 +51,16 @@ class Tokenizer:
     segment depend on what stands before it (`follows_special`), as when llama.cpp tokenises a whole prompt.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, vocabulary: Vocabulary) -> None:
         """Raises EngineError for a vocabulary that cannot write text."""
-        if not model.writes_text:
+        if not vocabulary.writes_text:
             raise EngineError("The vocabulary of this model cannot give text back as it was; it is not made for chat.", "Choose another.")
-        self._model = model
+        self._vocabulary = vocabulary
         self._segments: LruCache[tuple[bool, bool, str], tuple[int, ...]] = LruCache(_MAX_SEGMENTS)
         self._replies: LruCache[str, tuple[int, ...]] = LruCache(_MAX_REPLIES)
-        anchor = model.tokenize(_ANCHOR, parse_special=False)
+        anchor = vocabulary.tokenize(_ANCHOR, parse_special=False)
         # Tokenised by itself, every text would get that space; after the anchor none does.
-        self._anchor = anchor if b"".join(map(model.piece, anchor)) != _ANCHOR.encode() else []
+        self._anchor = anchor if b"".join(map(vocabulary.piece, anchor)) != _ANCHOR.encode() else []
 
     def tokens(self, segment: Control | Plain, *, follows_special: bool = False) -> tuple[int, ...]:
         """The token ids of one segment.
@@ -62,13 +84,13 @@ class Tokenizer:
         if isinstance(segment, Plain):
             return before and not segment.text
         ids = self.tokens(segment, follows_special=before)
-        return self._model.is_special(ids[-1]) if ids else before
+        return self._vocabulary.is_special(ids[-1]) if ids else before
 
     def spelled(self, text: str) -> tuple[int, ...]:
         """Tokens that stand for exactly this text and are no structure; none when the vocabulary cannot spell it."""
         ids = self._spell(text)
-        is_exact = b"".join(map(self._model.piece, ids)) == text.encode("utf-8", "replace")
-        return tuple(ids) if is_exact and not any(map(self._model.is_marker, ids)) else ()
+        is_exact = b"".join(map(self._vocabulary.piece, ids)) == text.encode("utf-8", "replace")
+        return tuple(ids) if is_exact and not any(map(self._vocabulary.is_marker, ids)) else ()
 
     def remember_reply(self, tokens: Sequence[int], shown: str) -> None:
         """Keep the tokens of a generated reply for when its text comes back in a prompt. `shown`: the text without stops.
@@ -78,17 +100,17 @@ class Tokenizer:
         room = len(shown.encode())
         run: list[int] = []
         for token in tokens:
-            room -= len(self._model.piece(token))
+            room -= len(self._vocabulary.piece(token))
             if room < 0:
                 break
-            if self._model.is_marker(token):
+            if self._vocabulary.is_marker(token):
                 self._remember_run(run)
                 run = []
             else:
                 run.append(token)
         self._remember_run(run)
 
-    def replies_in(self, cells: Sequence[Cell]) -> list[tuple[str, tuple[int, ...]]]:
+    def replies_in(self, cells: Sequence[object]) -> list[tuple[str, tuple[int, ...]]]:
         """The replies known by heart whose tokens stand in these cells."""
         # As text of one character a token: nothing finds a run within another as quickly.
         held = "".join(chr(cell) if isinstance(cell, int) else _PICTURE for cell in cells)
@@ -101,13 +123,13 @@ class Tokenizer:
 
     def _remember_run(self, run: list[int]) -> None:
         self._remember_text(run)
-        bounds = [index for index, token in enumerate(run) if self._model.piece(token).strip()]
+        bounds = [index for index, token in enumerate(run) if self._vocabulary.piece(token).strip()]
         if bounds:
             self._remember_text(run[bounds[0] : bounds[-1] + 1])
 
     def _remember_text(self, run: list[int]) -> None:
         try:
-            text = b"".join(map(self._model.piece, run)).decode()
+            text = b"".join(map(self._vocabulary.piece, run)).decode()
         except UnicodeDecodeError:
             return
         if not text:
@@ -128,7 +150,7 @@ class Tokenizer:
         if not text[-2:].isspace():
             return ids
         followed = self._tokenize(text + _FOLLOWER, parse_special=True, is_prefixed=is_prefixed)
-        return followed[:-1] if [self._model.piece(token) for token in followed[-1:]] == [_FOLLOWER.encode()] else ids
+        return followed[:-1] if [self._vocabulary.piece(token) for token in followed[-1:]] == [_FOLLOWER.encode()] else ids
 
     def _spell(self, text: str, *, is_prefixed: bool = False) -> list[int]:
         """Tokenise text that must not become structure.
@@ -138,10 +160,10 @@ class Tokenizer:
         pieces stand alone.
         """
         ids = self._tokenize(text, parse_special=False, is_prefixed=is_prefixed)
-        markers = {token for token in ids if self._model.is_marker(token) or self._is_spelled_unknown(token, text)}
+        markers = {token for token in ids if self._vocabulary.is_marker(token) or self._is_spelled_unknown(token, text)}
         if not markers:
             return ids
-        names = sorted((self._model.piece(token).decode("utf-8", "replace") for token in markers), key=len, reverse=True)
+        names = sorted((self._vocabulary.piece(token).decode("utf-8", "replace") for token in markers), key=len, reverse=True)
         found = [match.start() + 1 for match in re.finditer("|".join(map(re.escape, names)), text)]
         cuts = [0, *found, len(text)]
         pieces = [text[start:stop] for start, stop in pairwise(cuts) if start < stop]
@@ -151,14 +173,14 @@ class Tokenizer:
 
     def _is_spelled_unknown(self, token: int, text: str) -> bool:
         """Whether the unknown token may come from its name in the text, and not only from a character outside the vocabulary."""
-        return self._model.is_unknown(token) and self._model.piece(token).decode("utf-8", "replace") in text
+        return self._vocabulary.is_unknown(token) and self._vocabulary.piece(token).decode("utf-8", "replace") in text
 
     def _tokenize(self, text: str, *, parse_special: bool, is_prefixed: bool = False) -> list[int]:
         if not text:
             return []
         if not self._anchor or is_prefixed:
-            return self._model.tokenize(text, parse_special=parse_special)
-        ids = self._model.tokenize(_ANCHOR + text, parse_special=parse_special)
+            return self._vocabulary.tokenize(text, parse_special=parse_special)
+        ids = self._vocabulary.tokenize(_ANCHOR + text, parse_special=parse_special)
         if ids[: len(self._anchor)] != self._anchor:
-            return self._model.tokenize(text, parse_special=parse_special)
+            return self._vocabulary.tokenize(text, parse_special=parse_special)
         return ids[len(self._anchor) :]
