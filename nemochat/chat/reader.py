@@ -281,7 +281,7 @@ class PromptReader:
     def can_read_following(self, shown: Preview) -> bool:
         """Whether the prompt that will follow is known, is worth reading ahead, and is held beside the present one."""
         is_worth_it = bool(shown.following) and self._request.settings.when_full is WhenFull.REREAD and shown.filled > NEAR
-        return is_worth_it and shown.both <= self._held_at_most
+        return is_worth_it and self.engine.capabilities.can_hold_next and shown.both <= self._held_at_most
 
     async def prepare(
         self, shown: Preview, key: str, on_progress: Callable[[Progress], None] | None = None, *, following: bool = False

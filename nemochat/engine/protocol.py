@@ -90,7 +90,8 @@ class Capabilities(msgspec.Struct, frozen=True):
     """What an engine can do beyond generating text, as far as it is known by now: a server's are known once it is loaded.
 
     keeps_words_apart: nobody's words can become control tokens; where they can, known markers in them are broken visibly. tells_stages:
-    what of the TTFT is loading, encoding and prefill is known. can_hold_to_grammar: a grammar of GBNF is held to.
+    what of the TTFT is loading, encoding and prefill is known. can_hold_to_grammar: a grammar of GBNF is held to. can_hold_next: the prompt
+    after the next is held beside the present one (`Place.is_next`).
     """
 
     can_prepare: bool = True
@@ -98,6 +99,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     keeps_words_apart: bool = True
     tells_stages: bool = True
     can_hold_to_grammar: bool = True
+    can_hold_next: bool = True
 
 
 class Prepared(msgspec.Struct, frozen=True):

@@ -91,6 +91,21 @@ def json_grammar(schema: Schema) -> Grammar:
     return Grammar("", ("reply: the whole schema",))
 
 
+def behind_trigger(grammar: str, trigger: str, ends: Sequence[str], *, is_open: bool) -> str:
+    """A grammar for the whole of a reply from its first trigger on, for an engine that holds to one from there to the end.
+
+    What follows each trigger is held to `grammar`; between and behind calls stands any text that begins neither with the trigger nor with
+    one of `ends`, the texts that end a reply. is_open: the prompt ends with the trigger; otherwise one of `ends` may come in its place.
+    """
+    first = "".join(dict.fromkeys(text[:1] for text in (trigger, *ends) if text))
+    other = "[^" + "".join(f"\\{char}" if char in '\\]"[' else f"\\x{ord(char):02X}" if char in "^-" else char for char in first) + "]*"
+    end = f"({' | '.join(map(gbnf.literal, ends))})" if ends else ""
+    call = f"{gbnf.literal(trigger)} held {other}"
+    root = f"held {other} ({call})*" if is_open else f"({call})+"
+    whole = f"{root} {end}?" if end else root
+    return f"root ::= {whole if is_open or not end else f'{whole} | {end}'}\n" + re.sub("(?m)^root(?= ::=)", "held", grammar)
+
+
 def _root(calls: Sequence[str], style: CallStyle, rules: Rules) -> str:
     """A call, or several where they stand in one pair of tags, with the white space around them."""
     call = f"({' | '.join(calls)})"
