@@ -40,6 +40,16 @@ class Paths:
         return self.data_dir / "models.json"
 
     @property
+    def servers_file(self) -> Path:
+        """The servers whose models answer."""
+        return self.config_dir / "servers.toml"
+
+    @property
+    def keys_file(self) -> Path:
+        """What is private of each server: its key, and that the user lets words leave for it."""
+        return self.data_dir / "keys.toml"
+
+    @property
     def library(self) -> Path:
         """The conversations and their pictures."""
         return self.data_dir / "library"

@@ -14,6 +14,8 @@ def run() -> None:
     rows = [
         ("settings", paths.settings_file, CONFIG_VARIABLE),
         ("models", paths.models_file, DATA_VARIABLE),
+        ("servers", paths.servers_file, CONFIG_VARIABLE),
+        ("their keys", paths.keys_file, DATA_VARIABLE),
         ("data", paths.data_dir, DATA_VARIABLE),
         ("engine log", paths.engine_log, LOG_VARIABLE),
         ("cache", paths.cache_dir, CACHE_VARIABLE),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 from enum import StrEnum
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -26,6 +28,18 @@ class Server(msgspec.Struct, frozen=True, omit_defaults=True):
     url: str
     kind: ServerKind | None = None
 
+    @property
+    def is_here(self) -> bool:
+        """Whether its address is this machine's own. A name that only leads here says nothing: what it leads to may change."""
+        host = urlsplit(self.url).hostname or ""
+        if host == "localhost" or host.endswith(".localhost"):
+            return True
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return False
+        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
 
 class RemoteModel(msgspec.Struct, frozen=True):
     """A model of a server. id: what the server calls it. context_length: in tokens, 0 is not known. has_vision: None is not known.
@@ -38,3 +52,20 @@ class RemoteModel(msgspec.Struct, frozen=True):
     has_vision: bool | None = None
     is_loaded: bool | None = None
     is_elsewhere: bool = False
+
+
+class ServedModel(msgspec.Struct, frozen=True):
+    """A model of a server, as it was found there."""
+
+    server: Server
+    model: RemoteModel
+
+    @property
+    def name(self) -> str:
+        """What people call it: ``server/model``."""
+        return f"{self.server.name}/{self.model.id}"
+
+    @property
+    def leaves(self) -> bool:
+        """Whether what it is asked leaves this machine."""
+        return self.model.is_elsewhere or not self.server.is_here

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
+
 from nemochat.system import environments, processes
 
 _SECONDS = 10.0
@@ -31,3 +34,13 @@ def open_in_browser(url: str) -> bool:
     except (OSError, ValueError):
         return False
     return done.returncode == 0
+
+
+def has_desktop(environment: Mapping[str, str]) -> bool:
+    """Whether the user sits before a desktop, whose keyring is open or can be opened there; over SSH and in services nobody does."""
+    if sys.platform == "win32":
+        return True
+    if sys.platform == "darwin":
+        return not environment.get("SSH_CONNECTION")
+    has_screen = environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY")
+    return bool(has_screen and environment.get("DBUS_SESSION_BUS_ADDRESS") and not environment.get("SSH_CONNECTION"))
