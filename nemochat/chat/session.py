@@ -31,6 +31,7 @@ from nemochat.domain.replies import ReplyRecord, TurnResult
 from nemochat.domain.sampling import Layers, Sampling
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.segments import Control
+from nemochat.domain.servers import ServedModel
 from nemochat.domain.tools import Approval, ToolRequest
 from nemochat.engine.protocol import Engine, GenerateRequest, LoadRequest
 from nemochat.errors import ConversationError, EngineError, NemochatError, ServerError, WindowError
@@ -65,9 +66,9 @@ class ChatSession:
     """Turns with one model.
 
     toolbox: answers the calls of tools; without it they end the turn. holds_calls_to_schema: whether calls are held to the tools' schemas
-    while they are written. layers: as for `PromptReader`. form: what the next reply has to be. Each turn's generator is to be read to its
-    end: to end it early, set its stop. In `key` a turn is told what the engine knows the conversation by, its id in the library; "" while
-    it has none.
+    while they are written. layers: as for `PromptReader`. form: what the next reply has to be. served: the server's model that this is
+    with, None for one of this machine. Each turn's generator is to be read to its end: to end it early, set its stop. In `key` a turn is
+    told what the engine knows the conversation by, its id in the library; "" while it has none.
     """
 
     def __init__(self, engine: Engine, request: LoadRequest, layers: Layers, image_size: int | None = None) -> None:
@@ -75,6 +76,7 @@ class ChatSession:
         self.toolbox: Toolbox | None = None
         self.holds_calls_to_schema = True
         self.form = ReplyForm()
+        self.served: ServedModel | None = None
 
     @property
     def model_name(self) -> str:

@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 
 from nemochat import __version__
 from nemochat.cli.library_app import JsonOption, library_app, personas_app, search
+from nemochat.cli.server_app import servers_app
 from nemochat.cli.tool_app import docs_app, mcp_app, tools_app
 from nemochat.errors import UsageError
 from nemochat.files import narrow
@@ -67,6 +68,7 @@ def _sanitised() -> Iterator[None]:
 app = typer.Typer(cls=_Commands, no_args_is_help=False, add_completion=False, pretty_exceptions_enable=False)
 models_app = typer.Typer(help="The models that nemochat knows.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
+app.add_typer(servers_app, name="servers")
 app.add_typer(library_app, name="library")
 app.add_typer(personas_app, name="personas")
 app.add_typer(tools_app, name="tools")
@@ -75,7 +77,8 @@ app.add_typer(docs_app, name="docs")
 app.command()(search)
 
 ModelOption = Annotated[
-    str | None, typer.Option("--model", help="A model's name, or a path to a GGUF file or its folder.", metavar="NAME_OR_PATH")
+    str | None,
+    typer.Option("--model", help="A model's name, a path to a GGUF file or its folder, or SERVER/MODEL.", metavar="NAME_OR_PATH"),
 ]
 MmprojOption = Annotated[
     Path | None, typer.Option("--mmproj", help="The projector's GGUF file, when it is not found by itself.", metavar="PATH")
@@ -308,7 +311,7 @@ def paths() -> None:
 
 @models_app.command("list")
 def models_list(as_json: JsonOption = False) -> None:
-    """List the models; the one in use is marked."""
+    """List the models, those of servers too; the one in use is marked."""
     from nemochat.cli.models import print_list
 
     print_list(as_json=as_json)
@@ -328,18 +331,18 @@ def models_add(
 
 @models_app.command("show")
 def models_show(
-    name: Annotated[str, typer.Argument(help="A model's name or path.")],
+    name: Annotated[str, typer.Argument(help="A model's name or path, or SERVER/MODEL.")],
     mmproj: MmprojOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what a model's files say and the memory that it will need."""
+    """Show what a model's files, or its server, say, and the memory that it will need."""
     from nemochat.cli.models import show
 
     show(name, mmproj, as_json=as_json)
 
 
 @models_app.command("use")
-def models_use(name: Annotated[str, typer.Argument(help="A model's name.")]) -> None:
+def models_use(name: Annotated[str, typer.Argument(help="A model's name, or SERVER/MODEL.")]) -> None:
     """Choose the model that answers from now on."""
     from nemochat.cli.models import use
 

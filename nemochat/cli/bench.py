@@ -12,12 +12,13 @@ import msgspec
 
 from nemochat.chat import ChatSession
 from nemochat.cli.embedding import make_embedder
-from nemochat.cli.opening import SCRIPT_SUFFIX, new_session
+from nemochat.cli.opening import SCRIPT_SUFFIX, new_session, refuse_projector
 from nemochat.cli.setup import Setup
 from nemochat.cli.toolset import build_toolset
 from nemochat.desk.port import ModelChoice, ToolChest
 from nemochat.documents.index import DocumentIndex
 from nemochat.documents.vectors import Embedder
+from nemochat.domain.servers import ServedModel
 from nemochat.engine import states
 from nemochat.errors import NemochatError
 from nemochat.files import reason, scratch_folder
@@ -46,6 +47,7 @@ class Bench:
         paths = find_paths(os.environ)
         settings, notices = load_or_set_aside(paths.settings_file, os.environ, overrides)
         self._setup = Setup(paths, settings, Catalogue(paths.models_file), locked_settings(os.environ, overrides))
+        self.remotes = self._setup.remotes
         self._overrides = overrides
         self._model, self._mmproj = model, mmproj
         self._servers: McpServers | None = None
@@ -54,7 +56,6 @@ class Bench:
         self._spare = contextlib.ExitStack()
         self._notices = list(notices)
         self._warned: set[str] = set()
-        self._told = 0
         self.resume = resume
         self.personas = PersonaStore(paths.personas)
         self.library = self._open_library(paths.library)
@@ -161,9 +162,9 @@ class Bench:
 
     def take_notices(self) -> Sequence[str]:
         """What was found while files were read, each once."""
-        known = self._setup.catalogue.notices
-        notices, self._notices = [*self._notices, *known[self._told :]], []
-        self._told = len(known)
+        for notice in (*self._setup.catalogue.notices, *self.remotes.servers.notices):
+            self._warn_once(notice)
+        notices, self._notices = self._notices, []
         return notices
 
     def models(self) -> Sequence[ModelChoice]:
@@ -175,7 +176,14 @@ class Bench:
         """Take a model into the catalogue."""
         return self._setup.catalogue.add(path).name
 
-    async def open(self, model: str | None) -> ChatSession:
+    async def find(self, model: str | None) -> ServedModel | None:
+        """The model of a server that a name means."""
+        served = await self.remotes.find(self._setup.wanted(model or self._model), self._setup.catalogue)
+        if served is not None and model is None:
+            refuse_projector(served, self._mmproj)
+        return served
+
+    async def open(self, model: ServedModel | str | None) -> ChatSession:
         """A session with a model; a projector of the command line belongs to its model alone."""
         projector = self._mmproj if model is None else None
         return await new_session(self._setup, model or self._model, projector, warn=self._warn_once, keeps_states=True)
@@ -188,8 +196,10 @@ class Bench:
             raise NemochatError(f"What was kept of the chat cannot be removed: {reason(error)}.") from error
 
     def use_model(self, name: str) -> None:
-        """Remember a model of the catalogue; one that was opened by its path is for this run only."""
-        if not name.endswith(SCRIPT_SUFFIX) and name in {entry.name for entry in self._setup.catalogue.entries()}:
+        """Remember a server's model, or one of the catalogue; one that was opened by its path is for this run only."""
+        if "/" in name:
+            self._setup.catalogue.use_served(name)
+        elif not name.endswith(SCRIPT_SUFFIX) and name in {entry.name for entry in self._setup.catalogue.entries()}:
             self._setup.catalogue.use(name)
 
     def change_setting(self, key: str, value: object) -> None:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from nemochat.chat.formats import AUTO, NEMOTRON, choose
-from nemochat.cli.output import print_json, print_table, say
+from nemochat.chat.remotes import Listing, about
+from nemochat.cli.model_servers import json_models
+from nemochat.cli.opening import new_session
+from nemochat.cli.output import print_json, print_note, print_table, say
 from nemochat.cli.setup import Setup, print_notices, read_setup
+from nemochat.domain.chat import Chat
 from nemochat.domain.sampling import InForce, Source, in_force, in_words
-from nemochat.engine.protocol import ModelInfo
+from nemochat.domain.servers import ServedModel, Server
+from nemochat.engine.protocol import Counts, ModelInfo
 from nemochat.errors import ModelFileError, TemplateError
 from nemochat.models import MemoryEstimate, ModelCard, ModelFiles, estimate_memory, gguf, inspect
-from nemochat.prompt.format import Traits
+from nemochat.prompt.format import ChatFormat, Traits
 from nemochat.settings import EngineSettings
 from nemochat.settings_file import sampling_layers
 
@@ -22,17 +30,46 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def print_list(*, as_json: bool) -> None:
-    """All models, the one in use marked. As JSON one object with `in_use` and `models`. Raises ModelFileError."""
+    """All models, those of servers too, the one in use marked. As JSON one object with `in_use`, `models` and `servers`.
+
+    A server that does not say which it has is one line. Raises NemochatError.
+    """
     setup = read_setup()
-    entries, in_use = setup.catalogue.entries(), _in_use(setup)
+    entries, in_use, servers = setup.catalogue.entries(), _in_use(setup), setup.servers.all()
     print_notices(setup.catalogue)
+    print_notices(setup.servers)
+    listings = asyncio.run(_listings(setup, servers)) if servers else []
     if as_json:
-        print_json({"in_use": in_use, "models": entries})
+        print_json({"in_use": in_use, "models": entries, "servers": [_json_listing(each) for each in listings]})
         return
     rows = [("*" if entry.name == in_use else "", entry.name, _label(entry.model_path, entry.is_builtin)) for entry in entries]
+    rows += [row for each in listings for row in _listing_rows(each, in_use)]
     print_table(("", "name", "file"), rows)
-    if in_use not in {entry.name for entry in entries}:
-        say(f"In use, by the settings: {in_use}", strict=True)
+    if not any(mark for mark, *_ in rows):
+        say(f"In use, by the settings: {in_use}" if setup.settings.model else f"In use: {in_use}", strict=True)
+
+
+async def _listings(setup: Setup, servers: Sequence[Server]) -> list[Listing]:
+    """What the servers have, in the order of the servers."""
+    found: dict[str, Listing] = {}
+    async with aclosing(setup.remotes.listings(servers)) as answers:
+        async for name, (listing,) in answers:
+            found[name] = listing
+    return [found[server.name] for server in servers]
+
+
+def _listing_rows(listing: Listing, in_use: str) -> list[tuple[str, str, str]]:
+    server = listing.server
+    if not listing.models:
+        return [("", f"{server.name}/", listing.error.message if listing.error is not None else "has no model")]
+    places = [", ".join(filter(None, (f"at {server.url}", about(served)))) for served in listing.models]
+    return [("*" if each.name == in_use else "", each.name, place) for each, place in zip(listing.models, places, strict=True)]
+
+
+def _json_listing(listing: Listing) -> dict[str, Any]:
+    server, error = listing.server, listing.error
+    said = {"error": error.message, "hint": error.hint} if error is not None else {"models": json_models(listing)}
+    return {"name": server.name, "url": server.url, "kind": server.kind, **said}
 
 
 def add(path: Path, mmproj: Path | None, name: str | None) -> None:
@@ -48,11 +85,17 @@ def add(path: Path, mmproj: Path | None, name: str | None) -> None:
 
 
 def use(name: str) -> None:
-    """Make a model the one that answers. Raises ModelFileError."""
+    """Make a model the one that answers; a server is asked for its own. Raises NemochatError."""
     setup = read_setup()
-    entry = setup.catalogue.use(name)
+    served = asyncio.run(setup.remotes.find(name, setup.catalogue))
+    if served is not None:
+        setup.catalogue.use_served(served.name)
+    used = served.name if served is not None else setup.catalogue.use(name).name
+    print_notices(setup.servers)
     print_notices(setup.catalogue)
-    say(f"{entry.name} answers from now on.", strict=True)
+    say(f"{used} answers from now on.", strict=True)
+    if served is not None and served.leaves:
+        print_note(served.leaving)
     if setup.settings.model:
         say(f"But the settings or NEMOCHAT_MODEL name {setup.settings.model}, which comes first.", strict=True)
 
@@ -80,6 +123,10 @@ def remove(name: str) -> None:
 def show(name: str, mmproj: Path | None, *, as_json: bool) -> None:
     """What the files of a model say, and the memory it will need at the settings in force. Raises ModelFileError."""
     setup = read_setup()
+    if (served := asyncio.run(setup.remotes.find(name, setup.catalogue))) is not None:
+        print_notices(setup.servers)
+        asyncio.run(_show_served(setup, served, mmproj, as_json=as_json))
+        return
     files = setup.catalogue.resolve(name, mmproj)
     print_notices(setup.catalogue)
     card = inspect(files.model_path, files.mmproj_path)
@@ -101,6 +148,32 @@ def show(name: str, mmproj: Path | None, *, as_json: bool) -> None:
     print_table((files.name, ""), [*_card_rows(card, tokens), *_format_rows(spoken), *places, *_sampling_rows(now), *needed])
 
 
+async def _show_served(setup: Setup, served: ServedModel, mmproj: Path | None, *, as_json: bool) -> None:
+    """What a server says of its model, and how it is spoken to there. Raises NemochatError."""
+    session = await new_session(setup, served, mmproj, warn=print_note)
+    try:
+        info, can = await session.reader.load.model(), session.reader.engine.capabilities
+        spoken, now = _spoken(session.reader.load.format), session.reader.in_force(Chat())
+    finally:
+        await session.close()
+    server = served.server
+    if as_json:
+        told = {"name": served.name, "server": server, "leaves": served.leaves, "context_length": info.context_length}
+        print_json({**told, "has_vision": info.has_vision, "capabilities": can, "format": spoken, "sampling": now})
+        return
+    rows = [
+        ("server", f"{server.name}, which is {server.kind}"),
+        ("address", server.url),
+        ("runs", "elsewhere: what it reads leaves this machine" if served.leaves else "on this machine"),
+        ("window", f"{info.context_length:,} tokens"),
+        ("pictures", "it sees them" if info.has_vision else "none: reads text only"),
+        ("counts", {Counts.EXACT: "exact", Counts.LEARNT: "learnt from its replies", Counts.ESTIMATED: "estimated"}[can.counts]),
+        ("words", "kept apart from control tokens" if can.keeps_words_apart else "not protected: some could become control tokens"),
+        ("reading ahead", "yes" if can.can_prepare else "no"),
+    ]
+    print_table((served.name, ""), [*rows, *([] if info.takes_messages else _format_rows(spoken)), *_sampling_rows(now)])
+
+
 def size_text(n_bytes: int) -> str:
     """A number of bytes for people, in powers of 1000: ``2.57 GB``."""
     value, unit = float(n_bytes), 0
@@ -111,8 +184,8 @@ def size_text(n_bytes: int) -> str:
 
 def _in_use(setup: Setup) -> str:
     """The name of the model that answers when none is asked for; the settings come before `models use`."""
-    wanted = setup.settings.model
-    if not wanted:
+    wanted = setup.wanted(None)
+    if wanted is None:
         return setup.catalogue.default().name
     return setup.catalogue.get(wanted).name if setup.catalogue.knows(wanted) else wanted
 
@@ -164,6 +237,10 @@ async def _spoken_to(files: ModelFiles, wanted: str) -> _SpokenTo:
     except TemplateError as error:
         return _SpokenTo(problem=f"{error.message} {error.hint}".strip())
     await format_.close()
+    return _spoken(format_)
+
+
+def _spoken(format_: ChatFormat) -> _SpokenTo:
     style = format_.style
     return _SpokenTo(format_.name, format_.traits, style.calls.name if style.calls is not None else "", style.reasoning, format_.stops)
 

@@ -16,9 +16,11 @@ from nemochat.cli.output import print_note_once
 from nemochat.cli.setup import Setup, print_notices
 from nemochat.domain.sampling import Source
 from nemochat.domain.sanitize import sanitize
+from nemochat.domain.servers import ServedModel
 from nemochat.engine import states
 from nemochat.engine.client import WorkerEngine
 from nemochat.engine.protocol import LoadRequest
+from nemochat.errors import UsageError
 from nemochat.files import log_problem
 from nemochat.models import inspect, memory_warning
 from nemochat.settings import SamplingSettings
@@ -29,15 +31,18 @@ SCRIPT_SUFFIX = ".script.json"
 
 
 @asynccontextmanager
-async def open_session(setup: Setup, name_or_path: str | None, mmproj: Path | None) -> AsyncGenerator[ChatSession, None]:
-    """A chat session whose model is being loaded; the engine ends with the block. Raises ModelFileError before anything is loaded.
+async def open_session(setup: Setup, model: ServedModel | str | None, mmproj: Path | None) -> AsyncGenerator[ChatSession, None]:
+    """A chat session whose model is being loaded; the engine ends with the block. Raises NemochatError before anything is loaded.
 
-    A model that will not fit into memory is loaded all the same, after a line on stderr.
+    A model that will not fit into memory is loaded all the same, and one that is elsewhere is asked all the same, after a line on stderr.
     """
     if not os.environ.get("NEMOCHAT_DEBUG"):
         # What goes wrong is raised and shown as one sentence; the log repeats it for those who debug.
         logging.getLogger("nemochat").addHandler(logging.NullHandler())
-    session = await new_session(setup, name_or_path, mmproj, warn=print_note_once)
+    if not isinstance(model, ServedModel):
+        model = await setup.remotes.find(setup.wanted(model), setup.catalogue) or model
+        print_notices(setup.servers)
+    session = await open_found(setup, model, mmproj)
     print_notices(setup.catalogue)
     try:
         yield session
@@ -45,15 +50,24 @@ async def open_session(setup: Setup, name_or_path: str | None, mmproj: Path | No
         await session.close()
 
 
+async def open_found(setup: Setup, model: ServedModel | str | None, mmproj: Path | None) -> ChatSession:
+    """The same for those who have looked whether the model is a server's, and who close it themselves."""
+    if isinstance(model, ServedModel) and model.leaves and not await asyncio.to_thread(setup.keys.is_allowed, model.server):
+        print_note_once(model.leaving)
+    return await new_session(setup, model, mmproj, warn=print_note_once)
+
+
 async def new_session(
-    setup: Setup, name_or_path: str | None, mmproj: Path | None, *, warn: Callable[[str], None], keeps_states: bool = False
+    setup: Setup, model: ServedModel | str | None, mmproj: Path | None, *, warn: Callable[[str], None], keeps_states: bool = False
 ) -> ChatSession:
-    """The same for those who close it themselves.
+    """A session with a server's model, or with one of this machine by its name or path, that those who open it close.
 
     warn: gets a sentence, before the model is loaded, when that needs more memory than there is, and one when there can be no log.
-    keeps_states: what the engine has read of conversations is kept on the disk, as far as the settings allow.
+    keeps_states: what the engine has read of conversations is kept on the disk, as far as the settings allow. Raises NemochatError.
     """
-    wanted = name_or_path or setup.settings.model or None
+    if isinstance(model, ServedModel):
+        return await _served_session(setup, model, mmproj)
+    wanted = model or setup.settings.model or None
     is_script = wanted is not None and wanted.endswith(SCRIPT_SUFFIX)
     engine = WorkerEngine(setup.paths.engine_log, "scripted" if is_script else "llama")
     try:
@@ -74,6 +88,26 @@ async def new_session(
         await engine.close()
         raise
     return session
+
+
+async def _served_session(setup: Setup, served: ServedModel, mmproj: Path | None) -> ChatSession:
+    """No process is started and no file is looked at: all of that is the server's."""
+    from nemochat.engine.remote import open_engine
+
+    refuse_projector(served, mmproj)
+    engine = open_engine(served.server, served.model.id, await asyncio.to_thread(setup.keys.get, served.server))
+    settings = setup.settings.engine
+    request = LoadRequest(served.name, "", None, settings, format=settings.format)
+    session = ChatSession(engine, request, sampling_layers(setup.settings, setup.locked))
+    session.served = served
+    session.start_loading()
+    return session
+
+
+def refuse_projector(served: ServedModel, mmproj: Path | None) -> None:
+    """Raise UsageError for a projector of this machine with a model that is not."""
+    if mmproj is not None:
+        raise UsageError(f"{served.name} is a server's model: its projector is there.", "Leave --mmproj out.")
 
 
 def _clear_states(folder: Path) -> None:

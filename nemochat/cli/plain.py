@@ -270,7 +270,7 @@ class Plain:
         elif model.is_loaded and model.name != self._model:
             self._model = model.name
             if self._lines.is_terminal:
-                self._say(f"{model.name} is ready.")
+                self._say(f"{model.name} is ready{', not protected' if model.is_unprotected else ''}.")
         elif model.session is None:
             self._model, self._quiet_since = "", time.monotonic()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import aclosing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from nemochat.desk.port import (
     AskFile,
     AskFound,
     AskItem,
+    AskLeave,
     AskMenu,
     AskOne,
     AskPersona,
@@ -29,6 +30,7 @@ from nemochat.desk.port import (
     EditedPersona,
     Found,
     Item,
+    Leave,
     PersonaAction,
     PersonaWish,
     ShowFigures,
@@ -82,7 +84,10 @@ class Questions:
                 self._head(title)
                 return await self._choose(answers, None)
             case AskItem():
-                return await self._choose_item(ask.title, ask.items, ask.current, ask.empty)
+                return await self._choose_item(ask.title, await _whole(ask), ask.current, ask.empty)
+            case AskLeave(served):
+                self._out(served.leaving)
+                return Leave.ONCE
             case AskText():
                 return await self._write(ask)
             case AskFile(title):
@@ -244,6 +249,17 @@ class Questions:
                 self._out(f"This chat\n{_figures(chat)}\n\nAll chats\n{_figures(await library())}")
             case _:
                 raise AssertionError(f"{type(ask).__name__} is asked for nowhere in lines")
+
+
+async def _whole(ask: AskItem) -> Sequence[Item]:
+    """The items with those that are still being looked for: lines that stand there cannot be changed."""
+    items = list(ask.items)
+    if ask.later is not None:
+        async with aclosing(ask.later()) as later:
+            async for value, found in later:
+                at = next((index for index, item in enumerate(items) if value and item.value == value), len(items))
+                items[at : at + 1] = found
+    return items
 
 
 def _card(persona: Persona) -> str:

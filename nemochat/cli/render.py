@@ -23,6 +23,7 @@ from nemochat.cli.stdin import read_pipe
 from nemochat.domain.messages import ImagePart
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.segments import Control, ImageSlot, Segment
+from nemochat.domain.servers import ServedModel
 from nemochat.models import gguf
 from nemochat.prompt import nemotron
 from nemochat.prompt.format import IMAGE_TAG, Label, Piece, as_text
@@ -52,12 +53,13 @@ def run(file: Path, model: str | None, mmproj: Path | None, overrides: Mapping[s
     """Print the prompt as text, or as segments with kinds, labels and token counts. Raises ConversationError and what loading raises."""
     body = _read(file)
     setup = read_setup(overrides)
-    if not as_json and _speaks_nemotron(setup, model, mmproj):
+    served = asyncio.run(setup.remotes.find(setup.wanted(model), setup.catalogue))
+    if not as_json and served is None and _speaks_nemotron(setup, model, mmproj):
         # As text no picture and no model is needed: a picture is <image> whatever it shows.
         images = {source: ImagePart("", picture_name(source)) for source in image_sources(body.messages)}
         _print_text(nemotron.render(to_conversation(body, images)))
         return
-    name, pieces = asyncio.run(_pieces(setup, body, model, mmproj))
+    name, pieces = asyncio.run(_pieces(setup, body, served or model, mmproj))
     if not as_json:
         _print_text(piece.segment for piece, _ in pieces)
         return
@@ -92,7 +94,9 @@ def _read(file: Path) -> ConversationBody:
     return body_of(read_pipe(file, MAX_BYTES), file.name) if is_pipe else read_body(file)
 
 
-async def _pieces(setup: Setup, body: ConversationBody, model: str | None, mmproj: Path | None) -> tuple[str, list[tuple[Piece, int]]]:
+async def _pieces(
+    setup: Setup, body: ConversationBody, model: ServedModel | str | None, mmproj: Path | None
+) -> tuple[str, list[tuple[Piece, int]]]:
     """The model's name, and the prompt with the tokens of each piece."""
     sources = list(dict.fromkeys(image_sources(body.messages)))
     async with open_session(setup, model, mmproj) as session:

@@ -4,23 +4,43 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from nemochat.cli.output import print_note
-from nemochat.models import Catalogue
+from nemochat.models import Catalogue, Keys, Servers
 from nemochat.paths import Paths, find_paths
 from nemochat.settings import Settings, load_settings
 from nemochat.settings_file import locked_settings
 
+if TYPE_CHECKING:
+    from nemochat.chat.remotes import Remotes
+
 
 class Setup(msgspec.Struct, frozen=True):
-    """The places of files, the settings in force and the models. locked: the settings that are not the file's (`locked_settings`)."""
+    """The places of files, the settings in force, the models, the servers and their keys.
+
+    locked: the settings that are not the file's (`locked_settings`).
+    """
 
     paths: Paths
     settings: Settings
     catalogue: Catalogue
     locked: Mapping[str, str] = {}
+    servers: Servers = msgspec.field(default_factory=lambda: Servers(find_paths(os.environ).servers_file))
+    keys: Keys = msgspec.field(default_factory=lambda: Keys(find_paths(os.environ).keys_file, os.environ))
+
+    def wanted(self, name: str | None) -> str | None:
+        """The model that is meant where the command line names this one: it, the settings', the server's in use; None is a local one."""
+        return name or self.settings.model or self.catalogue.served or None
+
+    @property
+    def remotes(self) -> Remotes:
+        """What the servers have. (The chat core is imported only where they are asked.)"""
+        from nemochat.chat.remotes import Remotes
+
+        return Remotes(self.servers, self.keys)
 
 
 def read_setup(overrides: Mapping[str, Mapping[str, object]] | None = None) -> Setup:
@@ -31,7 +51,7 @@ def read_setup(overrides: Mapping[str, Mapping[str, object]] | None = None) -> S
     return Setup(paths, settings, Catalogue(paths.models_file), locked_settings(os.environ, overrides))
 
 
-def print_notices(catalogue: Catalogue) -> None:
-    """Say what the catalogue found out while it was read (a broken file set aside, say)."""
-    for notice in catalogue.notices:
+def print_notices(read: Catalogue | Servers) -> None:
+    """Say what was found out while a list was read (a broken file set aside, say)."""
+    for notice in read.notices:
         print_note(notice)

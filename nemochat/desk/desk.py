@@ -563,9 +563,12 @@ class Desk:
             except NemochatError as error:
                 name = await self.model.offer_others(error)
                 if name is None:
-                    return
-        if session is None:
-            return  # another one is being opened
+                    session = None
+                    break
+        if session is None:  # another one is being opened, or the one before goes on
+            if self.model.is_loaded:
+                self.reading.opened()
+            return
         if name is not None:
             self.bench.use_model(session.model_name)
         self._tell_notices()

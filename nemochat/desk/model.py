@@ -6,15 +6,18 @@ At most one is open: it is closed before the next one is opened, because two may
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 
 from nemochat.chat import ChatSession
-from nemochat.desk.port import Answer, AskFile, AskItem, AskOne, Item, ModelChanged, Port, Workbench
+from nemochat.chat.remotes import Listing, about
+from nemochat.desk.port import Answer, AskFile, AskItem, AskLeave, AskOne, Item, Leave, ModelChanged, Port, Workbench
 from nemochat.domain.replies import ModelRef
+from nemochat.domain.servers import ServedModel
 from nemochat.errors import EngineError, NemochatError
 
-_ADD = "\0add"
-"""Stands for "Add a model" in the list of models: no model is called so."""
+_ADD, _NEW = "\0add", "\0new "
+"""Stand for "Add a model", and for a server that runs on this machine and is to be added, in the list of models: none is called so."""
 
 
 class OpenModel:
@@ -22,7 +25,7 @@ class OpenModel:
 
     def __init__(self, port: Port, bench: Workbench, equip: Callable[[ChatSession], None]) -> None:
         self._port, self._bench, self._equip = port, bench, equip
-        self._opening: asyncio.Task[ChatSession] | None = None
+        self._opening: asyncio.Task[ChatSession | None] | None = None
         self._loaded = asyncio.Event()
         self._is_closed = False
         self.session: ChatSession | None = None
@@ -39,6 +42,16 @@ class OpenModel:
         """The model, as it is stored; nameless while there is none."""
         return self.session.reader.model if self.session is not None else ModelRef()
 
+    @property
+    def leaves(self) -> bool:
+        """Whether what it reads leaves this machine."""
+        return self.session is not None and self.session.served is not None and self.session.served.leaves
+
+    @property
+    def is_unprotected(self) -> bool:
+        """Whether somebody's words could become control tokens; that may change with a picture."""
+        return self.session is not None and self.is_loaded and not self.session.reader.engine.capabilities.keeps_words_apart
+
     async def ready(self) -> ChatSession:
         """The session, as soon as there is one whose model is loaded, however long that takes."""
         while self.session is None or not self.is_loaded:
@@ -48,7 +61,8 @@ class OpenModel:
         return self.session
 
     async def open(self, name: str | None) -> ChatSession | None:
-        """Open a model in place of the one before; returns when it is loaded, or None when a later `open` has taken its place.
+        """Open a model in place of the one before; returns when it is loaded, or None when a later `open` has taken its place, or the user
+        does not let words leave this machine for it: the one before stays then, as it does when a server cannot be asked.
 
         The opening goes on if this is cancelled: it belongs to the program, not to the one who waits for it. Raises NemochatError.
         """
@@ -70,14 +84,41 @@ class OpenModel:
 
     async def choose(self, title: str) -> str | None:
         """Let the user choose a model, or add one; its name. Raises NemochatError."""
-        used = " · in use"
-        items = [Item(each.name, each.name, f"{each.detail}{used if each.name == self.name else ''}") for each in self._bench.models()]
+        remotes = self._bench.remotes
+        servers = await asyncio.to_thread(remotes.servers.all)
+        found: dict[str, Listing] = {}
+
+        async def later() -> AsyncGenerator[tuple[str, Sequence[Item]], None]:
+            async with aclosing(remotes.listings(servers, discovers=True)) as answers:
+                async for name, listings in answers:
+                    found.update({listing.server.name: listing for listing in listings})
+                    rows = [row for listing in listings for row in self._rows(listing)]
+                    yield (f"{name}/" if name else ""), rows
+
+        local = [self._item(each.name, each.detail) for each in self._bench.models()]
         adds = Item(_ADD, "Add a model…", "a GGUF file; its projector is found beside it")
-        chosen: str | None = await self._port.ask(AskItem(title, (*items, adds), current=self.name))
+        asked = [Item(f"{server.name}/", f"{server.name}/", "asking …") for server in servers]
+        chosen: str | None = await self._port.ask(AskItem(title, (*local, adds, *asked), current=self.name, later=later))
+        if chosen is not None and chosen.startswith(_NEW):
+            listing = found[chosen.removeprefix(_NEW)]
+            server = await asyncio.to_thread(remotes.servers.add, listing.server.name, listing.server.url, listing.server.kind)
+            return listing.models[0].name if len(listing.models) == 1 else await self.choose(f"Choose a model of {server.name}")
         if chosen != _ADD:
             return chosen
         path = await self._port.ask(AskFile("Add a model", "Models", (".gguf",)))
         return await asyncio.to_thread(self._bench.add_model, path) if path is not None else None
+
+    def _item(self, name: str, detail: str) -> Item:
+        return Item(name, name, f"{detail}{' · in use' if name == self.name else ''}")
+
+    def _rows(self, listing: Listing) -> Sequence[Item]:
+        """The models of a server, or a line that says why there are none; to choose that one is to ask again."""
+        server, error = listing.server, listing.error
+        if listing.is_new:
+            return [Item(f"{_NEW}{server.name}", f"Add {server.name}", f"it runs on this machine, at {server.url}")]
+        if listing.models:
+            return [self._item(served.name, about(served)) for served in listing.models]
+        return [Item(f"{server.name}/", f"{server.name}/", error.message if error is not None else "has no model")]
 
     async def offer_others(self, error: NemochatError) -> str | None:
         """A model could not be loaded: say why, and what can be done; the name of another one. Raises NemochatError."""
@@ -89,15 +130,25 @@ class OpenModel:
 
     # -- within
 
-    async def _opened(self, name: str | None, before: asyncio.Task[ChatSession] | None) -> ChatSession:
+    async def _opened(self, name: str | None, before: asyncio.Task[ChatSession | None] | None) -> ChatSession | None:
         if before is not None:
             before.cancel()
             await asyncio.gather(before, return_exceptions=True)
+        self._hold()
+        try:
+            served = await self._bench.find(name)
+            may_open = served is None or await self._may_leave(served)
+        except NemochatError:
+            self._stay()
+            raise
+        if not may_open:
+            self._stay()
+            return None
         await self._end()
         self._port.tell(ModelChanged())
         session: ChatSession | None = None
         try:
-            session = await self._bench.open(name)
+            session = await self._bench.open(served or name)
             self._equip(session)
             self.session = session
             self._port.tell(ModelChanged())
@@ -113,12 +164,31 @@ class OpenModel:
         self._port.tell(ModelChanged())
         return session
 
-    async def _end(self) -> None:
-        session, self.session = self.session, None
+    def _hold(self) -> None:
+        """Another model is to be opened: nothing begins with this one any more, which is there until it is clear that the other can be."""
         self.is_loaded = False
         if not self._is_closed:
             self._loaded.clear()
+
+    def _stay(self) -> None:
+        """It was not to be: this one, if there is one, goes on."""
+        self.is_loaded = self.session is not None
+        if self.is_loaded:
+            self._loaded.set()
+        self._port.tell(ModelChanged())
+
+    async def _may_leave(self, served: ServedModel) -> bool:
+        """Whether words may leave this machine for a model; asked once for each server and address."""
+        keys = self._bench.remotes.keys
+        if not served.leaves or await asyncio.to_thread(keys.is_allowed, served.server):
+            return True
+        said = await self._port.ask(AskLeave(served))
+        if said == Leave.ALWAYS:
+            await asyncio.to_thread(keys.allow, served.server)
+        return said in (Leave.ALWAYS, Leave.ONCE)
+
+    async def _end(self) -> None:
+        session, self.session = self.session, None
+        self._hold()
         if session is not None:
             await session.close()
-
-

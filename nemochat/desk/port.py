@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from nemochat.chat import ChatSession, ContextView, RoundEnded, ToolRun, ToolsAnswered, TurnResult
+from nemochat.chat.remotes import Remotes
 from nemochat.documents.index import DocumentIndex
 from nemochat.documents.vectors import Embedder
 from nemochat.domain.events import Progress, TextDelta
@@ -18,6 +19,7 @@ from nemochat.domain.library import Hit, SearchFilters
 from nemochat.domain.messages import Role
 from nemochat.domain.personas import Persona
 from nemochat.domain.sampling import InForce
+from nemochat.domain.servers import ServedModel
 from nemochat.domain.ttft import ReplyRow
 from nemochat.errors import NemochatError
 from nemochat.library import Library
@@ -254,12 +256,31 @@ class Item(msgspec.Struct, frozen=True):
 
 
 class AskItem(msgspec.Struct, frozen=True):
-    """One of many. current: the value that is highlighted. empty: what to say when there are none. Returns the item's value."""
+    """One of many. current: the value that is highlighted. empty: what to say when there are none. Returns the item's value.
+
+    later: items that are still being looked for, each time some in place of the item of that value, or behind all others for "". It never
+    raises.
+    """
 
     title: str
     items: tuple[Item, ...]
     current: str = ""
     empty: str = ""
+    later: Callable[[], AsyncGenerator[tuple[str, Sequence[Item]], None]] | None = None
+
+
+class AskLeave(msgspec.Struct, frozen=True):
+    """Whether words and pictures may leave this machine for a model. Returns a Leave."""
+
+    served: ServedModel
+
+
+class Leave(StrEnum):
+    """What was said to that."""
+
+    NO = "no"
+    ONCE = "once"
+    ALWAYS = "always"
 
 
 class AskFile(msgspec.Struct, frozen=True):
@@ -399,8 +420,8 @@ class ShowFigures(msgspec.Struct, frozen=True):
 
 
 Ask = (
-    AskOne | AskMenu | AskText | AskItem | AskFile | AskTheme | AskEditor | ShowText | ShowPicture | AskAllowed | AskSettings | AskFound
-    | AskPersona | AskPersonaEdited | ShowPersona | ShowFigures
+    AskOne | AskMenu | AskText | AskItem | AskLeave | AskFile | AskTheme | AskEditor | ShowText | ShowPicture | AskAllowed | AskSettings
+    | AskFound | AskPersona | AskPersonaEdited | ShowPersona | ShowFigures
 )  # fmt: skip
 
 
@@ -491,13 +512,20 @@ class Workbench(Protocol):
         """Sentences for the user about what was found while files were read; each is given once."""
 
     def models(self) -> Sequence[ModelChoice]:
-        """The models that can be chosen."""
+        """The models of this machine that can be chosen."""
+
+    @property
+    def remotes(self) -> Remotes:
+        """The servers that the user added, and what they have."""
+
+    async def find(self, model: str | None) -> ServedModel | None:
+        """The model of a server that a name, or None for the one in use, means; None for one of this machine."""
 
     def add_model(self, path: Path) -> str:
         """Check a model's files and remember them; its name. Called in a thread."""
 
-    async def open(self, model: str | None) -> ChatSession:
-        """A session with a model, by name or path, or with the one in use (None). It is being loaded."""
+    async def open(self, model: ServedModel | str | None) -> ChatSession:
+        """A session with a server's model, or one of this machine by name or path, or the one in use (None). It is being loaded."""
 
     def forget_states(self, conversation: str) -> None:
         """Remove what engines have kept of a conversation on the disk."""

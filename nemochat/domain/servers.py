@@ -40,6 +40,12 @@ class Server(msgspec.Struct, frozen=True, omit_defaults=True):
             return False
         return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
+    def is_at(self, other: Server) -> bool:
+        """Whether it is at the same address as another one, however this machine is written there."""
+        mine, theirs = urlsplit(self.url), urlsplit(other.url)
+        same = self.is_here and other.is_here and (mine.scheme, mine.port, mine.path) == (theirs.scheme, theirs.port, theirs.path)
+        return same or self.url == other.url
+
 
 class RemoteModel(msgspec.Struct, frozen=True):
     """A model of a server. id: what the server calls it. context_length: in tokens, 0 is not known. has_vision: None is not known.
@@ -69,3 +75,13 @@ class ServedModel(msgspec.Struct, frozen=True):
     def leaves(self) -> bool:
         """Whether what it is asked leaves this machine."""
         return self.model.is_elsewhere or not self.server.is_here
+
+    @property
+    def leaving(self) -> str:
+        """The sentence that says what leaves this machine; "" where nothing does."""
+        if not self.leaves:
+            return ""
+        if self.server.is_here:
+            return f"Words and pictures leave this machine: {self.server.name} hands them on for {self.model.id}."
+        way = " Nobody encrypts them on the way (http)." if self.server.url.startswith("http:") else ""
+        return f"Words and pictures leave this machine: they go to {self.server.name} at {self.server.url}.{way}"

@@ -1,16 +1,20 @@
-"""Which models there are, where their files lie, and what a GGUF file says of itself; reads headers, never weights."""
+"""Which models and servers there are, where their files lie, and what a GGUF file says of itself; reads headers, never weights."""
 
 from nemochat.models.card import ModelCard, ProjectorCard, inspect
 from nemochat.models.catalogue import Catalogue, Entry, ModelFiles
+from nemochat.models.keys import Keys
 from nemochat.models.memory import MemoryEstimate, estimate_memory, memory_on_cpu, memory_warning
+from nemochat.models.servers import Servers
 
 __all__ = [
     "Catalogue",
     "Entry",
+    "Keys",
     "MemoryEstimate",
     "ModelCard",
     "ModelFiles",
     "ProjectorCard",
+    "Servers",
     "estimate_memory",
     "inspect",
     "memory_on_cpu",

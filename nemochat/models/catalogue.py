@@ -74,7 +74,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class _Stored(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The content of models.json. `default` names the model in use; "" is the demo pair."""
+    """The content of models.json. `default` names the model in use, "" is the demo pair; ``server/model`` is a server's."""
 
     default: str = ""
     models: tuple[Entry, ...] = ()
@@ -107,6 +107,12 @@ class Catalogue:
         """The model that `use` chose, else the demo pair."""
         stored = self._read()
         return next((entry for entry in stored.models if entry.name == stored.default), DEMO)
+
+    @property
+    def served(self) -> str:
+        """The model of a server (``server/model``) that `use_served` chose; "" when a model of this machine is in use."""
+        default = self._read().default
+        return default if "/" in default else ""
 
     def get(self, name: str) -> Entry:
         """The model that a name means: its own, its file's with or without the ending, or the beginning of one.
@@ -155,6 +161,10 @@ class Catalogue:
         entry = self.get(name)
         self._write(_Stored("" if entry.is_builtin else entry.name, self._read().models))
         return entry
+
+    def use_served(self, name: str) -> None:
+        """Make a model of a server the default: ``server/model``. Raises ModelFileError."""
+        self._write(_Stored(name, self._read().models))
 
     def remove(self, name: str) -> Entry:
         """Forget a model that was added; its files stay. Raises ModelFileError when there is none of that name."""

@@ -9,12 +9,15 @@ from pathlib import Path
 import msgspec
 
 from nemochat.chat import ChatSession
+from nemochat.chat.remotes import Remotes
 from nemochat.desk.port import ModelChoice, ToolChest
 from nemochat.documents.index import DocumentIndex
 from nemochat.documents.vectors import Embedder
+from nemochat.domain.servers import ServedModel
 from nemochat.engine.protocol import LoadRequest
 from nemochat.errors import ModelFileError
 from nemochat.library import Library
+from nemochat.models import Keys, Servers
 from nemochat.paths import Paths
 from nemochat.personas.store import PersonaStore
 from nemochat.settings import Settings
@@ -53,6 +56,9 @@ class Bench:
         self.embedder: Embedder | None = None
         self.library, _ = Library.open(self.paths.library, clock=clock)
         self.personas = PersonaStore(self.paths.personas)
+        self.remotes = Remotes(Servers(self.paths.servers_file), Keys(self.paths.keys_file, {}))
+        self.served: dict[str, ServedModel] = {}
+        """Those of `engines` that are models of servers."""
 
     def tools(self, picture: Callable[[int], bytes | None], search: Search) -> ToolChest:
         return ToolChest(Registry(self.own_tools), Rules())
@@ -82,12 +88,17 @@ class Bench:
         self.engines = {**self.engines, path.stem: FakeEngine()}
         return path.stem
 
-    async def open(self, model: str | None) -> ChatSession:
-        name = model or self.first
+    async def find(self, model: str | None) -> ServedModel | None:
+        return self.served.get(model or self.first)
+
+    async def open(self, model: ServedModel | str | None) -> ChatSession:
+        name = model.name if isinstance(model, ServedModel) else model or self.first
         if name not in self.engines:
             raise ModelFileError(f"There is no model {name}.", "Choose another one.")
         request = LoadRequest(name, f"{name}.gguf", None, self.settings.engine)
-        return ChatSession(self.engines[name], request, sampling_layers(self.settings, self.locked))
+        session = ChatSession(self.engines[name], request, sampling_layers(self.settings, self.locked))
+        session.served = model if isinstance(model, ServedModel) else None
+        return session
 
     def forget_states(self, conversation: str) -> None:
         self.forgotten.append(conversation)

@@ -10,12 +10,14 @@ from textual.screen import Screen
 
 from nemochat.desk.editor import write_in_editor
 from nemochat.desk.port import (
+    Answer,
     Ask,
     AskAllowed,
     AskEditor,
     AskFile,
     AskFound,
     AskItem,
+    AskLeave,
     AskMenu,
     AskOne,
     AskPersona,
@@ -23,6 +25,7 @@ from nemochat.desk.port import (
     AskSettings,
     AskText,
     AskTheme,
+    Leave,
     ShowFigures,
     ShowPersona,
     ShowPicture,
@@ -37,6 +40,12 @@ from nemochat.tui.screens.picker import Picker
 _WIDE = 110
 """The file dialog has no room for the choice of a filter on a narrower screen."""
 
+_WHAT_LEAVES = (
+    "That is all that the model reads: what you write (as you type, where it is counted or read ahead), the pictures, passages of "
+    "documents and what tools bring. Who runs that machine can read and keep it."
+)
+_ASKED_ONCE = "You are asked once for each server. The line at the bottom says so for as long as its model is in use."
+
 
 def screen_for(ask: Ask, app: App[None], pictures: str, copy: Callable[[str], None]) -> Screen[Any]:
     """The screen that asks. What is seldom needed is imported here, so that the program starts quickly."""
@@ -48,7 +57,10 @@ def screen_for(ask: Ask, app: App[None], pictures: str, copy: Callable[[str], No
         case AskText():
             return Write(ask.title, ask.text, hint=ask.hint, one_line=ask.one_line)
         case AskItem():
-            return Picker(ask.title, ask.items, current=ask.current, empty=ask.empty)
+            return Picker(ask.title, ask.items, current=ask.current, empty=ask.empty, later=ask.later)
+        case AskLeave(served):
+            answers = Answer(Leave.NO, "Not now"), Answer(Leave.ALWAYS, f"Use {served.server.name}")
+            return Choose("Another machine", f"{served.leaving}\n\n{_WHAT_LEAVES}", answers, hint=_ASKED_ONCE)
         case ShowText():
             return Read(ask.title, ask.text)
         case ShowPicture():

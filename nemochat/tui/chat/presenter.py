@@ -225,7 +225,9 @@ class Presenter:
             self._ttfts = entries, ttfts, records[-1].result if records else None
         used, limit = (view.used, view.limit) if view else (0, 0)
         last = desk.last or self._ttfts[2]
-        self._status.show(StatusView(desk.model.name or "no model", self.state, used, limit, last, self._ttfts[1]))
+        model = desk.model
+        seen = StatusView(model.name or "no model", self.state, used, limit, last, self._ttfts[1], model.leaves, model.is_unprotected)
+        self._status.show(seen)
         self._prompt.state = self._prompt_state()
         self._welcome.is_demo = desk.model.name == desk.bench.demo_model
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import aclosing
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -29,7 +30,7 @@ class Picker(Modal[str | None]):
     """Choose one of `items`: returns its value, or None after Esc.
 
     current: the value that is highlighted at first. empty: what to say when there are no items. on_highlight: called with each value that
-    the cursor comes to, for a preview.
+    the cursor comes to, for a preview. later: as in `AskItem`; what comes moves the cursor to no other item.
     """
 
     CSS_PATH: ClassVar[CSSPathType | None] = "picker.tcss"
@@ -51,15 +52,17 @@ class Picker(Modal[str | None]):
         current: str = "",
         empty: str = "There is nothing to choose from.",
         on_highlight: Callable[[str], None] | None = None,
+        later: Callable[[], AsyncGenerator[tuple[str, Sequence[Item]], None]] | None = None,
     ) -> None:
         super().__init__()
         self._title, self._current, self._empty = title, current, empty
-        self._on_highlight = on_highlight
+        self._on_highlight, self._later = on_highlight, later
         self._filter = Input(placeholder="Type to filter", compact=True, id="picker-filter")
         self._choices = _Choices(id="picker-list")
         self._nothing = Static(id="picker-empty", markup=False)
         self._count = Label(id="picker-count", markup=False)
         self._found: tuple[Item, ...] = ()
+        self._is_untouched = True
         self._take(items)
 
     def compose(self) -> ComposeResult:
@@ -79,12 +82,36 @@ class Picker(Modal[str | None]):
         yield from ()
 
     def on_mount(self) -> None:
+        """Show what is there, and what comes later when it comes."""
+        self._fit()
+        self._show("")
+        if self._later is not None:
+            self.run_worker(self._take_later(self._later()))
+
+    def _fit(self) -> None:
         """The list keeps its height while it is filtered, so that nothing jumps."""
         height = max(1, len(self._items))
         self._choices.styles.height = height
         self._nothing.styles.min_height = height if self._items else 1
         self._filter.display = bool(self._items)
-        self._show("")
+
+    async def _take_later(self, later: AsyncGenerator[tuple[str, Sequence[Item]], None]) -> None:
+        async with aclosing(later):
+            async for value, items in later:
+                at = next((index for index, item in enumerate(self._items) if value and item.value == value), len(self._items))
+                kept = self._highlighted
+                if kept == value and items:
+                    kept = items[0].value
+                self._take((*self._items[:at], *items, *self._items[at + 1 :]))
+                if self._is_untouched and self._current in {item.value for item in items}:
+                    kept = self._current
+                self._fit()
+                self._show(self._filter.value, kept)
+
+    @property
+    def _highlighted(self) -> str:
+        index = self._choices.highlighted
+        return self._found[index].value if index is not None and index < len(self._found) else ""
 
     def on_resize(self, event: Resize) -> None:
         """The list takes the room that there is."""
@@ -100,6 +127,7 @@ class Picker(Modal[str | None]):
     def on_input_changed(self, event: Input.Changed) -> None:
         """Show what fits."""
         event.stop()
+        self._is_untouched = False
         self._show(event.value)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
@@ -122,6 +150,7 @@ class Picker(Modal[str | None]):
 
     async def action_move(self, how: str) -> None:
         """Move the cursor in the list while the filter keeps the focus."""
+        self._is_untouched = False
         await self._choices.run_action(how)
 
     def action_leave(self) -> None:
@@ -139,7 +168,8 @@ class Picker(Modal[str | None]):
         )
         self._width = max((min(cell_len(item.label), _LABEL_WIDTH) for item in self._items), default=0)
 
-    def _show(self, query: str) -> None:
+    def _show(self, query: str, kept: str = "") -> None:
+        """Show what fits. kept: the value under the cursor, "" for the best."""
         ranked = rank(query, self._items)
         self._found = tuple(item for item, _ in ranked[:_SHOWN])
         choices, empty = self._choices, self._nothing
@@ -150,7 +180,8 @@ class Picker(Modal[str | None]):
         empty.update(Content(f"Nothing fits “{sanitize(query, strict=True)}”." if self._items else self._empty))
         if self._found:
             values = [item.value for item in self._found]
-            choices.highlighted = values.index(self._current) if not query and self._current in values else 0
+            wanted = kept or ("" if query else self._current)
+            choices.highlighted = values.index(wanted) if wanted in values else 0
         count = f"{len(ranked):,} of {len(self._items):,}" if len(ranked) != len(self._items) else f"{len(self._items):,}"
         more = f", the first {_SHOWN} shown" if len(ranked) > _SHOWN else ""
         self._count.update(f"{count}{more}" if self._items else "")

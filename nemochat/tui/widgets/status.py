@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import msgspec
+from rich.cells import cell_len
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.reactive import reactive
@@ -20,12 +21,19 @@ from nemochat.numbers import count, duration, speed
 _STEPS = "▁▂▃▄▅▆▇█"
 _SPARKS = 12
 _GAP = " · "
+LEAVES, UNPROTECTED = "↗ leaves this machine", "not protected"
+_EXPLAINED = {
+    LEAVES: "what the model reads is sent to another machine.",
+    UNPROTECTED: "the server makes tokens of words itself, so that words of documents and tools could pass for a turn of their own.",
+}
+_NAME, _LEAST_NAME, _WINDOW = 16, 8, len(" 12,345/32,768")
 
 
 class StatusView(msgspec.Struct, frozen=True):
     """What the line shows.
 
     state: in words. used and limit: tokens of the window, limit 0 when unknown. ttfts: ms of the conversation's replies, oldest first.
+    leaves: words leave this machine. is_unprotected: what others have written can become control tokens.
     """
 
     model: str
@@ -34,6 +42,19 @@ class StatusView(msgspec.Struct, frozen=True):
     limit: int
     last: TurnResult | None
     ttfts: tuple[float, ...] = ()
+    leaves: bool = False
+    is_unprotected: bool = False
+
+    def marks(self, width: int) -> str:
+        """What is said of the model for as long as it holds: in words, where they and the window fit into `width`, else in signs."""
+        state = cell_len(self.state) + 2 * len(_GAP)
+        said = [(LEAVES, "↗") for _ in range(self.leaves)] + [(UNPROTECTED, "unprotected") for _ in range(self.is_unprotected)]
+        words, short = (_GAP.join(each) for each in ([long for long, _ in said], [short for _, short in said]))
+        if cell_len(words) + state + min(cell_len(self.model), _NAME) + _WINDOW <= width:
+            return words
+        if cell_len(short) + state + _LEAST_NAME <= width:
+            return short
+        return "↗" * self.leaves + "!" * self.is_unprotected
 
 
 def state_words(progress: Progress) -> str:
@@ -119,8 +140,10 @@ class StatusLine(Widget, can_focus=True):
         self.view = view
 
     def watch_view(self, view: StatusView | None) -> None:
-        """The tooltip says the same as the second line."""
-        self.tooltip = Content(self._split(200)) if view else None
+        """The tooltip says the same as the second line, and what the marks mean."""
+        marks = view.marks(200) if view else ""
+        explained = [f"{mark}: {words}" for mark, words in _EXPLAINED.items() if mark in marks]
+        self.tooltip = Content("\n".join([*explained, self._split(200)])) if view else None
 
     def watch_opened(self, opened: bool) -> None:
         """A second line, or not."""
@@ -149,10 +172,13 @@ class StatusLine(Widget, can_focus=True):
     @staticmethod
     def _line(view: StatusView, width: int) -> Content:
         model, state = sanitize(view.model, strict=True), sanitize(view.state, strict=True)
-        # The state may be long ("stopped: ..."), the name of a file too: both are cut before the line is, the name first.
-        needed = Content(state).cell_length + 3
-        name = Content(model).truncate(max(8, width - needed), ellipsis=True)
-        left = Content.assemble((name.plain, "bold"), (_GAP, "$text-muted"), state).truncate(width, ellipsis=True)
+        # The state may be long ("stopped: ..."), the name of a file too: both are cut before the line is, the name first. The marks stay.
+        marks = view.marks(width)
+        marked = f"{_GAP}{marks}" if marks else ""
+        needed = cell_len(state) + len(_GAP) + cell_len(marked)
+        name = Content(model).truncate(max(_LEAST_NAME, width - needed), ellipsis=True)
+        shown = Content.assemble((name.plain, "bold"), (marked, "$text-warning"), (_GAP, "$text-muted"), state)
+        left = shown.truncate(width, ellipsis=True)
         right = _GAP.join(figures(view, width - left.cell_length - 2))
         space = width - left.cell_length - Content(right).cell_length
         return Content.assemble(left, " " * space, (right, "$text-muted"))
