@@ -69,6 +69,9 @@ class ServerClient:
         _keep_off_the_terminal()
         is_here = is_this_machine(self._url)
         try:
+            address = urlsplit(self._url)
+            if address.scheme not in ("http", "https") or not address.hostname or address.port == 0:
+                raise self._faults.no_address()
             self._http = httpx2.AsyncClient(
                 headers={
                     "User-Agent": f"nemochat/{__version__}",
@@ -76,9 +79,9 @@ class ServerClient:
                     **({"Authorization": f"Bearer {key}"} if key else {}),
                 },
                 # To read all authorities takes 0.1 s; where there is neither TLS nor a proxy none is needed.
-                verify=not (is_here and self._url.lower().startswith("http://")),
+                verify=not (is_here and address.scheme == "http"),
                 # What runs here is not asked through a proxy, which would hand the words to another machine.
-                mounts={f"all://{urlsplit(self._url).hostname}": None} if is_here else None,
+                mounts={f"all://{address.hostname}": None} if is_here else None,
                 # Silence is measured from line to line: a byte now and then does not count.
                 timeout=httpx2.Timeout(None, connect=limits.connect),
                 limits=httpx2.Limits(keepalive_expiry=_KEPT_OPEN),
@@ -254,13 +257,11 @@ class ServerClient:
                     *lines, rest = rest.split(b"\n")
                 if max(map(len, (*lines, rest))) > self._limits.line:
                     raise self.misread(f"has a line of more than {_size(self._limits.line)}")
-                for line in map(bytes, lines):
-                    if line.startswith(b":"):
-                        continue
-                    line = line.removeprefix(b"\xef\xbb\xbf").strip()
-                    if line:
-                        has_begun, next_event = True, clock() + self._limits.first
+                spoken = [bytes(line.removeprefix(b"\xef\xbb\xbf").strip()) for line in lines if not line.startswith(b":")]
+                for line in spoken:
                     yield line
+                if any(spoken):
+                    has_begun, next_event = True, clock() + self._limits.first
                 if lines and has_begun:
                     until = min(next_event, clock() + self._limits.silence)
 

@@ -57,6 +57,10 @@ class Faults:
         hint = "Look at its address, at HTTP_PROXY, HTTPS_PROXY and ALL_PROXY, and at SSL_CERT_FILE."
         return ServerError(f"{self.name} cannot be asked: {self._quoted(why)}.", hint)
 
+    def no_address(self) -> ServerError:
+        """An address that leads nowhere."""
+        return ServerError(f"{self.name} has no address that leads anywhere: {self.place}.", "It begins with http:// or https://.")
+
     def bad_key(self) -> ServerError:
         """A key that no header can hold."""
         return ServerError(f"The key of {self.name} holds characters that no key has.", "Give it again, without line breaks and spaces.")
@@ -79,8 +83,6 @@ class Faults:
             return ServerError(f"The proxy does not lead to {self.name}: {said}.", "Look at HTTP_PROXY and HTTPS_PROXY, or set NO_PROXY.")
         if isinstance(error, httpx2.ConnectError):
             return ServerError(f"{self.name} does not answer at {self.place}.", "See that it runs there, and try again.")
-        if isinstance(error, httpx2.UnsupportedProtocol):
-            return ServerError(f"{self.place} is no address of {self.name}.", "It begins with http:// or https://.")
         if isinstance(error, httpx2.ProtocolError) and "without sending" not in str(error):
             return ServerError(f"What {self.name} answers at {self.place} is not HTTP.", "Its port may be another, or it wants https://.")
         return ServerError(f"{self.name} closed the connection without an answer.", "Its own log may say why; try again.")
