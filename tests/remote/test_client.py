@@ -268,7 +268,7 @@ async def test_nobody_answers() -> None:
         ("http://127.0.0.1:99999", "lab cannot be asked: "),
         ("http://[::1", "lab cannot be asked: "),
         ("http://a b/", "lab is at http://a b, and no machine of that name is known."),
-        ("", "lab has no address that leads anywhere: ."),
+        ("", "lab has no address that leads anywhere: it is empty."),
         ("http://:80", "lab has no address that leads anywhere: http://:80."),
         ("http://127.0.0.1:0", "lab has no address that leads anywhere: http://127.0.0.1:0."),
     ],

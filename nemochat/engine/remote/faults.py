@@ -59,7 +59,7 @@ class Faults:
 
     def no_address(self) -> ServerError:
         """An address that leads nowhere."""
-        return ServerError(f"{self.name} has no address that leads anywhere: {self.place}.", "It begins with http:// or https://.")
+        return ServerError(f"{self.name} has no address that leads anywhere: {self.place or 'it is empty'}.", "It begins with http:// or https://.")
 
     def bad_key(self) -> ServerError:
         """A key that no header can hold."""

@@ -51,7 +51,7 @@ async def find_kind(client: ServerClient) -> ServerKind:
     routes = ("/v1/models", "/props", "/v1/metadata", "/api/version", "/api/tags", "/api/v1/models", "/api/v0/models")
     answers = await asyncio.gather(*(_try(client, route) for route in routes))
     listed, props, metadata, version, tags, lm_studio, older = answers
-    owners = {item.get("owned_by") for item in _items(listed, "data")}
+    owners = {_text(item.get("owned_by")) for item in _items(listed, "data")}
     if _is_llama_server(props) or "llamacpp" in owners:  # it answers some routes of the others too, so it is the first to be looked for
         return ServerKind.LLAMA_SERVER
     if isinstance(metadata, dict) and _NIM_SAYS & {str(name).replace("_", "").lower() for name in metadata}:
@@ -129,7 +129,7 @@ def _with_props(model: RemoteModel, props: Any) -> RemoteModel:
 
 async def _of_ollama(client: ServerClient) -> list[RemoteModel]:
     answer, running = await asyncio.gather(_try(client, "/api/tags"), _try(client, "/api/ps"))
-    loaded = {item.get("model") or item.get("name") for item in _items(running, "models")}
+    loaded = {_text(item.get("model") or item.get("name")) for item in _items(running, "models")}
 
     async def tell(item: dict[str, Any]) -> RemoteModel | None:
         name = _text(item.get("model") or item.get("name"))
@@ -221,7 +221,7 @@ def _listed(client: ServerClient, answer: Any, name: str) -> list[dict[str, Any]
     """The objects of a list that has to be there; those without any models say null."""
     if isinstance(answer, ServerError):
         raise answer
-    if not isinstance(answer, dict) or not isinstance(answer.get(name, []), list | None):
+    if not isinstance(answer, dict) or not isinstance(answer.get(name, 0), list | None):
         raise client.misread("lists no models")
     return _items(answer, name)
 
