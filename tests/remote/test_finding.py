@@ -14,6 +14,7 @@ from nemochat.engine.remote.client import Limits, ServerClient
 from nemochat.engine.remote.finding import Found, discover, look
 from nemochat.errors import ServerError
 from tests.remote.hostile import DROP, HOLD, HostileServer, Request, Says, answer, begin
+from tests.remote.llama_server import LlamaServer
 
 ONCE = Limits(retries=0)
 
@@ -215,6 +216,15 @@ async def test_a_sleeping_model_of_a_router_is_not_woken_to_be_listed() -> None:
         await found_at(hostile)
         asked = [path for path in hostile.paths() if path.startswith("/props?")]
         assert asked == ["/props?model=asleep&autoload=false"]
+
+
+async def test_a_real_llama_server(demo_server: LlamaServer) -> None:
+    client = ServerClient(demo_server.server)
+    found = await look(client)
+    await client.close()
+    assert found.server.kind == ServerKind.LLAMA_SERVER
+    (model,) = found.models
+    assert (model.context_length, model.has_vision, model.is_loaded) == (4096, True, True)
 
 
 @pytest.mark.parametrize("kind", [None, *ServerKind])
