@@ -62,6 +62,12 @@ async def test_json_there_and_back() -> None:
     assert (post.method, post.json, post.headers["content-type"]) == ("POST", {"text": "ä?"}, "application/json")
 
 
+async def test_numbers_that_cannot_be_meant_are_none() -> None:
+    numbers = b"1, -2, 0.5, 1e3, 123456789012345, 1234567890123456, -99999999999999999999, 1e400, -1e16, NaN, Infinity, "
+    async with asked(answer(b"[" + numbers + b"9" * 5000 + b"]")) as (client, _):
+        assert await client.get("/x") == [1, -2, 0.5, 1000.0, 123456789012345, *[None] * 7]
+
+
 async def test_without_a_key_none_is_sent() -> None:
     async with asked(answer({}), key="") as (client, hostile):
         await client.get("/x")
@@ -147,7 +153,6 @@ def _with(code: int, body: Any, **headers: str) -> bytes:
         (answer(b""), "lab sent an answer that is empty."),
         (answer(b"hello"), "lab sent an answer that is not JSON."),
         (answer(b'{"a": '), "lab sent an answer that is not JSON."),
-        (answer(b"1" * 10_000), "lab sent an answer that is not JSON."),
         (answer(b"[" * 100_000), "lab sent an answer that is nested too deep."),
         (answer(b"[" + b"0," * 2_000_001 + b"0]"), "lab sent an answer that holds more than 2,000,000 values."),
         (answer(b"{}", content_encoding="gzip"), "lab sent an answer that is compressed, unasked."),

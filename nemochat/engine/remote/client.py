@@ -34,6 +34,7 @@ _LONGEST_WAIT = 20.0  # seconds; a server that asks for more is not asked again 
 _READ_OF_A_REFUSAL = 1 << 16
 _LINES_OF_AN_EVENT = 1000
 _KEPT_OPEN = 60.0
+_DIGITS = 15  # of a number that fits wherever it is kept
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -90,8 +91,13 @@ class ServerClient:
         except (OSError, ValueError, ImportError, httpx2.InvalidURL) as error:
             raise self._faults.unusable(str(error)) from None
 
+    @property
+    def name(self) -> str:
+        """What people call the server, fit for a sentence."""
+        return self._faults.name
+
     async def get(self, path: str) -> Any:
-        """The decoded JSON at a path (``/v1/models``)."""
+        """The decoded JSON at a path (``/v1/models``). A number that nothing here can be as large as is None, as is NaN."""
         return await self._answer(path, None)
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Any:
@@ -270,7 +276,7 @@ class ServerClient:
         text = self._faults.without_key(data.decode("utf-8-sig", "replace"))
         try:
             check_json(text)
-            value = json.loads(text, parse_constant=lambda _: None)
+            value = json.loads(text, parse_int=_whole, parse_float=_number, parse_constant=lambda _: None)
         except TooMuchError as error:
             raise self.misread(str(error).removeprefix("it ")) from None
         except RecursionError:
@@ -301,6 +307,15 @@ def is_this_machine(url: str) -> bool:
     except ValueError:
         return False
     return address.is_loopback or address.is_unspecified  # 0.0.0.0 is what servers print when they listen everywhere
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if len(text) <= _DIGITS else None
+
+
+def _number(text: str) -> float | None:
+    value = float(text)
+    return value if abs(value) < 10**_DIGITS else None
 
 
 def _is_json(data: bytes) -> bool:
