@@ -6,15 +6,18 @@ server for all that was noted, and does the work again.
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Any, NamedTuple, TypeVar
+
+import msgspec
+from msgspec import Meta
 
 from nemochat.engine.remote.client import ServerClient
 
-_AT_ONCE = 16
-"""Requests that are under way together."""
+_BETWEEN = (0, 1, 1, 0, 1, 0, 0, 1)
+"""Tokens that are put between texts, so that many can be asked for at once: the server has few threads, and each open connection takes
+one of them for itself."""
 _MOST_KEPT = 1 << 22
 """Characters of texts whose tokens are known, before all are forgotten."""
 _TAG = re.compile(rb"\s*(<.*\w.*>|\[.*\w.*\])\s*", re.DOTALL)
@@ -29,18 +32,12 @@ class _Text(NamedTuple):
     parse_special: bool
 
 
-class _Token(NamedTuple):
-    """Which text is this?"""
-
-    token: int
-
-
 class Unasked(Exception):
     """The server was not asked this yet; it will be."""
 
 
 class ServerVocabulary:
-    """A vocabulary over the routes ``/tokenize`` and ``/detokenize``.
+    """A vocabulary over the route ``/tokenize``, which takes token ids as well and says what they stand for.
 
     The server does not say of what kind a token is. One that looks like a tag with a word in it (``<tool>``, ``[INST]``) is taken for part
     of the structure: where text is taken apart at its punctuation first, as nearly everywhere, no other token looks so; and should one be
@@ -57,8 +54,7 @@ class ServerVocabulary:
         self._ids: dict[_Text, list[int]] = {}
         self._size = 0
         self._pieces: dict[int, bytes] = {}
-        self._missing: dict[_Text | _Token, None] = {}
-        self._asking = asyncio.Semaphore(_AT_ONCE)
+        self._missing: dict[_Text | int, None] = {}
 
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         """Token ids of a text, without begin and end markers. Raises Unasked."""
@@ -71,7 +67,7 @@ class ServerVocabulary:
         """The bytes of a token. Raises Unasked."""
         piece = self._pieces.get(token)
         if piece is None:
-            raise self._note(_Token(token))
+            raise self._note(token)
         return piece
 
     def is_marker(self, token: int) -> bool:
@@ -101,36 +97,62 @@ class ServerVocabulary:
                 return work()
             except Unasked:
                 missing, self._missing = list(self._missing), {}
-                await asyncio.gather(*map(self._ask, missing))
+                for parse_special in (True, False):
+                    texts = [each.text for each in missing if isinstance(each, _Text) and each.parse_special is parse_special]
+                    if texts:
+                        await self._ask(texts, parse_special=parse_special)
+                if tokens := [each for each in missing if isinstance(each, int)]:
+                    await self._asked(tokens, parse_special=False)
 
-    def _note(self, question: _Text | _Token) -> Unasked:
+    def _note(self, question: _Text | int) -> Unasked:
         self._missing[question] = None
         return Unasked()
 
-    async def _ask(self, question: _Text | _Token) -> None:
-        async with self._asking:
-            if isinstance(question, _Token):
-                said = await self._client.post("/detokenize", {**self._body, "tokens": [question.token]})
-                content = said.get("content") if isinstance(said, dict) else None
-                if not isinstance(content, str):
-                    raise self._client.misread("has no text of a token in it")
-                self._pieces[question.token] = content.encode("utf-8", "replace")
-                return
-            body = {"content": question.text, "add_special": False, "parse_special": question.parse_special, "with_pieces": True}
-            said = await self._client.post("/tokenize", {**self._body, **body})
-            self._keep(question, said.get("tokens") if isinstance(said, dict) else None)
+    async def _ask(self, texts: Sequence[str], *, parse_special: bool) -> None:
+        """The tokens of each of these texts."""
+        content: list[str | int] = [texts[0]]
+        for text in texts[1:]:
+            content += [*_BETWEEN, text]
+        found = list(_parted(await self._asked(content, parse_special=parse_special)))
+        if len(found) != len(texts):  # a text has the very tokens in it that were to stand between
+            found = [await self._asked([text], parse_special=parse_special) for text in texts]
+        for text, ids in zip(texts, found, strict=True):
+            self._ids[_Text(text, parse_special)] = ids
+            self._size += len(text)
 
-    def _keep(self, question: _Text, tokens: Any) -> None:
-        """Tokens as ids with their pieces, which are text or, where they are none, bytes; an older server sends the ids alone."""
-        ids = []
-        for each in tokens if isinstance(tokens, list) else (None,):
-            token, piece = (each.get("id"), each.get("piece")) if isinstance(each, dict) else (each, None)
-            if not isinstance(token, int) or isinstance(token, bool) or token < 0:
-                raise self._client.misread("has no tokens in it")
-            ids.append(token)
-            if isinstance(piece, str):
-                self._pieces[token] = piece.encode("utf-8", "replace")
-            elif isinstance(piece, list) and all(isinstance(byte, int) and 0 <= byte < 256 for byte in piece):
-                self._pieces[token] = bytes(piece)
-        self._ids[question] = ids
-        self._size += len(question.text)
+    async def _asked(self, content: Sequence[str | int], *, parse_special: bool) -> list[int]:
+        """The tokens of these texts, one after the other, with the tokens between them. What they stand for is known then."""
+        body = {"content": content, "add_special": False, "parse_special": parse_special, "with_pieces": True}
+        said = await self._client.post("/tokenize", {**self._body, **body})
+        try:
+            tokens = msgspec.convert(said, _Tokens).tokens
+        except msgspec.ValidationError:
+            raise self._client.misread("does not say what its tokens are") from None
+        for token in tokens:
+            self._pieces[token.id] = token.piece.encode("utf-8", "replace") if isinstance(token.piece, str) else bytes(token.piece)
+        return [token.id for token in tokens]
+
+
+class _Piece(msgspec.Struct):
+    """A token. piece: its text, or its bytes where they are none."""
+
+    id: Annotated[int, Meta(ge=0)]
+    piece: str | list[Annotated[int, Meta(ge=0, le=255)]]
+
+
+class _Tokens(msgspec.Struct):
+    """What ``/tokenize`` answers."""
+
+    tokens: list[_Piece]
+
+
+def _parted(ids: Sequence[int]) -> Iterator[list[int]]:
+    """The tokens between those that stand between."""
+    start, at, length = 0, 0, len(_BETWEEN)
+    while at < len(ids):
+        if ids[at] == _BETWEEN[0] and tuple(ids[at : at + length]) == _BETWEEN:
+            yield list(ids[start:at])
+            start = at = at + length
+        else:
+            at += 1
+    yield list(ids[start:])
