@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import nemochat.models
@@ -29,6 +29,7 @@ _SECONDS_TO_END = 20
 
 class LlamaServer:
     """The server with one model. slots: conversations that it holds, each with a window of `context` tokens. key: which it asks for.
+    unified: with one store for all slots, as llama-server has by itself.
 
     It may be stopped (as by a crash: at once) and started again: its address stays the same. What it prints is in `log`.
     """
@@ -43,8 +44,9 @@ class LlamaServer:
         threads: int = 1,
         key: str = "",
         template: str = "",
+        unified: bool = False,
     ) -> None:
-        options = {"slots": slots, "context": context, "threads": threads, "key": key, "template": template}
+        options = {"slots": slots, "context": context, "threads": threads, "key": key, "template": template, "unified": int(unified)}
         files = [str(file) for file in (model, projector) if file is not None]
         self._options = [*files, *(f"--{name}={value}" for name, value in options.items())]
         self._port = 0
@@ -111,18 +113,9 @@ class LlamaServer:
 
 
 @contextmanager
-def running(
-    model: Path = DEMO,
-    projector: Path | None = DEMO_PROJECTOR,
-    *,
-    slots: int = 2,
-    context: int = CONTEXT,
-    threads: int = 1,
-    key: str = "",
-    template: str = "",
-) -> Iterator[LlamaServer]:
-    """One that is there as long as the block lasts."""
-    server = LlamaServer(model, projector, slots=slots, context=context, threads=threads, key=key, template=template)
+def running(model: Path = DEMO, projector: Path | None = DEMO_PROJECTOR, **options: Any) -> Iterator[LlamaServer]:
+    """One that is there as long as the block lasts. options: see there."""
+    server = LlamaServer(model, projector, **options)
     try:
         server.start()
         yield server
@@ -149,6 +142,7 @@ def _serve(options: argparse.Namespace) -> None:
     params.port = options.port
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = options.threads
     params.warmup = False
+    params.kv_unified = bool(options.unified)
     params.api_keys = [options.key] if options.key else []
     if options.template:
         params.chat_template = options.template
@@ -166,7 +160,7 @@ def _leave_when_alone() -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("files", nargs="+")
-    for name, default in (("slots", 2), ("context", CONTEXT), ("threads", 1), ("port", 0)):
+    for name, default in (("slots", 2), ("context", CONTEXT), ("threads", 1), ("port", 0), ("unified", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--key", default="")
     parser.add_argument("--template", default="")
