@@ -151,13 +151,13 @@ def about(served: ServedModel) -> str:
 def _chosen(server: Server, models: Sequence[RemoteModel], typed: str) -> RemoteModel:
     """The one model that a typed name means. Raises UsageError."""
     wanted = typed.strip().casefold()
-    ways: tuple[Callable[[str], bool], ...] = (
-        lambda id_: id_ == typed,
-        lambda id_: id_.casefold() in (wanted, f"{wanted}:latest"),
-        lambda id_: id_.casefold().startswith(wanted),
-        lambda id_: id_.rpartition("/")[2].casefold().startswith(wanted),
+    ways: tuple[Callable[[RemoteModel], bool], ...] = (
+        lambda model: typed in (model.id, model.label),
+        lambda model: model.label.casefold() in (wanted, f"{wanted}:latest"),
+        lambda model: model.label.casefold().startswith(wanted),
+        lambda model: model.label.rpartition("/")[2].casefold().startswith(wanted),
     )
-    found = next(filter(None, ([model for model in models if way(model.id)] for way in ways)), [])
+    found = next(filter(None, (list(filter(way, models)) for way in ways)), [])
     if not wanted:
         found = [model for model in models if model.is_loaded] or found
     if len(found) == 1:
@@ -165,17 +165,17 @@ def _chosen(server: Server, models: Sequence[RemoteModel], typed: str) -> Remote
     if not models:
         raise UsageError(f"{server.name} has no model.", "Load one there first.")
     if not wanted:
-        several = f"{server.name} has several models: {_named(model.id for model in models)}."
+        several = f"{server.name} has several models: {_named(model.label for model in models)}."
         raise UsageError(several, f"Write {server.name}/ and the beginning of one.")
     said = sanitize(typed, strict=True)[:80]
     if found:
-        raise UsageError(f"{server.name}/{said} may be {_named(model.id for model in found)}.", "Write more of the name.")
-    near = difflib.get_close_matches(typed, [model.id for model in models], n=3, cutoff=0.4)
-    raise UsageError(f"{server.name} has no model called {said}.", f"It has {_named(near or [model.id for model in models])}.")
+        raise UsageError(f"{server.name}/{said} may be {_named(model.label for model in found)}.", "Write more of the name.")
+    near = difflib.get_close_matches(typed, [model.label for model in models], n=3, cutoff=0.4)
+    raise UsageError(f"{server.name} has no model called {said}.", f"It has {_named(near or [model.label for model in models])}.")
 
 
-def _named(ids: Iterable[str]) -> str:
-    names = list(ids)
+def _named(each: Iterable[str]) -> str:
+    names = list(each)
     more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
     return ", ".join(names[:_MOST_NAMED]) + more
 

@@ -206,6 +206,9 @@ def ask(
     stats: Annotated[bool, typer.Option("--stats", help="Print the time to first token, its parts and the speed on stderr.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="Read one JSON request a line from stdin, print one JSON object a line.")] = False,
+    parallel: Annotated[
+        int | None, typer.Option(min=1, max=64, help="With --jsonl and a server's model: how many requests at once.", metavar="N")
+    ] = None,
 ) -> None:
     """Ask one question, or many (--jsonl), and print the reply as it comes."""
     asked_at = time.perf_counter()
@@ -232,6 +235,7 @@ def ask(
         stats=stats,
         as_json=as_json,
         jsonl=jsonl,
+        parallel=parallel,
         tools=tuple(tool or ()),
         yes_tools=tuple(yes_tool or ()),
         documents=tuple(doc or ()),

@@ -33,6 +33,8 @@ def run(options: AskOptions, asked_at: float) -> int:
         if options.question or options.images or options.as_json:
             raise UsageError("--jsonl takes its questions from standard input.", "Put the question and the images into the request lines.")
         return asyncio.run(serve(options))
+    if options.parallel is not None:
+        raise UsageError("--parallel is for the requests of --jsonl.", "Leave it out for one question.")
     asyncio.run(_ask(options, asked_at))
     return 0
 

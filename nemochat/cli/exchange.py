@@ -20,7 +20,10 @@ from nemochat.files import make_missing
 
 
 class AskOptions(msgspec.Struct, frozen=True):
-    """The command line of ``ask``. `overrides`: settings by group, only those that were given. yes_tools: offered and run unasked."""
+    """The command line of ``ask``. `overrides`: settings by group, only those that were given. yes_tools: offered and run unasked.
+
+    parallel: how many requests of `jsonl` are under way at once, with a model of a server.
+    """
 
     question: str
     images: tuple[str, ...]
@@ -36,6 +39,7 @@ class AskOptions(msgspec.Struct, frozen=True):
     yes_tools: tuple[str, ...] = ()
     documents: tuple[Path, ...] = ()
     collections: tuple[str, ...] = ()
+    parallel: int | None = None
 
     @property
     def has_aids(self) -> bool:

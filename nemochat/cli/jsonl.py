@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextvars import ContextVar
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -23,6 +26,7 @@ from nemochat.cli.stdin import read_lines
 from nemochat.domain.events import FinishReason, TextDelta
 from nemochat.domain.messages import Message, Role, TextPart, ToolSpec
 from nemochat.domain.sampling import Source, Unset
+from nemochat.domain.servers import ServedModel
 from nemochat.domain.ttft import reading_of
 from nemochat.errors import ConversationError, NemochatError
 from nemochat.settings import SamplingSettings
@@ -129,58 +133,139 @@ class JsonError(msgspec.Struct, frozen=True):
     line: int
 
 
+_Answered = tuple[dict[str, Any], TurnResult | None]
+"""What is printed for a line, and what came of its last round; None for one that could not be served."""
+
+
 class _Named(msgspec.Struct, frozen=True):
     id: Any = msgspec.UNSET
 
 
+_pictures: ContextVar[list[Attachment]] = ContextVar("_pictures")
+"""Those of the request that is served in this task."""
+_AHEAD = 4
+"""So many times as many requests as are served at once are read before the first of them is answered: a long one holds up no other."""
+
+
 async def serve(options: AskOptions) -> int:
-    """Answer every line of standard input until it ends; the exit code, 1 when any line could not be answered.
+    """Answer every line of standard input until it ends, in their order; the exit code, 1 when any line could not be answered.
 
     Raises NemochatError only for what no line could be served with.
     """
     setup = read_setup(options.overrides)
+    model = await setup.remotes.find(setup.wanted(options.model), setup.catalogue) or options.model
+    most = options.parallel or 1
+    if most > 1 and not isinstance(model, ServedModel):
+        print_note("--parallel is for models of servers: one of this machine answers one request after the other.")
+        most = 1
     running = Running() if options.stats else None
-    failed = False
-    async with open_session(setup, options.model, options.mmproj) as session, aclosing(read_lines()) as lines, AsyncExitStack() as stack:
-        pictures: list[Attachment] = []
+    async with open_session(setup, model, options.mmproj) as session, aclosing(read_lines()) as lines, AsyncExitStack() as stack:
         aids = Aids()
         if options.has_aids:
             with StatusLine() as status:
-                aids = await stack.enter_async_context(open_aids(options, setup, session, originals(session, pictures), status))
+                original = partial(_original, session)
+                aids = await stack.enter_async_context(open_aids(options, setup, session, original, status))
+
+        async def another() -> ChatSession:
+            """A session beside the first, which shares its tools and its pictures."""
+            beside = await stack.enter_async_context(open_session(setup, model, options.mmproj))
+            beside.toolbox, beside.holds_calls_to_schema = session.toolbox, session.holds_calls_to_schema
+            beside.reader.album = session.reader.album
+            return beside
+
+        serving = _Serving(options, aids, running, _Sessions(session, another, most))
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(serving.print_answers())
+                await serving.read(lines, group)
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        if running is not None:
+            running.finish()
+    return int(serving.has_failed)
+
+
+def _original(session: ChatSession, number: int) -> bytes | None:
+    """The file of a picture of the request that is served in this task."""
+    return originals(session, _pictures.get([]))(number)
+
+
+class _Sessions:
+    """At most `most` sessions, each lent to one request at a time. another: opens one more, which is done only when all are lent."""
+
+    def __init__(self, first: ChatSession, another: Callable[[], Awaitable[ChatSession]], most: int) -> None:
+        self.most = most
+        self._another = another
+        self._idle = [first]
+        self._turn = asyncio.Semaphore(most)
+
+    @asynccontextmanager
+    async def lent(self) -> AsyncGenerator[ChatSession, None]:
+        """One of them, in the order in which they are asked for. Raises NemochatError when another one cannot be opened."""
+        async with self._turn:
+            session = self._idle.pop() if self._idle else await self._another()
+            try:
+                yield session
+            finally:
+                self._idle.append(session)
+
+
+class _Serving:
+    """Requests under way. Their answers are printed in the order of the requests."""
+
+    def __init__(self, options: AskOptions, aids: Aids, running: Running | None, sessions: _Sessions) -> None:
+        self._options, self._aids, self._running, self._sessions = options, aids, running, sessions
+        self._room = asyncio.Semaphore(sessions.most * _AHEAD if sessions.most > 1 else 1)
+        self._asked: asyncio.Queue[asyncio.Task[_Answered] | None] = asyncio.Queue()
+        self.has_failed = False
+
+    async def read(self, lines: AsyncGenerator[bytes, None], group: asyncio.TaskGroup) -> None:
+        """Begin to serve each line; no more are read than there is room for."""
         number = 0
+        await self._room.acquire()
         async for line in lines:
             number += 1
             line = line.removeprefix(_BYTE_ORDER_MARK)
             if not line.strip():
                 print_note(f"Line {number} is empty and was skipped.")
                 continue
-            asked_at = time.perf_counter()
-            try:
-                request = decode(line, JsonRequest, f"line {number}")
+            self._asked.put_nowait(group.create_task(self._served(number, line)))
+            await self._room.acquire()
+        self._asked.put_nowait(None)
+
+    async def print_answers(self) -> None:
+        """Print the answers as they come, each behind those to earlier lines."""
+        while (asked := await self._asked.get()) is not None:
+            told, result = await asked
+            print_json(told)
+            self.has_failed = self.has_failed or result is None
+            if self._running is not None and result is not None:
+                self._running.add(reading_of(result))
+            self._room.release()
+
+    async def _served(self, number: int, line: bytes) -> _Answered:
+        try:
+            request = decode(line, JsonRequest, f"line {number}")
+            async with self._sessions.lent() as session:
+                asked_at = time.perf_counter()
                 session.reader.layers = {**session.reader.layers, Source.REQUEST: request.sampling()}
-                reply, result = await _answer(session, request, options, aids, pictures, asked_at)
-            except Exception as error:
-                if os.environ.get("NEMOCHAT_DEBUG") and not isinstance(error, NemochatError):
-                    raise
-                shown = as_shown(error)  # one request never costs the others, whatever is wrong with it
-                failed = True
-                print_json(_with_id(JsonError(shown.message, shown.hint, number), _id_of(line)))
-            else:
-                print_json(_with_id(reply, request.id))
-                if running is not None:
-                    running.add(reading_of(result))
-        if running is not None:
-            running.finish()
-    return int(failed)
+                reply, result = await _answer(session, request, self._options, self._aids, asked_at)
+        except Exception as error:
+            if os.environ.get("NEMOCHAT_DEBUG") and not isinstance(error, NemochatError):
+                raise
+            shown = as_shown(error)  # one request never costs the others, whatever is wrong with it
+            return _with_id(JsonError(shown.message, shown.hint, number), _id_of(line)), None
+        return _with_id(reply, request.id), result
 
 
 async def _answer(
-    session: ChatSession, request: JsonRequest, options: AskOptions, aids: Aids, pictures: list[Attachment], asked_at: float
+    session: ChatSession, request: JsonRequest, options: AskOptions, aids: Aids, asked_at: float
 ) -> tuple[JsonReply, TurnResult]:
-    """One reply, and what came of its last round. `pictures` become those of the request. Raises NemochatError."""
+    """One reply, and what came of its last round. Raises NemochatError."""
     shown = image_sources(request.messages)
     sources = list(dict.fromkeys([*shown, *request.images]))
-    pictures[:] = await attach_pictures(session, sources, options.save_pixels)
+    pictures = await attach_pictures(session, sources, options.save_pixels)
+    _pictures.set(pictures)
     parts = {source: attachment.part for source, attachment in zip(sources, pictures, strict=True)}
     conversation = to_conversation(request, parts)
     messages = conversation.messages
@@ -193,7 +278,7 @@ async def _answer(
     tools = request.offered((*conversation.tools, *(tool for tool in aids.tools if tool.name not in own)))
     session.form = form = request.form(tools)
     if aids.shelf is not None:
-        aids.shelf.used.clear()
+        aids.shelf.begin()
     last = messages[-1]
     if last.role is Role.USER:
         last = msgspec.structs.replace(last, parts=(*last.parts, *await aids.beside(last.text)))

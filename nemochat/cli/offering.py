@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -107,7 +108,13 @@ def tell_unaccepted(shed: Toolshed, tools: Sequence[OfferedTool]) -> None:
 def approver(before: Callable[[], None], hint: str) -> Approve:
     """Asks at the terminal, with the arguments in full; where there is none the answer is no. before: called first, to clear the line."""
 
+    turn = asyncio.Lock()  # several requests may be under way: one question after the other
+
     async def approve(request: ToolRequest) -> Approval:
+        async with turn:
+            return await ask(request)
+
+    async def ask(request: ToolRequest) -> Approval:
         before()
         tool = request.tool
         if not can_ask():

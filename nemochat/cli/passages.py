@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from nemochat.chat.meaning import Meaning
@@ -33,14 +34,24 @@ def as_source(passage: Passage) -> Source:
 
 
 class Shelf:
-    """Collections in one or two indexes. budget: tokens that the passages for one question may take. used: what was found, each once."""
+    """Collections in one or two indexes. budget: tokens that the passages for one question may take."""
 
     def __init__(self, places: Sequence[_Place], budget: int, meaning: Meaning, embedder: Embedder | None) -> None:
         self._places = places
         self._budget = budget
         self._meaning = meaning
         self._embedder = embedder
-        self.used: list[Source] = []
+        self._used: ContextVar[list[Source]] = ContextVar("used")
+        self.begin()
+
+    def begin(self) -> None:
+        """Another question, asked in this task; several may be asked at once, each in a task of its own."""
+        self._used.set([])
+
+    @property
+    def used(self) -> Sequence[Source]:
+        """What was found for the question of this task, each once."""
+        return self._used.get()
 
     async def beside(self, question: str) -> tuple[ContextPart, ...]:
         """The passages that stand beside a question in the prompt; what there is to say about them is said. Raises DocumentError."""
@@ -60,7 +71,8 @@ class Shelf:
         found = [passage for result in results for passage in result.passages]
         if len(results) > 1:
             found = self._fitting(sorted(found, key=lambda passage: -passage.score))
-        self.used += [source for source in map(as_source, found) if source not in self.used]
+        used = self._used.get()
+        used += [source for source in map(as_source, found) if source not in used]
         notices = [result.notice for result in results if result.notice and (result.passages or not found)]
         return found, next(iter(notices), "")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from enum import StrEnum
 from urllib.parse import urlsplit
 
@@ -59,6 +60,11 @@ class RemoteModel(msgspec.Struct, frozen=True):
     is_loaded: bool | None = None
     is_elsewhere: bool = False
 
+    @property
+    def label(self) -> str:
+        """What people call it: of a file's path, which llama-server takes for a name, the file's name."""
+        return re.sub(r"\.gguf$", "", re.split(r"[/\\]", self.id)[-1]) if self.id.endswith(".gguf") else self.id
+
 
 class ServedModel(msgspec.Struct, frozen=True):
     """A model of a server, as it was found there."""
@@ -69,7 +75,7 @@ class ServedModel(msgspec.Struct, frozen=True):
     @property
     def name(self) -> str:
         """What people call it: ``server/model``."""
-        return f"{self.server.name}/{self.model.id}"
+        return f"{self.server.name}/{self.model.label}"
 
     @property
     def leaves(self) -> bool:
@@ -82,6 +88,6 @@ class ServedModel(msgspec.Struct, frozen=True):
         if not self.leaves:
             return ""
         if self.server.is_here:
-            return f"Words and pictures leave this machine: {self.server.name} hands them on for {self.model.id}."
+            return f"Words and pictures leave this machine: {self.server.name} hands them on for {self.model.label}."
         way = " Nobody encrypts them on the way (http)." if self.server.url.startswith("http:") else ""
         return f"Words and pictures leave this machine: they go to {self.server.name} at {self.server.url}.{way}"
