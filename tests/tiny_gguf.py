@@ -51,12 +51,15 @@ def write_language_model(
     space_prefix: bool = False,
     bos: bool = False,
     name: str = "tiny",
+    template: str = "",
 ) -> Path:
     """A nemotron GGUF. With a `script` of distinct token names, greedy replies after a newline are exactly that sequence; without
     one the weights are random, replies depend on everything before them, and hold neither control tokens nor white space.
     """
     writer = gguf.GGUFWriter(path, "nemotron")
     writer.add_name(name)
+    if template:
+        writer.add_chat_template(template)
     writer.add_context_length(context)
     writer.add_embedding_length(_WIDTH)
     writer.add_block_count(_LAYERS)

@@ -269,11 +269,14 @@ def render(
     mmproj: MmprojOption = None,
     format_: FormatOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the segments with their kinds and token counts.")] = False,
+    compare: Annotated[bool, typer.Option("--compare", help="Show what llama.cpp's own renderer would write differently.")] = False,
 ) -> None:
     """Show the exact prompt that the model would get for a conversation."""
     from nemochat.cli.render import run
 
-    run(file, model, mmproj, _engine(format=format_), as_json=as_json)
+    if compare and as_json:
+        raise typer.BadParameter("--compare is for text, so it does not go with --json")
+    run(file, model, mmproj, _engine(format=format_), as_json=as_json, compares=compare)
 
 
 @app.command()

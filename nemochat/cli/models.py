@@ -10,19 +10,19 @@ from typing import Any
 
 import msgspec
 
-from nemochat.chat.formats import AUTO, NEMOTRON, choose
+from nemochat.chat.formats import NEMOTRON
 from nemochat.chat.remotes import Listing, about
 from nemochat.cli.model_servers import json_models
-from nemochat.cli.opening import new_session
+from nemochat.cli.opening import new_session, open_session
 from nemochat.cli.output import print_json, print_note, print_table, say
 from nemochat.cli.setup import Setup, print_notices, read_setup
 from nemochat.domain.chat import Chat
 from nemochat.domain.sampling import InForce, Source, in_force, in_words
 from nemochat.domain.servers import ServedModel, Server
-from nemochat.engine.protocol import Counts, ModelInfo
-from nemochat.errors import ModelFileError, TemplateError
-from nemochat.models import MemoryEstimate, ModelCard, ModelFiles, estimate_memory, gguf, inspect
-from nemochat.prompt.format import ChatFormat, Traits
+from nemochat.engine.protocol import Counts
+from nemochat.errors import EngineError, ModelFileError, TemplateError
+from nemochat.models import MemoryEstimate, ModelCard, estimate_memory, inspect
+from nemochat.prompt.format import ChatFormat, Traits, turn_cost
 from nemochat.settings import EngineSettings
 from nemochat.settings_file import sampling_layers
 
@@ -128,11 +128,10 @@ def show(name: str, mmproj: Path | None, *, as_json: bool) -> None:
         asyncio.run(_show_served(setup, served, mmproj, as_json=as_json))
         return
     files = setup.catalogue.resolve(name, mmproj)
-    print_notices(setup.catalogue)
     card = inspect(files.model_path, files.mmproj_path)
     tokens = card.projector.budget(files.own.picture_tokens) if card.projector else 0
     memory = estimate_memory(card, setup.settings.engine, tokens)
-    spoken = asyncio.run(_spoken_to(files, setup.settings.engine.format))
+    spoken = asyncio.run(_spoken_to(setup, name, mmproj))
     of_model = {Source.MODEL_SETTING: files.sampling, Source.MODEL_FILE: card.recommended}
     now = in_force({**sampling_layers(setup.settings, setup.locked), **of_model})
     if as_json:
@@ -153,7 +152,8 @@ async def _show_served(setup: Setup, served: ServedModel, mmproj: Path | None, *
     session = await new_session(setup, served, mmproj, warn=print_note)
     try:
         info, can = await session.reader.load.model(), session.reader.engine.capabilities
-        spoken, now = _spoken(session.reader.load.format), session.reader.in_force(Chat())
+        format_, now = session.reader.load.format, session.reader.in_force(Chat())
+        spoken = _spoken(format_, 0 if info.takes_messages else await turn_cost(format_, session.reader.engine.count))
     finally:
         await session.close()
     server = served.server
@@ -218,31 +218,33 @@ def _card_rows(card: ModelCard, picture_tokens: int) -> list[tuple[str, str]]:
 
 
 class _SpokenTo(msgspec.Struct, frozen=True):
-    """How a model is spoken to. problem: why its template cannot be used, "" where it can."""
+    """How a model is spoken to. turn_tokens: what a turn costs beside its words. problem: why its template, or its vocabulary, cannot be
+    used, "" where it can."""
 
     name: str = ""
     traits: Traits = Traits()
     calls: str = ""
     reasoning: tuple[str, str] | None = None
     stops: tuple[str, ...] = ()
+    turn_tokens: int = 0
     problem: str = ""
 
 
-async def _spoken_to(files: ModelFiles, wanted: str) -> _SpokenTo:
-    header = gguf.read(files.model_path)
-    template, architecture = header.text("tokenizer.chat_template"), header.text("general.architecture")
-    info = ModelInfo(files.name, 0, files.mmproj_path is not None, 0, 0.0, template, architecture=architecture)
-    try:
-        format_ = await choose(info, files.own.format if wanted == AUTO else wanted)
-    except TemplateError as error:
-        return _SpokenTo(problem=f"{error.message} {error.hint}".strip())
-    await format_.close()
-    return _spoken(format_)
+async def _spoken_to(setup: Setup, name: str, mmproj: Path | None) -> _SpokenTo:
+    async with open_session(setup, name, mmproj, vocabulary_only=True) as session:
+        try:
+            await session.reader.load.model()
+            format_ = session.reader.load.format
+            tokens = await turn_cost(format_, session.reader.engine.count)
+        except (TemplateError, EngineError) as error:
+            return _SpokenTo(problem=f"{error.message} {error.hint}".strip())
+        return _spoken(format_, tokens)
 
 
-def _spoken(format_: ChatFormat) -> _SpokenTo:
+def _spoken(format_: ChatFormat, tokens: int) -> _SpokenTo:
     style = format_.style
-    return _SpokenTo(format_.name, format_.traits, style.calls.name if style.calls is not None else "", style.reasoning, format_.stops)
+    calls = style.calls.name if style.calls is not None else ""
+    return _SpokenTo(format_.name, format_.traits, calls, style.reasoning, format_.stops, tokens)
 
 
 def _format_rows(spoken: _SpokenTo) -> list[tuple[str, str]]:
@@ -258,6 +260,7 @@ def _format_rows(spoken: _SpokenTo) -> list[tuple[str, str]]:
         ("calls", spoken.calls or "none"),
         ("pictures", "as parts of a message" if traits.pictures == "parts" else "as lines in its text"),
         ("thinking", f"{thinks}; {kept}" if spoken.reasoning is not None or traits.reasoning_switch else "none"),
+        ("a turn costs", f"{spoken.turn_tokens} tokens beside the words of the user and of the reply"),
         ("ends at", ", ".join(map(repr, spoken.stops)) or "the end tokens of its file"),
     ]
 

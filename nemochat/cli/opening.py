@@ -10,6 +10,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
+
 from nemochat.chat import ChatSession
 from nemochat.chat.formats import AUTO
 from nemochat.cli.output import print_note_once
@@ -31,10 +33,13 @@ SCRIPT_SUFFIX = ".script.json"
 
 
 @asynccontextmanager
-async def open_session(setup: Setup, model: ServedModel | str | None, mmproj: Path | None) -> AsyncGenerator[ChatSession, None]:
+async def open_session(
+    setup: Setup, model: ServedModel | str | None, mmproj: Path | None, *, vocabulary_only: bool = False
+) -> AsyncGenerator[ChatSession, None]:
     """A chat session whose model is being loaded; the engine ends with the block. Raises NemochatError before anything is loaded.
 
     A model that will not fit into memory is loaded all the same, and one that is elsewhere is asked all the same, after a line on stderr.
+    vocabulary_only: it is to count and nothing else.
     """
     if not os.environ.get("NEMOCHAT_DEBUG"):
         # What goes wrong is raised and shown as one sentence; the log repeats it for those who debug.
@@ -42,7 +47,7 @@ async def open_session(setup: Setup, model: ServedModel | str | None, mmproj: Pa
     if not isinstance(model, ServedModel):
         model = await setup.remotes.find(setup.wanted(model), setup.catalogue) or model
         print_notices(setup.servers)
-    session = await open_found(setup, model, mmproj)
+    session = await open_found(setup, model, mmproj, vocabulary_only=vocabulary_only)
     print_notices(setup.catalogue)
     try:
         yield session
@@ -50,15 +55,23 @@ async def open_session(setup: Setup, model: ServedModel | str | None, mmproj: Pa
         await session.close()
 
 
-async def open_found(setup: Setup, model: ServedModel | str | None, mmproj: Path | None) -> ChatSession:
+async def open_found(
+    setup: Setup, model: ServedModel | str | None, mmproj: Path | None, *, vocabulary_only: bool = False
+) -> ChatSession:
     """The same for those who have looked whether the model is a server's, and who close it themselves."""
     if isinstance(model, ServedModel) and model.leaves and not await asyncio.to_thread(setup.keys.is_allowed, model.server):
         print_note_once(model.leaving)
-    return await new_session(setup, model, mmproj, warn=print_note_once)
+    return await new_session(setup, model, mmproj, warn=print_note_once, vocabulary_only=vocabulary_only)
 
 
 async def new_session(
-    setup: Setup, model: ServedModel | str | None, mmproj: Path | None, *, warn: Callable[[str], None], keeps_states: bool = False
+    setup: Setup,
+    model: ServedModel | str | None,
+    mmproj: Path | None,
+    *,
+    warn: Callable[[str], None],
+    keeps_states: bool = False,
+    vocabulary_only: bool = False,
 ) -> ChatSession:
     """A session with a server's model, or with one of this machine by its name or path, that those who open it close.
 
@@ -79,7 +92,9 @@ async def new_session(
             await asyncio.to_thread(_clear_states, setup.paths.states)
         kept_in = str(setup.paths.states) if keeps_states and setup.settings.engine.resume_mb else None
         request, own, image_size, warning = await asyncio.to_thread(_load_request, setup, wanted, mmproj, kept_in, is_script=is_script)
-        if warning is not None:
+        if vocabulary_only:
+            request = msgspec.structs.replace(request, vocabulary_only=True)
+        elif warning is not None:
             warn(warning)
         layers = {**sampling_layers(setup.settings, setup.locked), Source.MODEL_SETTING: own}
         session = ChatSession(engine, request, layers, image_size)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import stat
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -17,16 +18,16 @@ from nemochat.chat.openai_messages import ConversationBody, image_sources, to_co
 from nemochat.chat.pictures import picture_name
 from nemochat.cli.exchange import attach_pictures
 from nemochat.cli.opening import SCRIPT_SUFFIX, open_session
-from nemochat.cli.output import print_json
+from nemochat.cli.output import print_json, print_note
 from nemochat.cli.setup import Setup, read_setup
 from nemochat.cli.stdin import read_pipe
-from nemochat.domain.messages import ImagePart
+from nemochat.domain.messages import Conversation, ImagePart
 from nemochat.domain.sanitize import sanitize
-from nemochat.domain.segments import Control, ImageSlot, Segment
+from nemochat.domain.segments import Control, ImageSlot
 from nemochat.domain.servers import ServedModel
 from nemochat.models import gguf
 from nemochat.prompt import nemotron
-from nemochat.prompt.format import IMAGE_TAG, Label, Piece, as_text
+from nemochat.prompt.format import IMAGE_TAG, Label, Layout, Piece, as_text
 
 
 class JsonSegment(msgspec.Struct, frozen=True):
@@ -49,27 +50,49 @@ class JsonPrompt(msgspec.Struct, frozen=True):
     segments: tuple[JsonSegment, ...]
 
 
-def run(file: Path, model: str | None, mmproj: Path | None, overrides: Mapping[str, Mapping[str, object]], *, as_json: bool) -> None:
-    """Print the prompt as text, or as segments with kinds, labels and token counts. Raises ConversationError and what loading raises."""
+def run(
+    file: Path, model: str | None, mmproj: Path | None, overrides: Mapping[str, Mapping[str, object]], *, as_json: bool, compares: bool
+) -> None:
+    """Print the prompt as text, or as segments with kinds, labels and token counts. Raises ConversationError and what loading raises.
+
+    compares: as text, and what llama.cpp's own renderer writes differently.
+    """
     body = _read(file)
     setup = read_setup(overrides)
     served = asyncio.run(setup.remotes.find(setup.wanted(model), setup.catalogue))
-    if not as_json and served is None and _speaks_nemotron(setup, model, mmproj):
-        # As text no picture and no model is needed: a picture is <image> whatever it shows.
+    if not as_json:
+        # As text no picture is needed: one is <image> whatever it shows.
         images = {source: ImagePart("", picture_name(source)) for source in image_sources(body.messages)}
-        _print_text(nemotron.render(to_conversation(body, images)))
+        conversation = to_conversation(body, images)
+        if compares:
+            layout, template = asyncio.run(_laid_out(setup, conversation, served or model, mmproj))
+            _print_compared(as_text(layout.segments), template, conversation)
+        elif served is None and _speaks_nemotron(setup, model, mmproj):
+            _print_text(as_text(nemotron.render(conversation)))
+        else:
+            _print_text(as_text(asyncio.run(_laid_out(setup, conversation, served or model, mmproj))[0].segments))
         return
     name, pieces = asyncio.run(_pieces(setup, body, served or model, mmproj))
-    if not as_json:
-        _print_text(piece.segment for piece, _ in pieces)
-        return
     segments = tuple(_json_segment(piece, tokens) for piece, tokens in pieces)
     print_json(JsonPrompt(name, sum(segment.tokens for segment in segments), segments))
 
 
-def _print_text(segments: Iterable[Segment]) -> None:
+def _print_compared(prompt: str, template: str, conversation: Conversation) -> None:
+    """The prompt, or in which lines llama.cpp's rendering is another one."""
+    from nemochat.engine.llama import own_template
+
+    own = own_template.rendered(template, conversation)
+    if own is None or own == prompt:
+        _print_text(prompt)
+        unknown = "llama.cpp's own renderer cannot say this: it knows some templates only, and of a conversation nothing but the words."
+        print_note(unknown if own is None else "llama.cpp's own renderer writes the same.")
+        return
+    lines = difflib.unified_diff(own.splitlines(keepends=True), prompt.splitlines(keepends=True), "llama.cpp", "nemochat", n=1000)
+    _print_text("".join(line if line.endswith("\n") else f"{line}\n\\ no line break at the end\n" for line in lines))
+
+
+def _print_text(prompt: str) -> None:
     """Exact into a file or a pipe; a terminal must not act on escapes that the conversation holds."""
-    prompt = as_text(segments)
     print(sanitize(prompt) if sys.stdout.isatty() else prompt, end="")
 
 
@@ -94,12 +117,21 @@ def _read(file: Path) -> ConversationBody:
     return body_of(read_pipe(file, MAX_BYTES), file.name) if is_pipe else read_body(file)
 
 
+async def _laid_out(
+    setup: Setup, conversation: Conversation, model: ServedModel | str | None, mmproj: Path | None
+) -> tuple[Layout, str]:
+    """The prompt, and the template in the model's file."""
+    async with open_session(setup, model, mmproj, vocabulary_only=True) as session:
+        info = await session.reader.load.model()
+        return await session.reader.load.format.lay_out(conversation), info.chat_template
+
+
 async def _pieces(
     setup: Setup, body: ConversationBody, model: ServedModel | str | None, mmproj: Path | None
 ) -> tuple[str, list[tuple[Piece, int]]]:
-    """The model's name, and the prompt with the tokens of each piece."""
+    """The model's name, and the prompt with the tokens of each piece. The weights are loaded for what a picture costs alone."""
     sources = list(dict.fromkeys(image_sources(body.messages)))
-    async with open_session(setup, model, mmproj) as session:
+    async with open_session(setup, model, mmproj, vocabulary_only=not sources) as session:
         attached = await attach_pictures(session, sources)
         parts = {source: attachment.part for source, attachment in zip(sources, attached, strict=True)}
         return session.model_name, await session.reader.prompt_sizes(Chat.of(to_conversation(body, parts)))

@@ -23,6 +23,7 @@ class LoadRequest(msgspec.Struct, frozen=True):
     states_path: the folder for what conversations were read to (their KV state), within the budget of the settings; None keeps none.
     format: the chat format that somebody chose: "nemotron", "template", a file of a template; "" is the one that the model's file says.
     picture_tokens: the most tokens that a picture is to take, for projectors of dynamic resolution; 0 leaves it to the file.
+    vocabulary_only: nothing will be asked but how many tokens texts have: the weights and the projector stay where they are.
     """
 
     name: str
@@ -33,10 +34,11 @@ class LoadRequest(msgspec.Struct, frozen=True):
     format: str = ""
     picture_tokens: int = 0
     server: str = ""
+    vocabulary_only: bool = False
 
 
 class ModelInfo(msgspec.Struct, frozen=True):
-    """What the loaded model is. `context_length` is the window in force, in tokens.
+    """What the loaded model is. `context_length` is the window in force, in tokens, 0 where only the vocabulary is loaded.
 
     From its file: architecture; chat_template, a text that nobody has checked, "" for none; begin_text and end_text, the names of the
     tokens that begin and end a text; adds_begin: every prompt begins with the begin token, and one that says so itself is not given two;

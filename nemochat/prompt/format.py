@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from enum import StrEnum
 from itertools import chain
 from typing import Literal, Protocol
 
 import msgspec
 
-from nemochat.domain.messages import Conversation, Role, ToolSpec
-from nemochat.domain.segments import ImageSlot, Segment
+from nemochat.domain.messages import Conversation, Message, Role, TextPart, ToolSpec
+from nemochat.domain.segments import Control, ImageSlot, Segment
 from nemochat.prompt.replies import ReplyStyle
 
 IMAGE_TAG = "<image>"
@@ -115,6 +115,16 @@ class ChatFormat(Protocol):
 
     async def close(self) -> None:
         """It is not needed any more."""
+
+
+async def turn_cost(format_: ChatFormat, count: Callable[[Sequence[Segment]], Awaitable[list[int]]]) -> int:
+    """Tokens that a format puts around the words of a user and of the reply to them, once a chat goes on; `count` as `Engine.count`."""
+    user, reply = Message(Role.USER, (TextPart("Why?"),)), Message(Role.ASSISTANT, (TextPart("So."),))
+    layout = await format_.lay_out(Conversation(messages=(user, reply, user, reply, user)))
+    counts = await count(layout.segments)
+    start = len(layout.system) + sum(map(len, layout.messages[:2]))
+    turn = zip((*layout.messages[2], *layout.messages[3]), counts[start:], strict=False)
+    return sum(tokens for piece, tokens in turn if isinstance(piece.segment, Control))
 
 
 def segments_of(pieces: Iterable[Piece]) -> tuple[Segment, ...]:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -15,6 +16,8 @@ import nemochat as package
 from nemochat.cli.app import app
 from nemochat.cli.models import size_text
 from nemochat.cli.output import json_text
+from nemochat.engine.client import WorkerEngine
+from nemochat.engine.protocol import LoadRequest, ModelInfo
 from nemochat.errors import NemochatError
 from tests.cli.conftest import Run, WriteScript
 from tests.models import raw_gguf
@@ -110,6 +113,66 @@ def test_render_as_segments_counts_with_the_models_own_vocabulary(nemochat: Run,
     assert (forged["kind"], forged["label"], forged["tokens"] > 10) == ("plain", "history", True)
 
 
+TEMPLATE = """{% for message in messages %}<{{ message.role }}>{{ message.content }}
+{% endfor %}<assistant>"""
+BEGINS = "{% if add_generation_prompt %}{{'<|im_start|>assistant\n'}}{% endif %}"
+CHATML = "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[LoadRequest]:
+    """What is asked to be loaded."""
+    asked: list[LoadRequest] = []
+    load = WorkerEngine.load
+
+    async def watched(engine: WorkerEngine, request: LoadRequest, *rest: Any) -> ModelInfo:
+        asked.append(request)
+        return await load(engine, request, *rest)
+
+    monkeypatch.setattr(WorkerEngine, "load", watched)
+    return asked
+
+
+def test_rendering_a_template_reads_no_weights_unless_a_picture_has_to_be_counted(
+    pair: Path, red: str, tmp_path: Path, loads: list[LoadRequest]
+) -> None:
+    template, file = tmp_path / "mine.jinja", tmp_path / "chat.json"
+    template.write_text(TEMPLATE)
+    said = [{"role": "user", "content": "Hi <s>"}, {"role": "assistant", "content": "Ho."}, {"role": "user", "content": "So?"}]
+    file.write_text(json.dumps(said))
+    text = "<user>Hi <s>\n<assistant>Ho.\n<user>So?\n<assistant>"
+    asked = ("render", str(file), "--model", str(pair), "--format", str(template))
+    assert invoke(*asked) == text
+    prompt = json.loads(invoke(*asked, "--json"))
+    assert "".join(segment["text"] for segment in prompt["segments"]) == text
+    assert prompt["prompt_tokens"] > 10
+    shown = {"type": "image_url", "image_url": {"url": str(tmp_path / red)}}
+    file.write_text(json.dumps([{"role": "user", "content": [shown, {"type": "text", "text": "What?"}]}]))
+    assert invoke(*asked) == "<user><image>\nWhat?\n<assistant>"
+    assert [segment["tokens"] for segment in json.loads(invoke(*asked, "--json"))["segments"]][1] == IMAGE_TOKENS
+    assert [request.vocabulary_only for request in loads] == [True, True, True, False]
+
+
+def test_llamas_own_rendering_is_set_beside_ours(tmp_path: Path) -> None:
+    file, model = tmp_path / "chat.json", write_language_model(tmp_path / "chatml.gguf", template=CHATML)
+    said = [{"role": "user", "content": " Hi."}, {"role": "assistant", "content": "Ho."}, {"role": "user", "content": "So?"}]
+
+    def compared(*messages: dict[str, str], model: Path = model) -> tuple[str, str]:
+        file.write_text(json.dumps(messages))
+        result = CliRunner().invoke(app, ["render", str(file), "--compare", "--model", str(model)], catch_exceptions=False)
+        return result.stdout, result.stderr
+
+    # This template does not begin a reply, whatever is asked; llama.cpp, which knows it by sight, does.
+    text, note = compared(*said)
+    assert "\n- Hi.<|im_end|>\n+Hi.<|im_end|>\n" in text
+    assert text.endswith("-<|im_start|>assistant\n")
+    assert not note
+    assert "writes the same" in compared(*said[1:], model=write_language_model(tmp_path / "other.gguf", template=f"{CHATML}{BEGINS}"))[1]
+    assert "cannot say this" in compared(said[2], model=write_language_model(tmp_path / "unknown.gguf", template=TEMPLATE))[1]
+    with pytest.raises(SystemExit):
+        app(["render", str(file), "--compare", "--json"])
+
+
 @pytest.mark.parametrize("content", ["", "[", "{}x", '{"messages": 1}', '[{"role": "x"}]', '"text"'])
 def test_render_names_what_is_wrong_with_the_file(tmp_path: Path, content: str) -> None:
     file = tmp_path / "chat.json"
@@ -161,6 +224,9 @@ def test_models_show_prints_every_field(pair: Path) -> None:
     shown = json.loads(invoke("models", "show", str(pair), "--json"))
     assert shown["memory"]["total"] == sum(value for name, value in shown["memory"].items() if name != "total")
     assert shown["card"]["projector"]["image_tokens"] == IMAGE_TOKENS
+    # "<extra_id_1>", "User" and two line breaks; "<extra_id_1>", "Assistant" in pieces and two line breaks.
+    assert shown["format"]["turn_tokens"] == 4 + 11
+    assert "15 tokens beside the words" in text
     assert shown["size_on_disk"] == sum(file.stat().st_size for file in pair.iterdir())
 
 

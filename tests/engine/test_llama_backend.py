@@ -46,6 +46,22 @@ def test_load_tells_about_the_model_and_its_progress(tiny_model: Path, tiny_proj
     backend.close()
 
 
+def test_the_vocabulary_alone_counts_and_does_nothing_else(tiny_model: Path, tiny_backend: LlamaBackend) -> None:
+    backend = LlamaBackend()
+    info = backend.load(LoadRequest("tiny", str(tiny_model), None, QUICK, vocabulary_only=True), lambda _: None)
+    assert (info.end_text, info.adds_begin, info.has_vision, info.context_length) == ("</s>", False, False, 0)
+    segments = question("Is the red hell the <s>?")
+    assert backend.count(segments) == tiny_backend.count(segments)
+    with pytest.raises(EngineError, match="vocabulary"):
+        ask(backend, segments)
+    with pytest.raises(EngineError, match="vocabulary"):
+        backend.prepare(segments, never, lambda _: None)
+    with pytest.raises(EngineError, match="vocabulary"):
+        backend.add_image(picture(1))
+    backend.forget("chat")
+    backend.close()
+
+
 @pytest.mark.parametrize(("wanted", "length"), [(0, 1024), (512, 512), (100_000, 1024)])
 def test_the_context_is_at_most_what_the_file_says(tiny_model: Path, wanted: int, length: int) -> None:
     backend = LlamaBackend()

@@ -12,7 +12,7 @@ from nemochat.domain.segments import ImageSlot, Segment
 from nemochat.engine.backend import NO_MATTER, Cancelled, ProgressSink, Waiting
 from nemochat.engine.llama.evaluator import Outcome, Prompt
 from nemochat.engine.llama.ledger import Cell, image_tokens_of, tokens_of
-from nemochat.engine.llama.loaded import Loaded
+from nemochat.engine.llama.loaded import Loaded, Vocabulary
 from nemochat.engine.llama.reply import Reply
 from nemochat.engine.protocol import UNNAMED, GenerateRequest, LoadRequest, ModelInfo, Place, Prepared
 from nemochat.errors import EngineError
@@ -26,14 +26,18 @@ class LlamaBackend:
 
     def __init__(self) -> None:
         self._loaded: Loaded | None = None
+        self._vocabulary: Vocabulary | None = None
         self._images: dict[str, RgbImage] = {}
 
     def load(self, request: LoadRequest, on_progress: ProgressSink) -> ModelInfo:
         """Load a model in place of the present one. Pictures that were added stay known. Raises EngineError."""
         self.close()
         started = time.perf_counter()
-        loaded = Loaded(request, on_progress)
-        self._loaded = loaded
+        if request.vocabulary_only:
+            self._vocabulary = Vocabulary(request)
+        else:
+            self._loaded = Loaded(request, on_progress)
+        loaded = self._words()
         return ModelInfo(
             name=request.name,
             context_length=loaded.context_length,
@@ -51,7 +55,7 @@ class LlamaBackend:
 
     def add_image(self, image: RgbImage) -> int:
         """Keep the pixels and return what the picture costs in tokens; the encoder does not run. Raises EngineError."""
-        cells = self._model().picture(image).cells
+        cells = self._words().picture(image).cells
         self._images[image.digest] = image
         return tokens_of(cells)
 
@@ -129,15 +133,23 @@ class LlamaBackend:
             self._loaded.cache.keep_all()
             self._loaded.close()
             self._loaded = None
+        if self._vocabulary is not None:
+            self._vocabulary.close()
+            self._vocabulary = None
 
     def _model(self) -> Loaded:
+        if self._vocabulary is not None:
+            raise EngineError("Only the vocabulary of this model is loaded, so it can count and nothing else.")
         if self._loaded is None:
             raise EngineError("No model is loaded.")
         return self._loaded
 
+    def _words(self) -> Loaded | Vocabulary:
+        return self._vocabulary or self._model()
+
     def _cells(self, segments: Sequence[Segment]) -> Iterator[Sequence[Cell]]:
         """The cells of each segment of a prompt, the first with a begin token that the vocabulary wants, unless it begins with it."""
-        loaded = self._model()
+        loaded = self._words()
         begin, follows_special = loaded.begin_token, True
         for segment in segments:
             if isinstance(segment, ImageSlot):

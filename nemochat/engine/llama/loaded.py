@@ -31,6 +31,30 @@ _THOUSANDTHS = 1000
 _MB = 1_000_000
 
 
+class Vocabulary:
+    """A model's file without its weights: what counting takes, and nothing else."""
+
+    projector: None = None
+    context_length = 0
+
+    def __init__(self, request: LoadRequest) -> None:
+        self.model = Model(request.model_path, gpu_layers=0, mmap=True, on_progress=lambda _: None, vocabulary_only=True)
+        try:
+            self.tokenizer = Tokenizer(self.model)
+        except EngineError:
+            self.model.close()
+            raise
+        self.begin_token = self.model.begin_token
+
+    def picture(self, image: RgbImage) -> Picture:
+        """Never: raises EngineError."""
+        raise EngineError("Only the vocabulary of this model is loaded: what a picture costs is not known.")
+
+    def close(self) -> None:
+        """Free it."""
+        self.model.close()
+
+
 class Loaded:
     """Everything that lives as long as one loaded model, freed in the reverse order of its making."""
 
