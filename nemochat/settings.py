@@ -120,6 +120,9 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     amx: Annotated[
         bool, Meta(description="Use the AMX units of recent Intel processors: quicker, but some builds of llama.cpp crash with them.")
     ] = False
+    picture_tokens: Annotated[
+        int, Meta(ge=0, le=65_536, description="The most tokens that a picture may take, where the model can do with fewer; 0 is no limit.")
+    ] = 0
     image_cache_mb: Annotated[int, Meta(ge=0, description="Megabytes for pictures that were already encoded.")] = 256
     hang_seconds: Annotated[
         float, Meta(gt=0, description="An engine that does not answer for this many seconds is stopped and started again.")

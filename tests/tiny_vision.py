@@ -11,7 +11,7 @@ import numpy as np
 from tests.tiny_gguf import Array, _add_vocabulary, _finish, _normal, vocabulary
 
 PATCH = 14
-_WIDTH = 32
+_WIDTH, _FFN = 32, 48
 
 
 def write_gemma_projector(path: Path, *, text_width: int = 64, image_size: int = 112, merge: int = 1, seed: int = 3) -> Path:
@@ -32,17 +32,19 @@ def write_gemma_projector(path: Path, *, text_width: int = 64, image_size: int =
     return _finish(writer, path)
 
 
-def write_qwen_projector(path: Path, *, text_width: int = 64, seed: int = 4) -> Path:
+def write_qwen_projector(
+    path: Path, *, text_width: int = 64, width: int = _WIDTH, ffn: int = _FFN, heads: int = 2, seed: int = 4
+) -> Path:
     """Qwen2-VL's: a token for each 28 x 28 pixels, from 8 to 4096 a picture."""
-    writer = _clip_writer(path, "qwen2vl_merger", 560, text_width)
+    writer = _clip_writer(path, "qwen2vl_merger", 560, text_width, width, ffn, heads)
     random = np.random.default_rng(seed)
     tensors = {
-        "v.patch_embd.weight": _normal(random, _WIDTH, 3, PATCH, PATCH) * np.float32(0.2),
-        "v.patch_embd.weight.1": _normal(random, _WIDTH, 3, PATCH, PATCH) * np.float32(0.2),
-        **_block(random),
-        "mm.0.weight": _normal(random, 4 * _WIDTH, 4 * _WIDTH) * np.float32(0.2),
-        "mm.0.bias": np.zeros(4 * _WIDTH, np.float32),
-        "mm.2.weight": _normal(random, text_width, 4 * _WIDTH) * np.float32(0.3),
+        "v.patch_embd.weight": _normal(random, width, 3, PATCH, PATCH) * np.float32(0.2),
+        "v.patch_embd.weight.1": _normal(random, width, 3, PATCH, PATCH) * np.float32(0.2),
+        **_block(random, width, ffn),
+        "mm.0.weight": _normal(random, 4 * width, 4 * width) * np.float32(0.2),
+        "mm.0.bias": np.zeros(4 * width, np.float32),
+        "mm.2.weight": _normal(random, text_width, 4 * width) * np.float32(0.3),
         "mm.2.bias": np.zeros(text_width, np.float32),
     }
     for name, array in tensors.items():
@@ -81,13 +83,15 @@ def write_qwen_model(path: Path, *, seed: int = 5, context: int = 1024) -> Path:
     return _finish(writer, path)
 
 
-def _clip_writer(path: Path, kind: str, image_size: int, text_width: int) -> gguf.GGUFWriter:
+def _clip_writer(
+    path: Path, kind: str, image_size: int, text_width: int, width: int = _WIDTH, ffn: int = _FFN, heads: int = 2
+) -> gguf.GGUFWriter:
     writer = gguf.GGUFWriter(path, "clip")
     writer.add_clip_has_vision_encoder(True)
     writer.add_string("clip.projector_type", kind)
     writer.add_bool("clip.use_gelu", True)
-    figures = {"image_size": image_size, "patch_size": PATCH, "embedding_length": _WIDTH, "feed_forward_length": 48}
-    figures |= {"projection_dim": text_width, "block_count": 1, "attention.head_count": 2}
+    figures = {"image_size": image_size, "patch_size": PATCH, "embedding_length": width, "feed_forward_length": ffn}
+    figures |= {"projection_dim": text_width, "block_count": 1, "attention.head_count": heads}
     for key, value in figures.items():
         writer.add_uint32(f"clip.vision.{key}", value)
     writer.add_float32("clip.vision.attention.layer_norm_epsilon", 1e-6)
@@ -96,17 +100,17 @@ def _clip_writer(path: Path, kind: str, image_size: int, text_width: int) -> ggu
     return writer
 
 
-def _block(random: np.random.Generator) -> dict[str, Array]:
+def _block(random: np.random.Generator, width: int = _WIDTH, ffn: int = _FFN) -> dict[str, Array]:
     """One layer of the encoder and the norm behind it."""
     tensors: dict[str, Array] = {}
     for name in ("attn_q", "attn_k", "attn_v", "attn_out"):
-        tensors[f"v.blk.0.{name}.weight"] = _normal(random, _WIDTH, _WIDTH) * np.float32(0.3)
-        tensors[f"v.blk.0.{name}.bias"] = np.zeros(_WIDTH, np.float32)
+        tensors[f"v.blk.0.{name}.weight"] = _normal(random, width, width) * np.float32(0.3)
+        tensors[f"v.blk.0.{name}.bias"] = np.zeros(width, np.float32)
     for name in ("v.blk.0.ln1", "v.blk.0.ln2", "v.post_ln"):
-        tensors[f"{name}.weight"] = np.ones(_WIDTH, np.float32)
-        tensors[f"{name}.bias"] = np.zeros(_WIDTH, np.float32)
-    tensors["v.blk.0.ffn_up.weight"] = _normal(random, 48, _WIDTH) * np.float32(0.3)
-    tensors["v.blk.0.ffn_up.bias"] = np.zeros(48, np.float32)
-    tensors["v.blk.0.ffn_down.weight"] = _normal(random, _WIDTH, 48) * np.float32(0.3)
-    tensors["v.blk.0.ffn_down.bias"] = np.zeros(_WIDTH, np.float32)
+        tensors[f"{name}.weight"] = np.ones(width, np.float32)
+        tensors[f"{name}.bias"] = np.zeros(width, np.float32)
+    tensors["v.blk.0.ffn_up.weight"] = _normal(random, ffn, width) * np.float32(0.3)
+    tensors["v.blk.0.ffn_up.bias"] = np.zeros(ffn, np.float32)
+    tensors["v.blk.0.ffn_down.weight"] = _normal(random, width, ffn) * np.float32(0.3)
+    tensors["v.blk.0.ffn_down.bias"] = np.zeros(width, np.float32)
     return tensors

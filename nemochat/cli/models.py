@@ -129,7 +129,7 @@ def show(name: str, mmproj: Path | None, *, as_json: bool) -> None:
         return
     files = setup.catalogue.resolve(name, mmproj)
     card = inspect(files.model_path, files.mmproj_path)
-    tokens = card.projector.budget(files.own.picture_tokens) if card.projector else 0
+    tokens = card.projector.budget(files.picture_tokens(setup.settings.engine)) if card.projector else 0
     memory = estimate_memory(card, setup.settings.engine, tokens)
     spoken = asyncio.run(_spoken_to(setup, name, mmproj))
     of_model = {Source.MODEL_SETTING: files.sampling, Source.MODEL_FILE: card.recommended}

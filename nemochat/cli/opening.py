@@ -145,7 +145,7 @@ def _load_request(
     card = inspect(files.model_path, files.mmproj_path)
     mmproj_path = str(files.mmproj_path) if files.mmproj_path else None
     format_ = files.own.format if settings.format == AUTO else settings.format
-    tokens = card.projector.budget(files.own.picture_tokens) if card.projector else 0
+    tokens = card.projector.budget(files.picture_tokens(settings)) if card.projector else 0
     request = LoadRequest(files.name, str(files.model_path), mmproj_path, settings, kept_in, format_, tokens)
     image_size = card.projector.image_size if card.projector is not None and card.projector.is_fixed_size else None
     name = sanitize(files.name, strict=True)

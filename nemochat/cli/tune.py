@@ -177,7 +177,7 @@ async def _planned(setup: Setup, model: str | None, mmproj: Path | None) -> _Pla
     files = setup.catalogue.resolve(wanted, mmproj)
     print_notices(setup.catalogue)
     card = inspect(files.model_path, files.mmproj_path)
-    tokens = card.projector.budget(files.own.picture_tokens) if card.projector else 0
+    tokens = card.projector.budget(files.picture_tokens(settings)) if card.projector else 0
     least_batch = card.projector.least_batch(tokens) if card.projector else 1
     mmproj_path = str(files.mmproj_path) if files.mmproj_path else None
     request = LoadRequest(files.name, str(files.model_path), mmproj_path, settings, picture_tokens=tokens)

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import msgspec
 
+from nemochat import images
 from nemochat.chat import ChatSession
 from nemochat.chat.pictures import OpenedPicture, open_picture, picture_name
 from nemochat.chat.recall import DraftFile, KeptDraft, PromptHistory
@@ -17,7 +18,7 @@ from nemochat.desk.port import Complained, DraftLoaded, DraftPutBack, PicturesCh
 from nemochat.domain.images import Original
 from nemochat.domain.messages import ImagePart, Message, Role, TextPart
 from nemochat.domain.sanitize import sanitize
-from nemochat.errors import EngineError, NemochatError
+from nemochat.errors import EngineError, ImageError, NemochatError
 from nemochat.numbers import count
 
 SAVE_SECONDS = 0.5
@@ -28,14 +29,16 @@ _LONGEST_NAME = 32
 class Incoming:
     """A picture of the draft or of a message that waits. source: a path or a data URI, "" for one that is neither yet.
 
-    part: what a message has of it, there as soon as the file is read; its tokens are there when a model has counted them. is_read: set when
-    it is there, or cannot be. task: reads it and has it counted; it is the draft's, and whoever waits for it shields it.
+    larger: as it was, with its source, each time before it was made smaller. part: what a message has of it, there as soon as the file is
+    read; its tokens are there when a model has counted them. is_read: set when it is there, or cannot be. task: reads it and has it
+    counted; it is the draft's, and whoever waits for it shields it.
     """
 
     key: str
     name: str
     source: str
     number: int = 0
+    larger: list[tuple[ImagePart, str]] = field(default_factory=list)
     part: ImagePart | None = None
     state: str = "reading"
     is_read: asyncio.Event = field(default_factory=asyncio.Event)
@@ -45,6 +48,11 @@ class Incoming:
     def tokens(self) -> int:
         """What it takes in the prompt, 0 while that is not known."""
         return self.part.tokens if self.part is not None else 0
+
+    @property
+    def kept_in(self) -> str:
+        """Where it can be found again, as far as that is known; a smaller copy that is still being made is found as what it is made of."""
+        return self.source or (self.larger[-1][1] if self.larger else "")
 
     @property
     def label(self) -> str:
@@ -68,7 +76,7 @@ class _Leaving:
 
     def named(self) -> list[str]:
         """Its pictures, as far as they are in files."""
-        return [*self.sources, *(item.source for item in self.pictures if item.source)]
+        return [*self.sources, *(item.kept_in for item in self.pictures if item.kept_in)]
 
 
 @dataclass
@@ -250,6 +258,23 @@ class Draft:
             self._keeps.draft_changed(is_picture=False)
         self._port.tell(PicturesChanged())
 
+    def shrink(self, key: str) -> None:
+        """Let a picture that was counted take about half of its tokens: the message gets a smaller copy of it."""
+        item = self._items.get(key)
+        if item is not None and item.part is not None and item.tokens and item.task is not None and item.task.done():
+            item.larger.append((item.part, item.source))
+            item.source, item.state, item.is_read = "", "being made smaller", asyncio.Event()
+            self._begin(item, self._shrunk(item, item.part))
+            self._news(item)
+
+    def grow(self, key: str) -> None:
+        """Take back a `shrink`."""
+        item = self._items.get(key)
+        if item is not None and item.larger and item.task is not None and item.task.done():
+            part, item.source = item.larger.pop()
+            self._count_anew(item, part)
+            self._save_soon()
+
     def move(self, key: str, offset: int) -> None:
         """Change the order; the tokens in the prompt follow."""
         keys = list(self._items)
@@ -302,9 +327,10 @@ class Draft:
         self._leaving = [each for each in self._leaving if not (each.has_text() and each.has_pictures())]
         homeless = [each for each in self._leaving if not each.has_text()]
         text = _joined((*(unsaid(each.text) for each in homeless), self._history.to_keep(self.text)))
-        named = [*(source for each in homeless for source in each.named()), *(item.source for item in self.items if item.source)]
+        named = [*(source for each in homeless for source in each.named()), *(item.kept_in for item in self.items if item.kept_in)]
+        larger = [source for item in self.items for _, source in item.larger if source]
         try:
-            self._file.save(KeptDraft(text, tuple(named)), [source for each in self._leaving for source in each.named()])
+            self._file.save(KeptDraft(text, tuple(named)), [*larger, *(source for each in self._leaving for source in each.named())])
         except NemochatError as error:
             # Once is enough: the disk will not be less full at the next letter.
             if not self._has_complained:
@@ -356,6 +382,18 @@ class Draft:
         self._news(item)
         return await self._count(item, item.part)
 
+    async def _shrunk(self, item: Incoming, part: ImagePart) -> ImagePart:
+        """A smaller copy in its place; where that would take as many tokens, it stays as it was."""
+        smaller = await self._read(item, partial(_halved, self._keeps, part.digest))
+        if smaller.tokens and smaller.tokens >= part.tokens:
+            item.part, item.source = item.larger.pop()
+            item.state = "ready"
+            self._port.tell(Said(f"A smaller copy of {item.name} would take {count(smaller.tokens)} tokens as well, so it stays as it is."))
+            self._news(item)
+            self._keeps.draft_changed(is_picture=True)
+        assert item.part is not None
+        return item.part
+
     def _count_anew(self, item: Incoming, part: ImagePart) -> None:
         item.part = msgspec.structs.replace(part, tokens=0)
         item.is_read.set()
@@ -396,6 +434,14 @@ class Draft:
                 self._port.tell(Complained(error))
         elif error is not None:
             raise error
+
+
+def _halved(keeps: Keeps, digest: str) -> OpenedPicture:
+    """A copy with half of the pixels. Raises ImageError."""
+    original = keeps.original(digest)
+    if original is None:
+        raise ImageError("This picture cannot be found any more.", "Attach its file again.")
+    return OpenedPicture(images.halved(images.load(original.data, "the picture")))
 
 
 def said(text: str) -> str:

@@ -3,13 +3,13 @@
 from nemochat.images.crop import crop
 from nemochat.images.data_uri import decode_data_uri
 from nemochat.images.decode import load
-from nemochat.images.fit import fit, within
+from nemochat.images.fit import fit, halved, within
 from nemochat.images.formats import picture_format
 from nemochat.images.png import save_png, shareable, to_png
 from nemochat.images.sample import is_flat, sample_picture, sample_source
 from nemochat.images.source import read_picture
 
 __all__ = [
-    "crop", "decode_data_uri", "fit", "is_flat", "load", "picture_format", "read_picture", "sample_picture", "sample_source",
+    "crop", "decode_data_uri", "fit", "halved", "is_flat", "load", "picture_format", "read_picture", "sample_picture", "sample_source",
     "save_png", "shareable", "to_png", "within",
 ]  # fmt: skip

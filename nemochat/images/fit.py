@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from nemochat.domain.images import RgbImage
 
 PAD_COLOUR = (122, 116, 104)
@@ -34,6 +36,11 @@ def fit(image: RgbImage, size: int) -> RgbImage:
         picture = padded
     picture = picture.resize((size, size), Image.Resampling.BICUBIC)
     return RgbImage.from_rgb(size, size, picture.tobytes())
+
+
+def halved(image: RgbImage) -> RgbImage:
+    """The picture with half of its pixels."""
+    return within(image, max(1, round(max(image.width, image.height) / math.sqrt(2))))
 
 
 def within(image: RgbImage, side: int) -> RgbImage:

@@ -17,7 +17,7 @@ from nemochat.models.folders import find_pair, is_there, nvigi_name
 from nemochat.models.naming import file_label, meant, slug, typed_name
 from nemochat.paths import at_home
 from nemochat.reading import all_parts, read_regular
-from nemochat.settings import SamplingSettings, typed_value
+from nemochat.settings import EngineSettings, SamplingSettings, typed_value
 
 DEMO_NAME = "nemochat-demo"
 _DEMO_FOLDER = Path(__file__).parent / "demo"
@@ -45,6 +45,10 @@ class ModelFiles(msgspec.Struct, frozen=True):
     mmproj_path: Path | None
     own: OwnSettings = OwnSettings()
     sampling: SamplingSettings = SamplingSettings()
+
+    def picture_tokens(self, settings: EngineSettings) -> int:
+        """The most tokens that a picture may take: as is set for this model, else for all of them. 0 leaves it to the file."""
+        return self.own.picture_tokens or settings.picture_tokens
 
 
 Own = TypeVar("Own", OwnSettings, SamplingSettings)

@@ -13,6 +13,8 @@ from nemochat.settings import EngineSettings, KvType
 _PROCESS_BYTES = 60_000_000
 """The engine's process without a model: Python and llama.cpp."""
 
+_ENCODER_BYTES = 40_000_000
+"""What an encoder of dynamic resolution takes however small the picture is: measured with `benchmarks.pictures`."""
 _CONTEXT_STEP = 256  # llama.cpp rounds the KV cache up to this many tokens
 _ROWS = 8
 """Tokens of one batch whose distributions can be asked for: one for each sequence, and as many to check guesses from the prompt."""
@@ -141,5 +143,6 @@ def _vision_buffers(projector: ProjectorCard, picture_tokens: int) -> int:
         patches = (projector.image_size // projector.patch_size) ** 2 + 1
         return 4 * patches * (3 * projector.width + 2 * projector.ffn_width + projector.heads * patches)
     patches = projector.tokens(picture_tokens) * projector.merged**2
-    mask = 6 * patches * patches if projector.kind in MASKED_WINDOWS else 0  # in F32 and F16
-    return 4 * patches * (3 * projector.width + 2 * projector.ffn_width) + mask
+    if projector.kind in MASKED_WINDOWS:  # two of the feed-forward width for its gate, and the mask in F32 and F16
+        return _ENCODER_BYTES + 4 * patches * (3 * projector.width + 2 * projector.ffn_width) + 6 * patches * patches
+    return _ENCODER_BYTES + 2 * patches * (6 * projector.width + 3 * projector.ffn_width)  # the feed-forward width in F32 and F16

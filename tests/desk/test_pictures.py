@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import Message, TextPart
+from nemochat.domain.segments import ImageSlot
 from nemochat.errors import EngineDiedError, EngineError
 from nemochat.images import load
 from tests.chat.fake_engine import IMAGE_COST, FakeEngine
@@ -89,6 +92,69 @@ async def test_another_model_is_asked_anew_what_the_pictures_of_the_draft_cost(t
     await sitting.send("what is it?")
     assert {image.digest for image in other.images} == {part.digest for part in sitting.desk.chat.entries[0].message.images}
     assert sitting.desk.chat.entries[0].message.images[0].tokens == 7 * IMAGE_COST
+    await sitting.close()
+
+
+def costs_by_size(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, *, least: int = 1) -> None:
+    """Have a picture cost a token for every thousand pixels."""
+
+    async def add(image: RgbImage) -> int:
+        engine.images.append(image)
+        return max(least, image.width * image.height // 1000)
+
+    monkeypatch.setattr(engine, "add_image", add)
+
+
+async def test_a_picture_of_the_draft_is_sent_smaller_for_half_of_its_tokens_and_as_it_was_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = engine_of()
+    costs_by_size(engine, monkeypatch)
+    sitting = await Sitting(Bench(tmp_path, {"demo": engine})).begin()
+    path, draft = circle(tmp_path), sitting.desk.draft
+    await attached(sitting, path, is_counted)
+    (item,) = draft.items
+    whole, costs = item.part, [item.tokens]
+    assert whole is not None
+    for _ in range(2):
+        draft.shrink(item.key)
+        draft.shrink(item.key)  # once more while it is being made: one at a time
+        await sitting.until(lambda: item.task is not None and item.task.done() and 0 < item.tokens < costs[-1])
+        costs.append(item.tokens)
+    assert all(0.4 * one <= other <= 0.6 * one for one, other in itertools.pairwise(costs)), costs
+    assert f"{costs[-1]} tokens" in item.label
+    draft.save()
+    (file,) = sitting.bench.paths.drafts.glob("*.json")
+    (kept,) = msgspec.json.decode(file.read_bytes())["pictures"]
+    assert load(Path(kept).read_bytes(), "kept").width < 0.6 * whole.width
+    draft.grow(item.key)
+    await sitting.until(lambda: item.tokens == costs[1])
+    draft.grow(item.key)
+    await sitting.until(lambda: item.tokens == costs[0])
+    draft.grow(item.key)
+    assert (item.part, item.source) == (whole, str(path))
+    draft.shrink(item.key)
+    await sitting.send("what is it?")
+    (part,) = sitting.desk.chat.entries[0].message.images
+    assert (part.tokens, part.name) == (costs[1], "circle.png")
+    assert engine.requests[-1].segments.count(ImageSlot(part.digest)) == 1
+    assert sitting.bench.library.original(part.digest) is not None
+    await sitting.close()
+
+
+async def test_a_smaller_copy_that_costs_as_much_is_not_sent(tmp_path: Path) -> None:
+    """The engine takes as many tokens for a picture of any size."""
+    sitting = await Sitting(Bench(tmp_path, {"demo": engine_of()})).begin()
+    path = circle(tmp_path)
+    await attached(sitting, path, is_counted)
+    (item,) = sitting.desk.draft.items
+    part = item.part
+    sitting.desk.draft.shrink(item.key)
+    await sitting.until(lambda: sitting.port.notices)
+    assert sitting.port.notices == [f"A smaller copy of circle.png would take {IMAGE_COST} tokens as well, so it stays as it is."]
+    assert (item.part, item.source, item.larger) == (part, str(path), [])
+    await sitting.send("what is it?")
+    assert sitting.desk.chat.entries[0].message.images == (part,)
     await sitting.close()
 
 

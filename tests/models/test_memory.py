@@ -130,13 +130,13 @@ def test_layers_on_a_gpu_need_less_here_unless_it_shares_the_memory(nemovision: 
 def test_pictures_of_dynamic_resolution_count_by_their_tokens(tmp_path: Path) -> None:
     vision = {"image": 560, "patch": 14, "width": 1280, "ffn": 5120}
     model = raw.write_model(tmp_path / "m.gguf")
-    for kind, mask in (("qwen2vl_merger", 0), ("qwen2.5vl_merger", 6)):
+    for kind, ffns, mask in (("qwen2vl_merger", 1.5, 0), ("qwen2.5vl_merger", 2, 6)):
         metadata = raw.clip_metadata(**vision, heads=16) | {"clip.projector_type": (raw.STRING, kind)}
         card = inspect(model, raw.write(tmp_path / "p.gguf", metadata, raw.clip_tensors(**vision)))
         text = estimate_memory(replace(card, projector=None), BARE).compute
         for tokens in (256, 1024):
             patches = tokens * 4
-            expected = 4 * patches * (3 * 1280 + 2 * 5120) + mask * patches * patches
+            expected = 40_000_000 + 4 * patches * (3 * 1280 + ffns * 5120) + mask * patches * patches
             assert estimate_memory(card, BARE, tokens).compute - text == expected
         assert estimate_memory(card, BARE).compute > estimate_memory(card, BARE, 1024).compute
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from textual.events import Paste
 
+from nemochat.domain.images import RgbImage
 from nemochat.domain.segments import ImageSlot
 from nemochat.tui.panes.attachments import AttachmentCard
 from nemochat.tui.screens.dialogs import PictureScreen
@@ -46,6 +47,11 @@ async def _act(driver: Driver, name: str, key: str, sign: str, way: str) -> None
     await driver.settle()
 
 
+def _figures(driver: Driver) -> list[str]:
+    """Size and cost of each picture in the pane."""
+    return [str(card._figures.content).rpartition(" · ")[0] for card in driver.screen.query(AttachmentCard)]
+
+
 def _tokens(driver: Driver) -> list[str]:
     """The names in the prompt, in the order in which they stand."""
     text = driver.screen.prompt._area.text
@@ -73,6 +79,30 @@ async def test_a_new_order_reaches_prompt_pane_and_message(tmp_path: Path, drop:
         assert [part.name for part in message.images] == wanted
         assert " ".join(message.text.split()) == "before Which colours?"
         assert [part.digest for part in engine.requests[0].segments if isinstance(part, ImageSlot)] == digests
+
+
+@pytest.mark.parametrize("way", ["key", "mouse"])
+async def test_a_picture_takes_fewer_tokens_and_as_many_again_and_its_cost_is_seen_before_it_is_sent(
+    tmp_path: Path, drop: str, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = FakeEngine(reply("Blue, green, red."))
+
+    async def add(image: RgbImage) -> int:
+        return image.width * image.height // 100
+
+    monkeypatch.setattr(engine, "add_image", add)
+    async with running(tmp_path, engine, size=(120, 60)) as driver:
+        await driver.paste(drop)
+        await _act(driver, "red.png", "minus", "−", way)  # noqa: RUF001
+        await driver.until(lambda: _figures(driver).count("170x170 · 289 tokens") == 1)
+        assert _figures(driver).count("240x240 · 576 tokens") == 2
+        assert "red.png 170x170, 289 tokens" in driver.screen.prompt._area.text
+        await _act(driver, "red.png", "plus", "+", way)
+        await driver.until(lambda: _figures(driver).count("240x240 · 576 tokens") == 3)
+        await _act(driver, "blue.png", "minus", "−", way)  # noqa: RUF001
+        await driver.until(lambda: _figures(driver).count("170x170 · 289 tokens") == 1)
+        await driver.send("Which colours?")
+        assert [part.tokens for part in driver.desk.chat.entries[0].message.images] == [576, 576, 289]
 
 
 @pytest.mark.parametrize("way", ["key", "mouse"])

@@ -59,6 +59,8 @@ class AttachmentCard(Vertical, Late, can_focus=True):
         Binding("enter", "open", "Show large", id="attachments.open", tooltip="Show the picture as large as the terminal allows"),
         Binding("shift+up", "move(-1)", "Earlier", id="attachments.up", tooltip="Put the picture before the one above"),
         Binding("shift+down", "move(1)", "Later", id="attachments.down", tooltip="Put the picture after the one below"),
+        Binding("minus", "shrink", "Fewer tokens", id="attachments.shrink", tooltip="Send a smaller copy, for about half of the tokens"),
+        Binding("plus,equals_sign", "grow", "More tokens", id="attachments.grow", tooltip="Take back that a smaller copy is sent"),
         Binding("delete", "remove", "Remove", id="attachments.remove", tooltip="Take the picture out of the next message"),
     ]
     DEFAULT_CSS = """
@@ -89,6 +91,8 @@ class AttachmentCard(Vertical, Late, can_focus=True):
         """Name and signs, figures, the picture."""
         with Horizontal(classes="head"):
             yield self._title
+            yield Sign("−", "shrink", "Fewer tokens: send a smaller copy (-)")  # noqa: RUF001
+            yield Sign("+", "grow", "As many tokens as before (+)")
             yield Sign("↑", "move(-1)", "Earlier (Shift+Up)")
             yield Sign("↓", "move(1)", "Later (Shift+Down)")
             yield Sign("×", "remove", "Remove (Delete)")  # noqa: RUF001
@@ -138,8 +142,8 @@ class AttachmentCard(Vertical, Late, can_focus=True):
         self.set_class(not item.in_draft, "-said")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """What was said cannot be moved or removed."""
-        return self.item.in_draft or action not in ("move", "remove")
+        """What was said cannot be changed, moved or removed."""
+        return self.item.in_draft or action not in ("shrink", "grow", "move", "remove")
 
     def on_click(self) -> None:
         """A click on what has the focus already opens it, like Enter."""
@@ -159,6 +163,14 @@ class AttachmentCard(Vertical, Late, can_focus=True):
     def action_open(self) -> None:
         """Show it large."""
         self.post_message(AttachmentsPane.Opened(self.item.key))
+
+    def action_shrink(self) -> None:
+        """Let it take fewer tokens."""
+        self.post_message(AttachmentsPane.Resized(self.item.key, is_smaller=True))
+
+    def action_grow(self) -> None:
+        """Let it take as many as before."""
+        self.post_message(AttachmentsPane.Resized(self.item.key, is_smaller=False))
 
     def action_move(self, offset: int) -> None:
         """Change its place in the next message."""
@@ -207,6 +219,13 @@ class AttachmentsPane(Pane, can_focus=False):
         def __init__(self, key: str, offset: int) -> None:
             super().__init__()
             self.key, self.offset = key, offset
+
+    class Resized(Message):
+        """The user wants this picture of the draft to take fewer tokens, or as many as before."""
+
+        def __init__(self, key: str, *, is_smaller: bool) -> None:
+            super().__init__()
+            self.key, self.is_smaller = key, is_smaller
 
     class Removed(Message):
         """The user takes this picture out of the draft."""
@@ -274,6 +293,10 @@ class AttachmentsPane(Pane, can_focus=False):
     @on(Moved)
     def _move(self, event: Moved) -> None:
         self.act(lambda desk: desk.draft.move(event.key, event.offset))
+
+    @on(Resized)
+    def _resize(self, event: Resized) -> None:
+        self.act(lambda desk: (desk.draft.shrink if event.is_smaller else desk.draft.grow)(event.key))
 
     @on(Removed)
     def _remove(self, event: Removed) -> None:
