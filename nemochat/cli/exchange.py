@@ -108,6 +108,7 @@ class JsonStats(msgspec.Struct, frozen=True):
     image_tokens: int
     completion_tokens: int
     encoded_images: int
+    first_thought_ms: float | None
 
     @classmethod
     def of(cls, reading: Reading) -> JsonStats:
@@ -124,6 +125,7 @@ class JsonStats(msgspec.Struct, frozen=True):
             image_tokens=reading.image_tokens,
             completion_tokens=reading.completion_tokens,
             encoded_images=reading.encoded_images,
+            first_thought_ms=_rounded(reading.first_thought_ms),
         )
 
 
@@ -132,7 +134,8 @@ class JsonReply(msgspec.Struct, frozen=True, omit_defaults=True):
 
     When tools were called, all but tool_runs, sources and stats is about the last reply, and tool_calls are those that nobody answered.
     warnings: a sentence for each call of the last reply that is not to be run: it does not fit, was cut, or cannot be read. Left out when
-    there is none. reasoning: what the model thought before it spoke; text is without it.
+    there is none. reasoning: what the model thought before it spoke; text is without it, and ttft_ms is to the text: first_thought_ms is
+    to the thought.
     stats: of each reply of the turn, those that called tools before the last one; the first one's TTFT is what the user waited for.
     """
 
@@ -153,6 +156,7 @@ class JsonReply(msgspec.Struct, frozen=True, omit_defaults=True):
     stats: tuple[JsonStats, ...]
     warnings: tuple[str, ...] = ()
     reasoning: str = ""
+    first_thought_ms: float | None = None
 
     @classmethod
     def of(
@@ -188,6 +192,7 @@ class JsonReply(msgspec.Struct, frozen=True, omit_defaults=True):
             sources=tuple(sources),
             stats=tuple(JsonStats.of(reading_of(each)) for each in (*rounds, result)),
             reasoning=reasoning.strip(),
+            first_thought_ms=_rounded(reading.first_thought_ms),
         )
 
 

@@ -54,8 +54,9 @@ from nemochat.domain.messages import Role
 from nemochat.domain.replies import TurnResult
 from nemochat.domain.ttft import reading_of
 from nemochat.errors import NemochatError
-from nemochat.numbers import duration, plural, speed
+from nemochat.numbers import plural, speed
 from nemochat.tui import clipboard
+from nemochat.tui.tables import first_of
 
 _AGAIN_SECONDS = 2.0
 _PATIENCE_SECONDS = 3.0
@@ -311,9 +312,9 @@ class Plain:
         elif result.reason is FinishReason.LENGTH:
             self._say("The reply reached its longest allowed length. /continue continues it.")
         reading = reading_of(result)
-        if reading.ttft_ms is not None:
+        if first := first_of(reading):
             pace = f", {speed(reading.tokens_per_second)}" if reading.tokens_per_second is not None else ""
-            self._say(f"TTFT {duration(reading.ttft_ms)}{pace}")
+            self._say(f"{first}{pace}")
 
     # -- the draft
 

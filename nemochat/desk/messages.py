@@ -224,6 +224,7 @@ def details(entry: Entry) -> str:
     rows = [
         ("Model", str(record.model)),
         ("Ended because", _ENDINGS[result.reason]),
+        *([("Time to first thought", duration(reading.first_thought_ms))] if reading.first_thought_ms is not None else []),
         ("Time to first token", duration(reading.ttft_ms) if reading.ttft_ms is not None else "no text came"),
         ("  loading", duration(reading.load_ms)),
         ("  pictures", f"{duration(reading.encode_ms)}, {count(reading.encoded_images)} encoded"),

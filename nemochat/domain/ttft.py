@@ -3,8 +3,9 @@
 What is measured
 - The clock of a reply starts when the user presses Enter, or asks for another reply, and stops at the first text on the stream. The parts
   load, encode, prefill and first token add up to it: "first token" is everything that is none of the other three, also the wait of a
-  message that was sent while another reply was being written. On the command line the clock starts with the command, and the time until
-  piped text has come is left out.
+  message that was sent while another reply was being written. Where the model thought before it spoke, the time to the first thought is
+  told beside that to the first text, and it is what the parts add up to. On the command line the clock starts with the command, and the
+  time until piped text has come is left out.
 - A turn with tools has several replies, each with a TTFT of its own: the clock starts again when the tools have answered.
 - The time of a reply that was continued is that of its last continuation; one without a record (the engine died, or the words were edited
   or came from elsewhere) has none. A reply without text has no TTFT: it is counted, and is in no other figure.
@@ -36,7 +37,10 @@ _MOST_TOKENS = 1 << 40
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False):
-    """How long one reply took and what it cost. Times are milliseconds, counts are tokens (`encoded_images`: runs of the encoder)."""
+    """How long one reply took and what it cost. Times are milliseconds, counts are tokens (`encoded_images`: runs of the encoder).
+
+    first_thought_ms: to the first thought, None where there was none.
+    """
 
     ttft_ms: float | None
     load_ms: float
@@ -49,9 +53,10 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     evaluated_tokens: int
     completion_tokens: int
     encoded_images: int
+    first_thought_ms: float | None = None
 
     @classmethod
-    def of(cls, usage: Usage, timings: Timings, ttft_ms: float | None) -> Reading:
+    def of(cls, usage: Usage, timings: Timings, ttft_ms: float | None, first_thought_ms: float | None = None) -> Reading:
         """The figures of a reply; what no clock can have shown, in a file from elsewhere, becomes the nearest that one can."""
         return cls(
             None if ttft_ms is None else _time(ttft_ms),
@@ -65,6 +70,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
             _count(usage.evaluated_tokens),
             _count(usage.completion_tokens),
             _count(usage.encoded_images),
+            None if first_thought_ms is None else _time(first_thought_ms),
         )
 
     @property
@@ -119,7 +125,8 @@ class Spread(msgspec.Struct, frozen=True):
 
 
 class Figures(msgspec.Struct, frozen=True):
-    """A group of replies with text. None where nothing was measured. reused_share: of all tokens of the prompts, from 0 to 1."""
+    """A group of replies with text. None where nothing was measured. reused_share: of all tokens of the prompts, from 0 to 1.
+    first_thought_ms: of those that began with a thought."""
 
     replies: int = 0
     ttft_ms: Spread | None = None
@@ -135,6 +142,7 @@ class Figures(msgspec.Struct, frozen=True):
     reused_share: float | None = None
     completion_tokens: int = 0
     encoded_images: int = 0
+    first_thought_ms: Spread | None = None
 
     @property
     def parts(self) -> tuple[Spread | None, ...]:
@@ -153,7 +161,7 @@ class Statistics(msgspec.Struct, frozen=True):
 
 def reading_of(result: TurnResult) -> Reading:
     """The figures of one reply."""
-    return Reading.of(result.usage, result.timings, result.ttft_ms)
+    return Reading.of(result.usage, result.timings, result.ttft_ms, result.first_thought_ms)
 
 
 def rows_of(chat: Chat) -> list[ReplyRow]:
@@ -204,6 +212,7 @@ def _figures(said: Sequence[Reading]) -> Figures:
         reused_share=round(reused / (evaluated + reused), 4) if evaluated + reused else None,
         completion_tokens=sum(reading.completion_tokens for reading in said),
         encoded_images=sum(reading.encoded_images for reading in said),
+        first_thought_ms=_spread(said, lambda reading: reading.first_thought_ms),
     )
 
 

@@ -31,6 +31,7 @@ class _Result(msgspec.Struct, frozen=True, gc=False):
     usage: Usage
     timings: Timings
     ttft_ms: float | None
+    first_thought_ms: float | None = None
 
 
 class _Record(msgspec.Struct, frozen=True, gc=False):
@@ -60,7 +61,8 @@ def reply_rows(database: Database, query: ReplyQuery) -> list[ReplyRow]:
             continue
         name = str(record.model)
         model = models.get(name) or models.setdefault(name, sanitize(name, strict=True))
-        reading = Reading.of(record.result.usage, record.result.timings, record.result.ttft_ms)
+        result = record.result
+        reading = Reading.of(result.usage, result.timings, result.ttft_ms, result.first_thought_ms)
         found.pop((id_, reading), None)  # the older one stands where it stood
         found[id_, reading] = ReplyRow(reading, model, as_seconds(stored), *places[conversation])
     return list(found.values())

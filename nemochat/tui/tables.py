@@ -46,14 +46,25 @@ def in_words(statistics: Statistics) -> str:
     return words + (f"; {count(statistics.without_text)} without text are left out" if statistics.without_text else "")
 
 
+def first_of(reading: Reading) -> str:
+    """How soon the first word came, and before that the first thought where there was one; "" where nothing came."""
+    thought = None if reading.first_thought_ms is None else f"thought {duration(reading.first_thought_ms)}"
+    if reading.ttft_ms is None:
+        return thought or ""
+    return f"TTFT {duration(reading.ttft_ms)}" + (f" ({thought})" if thought else "")
+
+
 def times(statistics: Statistics) -> Table:
-    """p50 and p95 of the TTFT and of its parts, for cold, reused and all replies."""
+    """p50 and p95 of the TTFT and of its parts, for cold, reused and all replies; and of the time to a thought, where there were any."""
     rows: list[str] = []
     for name, group in _GROUPS:
         figures = group(statistics)
         spreads = (figures.ttft_ms, *figures.parts)
         rows.append(_line((name, "p50", count(figures.replies), *(_each(spread, lambda it: it.p50) for spread in spreads)), _TIMES))
         rows.append(_line(("", "p95", "", *(_each(spread, lambda it: it.p95) for spread in spreads)), _TIMES))
+    if (thought := statistics.all.first_thought_ms) is not None:
+        rows += [_line((name, percent, "", duration(ms), *[""] * len(PART_NAMES)), _TIMES)
+                 for name, percent, ms in (("thought", "p50", thought.p50), ("", "p95", thought.p95))]  # fmt: skip
     return Table((_line(("", "", "replies", "TTFT", *PART_NAMES), _TIMES),), tuple(rows))
 
 

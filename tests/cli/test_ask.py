@@ -36,6 +36,8 @@ def test_what_the_model_thought_is_no_part_of_the_reply(nemochat: Run, script: W
     assert (done.returncode, done.stdout) == (0, "Blue.\n")
     reply = json.loads(nemochat("ask", "What colour has the sky?", "--model", model, "--json").stdout)
     assert (reply["text"], reply["reasoning"]) == ("Blue.", "Hm.")
+    assert reply["stats"][0]["first_thought_ms"] == reply["first_thought_ms"] <= reply["ttft_ms"]
+    assert sum(part for name, part in reply["timings"].items() if name != "decode_ms") == pytest.approx(reply["first_thought_ms"], abs=30)
     request = '{"question": "What colour has the sky?"}\n'
     line = json.loads(nemochat("ask", "--jsonl", "--model", model, input=request).stdout)
     assert (line["text"], line["reasoning"]) == ("Blue.", "Hm.")
@@ -96,7 +98,7 @@ def test_json_holds_everything(nemochat: Run, script: WriteScript, red: str) -> 
     assert set(reply["timings"]) == {"load_ms", "encode_ms", "prefill_ms", "first_token_ms", "decode_ms"}
     assert set(reply["stats"][0]) == {
         "cold", "ttft_ms", "timings", "itl_ms", "tokens_per_second", "prefill_per_second", "reused_tokens", "evaluated_tokens",
-        "image_tokens", "completion_tokens", "encoded_images",
+        "image_tokens", "completion_tokens", "encoded_images", "first_thought_ms",
     }  # fmt: skip
     assert 0 < reply["timings"]["load_ms"] <= reply["ttft_ms"] < 60_000
     assert done.stderr == ""

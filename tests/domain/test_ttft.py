@@ -15,6 +15,7 @@ from nemochat.domain.messages import Message, Role, TextPart
 from nemochat.domain.replies import ModelRef, ReplyRecord, TurnResult
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.ttft import Figures, Reading, Spread, Statistics, percentile, reading_of, rows_of, statistics_of
+from nemochat.tui.tables import times
 
 
 def reading(
@@ -161,3 +162,15 @@ def test_the_replies_of_a_chat_with_those_swiped_away_in_the_order_in_which_they
 def test_a_result_and_its_reading_say_the_same() -> None:
     result = TurnResult("x", FinishReason.STOP, (), Usage(9, 1, 2, 7, 5, 1), Timings(1, 2, 3, 8, 4), 10.0, ())
     assert reading_of(result) == Reading(10.0, 1, 2, 3, 4, 8, 1, 2, 7, 5, 1)
+
+
+def test_the_time_to_the_first_thought_is_that_of_the_replies_that_had_one() -> None:
+    without, thinks = reading(), msgspec.structs.replace(reading(prefill=900), first_thought_ms=20.0)
+    result = msgspec.structs.replace(record("Hm.", 900.0).result, first_thought_ms=-5.0)
+    assert reading_of(result).first_thought_ms == 0.0
+    statistics = statistics_of([without, thinks, thinks])
+    assert statistics.all.first_thought_ms == Spread(20.0, 20.0)
+    assert statistics_of([without]).all.first_thought_ms is None
+    rows = [line.split() for line in times(statistics).rows]
+    assert rows[-2:] == [["thought", "p50", "20", "ms"], ["p95", "20", "ms"]]
+    assert len(times(statistics_of([without])).rows) == len(rows) - 2

@@ -114,6 +114,13 @@ def test_the_least_important_goes_first() -> None:
     ]
 
 
+def test_the_first_thought_is_told_beside_the_first_word_and_goes_before_it() -> None:
+    view = msgspec.structs.replace(VIEW, last=msgspec.structs.replace(RESULT, first_thought_ms=130.0))
+    kept = dict.fromkeys(" · ".join(figures(view, width)) for width in range(99, -1, -1))
+    assert next(iter(kept)) == "1,234/4,096 (30 %) · TTFT 1.2 s (thought 130 ms) █▃ · 24 tok/s"
+    assert list(kept)[1] == "1,234/4,096 (30 %) · TTFT 1.2 s █▃ · 24 tok/s"
+
+
 @given(st.integers(0, 150), st.text(max_size=60), st.text(max_size=60))
 def test_nothing_wraps_whatever_the_names_and_the_width(width: int, model: str, state: str) -> None:
     line = StatusLine._line(StatusView(model, state, 1234, 4096, RESULT, (1.0, 2.0)), width)

@@ -350,7 +350,7 @@ def _record_signs(record: ReplyRecord) -> list[str]:
     elif result.reason is FinishReason.LENGTH:
         signs.append(f"cut at {tokens:,} tokens")
     if reading.ttft_ms is not None:
-        signs.append(f"{duration(reading.ttft_ms)} to first token")
+        signs.append(f"{duration(reading.ttft_ms)} to first {'token' if reading.first_thought_ms is None else 'word'}")
     if reading.tokens_per_second is not None:
         signs.append(speed(reading.tokens_per_second))
     return signs

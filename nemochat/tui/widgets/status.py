@@ -17,6 +17,7 @@ from nemochat.domain.events import Progress, Stage
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.ttft import COLD_LOAD_MS, reading_of
 from nemochat.numbers import count, duration, speed
+from nemochat.tui.tables import first_of
 
 _STEPS = "▁▂▃▄▅▆▇█"
 _SPARKS = 12
@@ -78,18 +79,19 @@ def sparkline(values: Sequence[float]) -> str:
 
 def figures(view: StatusView, width: int) -> list[str]:
     """What stands on the right, as much of it as fits in `width`: the least important go first."""
-    window, share, first, pace, sparks = "", "", "", "", ""
+    window, share, first, thought, pace, sparks = "", "", "", "", "", ""
     if view.limit:
         window = f"{count(view.used)}/{count(view.limit)}"
         share = f" ({round(100 * view.used / view.limit)} %)"
     last = reading_of(view.last) if view.last is not None else None
     if last is not None and last.ttft_ms is not None:
-        first = f"TTFT {duration(last.ttft_ms)}"
+        first, thought = f"TTFT {duration(last.ttft_ms)}", first_of(last)
         if last.tokens_per_second is not None:
             pace = speed(last.tokens_per_second)
     if len(view.ttfts) > 1:
         sparks = sparkline(view.ttfts)
     choices = [
+        [window + share, f"{thought} {sparks}".rstrip(), pace],
         [window + share, f"{first} {sparks}".rstrip(), pace],
         [window + share, first, pace],
         [window + share, first],
