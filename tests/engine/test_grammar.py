@@ -194,6 +194,46 @@ def test_no_marker_stands_in_a_string(tmp_path: Path, marker: str) -> None:
     backend.close()
 
 
+OWN = ("<toolcall>", "<tool>", "</tool>", "<note>")
+"""Markers of a style: special tokens of the tiny vocabulary."""
+
+
+@pytest.mark.parametrize(
+    ("grammar", "script", "own"),
+    [
+        ('root ::= "<tool>" [a-z]{1,9} "</tool>" "123" "</toolcall>"', ["<tool>", "a", "</tool>"], ["<tool>", "</tool>"]),
+        ('root ::= [^<]{2,5} "</tool>" "<note>" "12" "</toolcall>"', ["a", "b", "</tool>", "<note>"], ["</tool>", "<note>"]),
+        # What closes words that may hold anything else.
+        ('root ::= "<tool>" text "</tool>" [ ]? "1</toolcall>"\ntext ::= ([^<] | "<" [^/])*', ["<tool>", "a", "</tool>"], OWN[1:3]),
+    ],
+)
+def test_the_styles_own_markers_stand_in_a_call_as_the_tokens_that_they_are(
+    tmp_path: Path, grammar: str, script: Sequence[str], own: Sequence[str]
+) -> None:
+    """They used to be spelled with ordinary tokens, which no model of that style has ever seen."""
+    backend = scripted(tmp_path, ["<toolcall>", *script])
+    request = GenerateRequest(tuple(question("x")), Sampling(temperature=0.0, max_tokens=40), grammar, markers=OWN)
+    reply = gather(backend.generate(request, never))
+    used = backend._model().evaluator.cache.active.ledger.cells
+    for marker in own:
+        tokens = used.count(backend._model().model.single_token(marker))
+        # The last token of a reply is not evaluated.
+        assert 0 < tokens <= reply.text.count(marker) <= tokens + reply.text.rstrip().endswith(marker), reply.text
+    backend.close()
+
+
+@pytest.mark.parametrize("marker", ["<tool>", "</tool>", "<note>"])
+@pytest.mark.parametrize("string", ['[^\\"]{4,40}', '[^\\"]*', '([^<\\"] | "<" [a-z/] | "<" [^a-z/])*'])
+def test_a_marker_of_the_style_is_no_token_within_words(tmp_path: Path, marker: str, string: str) -> None:
+    backend = scripted(tmp_path, ["<toolcall>", marker, "a", "b"])
+    grammar = f'root ::= "\\"" {string} "\\"" "</toolcall>"'
+    request = GenerateRequest(tuple(question("x")), Sampling(temperature=0.0, max_tokens=30), grammar, markers=OWN)
+    reply = gather(backend.generate(request, never))
+    used = backend._model().evaluator.cache.active.ledger.cells
+    assert used.count(backend._model().model.single_token(marker)) == 0, reply.text
+    backend.close()
+
+
 def test_neither_stop_strings_nor_spelled_markers_end_a_call(tmp_path: Path) -> None:
     backend = scripted(tmp_path, ["<toolcall>", "a", "b", "</s>"])
     grammar = 'root ::= "<extra_id_1>END" "</toolcall>"'

@@ -33,9 +33,9 @@ class Candidates:
         return Candidates(tokens)
 
     @staticmethod
-    def only(token: int) -> Candidates:
-        """One token, as likely as can be."""
-        return Candidates(np.array([(token, 0.0, 0.0)], TOKEN_DATA))
+    def only(*tokens: int) -> Candidates:
+        """These tokens, as likely as can be."""
+        return Candidates(np.array([(token, 0.0, 0.0) for token in tokens], TOKEN_DATA))
 
     @property
     def tokens(self) -> list[int]:

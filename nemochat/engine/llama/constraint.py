@@ -14,7 +14,7 @@ from __future__ import annotations
 import codecs
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import llama_cpp
 
@@ -28,6 +28,8 @@ from nemochat.errors import EngineError
 
 _log = logging.getLogger(__name__)
 _MAX_GRAMMAR_BYTES = 1024 * 1024
+_WORDS = ("q", "~", '"')
+"""What can stand in any words, or right behind them."""
 _QUICK_TRIES = 16
 """Draws after which all candidates are looked at, instead of removing those that were drawn in vain one by one."""
 
@@ -69,12 +71,16 @@ class Grammar:
 
     def ends_with(self, token: int) -> bool:
         """Whether a token may come next and the text may end behind it."""
-        if self._end < 0 or not self.allows(token):
+        return self._end >= 0 and self.allows_behind(token, [self._end])
+
+    def allows_behind(self, token: int, others: Sequence[int]) -> bool:
+        """Whether a token may come next, and one of others behind it."""
+        if not self.allows(token):
             return False
         clone = llama_cpp.llama_sampler_clone(self._pointer)
         try:
             llama_cpp.llama_sampler_accept(clone, token)
-            candidates = Candidates.only(self._end)
+            candidates = Candidates.only(*others)
             candidates.restrict(clone)
             return len(candidates) > 0
         finally:
@@ -94,13 +100,25 @@ class Grammar:
 class Constraint:
     """Draws the tokens of one reply with a sampler: freely up to the trigger, then by the grammar until it is complete, and so on."""
 
-    def __init__(self, model: Model, tokenizer: Tokenizer, *, grammar: str, trigger: str, banned: Iterable[int], is_open: bool) -> None:
-        """`banned`: tokens never to stand inside a call. `is_open`: the prompt ends with the trigger. Raises EngineError."""
+    def __init__(
+        self,
+        model: Model,
+        tokenizer: Tokenizer,
+        *,
+        grammar: str,
+        trigger: str,
+        banned: Iterable[int],
+        own: Iterable[int] = (),
+        is_open: bool,
+    ) -> None:
+        """`banned`: tokens never to stand inside a call; `own`: the special ones that calls are made of. `is_open`: the prompt ends with
+        the trigger. Raises EngineError."""
         self._model = model
         self._tokenizer = tokenizer
         self._grammar = Grammar(model, grammar)
         self._trigger = trigger.encode()
-        self._banned = frozenset(banned)
+        self._banned, self._own = frozenset(banned), frozenset(own)
+        self._words = {text: spelled[0] for text in _WORDS if len(spelled := tokenizer.spelled(text)) == 1}
         self._forced: deque[int] = deque()
         self._tail = b""
         self._utf8 = codecs.getincrementaldecoder("utf-8")()
@@ -186,13 +204,13 @@ class Constraint:
         return sampler.choose(candidates) if len(candidates) else None
 
     def _may_stand(self, token: int) -> bool:
-        """Whether a token may be part of a call: text in whole characters, and no structure but the tag that ends it."""
+        """Whether a token may be part of a call: text in whole characters, and no structure but the call's own."""
         if self._model.ends_generation(token):
             return not self._trigger and self._grammar.is_complete
         if token in self._banned or self._model.is_unknown(token):
             return False
         piece = self._model.piece(token)
-        if self._model.is_marker(token) and not self._grammar.ends_with(token):
+        if self._model.is_marker(token) and not (self._grammar.ends_with(token) or self._frames(token)):
             return False
         state = self._utf8.getstate()
         try:
@@ -202,6 +220,17 @@ class Constraint:
             return False
         finally:
             self._utf8.setstate(state)
+
+    def _frames(self, token: int) -> bool:
+        """Whether one of the call's own markers stands between words, and not within them, where its name is text like any other: within
+        them something else could go on behind its first character, and goes on behind the whole of it."""
+        piece = self._model.piece(token).decode("utf-8", "replace")
+        begins = self._tokenizer.spelled(piece[:1])
+        if token not in self._own or len(begins) != 1:
+            return False
+        others = [word for text, word in self._words.items() if text != piece[1:2]]
+        is_within = self._grammar.allows_behind(begins[0], others) and self._grammar.allows_behind(token, list(self._words.values()))
+        return not is_within
 
 
 def _can_be_completed(begun: bytes) -> bool:

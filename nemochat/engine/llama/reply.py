@@ -73,6 +73,7 @@ class Reply:
                 grammar=request.grammar,
                 trigger=trigger,
                 banned=self._stops,
+                own=self._markers,
                 is_open=not trigger or (isinstance(last, Control) and last.text.endswith(trigger)),
             )
         except EngineError as error:
