@@ -103,7 +103,7 @@ def _sample(desk: Desk, argument: str) -> None:
         keys = [item.key for item in desk.draft.items]
         for key in keys:
             desk.port.tell(TokenRemoved(key))
-        desk.send(SAMPLE_QUESTIONS[int(argument) - 1], keys, () if keys else (sample_source(),))
+        desk.sending.send(SAMPLE_QUESTIONS[int(argument) - 1], keys, () if keys else (sample_source(),))
 
 
 async def _doc(desk: Desk, argument: str) -> None:
@@ -267,7 +267,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("persona", "Choose the persona that the model plays", _persona, "[NAME | import FILE | off]", _CHOICE),
     Command("me", "Set who you are in a roleplay", lambda desk, _: desk.roles.profile()),
     Command("note", "Write an author's note that stays near the end", lambda desk, text: desk.roles.note(text), "[@DEPTH TEXT]", _TEXT),
-    Command("impersonate", "Let the model write your next words as a draft", lambda desk, _: desk.impersonate()),
+    Command("impersonate", "Let the model write your next words as a draft", lambda desk, _: desk.sending.impersonate()),
     Command("system", "Change the system text: what the model is told first", _system, "[TEXT]", _TEXT),
     Command("sampling", "Show how replies are made, or change it in this chat", _sampling, "[NAME=VALUE]", _TEXT),
     Command("think", "Let the model think before it speaks, or not", _think, "[on|off|auto]", _CHOICE),
@@ -275,7 +275,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("mcp", "MCP servers: trust, prompts, resources, log", _mcp),
     Command("regen", "Generate the last reply again", _on_last("regenerate"), aliases=("regenerate",)),
     Command("continue", "Continue the last reply", _on_last("continue")),
-    Command("edit", "Change your last message and send it again", lambda desk, _: desk.edit_last()),
+    Command("edit", "Change your last message and send it again", lambda desk, _: desk.messages.edit_last()),
     Command("fork", "Continue in a copy of this chat", _on_last("fork")),
     Command("pin", "Keep the last message when older ones are forgotten", _on_last("pin")),
     Command("exclude", "Hide the last message from the model", _on_last("exclude")),
@@ -413,7 +413,7 @@ def submit(desk: Desk, text: str, tokens: Sequence[str], drop: Drop | None = Non
             desk.port.tell(DraftPutBack("", labels))
         case _:
             sources = [*(str(file.path) for file in drop.files), *drop.data_uris] if drop is not None else []
-            desk.send(text, tokens, sources)
+            desk.sending.send(text, tokens, sources)
 
 
 def run(desk: Desk, name: str, argument: str = "") -> None:

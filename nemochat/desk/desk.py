@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
-from nemochat.chat import Chat, ChatEvent, ChatSession, Stop, ToolRun, TurnResult
+from nemochat.chat import Chat, ChatSession, Stop, TurnResult
 from nemochat.chat.album import Album
 from nemochat.chat.pictures import OpenedPicture
 from nemochat.chat.recall import DraftFile, PromptHistory
@@ -17,14 +15,12 @@ from nemochat.chat.toolbox import with_tools
 from nemochat.desk.chats import Chats
 from nemochat.desk.conversation import OpenConversation
 from nemochat.desk.documents import Documents
-from nemochat.desk.draft import Draft, message_of, said, unsaid
+from nemochat.desk.draft import Draft
 from nemochat.desk.dropping import Dropping
 from nemochat.desk.jobs import Jobs, Rank
 from nemochat.desk.messages import Messages
 from nemochat.desk.model import OpenModel
 from nemochat.desk.port import (
-    Answer,
-    AskOne,
     ChatChanged,
     ChatOpened,
     ChatsChanged,
@@ -34,14 +30,13 @@ from nemochat.desk.port import (
     RolesChanged,
     Said,
     SettingsChanged,
-    Wanted,
     Workbench,
 )
 from nemochat.desk.reading import Reading, has_reply
 from nemochat.desk.roles import Roles
+from nemochat.desk.sending import LEAVE_SECONDS, Sending
 from nemochat.desk.tools import Servers, Tools
 from nemochat.desk.turns import Turn, Turns
-from nemochat.documents.values import DrawnPages
 from nemochat.domain.chat import pictures_of
 from nemochat.domain.events import FinishReason
 from nemochat.domain.images import Original, RgbImage
@@ -55,8 +50,6 @@ from nemochat.numbers import plural
 from nemochat.settings_file import sampling_layers
 from nemochat.tools.builtin.search import Passage
 
-LEAVE_SECONDS = 2.0
-"""How long the end of the program waits for a reply to stop."""
 _BUSY = "A reply is being written: wait for it, or stop it."
 
 
@@ -76,24 +69,19 @@ class Desk:
         self.model = OpenModel(port, bench, self._equip)
         self.draft = Draft(port, self, DraftFile(bench.paths.drafts), history)
         self.history = history
-        self.turns = Turns(port, jobs, self)
+        self.turns = Turns(port, jobs, self.draft, self.tools, self)
+        self._claims = Claims(bench.paths.data_dir / "open.lock")
+        self.sending = Sending(port, self.draft, history, self.turns, self._claims, self)
         self.reading = Reading(port, jobs, self, self.draft)
         self.roles = Roles(port, bench, self)
-        self.messages = Messages(port, self)
-        self.dropping = Dropping(port, self)
+        self.messages = Messages(port, self.draft, history, self.sending, self)
+        self.dropping = Dropping(port, self.draft, self.documents, self.roles, self)
         self.last: TurnResult | None = None
         """What came of the last turn of this conversation in this run."""
         self._forgotten = 0
         self._has_photograph = self._is_warned = False
-        self._held: list[tuple[str, Sequence[str], Sequence[str]] | None] | None = None
-        """What was sent before the conversation was there with which the user begins, None for a new chat; None once it is there."""
-        self._resuming: asyncio.Task[None] | None = None
-        self._unread: list[Turn] = []
-        """Turns of messages whose pictures are still being read."""
         self._before: list[OpenConversation] = []
         """Conversations that were on the desk and were not on the disk yet when they left it, or were changed after that."""
-        self._claims = Claims(bench.paths.data_dir / "open.lock")
-        """Conversations in which something waits or runs here: what waits in them is not sent by another program too."""
 
     # -- from the start to the end
 
@@ -104,49 +92,22 @@ class Desk:
         self._tell_notices()
         self.do(self.tools.begin)
         if self.bench.resume is not None:
-            self._held = []
-            self._resuming = asyncio.create_task(self.chats.resume(self.bench.resume))
-            self.do(partial(self._resumed, self._resuming))
+            self.sending.resume(asyncio.create_task(self.chats.resume(self.bench.resume)))
         self.do(partial(self.open_model, None))
 
     async def close(self) -> None:
         """The program ends: what was sent and what came of it is on the disk, and the engine ends."""
-        held, self._held = self._held or [], None
-        if held:
-            self._put_back(held)
+        self.sending.leave()
         self.draft.close()
         self.history.leave()
         self.turns.leave()
-        await self._pictures_read()
+        await self.sending.pictures_read()
         await self.jobs.close(LEAVE_SECONDS)
         await self.written()
         self._claims.close()
         await self.reading.close()
         await self.model.close()
         await self.bench.close_servers()
-
-    async def _resumed(self, resuming: asyncio.Task[None]) -> None:
-        """The conversation with which the user begins is there; what was sent before belongs to it."""
-        try:
-            await resuming
-        except asyncio.CancelledError:
-            if self._held is not None:  # else the user has begun another chat meanwhile
-                raise
-        finally:
-            held, self._held = self._held or [], None
-            for at, each in enumerate(held):
-                if each is not None:
-                    self.send(*each)
-                elif not self.new():  # what comes behind was meant for another chat than this one
-                    self._put_back(held[at:])
-                    break
-
-    def _put_back(self, held: Sequence[tuple[str, Sequence[str], Sequence[str]] | None]) -> None:
-        """What was sent and has come nowhere is in the prompt."""
-        self.draft.put_back("\n".join(unsaid(each[0]) for each in held if each is not None))
-        for each in held:
-            for source in each[2] if each is not None else ():
-                self.draft.add_source(source)
 
     def do(self, work: Callable[[], object]) -> None:
         """Do something at once, go on with it where it has to wait, and say what went wrong with it."""
@@ -214,7 +175,7 @@ class Desk:
         self.port.tell(RolesChanged())
         self.reading.opened()
         self._tell_of_unseen()
-        self._send_what_waits()
+        self.sending.send_what_waits()
         if not conversation.is_stored:
             self.do(conversation.stored)
         return True
@@ -222,12 +183,8 @@ class Desk:
     def new(self) -> bool:
         """Begin a new chat with the persona, the system text and the tools of the present one. False, and the user is told why, while a
         reply is being written."""
-        if self._held:
-            self._held.append(None)  # what was sent before belongs to the conversation that is on its way
+        if self.sending.holds_new():
             return True
-        if self._held is not None and self._resuming is not None:
-            self._held = None
-            self._resuming.cancel()
         chat = self.chat
         fresh = Chat().framed(chat.frame.system) if chat.persona is None else self.roles.opened(chat.persona, chat.frame.system)
         return self.begin(with_tools(fresh, chat.frame.tools))
@@ -242,81 +199,6 @@ class Desk:
         if not self.refuse_while_busy():
             self.conversation.change(lambda chat: self.tools.toggled(chat, name, enabled=enabled))
 
-    # -- from the draft to a turn
-
-    @property
-    def is_resuming(self) -> bool:
-        """Whether the conversation with which the user begins is not there yet."""
-        return self._held is not None
-
-    def send(self, text: str, tokens: Sequence[str], sources: Sequence[str] = ()) -> None:
-        """Send what was in the prompt with the pictures of these tokens, and those that the text named at the last moment (`sources`)."""
-        if self._held is not None:
-            self._held.append((text, tokens, sources))
-            self.draft.leave(said(text.strip()), lambda: self._held is None, sources=sources)
-            self.history.add(said(text.strip()))
-            return
-        text = said(text.strip())
-        pictures = [*self.draft.take(tokens), *(self.draft.take_in_source(source) for source in sources)]
-        self.draft.text = ""
-        if not text and not pictures:
-            return
-        replaces, self.draft.editing = self.draft.editing or 0, None
-        if replaces and self.refuse_while_busy():
-            self.draft.editing = replaces
-            self.draft.put_back(unsaid(text), pictures)
-            return
-        self._claim(self.conversation)
-        keeps = self.chat.index_of(replaces)
-        if replaces and keeps is None:
-            self.port.tell(Said("The message that you edited was deleted, so your text is sent as a new message."))
-        self.history.add(text)
-        waiting = self.chat.next_id
-        paths = [item.source for item in pictures if item.part is None and item.source]
-        message = message_of(text, [item.part for item in pictures if item.part is not None])
-        conversation = self.conversation
-        conversation.change(lambda chat: chat.queued(message, paths, replaces, time.time()), can_undo=False)
-        there = partial(conversation.has_written, waiting), pictures, partial(conversation.has_pictures, waiting, len(pictures))
-        self.draft.leave(text, *there)
-        turn = Turn(conversation, text or "picture", waiting, text, pictures, keeps=keeps, is_kept=False)
-        self.submit(turn)
-        self.do(partial(self._sent, turn))
-        if any(item.part is None for item in pictures):
-            self._unread.append(turn)
-            self.do(partial(self._pictured, turn))
-
-    async def _sent(self, turn: Turn) -> None:
-        """Only what is on the disk is shown as one that waits."""
-        await turn.conversation.stored()
-        turn.is_kept = True
-        self.turns.announce()
-
-    async def _pictured(self, turn: Turn) -> None:
-        """The pictures of a message that waits are kept with it as soon as they are read: their files may go, or there are none."""
-        for item in turn.pictures:
-            await item.is_read.wait()
-        self._unread = [each for each in self._unread if each is not turn]
-        self._keep_pictures(turn)
-
-    def _keep_pictures(self, turn: Turn) -> None:
-        parts = [item.part for item in turn.pictures if item.part is not None]
-        if len(parts) == len(turn.pictures):
-            turn.conversation.change(lambda chat: chat.pictured(turn.waiting, parts), can_undo=False)
-
-    async def _pictures_read(self) -> None:
-        """The program ends: wait for pictures of messages that are in no file, which could not be read later."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LEAVE_SECONDS):
-                for item in (item for turn in self._unread for item in turn.pictures if not item.source):
-                    await item.is_read.wait()
-        for turn in self._unread:
-            self._keep_pictures(turn)
-
-    def submit(self, turn: Turn) -> None:
-        """Run a turn."""
-        self._claim(turn.conversation)
-        self.turns.submit(turn)
-
     @property
     def sampling(self) -> InForce | None:
         """How replies in this conversation are made, None while there is no model."""
@@ -325,66 +207,6 @@ class Desk:
     def stop(self) -> bool:
         """Stop the reply under way, whatever it is at, else what is being read; whether there is either."""
         return self.turns.stop() or self.documents.stop()
-
-    async def edit(self, id_: int) -> None:
-        """Bring the user's message into the prompt, with its pictures; sending it cuts the conversation there.
-
-        A draft that is there is kept as one of the earlier prompts, so that it is not lost.
-        """
-        index = self.chat.index_of(id_)
-        if index is None or self.refuse_while_busy():
-            return
-        if not self.draft.is_empty:
-            answers = (Answer("no", "Keep what I was writing"), Answer("yes", "Edit the message"))
-            text = "The text in the prompt is not sent yet. Up brings it back later; its pictures are removed."
-            if await self.port.ask(AskOne("The prompt is not empty", text, answers)) != "yes":
-                return
-            index = self.chat.index_of(id_)
-            if index is None or self.refuse_while_busy():
-                return
-            self.history.add(self.draft.text)
-        message = self.chat.entries[index].message
-        for item in self.draft.items:
-            self.draft.remove(item.key)
-        self.draft.editing = id_  # before the words come, which are counted and read ahead by where they stand
-        self.draft.load(unsaid(message.text))
-        for part in message.images:
-            self.draft.add_part(part)
-        self.port.tell(Wanted("prompt"))
-
-    async def edit_last(self) -> None:
-        """The same with the user's last message."""
-        users = [entry.id for entry in self.chat.entries if entry.message.role is Role.USER]
-        if users:
-            await self.edit(users[-1])
-
-    def give_up_edit(self) -> None:
-        """The message stays as it was; the words stay in the prompt."""
-        self.draft.editing = None
-        self.port.tell(Said("The message was not changed."))
-        self.reading.typed()
-
-    def _send_what_waits(self) -> None:
-        """What was sent in an earlier run and had no turn yet has it now."""
-        if self.chat.waiting and not self._claims.claim(self.conversation.id):
-            self.conversation.is_guest = True
-            self.port.tell(Said("This chat is open in another nemochat, which sends what waits there."))
-            return
-        for waiting in self.chat.waiting:
-            pictures = [*map(self.draft.take_in_source, waiting.sources), *map(self.draft.take_in_part, waiting.message.images)]
-            label = waiting.message.text or "picture"
-            keeps = self.chat.index_of(waiting.replaces)
-            self.submit(Turn(self.conversation, label, waiting.id, waiting.message.text, pictures, keeps=keeps))
-
-    def _claim(self, conversation: OpenConversation) -> None:
-        """Something is to run in a conversation: while another program is at work in it, it goes on as a copy."""
-        if conversation.id and not self._claims.claim(conversation.id):
-            conversation.part()
-
-    def _release(self, conversation: OpenConversation) -> None:
-        """Nothing runs or waits in it any more, and that is on the disk: another program may go on with it."""
-        if not conversation.is_held and conversation.is_kept:
-            self._claims.release(conversation.id)
 
     # -- what turns need (nemochat.desk.turns.Around)
 
@@ -399,7 +221,7 @@ class Desk:
 
     def turn_ended(self, turn: Turn, result: TurnResult | None) -> None:
         """What comes of it beside the conversation."""
-        self._release(turn.conversation)
+        self.sending.settled(turn.conversation)
         self.tools.settled()
         if turn.conversation is not self.conversation:
             return
@@ -413,16 +235,6 @@ class Desk:
             gone = plural(len(result.forgotten), "message")
             self.port.tell(Said(f"The window was full: the model no longer sees {gone}; {read} were read for this reply."))
         self.reading.replied()
-
-    def tool_ran(self, run: ToolRun) -> None:
-        """A call began or ended."""
-        self.tools.noted(run)
-
-    def take_back(self, turn: Turn) -> None:
-        """What was not sent is in the prompt again: in the draft's file before it leaves the conversation's."""
-        self.draft.put_back(unsaid(turn.text), turn.pictures, turn.asked_at)
-        turn.conversation.change(lambda chat: chat.unqueued(turn.waiting), can_undo=False)
-        self.draft.settle()
 
     # -- what the draft and the reading need
 
@@ -489,10 +301,9 @@ class Desk:
     def stored(self, conversation: OpenConversation, *, is_new: bool) -> None:
         """On the disk."""
         self.draft.settle()
-        self._release(conversation)
+        self.sending.settled(conversation)
         if is_new:
-            if conversation.is_held:
-                self._claims.claim(conversation.id)
+            self.sending.named(conversation)
             self.port.tell(ChatsChanged())
 
     def not_stored(self, error: NemochatError) -> None:
@@ -531,22 +342,6 @@ class Desk:
         await asyncio.to_thread(lambda: [shown.get(digest) for digest in digests])
         self._side = side
         self.port.tell(PicturesChanged())
-
-    async def add_document(self, conversation: OpenConversation, path: Path) -> None:
-        """Search a file for each message. Raises DocumentError."""
-        await self.documents.add(conversation, path)
-
-    async def text_of(self, path: Path) -> str:
-        """What a document says. Raises DocumentError."""
-        return await self.documents.text_of(path)
-
-    async def pages_of(self, path: Path, most: int) -> DrawnPages:
-        """The first pages of a PDF as pictures. Raises DocumentError."""
-        return await self.documents.pages_of(path, most)
-
-    async def import_card(self, path: Path) -> None:
-        """Keep the persona of a card, and offer to use it. Raises NemochatError."""
-        await self.roles.import_file(path)
 
     async def _search(self, query: str) -> Sequence[Passage]:
         return await self.documents.search(self.chat, query)
@@ -637,35 +432,3 @@ class Desk:
         if any(key.startswith(("tools.", "tool_rules")) for key in changes):
             await self.tools.settings_changed()
         self.reading.opened()
-
-    # -- a draft by the model
-
-    def impersonate(self) -> None:
-        """Let the model write the user's next words into the prompt; what the user types meanwhile stays, and ends it."""
-        if not self.chat.entries:
-            self.port.tell(Said("There is nothing to answer yet."))
-        elif self.draft.text:
-            self.port.tell(Said("The prompt is not empty: send or clear it first."))
-        elif not self.refuse_while_busy():
-            turn = Turn(self.conversation, "your next words", play=_impersonate)
-            turn.drafts = _Ghost(self.draft, turn.stop).write
-            self.submit(turn)
-
-
-class _Ghost:
-    """Writes the user's words into the prompt as long as nobody else writes there."""
-
-    def __init__(self, draft: Draft, stop: Stop) -> None:
-        self._draft, self._stop = draft, stop
-        self._written = ""
-
-    def write(self, text: str) -> None:
-        if self._draft.text.strip() != self._written.strip():
-            self._stop.set()
-        if not self._stop.is_set:
-            self._written = (self._written + text).lstrip()
-            self._draft.load(self._written)
-
-
-def _impersonate(session: ChatSession, chat: Chat, stop: Stop, key: str, asked_at: float) -> AsyncGenerator[ChatEvent, None]:
-    return session.impersonate(chat, stop, key=key, asked_at=asked_at)

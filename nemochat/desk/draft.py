@@ -179,6 +179,12 @@ class Draft:
         if any(each.has_text() for each in self._leaving):
             self.save()
 
+    def give_up_edit(self) -> None:
+        """The message that is being edited stays as it was; the words stay in the prompt."""
+        self.editing = None
+        self._port.tell(Said("The message was not changed."))
+        self._keeps.draft_changed(is_picture=False)
+
     @property
     def is_empty(self) -> bool:
         """Whether nothing is lost when something else is put there."""

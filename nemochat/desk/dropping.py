@@ -14,9 +14,10 @@ from nemochat.chat.file_kinds import file_kind
 from nemochat.chat.locations import has_picture_suffix
 from nemochat.chat.pictures import OpenedPicture, opened
 from nemochat.desk.conversation import OpenConversation
+from nemochat.desk.documents import Documents
 from nemochat.desk.draft import Draft
 from nemochat.desk.port import Answer, AskOne, Complained, Port, Said, TextInserted
-from nemochat.documents.values import DrawnPages
+from nemochat.desk.roles import Roles
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import ImageError
 from nemochat.images.clipboard import read_clipboard_picture
@@ -42,25 +43,11 @@ _DOCUMENT_SUFFIXES = (
 
 
 class Takes(Protocol):
-    """Who else takes files."""
-
-    draft: Draft
+    """Where files are taken."""
 
     @property
     def conversation(self) -> OpenConversation:
         """The one on the desk."""
-
-    async def add_document(self, conversation: OpenConversation, path: Path) -> None:
-        """Search a file for each message. Raises DocumentError."""
-
-    async def text_of(self, path: Path) -> str:
-        """What a document says. Raises DocumentError."""
-
-    async def pages_of(self, path: Path, most: int) -> DrawnPages:
-        """The first pages of a PDF. Raises DocumentError."""
-
-    async def import_card(self, path: Path) -> None:
-        """Keep the persona of a card, and offer to use it. Raises NemochatError."""
 
     def do(self, work: Callable[[], object]) -> None:
         """Do something that may wait."""
@@ -69,8 +56,8 @@ class Takes(Protocol):
 class Dropping:
     """Takes what was dropped: pictures at once, in their order; what must be asked about one after the other, in theirs."""
 
-    def __init__(self, port: Port, takes: Takes) -> None:
-        self._port, self._takes = port, takes
+    def __init__(self, port: Port, draft: Draft, documents: Documents, roles: Roles, takes: Takes) -> None:
+        self._port, self._draft, self._documents, self._roles, self._takes = port, draft, documents, roles, takes
         self._asking = asyncio.Lock()
 
     def take(self, drop: Drop) -> None:
@@ -88,9 +75,9 @@ class Dropping:
                 self._ask(partial(self._offer_document, what), file)
             else:
                 # Reading something that is no picture gives the sentence that says what it is.
-                self._takes.draft.add_source(str(file.path))
+                self._draft.add_source(str(file.path))
         for uri in drop.data_uris:
-            self._takes.draft.add_source(uri)
+            self._draft.add_source(uri)
         self.complain(drop.missing)
 
     def complain(self, missing: Sequence[str]) -> None:
@@ -110,11 +97,11 @@ class Dropping:
         is_picture = file.kind is FileKind.PICTURE
         other = Answer("other", "Attach it as a picture" if is_picture else "Use it as a file")
         title = f"{file.path.name} is a character card"
-        answer = await self._port.ask(AskOne(title, "What do you want to do with it?", (Answer("card", "Add it as a persona"), other)))
+        answer = await self._port.ask(AskOne(title, _WHAT, (Answer("card", "Add it as a persona"), other)))
         if answer == "card":
-            await self._takes.import_card(file.path)
+            await self._roles.import_file(file.path)
         elif answer == "other" and is_picture:
-            self._takes.draft.add_source(str(file.path))
+            self._draft.add_source(str(file.path))
         elif answer == "other":
             await self._offer_text(file)
 
@@ -126,14 +113,13 @@ class Dropping:
             Answer("no", "Cancel"),
         )
         conversation = self._takes.conversation
-        match await self._port.ask(AskOne(f"{file.path.name} is a text file", "What do you want to do with it?", answers)):
+        match await self._port.ask(AskOne(f"{file.path.name} is a text file", _WHAT, answers)):
             case "document":
-                await self._takes.add_document(conversation, file.path)
+                await self._documents.add(conversation, file.path)
             case "path":
                 self._port.tell(TextInserted(_shown(file.path)))
             case "text":
                 self._port.tell(TextInserted(await asyncio.to_thread(_text_of, file.path)))
-
 
     async def _offer_document(self, what: str, file: DroppedFile) -> None:
         pages = (Answer("pages", "Attach its pages"),) if what == "a PDF" else ()
@@ -141,11 +127,11 @@ class Dropping:
         conversation = self._takes.conversation
         match await self._port.ask(AskOne(f"{_shown(Path(file.path.name))} is {what}", _WHAT, answers)):
             case "document":
-                await self._takes.add_document(conversation, file.path)
+                await self._documents.add(conversation, file.path)
             case "pages":
                 await self._attach_pages(file.path)
             case "text":
-                text = await self._takes.text_of(file.path)
+                text = await self._documents.text_of(file.path)
                 if len(text.encode()) > MAX_TEXT_FILE:
                     message = f"The text of {_shown(file.path)} is longer than {MAX_TEXT_FILE // 1000} KB: it does not fit the window."
                     raise ImageError(message, "Search it instead: then only what fits a question is put beside it.")
@@ -153,10 +139,10 @@ class Dropping:
 
     async def _attach_pages(self, path: Path) -> None:
         """Draw the first pages and attach them as pictures, in their order."""
-        drawn = await self._takes.pages_of(path, MAX_PAGES)
+        drawn = await self._documents.pages_of(path, MAX_PAGES)
         for number, page in enumerate(drawn.pages, 1):
             name = f"{path.name}, page {number}"
-            self._takes.draft.add(name, partial(opened, page, name))
+            self._draft.add(name, partial(opened, page, name))
         if drawn.total > len(drawn.pages):
             n_pages = f"{len(drawn.pages)} of {count(drawn.total)} pages"
             self._port.tell(Said(f"The first {n_pages} were attached: each takes room in the window."))
@@ -168,10 +154,10 @@ class Dropping:
         conversation = self._takes.conversation
         match await self._port.ask(AskOne(f"{_shown(Path(file.path.name))} is a folder", _WHAT, answers)):
             case "document":
-                await self._takes.add_document(conversation, file.path)
+                await self._documents.add(conversation, file.path)
             case "pictures":
                 for path in pictures:
-                    self._takes.draft.add_source(str(path))
+                    self._draft.add_source(str(path))
 
     async def _offer_drawing(self, file: DroppedFile) -> None:
         answers = (Answer("no", "OK"), Answer("text", "Insert its source text"))

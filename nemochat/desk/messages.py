@@ -6,9 +6,12 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, Protocol
 
 from nemochat.chat import Chat, ChatEvent, ChatSession, Entry, Stop
+from nemochat.chat.recall import PromptHistory
 from nemochat.desk.conversation import OpenConversation
 from nemochat.desk.documents import sources
-from nemochat.desk.port import Answer, AskMenu, AskText, Port, Said, ShowText, Wanted
+from nemochat.desk.draft import Draft, unsaid
+from nemochat.desk.port import Answer, AskMenu, AskOne, AskText, Port, Said, ShowText, Wanted
+from nemochat.desk.sending import Sending
 from nemochat.desk.turns import Play, Turn
 from nemochat.domain.events import FinishReason
 from nemochat.domain.messages import Message, Role
@@ -32,22 +35,16 @@ class Board(Protocol):
     def begin(self, chat: Chat) -> bool:
         """Put a new conversation on the desk."""
 
-    def submit(self, turn: Turn) -> None:
-        """Run a turn."""
-
     @property
     def sampling(self) -> InForce | None:
         """How replies in this conversation are made, None while there is no model."""
-
-    async def edit(self, id_: int) -> None:
-        """Bring the user's message into the prompt."""
 
 
 class Messages:
     """Does what a key, the menu or a command says with one message."""
 
-    def __init__(self, port: Port, board: Board) -> None:
-        self._port, self._board = port, board
+    def __init__(self, port: Port, draft: Draft, history: PromptHistory, sending: Sending, board: Board) -> None:
+        self._port, self._draft, self._history, self._sending, self._board = port, draft, history, sending, board
 
     def act(self, id_: int, name: str) -> Coroutine[Any, Any, None]:
         """`name`: as in `menu_of`, or "menu", "swipe_left", "swipe_right". The message is of the conversation on the desk as it is now, not
@@ -78,11 +75,44 @@ class Messages:
             case _ if self._board.refuse_while_busy():
                 return
             case "edit" if message.role is Role.USER:
-                await self._board.edit(id_)
+                await self.edit(id_)
             case "edit" | "rewrite" if message.role is not Role.TOOL:
                 await self._rewrite(conversation, id_, message)
             case _:
                 self._change(conversation, id_, name)
+
+    async def edit(self, id_: int) -> None:
+        """Bring the user's message into the prompt, with its pictures; sending it cuts the conversation there.
+
+        A draft that is there is kept as one of the earlier prompts, so that it is not lost.
+        """
+        index = self._board.conversation.chat.index_of(id_)
+        if index is None or self._board.refuse_while_busy():
+            return
+        draft = self._draft
+        if not draft.is_empty:
+            answers = (Answer("no", "Keep what I was writing"), Answer("yes", "Edit the message"))
+            text = "The text in the prompt is not sent yet. Up brings it back later; its pictures are removed."
+            if await self._port.ask(AskOne("The prompt is not empty", text, answers)) != "yes":
+                return
+            index = self._board.conversation.chat.index_of(id_)
+            if index is None or self._board.refuse_while_busy():
+                return
+            self._history.add(draft.text)
+        message = self._board.conversation.chat.entries[index].message
+        for item in draft.items:
+            draft.remove(item.key)
+        draft.editing = id_  # before the words come, which are counted and read ahead by where they stand
+        draft.load(unsaid(message.text))
+        for part in message.images:
+            draft.add_part(part)
+        self._port.tell(Wanted("prompt"))
+
+    async def edit_last(self) -> None:
+        """The same with the user's last message."""
+        users = [entry.id for entry in self._board.conversation.chat.entries if entry.message.role is Role.USER]
+        if users:
+            await self.edit(users[-1])
 
     async def _rewrite(self, conversation: OpenConversation, id_: int, message: Message) -> None:
         title, hint = "Edit the reply", "The model will treat it as its own words."
@@ -103,7 +133,7 @@ class Messages:
             case "regenerate":
                 self._regenerate(conversation, index)
             case "continue":
-                self._board.submit(Turn(conversation, "let it go on", play=_continue, continues=True))
+                self._sending.submit(Turn(conversation, "let it go on", play=_continue, continues=True))
             case "fork":
                 if self._board.begin(chat.forked(index + 1)):
                     self._port.tell(Said("This is a new chat now; the earlier one is in the list: /open"))
@@ -129,7 +159,7 @@ class Messages:
             another = now.sampling.another(1).temperature
             said = f"Temperature 0 ({now.sources['temperature']}) would say the same again: this reply is made at {another:g}."
             self._port.tell(Said(said))
-        self._board.submit(Turn(conversation, "another reply", play=_again(user.id), keeps=keeps))
+        self._sending.submit(Turn(conversation, "another reply", play=_again(user.id), keeps=keeps))
 
     def _swipe(self, conversation: OpenConversation, index: int, by: int) -> None:
         """To the next alternative of a message; to the right of the newest reply a new one is made. Greetings go round."""

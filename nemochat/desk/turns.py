@@ -18,9 +18,10 @@ from nemochat.chat import Chat, ChatEvent, ChatSession, Entry, Proposed, Stop, T
 from nemochat.chat.session import IDS
 from nemochat.chat.stopping import Stopped
 from nemochat.desk.conversation import OpenConversation
-from nemochat.desk.draft import Incoming, parts_of
+from nemochat.desk.draft import Draft, Incoming, parts_of, unsaid
 from nemochat.desk.jobs import Jobs, Rank
 from nemochat.desk.port import Port, QueueChanged, TurnBegan, TurnEnded, TurnOpened, TurnReported, TurnSaid
+from nemochat.desk.tools import Tools
 from nemochat.domain.events import TextDelta
 from nemochat.domain.messages import ImagePart
 from nemochat.errors import NemochatError, WindowError
@@ -64,18 +65,12 @@ class Around(Protocol):
     def turn_ended(self, turn: Turn, result: TurnResult | None) -> None:
         """A turn is over, and what came of it is in its conversation."""
 
-    def tool_ran(self, run: ToolRun) -> None:
-        """A call began or ended."""
-
-    def take_back(self, turn: Turn) -> None:
-        """What was not sent is to be in the prompt again."""
-
 
 class Turns:
     """The queue, and the loop that serves it."""
 
-    def __init__(self, port: Port, jobs: Jobs, around: Around) -> None:
-        self._port, self._jobs, self._around = port, jobs, around
+    def __init__(self, port: Port, jobs: Jobs, draft: Draft, tools: Tools, around: Around) -> None:
+        self._port, self._jobs, self._draft, self._tools, self._around = port, jobs, draft, tools, around
         self._queue: deque[Turn] = deque()
         self.running: Turn | None = None
         self._is_serving = False
@@ -175,7 +170,7 @@ class Turns:
             turn.conversation.release()
             self.running = None
         if pass_on and not is_said and not self._is_leaving:
-            self._around.take_back(turn)
+            self._take_back(turn)
         self._port.tell(TurnEnded(result, error))
         self._around.turn_ended(turn, result)
 
@@ -203,10 +198,16 @@ class Turns:
             turn.drafts(visible(event.parts))
         elif not isinstance(event, Proposed | TurnResult):
             if isinstance(event, ToolRun):
-                self._around.tool_ran(event)
+                self._tools.noted(event)
             self._port.tell(TurnReported(event))
 
     def _give_up(self, turn: Turn) -> None:
         turn.conversation.release()
         if turn.waiting:
-            self._around.take_back(turn)
+            self._take_back(turn)
+
+    def _take_back(self, turn: Turn) -> None:
+        """What was not sent is in the prompt again: in the draft's file before it leaves the conversation's."""
+        self._draft.put_back(unsaid(turn.text), turn.pictures, turn.asked_at)
+        turn.conversation.change(lambda chat: chat.unqueued(turn.waiting), can_undo=False)
+        self._draft.settle()

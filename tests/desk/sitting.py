@@ -97,7 +97,7 @@ class Sitting:
     async def begin(self) -> Sitting:
         """Open the desk, and wait until its model is loaded and the conversation is there with which it begins."""
         self.desk.start()
-        await self.until(lambda: self.desk.model.is_loaded and not self.desk.is_resuming)
+        await self.until(lambda: self.desk.model.is_loaded and not self.desk.sending.is_resuming)
         await self.settle()
         return self
 

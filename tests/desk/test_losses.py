@@ -321,7 +321,7 @@ async def test_2_what_is_sent_behind_a_new_chat_never_lands_in_the_resumed_one_i
     again.desk.start()
     for each in keys:
         again.enter(each)
-    await again.until(lambda: again.desk.model.is_loaded and not again.desk.is_resuming)
+    await again.until(lambda: again.desk.model.is_loaded and not again.desk.sending.is_resuming)
     await again.settle()
     monkeypatch.undo()
     kept = bench.library.load(id_).chat

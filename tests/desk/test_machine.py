@@ -125,7 +125,7 @@ class DeskMachine(RuleBasedStateMachine):
         self.go(run())
 
     def note(self, text: str) -> None:
-        if self.sitting.desk.is_resuming:
+        if self.sitting.desk.sending.is_resuming:
             self.early.append(text)
         else:
             self.sent[text] = self.sitting.desk.conversation
@@ -133,7 +133,7 @@ class DeskMachine(RuleBasedStateMachine):
     def _arrived(self) -> None:
         """What was sent before the resumed chat was there belongs to it from now on."""
         desk = self.sitting.desk
-        if not desk.is_resuming:
+        if not desk.sending.is_resuming:
             self.sent |= {text: desk.conversation for text in self.early if _holds(desk.conversation.chat, text)}
             self.early.clear()
 
@@ -189,7 +189,7 @@ class DeskMachine(RuleBasedStateMachine):
         users = [entry for entry in self.sitting.desk.chat.entries if entry.message.role is Role.USER]
         self.sitting.port.answers.append("no")
         empty = self.sitting.desk.draft.is_empty
-        self.go(self.sitting.desk.edit(users[at % len(users)].id))
+        self.go(self.sitting.desk.messages.edit(users[at % len(users)].id))
         if empty and self.sitting.desk.draft.editing is not None:
             self.in_loop(lambda: self._replace("edited-"))
         self.sitting.port.answers.clear()

@@ -62,7 +62,7 @@ async def test_an_edited_message_is_counted_where_it_will_stand(sitting: Sitting
     assert (view.history, view.draft > 150) == (0, True)
     assert view.used < before.used < whole.used
     assert not [segments for segments in engine(sitting).prepared if text_of(segments).count("one one") and "two" in text_of(segments)]
-    sitting.desk.give_up_edit()
+    sitting.desk.draft.give_up_edit()
     await sitting.settle()
     assert sitting.desk.reading.view is not None
     assert sitting.desk.reading.view.history == whole.history

@@ -261,7 +261,7 @@ async def test_a_message_that_is_edited_brings_the_very_same_picture(tmp_path: P
     await sitting.send("what is it?")
     (before,) = sitting.desk.chat.entries[0].message.images
     path.unlink()
-    await sitting.desk.edit_last()
+    await sitting.desk.messages.edit_last()
     await sitting.until(lambda: is_counted(sitting))
     assert (sitting.port.text, len(sitting.port.tokens)) == ("what is it?", 1)
     await sitting.send(" and where?")

@@ -117,7 +117,7 @@ def still_app(monkeypatch: pytest.MonkeyPatch, folder: Path, state: State) -> St
     count = Reading.count
     for module in ("session", "loading"):
         monkeypatch.setattr(f"nemochat.chat.{module}.time", SimpleNamespace(perf_counter=clock))
-    monkeypatch.setattr("nemochat.desk.desk.Turn", turn)
+    monkeypatch.setattr("nemochat.desk.sending.Turn", turn)
     # What is typed here comes all at once, so there is no pause in the typing to wait for.
     monkeypatch.setattr(Reading, "count", lambda reading, delay=0.0: count(reading, 0.0))
     # How much of a draft is read ahead before it is sent hangs on how quickly it is typed here.

@@ -235,7 +235,7 @@ class ChatScreen(Screen[None]):
         if self.desk.stop():
             return
         if self.desk.draft.editing is not None:
-            self.desk.give_up_edit()
+            self.desk.draft.give_up_edit()
             self.presenter.draw_status()
         elif self.side.is_open:
             self.side.toggle()
