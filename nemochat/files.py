@@ -81,6 +81,23 @@ def narrow(folder: Path) -> None:
             folder.chmod(stat.S_IMODE(status.st_mode) & ~_OTHERS)
 
 
+def own_folder(folder: Path) -> Path:
+    """A folder, made where it is missing, where others may have made one of that name. Raises OSError when it is not the user's."""
+    make_folder(folder)
+    if not is_own_folder(folder):
+        raise PermissionError(errno.EPERM, "it belongs to another user", str(folder))
+    return folder
+
+
+def is_own_folder(folder: Path) -> bool:
+    """Whether there is a folder of that name which is the user's."""
+    try:
+        status = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and (sys.platform == "win32" or status.st_uid == os.geteuid())
+
+
 def _serves_others(folder: Path, mode: int) -> bool:
     """Whether a folder is visibly more than nemochat's, though the settings name it: /tmp, /var/log, a team's, the user's home."""
     is_system = len(folder.parts) <= _NEAR_THE_ROOT and not folder.parent.stat().st_mode & stat.S_ISVTX

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +102,12 @@ class Paths:
         return self.data_dir / "drafts"
 
     @property
+    def rescued(self) -> tuple[Path, Path]:
+        """Where what cannot be written to its place by the end of the program waits for the next start: here, or where there is room."""
+        mark = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:16]
+        return self.data_dir / "rescued", _temporary() / f"nemochat-rescued-{mark}"
+
+    @property
     def crash_log(self) -> Path:
         """Why the interface ended when it should not have."""
         return self.log_dir / "crash.log"
@@ -108,6 +116,15 @@ class Paths:
     def engine_log(self) -> Path:
         """What the engine and llama.cpp say."""
         return self.log_dir / "engine.log"
+
+
+def _temporary() -> Path:
+    """The system's folder for temporary files, the same each time. `tempfile` takes another one while that is full."""
+    if sys.platform == "win32":
+        import tempfile
+
+        return Path(tempfile.gettempdir())
+    return Path(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108 - a folder of the user's own is made there
 
 
 def find_paths(environment: Mapping[str, str]) -> Paths:

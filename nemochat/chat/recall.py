@@ -15,7 +15,7 @@ import msgspec
 from nemochat.domain.images import Original
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
-from nemochat.files import open_to_append, reason, write_whole
+from nemochat.files import is_own_folder, open_to_append, own_folder, reason, write_whole
 from nemochat.reading import open_regular, read_beginning
 
 if sys.platform != "win32":
@@ -155,11 +155,12 @@ class DraftFile:
     """The draft of this program, in a file of its own in `folder`. What a program that is gone has left is taken over.
 
     A picture that never was a file (of the clipboard, say) is kept beside it as long as the draft names it. Version 0.1 had one text beside
-    the folder for all programs. is_early: the file for what is typed before there is a draft.
+    the folder for all programs. is_early: the file for what is typed before there is a draft. spare: a folder for what could not be
+    written by the end of a program.
     """
 
-    def __init__(self, folder: Path, *, is_early: bool = False) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, is_early: bool = False, spare: Path | None = None) -> None:
+        self._folder, self._spare = folder, spare
         self._earlier = folder.with_name("draft.txt")
         self._own = folder / f"{_process_name(os.getpid())}{_EARLY if is_early else ''}.json"
         self._pictures: tuple[str, ...] = ()
@@ -171,8 +172,9 @@ class DraftFile:
 
         One that cannot be read stays where it is.
         """
-        for path in [*sorted(_files(self._folder), key=_changed, reverse=True), self._earlier]:
-            if path in (self._own, self._earlier) or not _is_alive(path.stem):
+        spare = _files(self._spare) if self._spare is not None and is_own_folder(self._spare) else []
+        for path in [*sorted([*_files(self._folder), *spare], key=_changed, reverse=True), self._earlier]:
+            if path == self._earlier or path.name == self._own.name or not _is_alive(path.stem):
                 kept = _read_earlier(path) if path == self._earlier else _read_draft(path)
                 if kept is None:
                     continue
@@ -214,6 +216,17 @@ class DraftFile:
                 self._own.unlink(missing_ok=True)
         self._let_go_of_taken_over()
         self._let_go((*draft.pictures, *needed))
+
+    def save_elsewhere(self, draft: KeptDraft) -> Path:
+        """Keep the draft in the spare folder, where the next program finds it as well; the file. Raises NemochatError."""
+        assert self._spare is not None
+        path = self._spare / self._own.name
+        try:
+            own_folder(self._spare)
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+        _write(path, msgspec.json.encode(KeptDraft(sanitize(draft.text), draft.pictures)))
+        return path
 
     def _let_go(self, pictures: tuple[str, ...]) -> None:
         """Pictures that were kept for the draft before, and that no draft names any more, go."""
@@ -282,8 +295,12 @@ def _write(path: Path, data: bytes) -> None:
     try:
         write_whole(path, data)
     except OSError as error:
-        shown = sanitize(str(path), strict=True)
-        raise NemochatError(f"{shown} cannot be written: {reason(error)}.", "Free some space, or check the folder.") from error
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> NemochatError:
+    shown = sanitize(str(path), strict=True)
+    return NemochatError(f"{shown} cannot be written: {reason(error)}.", "Free some space, or check the folder.")
 
 
 def _signature(path: Path) -> tuple[int, int, int] | None:

@@ -23,6 +23,7 @@ from nemochat.engine import states
 from nemochat.errors import NemochatError
 from nemochat.files import reason, scratch_folder
 from nemochat.library import Library
+from nemochat.library.rescue import take_in
 from nemochat.models import Catalogue
 from nemochat.models.catalogue import DEMO_NAME
 from nemochat.paths import Paths, find_paths
@@ -105,6 +106,7 @@ class Bench:
         """The user's library; one that lasts as long as the program where that cannot be used."""
         try:
             library, notices = Library.open(folder)
+            notices = [*notices, *take_in(library, self.paths.rescued)]
         except NemochatError as error:
             library, notices = Library.open(self._spare.enter_context(scratch_folder()))
             notices = [f"{error.message} {error.hint} This run's conversations are not kept: /export those that you need.", *notices]

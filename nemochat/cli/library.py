@@ -15,6 +15,7 @@ from nemochat.library import Library, ListQuery
 from nemochat.library.errors import shown
 from nemochat.library.foreign import import_any
 from nemochat.library.repair import repair as recover
+from nemochat.library.rescue import take_in
 from nemochat.library.transfer import export_library
 from nemochat.numbers import plural
 from nemochat.paths import find_paths
@@ -27,9 +28,10 @@ _MOST_PROBLEMS = 50
 @contextmanager
 def opened() -> Iterator[Library]:
     """The user's library; what was found while opening it is said. Raises LibraryError."""
-    library, notices = Library.open(find_paths(os.environ).library)
+    paths = find_paths(os.environ)
+    library, notices = Library.open(paths.library)
     with library:
-        for notice in notices:
+        for notice in (*notices, *take_in(library, paths.rescued)):
             print_note(notice)
         yield library
 

@@ -126,6 +126,8 @@ class Plain:
             sitting.cancel()
             await self.desk.close()
             self._lines.restore_terminal()
+            for words in self.desk.last_words:
+                print_note(words)
         if self._crash is not None:
             raise self._crash
         return self._code

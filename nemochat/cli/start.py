@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,12 +48,21 @@ def run(model: str | None, mmproj: Path | None, overrides: Mapping[str, Mapping[
         app.keep_what_was_typed()
         for bench in benches:
             bench.close()
+        _tell_last(app.last_words)
     if isinstance(app.crash, NemochatError):
         raise app.crash
     if app.crash is not None:
         raise SystemExit(_tell(app.crash, paths.crash_log))
     if app.return_code:
         raise SystemExit(app.return_code)
+
+
+def _tell_last(words: Sequence[str]) -> None:
+    """What the user has to know, where the screen was."""
+    from nemochat.cli.output import print_note
+
+    for each in words:
+        print_note(each)
 
 
 def _tell(error: BaseException, log: Path) -> int:

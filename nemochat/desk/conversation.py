@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -16,6 +17,7 @@ from nemochat.domain.edits import Edit, applied, taken_back
 from nemochat.domain.replies import ModelRef
 from nemochat.errors import NemochatError
 from nemochat.library import ConflictError, Library, Saved
+from nemochat.library.rescue import rescue
 
 _MOST_UNDO = 50
 RETRY_SECONDS = 5.0
@@ -170,6 +172,13 @@ class OpenConversation:
         self._write_again()
         if self._writer is not None:
             await asyncio.shield(self._writer)
+
+    async def rescue(self, folders: Sequence[Path]) -> Path:
+        """Keep what the library does not take in a file, from which the next start takes it in; the file. Raises LibraryError."""
+        chat, at = self.chat, None if self._parts else self._saved
+        path = await asyncio.to_thread(rescue, folders, chat, at, self._model, self._album.given.get)
+        self._written = chat
+        return path
 
     def _write_soon(self) -> None:
         if not self.is_kept and (self._writer is None or self._writer.done()):

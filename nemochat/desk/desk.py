@@ -67,7 +67,7 @@ class Desk:
         self.chats = Chats(port, bench, self, self)
         self.conversation = self.chats.new(self.tools.fresh(Chat()))
         self.model = OpenModel(port, bench, self._equip)
-        self.draft = Draft(port, self, DraftFile(bench.paths.drafts), history)
+        self.draft = Draft(port, self, DraftFile(bench.paths.drafts, spare=bench.paths.rescued[1]), history)
         self.history = history
         self.turns = Turns(port, jobs, self.draft, self.tools, self)
         self._claims = Claims(bench.paths.data_dir / "open.lock")
@@ -78,6 +78,8 @@ class Desk:
         self.dropping = Dropping(port, self.draft, self.documents, self.roles, self)
         self.last: TurnResult | None = None
         """What came of the last turn of this conversation in this run."""
+        self.last_words: list[str] = []
+        """What the user has to be told when nothing shows the desk any more."""
         self._forgotten = 0
         self._has_photograph = self._is_warned = False
         self._before: list[OpenConversation] = []
@@ -104,10 +106,26 @@ class Desk:
         await self.sending.pictures_read()
         await self.jobs.close(LEAVE_SECONDS)
         await self.written()
+        await self._rescue()
         self._claims.close()
         await self.reading.close()
         await self.model.close()
         await self.bench.close_servers()
+
+    async def _rescue(self) -> None:
+        """What is on no disk by now is kept in a file, from which the next start takes it in."""
+        for conversation in (*self._before, self.conversation):
+            if conversation.is_kept:
+                continue
+            title = conversation.chat.title
+            try:
+                path = await conversation.rescue(self.bench.paths.rescued)
+            except NemochatError as error:
+                self.last_words.append(f"The newest of the chat {title} is lost. {error.message} {error.hint}")
+            else:
+                self.last_words.append(f"The newest of the chat {title} could not be saved: the next start takes it from {path}.")
+        if words := self.draft.rescue():
+            self.last_words.append(words)
 
     def do(self, work: Callable[[], object]) -> None:
         """Do something at once, go on with it where it has to wait, and say what went wrong with it."""

@@ -320,6 +320,15 @@ class Draft:
             if item.task is not None:
                 item.task.cancel()
 
+    def rescue(self) -> str:
+        """The program has ended: a draft that cannot be written to its place goes to another. A sentence for the user, "" for none."""
+        if self.save():
+            return ""
+        try:
+            return f"The draft could not be saved: the next start takes it from {self._file.save_elsewhere(self._kept())}."
+        except NemochatError as error:
+            return f"The draft is lost. {error.message} {error.hint}"
+
     def _save_soon(self) -> None:
         """However long the typing goes on, a crash takes no more of it than this."""
         if self._timer is None:
@@ -331,12 +340,9 @@ class Draft:
             self._timer.cancel()
             self._timer = None
         self._leaving = [each for each in self._leaving if not (each.has_text() and each.has_pictures())]
-        homeless = [each for each in self._leaving if not each.has_text()]
-        text = _joined((*(unsaid(each.text) for each in homeless), self._history.to_keep(self.text)))
-        named = [*(source for each in homeless for source in each.named()), *(item.kept_in for item in self.items if item.kept_in)]
         larger = [source for item in self.items for _, source in item.larger if source]
         try:
-            self._file.save(KeptDraft(text, tuple(named)), [*larger, *(source for each in self._leaving for source in each.named())])
+            self._file.save(self._kept(), [*larger, *(source for each in self._leaving for source in each.named())])
         except NemochatError as error:
             # Once is enough: the disk will not be less full at the next letter.
             if not self._has_complained:
@@ -345,6 +351,12 @@ class Draft:
             return False
         self._has_complained = False
         return True
+
+    def _kept(self) -> KeptDraft:
+        homeless = [each for each in self._leaving if not each.has_text()]
+        text = _joined((*(unsaid(each.text) for each in homeless), self._history.to_keep(self.text)))
+        named = [*(source for each in homeless for source in each.named()), *(item.source for item in self.items if item.source)]
+        return KeptDraft(text, tuple(named))
 
     def _keep_file(self, digest: str) -> str:
         """Of a picture that is no file elsewhere: its path; "" where the disk is full, which is told when the draft itself is saved."""

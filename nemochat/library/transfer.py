@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -101,10 +101,10 @@ def export_library(library: Library, target: Path) -> ExportReport:
         raise cannot("The library cannot be exported to", target, error) from error
 
 
-def import_library(library: Library, source: Path) -> ImportReport:
+def import_library(library: Library, source: Path, follows: int = 0) -> ImportReport:
     """Store what `export_library` wrote, here or elsewhere. What is here already is skipped, and nothing is overwritten.
 
-    Raises LibraryError when the file is not such a one; what is wrong with single conversations is in the report.
+    follows: as in `adopt`. Raises LibraryError when the file is not such a one; what is wrong with single conversations is in the report.
     """
     added, skipped, lost, problems = [], 0, 0, []
     with open_archive(source) as archive:
@@ -122,7 +122,7 @@ def import_library(library: Library, source: Path) -> ImportReport:
                     read = _decode(archive.read(name, _MAX_JSON), name)
                     digests, wrong = _take_pictures(library, archive, read.pictures)
                     problems += wrong
-                    id_ = adopt(library, _arriving(read, digests))
+                    id_ = adopt(library, _arriving(read, digests), follows)
             except LibraryError as error:
                 problems.append(error.message)
                 lost += 1
@@ -144,19 +144,28 @@ def _write_all(library: Library, file: zipfile.ZipFile) -> ExportReport:
         except NewerError as error:
             problems.append(f"{row.id} is left out: {error.message}")
             continue
-        digests = {image.digest for image in pictures_of(stored.chat)}
-        pictures = {digest: _write_picture(library, file, digest, written) for digest in sorted(digests)}
-        file.writestr(f"conversations/{row.id}.json", to_json(_leaving(stored, stored.chat.title, pictures)))
+        write_conversation(file, stored, library.original, written)
         count += 1
         if stored.damaged:
             problems.append(f"{row.id} is damaged: what can be read of it is in the file.")
-    file.writestr(_MANIFEST, to_json(_Manifest(conversations=count)))
+    write_manifest(file, count)
     return ExportReport(count, tuple(problems))
 
 
-def _write_picture(library: Library, file: zipfile.ZipFile, digest: str, written: set[str]) -> str:
+def write_manifest(file: zipfile.ZipFile, conversations: int) -> None:
+    """Say in an export what it is."""
+    file.writestr(_MANIFEST, to_json(_Manifest(conversations=conversations)))
+
+
+def write_conversation(file: zipfile.ZipFile, stored: StoredChat, find: Callable[[str], Original | None], written: set[str]) -> None:
+    """Put a conversation into an export, with those of its pictures that `find` has and that are not `written` yet."""
+    digests = sorted({image.digest for image in pictures_of(stored.chat)})
+    pictures = {digest: _write_picture(file, find(digest), written) for digest in digests}
+    file.writestr(f"conversations/{stored.id}.json", to_json(_leaving(stored, stored.chat.title, pictures)))
+
+
+def _write_picture(file: zipfile.ZipFile, original: Original | None, written: set[str]) -> str:
     """Put a picture into the file, once; return the name of it, "" where it is not there."""
-    original = library.original(digest)
     if original is None:
         return ""
     name = f"{original.digest}.{original.suffix}"

@@ -286,6 +286,11 @@ class NemochatApp(App[None]):
         assert self._chat is not None, "it opens behind the first frame"
         return self._chat
 
+    @property
+    def last_words(self) -> list[str]:
+        """What the user has to be told when the terminal is as it was."""
+        return self._chat.desk.last_words if self._chat is not None else []
+
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Every slash command, and what has only a key."""
         if self._chat is not None and screen is self._chat:

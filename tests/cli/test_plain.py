@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -139,6 +141,27 @@ def test_resume_goes_on_and_says_what_was_said(nemochat: Run, script: WriteScrip
     assert "You: a question\n" in done.stderr
     assert ": One.\n" in done.stderr
     assert nemochat("library", "list").stdout.count("a question") == 1
+
+
+def test_a_reply_that_the_library_does_not_take_is_in_the_chat_at_the_next_start(
+    nemochat: Run, script: WriteScript, tmp_path: Path
+) -> None:
+    """It was lost with the program, and nobody was told."""
+    model = script("One.", "Two.")
+    assert nemochat("--plain", "--model", model, input="a").returncode == 0
+    with closing(sqlite3.connect(tmp_path / "data" / "library" / "library.db", isolation_level=None)) as library:
+        library.execute("CREATE TRIGGER no BEFORE UPDATE ON conversation BEGIN SELECT RAISE (FAIL, 'full'); END")
+        done = nemochat("--plain", "--resume", "--model", model, input="b")
+        (kept,) = (tmp_path / "data" / "rescued").iterdir()
+        assert f"could not be saved: the next start takes it from {kept}" in done.stderr
+        library.execute("DROP TRIGGER no")
+    done = nemochat("--plain", "--resume", "--model", model, input="/export chat.md\n")
+    assert "is in your chats now" in done.stderr
+    written = (tmp_path / "chat.md").read_text()
+    said = [written.index(f"\n{text}\n") for text in ("a", "One.", "b")]
+    assert said == sorted(said)
+    assert len(json.loads(nemochat("library", "list", "--json").stdout)["conversations"]) == 1
+    assert not kept.parent.exists()
 
 
 def test_every_command_is_answered_in_lines(nemochat: Run, script: WriteScript, tmp_path: Path) -> None:

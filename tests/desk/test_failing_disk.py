@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -13,10 +15,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from nemochat import files
+from nemochat.chat import recall
 from nemochat.chat.pictures import OpenedPicture
 from nemochat.desk import conversation, draft
 from nemochat.domain.images import Original, RgbImage
-from nemochat.library import Library, LibraryError
+from nemochat.library import Library, LibraryError, rescue
+from nemochat.library.rescue import take_in
 from tests.desk.bench import Bench
 from tests.desk.sitting import Sitting, drafts, engine_of
 from tests.images.pictures import draw_circle
@@ -42,13 +47,23 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     with monkeypatch.context() as patched:
         patched.setattr(Library, "save", save)
+        patched.setattr(Library, "add", save)
         yield
+
+
+def next_start(sitting: Sitting) -> list[str]:
+    """What the program does with its library when it starts: the sentences for the user."""
+    return take_in(sitting.bench.library, sitting.bench.paths.rescued)
+
+
+def rescued(sitting: Sitting) -> list[Path]:
+    return [path for folder in sitting.bench.paths.rescued if folder.exists() for path in folder.iterdir()]
 
 
 async def test_a_message_that_cannot_be_written_stays_in_the_draft_and_is_there_in_the_next_run(
     sitting: Sitting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was in the running program only: the draft's file was emptied, and the library had not got it."""
+    """It was in the running program only: the draft's file was emptied, and the library had not got it. Its reply was lost at the end."""
     picture = tmp_path / "circle.png"
     draw_circle(picture, (220, 40, 40))
     with failing(monkeypatch):
@@ -58,12 +73,102 @@ async def test_a_message_that_cannot_be_written_stays_in_the_draft_and_is_there_
         sitting.type("half a thou")
         await sitting.until(lambda: drafts(sitting) == ["one\n//two\nhalf a thou"])
         assert pictures(sitting) == [str(picture)]
+        said = sitting.said
         await sitting.close()
-    assert drafts(sitting) == ["one\n//two\nhalf a thou"]
+        assert (drafts(sitting), len(rescued(sitting)), len(next_start(sitting))) == (["half a thou"], 1, 2), "it waits for room"
+    (told,) = sitting.desk.last_words
+    assert str(rescued(sitting)[0]) in told
+    assert next_start(sitting) == ["What could not be saved when nemochat last ended is in your chats now."]
+    assert not rescued(sitting)
+    assert isinstance(sitting.bench, Bench)
+    sitting.bench.resume = ""
     again = await Sitting(sitting.bench).begin()
-    assert again.port.text == "one\n//two\nhalf a thou"
-    assert len(again.port.tokens) == 1
+    assert (again.said, again.port.text, again.port.tokens) == (said, "half a thou", [])
+    assert again.desk.album.original(again.desk.chat.entries[0].message.images[0].digest) is not None
     await again.close()
+
+
+async def test_what_was_done_to_a_chat_that_is_in_the_library_comes_back_into_it(sitting: Sitting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pin, an edit, the reply to a message that was there, and a chat that had been left: all of it was lost when the disk was full."""
+    await sitting.send("an earlier chat")
+    sitting.desk.new()
+    await sitting.send("one")
+    with failing(monkeypatch):
+        await sitting.act(0, "pin")
+        sitting.port.answers.append("another reply")
+        await sitting.act(1, "edit")
+        await sitting.send("two")
+        sitting.desk.new()
+        await sitting.send("three")
+        await sitting.close()
+    assert [path.parent.name for path in rescued(sitting)] == ["rescued"] * 2
+    assert len(next_start(sitting)) == 1
+    library = sitting.bench.library
+    chats = [[entry.message for entry in library.load(row.id).chat.entries] for row in library.conversations()]
+    assert sorted([message.text for message in chat] for chat in chats) == [
+        ["an earlier chat", "reply 0"], ["one", "another reply", "two", "reply 2"], ["three", "reply 3"],
+    ]  # fmt: skip
+    assert [message.pinned for chat in chats for message in chat if message.text == "one"] == [True]
+
+
+async def test_what_another_program_did_to_the_chat_meanwhile_stays(sitting: Sitting, monkeypatch: pytest.MonkeyPatch) -> None:
+    await sitting.send("one")
+    id_ = sitting.desk.conversation.id
+    with failing(monkeypatch):
+        await sitting.act(0, "pin")
+        await sitting.close()
+    (path,) = rescued(sitting)
+    library, data = sitting.bench.library, path.read_bytes()
+    before = library.load(id_)
+    library.save(id_, before.version, before.chat, before.chat.named("theirs"))
+    assert len(next_start(sitting)) == 1
+    path.parent.mkdir()
+    path.write_bytes(data)  # a second program that started in the same moment
+    assert len(next_start(sitting)) == 1
+    assert sorted((row.title, library.load(row.id).chat.entries[0].message.pinned) for row in library.conversations()) == [
+        ("one", True), ("one", True), ("theirs", False),
+    ]  # fmt: skip
+
+
+async def test_where_the_disk_has_no_room_at_all_another_one_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The draft as well: it was lost."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "elsewhere"))
+    (tmp_path / "elsewhere").mkdir()
+    sitting = await Sitting(Bench(tmp_path, {"demo": engine_of()})).begin()
+    write = files.write_whole
+
+    def full(path: Path, data: bytes, **options: Any) -> None:
+        if path.is_relative_to(tmp_path / "data"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(path, data, **options)
+
+    with failing(monkeypatch), monkeypatch.context() as patched:
+        for module in (rescue, recall):
+            patched.setattr(module, "write_whole", full)
+        await sitting.send("one")
+        sitting.type("half a thou")
+        await sitting.close()
+    assert [path.is_relative_to(tmp_path / "elsewhere") for path in rescued(sitting)] == [True, True]
+    assert len(sitting.desk.last_words) == 2
+    assert len(next_start(sitting)) == 1
+    again = await Sitting(sitting.bench).begin()
+    assert (in_library(again), again.port.text) == (["one"], "half a thou")
+    await again.close()
+    assert (drafts(again), rescued(again)) == (["half a thou"], [])
+
+
+async def test_where_nothing_takes_it_the_user_is_told_what_is_lost(
+    sitting: Sitting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A folder of that name which another user has made is none."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    sitting.bench.paths.rescued[1].symlink_to(tmp_path)
+    (tmp_path / "data" / "rescued").write_text("in the way")
+    with failing(monkeypatch):
+        await sitting.send("one")
+        await sitting.close()
+    (told,) = sitting.desk.last_words
+    assert told.startswith("The newest of the chat one is lost.")
 
 
 async def test_it_is_written_by_itself_when_that_can_be_done_again(sitting: Sitting, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,13 +207,10 @@ async def test_a_library_that_another_program_locks_or_nobody_may_write_costs_no
         await sitting.send("one")
         await sitting.until(lambda: drafts(sitting) == ["one"])
         await sitting.close()
-        assert drafts(sitting) == ["one"]
+        assert (drafts(sitting), len(rescued(sitting))) == ([], 1)
         other.execute("ROLLBACK" if how == "locked" else "DROP TRIGGER no")
-    again = await Sitting(bench).begin()
-    await again.send("")
-    assert in_library(again) == ["one"]
-    await again.close()
-    assert drafts(again) == []
+    next_start(sitting)
+    assert in_library(sitting) == ["one"]
 
 
 async def test_esc_takes_a_message_that_was_never_written_back_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
