@@ -13,6 +13,7 @@ import msgspec
 from nemochat.chat import ChatSession
 from nemochat.cli.embedding import make_embedder
 from nemochat.cli.opening import SCRIPT_SUFFIX, new_session, refuse_projector
+from nemochat.cli.output import print_note
 from nemochat.cli.setup import Setup
 from nemochat.cli.toolset import build_toolset
 from nemochat.desk.port import ModelChoice, ToolChest
@@ -23,7 +24,7 @@ from nemochat.engine import states
 from nemochat.errors import NemochatError
 from nemochat.files import reason, scratch_folder
 from nemochat.library import Library
-from nemochat.library.rescue import take_in
+from nemochat.library.rescue import rescue_all, take_in
 from nemochat.models import Catalogue
 from nemochat.models.catalogue import DEMO_NAME
 from nemochat.paths import Paths, find_paths
@@ -54,7 +55,7 @@ class Bench:
         self._servers: McpServers | None = None
         self._documents: DocumentIndex | None = None
         self._embedders: dict[str, EmbeddingProcess | None] = {}
-        self._spare = contextlib.ExitStack()
+        self._open = contextlib.ExitStack()
         self._notices = list(notices)
         self._warned: set[str] = set()
         self.resume = resume
@@ -108,17 +109,29 @@ class Bench:
             library, notices = Library.open(folder)
             notices = [*notices, *take_in(library, self.paths.rescued)]
         except NemochatError as error:
-            library, notices = Library.open(self._spare.enter_context(scratch_folder()))
-            notices = [f"{error.message} {error.hint} This run's conversations are not kept: /export those that you need.", *notices]
+            library, notices = Library.open(self._open.enter_context(scratch_folder()))
+            hint = "This run's conversations are kept beside it, and taken in when it can be used again."
+            notices = [f"{error.message} {error.hint} {hint}", *notices]
+            self._open.callback(self._rescue, library)
         self._notices += notices
-        return library
+        return self._open.enter_context(library)
+
+    def _rescue(self, library: Library) -> None:
+        """Keep the conversations of a library that stood in for the user's."""
+        try:
+            with library:
+                path = rescue_all(self.paths.rescued, library)
+        except NemochatError as error:
+            print_note(f"This run's conversations are lost. {error.message} {error.hint}")
+        else:
+            if path is not None:
+                print_note(f"This run's conversations are in {path}: they are taken in when the library can be used again.")
 
     def close(self) -> None:
         """Give the library's files back."""
-        self.library.close()
+        self._open.close()
         if self._documents is not None:
             self._documents.close()
-        self._spare.close()
 
     def tools(self, picture: Callable[[int], bytes | None], search: Search) -> ToolChest:
         """nemochat's own tools and the user's."""

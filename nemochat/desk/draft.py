@@ -355,7 +355,7 @@ class Draft:
     def _kept(self) -> KeptDraft:
         homeless = [each for each in self._leaving if not each.has_text()]
         text = _joined((*(unsaid(each.text) for each in homeless), self._history.to_keep(self.text)))
-        named = [*(source for each in homeless for source in each.named()), *(item.source for item in self.items if item.source)]
+        named = [*(source for each in homeless for source in each.named()), *(item.kept_in for item in self.items if item.kept_in)]
         return KeptDraft(text, tuple(named))
 
     def _keep_file(self, digest: str) -> str:

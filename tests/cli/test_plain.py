@@ -164,6 +164,18 @@ def test_a_reply_that_the_library_does_not_take_is_in_the_chat_at_the_next_start
     assert not kept.parent.exists()
 
 
+def test_what_was_said_while_the_library_could_not_be_used_is_taken_in_later(nemochat: Run, script: WriteScript, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "library").write_text("in the way")
+    done = nemochat("--plain", "--model", script("One.", "Two."), input="a\n/new\nb")
+    assert done.stderr.count("taken in when") == 2
+    assert nemochat("--plain", "--model", script("One."), input="").stderr.count("taken in when") == 1, "nothing was said"
+    (tmp_path / "data" / "library").unlink()
+    done = nemochat("library", "list", "--json")
+    assert sorted(row["title"] for row in json.loads(done.stdout)["conversations"]) == ["a", "b"]
+    assert "is in your chats now" in done.stderr
+
+
 def test_every_command_is_answered_in_lines(nemochat: Run, script: WriteScript, tmp_path: Path) -> None:
     """Each does something or says why not; lines with nothing in them leave its questions, and the chat goes on behind it."""
     lines = [f"/{each.name}\n\n\n" for each in COMMANDS if each.name != "quit"]
