@@ -5,6 +5,7 @@ NemochatError
 ├── SettingsError      settings or environment hold a bad value
 ├── ImageError         a picture cannot be read
 ├── ModelFileError     a model or projector file is missing, broken or of the wrong kind
+├── DownloadError      a model cannot be had from where it was to come from
 ├── TemplateError      a model's chat template is broken, hostile, or cannot say a conversation
 ├── WindowError        a single message does not fit the context window
 ├── ConversationError  a conversation file or request has the wrong shape
@@ -46,6 +47,10 @@ class ImageError(NemochatError):
 
 class ModelFileError(NemochatError):
     """A model or projector file is missing, broken or of the wrong kind."""
+
+
+class DownloadError(NemochatError):
+    """A model cannot be had: no such place, a refusal, a lost network, a full disk, or what came is not what was promised."""
 
 
 class TemplateError(NemochatError):

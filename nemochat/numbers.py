@@ -31,3 +31,14 @@ def pace(per_second: float) -> str:
 def plural(value: int, one: str, many: str = "") -> str:
     """``1 picture``, ``2 pictures``; `many` where an s does not do."""
     return f"{count(value)} {one if value == 1 else many or f'{one}s'}"
+
+
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def size_text(n_bytes: float) -> str:
+    """A number of bytes in powers of 1000: ``2.57 GB``."""
+    value, unit = float(n_bytes), 0
+    while value >= 999.5 and unit < len(_UNITS) - 1:
+        value, unit = value / 1000, unit + 1
+    return f"{value:.0f} B" if unit == 0 else f"{value:.3g} {_UNITS[unit]}"

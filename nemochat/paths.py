@@ -52,6 +52,11 @@ class Paths:
         return self.data_dir / "keys.toml"
 
     @property
+    def models(self) -> Path:
+        """The models that were downloaded."""
+        return self.data_dir / "models"
+
+    @property
     def library(self) -> Path:
         """The conversations and their pictures."""
         return self.data_dir / "library"

@@ -8,11 +8,13 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from pathlib import Path
-from typing import BinaryIO
+from pathlib import Path, PurePath
+from typing import BinaryIO, TypeVar
 
 MAX_VALUES = 2_000_000
 """How many values JSON may hold: some 250 MB of memory, while the largest files that people have hold a tenth."""
+
+AnyPath = TypeVar("AnyPath", bound=PurePath)
 
 _CHUNK = 1 << 20
 _NUMBERED = re.compile(r"(.+)-(\d{5})-of-(\d{5})")
@@ -128,13 +130,13 @@ def check_toml(text: str) -> None:
         raise TooMuchError("it holds a name of more than 64 parts")
 
 
-def part_of(path: Path) -> tuple[str, int, int] | None:
+def part_of(path: PurePath) -> tuple[str, int, int] | None:
     """For a file that is one of several (``name-00002-of-00003.gguf``): the name that they share, its number and how many there are."""
     found = _NUMBERED.fullmatch(path.stem)
     return (found[1], int(found[2]), int(found[3])) if found else None
 
 
-def all_parts(path: Path) -> list[Path]:
+def all_parts(path: AnyPath) -> list[AnyPath]:
     """The file, or where it is one of several, all of them in order, whether they are there or not."""
     shared, _, count = part_of(path) or ("", 1, 1)
     return [path.with_name(f"{shared}-{number:05}-of-{count:05}{path.suffix}") for number in range(1, count + 1)] if shared else [path]

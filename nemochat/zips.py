@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
 from types import TracebackType
 from typing import BinaryIO, Self, cast
 
@@ -50,8 +51,25 @@ class Zip:
         """Whether there is a file of this name."""
         return name in self._members
 
+    def size(self, name: str) -> int:
+        """Bytes of a file when it is unpacked, as far as it says so; 0 when it is not there."""
+        member = self._members.get(name)
+        return member.file_size if member is not None else 0
+
     def read(self, name: str, most: int) -> bytes:
         """A whole file. Raises ZipError when it is not there, broken or larger than `most` bytes, whatever the table of contents says."""
+        content = bytearray()
+        if self.size(name) <= most:
+            for piece in self.pieces(name):
+                content += piece
+                if len(content) > most:
+                    break
+        if self.size(name) > most or len(content) > most:
+            raise ZipError(f"is larger than {most >> 20} MiB")
+        return bytes(content)
+
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """A file in pieces of about a megabyte, of as many bytes as it says that it has. Raises ZipError when it is not there or broken."""
         member = self._members.get(name)
         if member is None:
             raise ZipError("is missing")
@@ -59,17 +77,12 @@ class Zip:
             raise ZipError("is encrypted")
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ZipError("is packed in an unusual way")
-        content = bytearray()
-        if member.file_size <= most:
-            try:
-                with self._zip.open(member) as stream:
-                    while len(content) <= most and (piece := stream.read(_CHUNK)):
-                        content += piece
-            except _BROKEN:
-                raise ZipError("is broken") from None
-        if member.file_size > most or len(content) > most:
-            raise ZipError(f"is larger than {most >> 20} MiB")
-        return bytes(content)
+        try:
+            with self._zip.open(member) as stream:
+                while piece := stream.read(_CHUNK):
+                    yield piece
+        except _BROKEN:
+            raise ZipError("is broken") from None
 
 
 class _TooLongError(ValueError):

@@ -336,6 +336,28 @@ def models_add(
     add(path, mmproj, name)
 
 
+@models_app.command("pull")
+def models_pull(
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            help="owner/repository of Hugging Face (with :QUANT or :FILE), ngc:org/model:version, an address, a .zip, or a name of the"
+            " short list, which is shown without it.",
+        ),
+    ] = None,
+    quant: Annotated[str, typer.Option(help="The quantisation, such as Q4_K_M.", metavar="QUANT")] = "",
+    file: Annotated[str, typer.Option(help="One file of the source, by its name there.", metavar="NAME")] = "",
+    name: Annotated[str, typer.Option(help="What to call it.")] = "",
+    use: Annotated[bool, typer.Option("--use", help="Let it answer from now on.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be downloaded.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Download a model with its projector; run again, it goes on where it was interrupted."""
+    from nemochat.cli.pull import run
+
+    run(source, quant=quant, file=file, name=name, use=use, is_dry=dry_run, as_json=as_json)
+
+
 @models_app.command("show")
 def models_show(
     name: Annotated[str, typer.Argument(help="A model's name or path, or SERVER/MODEL.")],
@@ -369,7 +391,7 @@ def models_set(
 
 @models_app.command("remove")
 def models_remove(name: Annotated[str, typer.Argument(help="A model's name.")]) -> None:
-    """Forget a model; its files stay."""
+    """Forget a model; files that nemochat downloaded for it are deleted, others stay."""
     from nemochat.cli.models import remove
 
     remove(name)

@@ -48,7 +48,7 @@ class Bench:
     ) -> None:
         paths = find_paths(os.environ)
         settings, notices = load_or_set_aside(paths.settings_file, os.environ, overrides)
-        self._setup = Setup(paths, settings, Catalogue(paths.models_file), locked_settings(os.environ, overrides))
+        self._setup = Setup(paths, settings, Catalogue(paths.models_file, os.environ), locked_settings(os.environ, overrides))
         self.remotes = self._setup.remotes
         self._overrides = overrides
         self._model, self._mmproj = model, mmproj

@@ -1,4 +1,4 @@
-"""``nemochat models``: list, add, show, use, set and remove."""
+"""``nemochat models``: list, add, show, use, set and remove; `nemochat.cli.pull` gets new ones."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ from nemochat.domain.servers import ServedModel, Server
 from nemochat.engine.protocol import Counts
 from nemochat.errors import EngineError, ModelFileError, TemplateError
 from nemochat.models import MemoryEstimate, ModelCard, estimate_memory, inspect
+from nemochat.models.catalogue import Entry
+from nemochat.models.pull import remove_files
+from nemochat.numbers import size_text
 from nemochat.prompt.format import ChatFormat, Traits, turn_cost
+from nemochat.reading import all_parts
 from nemochat.settings import EngineSettings
 from nemochat.settings_file import sampling_layers
-
-_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def print_list(*, as_json: bool) -> None:
@@ -35,16 +37,17 @@ def print_list(*, as_json: bool) -> None:
     A server that does not say which it has is one line. Raises NemochatError.
     """
     setup = read_setup()
-    entries, in_use, servers = setup.catalogue.entries(), _in_use(setup), setup.servers.all()
+    entries, in_use = (*setup.catalogue.entries(), *setup.catalogue.of_others()), _in_use(setup)
+    servers = setup.servers.all()
     print_notices(setup.catalogue)
     print_notices(setup.servers)
     listings = asyncio.run(_listings(setup, servers)) if servers else []
     if as_json:
         print_json({"in_use": in_use, "models": entries, "servers": [_json_listing(each) for each in listings]})
         return
-    rows = [("*" if entry.name == in_use else "", entry.name, _label(entry.model_path, entry.is_builtin)) for entry in entries]
+    rows = [("*" if entry.name == in_use else "", entry.name, *_size_and_sight(entry), _label(entry)) for entry in entries]
     rows += [row for each in listings for row in _listing_rows(each, in_use)]
-    print_table(("", "name", "file"), rows)
+    print_table(("", "name", "size", "reads", "file"), rows)
     if not any(mark for mark, *_ in rows):
         say(f"In use, by the settings: {in_use}" if setup.settings.model else f"In use: {in_use}", strict=True)
 
@@ -58,12 +61,12 @@ async def _listings(setup: Setup, servers: Sequence[Server]) -> list[Listing]:
     return [found[server.name] for server in servers]
 
 
-def _listing_rows(listing: Listing, in_use: str) -> list[tuple[str, str, str]]:
+def _listing_rows(listing: Listing, in_use: str) -> list[tuple[str, str, str, str, str]]:
     server = listing.server
     if not listing.models:
-        return [("", f"{server.name}/", listing.error.message if listing.error is not None else "has no model")]
+        return [("", f"{server.name}/", "", "", listing.error.message if listing.error is not None else "has no model")]
     places = [", ".join(filter(None, (f"at {server.url}", about(served)))) for served in listing.models]
-    return [("*" if each.name == in_use else "", each.name, place) for each, place in zip(listing.models, places, strict=True)]
+    return [("*" if each.name == in_use else "", each.name, "", "", place) for each, place in zip(listing.models, places, strict=True)]
 
 
 def _json_listing(listing: Listing) -> dict[str, Any]:
@@ -79,8 +82,8 @@ def add(path: Path, mmproj: Path | None, name: str | None) -> None:
     print_notices(catalogue)
     sight = "with its projector, so it can look at pictures" if entry.mmproj_path else "without a projector, so it reads text only"
     say(f"Added {entry.name}, {sight}.", strict=True)
-    licence = inspect(entry.files.model_path).licence
-    say(f"Its licence: {licence}." if licence else "Its file does not say under which licence it may be used.", strict=True)
+    for sentence in catalogue.about(entry.files, inspect(entry.files.model_path)).sentences():
+        say(sentence, strict=True)
     say(f"Choose it with: nemochat models use {entry.name}", strict=True)
 
 
@@ -113,11 +116,12 @@ def set_one(name: str, assignment: str) -> None:
 
 
 def remove(name: str) -> None:
-    """Forget a model. Raises ModelFileError."""
-    catalogue = read_setup().catalogue
-    entry = catalogue.remove(name)
-    print_notices(catalogue)
-    say(f"{entry.name} is forgotten; its files stay.", strict=True)
+    """Forget a model, and delete its files if nemochat has downloaded them. Raises ModelFileError and OSError."""
+    setup = read_setup()
+    entry = setup.catalogue.remove(name)
+    print_notices(setup.catalogue)
+    freed = remove_files(entry, setup.catalogue.entries(), setup.paths.models)
+    say(f"{entry.name} is forgotten; {f'{size_text(freed)} are free again' if freed else 'its files stay'}.", strict=True)
 
 
 def show(name: str, mmproj: Path | None, *, as_json: bool) -> None:
@@ -134,17 +138,19 @@ def show(name: str, mmproj: Path | None, *, as_json: bool) -> None:
     spoken = asyncio.run(_spoken_to(setup, name, mmproj))
     of_model = {Source.MODEL_SETTING: files.sampling, Source.MODEL_FILE: card.recommended}
     now = in_force({**sampling_layers(setup.settings, setup.locked), **of_model})
+    known = setup.catalogue.about(files, card)
     if as_json:
         paths = {"model_path": str(files.model_path), "mmproj_path": str(files.mmproj_path) if files.mmproj_path else None}
         memory_json = {**msgspec.structs.asdict(memory), "total": memory.total}
         of_files = {"name": files.name, **paths, "card": card, "format": spoken, "size_on_disk": card.size_on_disk}
-        print_json({**of_files, "memory": memory_json, "sampling": now})
+        print_json({**of_files, "memory": memory_json, "sampling": now, "about": known})
         return
     places = [("model file", str(files.model_path))]
     if files.mmproj_path is not None:
         places.append(("projector file", str(files.mmproj_path)))
     needed = _memory_rows(memory, card, setup.settings.engine)
-    print_table((files.name, ""), [*_card_rows(card, tokens), *_format_rows(spoken), *places, *_sampling_rows(now), *needed])
+    described = [*_card_rows(card, tokens), *known.lines(), *_format_rows(spoken)]
+    print_table((files.name, ""), [*described, *places, *_sampling_rows(now), *needed])
 
 
 async def _show_served(setup: Setup, served: ServedModel, mmproj: Path | None, *, as_json: bool) -> None:
@@ -174,14 +180,6 @@ async def _show_served(setup: Setup, served: ServedModel, mmproj: Path | None, *
     print_table((served.name, ""), [*rows, *([] if info.takes_messages else _format_rows(spoken)), *_sampling_rows(now)])
 
 
-def size_text(n_bytes: int) -> str:
-    """A number of bytes for people, in powers of 1000: ``2.57 GB``."""
-    value, unit = float(n_bytes), 0
-    while value >= 999.5 and unit < len(_UNITS) - 1:
-        value, unit = value / 1000, unit + 1
-    return f"{value:.0f} B" if unit == 0 else f"{value:.3g} {_UNITS[unit]}"
-
-
 def _in_use(setup: Setup) -> str:
     """The name of the model that answers when none is asked for; the settings come before `models use`."""
     wanted = setup.wanted(None)
@@ -190,8 +188,20 @@ def _in_use(setup: Setup) -> str:
     return setup.catalogue.get(wanted).name if setup.catalogue.knows(wanted) else wanted
 
 
-def _label(path: str, is_builtin: bool) -> str:
-    return "built in: a small demo model" if is_builtin else path
+def _label(entry: Entry) -> str:
+    if entry.is_builtin:
+        return "built in: a small demo model"
+    return f"{entry.origin.program}: {entry.model_path}" if entry.origin.program else entry.model_path
+
+
+def _size_and_sight(entry: Entry) -> tuple[str, str]:
+    """By what the file system says: the headers of a hundred files would take seconds."""
+    paths = [*all_parts(Path(entry.model_path)), *([Path(entry.mmproj_path)] if entry.mmproj_path else [])]
+    try:
+        size = size_text(sum(path.stat().st_size for path in paths))
+    except OSError:
+        size = "not there"
+    return size, "text, pictures" if entry.mmproj_path else "text"
 
 
 def _card_rows(card: ModelCard, picture_tokens: int) -> list[tuple[str, str]]:
@@ -214,7 +224,7 @@ def _card_rows(card: ModelCard, picture_tokens: int) -> list[tuple[str, str]]:
             ("projector", f"{projector.kind}, {projector.image_size} x {projector.image_size} pixels, patches of {projector.patch_size}")
         )
         rows.append(("image tokens", cost))
-    return [*rows, ("licence", card.licence or "the file does not say"), ("size on disk", size_text(card.size_on_disk))]
+    return [*rows, ("size on disk", size_text(card.size_on_disk))]
 
 
 class _SpokenTo(msgspec.Struct, frozen=True):

@@ -75,8 +75,9 @@ async def new_session(
 ) -> ChatSession:
     """A session with a server's model, or with one of this machine by its name or path, that those who open it close.
 
-    warn: gets a sentence, before the model is loaded, when that needs more memory than there is, and one when there can be no log.
-    keeps_states: what the engine has read of conversations is kept on the disk, as far as the settings allow. Raises NemochatError.
+    warn: gets sentences before the model is loaded: under which licence it is, at its first use; when it needs more memory than there is;
+    when there can be no log. keeps_states: what the engine has read of conversations is kept on the disk, as far as the settings allow.
+    Raises NemochatError.
     """
     if isinstance(model, ServedModel):
         return await _served_session(setup, model, mmproj)
@@ -91,11 +92,11 @@ async def new_session(
         if keeps_states and not setup.settings.engine.resume_mb:
             await asyncio.to_thread(_clear_states, setup.paths.states)
         kept_in = str(setup.paths.states) if keeps_states and setup.settings.engine.resume_mb else None
-        request, own, image_size, warning = await asyncio.to_thread(_load_request, setup, wanted, mmproj, kept_in, is_script=is_script)
-        if vocabulary_only:
-            request = msgspec.structs.replace(request, vocabulary_only=True)
-        elif warning is not None:
-            warn(warning)
+        request, own, image_size, notices = await asyncio.to_thread(
+            _load_request, setup, wanted, mmproj, kept_in, is_script=is_script, vocabulary_only=vocabulary_only
+        )
+        for notice in notices:
+            warn(notice)
         layers = {**sampling_layers(setup.settings, setup.locked), Source.MODEL_SETTING: own}
         session = ChatSession(engine, request, layers, image_size)
         session.start_loading()
@@ -134,23 +135,26 @@ def _clear_states(folder: Path) -> None:
 
 
 def _load_request(
-    setup: Setup, wanted: str | None, mmproj: Path | None, kept_in: str | None, *, is_script: bool
-) -> tuple[LoadRequest, SamplingSettings, int | None, str | None]:
-    """What to load, the sampling that is set for this model, the side in pixels of what the projector gets when that is fixed, and a
-    warning when memory is short."""
+    setup: Setup, wanted: str | None, mmproj: Path | None, kept_in: str | None, *, is_script: bool, vocabulary_only: bool
+) -> tuple[LoadRequest, SamplingSettings, int | None, tuple[str, ...]]:
+    """What to load, the sampling that is set for this model, the side in pixels of what the projector gets when that is fixed, and what to
+    say: of a model that is used for the first time, and when memory is short."""
     settings = setup.settings.engine
     if is_script and wanted is not None:
-        return LoadRequest(Path(wanted).name, str(Path(wanted).absolute()), None, settings, kept_in), SamplingSettings(), None, None
+        return LoadRequest(Path(wanted).name, str(Path(wanted).absolute()), None, settings, kept_in), SamplingSettings(), None, ()
     files = setup.catalogue.resolve(wanted, mmproj)
     card = inspect(files.model_path, files.mmproj_path)
     mmproj_path = str(files.mmproj_path) if files.mmproj_path else None
     format_ = files.own.format if settings.format == AUTO else settings.format
     tokens = card.projector.budget(files.picture_tokens(settings)) if card.projector else 0
-    request = LoadRequest(files.name, str(files.model_path), mmproj_path, settings, kept_in, format_, tokens)
+    request = LoadRequest(files.name, str(files.model_path), mmproj_path, settings, kept_in, format_, tokens, vocabulary_only=vocabulary_only)
     image_size = card.projector.image_size if card.projector is not None and card.projector.is_fixed_size else None
+    if vocabulary_only:
+        return request, files.sampling, image_size, ()
     name = sanitize(files.name, strict=True)
     warning = memory_warning(name, card, settings, available_memory(), is_shared=gpu_shares_memory(), picture_tokens=tokens)
-    return request, files.sampling, image_size, warning
+    first = setup.catalogue.first_use(files, card)
+    return request, files.sampling, image_size, tuple(filter(None, (first, warning)))
 
 
 def available_memory() -> int:

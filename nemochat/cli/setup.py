@@ -48,7 +48,7 @@ def read_setup(overrides: Mapping[str, Mapping[str, object]] | None = None) -> S
     paths = find_paths(os.environ)
     overrides = overrides or {}
     settings = load_settings(paths.settings_file, os.environ, overrides)
-    return Setup(paths, settings, Catalogue(paths.models_file), locked_settings(os.environ, overrides))
+    return Setup(paths, settings, Catalogue(paths.models_file, os.environ), locked_settings(os.environ, overrides))
 
 
 def print_notices(read: Catalogue | Servers) -> None:

@@ -1,9 +1,12 @@
-"""Which models there are: the built-in demo pair, and those that the user added, kept in a small JSON file."""
+"""Which models there are: the built-in demo pair, those that the user added or downloaded, kept in a small JSON file, and those of other
+programs, which are only found."""
 
 from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, TypeVar, cast
 
@@ -13,7 +16,9 @@ from nemochat.errors import ModelFileError
 from nemochat.files import reason, set_aside, write_whole
 from nemochat.models.card import ModelCard, inspect
 from nemochat.models.checks import shown
+from nemochat.models.elsewhere import find
 from nemochat.models.folders import find_pair, is_there, nvigi_name
+from nemochat.models.known import About, about
 from nemochat.models.naming import file_label, meant, slug, typed_name
 from nemochat.paths import at_home
 from nemochat.reading import all_parts, read_regular
@@ -23,6 +28,7 @@ DEMO_NAME = "nemochat-demo"
 _DEMO_FOLDER = Path(__file__).parent / "demo"
 _MAX_BYTES = 1 << 20
 _MOST_NAMED = 5
+_MOST_TOLD = 1000
 Scalar = str | int | float | bool
 
 
@@ -54,6 +60,16 @@ class ModelFiles(msgspec.Struct, frozen=True):
 Own = TypeVar("Own", OwnSettings, SamplingSettings)
 
 
+class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a model came from. source: as it can be typed again, "" for a file that was added. licence: as it was said there. is_ours: it
+    was downloaded by nemochat, which may delete it. program: the other program that it belongs to, "" for none."""
+
+    source: str = ""
+    licence: str = ""
+    is_ours: bool = False
+    program: str = ""
+
+
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """A model in the catalogue: absolute paths as text. settings: those of this model alone, by name; sampling is among them."""
 
@@ -62,6 +78,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     mmproj_path: str | None = None
     is_builtin: bool = False
     settings: dict[str, Scalar] = {}
+    origin: Origin = Origin()
 
     @property
     def files(self) -> ModelFiles:
@@ -78,10 +95,12 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class _Stored(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The content of models.json. `default` names the model in use, "" is the demo pair; ``server/model`` is a server's."""
+    """The content of models.json. `default` names the model in use, "" is the demo pair; ``server/model`` is a server's. told: the files of
+    which the user has been told under which licence they are."""
 
     default: str = ""
     models: tuple[Entry, ...] = ()
+    told: tuple[str, ...] = ()
 
 
 DEMO = Entry(DEMO_NAME, str(_DEMO_FOLDER / f"{DEMO_NAME}.gguf"), str(_DEMO_FOLDER / f"{DEMO_NAME}-mmproj.gguf"), is_builtin=True)
@@ -92,10 +111,11 @@ class Catalogue:
     """The models by name. Reads the file anew for each request, so several running programs agree.
 
     path: models.json in the user's data directory; it need not exist. A broken one is set aside under another name, and `notices` says so.
+    environment: by which models of other programs are found; without it none are looked for.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, environment: Mapping[str, str] | None = None) -> None:
+        self._path, self._environment = path, environment
         self._notices: list[str] = []
 
     @property
@@ -106,6 +126,22 @@ class Catalogue:
     def entries(self) -> tuple[Entry, ...]:
         """The demo pair first, then the user's models in the order in which they were added."""
         return (DEMO, *self._read().models)
+
+    def of_others(self) -> tuple[Entry, ...]:
+        """The models of other programs that are not among the user's, by names that none of those has. Nothing of them is stored."""
+        entries: list[Entry] = []
+        own = self.entries()
+        paths, names = {entry.model_path for entry in own}, {entry.name for entry in own}
+        for found in find(self._environment) if self._environment is not None else ():
+            if str(found.model_path) not in paths:
+                base = chosen = slug(found.label[:60])
+                number = 2
+                while chosen in names:
+                    chosen, number = f"{base}-{number}", number + 1
+                names.add(chosen)
+                mmproj = str(found.mmproj_path) if found.mmproj_path is not None else None
+                entries.append(Entry(chosen, str(found.model_path), mmproj, origin=Origin(program=found.program)))
+        return tuple(entries)
 
     def default(self) -> Entry:
         """The model that `use` chose, else the demo pair."""
@@ -125,20 +161,23 @@ class Catalogue:
         """
         entries = self.entries()
         found = meant(name, entries)
+        if not found:
+            entries = self.of_others()
+            found = meant(name, entries)
         if len(found) == 1:
             return found[0]
         if found:
-            names = " or ".join(entry.name for entry in found[:_MOST_NAMED])
-            raise ModelFileError(f"{shown(Path(name))} may be {names}.", "Write more of the name.")
-        near = difflib.get_close_matches(name, [entry.name for entry in entries], n=3, cutoff=0.4)
+            which = " or ".join(entry.name for entry in found[:_MOST_NAMED])
+            raise ModelFileError(f"{shown(Path(name))} may be {which}.", "Write more of the name.")
+        near = difflib.get_close_matches(name, [entry.name for entry in (*self.entries(), *entries)], n=3, cutoff=0.4)
         hint = f"Did you mean {' or '.join(near)}?" if near else "See `nemochat models list`."
         raise ModelFileError(f"There is no model called {shown(Path(name))}.", hint)
 
     def knows(self, name: str) -> bool:
         """Whether a name means one of the models."""
-        return len(meant(name, self.entries())) == 1
+        return len(meant(name, self.entries()) or meant(name, self.of_others())) == 1
 
-    def add(self, path: Path, mmproj: Path | None = None, name: str | None = None) -> Entry:
+    def add(self, path: Path, mmproj: Path | None = None, name: str | None = None, origin: Origin | None = None) -> Entry:
         """Check the files and remember them. Adding the same model again updates its entry; the default stays as it is.
 
         `path` is a .gguf file, a folder with a model and its projector, or a folder of the NVIGI SDK; the projector is looked for beside
@@ -155,26 +194,30 @@ class Catalogue:
             wanted = name or nvigi_name(model_path) or typed_name(model_path, card.name)
             chosen = _unique_name(wanted, card, {DEMO_NAME, *(entry.name for entry in others)})
         settings = known.settings if known is not None else {}
-        entry = Entry(chosen, str(model_path), str(mmproj_path) if mmproj_path else None, settings=settings)
+        origin = origin or (known.origin if known is not None else Origin())
+        entry = Entry(chosen, str(model_path), str(mmproj_path) if mmproj_path else None, settings=settings, origin=origin)
         default = chosen if known is not None and stored.default == known.name else stored.default
-        self._write(_Stored(default, (*others, entry)))
+        self._write(msgspec.structs.replace(stored, default=default, models=(*others, entry)))
         return entry
 
     def use(self, name: str) -> Entry:
-        """Make a model the default. Raises ModelFileError when there is none of that name."""
-        entry = self.get(name)
-        self._write(_Stored("" if entry.is_builtin else entry.name, self._read().models))
+        """Make a model the default, one of another program by its files where they are. Raises ModelFileError when there is none."""
+        entry, stored = self._kept(self.get(name))
+        self._write(msgspec.structs.replace(stored, default="" if entry.is_builtin else entry.name))
         return entry
 
     def use_served(self, name: str) -> None:
         """Make a model of a server the default: ``server/model``. Raises ModelFileError."""
-        self._write(_Stored(name, self._read().models))
+        self._write(msgspec.structs.replace(self._read(), default=name))
 
     def remove(self, name: str) -> Entry:
         """Forget a model that was added; its files stay. Raises ModelFileError when there is none of that name."""
         entry, stored = self._added(name)
+        if entry not in stored.models:
+            raise ModelFileError(f"{entry.name} belongs to {entry.origin.program} and stays.", f"Remove it with {entry.origin.program}.")
         default = "" if stored.default == entry.name else stored.default
-        self._write(_Stored(default, tuple(other for other in stored.models if other.name != entry.name)))
+        models = tuple(other for other in stored.models if other.name != entry.name)
+        self._write(msgspec.structs.replace(stored, default=default, models=models))
         return entry
 
     def set(self, name: str, key: str, value: str) -> Entry:
@@ -182,7 +225,7 @@ class Catalogue:
 
         Raises ModelFileError, and SettingsError saying what is allowed.
         """
-        entry, stored = self._added(name)
+        entry, stored = self._kept(self._added(name)[0])
         kinds = {field.name: field.type for group in (OwnSettings, SamplingSettings) for field in msgspec.structs.fields(group)}
         del kinds["stop"]  # a list
         if key not in kinds:
@@ -191,8 +234,24 @@ class Catalogue:
         if value:
             settings[key] = cast(Scalar, typed_value(key, kinds[key], value))
         changed = msgspec.structs.replace(entry, settings=settings)
-        self._write(_Stored(stored.default, tuple(changed if other.name == entry.name else other for other in stored.models)))
+        models = tuple(changed if other.name == entry.name else other for other in stored.models)
+        self._write(msgspec.structs.replace(stored, models=models))
         return changed
+
+    def about(self, files: ModelFiles, card: ModelCard) -> About:
+        """What is to be known of a model before it is used."""
+        origin = next((entry.origin for entry in self.entries() if entry.model_path == str(files.model_path)), Origin())
+        return about(files.model_path, origin.source, origin.licence, card.licence)
+
+    def first_use(self, files: ModelFiles, card: ModelCard) -> str:
+        """What the user is told when a model is used for the first time, "" from then on and of the built-in one."""
+        path = str(files.model_path)
+        stored = self._read()
+        if files.model_path.parent == _DEMO_FOLDER or path in stored.told:
+            return ""
+        with suppress(ModelFileError):  # it cannot be remembered, so it is told again
+            self._write(msgspec.structs.replace(stored, told=(*stored.told, path)[-_MOST_TOLD:]))
+        return self.about(files, card).in_words(files.name)
 
     def resolve(self, name_or_path: str | None = None, mmproj: Path | None = None) -> ModelFiles:
         """The files of a model by its name or by a path, which need not have been added; None is the default model.
@@ -215,6 +274,13 @@ class Catalogue:
             files = msgspec.structs.replace(files, mmproj_path=_absolute(mmproj))
         _check_present(files)
         return files
+
+    def _kept(self, entry: Entry) -> tuple[Entry, _Stored]:
+        """The entry among those that are stored: one of another program becomes one of them."""
+        stored = self._read()
+        if entry.is_builtin or any(other.name == entry.name for other in stored.models):
+            return entry, stored
+        return entry, msgspec.structs.replace(stored, models=(*stored.models, entry))
 
     def _added(self, name: str) -> tuple[Entry, _Stored]:
         entry = self.get(name)

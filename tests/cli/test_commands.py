@@ -14,11 +14,11 @@ from typer.testing import CliRunner
 
 import nemochat as package
 from nemochat.cli.app import app
-from nemochat.cli.models import size_text
 from nemochat.cli.output import json_text
 from nemochat.engine.client import WorkerEngine
 from nemochat.engine.protocol import LoadRequest, ModelInfo
 from nemochat.errors import NemochatError
+from nemochat.numbers import size_text
 from tests.cli.conftest import Run, WriteScript
 from tests.models import raw_gguf
 from tests.tiny_gguf import IMAGE_TOKENS, write_language_model, write_projector
