@@ -48,7 +48,7 @@ class About(msgspec.Struct, frozen=True):
         """The same for somebody who has just got it."""
         licence = f"Its licence: {self.licence}." if self.licence else "Its file does not say under which licence it may be used."
         use = f"Made for: {self.made_for}" if self.made_for else "Its files do not say what it is made for."
-        risks = f"Known risks: {self.risks}" if self.risks else "Its files name no known risks; what a model says may be wrong or offensive."
+        risks = f"Known risks: {self.risks}" if self.risks else "Its files name no risks; what a model says may be wrong or offensive."
         return (licence, use, risks, *([f"More: {self.page}"] if self.page else []))
 
     def in_words(self, name: str) -> str:

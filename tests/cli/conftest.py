@@ -35,6 +35,11 @@ def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
     for kind in ("CONFIG", "DATA", "LOG", "CACHE"):
         monkeypatch.setenv(f"NEMOCHAT_{kind}_DIR", str(tmp_path / kind.lower()))
+    # Models of other programs on the machine that runs the tests are none of theirs.
+    for name in ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "LLAMA_CACHE", "XDG_CACHE_HOME", "HF_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path / "ollama"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "100")
     # The tree under test, installed or not, whatever folder the command runs in.
     monkeypatch.setenv("PYTHONPATH", str(ROOT))

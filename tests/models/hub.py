@@ -103,7 +103,8 @@ class Hub:
                 self._hub_resolve(handler, "/".join(rest))
             case ["token"]:
                 basic = base64.b64decode(handler.headers.get("Authorization", "").removeprefix("Basic ") or b"").decode()
-                handler.json({"token": "ngc-token"} if basic == "$oauthtoken:old-key" else {}, 200 if basic == "$oauthtoken:old-key" else 401)
+                is_right = basic == "$oauthtoken:old-key"
+                handler.json({"token": "ngc-token"} if is_right else {}, 200 if is_right else 401)
             case ["v2", "org", *_, "models", _] | ["v2", "models", "nvidia", "ace", _]:
                 terms = [{"title": "NVIDIA Licence", "needsAcceptance": True}]
                 self._ngc(handler, {"model": {"latestVersionIdStr": "1.0.0", "licenseTerms": terms}})

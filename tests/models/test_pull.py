@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 import random
 import resource
@@ -22,7 +23,7 @@ from nemochat.models.catalogue import Catalogue, Entry
 from nemochat.models.pull import Plan, Progress, Puller, Wish
 from nemochat.models.sources import Source, read_source, safe_path
 from nemochat.system.locks import lock
-from tests.models.hub import TOKEN, Hub
+from tests.models.hub import COMMIT, TOKEN, Hub
 from tests.tiny_gguf import write_language_model, write_projector
 
 MODEL, PROJECTOR = "tiny-Q4_K_M.gguf", "mmproj-tiny-F16.gguf"
@@ -532,3 +533,19 @@ def test_sources_as_people_type_them(typed: str, meant: Source | None) -> None:
 def test_addresses_that_are_not_asked(url: str) -> None:
     with pytest.raises(DownloadError):
         read_source(url)
+
+
+def test_what_the_hubs_cache_has_already_does_not_come_twice(home: Home, pair: dict[str, bytes], tmp_path: Path) -> None:
+    snapshot = tmp_path / "cache/hub/models--owner--model/snapshots" / COMMIT
+    snapshot.mkdir(parents=True)
+    for name, data in pair.items():
+        blob = snapshot.parent.parent / "blobs" / hashlib.sha256(data).hexdigest()
+        blob.parent.mkdir(exist_ok=True)
+        blob.write_bytes(data)
+        (snapshot / name).symlink_to(f"../../blobs/{blob.name}")
+    home.environment["HF_HOME"] = str(tmp_path / "cache")
+    entry = home.pull()
+    assert Path(entry.model_path) == snapshot / MODEL
+    assert has(entry, pair)
+    assert home.hub.sent_to("cdn") == []
+    assert pull.remove_files(home.catalogue.remove(entry.name), (), home.models) == 0
