@@ -33,7 +33,7 @@ class Machine:
             listed.append({"mediaType": f"application/vnd.ollama.image.{kind}", "digest": f"sha256:{digest}", "size": len(data)})
         _write(root / "manifests/registry.ollama.ai" / name, json.dumps({"schemaVersion": 2, "layers": listed}).encode())
 
-    def hub(self, repository: str, cache: str = ".cache/huggingface/hub", commit: str = COMMIT, **files: bytes) -> Path:
+    def hub(self, repository: str, files: dict[str, bytes], cache: str = ".cache/huggingface/hub", commit: str = COMMIT) -> Path:
         root = self.home / cache / f"models--{repository.replace('/', '--')}"
         snapshot = root / "snapshots" / commit
         snapshot.mkdir(parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ def test_a_hundred_models_of_four_programs_are_found_in_place_and_none_is_touche
         layers = [("model", b"GGUF%d" % number), ("license", b"MIT"), ("params", b"{}")]
         machine.ollama(f"library/model{number}/4b", *layers, *([("projector", b"mm%d" % number)] if number % 2 else []))
         files = {f"hub{number}-Q8_0.gguf": b"GGUFh%d" % number, "mmproj-F16.gguf": b"m%d" % number, "README.md": b"#"}
-        machine.hub(f"owner/repo{number}", **files)
+        machine.hub(f"owner/repo{number}", files)
         machine.lm_studio(f"maker/model{number}-GGUF/lm{number}-Q4_K_M.gguf", b"GGUFl")
         machine.llama_cpp(f"org_repo{number}_llama{number}-Q4_0.gguf", b"GGUFc")
     before = machine.state()
@@ -165,15 +165,15 @@ def test_what_is_no_file_is_no_model(machine: Machine) -> None:
 
 
 def test_the_hubs_newest_snapshot_is_the_one_that_it_names(machine: Machine) -> None:
-    machine.hub("owner/repo", commit="cd" * 20, **{"old.gguf": b"GGUFo"})
-    snapshot = machine.hub("owner/repo", **{"new.gguf": b"GGUFn"})
+    machine.hub("owner/repo", {"old.gguf": b"GGUFo"}, commit="cd" * 20)
+    snapshot = machine.hub("owner/repo", {"new.gguf": b"GGUFn"})
     assert [each.model_path for each in find(machine.environment)] == [snapshot / "new.gguf"]
 
 
 @pytest.mark.parametrize("variable", ["LLAMA_CACHE", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"])
 def test_every_place_where_the_hubs_cache_may_be(machine: Machine, variable: str) -> None:
     inner = {"HF_HOME": "hub", "XDG_CACHE_HOME": "huggingface/hub"}.get(variable, "")
-    machine.hub("owner/repo", cache=f"there/{inner}", **{"x.gguf": b"GGUF"})
+    machine.hub("owner/repo", {"x.gguf": b"GGUF"}, cache=f"there/{inner}")
     machine.environment[variable] = str(machine.home / "there")
     assert labels(machine) == [("Hugging Face", "x", False)]
 
