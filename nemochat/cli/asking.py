@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
 import contextlib
 import os
 import sys
-import threading
-from collections.abc import Callable
 from itertools import pairwise
-from typing import TypeVar
 
 from nemochat.domain.visible import row_starts, visible
-
-T = TypeVar("T")
+from nemochat.system.threads import in_daemon
 
 _LONGEST_ANSWER = 100
 _MARGIN = 2
@@ -56,32 +50,6 @@ async def _answer(prompt: str) -> str:
     _forget_what_was_typed()
     print(prompt, end="", file=sys.stderr, flush=True)
     return await in_daemon(_read_line)
-
-
-async def in_daemon(read: Callable[[], T]) -> T:
-    """What a blocking read brings. It has a daemon thread of its own: a blocked one must hold up neither Ctrl+C nor the end."""
-    loop = asyncio.get_running_loop()
-    brought: asyncio.Future[T] = loop.create_future()
-
-    def settle(done: concurrent.futures.Future[T]) -> None:
-        if brought.done():
-            return
-        if (error := done.exception()) is not None:
-            brought.set_exception(error)
-        else:
-            brought.set_result(done.result())
-
-    def work() -> None:
-        done: concurrent.futures.Future[T] = concurrent.futures.Future()
-        try:
-            done.set_result(read())
-        except Exception as error:  # noqa: BLE001  # raised where it is waited for
-            done.set_exception(error)
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, done)
-
-    threading.Thread(target=work, name="keyboard", daemon=True).start()
-    return await brought
 
 
 def _row(text: str, start: int, end: int) -> str:

@@ -12,7 +12,7 @@ import msgspec
 
 from nemochat.chat import ChatSession
 from nemochat.cli.embedding import make_embedder
-from nemochat.cli.opening import SCRIPT_SUFFIX, new_session, refuse_projector
+from nemochat.cli.opening import SCRIPT_SUFFIX, available_memory, new_session, refuse_projector
 from nemochat.cli.output import print_note
 from nemochat.cli.setup import Setup
 from nemochat.cli.toolset import build_toolset
@@ -26,7 +26,8 @@ from nemochat.files import reason, scratch_folder
 from nemochat.library import Library
 from nemochat.library.rescue import rescue_all, take_in
 from nemochat.models import Catalogue
-from nemochat.models.catalogue import DEMO_NAME
+from nemochat.models.catalogue import DEMO_NAME, Entry
+from nemochat.models.pull import Puller
 from nemochat.paths import Paths, find_paths
 from nemochat.personas.store import PersonaStore
 from nemochat.settings import Settings
@@ -184,8 +185,17 @@ class Bench:
 
     def models(self) -> Sequence[ModelChoice]:
         """The catalogue."""
-        entries = self._setup.catalogue.entries()
-        return [ModelChoice(entry.name, "built in, for trying things out" if entry.is_builtin else entry.model_path) for entry in entries]
+        catalogue = self._setup.catalogue
+        return [ModelChoice(entry.name, _about(entry)) for entry in (*catalogue.entries(), *catalogue.of_others())]
+
+    @property
+    def puller(self) -> Puller:
+        """Gets models into a folder of nemochat's own."""
+        return Puller(self.paths.models, self._setup.catalogue)
+
+    def available_memory(self) -> int:
+        """Bytes that programs can still get without swapping."""
+        return available_memory()
 
     def add_model(self, path: Path) -> str:
         """Take a model into the catalogue."""
@@ -214,7 +224,7 @@ class Bench:
         """Remember a server's model, or one of the catalogue; one that was opened by its path is for this run only."""
         if "/" in name:
             self._setup.catalogue.use_served(name)
-        elif not name.endswith(SCRIPT_SUFFIX) and name in {entry.name for entry in self._setup.catalogue.entries()}:
+        elif not name.endswith(SCRIPT_SUFFIX) and name in {choice.name for choice in self.models()}:
             self._setup.catalogue.use(name)
 
     def change_setting(self, key: str, value: object) -> None:
@@ -223,3 +233,9 @@ class Bench:
         settings, notices = load_or_set_aside(self.paths.settings_file, os.environ, self._overrides)
         self._setup = msgspec.structs.replace(self._setup, settings=settings)
         self._notices += notices
+
+
+def _about(entry: Entry) -> str:
+    if entry.is_builtin:
+        return "built in, for trying things out"
+    return f"of {entry.origin.program}, where it lies" if entry.origin.program else entry.model_path

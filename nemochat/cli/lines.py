@@ -10,10 +10,10 @@ from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from nemochat.cli.asking import in_daemon
 from nemochat.cli.output import print_note
 from nemochat.cli.stdin import is_piped, read_lines
 from nemochat.domain.sanitize import sanitize
+from nemochat.system.threads import in_daemon
 
 if sys.platform != "win32":
     import termios

@@ -10,8 +10,6 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import msgspec
-
 from nemochat.chat import ChatSession
 from nemochat.chat.formats import AUTO
 from nemochat.cli.output import print_note_once
@@ -147,7 +145,9 @@ def _load_request(
     mmproj_path = str(files.mmproj_path) if files.mmproj_path else None
     format_ = files.own.format if settings.format == AUTO else settings.format
     tokens = card.projector.budget(files.picture_tokens(settings)) if card.projector else 0
-    request = LoadRequest(files.name, str(files.model_path), mmproj_path, settings, kept_in, format_, tokens, vocabulary_only=vocabulary_only)
+    request = LoadRequest(
+        files.name, str(files.model_path), mmproj_path, settings, kept_in, format_, tokens, vocabulary_only=vocabulary_only
+    )
     image_size = card.projector.image_size if card.projector is not None and card.projector.is_fixed_size else None
     if vocabulary_only:
         return request, files.sampling, image_size, ()

@@ -36,6 +36,7 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.domain.ttft import rows_of
 from nemochat.errors import SettingsError
 from nemochat.images import sample_source
+from nemochat.models.pull import Wish
 from nemochat.paths import at_home
 from nemochat.settings import SamplingSettings, parse_setting
 
@@ -139,6 +140,10 @@ def _rename(desk: Desk, argument: str) -> object:
         return ask()
     name(argument)
     return None
+
+
+async def _get(desk: Desk, argument: str) -> None:
+    await (desk.downloads.get(Wish(argument)) if argument else desk.downloads.choose())
 
 
 async def _persona(desk: Desk, argument: str) -> None:
@@ -264,6 +269,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("rename", "Give this chat a name", _rename, "TEXT", _TEXT, needs_argument=True),
     Command("export", "Write this chat to a .md, .json or .html file", _export, "[FILE]", _PATH),
     Command("model", "Change the model", lambda desk, name: desk.choose_model(name), "[NAME]", _CHOICE),
+    Command("get", "Get a model from Hugging Face, NGC or an address", _get, "[SOURCE]", _TEXT),
     Command("persona", "Choose the persona that the model plays", _persona, "[NAME | import FILE | off]", _CHOICE),
     Command("me", "Set who you are in a roleplay", lambda desk, _: desk.roles.profile()),
     Command("note", "Write an author's note that stays near the end", lambda desk, text: desk.roles.note(text), "[@DEPTH TEXT]", _TEXT),

@@ -15,6 +15,7 @@ from nemochat.chat.toolbox import with_tools
 from nemochat.desk.chats import Chats
 from nemochat.desk.conversation import OpenConversation
 from nemochat.desk.documents import Documents
+from nemochat.desk.downloads import Downloads
 from nemochat.desk.draft import Draft
 from nemochat.desk.dropping import Dropping
 from nemochat.desk.jobs import Jobs, Rank
@@ -66,7 +67,8 @@ class Desk:
         self._side: int | None = None
         self.chats = Chats(port, bench, self, self)
         self.conversation = self.chats.new(self.tools.fresh(Chat()))
-        self.model = OpenModel(port, bench, self._equip)
+        self.downloads = Downloads(port, bench, jobs)
+        self.model = OpenModel(port, bench, self._equip, self.downloads.choose)
         self.draft = Draft(port, self, DraftFile(bench.paths.drafts, spare=bench.paths.rescued[1]), history)
         self.history = history
         self.turns = Turns(port, jobs, self.draft, self.tools, self)

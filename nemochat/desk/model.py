@@ -6,7 +6,7 @@ At most one is open: it is closed before the next one is opened, because two may
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 
 from nemochat.chat import ChatSession
@@ -16,15 +16,18 @@ from nemochat.domain.replies import ModelRef
 from nemochat.domain.servers import ServedModel
 from nemochat.errors import EngineError, NemochatError
 
-_ADD, _NEW = "\0add", "\0new "
-"""Stand for "Add a model", and for a server that runs on this machine and is to be added, in the list of models: none is called so."""
+_ADD, _GET, _NEW = "\0add", "\0get", "\0new "
+"""Stand for "Add a model", "Get a model", and for a server that runs on this machine and is to be added, in the list of models: none is
+called so."""
 
 
 class OpenModel:
-    """Owns the session. equip: gives a session what it needs before its model is loaded."""
+    """Owns the session. equip: gives a session what it needs before its model is loaded. get_more: lets the user get a model."""
 
-    def __init__(self, port: Port, bench: Workbench, equip: Callable[[ChatSession], None]) -> None:
-        self._port, self._bench, self._equip = port, bench, equip
+    def __init__(
+        self, port: Port, bench: Workbench, equip: Callable[[ChatSession], None], get_more: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._port, self._bench, self._equip, self._get_more = port, bench, equip, get_more
         self._opening: asyncio.Task[ChatSession | None] | None = None
         self._loaded = asyncio.Event()
         self._is_closed = False
@@ -97,12 +100,16 @@ class OpenModel:
 
         local = [self._item(each.name, each.detail) for each in self._bench.models()]
         adds = Item(_ADD, "Add a model…", "a GGUF file; its projector is found beside it")
+        gets = Item(_GET, "Get a model…", "from Hugging Face, NGC or an address; a short list of good ones")
         asked = [Item(f"{server.name}/", f"{server.name}/", "asking …") for server in servers]
-        chosen: str | None = await self._port.ask(AskItem(title, (*local, adds, *asked), current=self.name, later=later))
+        chosen: str | None = await self._port.ask(AskItem(title, (*local, adds, gets, *asked), current=self.name, later=later))
         if chosen is not None and chosen.startswith(_NEW):
             listing = found[chosen.removeprefix(_NEW)]
             server = await asyncio.to_thread(remotes.servers.add, listing.server.name, listing.server.url, listing.server.kind)
             return listing.models[0].name if len(listing.models) == 1 else await self.choose(f"Choose a model of {server.name}")
+        if chosen == _GET:
+            await self._get_more()
+            return None
         if chosen != _ADD:
             return chosen
         path = await self._port.ask(AskFile("Add a model", "Models", (".gguf",)))

@@ -23,6 +23,7 @@ from nemochat.domain.servers import ServedModel
 from nemochat.domain.ttft import ReplyRow
 from nemochat.errors import NemochatError
 from nemochat.library import Library
+from nemochat.models.pull import Puller
 from nemochat.paths import Paths
 from nemochat.personas.index import PersonaSummary
 from nemochat.personas.store import PersonaStore
@@ -110,6 +111,12 @@ class ModelChanged(msgspec.Struct, frozen=True):
 
 class Working(msgspec.Struct, frozen=True):
     """Something else is being done, in words; "" when it has ended."""
+
+    words: str
+
+
+class Fetching(msgspec.Struct, frozen=True):
+    """How far a model is that is on its way to this machine, in words; "" when none is any more."""
 
     words: str
 
@@ -202,7 +209,7 @@ class Wanted(msgspec.Struct, frozen=True):
 
 Event = (
     Said | Complained | ChatOpened | ChatChanged | ChatsChanged | TurnBegan | TurnOpened | TurnSaid | TurnReported | TurnEnded
-    | QueueChanged | ModelChanged | Working | ReadingAhead | EngineFailed | Counted | DraftLoaded | DraftPutBack | TextInserted
+    | QueueChanged | ModelChanged | Working | Fetching | ReadingAhead | EngineFailed | Counted | DraftLoaded | DraftPutBack | TextInserted
     | TokenAdded | TokenChanged | TokenRemoved | PicturesChanged | ToolsChanged | RolesChanged | SettingsChanged | Wanted
 )  # fmt: skip
 
@@ -520,6 +527,13 @@ class Workbench(Protocol):
 
     async def find(self, model: str | None) -> ServedModel | None:
         """The model of a server that a name, or None for the one in use, means; None for one of this machine."""
+
+    @property
+    def puller(self) -> Puller:
+        """Gets models from elsewhere."""
+
+    def available_memory(self) -> int:
+        """Bytes that programs can still get."""
 
     def add_model(self, path: Path) -> str:
         """Check a model's files and remember them; its name. Called in a thread."""

@@ -17,7 +17,8 @@ from nemochat.domain.servers import ServedModel
 from nemochat.engine.protocol import LoadRequest
 from nemochat.errors import ModelFileError
 from nemochat.library import Library
-from nemochat.models import Keys, Servers
+from nemochat.models import Catalogue, Keys, Servers
+from nemochat.models.pull import Puller
 from nemochat.paths import Paths
 from nemochat.personas.store import PersonaStore
 from nemochat.settings import Settings
@@ -51,6 +52,8 @@ class Bench:
         self.forgotten: list[str] = []
         self.resume: str | None = None
         self.own_tools: list[Tool] = []
+        self.elsewhere: dict[str, str] = {}
+        """The environment that says where models come from."""
         self.servers = McpServers(self.paths.mcp_servers, self.paths.mcp_pins, self.paths.log_dir)
         self.documents, _ = DocumentIndex.open(self.paths.documents)
         self.embedder: Embedder | None = None
@@ -81,6 +84,13 @@ class Bench:
 
     def models(self) -> Sequence[ModelChoice]:
         return [ModelChoice(name, "a played engine") for name in self.engines]
+
+    @property
+    def puller(self) -> Puller:
+        return Puller(self.paths.models, Catalogue(self.paths.models_file), self.elsewhere)
+
+    def available_memory(self) -> int:
+        return 4_000_000_000
 
     def add_model(self, path: Path) -> str:
         if not path.is_file():

@@ -23,6 +23,7 @@ from nemochat.desk.port import (
     DraftPutBack,
     EngineFailed,
     Event,
+    Fetching,
     ModelChanged,
     QueueChanged,
     ReadingAhead,
@@ -88,6 +89,8 @@ class Presenter:
         """What the engine is doing, in words."""
         self._ahead = self._before = ""
         """What the status line says of the reading ahead, and what it said before."""
+        self._fetching = ""
+        """What the status line says of a model that is on its way."""
         self._shown: tuple[object, ...] = ()
         self._ttfts: tuple[tuple[Entry, ...], tuple[float, ...], TurnResult | None] = ((), (), None)
 
@@ -133,6 +136,9 @@ class Presenter:
                 self._tell_turn(event)
             case ModelChanged() | Working() | ReadingAhead() | EngineFailed() | Counted():
                 self._tell_state(event)
+            case Fetching(words):
+                self._fetching = f" · ↓ {words}" if words else ""
+                self.draw_status()
             case DraftLoaded() | DraftPutBack() | TextInserted() | TokenAdded() | TokenChanged() | TokenRemoved():
                 self._tell_draft(event)
             case ChatOpened(node):
@@ -226,7 +232,8 @@ class Presenter:
         used, limit = (view.used, view.limit) if view else (0, 0)
         last = desk.last or self._ttfts[2]
         model = desk.model
-        seen = StatusView(model.name or "no model", self.state, used, limit, last, self._ttfts[1], model.leaves, model.is_unprotected)
+        state = f"{self.state}{self._fetching}"
+        seen = StatusView(model.name or "no model", state, used, limit, last, self._ttfts[1], model.leaves, model.is_unprotected)
         self._status.show(seen)
         self._prompt.state = self._prompt_state()
         self._welcome.is_demo = desk.model.name == desk.bench.demo_model
