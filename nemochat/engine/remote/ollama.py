@@ -67,8 +67,9 @@ class Ollama:
         shown = await self._client.post(_SHOW, {"model": self._model})
         capabilities = member(shown, "capabilities")
         can = set(map(str, capabilities)) if isinstance(capabilities, list) else {"completion", "vision", "tools"}
-        about = member(shown, "model_info")
-        trained = next((number(value) or 0 for key, value in about.items() if key.endswith(".context_length")), 0) if about else 0
+        told_of = member(shown, "model_info")
+        about: dict[str, Any] = told_of if isinstance(told_of, dict) else {}
+        trained = next((number(value) or 0 for key, value in about.items() if key.endswith(".context_length")), 0)
         told = _SET_WINDOW.search(str(member(shown, "parameters") or ""))
         self._lacks = {name for name in _TELL_TALES if name == "tools" and "tools" not in can}
         self._thinks = "thinking" in can
@@ -86,7 +87,7 @@ class Ollama:
             has_vision="vision" in can,
             vocab_size=0,
             load_ms=0.0,
-            architecture=str(member(about, "general.architecture") or ""),
+            architecture=str(about.get("general.architecture") or ""),
             takes_tools="tools" not in self._lacks,
             has_think_switch=self._thinks,
         )
