@@ -67,20 +67,6 @@ def decoded(data: bytes, kinds: Collection[str], most: int, *, reduced_above: in
             raise BadPictureError(str(error) or type(error).__name__) from None
 
 
-def png(width: int, height: int, rgb: bytes, most_side: int) -> bytes:
-    """A PNG file of RGB pixels, scaled down so that neither side is longer than `most_side`."""
-    from PIL import Image
-
-    picture = Image.frombytes("RGB", (width, height), rgb)
-    longest = max(width, height)
-    if longest > most_side:
-        size = (max(1, width * most_side // longest), max(1, height * most_side // longest))
-        picture = picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 def _limit(image: Image, data: bytes, most: int, reduced_above: int) -> None:
     """Refuse what is too large before any pixel is decoded; let a big JPEG decode itself smaller."""
     width, height = image.size

@@ -22,7 +22,7 @@ from nemochat.domain.sampling import Sampling
 from nemochat.domain.tools import Approval, ToolRequest
 from nemochat.engine.client import WorkerEngine
 from nemochat.engine.protocol import Engine, LoadRequest
-from nemochat.engine.remote.llama_server import LlamaServerEngine
+from nemochat.engine.remote import open_engine
 from nemochat.settings import EngineSettings
 from nemochat.tools.approval import Approvals
 from nemochat.tools.builtin.calculator import calculator
@@ -147,7 +147,7 @@ async def test_twelve_turns_say_what_the_local_engine_says(demo_server: LlamaSer
         demo_server.restart()
 
     here = await talked(WorkerEngine(tmp_path / "engine.log"), request, tmp_path / "here", nothing)
-    there = await talked(LlamaServerEngine(demo_server.server), request, tmp_path / "there", restart)
+    there = await talked(open_engine(demo_server.server, ""), request, tmp_path / "there", restart)
     assert there[:9] == here[:9], "names of control tokens are broken beside a picture"
 
 
@@ -159,4 +159,4 @@ async def test_twelve_turns_with_an_instruct_model(tmp_path: Path) -> None:
         async def restart() -> None:
             server.restart()
 
-        await talked(LlamaServerEngine(server.server), request, tmp_path / "there", restart)
+        await talked(open_engine(server.server, ""), request, tmp_path / "there", restart)

@@ -21,7 +21,7 @@ from nemochat.domain.segments import Control, ImageSlot, Plain, Segment
 from nemochat.domain.servers import Server
 from nemochat.engine.llama import LlamaBackend
 from nemochat.engine.protocol import GenerateRequest, LoadRequest, Place
-from nemochat.engine.remote.client import Limits
+from nemochat.engine.remote.client import Limits, ServerClient
 from nemochat.engine.remote.llama_server import LlamaServerEngine
 from nemochat.errors import EngineError, ServerError
 from nemochat.prompt.grammar import json_grammar, tool_call_grammar
@@ -46,7 +46,7 @@ def question(*said: str | ImageSlot) -> tuple[Segment, ...]:
 
 @asynccontextmanager
 async def opened(server: LlamaServer) -> AsyncGenerator[LlamaServerEngine, None]:
-    engine = LlamaServerEngine(server.server)
+    engine = LlamaServerEngine(ServerClient(server.server))
     try:
         await engine.load(REQUEST)
         yield engine
@@ -311,7 +311,7 @@ async def test_while_the_server_loads_there_is_progress(demo_server: LlamaServer
     between = await asyncio.start_server(pass_on, "127.0.0.1", 0)
     async with between:
         url = f"http://127.0.0.1:{between.sockets[0].getsockname()[1]}"
-        engine = LlamaServerEngine(Server("between", url), limits=Limits(retries=0))
+        engine = LlamaServerEngine(ServerClient(Server("between", url), limits=Limits(retries=0)))
         reports: list[Progress] = []
         info = await engine.load(REQUEST, reports.append)
         assert info.load_ms > 0

@@ -6,6 +6,7 @@ from nemochat.domain.servers import Server, ServerKind
 from nemochat.engine.protocol import Engine
 from nemochat.engine.remote.chat_server import ChatServer
 from nemochat.engine.remote.client import ServerClient
+from nemochat.engine.remote.llama_server import LlamaServerEngine
 from nemochat.engine.remote.messages_engine import MessagesEngine
 from nemochat.engine.remote.ollama import Ollama
 
@@ -17,6 +18,8 @@ def open_engine(server: Server, model: str, key: str = "") -> Engine:
     """
     client = ServerClient(server, key)
     match server.kind:
+        case ServerKind.LLAMA_SERVER:
+            return LlamaServerEngine(client, model)
         case ServerKind.OLLAMA:
             return MessagesEngine(Ollama(client, model))
         case _:

@@ -18,15 +18,14 @@ from urllib.parse import quote
 
 import msgspec
 
-from nemochat import pixels
 from nemochat.domain.events import EngineEvent, Progress, Stage
 from nemochat.domain.images import RgbImage
 from nemochat.domain.sampling import SAMPLING_KEYS, Sampling, recommended
 from nemochat.domain.segments import ImageSlot, Segment
-from nemochat.domain.servers import Server
 from nemochat.engine.lru import LruCache
-from nemochat.engine.protocol import UNNAMED, Capabilities, GenerateRequest, LoadRequest, ModelInfo, Place, Prepared
-from nemochat.engine.remote.client import PATIENT, Limits, ServerClient
+from nemochat.engine.protocol import UNNAMED, Asked, Capabilities, GenerateRequest, LoadRequest, ModelInfo, Place, Prepared
+from nemochat.engine.remote.client import ServerClient
+from nemochat.engine.remote.pictures import PictureFile, as_file, data_uri
 from nemochat.engine.remote.prompts import ServerPrompt, Writer, common
 from nemochat.engine.remote.replies import KEPT_FIELDS, Read, Reply, formed, member, read_of, sampled
 from nemochat.engine.remote.slots import Held, Slot, Slots, slots_of
@@ -38,8 +37,10 @@ ProgressCallback = Callable[[Progress], None]
 
 _MOST_SIDE = 2048
 """Pixels of the longer side of a picture that is sent; no model takes more of them in."""
-_PICTURE_BYTES = 128 << 20
-"""Of pictures as they are sent that are kept; others are asked for again."""
+_PICTURE_BYTES = 8 << 20
+"""Of a picture as it is sent."""
+_PICTURES_BYTES = 64 << 20
+"""Of all of them that are kept; others are asked for again."""
 _LOOKS_AGAIN = 0.5
 """Seconds between two looks whether a model is loaded."""
 _MOST_STRIDE = 2048
@@ -75,9 +76,8 @@ class LlamaServerEngine:
     now is not, because the conversation is laid out for the one before.
     """
 
-    def __init__(self, server: Server, model: str = "", key: str = "", *, limits: Limits = PATIENT) -> None:
-        self._client = ServerClient(server, key, limits=limits)
-        self._name = server.name
+    def __init__(self, client: ServerClient, model: str = "") -> None:
+        self._client = client
         self._body: dict[str, Any] = {"model": model} if model else {}
         self._model: _Model | None = None
         self._info: ModelInfo | None = None
@@ -85,7 +85,7 @@ class LlamaServerEngine:
         self._writer: Writer | None = None
         self._slots = Slots(1)
         self._costs: dict[str, int] = {}
-        self._pictures: LruCache[str, str] = LruCache(_PICTURE_BYTES, weigh=len)
+        self._pictures: LruCache[str, PictureFile] = LruCache(_PICTURES_BYTES, weigh=lambda file: len(file.data))
         self.find_image: Callable[[str], RgbImage | None] = lambda digest: None
         self._stride = Stride(_MOST_STRIDE)
         self._replies: list[tuple[list[int], str]] = []
@@ -125,14 +125,19 @@ class LlamaServerEngine:
         await self._keep(image)
         return self._costs[image.digest]
 
-    async def count(self, segments: Sequence[Segment]) -> list[int]:
+    async def count(self, segments: Sequence[Segment], asked: Asked | None = None) -> list[int]:
         """The exact number of tokens of each segment."""
         await self._have_pictures(segments)
         await self._learn_replies()
         return await self._vocabulary.resolved(lambda: self._written.counts(segments, self._present.run))
 
     async def prepare(
-        self, segments: Sequence[Segment], on_progress: ProgressCallback | None = None, *, place: Place = UNNAMED
+        self,
+        segments: Sequence[Segment],
+        on_progress: ProgressCallback | None = None,
+        *,
+        place: Place = UNNAMED,
+        asked: Asked | None = None,
     ) -> Prepared:
         """Evaluate ahead, piece by piece. Does nothing when something else waits for its turn, nor for what no slot has room for."""
         async with self._turn():
@@ -305,7 +310,7 @@ class LlamaServerEngine:
             return True
         if model.identity != before.identity:
             self._model = before
-            raise EngineError(f"{self._name} has another model now.", "Choose its model again.")
+            raise EngineError(f"{self._client.name} has another model now.", "Choose its model again.")
         if (model.run, model.slots) != (before.run, before.slots):
             self._slots = Slots(model.slots)
         if not before.has_slots and model.run == before.run:
@@ -369,7 +374,8 @@ class LlamaServerEngine:
         await self._learn_replies()
         slots = [segment for segment in segments if isinstance(segment, ImageSlot)]
         self._has_picture = bool(slots)
-        pictures = {slot.digest: data for slot in slots if (data := self._pictures.get(slot.digest)) is not None}
+        files = {slot.digest: file for slot in slots if (file := self._pictures.get(slot.digest)) is not None}
+        pictures = {digest: base64.b64encode(file.data).decode() for digest, file in files.items()}
         return await self._vocabulary.resolved(lambda: self._written.prompt(segments, self._present.run, pictures))
 
     async def _learn_replies(self) -> None:
@@ -394,15 +400,16 @@ class LlamaServerEngine:
                 await self._keep(image)
 
     async def _keep(self, image: RgbImage) -> None:
-        if image.digest not in self._pictures:
-            data = await asyncio.to_thread(pixels.png, image.width, image.height, image.rgb, _MOST_SIDE)
-            self._pictures.put(image.digest, base64.b64encode(data).decode())
+        file = self._pictures.get(image.digest)
+        if file is None:
+            file = await asyncio.to_thread(as_file, image, _MOST_SIDE, _PICTURE_BYTES)
+            self._pictures.put(image.digest, file)
         if image.digest not in self._costs:
-            self._costs[image.digest] = await self._cost(self._pictures.get(image.digest) or "")
+            self._costs[image.digest] = await self._cost(file)
 
-    async def _cost(self, data: str) -> int:
+    async def _cost(self, file: PictureFile) -> int:
         """Tokens of a picture: of a message with nothing else in it, without those of the text that the server puts around it."""
-        url = {"url": f"data:image/png;base64,{data}"}
+        url = {"url": data_uri(file)}
         asked = {**self._body, "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": url}]}]}
         counted = await self._client.post("/v1/chat/completions/input_tokens", asked)
         laid_out = await self._client.post("/apply-template", asked)
