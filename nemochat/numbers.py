@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 
-def count(value: int) -> str:
-    """1234 is ``1,234``."""
-    return f"{value:,}"
+def count(value: int, *, is_exact: bool = True) -> str:
+    """1234 is ``1,234``, or ``~1,234`` where it is only near that."""
+    return f"{value:,}" if is_exact else f"~{value:,}"
 
 
 def duration(ms: float) -> str:
@@ -28,9 +28,9 @@ def pace(per_second: float) -> str:
     return f"{per_second:.1f}" if per_second < 9.95 else f"{per_second:,.0f}"
 
 
-def plural(value: int, one: str, many: str = "") -> str:
-    """``1 picture``, ``2 pictures``; `many` where an s does not do."""
-    return f"{count(value)} {one if value == 1 else many or f'{one}s'}"
+def plural(value: int, one: str, many: str = "", *, is_exact: bool = True) -> str:
+    """``1 picture``, ``2 pictures``; `many` where an s does not do. is_exact: as in `count`."""
+    return f"{count(value, is_exact=is_exact)} {one if value == 1 else many or f'{one}s'}"
 
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")

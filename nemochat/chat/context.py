@@ -29,18 +29,19 @@ async def view_of(
         trims = sent.fit.trimmed
     except WindowError:
         trims = False  # what does not fit is not sent: the numbers of the untrimmed prompt show by how much
-    cached = held.common(sent.layout.segments, prompt.tokens) if held is not None else None
+    cached = held.common(sent.layout.segments, prompt.tokens) if held is not None else 0
     return ContextView(
         limit=prompt.limit,
         **_parts(now, has_draft=has_draft),
         reserve=min(prompt.reserve, prompt.limit),
         cached=cached,
-        to_read=sent.tokens - (cached or 0),
+        to_read=sent.tokens - cached,
         forgotten=assembled.forgotten(now.fit.forgotten),
         excluded=tuple(index for index, entry in enumerate(chat.entries) if entry.message.excluded),
         forgotten_tokens=left_out_tokens + sum(prompt.size.messages[index].tokens for index in now.fit.forgotten),
         trims=trims,
         counts=counts,
+        tells_cached=held is not None,
         contexts=tuple(part for message in sent.layout.conversation.messages for part in message.contexts),
     )
 

@@ -243,10 +243,14 @@ class PromptReader:
 
     def counts_of(self, segments: Sequence[Segment]) -> Counts:
         """Where the counts of a prompt come from. What a server makes of a picture it tells afterwards, whatever it counts before."""
-        counts, info = self.engine.capabilities.counts, self.engine.info
+        counts = self.engine.capabilities.counts
         has_pictures = any(isinstance(segment, ImageSlot) for segment in segments)
-        takes_messages = info is not None and info.takes_messages
-        return Counts.LEARNT if counts is Counts.EXACT and takes_messages and has_pictures else counts
+        return Counts.LEARNT if counts is Counts.EXACT and has_pictures and not self.counts_pictures else counts
+
+    @property
+    def counts_pictures(self) -> bool:
+        """Whether it is known beforehand what a picture takes in the prompt."""
+        return self.engine.info is None or not self.engine.info.takes_messages
 
     @property
     def _knows_cache(self) -> bool:

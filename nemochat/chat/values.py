@@ -29,7 +29,7 @@ class ContextView(msgspec.Struct, frozen=True):
 
     template: what the chat template puts around the system text and before the reply. documents: contexts, of the frame and in messages.
     history: text of messages, turn markers included. reserve: kept free for the reply. cached: what of the next prompt the KV cache
-    holds, None where nobody knows; to_read: what must still be evaluated. forgotten: indices of messages that the window leaves out,
+    holds, to_read: what must still be evaluated; tells_cached: that is known. forgotten: indices of messages that the window leaves out,
     forgotten_tokens their size. excluded: indices of those that the user took out. trims: sending now makes the window forget more.
     contexts: what stands beside messages that the model sees, the draft's among them: entries of a lorebook that fired, passages.
     counts: where the numbers come from.
@@ -44,7 +44,7 @@ class ContextView(msgspec.Struct, frozen=True):
     images: int = 0
     draft: int = 0
     reserve: int = 0
-    cached: int | None = 0
+    cached: int = 0
     to_read: int = 0
     forgotten: tuple[int, ...] = ()
     excluded: tuple[int, ...] = ()
@@ -52,6 +52,7 @@ class ContextView(msgspec.Struct, frozen=True):
     trims: bool = False
     contexts: tuple[ContextPart, ...] = ()
     counts: Counts = Counts.EXACT
+    tells_cached: bool = True
 
     @property
     def is_exact(self) -> bool:

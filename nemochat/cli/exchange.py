@@ -80,18 +80,22 @@ class JsonCall(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class JsonTimings(msgspec.Struct, frozen=True):
-    """Milliseconds; load_ms is what this request waited for the model. All but decode_ms add up to the TTFT."""
+    """Milliseconds; load_ms is what this request waited for the model. All but decode_ms add up to the TTFT.
+
+    encode_ms, prefill_ms: null where a server does not tell them; they are in first_token_ms then.
+    """
 
     load_ms: float
-    encode_ms: float
-    prefill_ms: float
+    encode_ms: float | None
+    prefill_ms: float | None
     first_token_ms: float
     decode_ms: float
 
     @classmethod
     def of(cls, reading: Reading) -> JsonTimings:
         """To microseconds."""
-        return cls(*(round(each, 3) for each in (*reading.parts, reading.decode_ms)))
+        load, encode, prefill, first, decode = (round(each, 3) for each in (*reading.parts, reading.decode_ms))
+        return cls(load, encode if reading.is_split else None, prefill if reading.is_split else None, first, decode)
 
 
 class JsonStats(msgspec.Struct, frozen=True):

@@ -30,8 +30,8 @@ class Incoming:
     """A picture of the draft or of a message that waits. source: a path or a data URI, "" for one that is neither yet.
 
     larger: as it was, with its source, each time before it was made smaller. part: what a message has of it, there as soon as the file is
-    read; its tokens are there when a model has counted them. is_read: set when it is there, or cannot be. task: reads it and has it
-    counted; it is the draft's, and whoever waits for it shields it.
+    read; its tokens are there when a model has counted them. is_read: set when it is there, or cannot be. is_exact: the tokens are what it
+    takes, not only near that. task: reads it and has it counted; it is the draft's, and whoever waits for it shields it.
     """
 
     key: str
@@ -41,6 +41,7 @@ class Incoming:
     larger: list[tuple[ImagePart, str]] = field(default_factory=list)
     part: ImagePart | None = None
     state: str = "reading"
+    is_exact: bool = True
     is_read: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[ImagePart] | None = None
 
@@ -58,7 +59,7 @@ class Incoming:
     def label(self) -> str:
         """The token that stands for it in the prompt."""
         size = f" {self.part.width}x{self.part.height}" if self.part is not None else ""
-        state = f"{count(self.tokens)} tokens" if self.tokens else self.state
+        state = f"{count(self.tokens, is_exact=self.is_exact)} tokens" if self.tokens else self.state
         name = self.name if len(self.name) <= _LONGEST_NAME else f"{self.name[: _LONGEST_NAME - 1]}…"
         # Brackets end the token, so a name must not hold any.
         return f"[image {self.number}: {name.replace('[', '(').replace(']', ')')}{size}, {state}]"
@@ -426,7 +427,7 @@ class Draft:
             asked = session
             try:
                 part = msgspec.structs.replace(part, tokens=await asked.reader.tokens_of(part.digest))
-                item.state = "ready"
+                item.state, item.is_exact = "ready", asked.reader.counts_pictures
                 break
             except EngineError:
                 session = await self._keeps.ready()

@@ -251,15 +251,18 @@ def details(entry: Entry) -> str:
         return f"{len(entry.message.text):,} characters\n{said}" if entry.message.role is Role.ASSISTANT else _plain_details(entry)
     result, reading, sampling = record.result, reading_of(record.result), record.sampling
     read = f"{count(reading.evaluated_tokens)} of {count(reading.prompt_tokens)} tokens"
+    parts = [
+        ("  pictures", f"{duration(reading.encode_ms)}, {count(reading.encoded_images)} encoded"),
+        ("  reading the prompt", f"{duration(reading.prefill_ms)}, {read}"),
+        ("  first token", duration(reading.first_token_ms)),
+    ]
     rows = [
         ("Model", str(record.model)),
         ("Ended because", _ENDINGS[result.reason]),
         *([("Time to first thought", duration(reading.first_thought_ms))] if reading.first_thought_ms is not None else []),
         ("Time to first token", duration(reading.ttft_ms) if reading.ttft_ms is not None else "no text came"),
         ("  loading", duration(reading.load_ms)),
-        ("  pictures", f"{duration(reading.encode_ms)}, {count(reading.encoded_images)} encoded"),
-        ("  reading the prompt", f"{duration(reading.prefill_ms)}, {read}"),
-        ("  first token", duration(reading.first_token_ms)),
+        *(parts if reading.is_split else [("  server", f"{duration(reading.first_token_ms)}, {read}")]),
         ("Reused from the cache", f"{count(reading.reused_tokens)} tokens"),
         ("Pictures in the prompt", f"{count(reading.image_tokens)} tokens"),
         ("Reply", f"{count(reading.completion_tokens)} tokens, {speed(reading.tokens_per_second)}"),

@@ -14,6 +14,7 @@ from nemochat.chat.remotes import Listing, about
 from nemochat.desk.port import Answer, AskFile, AskItem, AskLeave, AskOne, Item, Leave, ModelChanged, Port, Workbench
 from nemochat.domain.replies import ModelRef
 from nemochat.domain.servers import ServedModel
+from nemochat.engine.protocol import Counts
 from nemochat.errors import EngineError, NemochatError
 
 _ADD, _GET, _NEW = "\0add", "\0get", "\0new "
@@ -54,6 +55,16 @@ class OpenModel:
     def is_unprotected(self) -> bool:
         """Whether somebody's words could become control tokens; that may change with a picture."""
         return self.session is not None and self.is_loaded and not self.session.reader.engine.capabilities.keeps_words_apart
+
+    @property
+    def counts_pictures(self) -> bool:
+        """Whether it is known beforehand what a picture takes in the prompt; else it is near that."""
+        return self.session is None or self.session.reader.counts_pictures
+
+    @property
+    def counts_exactly(self) -> bool:
+        """The same for words."""
+        return self.session is None or self.session.reader.engine.capabilities.counts is Counts.EXACT
 
     async def ready(self) -> ChatSession:
         """The session, as soon as there is one whose model is loaded, however long that takes."""

@@ -49,7 +49,8 @@ class Timings(msgspec.Struct, frozen=True):
 
     load_ms: loading the model, when this request had to wait for it, else 0. encode_ms: pictures through the vision encoder.
     prefill_ms: evaluating the prompt. decode_ms: from the end of the prefill to the last token.
-    first_token_ms: from the arrival of the request in the engine to the first text.
+    first_token_ms: from the arrival of the request in the engine to the first text. is_split: the parts are known; else all but the load
+    is in first_token_ms, because a server alone knows what it did until then.
     """
 
     load_ms: float = 0.0
@@ -57,6 +58,7 @@ class Timings(msgspec.Struct, frozen=True):
     prefill_ms: float = 0.0
     decode_ms: float = 0.0
     first_token_ms: float = 0.0
+    is_split: bool = True
 
 
 class Usage(msgspec.Struct, frozen=True):

@@ -25,7 +25,6 @@ class Source(StrEnum):
     MODEL_SETTING = "the model's settings"
     CONFIG = "config.toml"
     MODEL_FILE = "the model's file"
-    SERVER = "the server"
     DEFAULT = "nemochat's default"
 
 
@@ -132,7 +131,7 @@ def in_words(name: str, value: object) -> str:
     """A value that is in force, as it is shown."""
     if value is None:
         said = {"seed": "another each time", "think": "as the model does by itself", "max_tokens": "as long as there is room"}
-        return said.get(name, "its own default")
+        return said.get(name, "left to the server")
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, tuple):
@@ -153,8 +152,7 @@ def in_force(layers: Layers, *, is_served: bool = False) -> InForce:
     sources: dict[str, Source] = {}
     for name in Sampling.__struct_fields__:
         left_by: Source | None = None
-        values[name] = getattr(default, name)
-        sources[name] = Source.SERVER if is_served and values[name] is None else Source.DEFAULT
+        values[name], sources[name] = getattr(default, name), Source.DEFAULT
         for source in Source:
             said = getattr(layers.get(source), name, None)
             if said == UNSET:

@@ -13,6 +13,8 @@ What is measured
   come from the prefill, so the decoding begins with it. Tokens a second are 1 / ITL.
 
 How it is put together
+- Replies of this machine and of servers are counted together, and apart where there are both. What a server does until its first token
+  only some tell: where it is not known, it is all in "first token", and the reply is in no figure of the parts.
 - Cold is a reply that had to wait for the model to load, or evaluated more of its prompt than it reused. Every other one is reused.
 - A percentile is by nearest rank: the smallest of the values that so many of a hundred are not above. It is always a value that occurred.
   Each part is ranked by itself, so the percentiles of the parts do not add up to that of the whole.
@@ -39,7 +41,7 @@ _MOST_TOKENS = 1 << 40
 class Reading(msgspec.Struct, frozen=True, gc=False):
     """How long one reply took and what it cost. Times are milliseconds, counts are tokens (`encoded_images`: runs of the encoder).
 
-    first_thought_ms: to the first thought, None where there was none.
+    first_thought_ms: to the first thought, None where there was none. is_split: as in `Timings`. is_served: a server has made it.
     """
 
     ttft_ms: float | None
@@ -54,9 +56,13 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     completion_tokens: int
     encoded_images: int
     first_thought_ms: float | None = None
+    is_split: bool = True
+    is_served: bool = False
 
     @classmethod
-    def of(cls, usage: Usage, timings: Timings, ttft_ms: float | None, first_thought_ms: float | None = None) -> Reading:
+    def of(
+        cls, usage: Usage, timings: Timings, ttft_ms: float | None, first_thought_ms: float | None = None, *, is_served: bool = False
+    ) -> Reading:
         """The figures of a reply; what no clock can have shown, in a file from elsewhere, becomes the nearest that one can."""
         return cls(
             None if ttft_ms is None else _time(ttft_ms),
@@ -71,6 +77,8 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
             _count(usage.completion_tokens),
             _count(usage.encoded_images),
             None if first_thought_ms is None else _time(first_thought_ms),
+            timings.is_split,
+            is_served,
         )
 
     @property
@@ -151,12 +159,17 @@ class Figures(msgspec.Struct, frozen=True):
 
 
 class Statistics(msgspec.Struct, frozen=True):
-    """All replies with text, and the cold and the reused ones apart. without_text: how many there were beside them."""
+    """All replies with text, and the cold and the reused ones apart. without_text: how many there were beside them.
+
+    here, served: those of this machine and those of servers, where there are both.
+    """
 
     all: Figures
     cold: Figures
     reused: Figures
     without_text: int = 0
+    here: Figures = Figures()
+    served: Figures = Figures()
 
 
 def reading_of(result: TurnResult) -> Reading:
@@ -167,7 +180,11 @@ def reading_of(result: TurnResult) -> Reading:
 def rows_of(chat: Chat) -> list[ReplyRow]:
     """Every reply of a conversation that has a record, also those that were swiped away, in the order in which they came to be."""
     records: list[tuple[int, ReplyRecord]] = [(node.id, node.entry.record) for node in chat.nodes if node.entry.record is not None]
-    return [ReplyRow(reading_of(record.result), str(record.model)) for _, record in sorted(records, key=lambda pair: pair[0])]
+    return [ReplyRow(_of_record(record), str(record.model)) for _, record in sorted(records, key=lambda pair: pair[0])]
+
+
+def _of_record(record: ReplyRecord) -> Reading:
+    return msgspec.structs.replace(reading_of(record.result), is_served=bool(record.model.server))
 
 
 def statistics_of(readings: Iterable[Reading]) -> Statistics:
@@ -176,7 +193,9 @@ def statistics_of(readings: Iterable[Reading]) -> Statistics:
     said = [reading for reading in given if reading.ttft_ms is not None]
     cold = [reading for reading in said if reading.is_cold]
     reused = [reading for reading in said if not reading.is_cold]
-    return Statistics(_figures(said), _figures(cold), _figures(reused), len(given) - len(said))
+    here, served = [reading for reading in said if not reading.is_served], [reading for reading in said if reading.is_served]
+    apart = (_figures(here), _figures(served)) if here and served else (Figures(), Figures())
+    return Statistics(_figures(said), _figures(cold), _figures(reused), len(given) - len(said), *apart)
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
@@ -196,13 +215,14 @@ def _figures(said: Sequence[Reading]) -> Figures:
     itl = _spread(said, lambda reading: reading.itl_ms)
     evaluated = sum(reading.evaluated_tokens for reading in said)
     reused = sum(reading.reused_tokens for reading in said)
-    rate = _prefill_rate(evaluated, sum(reading.prefill_ms for reading in said))
+    split = [reading for reading in said if reading.is_split]
+    rate = _prefill_rate(sum(reading.evaluated_tokens for reading in split), sum(reading.prefill_ms for reading in split))
     return Figures(
         replies=len(said),
         ttft_ms=_spread(said, lambda reading: reading.ttft_ms),
         load_ms=_spread(said, lambda reading: reading.load_ms),
-        encode_ms=_spread(said, lambda reading: reading.encode_ms),
-        prefill_ms=_spread(said, lambda reading: reading.prefill_ms),
+        encode_ms=_spread(split, lambda reading: reading.encode_ms),
+        prefill_ms=_spread(split, lambda reading: reading.prefill_ms),
         first_token_ms=_spread(said, lambda reading: reading.first_token_ms),
         itl_ms=itl,
         tokens_per_second=None if itl is None else _rounded(1000 / itl.p50, 1000 / itl.p95),

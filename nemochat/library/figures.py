@@ -61,8 +61,8 @@ def reply_rows(database: Database, query: ReplyQuery) -> list[ReplyRow]:
             continue
         name = str(record.model)
         model = models.get(name) or models.setdefault(name, sanitize(name, strict=True))
-        result = record.result
-        reading = Reading.of(result.usage, result.timings, result.ttft_ms, result.first_thought_ms)
+        result, is_served = record.result, bool(record.model.server)
+        reading = Reading.of(result.usage, result.timings, result.ttft_ms, result.first_thought_ms, is_served=is_served)
         found.pop((id_, reading), None)  # the older one stands where it stood
         found[id_, reading] = ReplyRow(reading, model, as_seconds(stored), *places[conversation])
     return list(found.values())

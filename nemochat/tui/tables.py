@@ -18,7 +18,10 @@ _GROUPS: tuple[tuple[str, Callable[[Statistics], Figures]], ...] = (
     ("cold", lambda statistics: statistics.cold),
     ("reused", lambda statistics: statistics.reused),
     ("all", lambda statistics: statistics.all),
+    ("here", lambda statistics: statistics.here),
+    ("served", lambda statistics: statistics.served),
 )
+"""Of replies; those of this machine and of servers have lines of their own only where there are both."""
 _NONE = "-"
 _MILLIONS = 10_000_000
 _TIMES = (LABEL, 4, 8, 10, 11, 10, 11, 13)
@@ -57,8 +60,7 @@ def first_of(reading: Reading) -> str:
 def times(statistics: Statistics) -> Table:
     """p50 and p95 of the TTFT and of its parts, for cold, reused and all replies; and of the time to a thought, where there were any."""
     rows: list[str] = []
-    for name, group in _GROUPS:
-        figures = group(statistics)
+    for name, figures in _groups(statistics):
         spreads = (figures.ttft_ms, *figures.parts)
         rows.append(_line((name, "p50", count(figures.replies), *(_each(spread, lambda it: it.p50) for spread in spreads)), _TIMES))
         rows.append(_line(("", "p95", "", *(_each(spread, lambda it: it.p95) for spread in spreads)), _TIMES))
@@ -72,7 +74,7 @@ def costs(statistics: Statistics) -> Table:
     """What was read and reused, and how fast it was read and written."""
     above = _line(("", "ITL", "tok/s", "prompt tokens", "pictures"), _COSTS_ABOVE)
     below = _line(("", "p50", "p95", "written", "read", "read", "reused", "", "encoded"), _COSTS)
-    return Table((above, below), tuple(_line(_cost(name, group(statistics)), _COSTS) for name, group in _GROUPS))
+    return Table((above, below), tuple(_line(_cost(name, figures), _COSTS) for name, figures in _groups(statistics)))
 
 
 def reply_header() -> str:
@@ -85,7 +87,10 @@ def reply_row(reading: Reading) -> str:
     cells = (
         "cold" if reading.is_cold else "reused",
         "no text" if reading.ttft_ms is None else duration(reading.ttft_ms),
-        *(duration(part) for part in reading.parts),
+        duration(reading.load_ms),
+        duration(reading.encode_ms) if reading.is_split else _NONE,
+        duration(reading.prefill_ms) if reading.is_split else _NONE,
+        duration(reading.first_token_ms),
         count(reading.evaluated_tokens),
         count(reading.reused_tokens),
         _pace(reading.tokens_per_second),
@@ -96,6 +101,11 @@ def reply_row(reading: Reading) -> str:
 def of_replies(readings: Iterable[Reading]) -> Table:
     """One line for each."""
     return Table((reply_header(),), tuple(reply_row(reading) for reading in readings))
+
+
+def _groups(statistics: Statistics) -> list[tuple[str, Figures]]:
+    found = [(name, group(statistics)) for name, group in _GROUPS]
+    return found if statistics.served.replies else found[:3]
 
 
 def _cost(name: str, figures: Figures) -> Sequence[str]:

@@ -15,7 +15,7 @@ from nemochat.domain.events import Progress
 from nemochat.domain.messages import Message, Role, TextPart
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.segments import Segment
-from nemochat.engine.protocol import LoadRequest, Place
+from nemochat.engine.protocol import Asked, LoadRequest, Place
 from nemochat.errors import EngineError, NemochatError
 from nemochat.prompt.format import as_text
 from nemochat.settings import EngineSettings, WhenFull
@@ -307,7 +307,7 @@ async def test_a_conversation_that_changed_meanwhile_is_not_overwritten() -> Non
     other = msgspec.structs.replace(desk.session.chat, name="Another value")
     count = desk.engine.count
 
-    async def slow(segments: Sequence[Segment]) -> list[int]:
+    async def slow(segments: Sequence[Segment], asked: Asked | None = None) -> list[int]:
         desk.session.open_chat(other)
         return await count(segments)
 

@@ -106,10 +106,9 @@ class FakeServer:
             return {"object": "list", "data": [{"id": self.model, "object": "model", "created": 1, "owned_by": "somebody"}]}
         return None
 
-    async def reply(self, path: str, body: Any) -> AsyncGenerator[bytes, None]:
+    def reply(self, path: str, body: Any) -> AsyncGenerator[bytes, None]:
         """The lines of a reply."""
         raise NotImplementedError
-        yield b""
 
     def refusal(self, path: str, body: Any) -> Refuse | None:
         """What it does not take."""
@@ -292,8 +291,8 @@ class Vllm(OpenAi):
     def routes(self, path: str, body: Any) -> Any:
         """Its list, and its tokenizer: of a text, or of messages without what their pictures will take."""
         if path == "/v1/models":
-            model = {"id": self.model, "object": "model", "created": 1, "owned_by": "vllm", "root": self.model, "max_model_len": self.window}
-            return {"object": "list", "data": [model]}
+            model = {"id": self.model, "object": "model", "created": 1, "owned_by": "vllm", "root": self.model}
+            return {"object": "list", "data": [{**model, "max_model_len": self.window}]}
         if path == "/tokenize" and self.has_tokenizer:
             found = tokens(body["prompt"]) if "prompt" in body else self.prompt(body)
             return {"count": len(found), "max_model_len": self.window, "tokens": list(range(len(found))), "token_strs": None}
@@ -420,7 +419,7 @@ class Ollama(FakeServer):
         if isinstance(say, Refuse):
             yield _line(say.body)
             return
-        messages = [
+        messages: list[dict[str, Any]] = [
             *({"content": "", "thinking": piece} for piece in say.thought),
             *({"content": piece} for piece in say.text),
             *({"content": "", "tool_calls": [call]} for call in say.calls),
@@ -431,8 +430,8 @@ class Ollama(FakeServer):
             yield _line({"model": self.model, "message": {"role": "assistant", **message}, "done": False})
         durations = {"total_duration": 9_000_000, "load_duration": 1_000_000, "prompt_eval_duration": 4_000_000, "eval_duration": 3_000_000}
         counts = {"prompt_eval_count": len(laid), "eval_count": len(tokens("".join((*say.thought, *say.text)))) + 5 * len(say.calls)}
-        last = {"model": self.model, "message": {"role": "assistant", "content": ""}, "done": True, "done_reason": say.reason}
-        yield _line({**last, **durations, **counts})
+        message = {"role": "assistant", "content": ""}
+        yield _line({"model": self.model, "message": message, "done": True, "done_reason": say.reason, **durations, **counts})
 
     def _load(self, body: Any) -> None:
         told = re.search(r"num_ctx\s+(\d+)", self.parameters)

@@ -35,8 +35,10 @@ from tests.remote.fakes import PICTURE_TOKENS, FakeServer, LmStudio, Nim, Ollama
 ADD = ToolSpec("add", "Adds.", {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]})
 KINDS = (Vllm, Nim, LmStudio, Ollama, OpenAi)
 
+SHORT = Sampling(max_tokens=64)
 
-def talk(fake: FakeServer, sampling: Sampling = Sampling(max_tokens=64)) -> Talking:
+
+def talk(fake: FakeServer, sampling: Sampling = SHORT) -> Talking:
     engine = open_engine(fake.server, fake.model, fake.key)
     request = LoadRequest(f"box/{fake.model}", "", None, EngineSettings(), server="box")
     return Talking(engine, request, sampling)
@@ -123,7 +125,7 @@ async def test_counts_are_guessed_then_learnt_and_said_to_be(kind: type[FakeServ
         view = await chat.context_view()
         assert view.counts is Counts.LEARNT
         assert not view.is_exact
-        assert view.cached is None
+        assert not view.tells_cached
         assert first.usage.prompt_tokens < view.used < 3 * first.usage.prompt_tokens
         second = await play(chat.send(user("And the grass, the trees, and the moss that grows on the stones in the wood?")))
         assert second.usage.prompt_tokens == pytest.approx((await chat.context_view()).used, rel=0.35)
@@ -329,7 +331,8 @@ async def test_a_call_in_the_words_of_a_server_that_reads_none_is_one() -> None:
 @pytest.mark.parametrize("kind", [Vllm, Ollama])
 async def test_a_server_that_takes_no_tools_is_told_of_them_in_words(kind: type[FakeServer]) -> None:
     words = '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>'
-    fake = Ollama(Say((words,)), Say(("It is 3.",)), capabilities=("completion",)) if kind is Ollama else Vllm(Say((words,)), Say(("It is 3.",)))
+    replies = Say((words,)), Say(("It is 3.",))
+    fake = Ollama(*replies, capabilities=("completion",)) if kind is Ollama else Vllm(*replies)
     if isinstance(fake, Vllm):
         fake.has_tools = False
     async with fake:
@@ -648,7 +651,8 @@ async def test_what_is_typed_is_read_ahead_and_the_reply_finds_it() -> None:
         assert result.usage.reused_tokens >= 384
         assert chat.reader.can_warm
         view = await chat.context_view()
-        assert view.cached is not None
+        assert view.tells_cached
+        assert view.cached > 384
         await chat.session.close()
 
 

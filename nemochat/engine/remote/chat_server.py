@@ -4,10 +4,10 @@ Where the shapes are documented:
 - OpenAI: the API reference of chat completions (a stream of ``chat.completion.chunk``, ``stream_options.include_usage``, tool calls in
   pieces by ``index``, ``response_format`` of ``json_schema``).
 - vLLM: docs, "OpenAI-Compatible Server" (``top_k``, ``min_p``, ``repetition_penalty``, ``chat_template_kwargs``,
-  ``continue_final_message``; ``/tokenize`` with ``messages``: ``count``), "Reasoning Outputs" (``reasoning``, before ``reasoning_content``),
+  ``continue_final_message``; ``/tokenize`` with ``messages``: ``count``), "Reasoning Outputs" (``reasoning``, once ``reasoning_content``),
   "Automatic Prefix Caching" (``usage.prompt_tokens_details.cached_tokens`` with ``--enable-prompt-tokens-details``).
-- NVIDIA NIM: docs.nvidia.com/nim/vision-language-models, "API Reference": vLLM's fields; what build.nvidia.com runs takes 180,000 letters of
-  pictures in a request.
+- NVIDIA NIM: docs.nvidia.com/nim/vision-language-models, "API Reference": vLLM's fields. What build.nvidia.com runs takes 180,000 letters
+  of pictures in a request.
 - LM Studio: lmstudio.ai/docs/developer: "Chat Completions" (its list of parameters), ``/api/v1/models``, ``/api/v1/models/load``.
 """
 
@@ -110,7 +110,7 @@ class ChatServer:
                 raise
         known = next((each for each in models if each.id == self._model), None)
         if known is None and models:
-            raise ServerError(f"{self._client.server.name} has no model called {self._model}.", "See which models it has: nemochat models list")
+            raise ServerError(f"{self._client.server.name} has no model called {self._model}.", "See which it has: nemochat models list")
         window = known.context_length if known is not None else 0
         if self._kind is ServerKind.LM_STUDIO and known is not None and known.is_loaded is False:
             window = await self._loaded_window() or window

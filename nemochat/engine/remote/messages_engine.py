@@ -33,7 +33,8 @@ T = TypeVar("T")
 _MOST_COUNTED = 256
 """So many counts of whole prompts are kept: the draft comes and goes, and the window has two cuts."""
 _WINDOW = re.compile(
-    r"(?:context (?:length|size|window)|maximum (?:model )?length|n_ctx|max_model_len)[^\d.]{0,40}(\d[\d,]{1,9})|> ?(\d[\d,]{1,9}) maximum", re.I
+    r"(?:context (?:length|size|window)|maximum (?:model )?length|n_ctx|max_model_len)[^\d.]{0,40}(\d[\d,]{1,9})|> ?(\d[\d,]{1,9}) maximum",
+    re.I,
 )
 _IN_PROMPT = re.compile(
     r"(\d[\d,]{1,9}) in the messages|messages resulted in (\d[\d,]{1,9})|(?:contains|has|passed) (\d[\d,]{1,9}) input tokens|"
@@ -275,7 +276,8 @@ class MessagesEngine:
         self._judge(asked, end, first - began if first else 0.0)
         decode_ms = end.decode_ms or ((time.perf_counter() - first) * 1000 if first else 0.0)
         first_ms = (first - began) * 1000 if first else 0.0
-        yield Finished(end.reason, usage, Timings(end.load_ms, 0.0, end.prefill_ms, decode_ms, first_ms))
+        timings = Timings(end.load_ms, 0.0, end.prefill_ms, decode_ms, first_ms, is_split=self._dialect.tells_stages)
+        yield Finished(end.reason, usage, timings)
 
     def _usage(self, asked: Asked, segments: Sequence[Segment], end: End, said: int) -> Usage:
         """What the reply has cost, by what the server says, else as near as is known."""

@@ -41,6 +41,8 @@ _SAMPLING = {
     "max_tokens": "num_predict",
     "stop": "stop",
 }
+_LOADS_MS = 500.0
+"""A model that is loaded already is looked up in less."""
 _SET_WINDOW = re.compile(r"^num_ctx\s+(\d{1,9})\s*$", re.MULTILINE)
 _TELL_TALES = {"think": re.compile(r"does not support thinking", re.I), "tools": re.compile(r"does not support tools", re.I)}
 
@@ -210,5 +212,8 @@ def _call(item: dict[str, Any]) -> CallDelta:
 def _end(value: dict[str, Any]) -> End:
     """The last line. Of what it has evaluated and what it has kept of the prompt it tells the sum."""
     reason = FinishReason.LENGTH if value.get("done_reason") == "length" else FinishReason.STOP
-    times = ((number(value.get(f"{name}_duration")) or 0) / 1e6 for name in ("load", "prompt_eval", "eval"))
-    return End(reason, number(value.get("prompt_eval_count")), None, number(value.get("eval_count")), *times)
+    load_ms, prefill_ms, decode_ms = ((number(value.get(f"{name}_duration")) or 0) / 1e6 for name in ("load", "prompt_eval", "eval"))
+    load_ms = load_ms if load_ms >= _LOADS_MS else 0.0
+    return End(
+        reason, number(value.get("prompt_eval_count")), None, number(value.get("eval_count")), load_ms, prefill_ms, decode_ms
+    )

@@ -229,11 +229,11 @@ class Presenter:
             records = [entry.record for entry in entries if entry.record is not None]
             ttfts = tuple(record.result.ttft_ms for record in records if record.result.ttft_ms is not None)
             self._ttfts = entries, ttfts, records[-1].result if records else None
-        used, limit = (view.used, view.limit) if view else (0, 0)
+        used, limit, is_exact = (view.used, view.limit, view.is_exact) if view else (0, 0, True)
         last = desk.last or self._ttfts[2]
         model = desk.model
-        state = f"{self.state}{self._fetching}"
-        seen = StatusView(model.name or "no model", state, used, limit, last, self._ttfts[1], model.leaves, model.is_unprotected)
+        name, state, ttfts = model.name or "no model", f"{self.state}{self._fetching}", self._ttfts[1]
+        seen = StatusView(name, state, used, limit, last, ttfts, model.leaves, model.is_unprotected, is_exact)
         self._status.show(seen)
         self._prompt.state = self._prompt_state()
         self._welcome.is_demo = desk.model.name == desk.bench.demo_model
@@ -383,6 +383,7 @@ class Presenter:
                 self.set_state(f"stopped: {error.message}")
             case Counted(view, tokens):
                 self._prompt.token_count = tokens
+                self._prompt.is_exact = view is None or view.is_exact
                 if tokens is not None and view is not None:
                     self._prompt.room = view.limit - view.reserve - view.used
                     self._draw_if_changed()

@@ -38,7 +38,7 @@ class AttachmentItem(msgspec.Struct, frozen=True):
     """A picture of the draft or of the conversation.
 
     width, height: of the picture as it was given, 0 when not known yet. state: in words; "failed: ..." for a failure. pixels: what the
-    model gets, None until they are made.
+    model gets, None until they are made. is_exact: of the tokens, as in `numbers.count`.
     """
 
     key: str
@@ -49,6 +49,7 @@ class AttachmentItem(msgspec.Struct, frozen=True):
     state: str
     pixels: RgbImage | None
     in_draft: bool
+    is_exact: bool = True
 
 
 class AttachmentCard(Vertical, Late, can_focus=True):
@@ -135,7 +136,7 @@ class AttachmentCard(Vertical, Late, can_focus=True):
         failed = state.startswith("failed")
         sign = "✗" if failed else "✓" if state in _FINISHED else "…"
         size = [f"{item.width}x{item.height}"] if item.width and item.height else []
-        tokens = [plural(item.tokens, "token")] if item.tokens is not None else []
+        tokens = [plural(item.tokens, "token", is_exact=item.is_exact)] if item.tokens is not None else []
         self._title.update(Content(sanitize(item.name, strict=True) or "picture"))
         self._figures.update(Content(" · ".join([*size, *tokens, f"{sign} {state}"])))
         self._figures.set_class(failed, "-failed")
@@ -288,7 +289,9 @@ class AttachmentsPane(Pane, can_focus=False):
         pictures = desk.pictures
         drafted = [_drafted(item, pictures) for item in desk.draft.items]
         said = {part.digest: part for entry in desk.chat.entries for part in entry.message.images}
-        self.show([*drafted, *(_held(part, pixels) for digest, part in said.items() if (pixels := pictures.get(digest)) is not None)])
+        is_exact = desk.model.counts_pictures
+        shown = ((part, pictures.get(digest)) for digest, part in said.items())
+        self.show([*drafted, *(_held(part, pixels, is_exact) for part, pixels in shown if pixels is not None)])
 
     @on(Moved)
     def _move(self, event: Moved) -> None:
@@ -323,7 +326,8 @@ class AttachmentsPane(Pane, can_focus=False):
             return
         self._items = ordered
         tokens = sum(item.tokens or 0 for item in ordered)
-        self.summary = plural(len(ordered), "picture") + (f", {plural(tokens, 'token')}" if tokens else "") if ordered else "none"
+        cost = f", {plural(tokens, 'token', is_exact=all(item.is_exact for item in ordered))}" if tokens else ""
+        self.summary = plural(len(ordered), "picture") + cost if ordered else "none"
         if self.can_draw:
             self._arrange()
 
@@ -366,9 +370,11 @@ class AttachmentsPane(Pane, can_focus=False):
 def _drafted(item: Incoming, pictures: Mapping[str, RgbImage]) -> AttachmentItem:
     part = item.part
     width, height, pixels = (part.width, part.height, pictures.get(part.digest)) if part is not None else (0, 0, None)
-    return AttachmentItem(item.key, item.name, width, height, item.tokens or None, item.state, pixels, in_draft=True)
+    tokens = item.tokens or None
+    return AttachmentItem(item.key, item.name, width, height, tokens, item.state, pixels, in_draft=True, is_exact=item.is_exact)
 
 
-def _held(part: ImagePart, pixels: RgbImage) -> AttachmentItem:
+def _held(part: ImagePart, pixels: RgbImage, is_exact: bool) -> AttachmentItem:
     width, height = part.width or pixels.width, part.height or pixels.height
-    return AttachmentItem(part.digest, part.name or "picture", width, height, part.tokens or None, "in the chat", pixels, in_draft=False)
+    name, tokens = part.name or "picture", part.tokens or None
+    return AttachmentItem(part.digest, name, width, height, tokens, "in the chat", pixels, in_draft=False, is_exact=is_exact)

@@ -43,4 +43,4 @@ class ContextPane(Pane, can_focus=True):
     def show(self, view: ContextView | None) -> None:
         """Show another state of the window; None while the model is not there to count."""
         self._graph.view = view
-        self.summary = f"{count(view.used)} of {count(view.limit)}" if view else _WAITING
+        self.summary = f"{count(view.used, is_exact=view.is_exact)} of {count(view.limit)}" if view else _WAITING

@@ -44,12 +44,14 @@ _LONGEST_DESCRIPTION = 100
 
 
 class ToolInfo(msgspec.Struct, frozen=True):
-    """A tool that can be offered to the model. tokens: what offering it costs in every prompt, None when not known."""
+    """A tool that can be offered to the model. tokens: what offering it costs in every prompt, None when not known, or as near as it is
+    known (`is_exact`)."""
 
     name: str
     description: str
     enabled: bool
     tokens: int | None = None
+    is_exact: bool = True
 
 
 def shorten(text: str, characters: int, lines: int) -> tuple[str, int]:
@@ -94,7 +96,7 @@ class ToolLine(Static, can_focus=True):
         """Show another state of the tool."""
         self.tool = tool
         box, word = ("☑", "on ") if tool.enabled else ("☐", "off")
-        cost = f"  {plural(tool.tokens, 'token')}" if tool.tokens is not None else ""
+        cost = f"  {plural(tool.tokens, 'token', is_exact=tool.is_exact)}" if tool.tokens is not None else ""
         description = _first_sentence(sanitize(tool.description[:500], strict=True))
         self.update(
             Content.assemble(
@@ -238,7 +240,10 @@ class ToolsPane(Pane, can_focus=False):
         """The tools that there are, and the calls of the conversation."""
         chat, tools = desk.chat, desk.tools
         on = {spec.name for spec in chat.frame.tools}
-        infos = [ToolInfo(each.name, each.spec.description, each.name in on, tools.costs.get(each.fingerprint)) for each in tools.offered]
+        infos = [
+            ToolInfo(each.name, each.spec.description, each.name in on, tools.costs.get(each.fingerprint), desk.model.counts_exactly)
+            for each in tools.offered
+        ]
         self.show(infos, tools.runs(chat))
 
     @on(Toggled)

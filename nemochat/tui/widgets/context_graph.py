@@ -19,25 +19,27 @@ _MOST_CONTEXTS = 6
 
 
 class Part(msgspec.Struct, frozen=True):
-    """A part of the window: its name, the character that fills its share of the bar, its colour."""
+    """A part of the window: its name, the character that fills its share of the bar, its colour. is_exact: as in `numbers.count`."""
 
     name: str
     fill: str
     colour: str
     tokens: int
+    is_exact: bool = True
 
 
 def parts_of(view: ContextView) -> list[Part]:
     """The parts that take any room, in the order of the bar."""
+    is_exact = view.is_exact
     parts = [
-        Part("template", "▁", "$text-muted", view.template),
-        Part("system", "█", "$text-primary", view.system),
-        Part("tools", "▓", "$text-secondary", view.tools),
-        Part("contexts", "▚", "$text-warning", view.documents),
-        Part("history", "▒", "$text-success", view.history),
-        Part("pictures", "╱", "$text-accent", view.images),  # noqa: RUF001
-        Part("draft", "▞", "$foreground", view.draft),
-        Part("free", "·", "$text-muted", view.free),
+        Part("template", "▁", "$text-muted", view.template, is_exact),
+        Part("system", "█", "$text-primary", view.system, is_exact),
+        Part("tools", "▓", "$text-secondary", view.tools, is_exact),
+        Part("contexts", "▚", "$text-warning", view.documents, is_exact),
+        Part("history", "▒", "$text-success", view.history, is_exact),
+        Part("pictures", "╱", "$text-accent", view.images, is_exact),  # noqa: RUF001
+        Part("draft", "▞", "$foreground", view.draft, is_exact),
+        Part("free", "·", "$text-muted", view.free, is_exact),
         Part("reserve", "░", "$text-muted", view.reserve),
     ]
     return [part for part in parts if part.tokens > 0]
@@ -86,7 +88,7 @@ class ContextGraph(Widget):
 def legend(parts: Sequence[Part], width: int) -> list[Content]:
     """The parts with their sizes, in two columns where they fit."""
     column = (width - _GUTTER) // 2
-    if all(len(part.name) + len(count(part.tokens)) + 3 <= column for part in parts):
+    if all(len(part.name) + len(_tokens(part)) + 3 <= column for part in parts):
         rows = (len(parts) + 1) // 2
         left = [_legend(part, column) for part in parts[:rows]]
         right = [_legend(part, column) for part in parts[rows:]]
@@ -95,24 +97,33 @@ def legend(parts: Sequence[Part], width: int) -> list[Content]:
 
 
 def _legend(part: Part, width: int) -> Content:
-    number = count(part.tokens)
+    number = _tokens(part)
     room = max(1, width - len(number) - 3)
     return Content.assemble((part.fill, part.colour), f" {part.name[:room]:<{room}} ", number)
 
 
+def _tokens(part: Part) -> str:
+    return count(part.tokens, is_exact=part.is_exact)
+
+
 def sentences(view: ContextView) -> list[Content]:
     """What the numbers mean for the next message."""
-    lines = [Content.styled(f"{count(view.used)} of {count(view.limit)} used", "bold")]
+    exactly = view.is_exact
+    lines = [Content.styled(f"{count(view.used, is_exact=exactly)} of {count(view.limit)} used", "bold")]
     over = view.used + view.reserve - view.limit
     if over > 0 and not view.trims:
-        lines.append(Content.styled(f"! {plural(over, 'token')} too many", "$text-error"))
-    lines.append(Content.styled(f"cached {count(view.cached)} · to read {count(view.to_read)}", "$text-muted"))
+        lines.append(Content.styled(f"! {plural(over, 'token', is_exact=exactly)} too many", "$text-error"))
+    if view.tells_cached:
+        cached, to_read = count(view.cached, is_exact=exactly), count(view.to_read, is_exact=exactly)
+        lines.append(Content.styled(f"cached {cached} · to read {to_read}", "$text-muted"))
     if view.forgotten:
-        lines.append(Content(f"forgotten {plural(len(view.forgotten), 'message')}, {plural(view.forgotten_tokens, 'token')}"))
+        tokens = plural(view.forgotten_tokens, "token", is_exact=exactly)
+        lines.append(Content(f"forgotten {plural(len(view.forgotten), 'message')}, {tokens}"))
     if view.excluded:
         lines.append(Content(f"hidden by you: {plural(len(view.excluded), 'message')}"))
     if view.trims:
-        words = f"! the next message makes the model forget more: {plural(view.to_read, 'token')} will be read again"
+        tokens = plural(view.to_read, "token", is_exact=exactly)
+        words = f"! the next message makes the model forget more: {tokens} will be read again"
         lines.append(Content.styled(words, "$text-warning"))
     for context in view.contexts[-_MOST_CONTEXTS:]:
         source, reason = (sanitize(text, strict=True) for text in (context.source or "context", context.reason))

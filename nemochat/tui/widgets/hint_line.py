@@ -35,7 +35,8 @@ class PromptState(StrEnum):
 class Hint(msgspec.Struct, frozen=True):
     """What the line says. tokens: of the draft, None while they are being counted. room: what is free behind it, None when not known.
 
-    is_empty: there is no draft. keys: of what has the focus, each with what it does; () while that is the prompt.
+    is_empty: there is no draft. keys: of what has the focus, each with what it does; () while that is the prompt. is_exact: of both
+    numbers, as in `numbers.count`.
     """
 
     state: PromptState
@@ -43,6 +44,7 @@ class Hint(msgspec.Struct, frozen=True):
     room: int | None = None
     is_empty: bool = True
     keys: tuple[str, ...] = ()
+    is_exact: bool = True
 
     @property
     def figures(self) -> str:
@@ -50,11 +52,11 @@ class Hint(msgspec.Struct, frozen=True):
         if self.keys:
             return ""
         if self.room is not None and self.room < 0:
-            return f"too long by {count(-self.room)} tokens"
-        free = "" if self.room is None else f"{count(self.room)} free"
+            return f"too long by {count(-self.room, is_exact=self.is_exact)} tokens"
+        free = "" if self.room is None else f"{count(self.room, is_exact=self.is_exact)} free"
         if self.is_empty or self.state in (PromptState.RUNS, PromptState.LOST):
             return free
-        tokens = f"{'…' if self.tokens is None else count(self.tokens)} tokens"
+        tokens = f"{'…' if self.tokens is None else count(self.tokens, is_exact=self.is_exact)} tokens"
         return f"{tokens} · {free}" if free else tokens
 
     def words(self, width: int) -> str:

@@ -12,6 +12,7 @@ from textual.widget import Widget
 
 from nemochat.chat import ContextView, Entry
 from nemochat.domain.messages import Role
+from nemochat.numbers import count
 from nemochat.tui.widgets.message import MessageView, Standing
 from nemochat.tui.widgets.steady_scroll import SteadyScroll
 from nemochat.tui.widgets.transcript_diff import Change, compare
@@ -250,7 +251,8 @@ class MessageWindow(SteadyScroll):
     async def _set_line(self) -> None:
         """Put the line of forgetting before the first message that the model still sees."""
         place = self._line_place()
-        tokens = self._seen.forgotten_tokens if self._seen is not None else 0
+        seen = self._seen
+        tokens = f"{count(seen.forgotten_tokens if seen else 0, is_exact=seen is None or seen.is_exact)} tokens"
         if self._line is not None:
             children = list(self.children)
             if place in children and self._line in children and children.index(place) == children.index(self._line) + 1:

@@ -129,6 +129,9 @@ class Prompt(Vertical):
     state: reactive[PromptState] = reactive(PromptState.WAITS)
     token_count: reactive[int | None] = reactive(None)
     room: reactive[int | None] = reactive(None)
+    is_exact: reactive[bool] = reactive(True)
+    """Whether both numbers are what the model reads, or near it."""
+
     queued: reactive[tuple[str, ...]] = reactive(())
     keys: reactive[tuple[str, ...]] = reactive(())
     """Of what has the focus, where that is not the prompt; said instead of what Enter does here."""
@@ -397,6 +400,10 @@ class Prompt(Vertical):
         """Another number."""
         self._draw_hint()
 
+    def watch_is_exact(self) -> None:
+        """Other signs before the numbers."""
+        self._draw_hint()
+
     def watch_keys(self) -> None:
         """Something else has the focus."""
         self._draw_hint()
@@ -427,7 +434,9 @@ class Prompt(Vertical):
 
     def _draw_hint(self) -> None:
         text = self._area.text
-        self._hint_line.hint = Hint(self._state(), self.token_count, self.room, is_empty=not text, keys=self.keys)
+        self._hint_line.hint = Hint(
+            self._state(), self.token_count, self.room, is_empty=not text, keys=self.keys, is_exact=self.is_exact
+        )
 
     def _state(self) -> PromptState:
         """What Enter does with the text."""

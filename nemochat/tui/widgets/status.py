@@ -34,7 +34,7 @@ class StatusView(msgspec.Struct, frozen=True):
     """What the line shows.
 
     state: in words. used and limit: tokens of the window, limit 0 when unknown. ttfts: ms of the conversation's replies, oldest first.
-    leaves: words leave this machine. is_unprotected: what others have written can become control tokens.
+    leaves: words leave this machine. is_unprotected: what others have written can become control tokens. is_exact: whether `used` is what the model reads, or near it.
     """
 
     model: str
@@ -45,6 +45,7 @@ class StatusView(msgspec.Struct, frozen=True):
     ttfts: tuple[float, ...] = ()
     leaves: bool = False
     is_unprotected: bool = False
+    is_exact: bool = True
 
     def marks(self, width: int) -> str:
         """What is said of the model for as long as it holds: in words, where they and the window fit into `width`, else in signs."""
@@ -81,7 +82,7 @@ def figures(view: StatusView, width: int) -> list[str]:
     """What stands on the right, as much of it as fits in `width`: the least important go first."""
     window, share, first, thought, pace, sparks = "", "", "", "", "", ""
     if view.limit:
-        window = f"{count(view.used)}/{count(view.limit)}"
+        window = f"{count(view.used, is_exact=view.is_exact)}/{count(view.limit)}"
         share = f" ({round(100 * view.used / view.limit)} %)"
     last = reading_of(view.last) if view.last is not None else None
     if last is not None and last.ttft_ms is not None:
@@ -112,9 +113,11 @@ def split(result: TurnResult, width: int) -> str:
     encode = [f"pictures {duration(reading.encode_ms)}"] if reading.encode_ms >= 1 else []
     first = f"first token {duration(reading.first_token_ms)}"
     prompt = f"prompt {duration(reading.prefill_ms)}"
+    if not reading.is_split:  # what a server did until then, it alone knows
+        first, prompt = "", f"server {duration(reading.first_token_ms)}"
     evaluated, total = count(reading.evaluated_tokens), count(reading.prompt_tokens)
     for detail in (f" ({evaluated} of {total} tokens read, {count(reading.reused_tokens)} reused)", f" ({evaluated}/{total})", ""):
-        words = _GAP.join([*load, *encode, prompt + detail, first])
+        words = _GAP.join([*load, *encode, prompt + detail, *([first] if first else [])])
         if len(words) <= width:
             return words
     return words[: max(0, width - 1)] + "…"

@@ -103,12 +103,12 @@ class ForgottenLine(_Note):
 
     DEFAULT_CSS = "ForgottenLine { height: auto; width: 1fr; color: $text-warning; margin: 0 0 1 0; }"
 
-    def __init__(self, tokens: int) -> None:
+    def __init__(self, tokens: str) -> None:
         super().__init__(markup=False)
         self._tokens = tokens
 
-    def set_tokens(self, tokens: int) -> None:
-        """Change the size of what is forgotten."""
+    def set_tokens(self, tokens: str) -> None:
+        """Change the size of what is forgotten, in words."""
         if tokens != self._tokens:
             self._tokens = tokens
             self.refresh(layout=True)
@@ -123,4 +123,4 @@ class ForgottenLine(_Note):
         return Content(self._words()).get_height({}, width)
 
     def _words(self) -> str:
-        return f"── the model no longer sees what is above · {self._tokens:,} tokens ──"
+        return f"── the model no longer sees what is above · {self._tokens} ──"
