@@ -111,7 +111,7 @@ async def _served_session(setup: Setup, served: ServedModel, mmproj: Path | None
     refuse_projector(served, mmproj)
     engine = open_engine(served.server, served.model.id, await asyncio.to_thread(setup.keys.get, served.server))
     settings = setup.settings.engine
-    request = LoadRequest(served.name, "", None, settings, format=settings.format)
+    request = LoadRequest(served.name, "", None, settings, format=settings.format, server=served.server.name)
     session = ChatSession(engine, request, sampling_layers(setup.settings, setup.locked))
     session.served = served
     session.start_loading()
