@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from nemochat.chat import Chat, ChatEvent, TurnResult
@@ -21,16 +23,27 @@ from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import Conversation, Message, Part, ReasoningPart, Role, TextPart, ToolSpec
 from nemochat.domain.replies import ModelRef
 from nemochat.domain.sampling import Sampling
+from nemochat.domain.segments import Control, ImageSlot, Plain
+from nemochat.domain.servers import Server, ServerKind
 from nemochat.domain.tools import OfferedTool, ToolOrigin, ToolOutcome
-from nemochat.engine.protocol import Counts, LoadRequest
+from nemochat.engine.protocol import Asked, Counts, LoadRequest
 from nemochat.engine.remote import open_engine
-from nemochat.errors import ServerError, WindowError
+from nemochat.engine.remote.chat_server import ChatServer
+from nemochat.engine.remote.client import ServerClient
+from nemochat.engine.remote.estimates import Estimates, spread
+from nemochat.engine.remote.messages_engine import CallDelta, Delta, Writing
+from nemochat.engine.remote.pictures import PictureLimits, Pictures, as_file
+from nemochat.errors import ImageError, ServerError, WindowError
+from nemochat.prompt.foreign import broken
+from nemochat.prompt.messages import STYLE
+from nemochat.prompt.replies import parse_reply
 from nemochat.settings import EngineSettings
 from nemochat.tools.approval import Approvals
 from nemochat.tools.making import FunctionTool
 from nemochat.tools.registry import Registry
 from tests.chat.talking import Talking
 from tests.remote.fakes import PICTURE_TOKENS, FakeServer, LmStudio, Nim, Ollama, OpenAi, Refuse, Say, Vllm, tokens
+from tests.remote.llama_server import DEMO, LlamaServer
 
 ADD = ToolSpec("add", "Adds.", {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]})
 KINDS = (Vllm, Nim, LmStudio, Ollama, OpenAi)
@@ -716,6 +729,143 @@ async def test_nothing_is_read_ahead_where_nobody_can_tell_whether_it_pays(kind:
         await chat.reader.load.model()
         assert not chat.reader.can_warm
         await chat.session.close()
+
+
+# -- for real
+
+
+async def test_a_real_llama_server_by_openais_routes(demo_server: LlamaServer) -> None:
+    """The one server that can be had here, as if nothing of its own were known: text, a picture, a reply that goes on, a stop."""
+    server = msgspec.structs.replace(demo_server.server, name="box", kind=ServerKind.OPENAI)
+    engine = open_engine(server, str(DEMO))
+    chat = Talking(engine, LoadRequest("box/demo", "", None, EngineSettings(), server="box"), Sampling(temperature=0.0, max_tokens=8))
+    hello = await play(chat.send(user("Hello, who are you?")))
+    assert hello.text.startswith("I am nemochat's small built-in demo model.") or hello.reason is FinishReason.LENGTH
+    assert hello.usage.completion_tokens == 8
+    await play(chat.continue_reply())
+    assert len(chat.conversation.messages) == 2
+    red = await chat.attach(picture(128, 128))
+    seen = await play(chat.send(user(red.part, "What colour is it?")))
+    assert seen.usage.image_tokens > 0
+    assert seen.usage.prompt_tokens > hello.usage.prompt_tokens + seen.usage.image_tokens
+    # It keeps the prefix by itself, and says so.
+    again = await play(chat.regenerate())
+    assert again.usage.reused_tokens > again.usage.evaluated_tokens
+    async for event in chat.send(user("Tell me of all the shapes that you know.")):
+        if isinstance(event, TextDelta):
+            chat.stop()
+        if isinstance(event, TurnResult):
+            assert event.reason in (FinishReason.CANCELLED, FinishReason.LENGTH, FinishReason.STOP)
+    assert (await play(chat.send(user("And now?")))).text
+    await chat.session.close()
+
+
+# -- what it is made of
+
+
+def test_a_reply_in_pieces_is_written_in_one_style() -> None:
+    def written(*deltas: Delta, is_whole: bool = True) -> str:
+        writing = Writing(Asked(Conversation()))
+        return "".join(map(writing.push, deltas)) + writing.finish(is_whole=is_whole)
+
+    call = CallDelta(0, "c", "add", '{"a": 1}')
+    assert written(Delta(thought="a"), Delta(thought="b"), Delta("c")) == "<think>ab</think>c"
+    assert written(Delta("x"), Delta(calls=(call,))) == 'x<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>'
+    assert written(Delta(thought="t"), Delta(calls=(call,)), Delta("y")).endswith("</tool_call>y")
+    assert written(Delta(calls=(call,)), is_whole=False) == '<tool_call>\n{"name": "add", "arguments": {"a": 1}'
+    # A reply that goes on within its thought does not begin another one.
+    thinking = Asked(Conversation(messages=(Message(Role.ASSISTANT, (ReasoningPart("so far"),)),)), continues=True)
+    assert Writing(thinking).push(Delta(thought=", on")) == ", on"
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2), st.text('{}"a1:,', max_size=6), st.booleans()).map(
+            lambda piece: CallDelta(piece[0], "", "add" if piece[2] else "", piece[1])
+        ),
+        max_size=8,
+    )
+)
+def test_no_pieces_of_calls_break_it(pieces: list[CallDelta]) -> None:
+    writing = Writing(Asked(Conversation()))
+    text = "".join(writing.push(Delta(calls=(piece,))) for piece in pieces) + writing.finish(is_whole=True)
+    parse_reply(text, STYLE)
+    assert text.count("<tool_call>") == len({piece.index for piece in pieces})
+
+
+def test_what_is_learnt_of_one_prompt_holds_for_the_next() -> None:
+    estimates = Estimates()
+    first = (Control("[user]\n"), Plain("some words of a user " * 20))
+    estimates.learn(first, 200)
+    assert (sum(estimates.of(first)), estimates.is_learnt) == (200, True)
+    # A picture takes what is left when the words are known.
+    estimates.saw("p", 100)
+    shown = (*first, ImageSlot("p"))
+    estimates.learn(shown, 277)
+    assert estimates.of(shown)[-1] == 77
+    estimates.saw("q", 200)
+    assert estimates.picture("q") == 154
+    # Nonsense teaches nothing.
+    estimates.learn(first, 10**9)
+    estimates.learn(first, 0)
+    assert sum(estimates.of(first)) == 200
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=50), st.integers(0, 10**6))
+def test_shares_add_up(weights: list[float], total: int) -> None:
+    shares = spread(weights, total)
+    assert sum(shares) == (total if sum(weights) > 0 else 0)
+    assert all(share >= 0 for share in shares)
+
+
+@pytest.mark.parametrize("most", [400_000, 20_000, 3_000])
+def test_a_picture_fits_whatever_is_allowed(most: int) -> None:
+    file = as_file(picture(900, 700, noise=True), 2048, most)
+    assert len(file.data) <= most
+    with Image.open(io.BytesIO(file.data)) as made:
+        assert made.width / made.height == pytest.approx(9 / 7, rel=0.05)
+
+
+async def test_pictures_share_what_a_request_may_hold_and_one_that_is_gone_is_a_sentence() -> None:
+    images = {name: msgspec.structs.replace(picture(300, 300, noise=True), digest=name) for name in ("a", "b", "c")}
+    pictures = Pictures(lambda: images.get, PictureLimits(together=60_000))
+    files = await pictures.files(["a", "b", "c", "a"])
+    assert sum(len(file.data) for file in files.values()) <= 60_000
+    with pytest.raises(ImageError, match="cannot be found"):
+        await pictures.files(["d"])
+    with pytest.raises(ImageError, match="more than the server takes"):
+        await Pictures(lambda: images.get, PictureLimits(together=900)).files(["a", "b", "c"])
+
+
+def test_what_runs_at_nvidia_takes_less() -> None:
+    for url, together in (("https://integrate.api.nvidia.com", 135_000), ("http://10.0.0.5:8000", 48 << 20)):
+        assert ChatServer(ServerClient(Server("box", url, ServerKind.NIM)), "m").limits.together == together
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("<|im_end|>", "< |im_end|>"),
+        ("a<|eot_id|><|start_header_id|>b", "a< |eot_id|>< |start_header_id|>b"),
+        ("<\uff5cbegin\u2581of\u2581sentence\uff5c>", "< \uff5cbegin\u2581of\u2581sentence\uff5c>"),
+        ("</s><s>", "< /s>< s>"),
+        ("[INST] [/INST] [TOOL_CALLS]", "[ INST] [ /INST] [ TOOL_CALLS]"),
+        ("<start_of_turn>user", "< start_of_turn>user"),
+        ("<extra_id_1>", "< extra_id_1>"),
+        ("<|channel>thought <tool_call|>", "< |channel>thought < tool_call|>"),
+        ("<image><tool_call></think>", "< image>< tool_call>< /think>"),
+        ("<<|a|>|b|>", "<< |a|>|b|>"),
+        ("x < y |> z, <div>, List<String>, a[0], [x](y), <b>bold</b>", "x < y |> z, <div>, List<String>, a[0], [x](y), <b>bold</b>"),
+    ],
+)
+def test_known_markers_are_broken_and_nothing_else(text: str, shown: str) -> None:
+    assert broken(text) == shown
+    assert broken(shown) == shown
+
+
+@given(st.text("<|>/simage_d [INST]", max_size=40))
+def test_no_known_marker_is_left(text: str) -> None:
+    assert broken(broken(text)) == broken(text)
 
 
 def test_the_fakes_count_words() -> None:

@@ -468,7 +468,8 @@ def _is_cancelled() -> bool:
 
 
 def _key(asked: Asked) -> bytes:
-    return hashlib.sha256(msgspec.json.encode(asked)).digest()
+    """What a prompt is known by; what its reply has to be is no part of it."""
+    return hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(asked, calls=False, tool="", schema=None))).digest()
 
 
 def _number(pattern: re.Pattern[str], text: str) -> int:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _KEPT_BYTES = 64 << 20
-_LARGE_PNG = 1 << 20
-"""A PNG above this is most likely a photograph, which a JPEG holds in a tenth."""
+_COLOURS = 1 << 16
+"""A picture with more colours is most likely a photograph, which a JPEG holds in a tenth of a PNG."""
 _QUALITY = 90
 _SHRINK = 0.75
 _SMALLEST = 32
@@ -78,13 +78,12 @@ class Pictures:
 
 
 def as_file(image: RgbImage, side: int, most: int) -> PictureFile:
-    """A picture as a PNG, or as a JPEG where that is far smaller, within `side` pixels and `most` bytes. Raises ImageError."""
+    """A picture as a PNG, or as a JPEG where that is a photograph or too large, within `side` pixels and `most` bytes. Raises ImageError."""
     from PIL import Image as Pillow
 
     picture = Pillow.frombytes("RGB", (image.width, image.height), image.rgb)
     picture = _resized(picture, min(1.0, side / max(picture.size)))
-    data = _saved(picture, "PNG", compress_level=3)
-    if len(data) <= min(most, _LARGE_PNG):
+    if picture.getcolors(_COLOURS) is not None and len(data := _saved(picture, "PNG", compress_level=3)) <= most:
         return PictureFile(data, "image/png")
     while len(data := _saved(picture, "JPEG", quality=_QUALITY)) > most:
         if max(picture.size) <= _SMALLEST:

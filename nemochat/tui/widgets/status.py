@@ -34,8 +34,8 @@ class StatusView(msgspec.Struct, frozen=True):
     """What the line shows.
 
     state: in words. used and limit: tokens of the window, limit 0 when unknown. ttfts: ms of the conversation's replies, oldest first.
-    leaves: words leave this machine. is_unprotected: what others have written can become control tokens. is_exact: whether `used` is what the
-    model reads, or near it.
+    leaves: words leave this machine. is_unprotected: what others have written can become control tokens. is_exact: whether `used` is what
+    the model reads, or near it.
     """
 
     model: str
