@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import json
+import random
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -160,7 +161,7 @@ async def test_a_server_without_a_tokenizer_is_learnt_from() -> None:
 
 def picture(width: int = 64, height: int = 48, *, noise: bool = False) -> RgbImage:
     if noise:
-        return RgbImage.from_rgb(width, height, Image.effect_noise((width, height), 90).convert("RGB").tobytes())
+        return RgbImage.from_rgb(width, height, random.Random(1).randbytes(width * height * 3))
     return RgbImage.from_rgb(width, height, b"\xc0\x20\x20" * (width * height))
 
 
@@ -188,7 +189,7 @@ async def test_a_picture_is_sent_and_what_it_costs_is_learnt(kind: type[FakeServ
 async def test_a_picture_is_made_as_small_as_the_server_takes() -> None:
     async with OpenAi() as fake:
         chat = talk(fake)
-        big = await chat.attach(picture(4000, 1000, noise=True))
+        big = await chat.attach(picture(2400, 600, noise=True))
         await play(chat.send(user(big.part, "What is this?")))
         url = chats(fake)[0]["messages"][0]["content"][0]["image_url"]["url"]
         kind, data = url.split(";base64,")

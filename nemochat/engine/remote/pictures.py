@@ -78,7 +78,7 @@ class Pictures:
 
 
 def as_file(image: RgbImage, side: int, most: int) -> PictureFile:
-    """A picture as a PNG, or as a JPEG where that is a photograph or too large, within `side` pixels and `most` bytes. Raises ImageError."""
+    """A picture as a PNG, or a JPEG where it is a photograph or too large, within `side` pixels and `most` bytes. Raises ImageError."""
     from PIL import Image as Pillow
 
     picture = Pillow.frombytes("RGB", (image.width, image.height), image.rgb)
