@@ -14,7 +14,7 @@ from nemochat.desk.port import ModelChoice, ToolChest
 from nemochat.documents.index import DocumentIndex
 from nemochat.documents.vectors import Embedder
 from nemochat.domain.servers import ServedModel
-from nemochat.engine.protocol import LoadRequest
+from nemochat.engine.protocol import Engine, LoadRequest
 from nemochat.errors import ModelFileError
 from nemochat.library import Library
 from nemochat.models import Catalogue, Keys, Servers
@@ -37,7 +37,7 @@ class Bench:
     def __init__(
         self,
         folder: Path,
-        engines: Mapping[str, FakeEngine],
+        engines: Mapping[str, Engine],
         settings: Settings | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -105,7 +105,8 @@ class Bench:
         name = model.name if isinstance(model, ServedModel) else model or self.first
         if name not in self.engines:
             raise ModelFileError(f"There is no model {name}.", "Choose another one.")
-        request = LoadRequest(name, f"{name}.gguf", None, self.settings.engine)
+        server = model.server.name if isinstance(model, ServedModel) else ""
+        request = LoadRequest(name, "" if server else f"{name}.gguf", None, self.settings.engine, server=server)
         session = ChatSession(self.engines[name], request, sampling_layers(self.settings, self.locked))
         session.served = model if isinstance(model, ServedModel) else None
         return session

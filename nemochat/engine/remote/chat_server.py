@@ -260,8 +260,8 @@ def worded(asked: Asked, *, continues: bool) -> Conversation:
 
 def ends_in_words(asked: Asked) -> bool:
     """Whether a reply is to go on, and from words: a server takes no other one."""
-    last = asked.conversation.messages[-1].parts[-1:]
-    return asked.continues and any(isinstance(part, TextPart) and part.text.strip() for part in last)
+    parts = asked.conversation.messages[-1].parts if asked.continues else ()
+    return any(isinstance(part, TextPart) and part.text.strip() for part in parts[-1:])
 
 
 def _without_gaps(message: dict[str, Any]) -> dict[str, Any]:

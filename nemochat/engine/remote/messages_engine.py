@@ -139,11 +139,13 @@ class MessagesEngine:
         self._warming: asyncio.Task[End] | None = None
         self._warmed: _Warmed | None = None
         self._doubts = 0
+        self._is_counted = True
+        """Whether the last prompt was counted by the server, which may refuse some."""
 
     @property
     def capabilities(self) -> Capabilities:
         """What is known of it by now."""
-        counts = Counts.EXACT if self._dialect.counts else Counts.LEARNT if self._estimates.is_learnt else Counts.ESTIMATED
+        counts = Counts.EXACT if self._dialect.counts and self._is_counted else Counts.LEARNT if self._estimates.is_learnt else Counts.ESTIMATED
         return Capabilities(
             can_prepare=self._dialect.warms and self._doubts < _MOST_DOUBTS,
             counts=counts,
@@ -328,11 +330,12 @@ class MessagesEngine:
 
     async def _total(self, asked: Asked) -> int | None:
         """Tokens of a prompt without its pictures, asked once; None where the server does not count."""
-        if not self._dialect.counts:
+        if not self._dialect.counts or not (asked.conversation.messages or asked.conversation.system):
             return None
         key = _key(asked)
         if key not in self._counted:
             total = await self._dialect.count(asked)
+            self._is_counted = total is not None
             if total is None:
                 return None
             self._counted[key] = total
