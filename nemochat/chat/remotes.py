@@ -137,15 +137,14 @@ class Remotes:
 
 
 def about(served: ServedModel) -> str:
-    """What is known of a model, in few words."""
+    """What is known of a model, in few words; an arrow says that words leave this machine for it."""
     model = served.model
     words = [
-        "leaves this machine" if served.leaves else "",
         f"{model.context_length:,} tokens" if model.context_length else "",
-        {True: "sees pictures", False: "reads text only", None: ""}[model.has_vision],
+        {True: "sees pictures", False: "text only", None: ""}[model.has_vision],
         "not loaded" if model.is_loaded is False else "",
     ]
-    return ", ".join(filter(None, words))
+    return " ".join(filter(None, ("↗" if served.leaves else "", ", ".join(filter(None, words)))))
 
 
 def _chosen(server: Server, models: Sequence[RemoteModel], typed: str) -> RemoteModel:

@@ -136,7 +136,7 @@ class OpenModel:
             return [Item(f"{_NEW}{server.name}", f"Add {server.name}", f"it runs on this machine, at {server.url}")]
         if listing.models:
             return [self._item(served.name, about(served)) for served in listing.models]
-        return [Item(f"{server.name}/", f"{server.name}/", error.message if error is not None else "has no model")]
+        return [Item(f"{server.name}/", f"{server.name}/ not available", error.message if error is not None else "has no model")]
 
     async def offer_others(self, error: NemochatError) -> str | None:
         """A model could not be loaded: say why, and what can be done; the name of another one. Raises NemochatError."""

@@ -62,10 +62,7 @@ class FakeEngine:
         self.is_closed = False
         self._info = ModelInfo("fake", context_length, has_vision, 256, 1.0)
         self._is_loaded = False
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return Capabilities()
+        self.capabilities = Capabilities()
 
     @property
     def info(self) -> ModelInfo | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -9,13 +10,14 @@ from pathlib import Path
 import msgspec
 
 from nemochat.chat import ChatSession
-from nemochat.chat.remotes import Remotes
+from nemochat.chat.remotes import Listing, Remotes
 from nemochat.desk.port import ModelChoice, ToolChest
 from nemochat.documents.index import DocumentIndex
 from nemochat.documents.vectors import Embedder
-from nemochat.domain.servers import ServedModel
+from nemochat.domain.servers import RemoteModel, ServedModel, Server, ServerKind
 from nemochat.engine.protocol import Engine, LoadRequest
-from nemochat.errors import ModelFileError
+from nemochat.engine.remote.finding import Found
+from nemochat.errors import ModelFileError, NemochatError
 from nemochat.library import Library
 from nemochat.models import Catalogue, Keys, Servers
 from nemochat.models.pull import Puller
@@ -29,6 +31,33 @@ from nemochat.tools.making import Tool
 from nemochat.tools.mcp.servers import McpServers
 from nemochat.tools.registry import Registry
 from tests.chat.fake_engine import FakeEngine
+
+
+class PlayedRemotes(Remotes):
+    """Servers that are played. has: what each of them has, by its name; a NemochatError is raised. gates: waited for before it is said,
+    by the name of a server or of a model. here: what runs on this machine besides."""
+
+    def __init__(self, paths: Paths) -> None:
+        super().__init__(Servers(paths.servers_file), Keys(paths.keys_file, {}))
+        self.has: dict[str, Sequence[RemoteModel] | NemochatError] = {}
+        self.gates: dict[str, asyncio.Event] = {}
+        self.here: list[Listing] = []
+
+    async def asked(self, name: str) -> None:
+        if name in self.gates:
+            await self.gates[name].wait()
+        if isinstance(error := self.has.get(name), NemochatError):
+            raise error
+
+    async def look_at(self, server: Server) -> Found:
+        await self.asked(server.name)
+        has = self.has.get(server.name, ())
+        assert not isinstance(has, NemochatError)
+        return Found(msgspec.structs.replace(server, kind=ServerKind.OPENAI), tuple(has))
+
+    async def discovered(self) -> list[Listing]:
+        await self.asked("")
+        return self.here
 
 
 class Bench:
@@ -59,7 +88,7 @@ class Bench:
         self.embedder: Embedder | None = None
         self.library, _ = Library.open(self.paths.library, clock=clock)
         self.personas = PersonaStore(self.paths.personas)
-        self.remotes = Remotes(Servers(self.paths.servers_file), Keys(self.paths.keys_file, {}))
+        self.remotes = PlayedRemotes(self.paths)
         self.served: dict[str, ServedModel] = {}
         """Those of `engines` that are models of servers."""
 
@@ -83,7 +112,7 @@ class Bench:
         return ()
 
     def models(self) -> Sequence[ModelChoice]:
-        return [ModelChoice(name, "a played engine") for name in self.engines]
+        return [ModelChoice(name, "a played engine") for name in self.engines if name not in self.served]
 
     @property
     def puller(self) -> Puller:
@@ -99,6 +128,7 @@ class Bench:
         return path.stem
 
     async def find(self, model: str | None) -> ServedModel | None:
+        await self.remotes.asked(model or self.first)
         return self.served.get(model or self.first)
 
     async def open(self, model: ServedModel | str | None) -> ChatSession:

@@ -41,10 +41,10 @@ _WIDE = 110
 """The file dialog has no room for the choice of a filter on a narrower screen."""
 
 _WHAT_LEAVES = (
-    "That is all that the model reads: what you write (as you type, where it is counted or read ahead), the pictures, passages of "
-    "documents and what tools bring. Who runs that machine can read and keep it."
+    "So does all else that the model reads: passages of documents, what tools bring, and your words already while you type. "
+    "Who runs that machine can keep it."
 )
-_ASKED_ONCE = "You are asked once for each server. The line at the bottom says so for as long as its model is in use."
+_ASKED_ONCE = "You are asked once. The line at the bottom shows ↗ for as long as it is in use."
 
 
 def screen_for(ask: Ask, app: App[None], pictures: str, copy: Callable[[str], None]) -> Screen[Any]:
