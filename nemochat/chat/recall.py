@@ -145,10 +145,19 @@ class PromptHistory:
 
 
 class KeptDraft(msgspec.Struct, frozen=True):
-    """What was being typed, and the pictures beside it (paths, data URIs)."""
+    """What was being typed, the pictures beside it (paths, data URIs), and what was being typed in dialogs."""
 
     text: str = ""
     pictures: tuple[str, ...] = ()
+    dialogs: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.text or self.pictures or self.dialogs)
+
+    @property
+    def clean(self) -> KeptDraft:
+        """Without what a terminal would act on."""
+        return KeptDraft(sanitize(self.text), self.pictures, sanitize(self.dialogs))
 
 
 class DraftFile:
@@ -179,7 +188,7 @@ class DraftFile:
                 if kept is None:
                     continue
                 self._taken_over = path if path != self._own else None
-                if not kept.text and not kept.pictures:
+                if not kept:
                     self._let_go_of_taken_over()
                     continue
                 with contextlib.suppress(NemochatError):  # then it goes when the draft can be written
@@ -208,8 +217,7 @@ class DraftFile:
 
         Raises NemochatError.
         """
-        draft = KeptDraft(sanitize(draft.text), draft.pictures)
-        if draft.text or draft.pictures:
+        if draft := draft.clean:
             _write(self._own, msgspec.json.encode(draft))
         else:
             with contextlib.suppress(OSError):
@@ -225,7 +233,7 @@ class DraftFile:
             own_folder(self._spare)
         except OSError as error:
             raise _cannot_write(path, error) from error
-        _write(path, msgspec.json.encode(KeptDraft(sanitize(draft.text), draft.pictures)))
+        _write(path, msgspec.json.encode(draft.clean))
         return path
 
     def _let_go(self, pictures: tuple[str, ...]) -> None:
@@ -277,10 +285,9 @@ def _changed(path: Path) -> float:
 def _read_draft(path: Path) -> KeptDraft | None:
     """What is in the file, None where it cannot be read."""
     try:
-        kept = msgspec.json.decode(read_beginning(path, _MAX_DRAFT), type=KeptDraft)
+        return msgspec.json.decode(read_beginning(path, _MAX_DRAFT), type=KeptDraft).clean
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return KeptDraft(sanitize(kept.text), kept.pictures)
 
 
 def _read_earlier(path: Path) -> KeptDraft | None:

@@ -122,6 +122,8 @@ class Draft:
         self._has_complained = False
         self.text = ""
         """Without the tokens of pictures."""
+        self.dialogs: Callable[[], str] = str
+        """What is being typed elsewhere, which a crash must not take either."""
         self.editing: int | None = None
         """The id of the message that is being edited, None for a new one."""
 
@@ -132,14 +134,14 @@ class Draft:
         if text == self.text:
             return
         self.text = text
-        self._save_soon()
+        self.save_soon()
         self._keeps.draft_changed(is_picture=False)
 
     def load(self, text: str) -> None:
         """The prompt is to hold this text and the pictures that there are."""
         self.text = text
         self._port.tell(DraftLoaded(text, self._tokens(self.items)))
-        self._save_soon()
+        self.save_soon()
         self._keeps.draft_changed(is_picture=False)
 
     def put_back(self, text: str, items: Sequence[Incoming] = (), at: float = 0.0) -> None:
@@ -173,7 +175,7 @@ class Draft:
         """A message has left the prompt. It stays in the draft's file until `has_text` says that it is on the disk elsewhere, and files
         that were made for its pictures stay until `has_pictures` says that of them. `settle` asks."""
         self._leaving.append(_Leaving(text, pictures, sources, has_text, has_pictures or has_text))
-        self._save_soon()
+        self.save_soon()
 
     def settle(self) -> None:
         """Something was written: what has left and is there goes from the draft's file."""
@@ -226,7 +228,7 @@ class Draft:
         self._renumber()
         self._port.tell(TokenAdded(item.key, item.label))
         self._port.tell(PicturesChanged())
-        self._save_soon()
+        self.save_soon()
         return item
 
     def take_in(self, name: str, read: Callable[[], OpenedPicture], source: str = "") -> Incoming:
@@ -261,7 +263,7 @@ class Draft:
             if item.task is not None:
                 item.task.cancel()  # nobody else waits for a picture of the draft
             self._renumber()
-            self._save_soon()
+            self.save_soon()
             self._keeps.draft_changed(is_picture=False)
         self._port.tell(PicturesChanged())
 
@@ -280,7 +282,7 @@ class Draft:
         if item is not None and item.larger and item.task is not None and item.task.done():
             part, item.source = item.larger.pop()
             self._count_anew(item, part)
-            self._save_soon()
+            self.save_soon()
 
     def move(self, key: str, offset: int) -> None:
         """Change the order; the tokens in the prompt follow."""
@@ -313,6 +315,9 @@ class Draft:
             self.add_source(source)
         if kept.text:
             self.put_back(kept.text)
+        if kept.dialogs:
+            self._history.add(kept.dialogs)
+            self._port.tell(Said("What you wrote in a dialog is kept: Up in the empty prompt brings it."))
 
     def close(self) -> None:
         """The program ends: what was typed is kept for the next one."""
@@ -330,7 +335,7 @@ class Draft:
         except NemochatError as error:
             return f"The draft is lost. {error.message} {error.hint}"
 
-    def _save_soon(self) -> None:
+    def save_soon(self) -> None:
         """However long the typing goes on, a crash takes no more of it than this."""
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(SAVE_SECONDS, self.save)
@@ -357,7 +362,7 @@ class Draft:
         homeless = [each for each in self._leaving if not each.has_text()]
         text = _joined((*(unsaid(each.text) for each in homeless), self._history.to_keep(self.text)))
         named = [*(source for each in homeless for source in each.named()), *(item.kept_in for item in self.items if item.kept_in)]
-        return KeptDraft(text, tuple(named))
+        return KeptDraft(text, tuple(named), self.dialogs())
 
     def _keep_file(self, digest: str) -> str:
         """Of a picture that is no file elsewhere: its path; "" where the disk is full, which is told when the draft itself is saved."""
@@ -394,7 +399,7 @@ class Draft:
             if kept := await asyncio.to_thread(self._keep_file, digest):
                 item.source = kept
                 self._file.take_over(kept)
-            self._save_soon()
+            self.save_soon()
         item.part = ImagePart(digest, item.name, picture.image.width, picture.image.height)
         item.is_read.set()
         item.state = "waiting for the model"

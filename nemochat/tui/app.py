@@ -210,6 +210,8 @@ class NemochatApp(App[None]):
             self._chat.prompt.take_event(event)
         else:
             await super().on_event(event)
+            if isinstance(screen, Modal) and self._chat is not None:
+                self._chat.desk.draft.save_soon()
         if not is_text and not self._is_opening:
             self._key = event
             asyncio.get_running_loop().call_later(_KEY_SECONDS, self.call_later, self._next_key, event)

@@ -10,13 +10,15 @@ from pathlib import Path
 import msgspec
 import pytest
 from textual.events import Paste
-from textual.widgets import TextArea
+from textual.widgets import Input, TextArea
 
-from nemochat.chat.recall import PromptHistory
-from nemochat.desk.port import Workbench
+from nemochat.chat.recall import DraftFile, KeptDraft, PromptHistory
+from nemochat.desk import draft
+from nemochat.desk.port import AskPersonaEdited, AskText, Workbench
 from nemochat.domain.personas import Persona
 from nemochat.tui.app import Early, NemochatApp
-from nemochat.tui.screens.dialogs import Write
+from nemochat.tui.screens.dialogs import Choose, Write
+from nemochat.tui.screens.modal import Modal
 from nemochat.tui.screens.persona_form import PersonaForm
 from tests.desk.sitting import engine_of
 from tests.tui.bench import Bench, Driver, running
@@ -93,3 +95,38 @@ async def test_a_quit_keeps_what_was_written_in_a_dialog_among_the_earlier_promp
         await driver.until(lambda: driver.app._exit)
     kept = PromptHistory(driver.desk.bench.paths.prompt_history).older("")
     assert kept == ("a long text" if what == "text" else "Description:\na long text")
+
+
+@pytest.mark.parametrize(("what", "kept"), [("text", "sooner"), ("line", "sooner"), ("form", "Name:\ner")])
+async def test_what_is_being_written_in_a_dialog_is_on_the_disk_soon_and_only_as_long_as_it_is_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, kept: str
+) -> None:
+    """A kill took it: the draft's file had the prompt alone."""
+    monkeypatch.setattr(draft, "SAVE_SECONDS", 0.02)
+
+    def on_disk() -> list[tuple[str, str]]:
+        written = [msgspec.json.decode(path.read_bytes()) for path in driver.bench.paths.drafts.glob("*.json")]
+        return [(each["text"], each["dialogs"]) for each in written]
+
+    async with running(tmp_path, engine_of()) as driver:
+        await driver.type("half a thou")
+        mira = Persona(name="Mira")
+        ask = AskPersonaEdited(mira, mira) if what == "form" else AskText("A text", "soon", one_line=what == "line")
+        driver.desk.do(lambda: driver.screen.presenter.ask(ask))
+        await driver.dialog(Modal)
+        await driver.until(lambda: isinstance(driver.app.focused, Input | TextArea))
+        await driver.pilot.press(*"er")
+        await driver.until(lambda: on_disk() == [("half a thou", kept)])
+        await driver.pilot.press("escape")
+        if what == "form":
+            await driver.dialog(Choose)
+            await driver.pilot.press("right", "right", "enter")
+        await driver.until(lambda: on_disk() == [("half a thou", "")])
+
+
+async def test_what_a_dialog_held_when_the_program_was_killed_is_an_earlier_prompt(tmp_path: Path) -> None:
+    DraftFile(Bench(tmp_path, {"demo": engine_of()}).paths.drafts).save(KeptDraft("half a thou", dialogs="a long text"))
+    async with running(tmp_path, engine_of()) as driver:
+        await driver.told("Up in the empty prompt")
+        assert driver.screen.prompt.plain_text == "half a thou"
+        assert driver.desk.history.older("half a thou") == "a long text"

@@ -177,6 +177,7 @@ class Presenter:
         screen = screen_for(ask, app, self.desk.bench.pictures, lambda text: self._wanted(Wanted("copy", text)))
         await app.push_screen(screen, answer)
         given = await answered
+        self.desk.draft.save_soon()
         if given is None and isinstance(screen, Write) and screen.unfinished.strip():
             self.desk.history.add(screen.unfinished)
             self.tell(Said("What you wrote is kept: Up in the empty prompt brings it."))

@@ -85,6 +85,7 @@ class ChatScreen(Screen[None]):
         shown = (self.transcript, self.prompt, self.side, self.drawer, self.status, self.welcome)
         self.presenter = Presenter(self, *shown, self._wanted)
         self.desk = Desk(bench, self.presenter, Jobs(self._failed), history)
+        self.desk.draft.dialogs = self._typed_in_dialogs
         self.presenter.attend(self.desk)
 
     def compose(self) -> ComposeResult:
@@ -110,6 +111,8 @@ class ChatScreen(Screen[None]):
     async def on_unmount(self) -> None:
         """The program ends: what was sent, and what came of a reply under way, is kept, and the engine ends."""
         self.presenter.close()
+        typed = self.desk.draft.dialogs()
+        self.desk.draft.dialogs = lambda: typed
         self.desk.draft.typed(self.prompt.plain_text)
         await self.desk.close()
 
@@ -131,7 +134,12 @@ class ChatScreen(Screen[None]):
         for screen in self.app.screen_stack:
             if isinstance(screen, Modal) and screen.unfinished.strip():
                 self.desk.history.add(screen.unfinished)  # Up brings it in the next run
+        self.desk.draft.dialogs = str
         self.app.exit(return_code=self._leaves_with or 0)
+
+    def _typed_in_dialogs(self) -> str:
+        typed = (screen.typed for screen in self.app.screen_stack if isinstance(screen, Modal))
+        return "\n\n".join(each for each in typed if each.strip())
 
     def on_resize(self, event: Resize) -> None:
         """The panes become a drawer on a narrow screen."""

@@ -132,9 +132,14 @@ class Write(_Dialog):
         self._area.focus()
 
     @property
+    def typed(self) -> str:
+        """The text, where it was changed."""
+        return "" if self._area.text == self._text else self._area.text
+
+    @property
     def unfinished(self) -> str:
-        """What was written; "" for a line, and where nothing was changed."""
-        return "" if self._one_line or self._area.text == self._text else self._area.text
+        """The same; "" for a line."""
+        return "" if self._one_line else self.typed
 
     def action_accept(self) -> None:
         """Take the text."""

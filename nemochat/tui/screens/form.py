@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar, TypeVar
 
 import msgspec
@@ -19,7 +19,7 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.numbers import plural
 from nemochat.tui.screens.dialogs import Choose
 from nemochat.tui.screens.modal import Modal
-from nemochat.tui.widgets.form_fields import Field, TextField, field_of
+from nemochat.tui.widgets.form_fields import Field, LineField, TextField, field_of
 
 R = TypeVar("R")
 
@@ -122,10 +122,14 @@ class FormScreen(Modal[R | None]):
         return self._was_changed or any(field.is_changed for field in self.fields)
 
     @property
-    def unfinished(self) -> str:
+    def typed(self) -> str:
         """The texts that were changed, each under its label."""
-        changed = (field for field in self.fields if isinstance(field, TextField) and field.is_changed)
-        return "\n\n".join(f"{field.label}:\n{field.value}" for field in changed)
+        return _labelled(field for field in self.fields if isinstance(field, LineField | TextField))
+
+    @property
+    def unfinished(self) -> str:
+        """The same without those of one line."""
+        return _labelled(field for field in self.fields if isinstance(field, TextField))
 
     def action_save(self) -> None:
         """Close with what stands here; the first value that is not allowed keeps the form open and gets the focus."""
@@ -177,6 +181,10 @@ class FormScreen(Modal[R | None]):
         if words != self._told:
             self._told = words
             self._hint.update(Content(words))
+
+
+def _labelled(fields: Iterable[LineField | TextField]) -> str:
+    return "\n\n".join(f"{field.label}:\n{field.text}" for field in fields if field.is_changed)
 
 
 class _Scroller(VerticalScroll, can_focus=False, inherit_bindings=False):

@@ -28,9 +28,14 @@ class Modal(ModalScreen[R]):
     can be seen: what was typed before that is for what was there."""
 
     @property
-    def unfinished(self) -> str:
-        """What was written here and is worth keeping when it is not accepted; "" for nothing."""
+    def typed(self) -> str:
+        """What was typed here and is nowhere else; "" for nothing."""
         return ""
+
+    @property
+    def unfinished(self) -> str:
+        """What of it is worth keeping when it is not accepted."""
+        return self.typed
 
     def on_mount(self) -> None:
         """It can be seen when it has been drawn."""

@@ -118,7 +118,8 @@ class LineField(Field):
         is_short: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(key, label, value, help=help)
-        self._text = str(value) if text is None else text
+        self._text = self.text = str(value) if text is None else text
+        """What is written there, at first and now."""
         self._parse, self._hint, self._is_short = parse, hint, is_short
 
     def controls(self) -> ComposeResult:
@@ -128,6 +129,7 @@ class LineField(Field):
     def on_input_changed(self, event: Input.Changed) -> None:
         """Look at each letter, so that the sentence is there while it is typed."""
         event.stop()
+        self.text = event.value
         if event.value == _one_line(self._text):
             self.accept(self.initial)
             return
@@ -168,6 +170,11 @@ class TextField(Field):
             str(value) if text is None else text, soft_wrap=True, tab_behavior="focus", compact=True, highlight_cursor_line=False
         )
         self._first = self._area.text
+
+    @property
+    def text(self) -> str:
+        """What is written there."""
+        return self._area.text
 
     def controls(self) -> ComposeResult:
         """An area; Tab leaves it."""
