@@ -86,12 +86,17 @@ class Prompt(msgspec.Struct, frozen=True):
         tokens: dict[Segment, int] = {}
         assembled = assemble(chat, start)
         asked = Asked(assembled.conversation, continues=continues, speaks=speaks, thinks=thinks)
+        last: tuple[Conversation, Layout, list[int]] | None = None
 
         async def lay_out(conversation: Conversation) -> tuple[Layout, list[int]]:
-            layout = await format_.lay_out(conversation, continue_reply=continues, speaks=speaks, thinks=thinks)
-            counts = await count(layout.segments, msgspec.structs.replace(asked, conversation=conversation))
-            tokens.update(zip(layout.segments, counts, strict=True))
-            return layout, counts
+            # What is left of a prompt that is cut is asked for again when its turn comes.
+            nonlocal last
+            if last is None or last[0] != conversation:
+                layout = await format_.lay_out(conversation, continue_reply=continues, speaks=speaks, thinks=thinks)
+                counts = await count(layout.segments, msgspec.structs.replace(asked, conversation=conversation))
+                tokens.update(zip(layout.segments, counts, strict=True))
+                last = conversation, layout, counts
+            return last[1:]
 
         layout, counts = await lay_out(assembled.conversation)
         return cls(assembled, asked, layout, counts, window.measure(layout, counts), tokens, limit, reserve, lay_out)

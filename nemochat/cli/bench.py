@@ -186,7 +186,7 @@ class Bench:
     def models(self) -> Sequence[ModelChoice]:
         """The catalogue."""
         catalogue = self._setup.catalogue
-        return [ModelChoice(entry.name, _about(entry)) for entry in (*catalogue.entries(), *catalogue.of_others())]
+        return [ModelChoice(entry.name, _about(entry), entry.model_path) for entry in (*catalogue.entries(), *catalogue.of_others())]
 
     @property
     def puller(self) -> Puller:

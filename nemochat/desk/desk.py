@@ -47,6 +47,7 @@ from nemochat.domain.sampling import InForce
 from nemochat.errors import NemochatError
 from nemochat.images import is_flat
 from nemochat.library.claims import Claims
+from nemochat.models.naming import meant
 from nemochat.numbers import plural
 from nemochat.settings_file import sampling_layers
 from nemochat.tools.builtin.search import Passage
@@ -413,12 +414,13 @@ class Desk:
         return self.model.is_loaded and self.refuse_while_busy()
 
     def use_model(self, name: str) -> str:
-        """Open a model by its name if it is there; "" then, else the name of the one that is used."""
-        if name == self.model.name:
-            return ""
-        if name not in {choice.name for choice in self.bench.models()}:
+        """Open the model that a name means (`nemochat.models.naming.meant`) if it is there; "" then, else the name of the one that is
+        used."""
+        names = {self.model.name} & {name} or {choice.name for choice in meant(name, self.bench.models())}
+        if len(names) != 1:
             return self.model.name or "no model"
-        self.do(partial(self.open_model, name))
+        if (found := names.pop()) != self.model.name:
+            self.do(partial(self.open_model, found))
         return ""
 
     def _equip(self, session: ChatSession) -> None:

@@ -446,10 +446,11 @@ class Port(Protocol):
 
 
 class ModelChoice(msgspec.Struct, frozen=True):
-    """A model to choose from. `detail` says what it is in a few words."""
+    """A model to choose from. `detail` says what it is in a few words; model_path: its file, "" where that has no name of its own."""
 
     name: str
     detail: str
+    model_path: str = ""
 
 
 class ToolChest(msgspec.Struct, frozen=True):

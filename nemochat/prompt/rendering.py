@@ -35,6 +35,7 @@ class Renderer:
     def __init__(self) -> None:
         self._turn = threading.Lock()
         self._child: _Child | None = None
+        self._is_closed = False
         self.known: dict[tuple[str, str, str], Any] = {}
         """What was found out about a template, by its source and its begin and end tokens."""
 
@@ -52,7 +53,8 @@ class Renderer:
         return await asyncio.to_thread(self._rendered, name, source, variables)
 
     async def close(self) -> None:
-        """End the process, whatever it is at."""
+        """End the process, whatever it is at. Whoever asks from now on gets a TemplateError."""
+        self._is_closed = True
         child, self._child = self._child, None
         if child is not None:
             child.end()
@@ -70,7 +72,12 @@ class Renderer:
             if self._child is not None and self._child.process.poll() is not None:
                 self._child.end()
                 self._child = None
-            child = self._child = self._child or _Child(named)
+            child = self._child = None if self._is_closed else self._child or _Child(named)
+            if child is None or self._is_closed:  # closing does not wait for its turn
+                self._child = None
+                if child is not None:
+                    child.end()
+                raise TemplateError(f"{named} is not in use any more: its model was closed.")
             answer = child.ask(request, seconds)
             if answer is None or answer.problem is Problem.MEMORY:
                 child.end()

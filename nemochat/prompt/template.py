@@ -95,7 +95,7 @@ class TemplateFormat:
         return segments_of(layout.pieces[told[0] : told[-1] + 1]) if told else ()
 
     async def close(self) -> None:
-        """End the process that renders; it starts again when it is needed."""
+        """End the process that renders: nothing can be laid out any more."""
         await self._renderer.close()
 
     async def _laid_out(self, conversation: Conversation, speaks: Role, thinks: bool | None) -> Layout:

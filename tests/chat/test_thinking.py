@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,7 +17,7 @@ from nemochat.domain.replies import TurnResult
 from nemochat.domain.sampling import Sampling
 from nemochat.engine.protocol import LoadRequest, ModelInfo
 from nemochat.errors import EngineDiedError, TemplateError
-from nemochat.prompt.format import as_text
+from nemochat.prompt.format import Layout, as_text
 from nemochat.prompt.nemotron import NemotronFormat
 from nemochat.settings import EngineSettings
 from tests.chat.fake_engine import FakeEngine, reply
@@ -141,3 +142,26 @@ async def test_the_format_is_the_files_or_the_one_that_was_chosen(tmp_path: Path
     for wanted in ("nonsense", str(tmp_path / "no.jinja"), str(tmp_path / "bad.jinja")):
         with pytest.raises(TemplateError, match=r"nonsense|no\.jinja|bad\.jinja"):
             await choose(bare, wanted)
+
+
+async def test_a_prompt_that_is_cut_is_laid_out_once_whole_and_once_as_it_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was laid out a third time when its turn came: with templates that is a rendering of the whole chat in another process."""
+    engine = FakeEngine(*(reply("So. " * 20) for _ in range(12)))
+    laid_out: list[int] = []
+    async with thinking(engine) as talking:
+        engine._info = msgspec.structs.replace(engine._info, context_length=600)
+        format_ = await talking.reader.load.model() and talking.reader.load.format
+        lay_out = format_.lay_out
+
+        async def watched(conversation: Conversation, **how: Any) -> Layout:
+            laid_out.append(len(conversation.messages))
+            return await lay_out(conversation, **how)
+
+        monkeypatch.setattr(format_, "lay_out", watched)
+        for _ in range(12):
+            laid_out.clear()
+            _, result = await ask(talking, "What? " * 10)
+            if result.forgotten:
+                break
+        assert len(laid_out) == 2
+        assert laid_out[0] > laid_out[1]

@@ -81,8 +81,23 @@ async def test_the_process_starts_when_it_is_needed_and_again_when_it_has_ended(
     await made.close()
     assert [pid is None for pid in (*pids, made.pid)] == [True, False, False, True]
     assert len(set(pids)) == 3
-    assert await made.render("t", "{{ a }}", {"a": 3}) == "3"
-    await made.close()
+    with pytest.raises(TemplateError, match="its model was closed"):
+        await made.render("t", "{{ a }}", {"a": 3})
+    assert made.pid is None
+
+
+async def test_no_process_is_left_when_it_is_closed_while_one_starts() -> None:
+    """Another model was opened while this one was being asked: its process ran on until the end of the program."""
+    before = {child.pid for child in psutil.Process().children()}
+    for _ in range(3):
+        made = Renderer()
+        asked = asyncio.create_task(made.render("t", "a", {}))
+        await asyncio.sleep(0.001)
+        await made.close()
+        with pytest.raises(TemplateError):
+            await asked
+        assert made.pid is None
+    assert {child.pid for child in psutil.Process().children()} <= before
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
@@ -98,9 +113,9 @@ async def test_a_process_that_hangs_is_replaced(renderer: Renderer, monkeypatch:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-async def test_the_process_knows_nothing_of_the_user(renderer: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_process_knows_nothing_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_API_KEY", "secret")
-    await renderer.close()
+    renderer = Renderer()
     await renderer.render("t", "", {})
     process = psutil.Process(renderer.pid)
     assert not {"SOME_API_KEY", "HOME", "USER", "PATH"} & process.environ().keys()
@@ -108,6 +123,7 @@ async def test_the_process_knows_nothing_of_the_user(renderer: Renderer, monkeyp
     limits = {which: process.rlimit(which)[0] for which in (psutil.RLIMIT_AS, psutil.RLIMIT_FSIZE, psutil.RLIMIT_NPROC)}
     assert limits == {psutil.RLIMIT_AS: render_wire.MEMORY, psutil.RLIMIT_FSIZE: 0, psutil.RLIMIT_NPROC: 0}
     assert process.memory_info().vms < render_wire.MEMORY / 3
+    await renderer.close()
 
 
 async def test_one_who_stops_waiting_stops_nobody_else(renderer: Renderer) -> None:
