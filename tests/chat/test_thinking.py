@@ -150,7 +150,8 @@ async def test_a_prompt_that_is_cut_is_laid_out_once_whole_and_once_as_it_is_sen
     laid_out: list[int] = []
     async with thinking(engine) as talking:
         engine._info = msgspec.structs.replace(engine._info, context_length=600)
-        format_ = await talking.reader.load.model() and talking.reader.load.format
+        await talking.reader.load.model()
+        format_ = talking.reader.load.format
         lay_out = format_.lay_out
 
         async def watched(conversation: Conversation, **how: Any) -> Layout:
