@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -15,7 +16,7 @@ from nemochat.desk.port import ModelChoice, ToolChest
 from nemochat.documents.index import DocumentIndex
 from nemochat.documents.vectors import Embedder
 from nemochat.domain.servers import RemoteModel, ServedModel, Server, ServerKind
-from nemochat.engine.protocol import Engine, LoadRequest
+from nemochat.engine.protocol import LoadRequest
 from nemochat.engine.remote.finding import Found
 from nemochat.errors import ModelFileError, NemochatError
 from nemochat.library import Library
@@ -66,7 +67,7 @@ class Bench:
     def __init__(
         self,
         folder: Path,
-        engines: Mapping[str, Engine],
+        engines: Mapping[str, Any],  # fakes of one class, or whole engines of servers
         settings: Settings | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:

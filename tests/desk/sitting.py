@@ -162,7 +162,9 @@ def engine_of(texts: Sequence[str] = (), **options: Any) -> FakeEngine:
 def engine(sitting: Sitting) -> FakeEngine:
     """The one that the demo model is played by."""
     assert isinstance(sitting.bench, Bench)
-    return sitting.bench.engines["demo"]
+    demo = sitting.bench.engines["demo"]
+    assert isinstance(demo, FakeEngine)
+    return demo
 
 
 def drafts(sitting: Sitting) -> list[str]:

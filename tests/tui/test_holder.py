@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nemochat.chat import ChatSession
+from nemochat.domain.servers import ServedModel
 from nemochat.errors import EngineDiedError
 from nemochat.tui.app import NemochatApp
 from nemochat.tui.screens.dialogs import Choose
@@ -18,7 +19,7 @@ class Cramped(Bench):
 
     told: tuple[str, ...] = ()
 
-    async def open(self, model: str | None) -> ChatSession:
+    async def open(self, model: ServedModel | str | None) -> ChatSession:
         session = await super().open(model)
         self.told = ("fake will need about 9.00 GB of memory and 2.00 GB are available.",)
         return session
