@@ -103,3 +103,8 @@ OPENAI = Wire(ServerKind.OPENAI, "/v1/chat/completions", {"/v1/models": answer(_
 VLLM = Wire(ServerKind.VLLM, "/v1/chat/completions", {"/v1/models": answer(_LISTED), "/tokenize": _count})
 LM_STUDIO = Wire(ServerKind.LM_STUDIO, "/v1/chat/completions", {"/api/v1/models": answer({"models": [_LM_STUDIO]})})
 OLLAMA = Wire(ServerKind.OLLAMA, "/api/chat", {"/api/show": answer(_SHOWN), "/api/ps": answer({"models": []})})
+
+
+def llama_server(url: str) -> Wire:
+    """A real llama-server, there to be spoilt."""
+    return Wire(ServerKind.LLAMA_SERVER, "/completion", {}, behind=url, model="")

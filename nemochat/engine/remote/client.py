@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import datetime
 import email.utils
-import ipaddress
 import json
 import logging
 import math
@@ -63,14 +62,13 @@ class ServerClient:
     def __init__(self, server: Server, key: str = "", *, limits: Limits = PATIENT) -> None:
         self.server = server
         self._limits = limits
-        self._url = base_url(server.url)
-        self._faults = Faults(msgspec.structs.replace(server, url=self._url), key)
+        self._url = server.url.rstrip("/")
+        self._faults = Faults(server, key)
         if not (key.isascii() and key.isprintable() and key == key.strip()):
             raise self._faults.bad_key()
         _keep_off_the_terminal()
-        is_here = is_this_machine(self._url)
         try:
-            address = urlsplit(self._url)
+            address, is_here = urlsplit(self._url), server.is_here
             if address.scheme not in ("http", "https") or not address.hostname or address.port == 0:
                 raise self._faults.no_address()
             self._http = httpx2.AsyncClient(
@@ -287,26 +285,6 @@ class ServerClient:
         if isinstance(value, dict) and (value.get("error") or value.get("object") == "error"):
             raise self._faults.told(value)
         return value
-
-
-def base_url(url: str) -> str:
-    """An address without a slash and without OpenAI's ``/v1`` at its end."""
-    return url.strip().rstrip("/").removesuffix("/v1").rstrip("/")
-
-
-def is_this_machine(url: str) -> bool:
-    """Whether an address is one of this machine's own, which no word leaves on the way there."""
-    try:
-        host = urlsplit(url.strip()).hostname or ""
-    except ValueError:
-        return False
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return address.is_loopback or address.is_unspecified  # 0.0.0.0 is what servers print when they listen everywhere
 
 
 def _whole(text: str) -> int | None:

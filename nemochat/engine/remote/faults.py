@@ -43,7 +43,7 @@ class Faults:
 
     def __init__(self, server: Server, key: str) -> None:
         self.name = sanitize(server.name, strict=True).strip()[:80] or "The server"
-        self.place = _without_user(server.url)
+        self.place = _without_user(server.url.rstrip("/"))
         self._secrets = () if len(key) < _SHORTEST_SECRET else tuple({key, json.dumps(key)[1:-1]})
 
     def without_key(self, text: str) -> str:
