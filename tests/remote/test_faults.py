@@ -15,11 +15,9 @@ from nemochat.domain.events import FinishReason, TextDelta
 from nemochat.domain.messages import Message, Role, TextPart
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.sanitize import sanitize
-from nemochat.domain.servers import ServerKind
 from nemochat.engine.protocol import LoadRequest
 from nemochat.engine.remote import open_engine
 from nemochat.engine.remote.client import Limits, ServerClient
-from nemochat.engine.remote.llama_server import LlamaServerEngine
 from nemochat.errors import EngineError, ServerError
 from nemochat.settings import EngineSettings
 from tests.chat.talking import Talking
@@ -41,17 +39,15 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def limits(monkeypatch: pytest.MonkeyPatch, wanted: Limits) -> None:
     """How patient engines are that are opened from now on."""
-    for kind in (ServerClient, LlamaServerEngine):
-        defaults = kind.__init__.__kwdefaults__
-        assert defaults is not None
-        monkeypatch.setitem(defaults, "limits", wanted)
+    defaults = ServerClient.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "limits", wanted)
 
 
 @contextlib.asynccontextmanager
 async def talking(hostile: HostileServer, wire: Wire) -> AsyncIterator[Talking]:
     """A conversation with that server, whose model is loaded."""
-    server = hostile.as_server(wire.kind)
-    engine = LlamaServerEngine(server, wire.model, KEY) if wire.kind is ServerKind.LLAMA_SERVER else open_engine(server, wire.model, KEY)
+    engine = open_engine(hostile.as_server(wire.kind), wire.model, KEY)
     talk = Talking(engine, LoadRequest(f"lab/{wire.model}", "", None, EngineSettings()), Sampling(max_tokens=50))
     try:
         yield talk
