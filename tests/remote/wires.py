@@ -14,8 +14,10 @@ from tests.remote.hostile import Behaviour, HostileServer, Request, Says, answer
 class Wire:
     """A kind of server. path: where replies are asked for."""
 
-    def __init__(self, kind: ServerKind, path: str, answers: Mapping[str, Any], *, behind: str = "", model: str = "tiny") -> None:
-        self.kind, self.path, self.model = kind, path, model
+    model = "tiny"
+
+    def __init__(self, kind: ServerKind, path: str, answers: Mapping[str, Any], *, behind: str = "") -> None:
+        self.kind, self.path = kind, path
         self._answers, self._behind = dict(answers), behind
 
     @contextmanager
@@ -107,4 +109,4 @@ OLLAMA = Wire(ServerKind.OLLAMA, "/api/chat", {"/api/show": answer(_SHOWN), "/ap
 
 def llama_server(url: str) -> Wire:
     """A real llama-server, there to be spoilt."""
-    return Wire(ServerKind.LLAMA_SERVER, "/completion", {}, behind=url, model="")
+    return Wire(ServerKind.LLAMA_SERVER, "/completion", {}, behind=url)
