@@ -36,7 +36,9 @@ _QUESTIONS = {"English": "What do you think about the old mill by the river?", "
 _STORY = "The road led down to the river, where the mill stood and nobody had worked for years. "
 
 
-class _Silent:
+class Silent:
+    """Reads ahead for nobody who looks."""
+
     def reads_ahead(self, progress: Progress) -> None:
         """Nothing is shown."""
 
@@ -47,6 +49,7 @@ class _Silent:
         """The chat of a measurement is long enough as it is."""
 
     def failed_ahead(self, error: NemochatError) -> None:
+        """Nothing may fail."""
         raise error
 
 
@@ -63,9 +66,10 @@ async def _session(path: Path, window: int) -> AsyncGenerator[ChatSession, None]
             await session.close()
 
 
-async def _ask(session: ChatSession, chat: Chat, text: str, asked_at: float | None = None) -> tuple[Chat, TurnResult]:
+async def ask(session: ChatSession, chat: Chat, text: str, asked_at: float | None = None) -> tuple[Chat, TurnResult]:
+    """A turn: the chat behind it, and its result."""
     result: TurnResult | None = None
-    async for event in session.send(chat, _user(text), Stop(), key="chat", asked_at=asked_at):
+    async for event in session.send(chat, user(text), Stop(), key="chat", asked_at=asked_at):
         if isinstance(event, Proposed):
             chat = applied(chat, event.edit)
         elif isinstance(event, TurnResult):
@@ -74,11 +78,13 @@ async def _ask(session: ChatSession, chat: Chat, text: str, asked_at: float | No
     return chat, result
 
 
-def _same(at_hand: AtHand) -> AtHand:
+def same(at_hand: AtHand) -> AtHand:
+    """What is at hand all the time."""
     return at_hand
 
 
-def _user(text: str) -> Message:
+def user(text: str) -> Message:
+    """A message of the user."""
     return Message(Role.USER, (TextPart(text),))
 
 
@@ -89,7 +95,7 @@ async def _turns(path: Path, turns: int) -> None:
         for turn in range(turns):
             asked = f"Part {turn}. {_STORY * 2}What comes next?"
             forgotten = chat.first_kept
-            chat, result = await _ask(session, chat, asked)
+            chat, result = await ask(session, chat, asked)
             usage = result.usage
             new = usage.prompt_tokens - before
             if chat.first_kept == forgotten:
@@ -101,27 +107,27 @@ async def _turns(path: Path, turns: int) -> None:
         format_ = session.reader.load.format.name
     async with _session(path, window) as session:
         last = msgspec.structs.replace(end.cut(len(end.entries) - 2), first_kept=end.first_kept)
-        cold = (await _ask(session, last, asked))[1].text
+        cold = (await ask(session, last, asked))[1].text
     print(f"format: {format_}")
     print(f"{turns} turns in a window of {window}, {trims} forgot something; the others read {worst} tokens beyond what was new (8)")
     print(f"the last reply warm and cold: {'the same' if warm == cold else f'NOT the same: {warm!r} and {cold!r}'}")
 
 
 async def _typed(path: Path, history: int) -> None:
-    chat = Chat().with_messages([_user(_STORY * (history // 20)), Message(Role.ASSISTANT, (TextPart("Go on."),))])
+    chat = Chat().with_messages([user(_STORY * (history // 20)), Message(Role.ASSISTANT, (TextPart("Go on."),))])
     for language, question in _QUESTIONS.items():
         async with _session(path, 4096) as session:
-            _, cold = await _ask(session, chat, question, time.perf_counter())
+            _, cold = await ask(session, chat, question, time.perf_counter())
         async with _session(path, 4096) as session:
             at_hand = AtHand(session.reader, chat, "chat")
-            ahead = WarmAhead(partial(_same, at_hand), _Silent())
+            ahead = WarmAhead(partial(same, at_hand), Silent())
             ahead.opened()
             await ahead.finished()
             for end in range(1, len(question) + 1):
-                ahead.draft_changed(_user(question[:end]))
+                ahead.draft_changed(user(question[:end]))
                 await asyncio.sleep(0.2)
             ahead.stop()
-            _, warm = await _ask(session, chat, question, time.perf_counter())
+            _, warm = await ask(session, chat, question, time.perf_counter())
             await ahead.close()
         assert cold.ttft_ms is not None
         assert warm.ttft_ms is not None
