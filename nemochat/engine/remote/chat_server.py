@@ -40,6 +40,8 @@ _CHAT, _TOKENIZE, _LOAD = "/v1/chat/completions", "/tokenize", "/api/v1/models/l
 _OPENAI = {"temperature": "temperature", "top_p": "top_p", "seed": "seed", "max_tokens": "max_tokens", "stop": "stop"}
 _VLLM = {**_OPENAI, "top_k": "top_k", "min_p": "min_p", "repeat_penalty": "repetition_penalty"}
 _LM_STUDIO = {**_OPENAI, "top_k": "top_k", "repeat_penalty": "repeat_penalty"}
+_MOST_STOPS = 4
+"""Texts that end a reply, in OpenAI's own API; it refuses more."""
 _HOSTED = PictureLimits(together=180_000 * 3 // 4)
 _HOSTED_BY_NVIDIA = (".api.nvidia.com", "api.nvcf.nvidia.com")
 
@@ -47,7 +49,7 @@ _REFUSED = (400, 404, 422, 500, 501)
 _TELL_TALES = {
     "max_tokens": re.compile(r"max_completion_tokens"),
     "stream_options": re.compile(r"stream_options"),
-    "tools": re.compile(r"tool.?choice|tool.?call.?parser|(?:support|with)\w* tools|tools? (?:is|are) not|function.?call", re.I),
+    "tools": re.compile(r"tool.?choice|tool.?call.?parser|(?:support|with)\w* tools?\b|tools? (?:is|are) not|function.?call", re.I),
     "response_format": re.compile(r"response_format|json_schema|guided|structured", re.I),
     "continue_final_message": re.compile(r"continue_final_message|add_generation_prompt|prefill", re.I),
     "chat_template_kwargs": re.compile(r"chat_template_kwargs|enable_thinking", re.I),
@@ -173,6 +175,8 @@ class ChatServer:
                 body[key] = value
         if body.get("top_k") == 0 and self._ways is _SERVED_BY_VLLM:
             body["top_k"] = -1  # what is off there
+        if "stop" in body and self._kind is ServerKind.OPENAI:
+            body["stop"] = body["stop"][:_MOST_STOPS]
         if "max_tokens" in self._lacks and "max_tokens" in body:
             body["max_completion_tokens"] = body.pop("max_tokens")
         if asked.calls and "tools" in body:
@@ -279,7 +283,7 @@ def _delta(message: Any) -> Delta | None:
     if not isinstance(message, dict):
         return None
     thought = message.get("reasoning_content") or message.get("reasoning")
-    text, calls = message.get("content"), tuple(_call(item) for item in items(message, "tool_calls"))
+    text, calls = message.get("content") or message.get("refusal"), tuple(_call(item) for item in items(message, "tool_calls"))
     delta = Delta(text if isinstance(text, str) else "", thought if isinstance(thought, str) else "", calls)
     return delta if delta != Delta() else None
 

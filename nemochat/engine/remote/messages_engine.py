@@ -12,7 +12,6 @@ import hashlib
 import json
 import re
 import time
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -23,6 +22,7 @@ from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import Conversation, ReasoningPart
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.segments import ImageSlot, Segment
+from nemochat.engine.lru import LruCache
 from nemochat.engine.protocol import UNNAMED, Asked, Capabilities, Counts, GenerateRequest, LoadRequest, ModelInfo, Place, Prepared
 from nemochat.engine.remote.estimates import Estimates, letters
 from nemochat.engine.remote.pictures import PictureFile, PictureLimits, Pictures
@@ -132,7 +132,7 @@ class MessagesEngine:
         self._dialect = dialect
         self._pictures = Pictures(lambda: self.find_image, dialect.limits)
         self._estimates = Estimates()
-        self._counted: OrderedDict[bytes, int] = OrderedDict()
+        self._counted: LruCache[bytes, int] = LruCache(_MOST_COUNTED)
         self._info: ModelInfo | None = None
         self._steps: set[asyncio.Future[Any]] = set()
         self._replies = 0
@@ -145,7 +145,9 @@ class MessagesEngine:
     @property
     def capabilities(self) -> Capabilities:
         """What is known of it by now."""
-        counts = Counts.EXACT if self._dialect.counts and self._is_counted else Counts.LEARNT if self._estimates.is_learnt else Counts.ESTIMATED
+        counts = Counts.LEARNT if self._estimates.is_learnt else Counts.ESTIMATED
+        if self._dialect.counts and self._is_counted:
+            counts = Counts.EXACT
         return Capabilities(
             can_prepare=self._dialect.warms and self._doubts < _MOST_DOUBTS,
             counts=counts,
@@ -333,16 +335,13 @@ class MessagesEngine:
         if not self._dialect.counts or not (asked.conversation.messages or asked.conversation.system):
             return None
         key = _key(asked)
-        if key not in self._counted:
+        total = self._counted.get(key)
+        if total is None:
             total = await self._dialect.count(asked)
             self._is_counted = total is not None
-            if total is None:
-                return None
-            self._counted[key] = total
-            while len(self._counted) > _MOST_COUNTED:
-                self._counted.popitem(last=False)
-        self._counted.move_to_end(key)
-        return self._counted[key]
+            if total is not None:
+                self._counted.put(key, total)
+        return total
 
     async def _text(self, text: str) -> int | None:
         return await self._dialect.count_text(text) if self._dialect.counts and text else None

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from nemochat.domain.images import RgbImage
+from nemochat.engine.lru import LruCache
 from nemochat.errors import ImageError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Pictures:
     def __init__(self, find: Callable[[], Callable[[str], RgbImage | None]], limits: PictureLimits) -> None:
         self._find = find
         self._limits = limits
-        self._files: OrderedDict[tuple[str, int], PictureFile] = OrderedDict()
+        self._files: LruCache[tuple[str, int], PictureFile] = LruCache(_KEPT_BYTES, weigh=lambda file: len(file.data))
 
     async def files(self, digests: Sequence[str]) -> dict[str, PictureFile]:
         """The files of the pictures of a request, by digest. Raises ImageError for one that is gone, or cannot be made small enough."""
@@ -60,15 +60,11 @@ class Pictures:
         return {digest: await self._file(digest, most) for digest in dict.fromkeys(digests)}
 
     async def _file(self, digest: str, most: int) -> PictureFile:
-        key = (digest, most)
-        if key not in self._files:
-            made = await asyncio.to_thread(self._made, digest, most)
-            self._files[key] = made
-            while sum(len(file.data) for file in self._files.values()) > _KEPT_BYTES and len(self._files) > 1:
-                self._files.popitem(last=False)
-            return made
-        self._files.move_to_end(key)
-        return self._files[key]
+        file = self._files.get((digest, most))
+        if file is None:
+            file = await asyncio.to_thread(self._made, digest, most)
+            self._files.put((digest, most), file)
+        return file
 
     def _made(self, digest: str, most: int) -> PictureFile:
         image = self._find()(digest)
