@@ -46,6 +46,7 @@ IDS = 2 * MAX_ROUNDS
 """Ids that a turn may need for its messages (`Chat.lent`)."""
 GROWS_SECONDS = 1.0
 """How often a reply is proposed as far as it has come."""
+_THOUGHT_SECONDS = 5.0
 _CANCEL_SECONDS = 0.05
 _CANCELS = 40
 """How often, and so how long, an engine is told to stop before its reply is left to itself."""
@@ -316,8 +317,9 @@ class ChatSession:
         if finished is None:
             raise EngineError("The engine ended the reply without saying why.", "Send the message again.")
         if reading.thought is not None:
-            with contextlib.suppress(EngineError):  # how long the thought was is worth less than the reply
-                reading.thought = msgspec.structs.replace(reading.thought, tokens=await reader.tokens_in(reading.thought.text))
+            with contextlib.suppress(EngineError, TimeoutError):  # how long the thought was is worth less than the reply
+                async with asyncio.timeout(_THOUGHT_SECONDS):
+                    reading.thought = msgspec.structs.replace(reading.thought, tokens=await reader.tokens_in(reading.thought.text))
         edit = reading.put() if is_reply else None
         calls: tuple[ToolCall, ...] = edit.entry.message.tool_calls if edit is not None else ()
         parts = edit.entry.message.parts if edit is not None else ()

@@ -14,7 +14,12 @@ from nemochat.domain.events import Progress, Stage
 from nemochat.domain.sanitize import escape_json, sanitize
 from nemochat.errors import NemochatError
 
-STAGE_WORDS = {Stage.LOAD: "loading the model", Stage.ENCODE: "looking at the picture", Stage.PREFILL: "reading the prompt"}
+STAGE_WORDS = {
+    Stage.LOAD: "loading the model",
+    Stage.ENCODE: "looking at the picture",
+    Stage.PREFILL: "reading the prompt",
+    Stage.SERVER: "waiting for the server",
+}
 """What the engine is at."""
 
 

@@ -25,6 +25,7 @@ from nemochat.domain.messages import Conversation, ImagePart
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.segments import Control, ImageSlot
 from nemochat.domain.servers import ServedModel
+from nemochat.engine.protocol import Counts, ModelInfo
 from nemochat.models import gguf
 from nemochat.prompt import nemotron
 from nemochat.prompt.format import IMAGE_TAG, Label, Layout, Piece, as_text
@@ -42,12 +43,13 @@ class JsonSegment(msgspec.Struct, frozen=True):
     label: Label
 
 
-class JsonPrompt(msgspec.Struct, frozen=True):
-    """What ``render --json`` prints."""
+class JsonPrompt(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What ``render --json`` prints. counts: where the numbers come from; left out where they are exact."""
 
     model: str
     prompt_tokens: int
     segments: tuple[JsonSegment, ...]
+    counts: Counts = Counts.EXACT
 
 
 def run(
@@ -65,16 +67,19 @@ def run(
         images = {source: ImagePart("", picture_name(source)) for source in image_sources(body.messages)}
         conversation = to_conversation(body, images)
         if compares:
-            layout, template = asyncio.run(_laid_out(setup, conversation, served or model, mmproj))
-            _print_compared(as_text(layout.segments), template, conversation)
+            layout, info = asyncio.run(_laid_out(setup, conversation, served or model, mmproj))
+            _print_compared(as_text(layout.segments), info.chat_template, conversation)
         elif served is None and _speaks_nemotron(setup, model, mmproj):
             _print_text(as_text(nemotron.render(conversation)))
         else:
-            _print_text(as_text(asyncio.run(_laid_out(setup, conversation, served or model, mmproj))[0].segments))
+            layout, info = asyncio.run(_laid_out(setup, conversation, served or model, mmproj))
+            _print_text(as_text(layout.segments))
+            if info.takes_messages:
+                print_note(f"{info.name} gets these as messages: how they are laid out its server alone knows.")
         return
-    name, pieces = asyncio.run(_pieces(setup, body, served or model, mmproj))
+    name, pieces, counts = asyncio.run(_pieces(setup, body, served or model, mmproj))
     segments = tuple(_json_segment(piece, tokens) for piece, tokens in pieces)
-    print_json(JsonPrompt(name, sum(segment.tokens for segment in segments), segments))
+    print_json(JsonPrompt(name, sum(segment.tokens for segment in segments), segments, counts))
 
 
 def _print_compared(prompt: str, template: str, conversation: Conversation) -> None:
@@ -119,22 +124,26 @@ def _read(file: Path) -> ConversationBody:
 
 async def _laid_out(
     setup: Setup, conversation: Conversation, model: ServedModel | str | None, mmproj: Path | None
-) -> tuple[Layout, str]:
-    """The prompt, and the template in the model's file."""
+) -> tuple[Layout, ModelInfo]:
+    """The prompt, and what the model's file says of it."""
     async with open_session(setup, model, mmproj, vocabulary_only=True) as session:
         info = await session.reader.load.model()
-        return await session.reader.load.format.lay_out(conversation), info.chat_template
+        return await session.reader.load.format.lay_out(conversation), info
 
 
 async def _pieces(
     setup: Setup, body: ConversationBody, model: ServedModel | str | None, mmproj: Path | None
-) -> tuple[str, list[tuple[Piece, int]]]:
-    """The model's name, and the prompt with the tokens of each piece. The weights are loaded for what a picture costs alone."""
+) -> tuple[str, list[tuple[Piece, int]], Counts]:
+    """The model's name, the prompt with the tokens of each piece, and where those come from.
+
+    The weights are loaded for what a picture costs alone.
+    """
     sources = list(dict.fromkeys(image_sources(body.messages)))
     async with open_session(setup, model, mmproj, vocabulary_only=not sources) as session:
         attached = await attach_pictures(session, sources)
         parts = {source: attachment.part for source, attachment in zip(sources, attached, strict=True)}
-        return session.model_name, await session.reader.prompt_sizes(Chat.of(to_conversation(body, parts)))
+        pieces = await session.reader.prompt_sizes(Chat.of(to_conversation(body, parts)))
+        return session.model_name, pieces, session.reader.counts_of([piece.segment for piece, _ in pieces])
 
 
 def _json_segment(piece: Piece, tokens: int) -> JsonSegment:

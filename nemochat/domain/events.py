@@ -10,11 +10,12 @@ from nemochat.domain.messages import Part
 
 
 class Stage(StrEnum):
-    """What the engine is busy with before the first token."""
+    """What the engine is busy with before the first token; SERVER: a server has it, which does not tell."""
 
     LOAD = "load"
     ENCODE = "encode"
     PREFILL = "prefill"
+    SERVER = "server"
 
 
 class FinishReason(StrEnum):
@@ -27,7 +28,10 @@ class FinishReason(StrEnum):
 
 
 class Progress(msgspec.Struct, frozen=True, tag="progress"):
-    """`done` of `total`: thousandths of the file for LOAD, pictures for ENCODE, tokens for PREFILL (reused ones not counted)."""
+    """`done` of `total`: thousandths of the file for LOAD, pictures for ENCODE, tokens for PREFILL (reused ones not counted).
+
+    For SERVER they say nothing.
+    """
 
     stage: Stage
     done: int

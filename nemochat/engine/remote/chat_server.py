@@ -13,6 +13,7 @@ Where the shapes are documented:
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 from collections.abc import AsyncGenerator
@@ -40,6 +41,7 @@ _CHAT, _TOKENIZE, _LOAD = "/v1/chat/completions", "/tokenize", "/api/v1/models/l
 _OPENAI = {"temperature": "temperature", "top_p": "top_p", "seed": "seed", "max_tokens": "max_tokens", "stop": "stop"}
 _VLLM = {**_OPENAI, "top_k": "top_k", "min_p": "min_p", "repeat_penalty": "repetition_penalty"}
 _LM_STUDIO = {**_OPENAI, "top_k": "top_k", "repeat_penalty": "repeat_penalty"}
+_COUNTS_SECONDS = 5.0
 _MOST_STOPS = 4
 """Texts that end a reply, in OpenAI's own API; it refuses more."""
 _HOSTED = PictureLimits(together=180_000 * 3 // 4)
@@ -219,9 +221,12 @@ class ChatServer:
         return number(member(answer, "load_config", "context_length")) or 0
 
     async def _ask(self, path: str, body: dict[str, Any]) -> Any:
-        """An answer that may be lacking: where the server counts nothing, or cannot count just this, guesses have to do."""
+        """An answer that may be lacking: where the server counts nothing, or not just this, or not soon, guesses have to do."""
         try:
-            return await self._client.post(path, body)
+            async with asyncio.timeout(_COUNTS_SECONDS):
+                return await self._client.post(path, body)
+        except TimeoutError:
+            return None
         except ServerError as error:
             if error.status not in (400, 404, 405, 422, 500, 501):
                 raise

@@ -21,7 +21,7 @@ from nemochat.domain.events import EngineEvent, Finished, FinishReason, Progress
 from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import Conversation, ReasoningPart
 from nemochat.domain.sampling import Sampling
-from nemochat.domain.segments import ImageSlot, Segment
+from nemochat.domain.segments import ImageSlot, Plain, Segment
 from nemochat.engine.lru import LruCache
 from nemochat.engine.protocol import UNNAMED, Asked, Capabilities, Counts, GenerateRequest, LoadRequest, ModelInfo, Place, Prepared
 from nemochat.engine.remote.estimates import Estimates, letters
@@ -30,8 +30,9 @@ from nemochat.errors import EngineError, ServerError
 
 T = TypeVar("T")
 
-_MOST_COUNTED = 256
-"""So many counts of whole prompts are kept: the draft comes and goes, and the window has two cuts."""
+_MOST_COUNTED = 1024
+"""So many counts of prompts and texts are kept: the draft comes and goes, the window has two cuts, and tools stay."""
+_ASKED_AT_ONCE = 4
 _WINDOW = re.compile(
     r"(?:context (?:length|size|window)|maximum (?:model )?length|n_ctx|max_model_len)[^\d.]{0,40}(\d[\d,]{1,9})|> ?(\d[\d,]{1,9}) maximum",
     re.I,
@@ -182,9 +183,12 @@ class MessagesEngine:
         """Tokens of each segment: all together what the server says of `asked`, or what is known of its prompts."""
         if asked is not None:
             return self._estimates.of(segments, await self._total(asked))
-        known = [None if isinstance(each, ImageSlot) else await self._text(each.text) for each in segments]
         guessed = self._estimates.of(segments)
-        return [guess if exact is None else exact for exact, guess in zip(known, guessed, strict=True)]
+        if not self._dialect.counts:
+            return guessed
+        known = await self._texts({each.text for each in segments if isinstance(each, Plain)})
+        exact = (known.get(each.text) if isinstance(each, Plain) else None for each in segments)
+        return [guess if count is None else count for count, guess in zip(exact, guessed, strict=True)]
 
     async def prepare(
         self,
@@ -260,6 +264,7 @@ class MessagesEngine:
         began, first = time.perf_counter(), 0.0
         writing = Writing(asked)
         end = End(FinishReason.CANCELLED)
+        yield Progress(Stage.SERVER, 0, 0)
         try:
             files = await self._step(self._files(asked.conversation))
             async with contextlib.aclosing(self._dialect.reply(asked, request.sampling, files)) as deltas:
@@ -343,8 +348,21 @@ class MessagesEngine:
                 self._counted.put(key, total)
         return total
 
-    async def _text(self, text: str) -> int | None:
-        return await self._dialect.count_text(text) if self._dialect.counts and text else None
+    async def _texts(self, texts: set[str]) -> dict[str, int | None]:
+        """Tokens of each text by itself, a few asked at a time, each once."""
+        turn = asyncio.Semaphore(_ASKED_AT_ONCE)
+
+        async def ask(text: str) -> tuple[str, int | None]:
+            key = hashlib.sha256(text.encode(errors="surrogatepass")).digest()
+            known = self._counted.get(key)
+            if known is None:
+                async with turn:
+                    known = await self._dialect.count_text(text)
+                if known is not None:
+                    self._counted.put(key, known)
+            return text, known
+
+        return dict(await asyncio.gather(*map(ask, texts)))
 
     async def _step(self, awaited: Awaitable[T]) -> T:
         """Something that `cancel` ends. Raises _Left then."""

@@ -70,6 +70,8 @@ def state_words(progress: Progress) -> str:
             return f"reading the picture {min(done + 1, total)} of {total}" if total > 1 else "reading the picture"
         case Stage.PREFILL:
             return f"reading {count(done)} of {count(total)} tokens" if total else "reading"
+        case Stage.SERVER:
+            return "waiting for the server"
 
 
 def sparkline(values: Sequence[float]) -> str:
