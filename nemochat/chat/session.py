@@ -267,7 +267,7 @@ class ChatSession:
             yield progress
         is_reply = purpose is _Purpose.REPLY
         try:
-            await stop.over(reader.load.model())
+            info = await stop.over(reader.load.model())
             if ready is None:
                 ready = await stop.over(self._prompt(turn.chat, continues=turn.continues, purpose=purpose))
             sent = await stop.over(ready.sent())
@@ -275,6 +275,8 @@ class ChatSession:
             yield _NOTHING
             return
         prompt, fit = ready, sent.fit
+        if turn.continues and not info.leaves_open and not turn.notes:
+            turn.notes.append(f"{reader.model_name} cannot go on from the last word of a reply: it was asked to, in words.")
         if is_reply and (trim := trim_between(turn.chat, prompt.assembled.trimmed(turn.chat, fit))) is not None:
             yield turn.propose(trim, stores=False)
         sampling = reader.in_force(turn.chat).sampling.another(turn.others)
@@ -303,8 +305,9 @@ class ChatSession:
                 yield rest
         except EngineError as error:
             reader.held.clear()
-            if isinstance(error, ServerError) and error.is_length and not turn.note and not pieces:
-                turn.note = f"{error.message} The oldest messages were left out, and it was asked again."
+            if isinstance(error, ServerError) and error.is_length and not turn.was_too_long and not pieces:
+                turn.was_too_long = True
+                turn.notes.append(f"{error.message} The oldest messages were left out, and it was asked again.")
                 async with contextlib.aclosing(self._reply(turn, purpose, None, form)) as again:
                     async for each in again:
                         yield each
@@ -337,7 +340,7 @@ class ChatSession:
             forgotten=prompt.assembled.forgotten(fit.forgotten),
             misfits=await asyncio.to_thread(lambda: tuple(misfit(call, tools) for call in calls)) if calls and tools else (),
             unread=_UNREAD.get(finished.reason, _UNREAD[FinishReason.STOP]) if is_unread else "",
-            note=turn.note,
+            note=" ".join(turn.notes),
         )
         if edit is not None:
             if pieces:
@@ -428,7 +431,8 @@ _NOTHING = TurnResult("", FinishReason.CANCELLED, (), Usage(), Timings(), None, 
 
 class _Turn:
     """The conversation as this turn has made it, and what goes with it. continues: the last reply goes on. others: how many replies
-    stand beside the one to come. note: what the user is to know besides (see `TurnResult`)."""
+    stand beside the one to come. notes: what the user is to know besides (see `TurnResult`). was_too_long: a server had less room than was
+    known."""
 
     def __init__(self, chat: Chat, stop: Stop, key: str, asked_at: float, *, continues: bool = False) -> None:
         self.chat = chat
@@ -437,7 +441,8 @@ class _Turn:
         self.asked_at = asked_at
         self.continues = continues
         self.others = 0
-        self.note = ""
+        self.notes: list[str] = []
+        self.was_too_long = False
 
     def ms_until(self, at: float | None) -> float | None:
         """From Enter, in milliseconds."""

@@ -45,7 +45,8 @@ class ModelInfo(msgspec.Struct, frozen=True):
     recommended: the sampling that it asks for. can_take_back: what was read can be cut back anywhere. Where it cannot (recurrent models), a
     prompt that does not go on from all that was read is read anew as a whole, so only what will stand should be read ahead.
     takes_messages: the engine lays conversations out by itself: it is asked in messages (`Asked`), and segments are there to be counted.
-    Of those, takes_tools: it can be told of tools in a place of their own; has_think_switch: it can be told whether the model is to think.
+    Of those, takes_tools: it can be told of tools in a place of their own; has_think_switch: it can be told whether the model is to think;
+    leaves_open: a reply can be left open, so that the model goes on from its last word, where others are asked to in words.
     """
 
     name: str
@@ -63,6 +64,7 @@ class ModelInfo(msgspec.Struct, frozen=True):
     takes_messages: bool = False
     takes_tools: bool = True
     has_think_switch: bool = False
+    leaves_open: bool = True
 
 
 class Place(msgspec.Struct, frozen=True):

@@ -397,7 +397,8 @@ async def test_a_reply_goes_on(kind: type[FakeServer]) -> None:
     async with kind(Say(("The sky is",), reason="length"), Say((" blue.",))) as fake:
         chat = talk(fake)
         await play(chat.send(user("What is blue?")))
-        await play(chat.continue_reply())
+        result = await play(chat.continue_reply())
+        assert ("asked to, in words" in result.note) is (kind in (LmStudio, OpenAi))
         assert chat.conversation.messages[-1].text == "The sky is blue."
         body, last = chats(fake)[-1], chats(fake)[-1]["messages"][-1]
         if isinstance(fake, Vllm):
@@ -600,6 +601,28 @@ async def test_a_message_that_is_longer_than_the_window_that_the_server_names_sa
         chat = talk(fake)
         with pytest.raises(WindowError, match="window of 300 tokens"):
             await play(chat.send(user("word " * 500)))
+        await chat.session.close()
+
+
+@pytest.mark.parametrize("window", [400, 700])
+async def test_a_conversation_that_outgrows_the_window_is_counted_right_at_every_turn(window: int) -> None:
+    call = ({"index": 0, "id": "c", "function": {"name": "add", "arguments": '{"a": 1}'}},)
+    replies = [Say(("answer " * (5 * turn),)) for turn in range(1, 12)]
+    replies.insert(3, Say(calls=call, reason="tool_calls"))
+    async with Vllm(*replies, window=window) as fake:
+        chat = talk(fake)
+        await box_of(chat)
+        seen = []
+        for turn in range(11):
+            draft = user(f"{turn} " + "word " * (7 * (turn % 5)))
+            view = await chat.context_view(draft)
+            result = await play(chat.send(draft))
+            assert (result.note, view.counts) == ("", Counts.EXACT)
+            if not view.trims and turn != 3:  # in the fourth the prompt of the last reply holds a call as well
+                seen.append((view.used, result.usage.prompt_tokens))
+        assert len(seen) > 4
+        assert all(counted == used for counted, used in seen)
+        assert (await chat.context_view()).forgotten
         await chat.session.close()
 
 

@@ -128,6 +128,7 @@ class ChatServer:
             vocab_size=0,
             load_ms=0.0,
             has_think_switch=self._ways.switches_thinking,
+            leaves_open=self._ways.continues,
         )
 
     async def count(self, asked: Asked) -> int | None:
