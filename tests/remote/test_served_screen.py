@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,3 +67,39 @@ async def test_the_user_is_told_that_more_was_forgotten_for_a_server(tmp_path: P
         await driver.send("Now?")
         await driver.told("The prompt is too long for box")
         assert driver.said[-1] == "Hello there."
+
+
+async def test_what_is_typed_is_read_ahead_by_vllm_one_at_a_time_and_never_beside_a_reply(tmp_path: Path) -> None:
+    class Watched(Vllm):
+        """Knows how many requests it has at once, with a reply among them or not."""
+
+        at_once, beside = 0, 0
+        running: list[bool]
+
+        async def reply(self, path: str, body: Any) -> AsyncGenerator[bytes, None]:
+            is_reply = bool(body.get("stream"))
+            self.running.append(is_reply)
+            self.at_once = max(self.at_once, len(self.running))
+            self.beside += len(self.running) > 1 and any(self.running)
+            try:
+                await asyncio.sleep(0.05)
+                async for line in super().reply(path, body):
+                    yield line
+            finally:
+                self.running.remove(is_reply)
+
+    fake = Watched(Say(("Hello", " there.")))
+    fake.running = []
+    async with served(tmp_path, fake) as driver:
+        await driver.send("word " * 300)
+        for word in ("What ", "do ", "you ", "think ", "of ", "that "):
+            await driver.type(word)
+            await asyncio.sleep(0.06)
+        await driver.until(lambda: any(not body.get("stream") and "What do" in json.dumps(body) for body in fake.bodies()))
+        await driver.press("enter")
+        await driver.settle()
+        assert driver.said[-1] == "Hello there."
+        reply = driver.desk.chat.entries[-1].record
+        assert reply is not None
+        assert reply.result.usage.reused_tokens > 300
+        assert (fake.at_once, fake.beside) == (1, 0)
