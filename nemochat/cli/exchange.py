@@ -139,7 +139,7 @@ class JsonReply(msgspec.Struct, frozen=True, omit_defaults=True):
     When tools were called, all but tool_runs, sources and stats is about the last reply, and tool_calls are those that nobody answered.
     warnings: a sentence for each call of the last reply that is not to be run: it does not fit, was cut, or cannot be read. Left out when
     there is none. reasoning: what the model thought before it spoke; text is without it, and ttft_ms is to the text: first_thought_ms is
-    to the thought.
+    to the thought. note: what else is to be known of the turn.
     stats: of each reply of the turn, those that called tools before the last one; the first one's TTFT is what the user waited for.
     """
 
@@ -160,6 +160,7 @@ class JsonReply(msgspec.Struct, frozen=True, omit_defaults=True):
     stats: tuple[JsonStats, ...]
     warnings: tuple[str, ...] = ()
     reasoning: str = ""
+    note: str = ""
     first_thought_ms: float | None = None
 
     @classmethod
@@ -196,6 +197,7 @@ class JsonReply(msgspec.Struct, frozen=True, omit_defaults=True):
             sources=tuple(sources),
             stats=tuple(JsonStats.of(reading_of(each)) for each in (*rounds, result)),
             reasoning=reasoning.strip(),
+            note=result.note,
             first_thought_ms=_rounded(reading.first_thought_ms),
         )
 

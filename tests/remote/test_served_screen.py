@@ -50,6 +50,7 @@ async def test_numbers_that_are_only_near_have_a_sign(tmp_path: Path, kind: type
         assert driver.screen.query_one(ContextPane).summary == f"{sign}{view.used} of {limit}"
         assert f"{sign}{view.used} of {limit} used" in driver.shown
         assert ("~" in driver.shown) is bool(sign)
+        assert ("learnt from earlier replies" in driver.shown) is bool(sign)
 
 
 async def test_what_a_server_did_until_its_first_word_is_called_the_servers(tmp_path: Path) -> None:

@@ -12,10 +12,13 @@ from textual.widget import Widget
 
 from nemochat.chat import ContextView
 from nemochat.domain.sanitize import sanitize
+from nemochat.engine.protocol import Counts
 from nemochat.numbers import count, plural
 
 _GUTTER = 2
 _MOST_CONTEXTS = 6
+_NEAR = {Counts.LEARNT: "~ learnt from earlier replies", Counts.ESTIMATED: "~ guessed from the letters"}
+"""Where numbers come from that are only near what the model reads."""
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -113,6 +116,8 @@ def sentences(view: ContextView) -> list[Content]:
     over = view.used + view.reserve - view.limit
     if over > 0 and not view.trims:
         lines.append(Content.styled(f"! {plural(over, 'token', is_exact=exactly)} too many", "$text-error"))
+    if not exactly:
+        lines.append(Content.styled(_NEAR[view.counts], "$text-muted"))
     if view.tells_cached:
         cached, to_read = count(view.cached, is_exact=exactly), count(view.to_read, is_exact=exactly)
         lines.append(Content.styled(f"cached {cached} · to read {to_read}", "$text-muted"))
