@@ -136,12 +136,12 @@ class Remotes:
         return Listing(found.server, tuple(ServedModel(found.server, model) for model in found.models))
 
 
-def about(served: ServedModel) -> str:
-    """What is known of a model, in few words; an arrow says that words leave this machine for it."""
+def about(served: ServedModel, *, sight: bool = True) -> str:
+    """What is known of a model, in few words; an arrow says that words leave this machine for it. sight: whether it sees is said too."""
     model = served.model
     words = [
         f"{model.context_length:,} tokens" if model.context_length else "",
-        {True: "sees pictures", False: "text only", None: ""}[model.has_vision],
+        {True: "sees pictures", False: "text only", None: ""}[model.has_vision if sight else None],
         "not loaded" if model.is_loaded is False else "",
     ]
     return " ".join(filter(None, ("↗" if served.leaves else "", ", ".join(filter(None, words)))))

@@ -65,8 +65,12 @@ def _listing_rows(listing: Listing, in_use: str) -> list[tuple[str, str, str, st
     server = listing.server
     if not listing.models:
         return [("", f"{server.name}/", "", "", listing.error.message if listing.error is not None else "has no model")]
-    places = [", ".join(filter(None, (f"at {server.url}", about(served)))) for served in listing.models]
-    return [("*" if each.name == in_use else "", each.name, "", "", place) for each, place in zip(listing.models, places, strict=True)]
+    sight = {True: "text, pictures", False: "text", None: ""}
+    places = [f"{server.url} {about(each, sight=False)}".rstrip() for each in listing.models]
+    return [
+        ("*" if each.name == in_use else "", each.name, "", sight[each.model.has_vision], place)
+        for each, place in zip(listing.models, places, strict=True)
+    ]
 
 
 def _json_listing(listing: Listing) -> dict[str, Any]:
