@@ -46,7 +46,7 @@ class PictureProtocol(StrEnum):
 
 
 Auto = Literal["auto"]
-"""A setting of sampling that is left to the model."""
+"""A setting that is left to the model, or to the machine."""
 
 _AT_START = "at the next start"
 _AT_LOADING = "when the model is loaded again"
@@ -91,7 +91,9 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             description="How the model is spoken to: auto is as its file says; else nemotron, template, or the path of a .jinja file.",
         ),
     ] = "auto"
-    gpu_layers: Annotated[int, Meta(ge=-1, description="Layers on the GPU: -1 is all of them, 0 none.")] = 0
+    gpu_layers: Annotated[
+        Annotated[int, Meta(ge=-1)] | Auto, Meta(description="Layers on the GPU: auto is as many as fit, -1 all of them, 0 none.")
+    ] = "auto"
     threads: Annotated[
         int, Meta(ge=0, le=1024, description="Threads for computing; 0 is one per physical core, and one alone for a very small model.")
     ] = 0
@@ -127,6 +129,12 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hang_seconds: Annotated[
         float, Meta(gt=0, description="An engine that does not answer for this many seconds is stopped and started again.")
     ] = 20.0
+
+
+    @property
+    def on_gpu(self) -> int:
+        """Layers on the GPU, -1 for all. Whoever loads a model has put a number in place of "auto" (`nemochat.models.fit_layers`)."""
+        return 0 if self.gpu_layers == "auto" else self.gpu_layers
 
 
 class SamplingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -309,6 +309,19 @@ def tune(
 
 
 @app.command()
+def doctor(
+    as_json: JsonOption = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Text to paste into a report: without names, private paths and addresses of servers.")
+    ] = False,
+) -> None:
+    """Look whether everything works here, and say what to do where it does not."""
+    from nemochat.cli.doctor import run
+
+    run(as_json=as_json, report=report)
+
+
+@app.command()
 def paths() -> None:
     """Show where nemochat keeps its files."""
     from nemochat.cli.paths import run

@@ -193,6 +193,12 @@ class Bench:
         """Gets models into a folder of nemochat's own."""
         return Puller(self.paths.models, self._setup.catalogue)
 
+    async def doctor(self) -> str:
+        """The lines of ``nemochat doctor``. The terminal is not asked: it is in use."""
+        from nemochat.cli.doctor import Check, examine, text_of
+
+        return text_of(await examine([Check("pictures", f"drawn as {self.pictures}")]))
+
     def available_memory(self) -> int:
         """Bytes that programs can still get without swapping."""
         return available_memory()

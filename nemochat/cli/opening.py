@@ -6,9 +6,12 @@ import asyncio
 import logging
 import os
 import platform
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
+
+import msgspec
 
 from nemochat.chat import ChatSession
 from nemochat.chat.formats import AUTO
@@ -20,10 +23,11 @@ from nemochat.domain.servers import ServedModel
 from nemochat.engine import states
 from nemochat.engine.client import WorkerEngine
 from nemochat.engine.protocol import LoadRequest
+from nemochat.engine.tuning import Device
 from nemochat.errors import UsageError
 from nemochat.files import log_problem
-from nemochat.models import inspect, memory_warning
-from nemochat.settings import SamplingSettings
+from nemochat.models import ModelCard, fit_layers, inspect, memory_warning
+from nemochat.settings import EngineSettings, SamplingSettings
 from nemochat.settings_file import sampling_layers
 
 SCRIPT_SUFFIX = ".script.json"
@@ -90,9 +94,11 @@ async def new_session(
         if keeps_states and not setup.settings.engine.resume_mb:
             await asyncio.to_thread(_clear_states, setup.paths.states)
         kept_in = str(setup.paths.states) if keeps_states and setup.settings.engine.resume_mb else None
-        request, own, image_size, notices = await asyncio.to_thread(
-            _load_request, setup, wanted, mmproj, kept_in, is_script=is_script, vocabulary_only=vocabulary_only
+        free = () if is_script or vocabulary_only else await free_on_devices(setup.settings.engine)
+        looked = partial(
+            _load_request, setup, wanted, mmproj, kept_in, free, is_script=is_script, vocabulary_only=vocabulary_only
         )
+        request, own, image_size, notices = await asyncio.to_thread(looked)
         for notice in notices:
             warn(notice)
         layers = {**sampling_layers(setup.settings, setup.locked), Source.MODEL_SETTING: own}
@@ -133,7 +139,14 @@ def _clear_states(folder: Path) -> None:
 
 
 def _load_request(
-    setup: Setup, wanted: str | None, mmproj: Path | None, kept_in: str | None, *, is_script: bool, vocabulary_only: bool
+    setup: Setup,
+    wanted: str | None,
+    mmproj: Path | None,
+    kept_in: str | None,
+    free: Sequence[int],
+    *,
+    is_script: bool,
+    vocabulary_only: bool,
 ) -> tuple[LoadRequest, SamplingSettings, int | None, tuple[str, ...]]:
     """What to load, the sampling that is set for this model, the side in pixels of what the projector gets when that is fixed, and what to
     say: of a model that is used for the first time, and when memory is short."""
@@ -145,6 +158,7 @@ def _load_request(
     mmproj_path = str(files.mmproj_path) if files.mmproj_path else None
     format_ = files.own.format if settings.format == AUTO else settings.format
     tokens = card.projector.budget(files.picture_tokens(settings)) if card.projector else 0
+    settings = with_layers(settings, card, free, tokens)
     request = LoadRequest(
         files.name, str(files.model_path), mmproj_path, settings, kept_in, format_, tokens, vocabulary_only=vocabulary_only
     )
@@ -157,11 +171,32 @@ def _load_request(
     return request, files.sampling, image_size, tuple(filter(None, (first, warning)))
 
 
-def available_memory() -> int:
-    """Bytes that programs can still get without swapping."""
-    import psutil
+async def free_on_devices(settings: EngineSettings) -> Sequence[int]:
+    """Bytes that are free on each device that layers can be put on, where the settings leave their number open and there may be any."""
+    from nemochat.engine.trials import look_at_hardware, may_have_gpu
 
-    return int(psutil.virtual_memory().available)
+    if settings.gpu_layers != "auto" or not may_have_gpu():
+        return ()
+    return device_room((await look_at_hardware()).devices)
+
+
+def device_room(devices: Sequence[Device]) -> Sequence[int]:
+    """The same of devices that were looked at. One with the machine's own memory has no more of it than is available there."""
+    return [min(each.free or each.total, available_memory()) if each.kind == "igpu" else each.free for each in devices]
+
+
+def with_layers(settings: EngineSettings, card: ModelCard, free: Sequence[int], picture_tokens: int) -> EngineSettings:
+    """The settings with as many layers as fit, where they leave that open."""
+    if settings.gpu_layers != "auto":
+        return settings
+    return msgspec.structs.replace(settings, gpu_layers=fit_layers(card, settings, free, picture_tokens) if free else 0)
+
+
+def available_memory() -> int:
+    """Bytes that programs can still get without swapping, within what a container may have."""
+    from nemochat.system.memory import memory
+
+    return memory().available
 
 
 def gpu_shares_memory() -> bool:

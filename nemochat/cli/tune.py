@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from nemochat.cli.opening import SCRIPT_SUFFIX, available_memory, gpu_shares_memory
+from nemochat.cli.opening import SCRIPT_SUFFIX, available_memory, device_room, gpu_shares_memory, with_layers
 from nemochat.cli.output import StatusLine, print_json, print_note, print_note_once, say
 from nemochat.cli.setup import Setup, print_notices, read_setup
 from nemochat.domain.sanitize import sanitize
@@ -178,11 +178,12 @@ async def _planned(setup: Setup, model: str | None, mmproj: Path | None) -> _Pla
     print_notices(setup.catalogue)
     card = inspect(files.model_path, files.mmproj_path)
     tokens = card.projector.budget(files.picture_tokens(settings)) if card.projector else 0
+    settings = with_layers(settings, card, device_room(hardware.devices), tokens)
     least_batch = card.projector.least_batch(tokens) if card.projector else 1
     mmproj_path = str(files.mmproj_path) if files.mmproj_path else None
     request = LoadRequest(files.name, str(files.model_path), mmproj_path, settings, picture_tokens=tokens)
     threads = 1 if card.parameters < hardware.small_model else hardware.cores
-    task = msgspec.structs.replace(task, layers=card.layers, auto_threads=threads, least_batch=least_batch)
+    task = msgspec.structs.replace(task, base=settings, layers=card.layers, auto_threads=threads, least_batch=least_batch)
 
     def predict(wanted: EngineSettings) -> int:
         return estimate_memory(card, wanted, tokens).total if gpu_shares_memory() else memory_on_cpu(card, wanted, tokens)

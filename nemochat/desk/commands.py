@@ -29,6 +29,7 @@ from nemochat.desk.port import (
     TextInserted,
     TokenRemoved,
     Wanted,
+    Working,
     working_folder,
 )
 from nemochat.domain.messages import Role
@@ -216,6 +217,15 @@ async def _mcp(desk: Desk, argument: str) -> None:
         desk.port.tell(Wanted("prompt"))
 
 
+async def _doctor(desk: Desk, _: str) -> None:
+    desk.port.tell(Working("looking at everything ..."))
+    try:
+        found = await desk.bench.doctor()
+    finally:
+        desk.port.tell(Working(""))
+    await desk.port.ask(ShowText("Doctor", found))
+
+
 async def _theme(desk: Desk, argument: str) -> None:
     name = argument or await desk.port.ask(AskTheme())
     if name:
@@ -288,6 +298,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("undo", "Undo an edit, a deletion or a pin", lambda desk, _: desk.undo()),
     Command("copy", "Copy the last reply", _on_last("copy")),
     Command("stats", "Time to first token: this chat and all, with plots", _stats),
+    Command("doctor", "Look whether everything works here", _doctor),
     Command("theme", "Change the colours", _theme, "[NAME]", _CHOICE),
     Command("settings", "Change the settings", _settings),
     Command("help", "Keys and commands", _wants("help")),

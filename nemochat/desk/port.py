@@ -533,6 +533,9 @@ class Workbench(Protocol):
     def puller(self) -> Puller:
         """Gets models from elsewhere."""
 
+    async def doctor(self) -> str:
+        """Lines about what works here and what does not."""
+
     def available_memory(self) -> int:
         """Bytes that programs can still get."""
 

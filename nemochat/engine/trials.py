@@ -6,6 +6,8 @@ What is tried, and what follows from it, is up to `nemochat.engine.tuning`.
 from __future__ import annotations
 
 import asyncio
+import importlib.util
+import re
 import statistics
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing, suppress
@@ -191,19 +193,33 @@ def peak_memory(pid: int | None) -> int:
     return 0
 
 
+def may_have_gpu() -> bool:
+    """Whether this build of llama.cpp has a part for a GPU, by the names of its files: nothing is started to know that it has none."""
+    try:
+        found = importlib.util.find_spec("llama_cpp")
+    except (ImportError, ValueError):
+        return False
+    folders = found.submodule_search_locations if found is not None and found.submodule_search_locations else ()
+    names = [path.name for folder in folders for path in Path(folder, "lib").glob("*ggml-*")]
+    return any(not re.search(r"ggml-(base|cpu|blas|rpc)", name) for name in names)
+
+
 async def look_at_hardware() -> Hardware:
-    """What llama.cpp can use here. Where looking for it fails, the processor alone."""
+    """What llama.cpp can use here. Where looking for it fails, the processor alone, and why."""
     command, nowhere = processes.module_command("nemochat.engine.llama.hardware"), processes.NOWHERE
     process = await processes.start(
-        command, environments.engine(), stdin=nowhere, stdout=processes.PIPE, stderr=nowhere, start_new_session=True
+        command, environments.engine(), stdin=nowhere, stdout=processes.PIPE, stderr=processes.PIPE, start_new_session=True
     )
+    complaint = b""
     try:
         async with asyncio.timeout(_PROBE_SECONDS):
-            told, _ = await process.communicate()
+            told, complaint = await process.communicate()
         return msgspec.json.decode(told, type=Hardware)
-    except (TimeoutError, msgspec.DecodeError):
+    except (TimeoutError, msgspec.DecodeError) as error:
         cores = psutil.cpu_count(logical=False) or 1
-        return Hardware(cores=cores, logical=max(cores, psutil.cpu_count() or 1))
+        lines = complaint.decode(errors="replace").strip().splitlines()
+        why = "it did not answer in time" if isinstance(error, TimeoutError) else lines[-1][:200] if lines else "it ended without a word"
+        return Hardware(cores=cores, logical=max(cores, psutil.cpu_count() or 1), problem=why)
     finally:
         if process.returncode is None:
             with suppress(ProcessLookupError):

@@ -38,10 +38,22 @@ TUNED = ("gpu_layers", "threads", "amx", "flash_attention", "kv_type", "batch", 
 """The settings that are tried, in the order of what they usually bring."""
 
 
+class Device(msgspec.Struct, frozen=True):
+    """What can compute beside the processor. kind: "gpu" with a memory of its own, "igpu" with the machine's. total, free: its memory in
+    bytes, 0 where it does not say."""
+
+    name: str
+    description: str
+    kind: str
+    total: int
+    free: int
+
+
 class Hardware(msgspec.Struct, frozen=True):
     """What the engine can use here. cores: physical ones; logical: with hyper-threads; has_amx: Intel's matrix units.
 
-    small_model: parameters below which a model gets one thread when the settings leave that open.
+    small_model: parameters below which a model gets one thread when the settings leave that open. devices: those that this build of
+    llama.cpp can put layers on. build: its version and what it was built with. problem: why nothing is known, "" where something is.
     """
 
     cores: int
@@ -49,6 +61,9 @@ class Hardware(msgspec.Struct, frozen=True):
     has_gpu: bool = False
     has_amx: bool = False
     small_model: int = 0
+    devices: tuple[Device, ...] = ()
+    build: str = ""
+    problem: str = ""
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -129,7 +144,8 @@ class Search:
         self.best: Row | None = None
         self.untried: list[str] = []
         """What the time was too short for."""
-        self._task = task
+        # A trial names a number of layers: what "auto" would make of it may change from one to the next.
+        self._task = msgspec.structs.replace(task, base=msgspec.structs.replace(task.base, gpu_layers=task.base.on_gpu))
         self._predict = predict
         self._seconds = seconds
         self._clock = clock
@@ -221,7 +237,7 @@ class Search:
     def _gpu_layers(self) -> Iterator[EngineSettings]:
         if not self._task.hardware.has_gpu or "gpu_layers" in self._task.locked:
             return
-        base, layers = self._task.base.gpu_layers, self._task.layers
+        base, layers = self._task.base.on_gpu, self._task.layers
         for number in dict.fromkeys((-1, layers * 3 // 4, layers // 2)):
             if number != base:
                 yield self._changed(gpu_layers=number)
@@ -272,7 +288,7 @@ class Search:
     def _mmap(self) -> Iterator[EngineSettings]:
         settings = self.settings
         if "mmap" not in self._task.locked:
-            automatic = settings.gpu_layers != 0
+            automatic = settings.on_gpu != 0
             wanted = not (automatic if settings.mmap is None else settings.mmap)
             yield self._changed(mmap=None if wanted == automatic else wanted)
 
@@ -313,7 +329,7 @@ class Search:
         return row.outcome.turn_seconds if isinstance(row.outcome, Measured) else float("inf")
 
     def _has_worked(self, gpu_layers: int) -> bool:
-        return any(row.trial.settings.gpu_layers == gpu_layers and isinstance(row.outcome, Measured) for row in self.rows)
+        return any(row.trial.settings.on_gpu == gpu_layers and isinstance(row.outcome, Measured) for row in self.rows)
 
     def _was_kept(self) -> bool:
         return bool(self.rows) and self.rows[-1].is_kept

@@ -3,7 +3,7 @@
 from nemochat.models.card import ModelCard, ProjectorCard, inspect
 from nemochat.models.catalogue import Catalogue, Entry, ModelFiles
 from nemochat.models.keys import Keys
-from nemochat.models.memory import MemoryEstimate, estimate_memory, memory_on_cpu, memory_warning
+from nemochat.models.memory import MemoryEstimate, estimate_memory, fit_layers, memory_on_cpu, memory_on_gpu, memory_warning
 from nemochat.models.servers import Servers
 
 __all__ = [
@@ -16,7 +16,9 @@ __all__ = [
     "ProjectorCard",
     "Servers",
     "estimate_memory",
+    "fit_layers",
     "inspect",
     "memory_on_cpu",
+    "memory_on_gpu",
     "memory_warning",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -20,6 +20,8 @@ _ROWS = 8
 """Tokens of one batch whose distributions can be asked for: one for each sequence, and as many to check guesses from the prompt."""
 _SHORT_WINDOW = 2048
 """Windows up to this length are not worth halving for the memory."""
+_LEFT_FREE = 300_000_000
+"""Bytes of a device that are left to the screen and to what its driver needs."""
 _BYTES_PER_VALUE = {KvType.F16: (2, 1), KvType.Q8_0: (34, 32)}  # bytes and the values in them
 
 
@@ -54,7 +56,7 @@ def estimate_memory(card: ModelCard, settings: EngineSettings, picture_tokens: i
     context = min(settings.context_length or card.context_length, card.context_length)
     tokens = -(-(context + settings.spare_tokens) // _CONTEXT_STEP) * _CONTEXT_STEP
     n_bytes, n_values = _BYTES_PER_VALUE[settings.kv_type]
-    is_mapped = settings.gpu_layers != 0 if settings.mmap is None else settings.mmap
+    is_mapped = settings.on_gpu != 0 if settings.mmap is None else settings.mmap
     projector = card.projector
     batch = max(settings.batch, projector.least_batch(picture_tokens) if projector else 1)
     return MemoryEstimate(
@@ -73,12 +75,29 @@ def memory_on_cpu(card: ModelCard, settings: EngineSettings, picture_tokens: int
     The token embeddings always stay; the projector goes as soon as any layer does.
     """
     estimate = estimate_memory(card, settings, picture_tokens)
-    if settings.gpu_layers == 0:
+    if settings.on_gpu == 0:
         return estimate.total
     share = _share_on_cpu(card, settings)
     embeddings = min(card.weights_bytes, card.weights_bytes * card.vocab_size * card.width // max(1, card.parameters))
     weights = embeddings + int((estimate.weights - embeddings) * share)
     return weights + estimate.repacked + int(estimate.kv_cache * share) + estimate.compute + estimate.process
+
+
+def memory_on_gpu(card: ModelCard, settings: EngineSettings, picture_tokens: int = 0) -> int:
+    """The part of the estimate, in bytes, that GPUs of their own memory need; working buffers are on both sides. 0 without layers there."""
+    if settings.on_gpu == 0:
+        return 0
+    estimate = estimate_memory(card, settings, picture_tokens)
+    return estimate.total - memory_on_cpu(card, settings, picture_tokens) + estimate.compute
+
+
+def fit_layers(card: ModelCard, settings: EngineSettings, free: Sequence[int], picture_tokens: int = 0) -> int:
+    """How many layers fit into the memory that devices have free, in bytes of each: -1 is all of them, 0 none."""
+    room = sum(max(0, each - max(_LEFT_FREE, each // 20)) for each in free)
+    for layers in range(card.layers + 1, 0, -1):
+        if memory_on_gpu(card, msgspec.structs.replace(settings, gpu_layers=layers), picture_tokens) <= room:
+            return -1 if layers > card.layers else layers
+    return 0
 
 
 def memory_warning(
@@ -105,7 +124,7 @@ def memory_warning(
 
 def _smaller(card: ModelCard, settings: EngineSettings) -> Iterator[tuple[str, EngineSettings]]:
     """Settings that need less, each with its words, the ones that cost the user the least first."""
-    if settings.mmap and settings.gpu_layers >= 0:
+    if settings.mmap and settings.on_gpu >= 0:
         yield "mmap = false", msgspec.structs.replace(settings, mmap=False)
     if settings.kv_type is not KvType.Q8_0:
         quick = msgspec.structs.replace(settings, kv_type=KvType.Q8_0, flash_attention=True)
@@ -125,7 +144,7 @@ def _gigabytes(n_bytes: int) -> str:
 def _share_on_cpu(card: ModelCard, settings: EngineSettings) -> float:
     """The part of the layers that stays on the CPU; the output matrix counts as a layer."""
     layers = card.layers + 1
-    return 0.0 if settings.gpu_layers < 0 else max(0, layers - settings.gpu_layers) / layers
+    return 0.0 if settings.on_gpu < 0 else max(0, layers - settings.on_gpu) / layers
 
 
 def _text_buffers(card: ModelCard, settings: EngineSettings, tokens: int, batch: int) -> int:

@@ -11,8 +11,10 @@ from nemochat.chat import ChatSession
 from nemochat.cli import opening
 from nemochat.cli.bench import Bench
 from nemochat.cli.setup import Setup, read_setup
-from nemochat.engine import states
+from nemochat.engine import states, trials
 from nemochat.engine.protocol import LoadRequest
+from nemochat.engine.tuning import Device, Hardware
+from tests.tiny_gguf import write_language_model
 
 LITTLE = 50_000_000
 
@@ -104,3 +106,42 @@ def test_a_deleted_chat_leaves_nothing_on_the_disk_also_without_a_model(desk: Be
     assert len(list(desk.paths.states.iterdir())) == 2
     desk.forget_states("chat")
     assert not list(desk.paths.states.iterdir())
+
+
+async def loaded_with(requests: list[LoadRequest], *devices: Device, monkeypatch: pytest.MonkeyPatch, **engine: object) -> int | str:
+    """The layers that the engine is asked to put on a GPU."""
+
+    async def look() -> Hardware:
+        return Hardware(2, 2, has_gpu=bool(devices), devices=devices)
+
+    monkeypatch.setattr(trials, "may_have_gpu", lambda: bool(devices))
+    monkeypatch.setattr(trials, "look_at_hardware", look)
+    async with opening.open_session(read_setup({"engine": engine}), None, None):
+        pass
+    return requests[-1].settings.gpu_layers
+
+
+async def test_layers_go_to_a_gpu_by_themselves_as_far_as_they_fit(requests: list[LoadRequest], monkeypatch: pytest.MonkeyPatch) -> None:
+    large, full = Device("CUDA0", "a card", "gpu", 24_000_000_000, 20_000_000_000), Device("CUDA1", "a card", "gpu", 24_000_000_000, 0)
+    assert await loaded_with(requests, monkeypatch=monkeypatch) == 0
+    assert await loaded_with(requests, large, monkeypatch=monkeypatch) == -1
+    assert await loaded_with(requests, full, monkeypatch=monkeypatch) == 0
+    assert await loaded_with(requests, large, monkeypatch=monkeypatch, gpu_layers=3) == 3
+    assert await loaded_with(requests, large, monkeypatch=monkeypatch, gpu_layers=0) == 0
+
+
+async def test_this_build_of_llama_cpp_is_looked_at_without_starting_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = await trials.look_at_hardware()
+    assert not found.problem
+    assert trials.may_have_gpu() == bool(found.devices or found.has_gpu)
+
+
+async def test_a_model_is_explained_when_it_is_used_for_the_first_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = str(write_language_model(tmp_path / "tiny.gguf"))
+    for _ in range(2):
+        async with opening.open_session(read_setup(), model, None):
+            pass
+    assert capsys.readouterr().err.count("First use of tiny: its files do not say under which licence it may be used.") == 1
+    async with opening.open_session(read_setup(), None, None):
+        pass
+    assert "First use" not in capsys.readouterr().err

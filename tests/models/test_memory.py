@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from nemochat.models import ModelCard, estimate_memory, inspect, memory_on_cpu, memory_warning
+from nemochat.models import ModelCard, estimate_memory, fit_layers, inspect, memory_on_cpu, memory_on_gpu, memory_warning
 from nemochat.settings import EngineSettings, KvType
 from tests.models import raw_gguf as raw
 
@@ -99,6 +99,26 @@ def test_what_stays_in_the_machines_own_memory(nemovision: ModelCard) -> None:
     embeddings = 256_000 * 3072 * 18 // 32
     assert embeddings < none < half < total
     assert memory_on_cpu(nemovision, EngineSettings(gpu_layers=33)) == none
+
+
+def test_both_sides_are_the_whole_with_working_buffers_on_each(nemovision: ModelCard) -> None:
+    settings = EngineSettings(gpu_layers=16)
+    whole = estimate_memory(nemovision, settings)
+    assert memory_on_cpu(nemovision, settings) + memory_on_gpu(nemovision, settings) == whole.total + whole.compute
+    assert memory_on_gpu(nemovision, EngineSettings()) == 0
+
+
+@pytest.mark.parametrize(
+    ("free", "least", "most"),
+    [((), 0, 0), ((500_000_000,), 0, 0), ((2_500_000_000,), 5, 31), ((1_500_000_000, 1_500_000_000), 5, 31), ((8_000_000_000,), -1, -1)],
+)
+def test_as_many_layers_as_fit_into_what_devices_have_free(nemovision: ModelCard, free: tuple[int, ...], least: int, most: int) -> None:
+    settings = EngineSettings()
+    layers = fit_layers(nemovision, settings, free)
+    assert least <= layers <= most
+    if layers > 0:
+        assert memory_on_gpu(nemovision, replace(settings, gpu_layers=layers)) < sum(free)
+        assert layers <= fit_layers(nemovision, replace(settings, context_length=1024), free)
 
 
 def test_no_warning_where_it_fits(nemovision: ModelCard) -> None:

@@ -67,7 +67,7 @@ class Context:
         self.can_shift = kv_type is KvType.F16 and bool(llama_cpp.llama_memory_can_shift(self._memory))
         self.can_take_back = model.can_take_back
         # With f16 the attention to a long cache is added up in another order, depending on what else is in the cache; on GPUs as well.
-        self.can_guess = kv_type is KvType.Q8_0 and settings.gpu_layers == 0 and model.can_take_back
+        self.can_guess = kv_type is KvType.Q8_0 and settings.on_gpu == 0 and model.can_take_back
         self._vocab_size = model.vocab_size
         self._cancelled: Cancelled | None = None
         self._abort = llama_cpp.ggml_abort_callback(self._is_cancelled)

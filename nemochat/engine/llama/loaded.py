@@ -60,12 +60,12 @@ class Loaded:
 
     def __init__(self, request: LoadRequest, on_progress: ProgressSink) -> None:
         settings = request.settings
-        use_gpu = settings.gpu_layers != 0
+        use_gpu = settings.on_gpu != 0
         progress = _LoadProgress(request, on_progress)
         with ExitStack() as stack:
             mmap = use_gpu if settings.mmap is None else settings.mmap
             self.model = Model(
-                request.model_path, gpu_layers=settings.gpu_layers, mmap=mmap, on_progress=progress.model, use_amx=settings.amx
+                request.model_path, gpu_layers=settings.on_gpu, mmap=mmap, on_progress=progress.model, use_amx=settings.amx
             )
             stack.callback(self.model.close)
             threads = settings.threads or (1 if self.model.parameters < SMALL_MODEL else physical_cores())
