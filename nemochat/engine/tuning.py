@@ -144,8 +144,7 @@ class Search:
         self.best: Row | None = None
         self.untried: list[str] = []
         """What the time was too short for."""
-        # A trial names a number of layers: what "auto" would make of it may change from one to the next.
-        self._task = msgspec.structs.replace(task, base=msgspec.structs.replace(task.base, gpu_layers=task.base.on_gpu))
+        self._task = task
         self._predict = predict
         self._seconds = seconds
         self._clock = clock

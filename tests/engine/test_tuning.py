@@ -259,7 +259,7 @@ def with_gpu(room: int) -> Law:
     """A GPU whose memory holds so many layers."""
 
     def law(settings: EngineSettings) -> Outcome:
-        layers = 33 if settings.gpu_layers < 0 else settings.gpu_layers
+        layers = 33 if settings.on_gpu < 0 else settings.on_gpu
         if layers > room:
             return Failed("llama.cpp could not load model.gguf: out of memory.")
         return measured(24 + 60 * layers, 4.6 + 3 * layers, 3.4 - 0.08 * layers)
