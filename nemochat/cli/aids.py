@@ -9,11 +9,10 @@ import msgspec
 
 from nemochat.chat import ChatSession
 from nemochat.chat.toolbox import Toolbox
-from nemochat.cli.embedding import open_embedder
 from nemochat.cli.exchange import AskOptions
 from nemochat.cli.offering import allowed, approver, open_toolshed, tell_unaccepted
 from nemochat.cli.output import StatusLine, print_note
-from nemochat.cli.passages import Shelf, open_shelf
+from nemochat.cli.passages import Shelf, open_embedder, open_shelf
 from nemochat.cli.setup import Setup
 from nemochat.domain.messages import ContextPart, ToolSpec
 from nemochat.tools.approval import Approvals

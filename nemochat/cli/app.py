@@ -324,9 +324,9 @@ def doctor(
 @app.command()
 def paths() -> None:
     """Show where nemochat keeps its files."""
-    from nemochat.cli.paths import run
+    from nemochat.cli.setup import print_paths
 
-    run()
+    print_paths()
 
 
 @models_app.command("list")

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nemochat.chat import ChatSession
-from nemochat.cli.embedding import make_embedder
+from nemochat.cli.offering import add_servers, build_toolset, open_servers
 from nemochat.cli.opening import SCRIPT_SUFFIX, available_memory, new_session, refuse_projector
 from nemochat.cli.output import print_note
+from nemochat.cli.passages import make_embedder
 from nemochat.cli.setup import Setup
-from nemochat.cli.toolset import build_toolset
 from nemochat.desk.port import ModelChoice, ToolChest
 from nemochat.documents.index import DocumentIndex
 from nemochat.documents.vectors import Embedder
@@ -140,8 +140,6 @@ class Bench:
 
     async def mcp_servers(self) -> McpServers:
         """The MCP servers of the configuration, read anew."""
-        from nemochat.cli.servers import open_servers
-
         if self._servers is None:
             self._servers = open_servers(self.paths)
         await self._servers.reload()
@@ -151,8 +149,6 @@ class Bench:
         """Take in the tools of the MCP servers that the user trusts."""
         if not self.paths.mcp_servers.exists():
             return frozenset()
-        from nemochat.cli.offering import add_servers
-
         try:
             servers = await self.mcp_servers()
             unaccepted = await add_servers(servers, registry)

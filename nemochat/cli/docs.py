@@ -9,9 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from nemochat.cli.embedding import open_embedder
 from nemochat.cli.output import StatusLine, print_json, print_note, print_table, say
-from nemochat.cli.passages import as_source, chosen, estimates, open_meaning, progress_text
+from nemochat.cli.passages import as_source, chosen, estimates, open_embedder, open_meaning, progress_text
 from nemochat.cli.setup import read_setup
 from nemochat.documents.index import DocumentIndex
 from nemochat.documents.values import Report, Retrieval, collection_name, named_collection

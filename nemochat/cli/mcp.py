@@ -7,8 +7,8 @@ import os
 from collections.abc import Sequence
 
 from nemochat.cli.asking import ask_yes, can_ask
+from nemochat.cli.offering import open_servers
 from nemochat.cli.output import StatusLine, print_json, print_note, print_table, say
-from nemochat.cli.servers import open_servers
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError, UsageError
 from nemochat.paths import Paths, find_paths

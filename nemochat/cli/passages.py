@@ -1,17 +1,18 @@
-"""The documents that a question is asked about: their passages, and where these come from."""
+"""The documents that a question is asked about: their passages, where these come from, and the model that finds them by meaning."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nemochat.chat.meaning import Meaning
 from nemochat.cli.exchange import Source
-from nemochat.cli.output import StatusLine, print_note
+from nemochat.cli.output import StatusLine, print_note, print_note_once
 from nemochat.documents.errors import DocumentError
 from nemochat.documents.index import DocumentIndex
 from nemochat.documents.retrieve import as_context
@@ -21,8 +22,12 @@ from nemochat.documents.vectors import Embedder
 from nemochat.domain.messages import ContextPart
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import UsageError
-from nemochat.files import scratch_folder
+from nemochat.files import log_problem, scratch_folder
+from nemochat.paths import Paths
 from nemochat.tools.builtin import search as search_tool
+
+if TYPE_CHECKING:
+    from nemochat.engine.embedder import EmbeddingProcess
 
 _GIVEN = "given"
 _Place = tuple[DocumentIndex, tuple[str, ...]]
@@ -174,3 +179,29 @@ def _told(path: Path, report: Report) -> None:
         print_note(problem.message)
     if not report.read and not report.unchanged:
         raise DocumentError(f"{sanitize(str(path), strict=True)} holds nothing that can be read as text.")
+
+
+def make_embedder(model: str, paths: Paths, warn: Callable[[str], None]) -> EmbeddingProcess | None:
+    """For the setting ``tools.embedding_model``; None where that is empty. Nothing is started yet.
+
+    warn: gets a sentence when there can be no log.
+    """
+    if not model.strip():
+        return None
+    from nemochat.engine.embedder import EmbeddingProcess
+
+    log = paths.engine_log.with_name("embedder.log")
+    if problem := log_problem(log):
+        warn(problem)
+    return EmbeddingProcess(Path(model.strip()), log)
+
+
+@asynccontextmanager
+async def open_embedder(model: str, paths: Paths) -> AsyncGenerator[EmbeddingProcess | None, None]:
+    """The same, its process gone with the block."""
+    embedder = make_embedder(model, paths, print_note_once)
+    try:
+        yield embedder
+    finally:
+        if embedder is not None:
+            await embedder.close()

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nemochat.cli.output import print_note
+from nemochat.cli.output import print_note, say
 from nemochat.models import Catalogue, Keys, Servers
-from nemochat.paths import Paths, find_paths
+from nemochat.paths import CACHE_VARIABLE, CONFIG_VARIABLE, DATA_VARIABLE, LOG_VARIABLE, Paths, find_paths
 from nemochat.settings import Settings, load_settings
 from nemochat.settings_file import locked_settings
 
@@ -55,3 +55,21 @@ def print_notices(read: Catalogue | Servers) -> None:
     """Say what was found out while a list was read (a broken file set aside, say)."""
     for notice in read.notices:
         print_note(notice)
+
+
+def print_paths() -> None:
+    """Print every location, and the variable that moves it."""
+    paths = find_paths(os.environ)
+    rows = [
+        ("settings", paths.settings_file, CONFIG_VARIABLE),
+        ("models", paths.models_file, DATA_VARIABLE),
+        ("servers", paths.servers_file, CONFIG_VARIABLE),
+        ("their keys", paths.keys_file, DATA_VARIABLE),
+        ("data", paths.data_dir, DATA_VARIABLE),
+        ("engine log", paths.engine_log, LOG_VARIABLE),
+        ("cache", paths.cache_dir, CACHE_VARIABLE),
+        ("chat states", paths.states, CACHE_VARIABLE),
+    ]
+    widest = max(len(str(place)) for _, place, _ in rows)
+    for what, place, variable in rows:
+        say(f"{what:11}  {place!s:{widest}}  {variable}", strict=True)

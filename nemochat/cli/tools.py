@@ -10,10 +10,9 @@ from typing import Any
 
 import msgspec
 
-from nemochat.cli.embedding import open_embedder
 from nemochat.cli.offering import Toolshed, approver, full_name, open_toolshed, origin_text, tell_unaccepted
 from nemochat.cli.output import StatusLine, print_json, print_note, print_table, say
-from nemochat.cli.passages import open_shelf
+from nemochat.cli.passages import open_embedder, open_shelf
 from nemochat.cli.setup import Setup, read_setup
 from nemochat.domain.messages import ToolCall
 from nemochat.domain.sanitize import sanitize
