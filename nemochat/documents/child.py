@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import queue
@@ -15,6 +14,7 @@ import msgspec
 from nemochat.documents import limits, wire
 from nemochat.documents.errors import DocumentError, NotTextError
 from nemochat.documents.load import read_document
+from nemochat.system import children
 
 _GRACE_SECONDS = 5
 _UNCOLLECTED = 50_000
@@ -24,7 +24,9 @@ _PATIENT = 0.75
 
 def main() -> None:
     """Read what comes, and answer."""
-    _limit_memory()
+    children.limit("RLIMIT_AS", limits.MEMORY)
+    if sys.platform != "win32":
+        os.nice(10)  # whatever else runs goes first
     documents: queue.SimpleQueue[tuple[wire.Request, bytes]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(documents,), daemon=True).start()
     encoder = msgspec.msgpack.Encoder()
@@ -33,7 +35,7 @@ def main() -> None:
     gc.disable()  # it would go through millions of new objects again and again
     try:
         while True:
-            wire.send(answers, encoder.encode(_answer(*documents.get(timeout=wire.IDLE_SECONDS))))
+            children.send(answers, encoder.encode(_answer(*documents.get(timeout=wire.IDLE_SECONDS))))
             if gc.get_count()[0] > _UNCOLLECTED:
                 gc.collect()
     finally:  # also when nothing came for a while; the other thread waits in a read that Python would wait for
@@ -50,8 +52,8 @@ def _listen(documents: queue.SimpleQueue[tuple[wire.Request, bytes]]) -> None:
 
 
 def _next() -> tuple[wire.Request, bytes]:
-    request = wire.receive(sys.stdin.buffer, limits.MAX_BYTES)
-    data = wire.receive(sys.stdin.buffer, limits.MAX_BYTES)
+    request = children.receive(sys.stdin.buffer, limits.MAX_BYTES)
+    data = children.receive(sys.stdin.buffer, limits.MAX_BYTES)
     if request is None or data is None:
         raise EOFError
     return msgspec.msgpack.decode(request, type=wire.Request), data
@@ -59,7 +61,7 @@ def _next() -> tuple[wire.Request, bytes]:
 
 def _answer(request: wire.Request, data: bytes) -> wire.Answer:
     seconds = limits.seconds_of(len(data))
-    _limit_time(seconds)
+    children.limit_time(seconds, _GRACE_SECONDS)
     until = time.process_time() + seconds * _PATIENT
     try:
         if request.pages:
@@ -71,28 +73,6 @@ def _answer(request: wire.Request, data: bytes) -> wire.Answer:
         return wire.Answer(error=error.message, hint=error.hint, is_no_text=isinstance(error, NotTextError))
     except (MemoryError, RecursionError):
         return wire.Answer(needs_memory=True)
-
-
-def _limit_memory() -> None:
-    """Bound the memory where the system knows how, and let whatever else runs go first."""
-    if sys.platform != "win32":
-        import resource
-
-        _, most = resource.getrlimit(resource.RLIMIT_AS)
-        bound = limits.MEMORY if most == resource.RLIM_INFINITY else min(limits.MEMORY, most)
-        with contextlib.suppress(OSError, ValueError):  # macOS takes no limit: the parent watches
-            resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
-        os.nice(10)
-
-
-def _limit_time(seconds: float) -> None:
-    """End with the next document that takes too long, also when nobody is left to watch."""
-    if sys.platform != "win32":
-        import resource
-
-        _, most = resource.getrlimit(resource.RLIMIT_CPU)
-        until = int(time.process_time() + seconds) + _GRACE_SECONDS
-        resource.setrlimit(resource.RLIMIT_CPU, (until if most == resource.RLIM_INFINITY else min(until, most), most))
 
 
 if __name__ == "__main__":

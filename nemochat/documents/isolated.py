@@ -19,7 +19,7 @@ from nemochat.documents import limits, wire
 from nemochat.documents.errors import DocumentError, NotTextError, StoppedError, too_large
 from nemochat.documents.values import Cancelled, DrawnPages, LoadedDocument, never
 from nemochat.domain.sanitize import sanitize
-from nemochat.system import environments, processes
+from nemochat.system import children, environments
 
 _LONGEST_NAME = 200
 _LOOK_SECONDS = 0.05
@@ -112,15 +112,13 @@ class _Child:
     """One life of the process. `name` is the document for which it is started."""
 
     def __init__(self, name: str) -> None:
-        command, pipe = processes.module_command("nemochat.documents.child"), processes.PIPE
         # pypdf hands some pictures to a program that it looks for; a document starts none.
         environment = {**environments.foreign(), "PATH": ""}
         try:
-            self.process = processes.popen(
-                command, environment, stdin=pipe, stdout=pipe, stderr=processes.NOWHERE, start_new_session=True
-            )
+            self._child = children.Child("nemochat.documents.child", environment)
         except (OSError, ValueError) as error:
             raise DocumentError(f"{name} cannot be read: no process could be started.", "Close other programs and try again.") from error
+        self.process, self.end = self._child.process, self._child.end
         self._answered = time.monotonic()
 
     @property
@@ -153,23 +151,12 @@ class _Child:
         except msgspec.DecodeError:
             return None
 
-    def end(self) -> None:
-        """Kill it."""
-        self.process.kill()
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):  # what it has not taken is not wanted any more
-                    pipe.close()
-
     def _exchange(self, payload: Future[bytes | None], request: bytes, data: bytes) -> None:
         """Send and receive, which wait for the process; when it is killed they end."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
         answer = None
         try:
-            wire.send(self.process.stdin, request, data)
-            answer = wire.receive(self.process.stdout, wire.MAX_ANSWER_BYTES)
+            children.send(self._child.stdin, request, data)
+            answer = children.receive(self._child.stdout, wire.MAX_ANSWER_BYTES)
         except (OSError, ValueError, MemoryError):
             answer = None
         finally:

@@ -6,7 +6,6 @@ even their words: marks stand for them (`nemochat.prompt.marks`).
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
@@ -24,6 +23,7 @@ from markupsafe import Markup, escape
 
 from nemochat.prompt import render_wire as wire
 from nemochat.prompt.marks import ASCII, CLOSE, HTML, JSON_CLOSE, JSON_OPEN, OPEN, json_mark
+from nemochat.system import children
 
 _KEPT_TEMPLATES = 8
 _LONGEST_REASON = 300
@@ -83,11 +83,11 @@ def main() -> None:
     _limit_powers()
     templates: dict[str, jinja2.Template] = {}
     environment = _environment()
-    wire.send(answers, b"")
-    while (payload := wire.receive(sys.stdin.buffer, wire.MAX_REQUEST_BYTES)) is not None:
+    children.send(answers, b"")
+    while (payload := children.receive(sys.stdin.buffer, wire.MAX_REQUEST_BYTES)) is not None:
         request = msgspec.msgpack.decode(payload, type=wire.Request)
-        _limit_time(request.seconds)
-        wire.send(answers, msgspec.msgpack.encode(_answer(request, environment, templates)))
+        children.limit_time(request.seconds, 1)
+        children.send(answers, msgspec.msgpack.encode(_answer(request, environment, templates)))
 
 
 def _answer(request: wire.Request, environment: jinja2.Environment, templates: dict[str, jinja2.Template]) -> wire.Answer:
@@ -156,28 +156,11 @@ def _raise_exception(message: object) -> NoReturn:
     raise jinja2.TemplateError(str(message))
 
 
-def _limit(name: str, bound: int) -> None:
-    if sys.platform != "win32":
-        import resource
-
-        which = getattr(resource, name)
-        _, most = resource.getrlimit(which)
-        bound = bound if most == resource.RLIM_INFINITY else min(bound, most)
-        with contextlib.suppress(OSError, ValueError):  # macOS takes no limit of memory
-            resource.setrlimit(which, (bound, most if name == "RLIMIT_CPU" else bound))
-
-
 def _limit_powers() -> None:
     """Little memory, no file, no other process: what a template that gets out of the sandbox could use."""
-    _limit("RLIMIT_AS", wire.MEMORY)
-    _limit("RLIMIT_FSIZE", 0)
-    _limit("RLIMIT_NPROC", 0)
-    _limit("RLIMIT_CORE", 0)
-
-
-def _limit_time(seconds: float) -> None:
-    """End with the next template that takes too long, also when nobody is left to watch."""
-    _limit("RLIMIT_CPU", int(time.process_time() + seconds) + 1)
+    children.limit("RLIMIT_AS", wire.MEMORY)
+    for name in ("RLIMIT_FSIZE", "RLIMIT_NPROC", "RLIMIT_CORE"):
+        children.limit(name, 0)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,15 @@
 """What travels between `nemochat.prompt.rendering` and its process: a template with its variables goes there, a text comes back.
 
-A frame is its payload's length (4 bytes, big-endian) and the payload. The process sends an empty one when it is ready.
+The process sends an empty frame when it is ready.
 """
 
 from __future__ import annotations
 
-import struct
 from enum import StrEnum
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 
-_LENGTH = struct.Struct(">I")
 MAX_SOURCE_CHARACTERS = 1_000_000
 MAX_CHARACTERS = 4_000_000
 """Of a rendering, marks counted instead of what they stand for."""
@@ -49,20 +47,3 @@ class Answer(msgspec.Struct, frozen=True):
     text: str = ""
     problem: Problem = Problem.NONE
     reason: str = ""
-
-
-def send(pipe: IO[bytes], payload: bytes) -> None:
-    """Write a frame. Raises OSError, and ValueError when the pipe is closed."""
-    pipe.write(_LENGTH.pack(len(payload)))
-    pipe.write(payload)
-    pipe.flush()
-
-
-def receive(pipe: IO[bytes], most: int) -> bytes | None:
-    """The payload of the next frame; None at the end of the pipe or when it claims to be longer than that. Raises OSError, ValueError."""
-    head = pipe.read(_LENGTH.size)
-    if len(head) < _LENGTH.size:
-        return None
-    (length,) = _LENGTH.unpack(head)
-    payload = pipe.read(length) if length <= most else b""
-    return payload if len(payload) == length else None

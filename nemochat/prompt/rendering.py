@@ -6,7 +6,6 @@ The process starts with the first template and is kept. One that was over a limi
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 from typing import Any
 
@@ -16,7 +15,7 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.errors import TemplateError
 from nemochat.prompt import render_wire as wire
 from nemochat.prompt.render_wire import Problem
-from nemochat.system import environments, processes
+from nemochat.system import children, environments
 
 _START_SECONDS = 60.0
 _WALL = 5
@@ -108,38 +107,25 @@ class _Child:
     """One life of the process. `named` is the template for which it is started."""
 
     def __init__(self, named: str) -> None:
-        command, pipe = processes.module_command("nemochat.prompt.render_child"), processes.PIPE
         try:
-            self.process = processes.popen(
-                command, environments.bare(), stdin=pipe, stdout=pipe, stderr=processes.NOWHERE, start_new_session=True
-            )
+            self._child = children.Child("nemochat.prompt.render_child", environments.bare())
         except (OSError, ValueError) as error:
             raise TemplateError(f"{named} cannot be read: no process could be started.", "Close other programs and try again.") from error
+        self.process, self.end = self._child.process, self._child.end
         self._is_ready = False
 
     def ask(self, request: bytes, seconds: float) -> wire.Answer | None:
         """Its answer; None when it has died, talks nonsense or takes too long."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
         watch = threading.Timer(seconds * _WALL + (0 if self._is_ready else _START_SECONDS), self.process.kill)
         watch.daemon = True
         watch.start()
         try:
             if not self._is_ready:
-                self._is_ready = wire.receive(self.process.stdout, 0) == b""
-            wire.send(self.process.stdin, request)
-            payload = wire.receive(self.process.stdout, wire.MAX_ANSWER_BYTES)
+                self._is_ready = children.receive(self._child.stdout, 0) == b""
+            children.send(self._child.stdin, request)
+            payload = children.receive(self._child.stdout, wire.MAX_ANSWER_BYTES)
             return None if payload is None else _decoder.decode(payload)
         except (OSError, ValueError, MemoryError):
             return None
         finally:
             watch.cancel()
-
-    def end(self) -> None:
-        """Kill it."""
-        self.process.kill()
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):  # what it has not taken is not wanted any more
-                    pipe.close()

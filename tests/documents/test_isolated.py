@@ -19,7 +19,7 @@ from nemochat.documents import limits, wire
 from nemochat.documents.errors import DocumentError, NotTextError, StoppedError
 from nemochat.documents.isolated import DocumentReader
 from nemochat.documents.values import Kind, LoadedDocument
-from nemochat.system import processes
+from nemochat.system import children, processes
 from tests.documents.writers import pdf
 
 SLOW = "\u3000\n".encode() * 4_000_000 + b"end"
@@ -188,9 +188,9 @@ def test_secrets_of_the_environment_do_not_reach_the_process(monkeypatch: pytest
 
 
 def test_frames_that_are_no_answer_are_not_taken() -> None:
-    assert wire.receive(io.BytesIO(b"\0\0\0\x05hello"), 5) == b"hello"
+    assert children.receive(io.BytesIO(b"\0\0\0\x05hello"), 5) == b"hello"
     for stream in (b"", b"\0\0", b"\0\0\0\x05hell", b"\xff\xff\xff\xffhello"):
-        assert wire.receive(io.BytesIO(stream), 5) is None
+        assert children.receive(io.BytesIO(stream), 5) is None
     many = msgspec.msgpack.encode({"pieces": [{"text": "", "locator": {}}] * (limits.MAX_PASSAGES + 1)})
     with pytest.raises(msgspec.ValidationError, match="length"):
         msgspec.msgpack.decode(many, type=wire.Answer)
