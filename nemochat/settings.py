@@ -176,6 +176,68 @@ class SamplingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     think: Annotated[
         bool | Auto | None, Meta(description="Whether a model that can think before it speaks does so; auto is as it does by itself.")
     ] = None
+    presence_penalty: Annotated[
+        Annotated[float, Meta(ge=-2, le=2)] | Auto | None,
+        Meta(description="Make tokens that were just used less likely, once for each; 0 is off."),
+    ] = None
+    frequency_penalty: Annotated[
+        Annotated[float, Meta(ge=-2, le=2)] | Auto | None,
+        Meta(description="Make tokens less likely with each time that they were just used; 0 is off."),
+    ] = None
+    dry_multiplier: Annotated[
+        Annotated[float, Meta(ge=0, le=100)] | Auto | None,
+        Meta(description="DRY, against repeating what was said: how strong it is; 0 is off, 0.8 is usual."),
+    ] = None
+    dry_base: Annotated[
+        Annotated[float, Meta(ge=1, le=10)] | Auto | None, Meta(description="DRY: how much stronger it grows with each repeated token.")
+    ] = None
+    dry_allowed_length: Annotated[
+        Annotated[int, Meta(ge=1, le=1000)] | Auto | None, Meta(description="DRY: this many tokens may be repeated freely.")
+    ] = None
+    dry_penalty_last_n: Annotated[
+        Annotated[int, Meta(ge=-1, le=1_000_000)] | Auto | None,
+        Meta(description="DRY: how many tokens back it looks; -1 is the whole window."),
+    ] = None
+    dry_sequence_breakers: Annotated[
+        tuple[str, ...] | Auto | None, Meta(description="DRY: texts that end a repetition, such as the marks around names.")
+    ] = None
+    top_n_sigma: Annotated[
+        Annotated[float, Meta(ge=0, le=100)] | Auto | None,
+        Meta(description="Choose among tokens within this many standard deviations of the likeliest; 0 is off."),
+    ] = None
+    typical_p: Annotated[
+        Annotated[float, Meta(gt=0, le=1)] | Auto | None,
+        Meta(description="Choose among the most typical tokens that have this probability together; 1 is off."),
+    ] = None
+    xtc_probability: Annotated[
+        Annotated[float, Meta(ge=0, le=1)] | Auto | None,
+        Meta(description="XTC, for less expected words: how often the likeliest tokens are left out; 0 is off."),
+    ] = None
+    xtc_threshold: Annotated[
+        Annotated[float, Meta(ge=0, le=1)] | Auto | None,
+        Meta(description="XTC: of the tokens above this probability only the least likely stays; over 0.5 is off."),
+    ] = None
+    dynatemp_range: Annotated[
+        Annotated[float, Meta(ge=0, le=10)] | Auto | None,
+        Meta(description="Let the temperature vary by this much, lower where the model is sure; 0 is off."),
+    ] = None
+    dynatemp_exponent: Annotated[
+        Annotated[float, Meta(gt=0, le=10)] | Auto | None, Meta(description="How the temperature varies between its bounds.")
+    ] = None
+    mirostat: Annotated[
+        Annotated[int, Meta(ge=0, le=2)] | Auto | None,
+        Meta(description="Mirostat 1 or 2 keeps the text equally surprising, in place of top k and the like; 0 is off."),
+    ] = None
+    mirostat_tau: Annotated[Annotated[float, Meta(ge=0, le=20)] | Auto | None, Meta(description="Mirostat: how surprising.")] = None
+    mirostat_eta: Annotated[Annotated[float, Meta(ge=0, le=1)] | Auto | None, Meta(description="Mirostat: how quickly it learns.")] = None
+    logit_bias: Annotated[
+        dict[str, Annotated[float, Meta(ge=-100, le=100)]] | None,
+        Meta(description='Make texts more or less likely, such as {" indeed": -5}; -100 rules them out.'),
+    ] = None
+    banned_strings: Annotated[
+        Annotated[tuple[Annotated[str, Meta(max_length=100)], ...], Meta(max_length=500)] | None,
+        Meta(description="Texts that replies never hold: the model goes back and says something else."),
+    ] = None
 
 
 class ToolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -331,9 +393,9 @@ def _from_environment(group: str, kind: _Group, environment: Mapping[str, str]) 
 
 
 def typed_value(name: str, kind: object, text: str) -> object:
-    """A value of a kind from text that somebody typed; a list is JSON. Raises SettingsError saying what is allowed."""
+    """A value of a kind from text that somebody typed; a list or a table is JSON. Raises SettingsError saying what is allowed."""
     try:
-        raw = msgspec.json.decode(text) if text.startswith("[") else text
+        raw = msgspec.json.decode(text) if text.startswith(("[", "{")) else text
         return msgspec.convert(raw, kind, strict=False)
     except msgspec.MsgspecError as error:
         raise SettingsError(f"{name} is {text!r}, which is not allowed.", f"Allowed: {_allowed(kind)}.") from error

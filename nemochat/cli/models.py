@@ -282,8 +282,8 @@ def _format_rows(spoken: _SpokenTo) -> list[tuple[str, str]]:
 def _sampling_rows(now: InForce) -> list[tuple[str, str]]:
     """What is in force outside of chats, and who has set it; those together that the same one has set."""
     said: dict[Source, list[str]] = {}
-    for name, source in now.sources.items():
-        said.setdefault(source, []).append(f"{name} {in_words(name, getattr(now.sampling, name))}")
+    for name in now.said:
+        said.setdefault(now.sources[name], []).append(f"{name} {in_words(name, getattr(now.sampling, name))}")
     rows = [f"{', '.join(said[source])} ({source})" for source in Source if source in said]
     return [("sampling" if index == 0 else "", row) for index, row in enumerate(rows)]
 

@@ -184,7 +184,10 @@ async def _sampling(desk: Desk, argument: str) -> None:
     elif argument:
         desk.port.tell(Said(f"In force: {desk.sampling.words(name)}"))
     else:
-        await desk.port.ask(ShowText("Sampling", "\n".join(map(desk.sampling.words, desk.sampling.sources))))
+        now = desk.sampling
+        others = ", ".join(name for name in now.sources if name not in now.said)
+        lines = [*map(now.words, now.said), "", now.order, "", f"Nobody asks for: {others}."]
+        await desk.port.ask(ShowText("Sampling", "\n".join(lines)))
 
 
 def _think(desk: Desk, argument: str) -> None:

@@ -15,7 +15,7 @@ from nemochat.desk.sending import Sending
 from nemochat.desk.turns import Play, Turn
 from nemochat.domain.events import FinishReason
 from nemochat.domain.messages import Message, Role
-from nemochat.domain.sampling import InForce
+from nemochat.domain.sampling import InForce, Sampling, in_words
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.ttft import reading_of
 from nemochat.numbers import count, duration, speed
@@ -235,6 +235,7 @@ def _at(id_: int, edit: Callable[[Chat, int], Chat]) -> Callable[[Chat], Chat]:
     return change
 
 
+_FURTHER = Sampling.__struct_fields__[Sampling.__struct_fields__.index("presence_penalty") :]
 _ENDINGS = {
     FinishReason.STOP: "the model had finished",
     FinishReason.LENGTH: "it had reached the longest reply",
@@ -271,6 +272,7 @@ def details(entry: Entry) -> str:
         ("", f"top-p {_own(sampling.top_p)}, min-p {_own(sampling.min_p)}"),
         ("", f"repeat penalty {_own(sampling.repeat_penalty)}, seed {'random' if sampling.seed is None else sampling.seed}"),
         ("", f"at most {count(sampling.max_tokens)} tokens" if sampling.max_tokens else "as long as there is room"),
+        *(("", f"{name} {in_words(name, value)}") for name in _FURTHER if (value := getattr(sampling, name)) is not None),
     ]
     table = "\n".join(f"{name:<24}{value}" for name, value in rows)
     if not record.prompt:

@@ -68,6 +68,25 @@ class PersonaSampling(msgspec.Struct, frozen=True, kw_only=True):
     min_p: float | Unset | None = None
     repeat_penalty: float | Unset | None = None
     max_tokens: int | Unset | None = None
+    repeat_last_n: int | Unset | None = None
+    presence_penalty: float | Unset | None = None
+    frequency_penalty: float | Unset | None = None
+    dry_multiplier: float | Unset | None = None
+    dry_base: float | Unset | None = None
+    dry_allowed_length: int | Unset | None = None
+    dry_penalty_last_n: int | Unset | None = None
+    dry_sequence_breakers: tuple[str, ...] | Unset | None = None
+    top_n_sigma: float | Unset | None = None
+    typical_p: float | Unset | None = None
+    xtc_probability: float | Unset | None = None
+    xtc_threshold: float | Unset | None = None
+    dynatemp_range: float | Unset | None = None
+    dynatemp_exponent: float | Unset | None = None
+    mirostat: int | Unset | None = None
+    mirostat_tau: float | Unset | None = None
+    mirostat_eta: float | Unset | None = None
+    logit_bias: dict[str, float] | Unset | None = None
+    banned_strings: tuple[str, ...] | Unset | None = None
 
 
 class Persona(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import math
 import re
@@ -11,21 +12,13 @@ from typing import Any
 import msgspec
 
 from nemochat.domain.personas import Lorebook, LoreEntry, Persona, PersonaSampling
-from nemochat.domain.sampling import UNSET
 from nemochat.domain.sanitize import sanitize
 from nemochat.personas.limits import MAX_DEPTH, MAX_ENTRIES, MAX_ITEMS, MAX_JSON, MAX_NAME, MAX_NODES, MAX_TEXT, Unreadable
+from nemochat.settings import SamplingSettings
 
 _NAMES = ("name", "nickname", "creator", "version", "model", "user_name")
 _TEXTS = ("description", "personality", "scenario", "system", "greeting", "examples", "post_history", "creator_notes")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
-_RANGES = {
-    "temperature": (0, 10),
-    "top_k": (0, 1_000_000),
-    "top_p": (1e-9, 1),
-    "min_p": (0, 1),
-    "repeat_penalty": (1e-9, 10),
-    "max_tokens": (1, 1_000_000),
-}
 
 
 def clean(persona: Persona) -> Persona:
@@ -104,13 +97,12 @@ def _few(values: tuple[str, ...], field: str) -> tuple[str, ...]:
 
 
 def _sampling(sampling: PersonaSampling) -> PersonaSampling:
-    known = {field: value for field in _RANGES if (value := getattr(sampling, field)) is not None}
-    return PersonaSampling(**{field: value for field, value in known.items() if value == UNSET or _in_range(field, value)})
-
-
-def _in_range(field: str, value: float) -> bool:
-    least, most = _RANGES[field]
-    return least <= value <= most
+    """What the settings would allow."""
+    allowed: dict[str, Any] = {}
+    for name, value in msgspec.structs.asdict(sampling).items():
+        with contextlib.suppress(msgspec.ValidationError):
+            allowed |= {name: getattr(msgspec.convert({name: value}, SamplingSettings), name)}
+    return PersonaSampling(**allowed)
 
 
 def _book(book: Lorebook, room: list[int]) -> Lorebook:

@@ -93,3 +93,17 @@ def test_another_reply_is_sampled_where_the_first_was_not() -> None:
     greedy = in_force({Source.CONFIG: Sampling(temperature=0.0)}).sampling
     assert greedy.another(0) == greedy
     assert greedy.another(1).temperature == 0.8
+
+
+def test_what_nobody_asks_for_is_not_said_and_has_no_part_in_the_order() -> None:
+    """Fails when a value of llama.cpp's samplers is sent to a server, or listed, although nobody has set it."""
+    nobody = in_force({})
+    assert "dry_multiplier" not in nobody.said
+    assert nobody.sampling.xtc_probability is None
+    assert set(nobody.said) >= {"temperature", "seed", "max_tokens", "stop", "think"}
+    assert nobody.order == "Order: top_k → top_p → min_p → temperature → draw"
+    now = in_force({Source.CHAT: SamplingSettings(dry_multiplier=0.8), Source.PERSONA: PersonaSampling(xtc_probability=0.5, top_k=0)})
+    assert now.words("dry_multiplier") == "dry_multiplier: 0.8 (this chat)"
+    assert now.words("dry_base") == "dry_base: 1.75 (nemochat's default)"
+    assert now.order == "Order: dry → top_p → min_p → xtc → temperature → draw"
+    assert in_words("logit_bias", {"a": -5.0}) == '{"a":-5.0}'

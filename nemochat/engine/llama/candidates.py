@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import llama_cpp
 import numpy as np
+import numpy.typing as npt
 
 from nemochat.engine.llama.context import Context
 
@@ -25,7 +26,11 @@ class Candidates:
     @staticmethod
     def after(context: Context, row: int = -1) -> Candidates:
         """The whole vocabulary, as the distribution after an evaluated token has it (see Context.distribution)."""
-        logits = context.distribution(row)
+        return Candidates.of(context.distribution(row))
+
+    @staticmethod
+    def of(logits: npt.NDArray[np.float32]) -> Candidates:
+        """The whole vocabulary with these logits."""
         tokens = np.empty(len(logits), TOKEN_DATA)
         tokens["id"] = np.arange(len(logits), dtype=np.int32)
         tokens["logit"] = logits
@@ -49,10 +54,10 @@ class Candidates:
         """Let a sampler choose."""
         tokens = self._tokens.copy()
         array = _run(sampler, tokens)
-        return int(tokens["id"][array.selected])
+        return int(array.data[array.selected].id)
 
     def restrict(self, sampler: NativeSampler) -> None:
-        """Keep only what a sampler leaves possible."""
+        """Keep only what a sampler that moves nothing (a grammar) leaves possible."""
         _run(sampler, self._tokens)
         self._tokens = self._tokens[np.isfinite(self._tokens["logit"])]
 
@@ -67,7 +72,7 @@ class Candidates:
 
 
 def _run(sampler: NativeSampler, tokens: np.ndarray[tuple[int], np.dtype[np.void]]) -> llama_cpp.llama_token_data_array:
-    """Apply a sampler in place. It neither grows the array nor moves it."""
+    """Apply a sampler in place. It does not grow the array, but may let it begin further behind (XTC does)."""
     data = ctypes.cast(tokens.ctypes.data, llama_cpp.llama_token_data_p)
     array = llama_cpp.llama_token_data_array(data=data, size=len(tokens), selected=-1, sorted=False)
     llama_cpp.llama_sampler_apply(sampler, ctypes.byref(array))

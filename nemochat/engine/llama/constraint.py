@@ -133,13 +133,19 @@ class Constraint:
             sampler.accept(token)
         else:
             token = sampler.sample(context, row)
-        return self._watched(token)
+        return self.watched(token)
+
+    def go_back(self, said: bytes) -> None:
+        """What was drawn freely behind this text, in which no call was begun, is drawn again."""
+        self._forced.clear()
+        self._tail = said[-(len(self._trigger) - 1) :] if len(self._trigger) > 1 else b""
+        self.is_open = False
 
     def close(self) -> None:
         """Free the grammar."""
         self._grammar.close()
 
-    def _watched(self, token: int) -> int:
+    def watched(self, token: int) -> int:
         """Look for the trigger in a token drawn freely. One that reaches over the trigger's end is replaced by those that do not."""
         if not self._trigger or self._model.ends_generation(token) or token in self._banned:
             return token
@@ -157,7 +163,7 @@ class Constraint:
                 self._tail = b""
                 return token
             self._forced.extend(head[1:])
-            return self._watched(head[0])
+            return self.watched(head[0])
         self._open()
         return token
 

@@ -19,6 +19,7 @@ from nemochat.engine.llama.ledger import tokens_of
 from nemochat.engine.llama.lookup import MOST_ROWS, Pace
 from nemochat.engine.llama.model import Model
 from nemochat.engine.llama.projector import Picture, Projector
+from nemochat.engine.llama.sampler import Samplers
 from nemochat.engine.llama.threads import SMALL_MODEL, physical_cores
 from nemochat.engine.protocol import LoadRequest
 from nemochat.engine.states import StateFolder, fingerprint
@@ -94,6 +95,8 @@ class Loaded:
             self._pictures: dict[str, Picture] = {}
             stack.callback(self._close_pictures)
             self.tokenizer = Tokenizer(self.model)
+            self.samplers = Samplers(self.model, self.tokenizer.spelled, self.context_length)
+            stack.callback(self.samplers.close)
             self.begin_token = self.model.begin_token
             self.cache = KvCache(
                 context,

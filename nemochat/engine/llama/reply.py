@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterator
+
+import msgspec
 
 from nemochat.domain.events import FinishReason
 from nemochat.domain.sampling import Settled
 from nemochat.domain.segments import Control
 from nemochat.engine.backend import Cancelled
 from nemochat.engine.cutter import Cutter
+from nemochat.engine.llama.banned import Banned, Drawn
+from nemochat.engine.llama.candidates import Candidates
 from nemochat.engine.llama.constraint import Constraint
 from nemochat.engine.llama.evaluator import Prompt
 from nemochat.engine.llama.guessing import Guesser
@@ -36,25 +41,26 @@ class Reply:
         self._stops = loaded.special_tokens(request.stops)
         self._markers = loaded.special_tokens(request.markers)
         self._shown: list[int] = []
+        self._history = [cell for cell in prompt.cells if isinstance(cell, int)]
+        self._guesser: Guesser | None = None
 
     def texts(self, cancelled: Cancelled) -> Iterator[str]:
         """Pieces of text, none empty. When exhausted, `tokens` and `reason` are final; the tokeniser remembers the reply in any case."""
         cutter = Cutter((*self._request.stops, *self._sampling.stop))
         constraint = self._constraint()
-        history = [cell for cell in self._prompt.cells if isinstance(cell, int)]
-        sampler = Sampler(self._sampling, self._loaded.model.vocab_size, history)
-        guesser = self._guesser()
+        sampler = self._loaded.samplers.sampler(self._sampling, self._history)
+        self._guesser = self._new_guesser()
         shown: list[str] = []
         try:
-            for text in self._draw(sampler, constraint, guesser, cutter, cancelled):
+            for text in self._draw(sampler, constraint, cutter, cancelled):
                 shown.append(text)
                 yield text
             if rest := cutter.finish():
                 shown.append(rest)
                 yield rest
         finally:
-            if guesser is not None:
-                guesser.finish()
+            if self._guesser is not None:
+                self._guesser.finish()
             sampler.close()
             if constraint is not None:
                 constraint.close()
@@ -80,36 +86,88 @@ class Reply:
             _log.warning("the reply goes without a grammar: %s", error.message)
             return None
 
-    def _guesser(self) -> Guesser | None:
+    def _new_guesser(self) -> Guesser | None:
         pace = self._loaded.pace
         if pace is None:
             return None
-        return Guesser(self._loaded.evaluator, pace, (cell if isinstance(cell, int) else None for cell in self._prompt.cells))
+        prompt = (cell if isinstance(cell, int) else None for cell in self._prompt.cells)
+        return Guesser(self._loaded.evaluator, pace, itertools.chain(prompt, tuple(self.tokens)))
 
-    def _draw(
-        self, sampler: Sampler, constraint: Constraint | None, guesser: Guesser | None, cutter: Cutter, cancelled: Cancelled
-    ) -> Iterator[str]:
-        model, evaluator = self._loaded.model, self._loaded.evaluator
-        context, row = evaluator.context, -1
-        while len(self.tokens) < self._limit:
-            if cancelled():
-                self.reason = FinishReason.CANCELLED
-                return
-            if self.tokens and guesser is not None:
-                row = guesser.row_after(self.tokens[-1], self._limit - len(self.tokens))
-            elif self.tokens:
-                evaluator.append(self.tokens[-1])
-            is_held = constraint is not None and constraint.is_open
-            token = sampler.sample(context, row) if constraint is None else constraint.sample(sampler, context, row)
-            if token in self._stops or model.ends_generation(token):
-                self.reason = FinishReason.STOP
-                return
-            self.tokens.append(token)
-            if model.is_unseen(token) and token not in self._markers:
+    def _draw(self, sampler: Sampler, constraint: Constraint | None, cutter: Cutter, cancelled: Cancelled) -> Iterator[str]:
+        for drawn in self._staying(sampler, constraint, cancelled):
+            if not drawn.piece:
                 continue
-            self._shown.append(token)
-            if text := (cutter.pass_on if is_held else cutter.push)(model.piece(token)):
+            self._shown.append(drawn.token)
+            if text := (cutter.push if drawn.is_free else cutter.pass_on)(drawn.piece):
                 yield text
             if cutter.stopped:
                 self.reason = FinishReason.STOP
                 return
+
+    def _staying(self, sampler: Sampler, constraint: Constraint | None, cancelled: Cancelled) -> Iterator[Drawn]:
+        """The tokens of the reply, each as soon as it is certain that it stays."""
+        model, evaluator = self._loaded.model, self._loaded.evaluator
+        context, row = evaluator.context, -1
+        banned = Banned(self._sampling.banned_strings, can_go_back=context.can_take_back) if any(self._sampling.banned_strings) else None
+        again: Drawn | None = None
+        while len(self.tokens) < self._limit:
+            if cancelled():
+                self.reason = FinishReason.CANCELLED
+                break
+            if again is not None:
+                drawn = self._drawn_again(again, sampler, constraint)
+            else:
+                if self.tokens and self._guesser is not None:
+                    row = self._guesser.row_after(self.tokens[-1], self._limit - len(self.tokens))
+                elif self.tokens:
+                    evaluator.append(self.tokens[-1])
+                logits = context.distribution(row).copy() if banned is not None else None
+                is_free = constraint is None or not constraint.is_open
+                token = sampler.sample(context, row) if constraint is None else constraint.sample(sampler, context, row)
+                drawn = Drawn(token, is_free=is_free, logits=logits)
+            again = None
+            token = drawn.token
+            if token in self._stops or model.ends_generation(token):
+                self.reason = FinishReason.STOP
+                break
+            self.tokens.append(token)
+            if not model.is_unseen(token) or token in self._markers:
+                drawn.piece = model.piece(token)
+            if banned is None:
+                yield drawn
+            elif not drawn.is_free:
+                yield from (*banned.release(everything=True), drawn)
+            elif count := banned.push(drawn):
+                again = banned.go_back(count)
+                self._go_back(count, sampler)
+            else:
+                yield from banned.release()
+        if banned is not None:
+            yield from banned.release(everything=True)
+
+    def _go_back(self, count: int, sampler: Sampler) -> None:
+        """Take the last tokens back, of which the very last was not evaluated yet."""
+        del self.tokens[-count:]
+        if self._guesser is not None:
+            self._guesser.finish()
+            self._guesser = self._new_guesser()
+        if count > 1:
+            self._loaded.evaluator.take_back(count - 1)
+        sampler.remember([*self._history, *self.tokens])
+
+    def _drawn_again(self, again: Drawn, sampler: Sampler, constraint: Constraint | None) -> Drawn:
+        """A token in the place of one that led to a banned text."""
+        assert again.logits is not None
+        candidates = Candidates.of(again.logits)
+        for token in again.banned:
+            candidates.remove(token)
+        said = b"".join(map(self._loaded.model.piece, self.tokens))
+        while True:
+            token = sampler.choose(candidates)
+            if constraint is not None:
+                constraint.go_back(said)
+                if constraint.watched(token) != token:  # one that reaches into a call, whose first part may be what is banned
+                    candidates.remove(token)
+                    continue
+            sampler.accept(token)
+            return msgspec.structs.replace(again, token=token)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
+import msgspec
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -12,6 +13,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from nemochat.domain.personas import Lorebook, LoreEntry, Persona, Position
+from nemochat.domain.sampling import in_words
 from nemochat.domain.sanitize import sanitize
 from nemochat.numbers import count, plural
 from nemochat.personas.index import summary_line
@@ -34,14 +36,6 @@ _SECTIONS = (
     ("Greeting", "greeting"),
     ("Example dialogues, the first to be forgotten", "examples"),
 )
-_SAMPLING = {
-    "temperature": "temperature",
-    "top_k": "top k",
-    "top_p": "top p",
-    "min_p": "min p",
-    "repeat_penalty": "repeat penalty",
-    "max_tokens": "longest reply",
-}
 
 
 class PersonaCard(Modal[None]):
@@ -86,8 +80,9 @@ class PersonaCard(Modal[None]):
 def _facts(persona: Persona) -> Content:
     """A few lines about it."""
     made = (f"by {persona.creator}" if persona.creator else "", f"version {persona.version}" if persona.version else "")
-    wanted = {words: value for field, words in _SAMPLING.items() if (value := getattr(persona.sampling, field)) is not None}
-    asked = [f"{words} {value if isinstance(value, str) else f'{value:,}'}" for words, value in wanted.items()]
+    wanted = {name: value for name, value in msgspec.structs.asdict(persona.sampling).items() if value is not None}
+    called = {name: "longest reply" if name == "max_tokens" else name.replace("_", " ") for name in wanted}
+    asked = [f"{called[name]} {_line(in_words(name, value))}" for name, value in wanted.items()]
     quiet = (
         f"answers to {_line(persona.nickname)}" if persona.nickname else "",
         f"calls you {_line(persona.user_name)}" if persona.user_name else "",

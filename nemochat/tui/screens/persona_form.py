@@ -23,7 +23,7 @@ _MACROS = "{{char}} and {{user}} stand for the two names."
 _LIST_KEYS = "Enter adds one, Delete removes it, Ctrl+Z brings it back."
 _GREETING = f"How the persona opens. {_MACROS}"
 _SAMPLING, _BOOK = "sampling.", "book."
-_LABELS = {"repeat_penalty": "Repeat penalty", "max_tokens": "Longest reply", "top_k": "Top k", "top_p": "Top p", "min_p": "Min p"}
+_LABELS = {"max_tokens": "Longest reply"}
 
 
 class PersonaForm(FormScreen[EditedPersona]):
@@ -111,9 +111,8 @@ class PersonaForm(FormScreen[EditedPersona]):
         known = {info.key.removeprefix(_SAMPLING): info for info in describe("sampling")}
         fields = [
             LineField(
-                f"{_SAMPLING}{name}", _LABELS.get(name, name.capitalize()), value,
-                text="" if value is None else value if isinstance(value, str) else f"{value:g}",
-                parse=_setting(f"{_SAMPLING}{name}", known[name].allowed), hint="yours", is_short=True,
+                f"{_SAMPLING}{name}", _LABELS.get(name, name.replace("_", " ").capitalize()), value, text=_typed(value),
+                parse=_setting(f"{_SAMPLING}{name}", known[name].allowed), hint="yours", is_short=not isinstance(value, tuple | dict),
                 help=f"{known[name].help} Empty is your own setting.",
             )
             for name in PersonaSampling.__struct_fields__
@@ -202,6 +201,13 @@ def _count_or_none(text: str) -> int | None:
     if number < 0:
         raise ValueError("This has to be a whole number, 0 or more, or nothing.")
     return number
+
+
+def _typed(value: object) -> str:
+    """A value of sampling as it is typed."""
+    if isinstance(value, tuple | dict):
+        return msgspec.json.encode(value).decode()
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _setting(key: str, allowed: str) -> Parse:

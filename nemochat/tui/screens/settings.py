@@ -64,6 +64,8 @@ class SettingsScreen(Modal[dict[str, object] | None]):
                 for group, title in _GROUP_TITLES.items():
                     with Vertical(classes="group"):
                         yield Label(title, classes="group-title", markup=False)
+                        if group == "sampling" and self._sampling is not None:
+                            yield Static(self._sampling.order, classes="group-note", markup=False)
                         for info in describe(group):
                             yield self._row(info)
                 yield self._nothing
@@ -320,6 +322,8 @@ class _InputRow(_Row):
     def _allowed(self) -> str:
         if isinstance(self.info.kind, VarTupleType):
             return f'{self.info.allowed}, such as ["END", "stop"]'
+        if self.info.key == "sampling.logit_bias":
+            return f'{self.info.allowed}, such as {{" indeed": -5}}, or nothing'
         optional = isinstance(self.info.kind, UnionType) and any(isinstance(each, NoneType) for each in self.info.kind.types)
         return f"{self.info.allowed.replace(', or ', ', ')}, or nothing" if optional else self.info.allowed
 
@@ -342,7 +346,7 @@ class _SamplingRow(_InputRow):
         super().__init__(info, initial)
         name = info.key.partition(".")[2]
         self._default = in_words(name, getattr(DEFAULT, name))
-        self._in_force = in_words(name, getattr(sampling.sampling, name)) if sampling is not None else ""
+        self._in_force = sampling.value(name) if sampling is not None else ""
         self._source = sampling.sources[name] if sampling is not None else None
 
     def remark(self) -> str:
@@ -364,7 +368,7 @@ def _text(value: object) -> str:
         return _WORDS[value] if value is not None else ""
     if isinstance(value, Enum):
         return str(value.value)
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | dict):
         return msgspec.json.encode(value).decode() if value else ""
     return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
