@@ -2,7 +2,8 @@
 
 Example dialogues stand before the first message, so they are the first that the window forgets. What is said again behind the history,
 and the author's note, are put with a message of the user; they wander as the chat grows, so a turn reads anew what stands behind the place
-where they were.
+where they were. So do entries of a lorebook that are always there, but among the messages;
+one that fired stays where it then came to stand.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ from collections.abc import Sequence
 import msgspec
 
 from nemochat.domain.chat import Chat
-from nemochat.domain.messages import Conversation, Message, Role, TextPart
-from nemochat.domain.personas import AuthorNote, UserProfile
+from nemochat.domain.messages import ContextPart, Conversation, Message, Part, Role, Speaker, TextPart
+from nemochat.domain.personas import AuthorNote, Persona, UserProfile
 from nemochat.personas import examples, prompt_text
+from nemochat.personas.lore import notes
+from nemochat.personas.lore_rules import DEPTH, Place
+from nemochat.personas.macros import Macros
 from nemochat.prompt.window import Fit
 
 
@@ -53,7 +57,7 @@ class Assembled(msgspec.Struct, frozen=True):
 def assemble(chat: Chat, start: int = 0) -> Assembled:
     """What the model is to read, before the window decides what fits. start: so many messages, forgotten long ago, are left out."""
     shown, left_out = chat.shown[start:], chat.shown[:start]
-    messages = [chat.entries[index].message for index in shown]
+    messages = _moved([chat.entries[index].message for index in shown], max(0, chat.first_shown - start))
     system, note = chat.frame.system, chat.note
     dialogues: tuple[Message, ...] = ()
     if chat.persona is not None:
@@ -63,7 +67,10 @@ def assemble(chat: Chat, start: int = 0) -> Assembled:
         if not start:
             dialogues = tuple(message for block in examples.blocks(persona, macros) for message in block)
         messages = _with_note(messages, prompt_text.post_history(persona, "", macros), 0)
-        note = None if note is None else AuthorNote(macros.expand(note.text), note.depth)
+        note = _with_lore(persona, None if note is None else AuthorNote(macros.expand(note.text), note.depth), macros)
+        for rules in notes(persona.book):
+            if rules.depth is not None:
+                messages = _put(messages, macros.expand(rules.said.text).strip(), rules.depth, rules.speaker)
         if own := prompt_text.character_note(persona, macros):
             messages = _with_note(messages, own.text, own.depth)
     if note is not None:
@@ -76,15 +83,56 @@ def assemble(chat: Chat, start: int = 0) -> Assembled:
     )
 
 
+def _with_lore(persona: Persona, note: AuthorNote | None, macros: Macros) -> AuthorNote | None:
+    """The author's note with the entries that are always above or below it; they make one where there is none."""
+    texts = {place: [macros.expand(each.said.text).strip() for each in notes(persona.book) if each.place is place] for place in Place}
+    lines = [*texts[Place.NOTE_TOP], *([note.text] if note is not None else []), *texts[Place.NOTE_BOTTOM]]
+    return AuthorNote("\n".join(lines), note.depth if note is not None else DEPTH) if lines else None
+
+
+def _moved(messages: list[Message], first: int) -> list[Message]:
+    """With what fired and wants to stand further up, or as somebody's words, put there: before the message that it fired with, but not
+    before the `first` of those that the window keeps."""
+    for at, message in enumerate(messages):
+        moving = [part for part in message.contexts if part.depth or part.speaker is not Speaker.SYSTEM] if message.contexts else ()
+        if moving:
+            staying = tuple(part for part in message.parts if part not in moving)
+            messages = [*messages[:at], msgspec.structs.replace(message, parts=staying), *messages[at + 1 :]]
+        for part in moving:
+            messages = _put(messages, part.text, part.depth, part.speaker, range(min(first, at), at + 1), part)
+    return messages
+
+
 def _with_note(messages: list[Message], text: str, depth: int) -> list[Message]:
     """With `text` at the end of the user's message that stands `depth` messages before the end, or of the nearest before that."""
+    return _put(messages, text, depth, Speaker.USER)
+
+
+def _put(
+    messages: list[Message], text: str, depth: int, speaker: Speaker, within: range | None = None, context: ContextPart | None = None
+) -> list[Message]:
+    """With `text` in the message that stands `depth` messages before the end, or in the nearest before that: the user's, or the persona's
+    for its own words. within: of these messages alone, the last of which is the end. context: as which it is known where it stands beside
+    the user's words.
+    """
     if not text.strip():
         return messages
-    users = [index for index, message in enumerate(messages) if message.role is Role.USER]
-    if not users:
+    within = range(len(messages)) if within is None else within
+    users, own = ([at for at in within if messages[at].role is role] for role in (Role.USER, Role.ASSISTANT))
+    stop = max(1, within.stop - depth)
+    part: Part
+    own = [at for at in own if at < stop]
+    if speaker is Speaker.ASSISTANT and own:
+        at, part = own[-1], TextPart(f"\n\n{text.strip()}")
+    elif not users:
         return messages
-    at = max((index for index in users if index < max(1, len(messages) - depth)), default=users[0])
+    else:
+        at = max((at for at in users if at < stop), default=users[0])
+        said = "\n\n" if messages[at].text.strip() else ""
+        if speaker is Speaker.USER:
+            part = TextPart(f"{said}{text.strip()}")
+        else:
+            known = context or ContextPart(text.strip())
+            part = msgspec.structs.replace(known, depth=0, speaker=Speaker.SYSTEM)
     message = messages[at]
-    said = "\n\n" if message.text.strip() else ""
-    noted = msgspec.structs.replace(message, parts=(*message.parts, TextPart(f"{said}{text.strip()}")))
-    return [*messages[:at], noted, *messages[at + 1 :]]
+    return [*messages[:at], msgspec.structs.replace(message, parts=(*message.parts, part)), *messages[at + 1 :]]

@@ -10,17 +10,25 @@ from nemochat.chat.values import ContextView
 from nemochat.domain.chat import Chat
 from nemochat.engine.protocol import Counts
 from nemochat.errors import WindowError
+from nemochat.personas.lore import Scan
 from nemochat.prompt.format import Label
 
 _PARTS = {Label.SYSTEM: "system", Label.TOOL: "tools", Label.CONTEXT: "documents", Label.PICTURE: "images"}
 
 
 async def view_of(
-    chat: Chat, prompt: Prompt, held: Held | None, *, has_draft: bool, left_out_tokens: int = 0, counts: Counts = Counts.EXACT
+    chat: Chat,
+    prompt: Prompt,
+    held: Held | None,
+    *,
+    has_draft: bool,
+    left_out_tokens: int = 0,
+    counts: Counts = Counts.EXACT,
+    lore: Scan,
 ) -> ContextView:
     """The window with the next prompt of `chat` in it, which ends with a draft or not. The numbers are those of what stands, not of what a
     trim would leave; what is read is of what is sent. held: None where nobody knows. left_out_tokens: of what the prompt was assembled
-    without. counts: where they come from."""
+    without. counts: where they come from. lore: as there."""
     assembled = prompt.assembled
     now = await prompt.of_fit(prompt.standing())
     sent, trims = now, False
@@ -43,6 +51,7 @@ async def view_of(
         counts=counts,
         tells_cached=held is not None,
         contexts=tuple(part for message in sent.layout.conversation.messages for part in message.contexts),
+        lore=lore,
     )
 
 

@@ -11,7 +11,7 @@ from nemochat.chat.context import view_of
 from nemochat.chat.counting import Counting
 from nemochat.chat.held import Held
 from nemochat.chat.loading import Loading
-from nemochat.chat.lore import with_lore
+from nemochat.chat.lore import fired, fired_last, with_lore
 from nemochat.chat.offered import Offered
 from nemochat.chat.passages import FindPassages
 from nemochat.chat.previews import EMPTY, Preview, Prompt, known_of, preview
@@ -225,6 +225,15 @@ class PromptReader:
         await self.load.model()
         return await self.tools.costs(specs)
 
+    def with_lore(self, chat: Chat, message: Message) -> Message:
+        """The message that is about to be added, with the entries of the persona's lorebook that fire on it."""
+        return with_lore(chat, message, self._room(chat))
+
+    def _room(self, chat: Chat) -> int | None:
+        """Tokens of the window that are not kept for the reply; None before the model is loaded."""
+        info = self.engine.info
+        return None if info is None else max(0, info.context_length - (self.in_force(chat).sampling.max_tokens or RESERVE))
+
     async def context_view(self, chat: Chat, draft: Message | None = None) -> ContextView:
         """How the next prompt, with `draft` at its end, would fill the window. Nothing is evaluated.
 
@@ -234,12 +243,16 @@ class PromptReader:
         if draft is None and self.load.format.style.reasoning is not None and chat.entries:
             draft = EMPTY  # many templates leave out what was thought before the last question, which is to come
         told = self.tools.in_force(chat)
-        whole = told.added(Entry(with_lore(told, draft))) if draft is not None else told
+        whole = told.added(Entry(self.with_lore(told, draft))) if draft is not None else told
         prompt = await self.prompt(whole)
+        says = draft is not None and bool(draft.text.strip())
+        lore = fired(told, draft, self._room(told)) if draft is not None and says else fired_last(told, self._room(told))
         left_out = sum(self._sizes.of(chat.entries[index].message) or 0 for index in prompt.assembled.left_out)
         left_out += self._sizes.examples if left_out else 0
         held, counts = self.held if self._knows_cache else None, self.counts_of(prompt.layout.segments)
-        return await view_of(chat, prompt, held, has_draft=draft is not None, left_out_tokens=left_out, counts=counts)
+        return await view_of(
+            chat, prompt, held, has_draft=draft is not None, left_out_tokens=left_out, counts=counts, lore=lore
+        )
 
     def counts_of(self, segments: Sequence[Segment]) -> Counts:
         """Where the counts of a prompt come from. What a server makes of a picture it tells afterwards, whatever it counts before."""
@@ -279,7 +292,7 @@ class PromptReader:
             known = Message(Role.USER, known.images)
         await self.load.model()
         chat = with_tools(chat, await self.tools.told_of(chat, known.text))
-        known = with_lore(chat, known)
+        known = self.with_lore(chat, known)
         return await preview(await self.prompt(chat.added(Entry(known))), known)
 
     def can_read_following(self, shown: Preview) -> bool:

@@ -17,7 +17,6 @@ import msgspec
 from nemochat.chat import titles
 from nemochat.chat.answering import Answering
 from nemochat.chat.formats import style_of
-from nemochat.chat.lore import with_lore
 from nemochat.chat.previews import Prompt, Sent
 from nemochat.chat.reader import PromptReader
 from nemochat.chat.stopping import Stop, Stopped
@@ -201,7 +200,7 @@ class ChatSession:
 
     async def _with_contexts(self, chat: Chat, message: Message) -> Message:
         """The user's message with what belongs beside it: entries of the lorebook that fire, passages of documents."""
-        message = with_lore(chat, message)
+        message = self.reader.with_lore(chat, message)
         find = self.reader.find_passages
         if find is None or message.role is not Role.USER or not chat.collections:
             return message

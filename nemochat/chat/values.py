@@ -14,6 +14,7 @@ from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import ContextPart, ImagePart, Part, ReasoningPart, TextPart
 from nemochat.domain.replies import TurnResult
 from nemochat.engine.protocol import Counts
+from nemochat.personas.lore import Scan
 
 
 class Attachment(msgspec.Struct, frozen=True):
@@ -32,7 +33,7 @@ class ContextView(msgspec.Struct, frozen=True):
     holds, to_read: what must still be evaluated; tells_cached: that is known. forgotten: indices of messages that the window leaves out,
     forgotten_tokens their size. excluded: indices of those that the user took out. trims: sending now makes the window forget more.
     contexts: what stands beside messages that the model sees, the draft's among them: entries of a lorebook that fired, passages.
-    counts: where the numbers come from.
+    counts: where the numbers come from. lore: what the lorebook was called to with the draft or else with the last message of the user.
     """
 
     limit: int
@@ -53,6 +54,7 @@ class ContextView(msgspec.Struct, frozen=True):
     contexts: tuple[ContextPart, ...] = ()
     counts: Counts = Counts.EXACT
     tells_cached: bool = True
+    lore: Scan = Scan()
 
     @property
     def is_exact(self) -> bool:

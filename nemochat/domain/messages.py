@@ -18,6 +18,14 @@ class Role(StrEnum):
     TOOL = "tool"
 
 
+class Speaker(StrEnum):
+    """As whose words a text enters the prompt; the system's are knowledge beside a message."""
+
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
 class TextPart(msgspec.Struct, frozen=True, tag="text"):
     """Plain text, as typed or generated."""
 
@@ -77,12 +85,16 @@ class ToolResultPart(msgspec.Struct, frozen=True, tag="tool_result"):
 class ContextPart(msgspec.Struct, frozen=True, tag="context"):
     """Knowledge that was put beside the user's words when they were sent: a lorebook entry that fired, a passage of a document.
 
-    source: where it comes from. reason: why it is there, in a few words.
+    source: where it comes from. reason: why it is there, in a few words. entry: by which its lorebook knows it again, "" for what is from
+    elsewhere. depth: it is to stand so many messages before this one. speaker: as whose words.
     """
 
     text: str
     source: str = ""
     reason: str = ""
+    entry: str = ""
+    depth: int = 0
+    speaker: Speaker = Speaker.SYSTEM
 
 
 Part = TextPart | ReasoningPart | ImagePart | ToolCallPart | ToolResultPart | ContextPart

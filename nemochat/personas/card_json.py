@@ -20,6 +20,7 @@ from nemochat.domain.personas import Lorebook, LoreEntry, Persona, PersonaSampli
 from nemochat.personas import mending
 from nemochat.personas.cleaning import clean
 from nemochat.personas.limits import MAX_ENTRIES, MAX_JSON, Unreadable
+from nemochat.personas.lore_rules import is_of_silly_tavern
 
 TOP, KEPT, OURS = "nemochat/top", "nemochat/card", "nemochat"
 
@@ -181,13 +182,15 @@ def _book(fields: _Fields) -> Lorebook:
     entries = mending.items(fields.get("entries"), "entries")
     if len(entries) > MAX_ENTRIES:
         raise Unreadable(f"its lorebook holds {len(entries):,} entries, more than {MAX_ENTRIES:,}")
+    read = tuple(_entry(mending.mapping(entry, "entries")) for entry in entries if entry is not None)
+    recursive = mending.flag(fields.get("recursive_scanning"), "recursive_scanning")
     return Lorebook(
-        entries=tuple(_entry(mending.mapping(entry, "entries")) for entry in entries if entry is not None),
+        entries=read,
         name=mending.text(fields.get("name"), "name"),
         description=mending.text(fields.get("description"), "description"),
         scan_depth=mending.number(fields.get("scan_depth"), "scan_depth"),
         token_budget=mending.number(fields.get("token_budget"), "token_budget"),
-        recursive=mending.flag(fields.get("recursive_scanning"), "recursive_scanning") or False,
+        recursive=any(map(is_of_silly_tavern, read)) if recursive is None else recursive,  # SillyTavern does, and does not say so
         extensions=_with_kept(fields, _BOOK_FIELDS),
     )
 

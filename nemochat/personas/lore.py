@@ -1,51 +1,74 @@
-"""Which entries of a lorebook belong to what is being talked about.
+"""Which entries of a lorebook belong to what is being talked about: SillyTavern's rules, and those of version 3 where it says otherwise.
 
-Where they stand in nemochat: an entry that is always there (`constants`) is part of the system text, at its position. An entry that fires
-(`scan`) enters once, as a ``<context>`` beside the user's message with which it fired, and stays there; all that was said before it keeps
-its place in the prompt, and so in the KV cache. While its text is in the window it does not fire again; once the window has forgotten that
-message, it may.
+Where they stand in nemochat: an entry that is always there (`constants`, `notes`) is part of the system text or of a note, at its place.
+An entry that fires (`scan`) enters once, beside the user's message with which it fired, and stays there; all that was said before it keeps
+its place in the prompt, and so in the KV cache. While its text is in the window it does not fire again, unless it has a cooldown, which
+then decides; once the window has forgotten that message, it may. What is drawn hangs on the chat, the entry and the place in the
+conversation alone: a prompt that is made again is the same.
+
+Of one round of a scan these are left out, in this order: entries whose chance is not drawn, all but one of each group, and what the budget
+has no room for. Then, where what fired is searched too (`Lorebook.recursive`), another round follows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
-from nemochat.domain.personas import Lorebook, LoreEntry, Position
+from nemochat.domain.personas import Lorebook, LoreEntry
 from nemochat.personas import decorators
-from nemochat.personas.decorators import Decorated
-from nemochat.personas.lore_keys import KeyReader, Searched, searched
+from nemochat.personas.lore_keys import KeyIndex, KeyReader, Needle, Searched, needle, searched
+from nemochat.personas.lore_rules import Logic, Place, Rules, rules_of
 from nemochat.personas.macros import Macros
 
 SCAN_DEPTH = 4
 """How many messages are searched when the lorebook does not say."""
-BUDGET = 512
-"""Tokens that the entries of one turn may take when the lorebook does not say."""
 
-_MAX_ROUNDS = 5
+_MAX_ROUNDS = 100
+_MOST_BOOKS = 8
+_MOST_TEXTS = 256
 _BACK = ("the last message", "the message before the last")
 
 
 class Situation(msgspec.Struct, frozen=True):
-    """Where the conversation stands, for entries that ask for it. replies: how often the persona has spoken, its greeting included.
-    greeting: which of its greetings the conversation began with, 0 for the first. None is not known: such conditions then hold.
+    """Where the conversation stands, for entries that ask for it. None is not known: such conditions then hold.
+
+    replies: how often the persona has spoken, its greeting included. greeting: which of its greetings the conversation began with, 0 for
+    the first. messages: how many there are with the last one. fired: how many there were when an entry fired, by `Fired.id`, in order.
     """
 
     replies: int | None = None
     greeting: int | None = None
+    messages: int | None = None
+    fired: Mapping[str, Sequence[int]] = {}
 
 
 class Fired(msgspec.Struct, frozen=True):
-    """An entry that belongs into the prompt now. text: what goes there, macros replaced. reason: why, in plain words. depth: how many
-    messages before the end its author would have it, None for no wish.
+    """An entry that belongs into the prompt now, or would but for `reason`. text: what goes there, macros replaced. reason: why, in plain
+    words.
     """
 
-    entry: LoreEntry
+    rules: Rules
     text: str
     reason: str
     tokens: int
-    depth: int | None = None
+
+    @property
+    def entry(self) -> LoreEntry:
+        """As it stands in the lorebook."""
+        return self.rules.entry
+
+    @property
+    def id(self) -> str:
+        """By which it is known again."""
+        return self.rules.id
+
+    @property
+    def depth(self) -> int | None:
+        """How many messages before the end its author would have it, None for no wish."""
+        return self.rules.depth
 
     @property
     def source(self) -> str:
@@ -54,8 +77,8 @@ class Fired(msgspec.Struct, frozen=True):
 
 
 class Scan(msgspec.Struct, frozen=True):
-    """What a scan found. fired: in the order in which they stand. dropped: those that the budget had no room for. notices: sentences about
-    keys that cannot be used.
+    """What a scan found. fired: in the order in which they stand. dropped: those that were called, but are not there all the same; their
+    reason says why not. notices: sentences about keys that cannot be used.
     """
 
     fired: tuple[Fired, ...] = ()
@@ -71,18 +94,24 @@ def title(entry: LoreEntry) -> str:
 
 
 def constants(book: Lorebook | None) -> tuple[tuple[LoreEntry, ...], tuple[LoreEntry, ...]]:
-    """The entries that are always there, without their decorators: those before the persona's description and those after it.
+    """The entries that always stand in the system text, without their decorators: before the persona's description, and after it.
 
     One that holds only at some places of a conversation is not among them: it fires there.
     """
-    before: list[LoreEntry] = []
-    after: list[LoreEntry] = []
-    for entry in sorted(book.entries, key=lambda entry: entry.order) if book is not None else ():
-        read = decorators.read(entry.content)
-        if _always(entry, read) and not read.conditional and read.text.strip():
-            place = before if (read.position or entry.position) is Position.BEFORE else after
-            place.append(msgspec.structs.replace(entry, content=read.text))
-    return tuple(before), tuple(after)
+    fixed = _compiled(book).fixed if book is not None else ()
+    before, after = ([rules for rules in fixed if rules.place is place] for place in (Place.BEFORE, Place.AFTER))
+    return tuple(map(_bare, before)), tuple(map(_bare, after))
+
+
+def notes(book: Lorebook | None) -> tuple[Rules, ...]:
+    """The entries that are always there, but among the messages or with the author's note, in their order."""
+    fixed = _compiled(book).fixed if book is not None else ()
+    return tuple(rules for rules in fixed if rules.place not in (Place.BEFORE, Place.AFTER))
+
+
+def standing(book: Lorebook) -> list[str]:
+    """The texts of all entries that are always there."""
+    return [rules.said.text for rules in _compiled(book).fixed]
 
 
 def scan(
@@ -92,23 +121,90 @@ def scan(
     *,
     count: Callable[[str], int],
     already: Collection[str] = (),
-    budget: int = BUDGET,
+    budget: int | None = None,
     situation: Situation | None = None,
 ) -> Scan:
     """Which entries fire on these messages, the newest last.
 
     already: texts of entries that the window still holds (`Fired.text` of earlier turns). count: tokens of a text, an estimate will do.
-    budget: the most that nemochat gives to this turn's entries; the lorebook may ask for less.
+    budget: the most that there is room for; the lorebook may ask for less. None is no bound.
     """
     if book is None:
         return Scan()
-    scanner = _Scanner(book, texts, macros, situation or Situation(), already, count)
-    places = {id(entry): index for index, entry in enumerate(book.entries)}
-    found = sorted(scanner.run(), key=lambda each: (each.entry.order, places[id(each.entry)]))
-    limit = budget if book.token_budget is None else min(budget, book.token_budget)
-    fired, dropped = _within(found, limit)
-    notices = (f"The key “{_short(key)}” {why}." for key, why in scanner.keys.problems.items())
-    return Scan(tuple(fired), tuple(dropped), tuple(notices))
+    limits = [limit for limit in (budget, book.token_budget) if limit is not None]
+    scanner = _Scanner(_compiled(book), texts, macros, situation or Situation(), already, count, min(limits, default=None))
+    scanner.run()
+    notices = (f"The key “{_short(key)}” {why}." for key, why in scanner.reader.problems.items())
+    in_order = sorted(scanner.fired, key=lambda each: scanner.book.ranks[each.id])
+    return Scan(tuple(in_order), tuple(scanner.dropped), tuple(notices))
+
+
+class _Compiled:
+    """A lorebook with its keys ready to be looked for.
+
+    fixed: the rules of what always stands at its place, in order. rules: of all others. users: which of these have a key, of whatever kind.
+    by_macros: those that have keys with macros, which are made ready in each scan. found: in texts that were searched before.
+    """
+
+    def __init__(self, book: Lorebook) -> None:
+        self.book = book
+        every = rules_of(book)
+        in_order = sorted(every, key=lambda rules: rules.entry.order)
+        self.ranks = {rules.id: rank for rank, rules in enumerate(in_order)}
+        self.fixed = [rules for rules in in_order if rules.is_fixed]
+        self.rules = [rules for rules in every if not rules.is_fixed]
+        self.depth = SCAN_DEPTH if book.scan_depth is None else max(0, book.scan_depth)
+        self.deepest = max([self.depth, *(rules.scan_depth or 0 for rules in self.rules)])
+        self.without_keys = [rules for rules in self.rules if rules.always or rules.sticky or rules.said.keeps]
+        self.levels = sorted({rules.delayed for rules in self.rules if rules.delayed})
+        self.users: dict[Needle, list[Rules]] = {}
+        self.by_macros: list[tuple[str, Rules]] = []
+        for rules in self.rules:
+            for key in keys_of(rules):
+                if "{{" in key or "<" in key:
+                    self.by_macros.append((key, rules))
+                elif (wanted := as_needle(key, rules)) is not None:
+                    self.users.setdefault(wanted, []).append(rules)
+        self.plain = KeyIndex(each for each in self.users if not each.pattern)
+        self.expressions = KeyIndex(each for each in self.users if each.pattern)
+        reader = KeyReader()
+        reader.check(self.users)
+        self.problems = reader.problems
+        self._found: dict[str, frozenset[Needle]] = {}
+
+    def found(self, text: Searched, reader: KeyReader) -> frozenset[Needle]:
+        """The keys that are in a text. What was searched before is known; regular expressions have to keep to their time anew."""
+        known = self._found.get(text.raw)
+        if known is None:
+            known = frozenset(self.plain.found(text, reader))
+            if len(self._found) >= _MOST_TEXTS:
+                del self._found[next(iter(self._found))]
+            self._found[text.raw] = known
+        return known | self.expressions.found(text, reader)
+
+
+_books: list[_Compiled] = []
+
+
+def _compiled(book: Lorebook) -> _Compiled:
+    """The last few are kept: a conversation scans the same book with every message."""
+    known = next((each for each in _books if each.book is book), None)
+    if known is None:
+        known = _Compiled(book)
+        _books.append(known)
+        del _books[:-_MOST_BOOKS]
+    return known
+
+
+def keys_of(rules: Rules) -> Iterable[str]:
+    """Every key that has a part in whether an entry fires."""
+    return (*rules.keys, *rules.more, *rules.excluded, *(key for each in rules.needs for key in each))
+
+
+def as_needle(key: str, rules: Rules) -> Needle | None:
+    """A key as this entry wants it looked for."""
+    is_word = rules.whole_words and not (rules.loose and len(key.split()) > 1)
+    return needle(key, use_regex=rules.is_expression, case_sensitive=rules.case_sensitive, whole_words=is_word)
 
 
 class _Scanner:
@@ -116,124 +212,276 @@ class _Scanner:
 
     def __init__(
         self,
-        book: Lorebook,
+        book: _Compiled,
         texts: Sequence[str],
         macros: Macros,
         situation: Situation,
         already: Collection[str],
         count: Callable[[str], int],
+        budget: int | None,
     ) -> None:
-        self.book = book
-        self.macros = macros
-        self.situation = situation
-        self.already = set(already)
-        self.count = count
-        self.keys = KeyReader()
-        self.texts = list(texts)
-        self.forms: dict[int, Searched] = {}  # messages by how far back they are, made ready when first needed
+        self.book, self.macros, self.situation = book, macros, situation
+        self.already, self.count, self.left = set(already), count, budget
+        self.reader = KeyReader(book.problems)
+        self.fired: list[Fired] = []
+        self.dropped: list[Fired] = []
+        self._budget = budget
+        self._taken_groups: set[str] = set()
+        self._done: set[str] = set()
+        self._needles: dict[tuple[str, str], Needle | None] = {}
+        self._texts = [texts[-1 - back] for back in range(min(book.deepest, len(texts)))]
+        # Where to look: messages, the newest first, and then what fired; what is where, and which keys are in it.
+        self._places: list[tuple[str, frozenset[Needle]]] = []
 
-    def run(self) -> list[Fired]:
-        waiting = [
-            (entry, read)
-            for entry in self.book.entries
-            if entry.enabled and not (read := decorators.read(entry.content)).dont_activate and self._holds(read)
-            if read.text.strip() and (read.conditional or not _always(entry, read))
-        ]
-        fired: list[Fired] = []
-        # Where to look besides the messages: entries that are in the prompt, by name.
-        sources = [self._source(entry) for part in constants(self.book) for entry in part] if self.book.recursive else []
-        n_old = 0
-        for turn in range(_MAX_ROUNDS if self.book.recursive else 1):
-            new, rest = [], []
-            for entry, read in waiting:
-                reason = self._why(entry, read, sources, None if turn == 0 else n_old)
-                if reason:
-                    new.append(self._fire(entry, read, reason))
-                else:
-                    rest.append((entry, read))
-            fired += [each for each in new if each.text and each.text not in self.already]
-            if not new:
+    def run(self) -> None:
+        """Round after round, until nothing new is called."""
+        by_macros: dict[Needle, list[Rules]] = {}
+        for key, rules in self.book.by_macros:
+            wanted = self._needles[rules.id, key] = as_needle(self.macros.expand(key), rules)
+            if wanted is not None:
+                by_macros.setdefault(wanted, []).append(rules)
+        of_macros = KeyIndex(by_macros)
+        levels = list(self.book.levels)
+        level = levels.pop(0) if levels else 0
+        called = list(self.book.without_keys)
+        self._look([(_back(back), searched(text)) for back, text in enumerate(self._texts)], of_macros, by_macros, called)
+        sources = [rules for rules in self.book.fixed if not rules.ends_chain]
+        waiting: list[Rules] = []
+        for number in range(_MAX_ROUNDS):
+            is_first = number == 0
+            ready = {rules.id: rules for rules in (*waiting, *called)}
+            new = self._round([rules for rules in ready.values() if rules.id not in self._done], level, is_first=is_first)
+            waiting = [rules for rules in ready.values() if rules.delayed > (0 if is_first else level) and rules.id not in self._done]
+            sources = [*(sources if is_first else ()), *(each.rules for each in new if not each.rules.ends_chain)]
+            goes_on = self.book.book.recursive and bool(sources) and self.left != -1
+            if not goes_on and not levels:
                 break
-            waiting, n_old = rest, len(sources)
-            sources += [self._source(each.entry) for each in new]
-        return fired
+            if not goes_on:
+                level = levels.pop(0)
+            called = []
+            self._look([self._source(rules) for rules in sources], of_macros, by_macros, called)
 
-    def _source(self, entry: LoreEntry) -> tuple[str, Searched]:
-        text = self.macros.searched(decorators.read(entry.content).text)
-        return f"the entry “{title(entry)}”", searched(text)
+    def _look(
+        self,
+        places: Iterable[tuple[str, Searched]],
+        of_macros: KeyIndex,
+        by_macros: Mapping[Needle, list[Rules]],
+        called: list[Rules],
+    ) -> None:
+        """Search some places more; `called` gets the entries that have any of the keys in them."""
+        for where, text in places:
+            found = self.book.found(text, self.reader) | of_macros.found(text, self.reader)
+            self._places.append((where, found))
+            for each in found:
+                called += (*self.book.users.get(each, ()), *by_macros.get(each, ()))
 
-    def _fire(self, entry: LoreEntry, read: Decorated, reason: str) -> Fired:
-        text = self.macros.expand(read.text).strip()
-        return Fired(entry, text, reason, self.count(text), read.depth)
+    def _source(self, rules: Rules) -> tuple[str, Searched]:
+        return f"the entry “{title(rules.entry)}”", searched(self.macros.searched(rules.said.text))
 
-    def _holds(self, read: Decorated) -> bool:
-        """Whether this is a place of the conversation at which the entry may be there."""
-        replies, greeting = self.situation.replies, self.situation.greeting
-        if replies is not None and read.after is not None and replies < read.after:
+    # -- one round
+
+    def _round(self, ready: Sequence[Rules], level: int, *, is_first: bool) -> list[Fired]:
+        """The entries that are new in this round, those that the window holds already among them; what fires is in `fired`."""
+        new: list[Fired] = []
+        for rules in ready:
+            if rules.delayed > (0 if is_first else level) and not self._is_sticky(rules):
+                continue
+            if not is_first and rules.is_no_chain and self.book.book.recursive and not self._is_sticky(rules):
+                continue
+            if reason := self._why(rules):
+                text = self.macros.expand(rules.said.text).strip()
+                new.append(Fired(rules, text, reason, 0))
+        new = [each for each in new if each.text and not self._rests(each)]
+        new.sort(key=lambda each: (not self._is_sticky(each.rules), -each.rules.entry.order))
+        new = [each for each in self._of_groups(new) if self._is_drawn(each)]
+        self._done |= {each.id for each in new}
+        return self._within(new)
+
+    def _rests(self, each: Fired) -> bool:
+        """Whether it is held back by when it fired, or by how short the conversation is; it is dropped then."""
+        rules, now = each.rules, self.situation.messages
+        if now is None:
             return False
-        if replies is not None and read.every is not None and read.every > 0 and replies % read.every:
+        if rules.delay > now:
+            self._drop(each, f"it waits until there are {rules.delay} messages")
+            return True
+        last = self._last(rules)
+        ends = last + rules.sticky + rules.cooldown if last is not None else 0
+        if not rules.cooldown or self._is_sticky(rules) or now >= ends:
             return False
-        return greeting is None or read.greeting is None or greeting == read.greeting
+        self._drop(each, f"it rests until there are {ends} messages")
+        return True
 
-    def _why(self, entry: LoreEntry, read: Decorated, sources: Sequence[tuple[str, Searched]], n_old: int | None) -> str:
-        """Why the entry fires; "" when it does not. n_old: how many of the sources were searched in earlier rounds, None in the first."""
-        if _always(entry, read):
-            return "it always holds at this point"
-        depth = read.scan_depth if read.scan_depth is not None else self.book.scan_depth
-        n_messages = min(SCAN_DEPTH if depth is None else max(0, depth), len(self.texts))
-        places = [*((_back(back), self._message(back)) for back in range(n_messages)), *sources]
-        more = entry.secondary_keys if entry.selective and any(key.strip() for key in entry.secondary_keys) else ()
-        # An entry with one condition alone was already looked for in the old places.
-        new = places if n_old is None or more or read.additional else places[n_messages + n_old :]
-        found = self._find(entry, entry.keys, new)
-        if found is None or self._find(entry, read.excluded, places) is not None:
+    def _is_sticky(self, rules: Rules) -> bool:
+        last, now = self._last(rules), self.situation.messages
+        return last is not None and now is not None and now < last + rules.sticky
+
+    def _last(self, rules: Rules) -> int | None:
+        """How many messages there were when it last fired, before this one."""
+        now = self.situation.messages
+        before = [at for at in self.situation.fired.get(rules.id, ()) if now is None or at < now]
+        return max(before, default=None)
+
+    def _of_groups(self, new: list[Fired]) -> list[Fired]:
+        """Of each group one entry: what is sticky, else what comes first, else one that is drawn by weight."""
+        groups: dict[str, list[Fired]] = {}
+        for each in new:
+            for name in each.rules.groups:
+                groups.setdefault(name, []).append(each)
+        out: set[str] = set()
+        for name, members in groups.items():
+            if any(self._is_sticky(each.rules) for each in members):
+                winners = [each for each in members if self._is_sticky(each.rules)]
+            elif name in self._taken_groups:
+                winners = []
+            else:
+                left = [each for each in self._best(members) if each.id not in out]
+                winners = left if len(left) < 2 else [next((each for each in left if each.rules.wins), None) or self._by_weight(name, left)]
+            kept = {each.id for each in winners}
+            for each in members:
+                if each.id not in kept and each.id not in out:
+                    out.add(each.id)
+                    self._done.add(each.id)
+                    other = f"“{winners[0].source}” was" if winners else "another one was"
+                    self._drop(each, f"{other} taken of the group “{_short(name)}”")
+        staying = [each for each in new if each.id not in out]
+        self._taken_groups |= {name for each in staying for name in each.rules.groups}
+        return staying
+
+    def _best(self, members: list[Fired]) -> list[Fired]:
+        """Without those that go by how many of their keys are found and have fewer than another one."""
+        if not any(each.rules.scores for each in members):
+            return members
+        scores = {each.id: self._score(each.rules) for each in members}
+        most = max(scores.values())
+        return [each for each in members if not each.rules.scores or scores[each.id] == most]
+
+    def _score(self, rules: Rules) -> int:
+        first = sum(self._place(rules, key) is not None for key in rules.keys)
+        more = sum(self._place(rules, key) is not None for key in rules.more)
+        counts = rules.logic is Logic.AND_ANY or (rules.logic is Logic.AND_ALL and more == len(rules.more))
+        return first + more if rules.keys and counts else first
+
+    def _by_weight(self, name: str, members: Sequence[Fired]) -> Fired:
+        at = self._chance(f"group\0{name}") * sum(each.rules.weight for each in members)
+        for each in members:
+            at -= each.rules.weight
+            if at <= 0:
+                return each
+        return members[-1]
+
+    def _is_drawn(self, each: Fired) -> bool:
+        chance = each.rules.probability
+        if chance >= 100 or self._is_sticky(each.rules) or self._chance(each.id) * 100 < chance:
+            return True
+        self._done.add(each.id)
+        self._drop(each, f"its chance of {chance:g} % did not come up")
+        return False
+
+    def _chance(self, what: str) -> float:
+        """A number from 0 to 1, always the same at this place of this chat."""
+        words = f"{self.macros.seed}\0{self.situation.messages}\0{what}"
+        return int.from_bytes(hashlib.blake2b(words.encode(errors="replace"), digest_size=7).digest()) / (1 << 56)
+
+    def _within(self, new: Sequence[Fired]) -> list[Fired]:
+        """Those that the budget has room for; what has the lowest priority goes first, of equal priority what stands furthest up.
+
+        Once something had to go, nothing more is called by what has fired (`left` is -1 then).
+        """
+        fits: list[Fired] = []
+        is_over = False
+        ranked = sorted(new, key=lambda each: (each.rules.said.yields, -each.rules.entry.priority))
+        for each in ranked:
+            if each.text in self.already and not each.rules.cooldown:
+                fits.append(each)
+                continue
+            sized = msgspec.structs.replace(each, tokens=self.count(each.text))
+            if self.left is None or sized.tokens <= self.left:
+                self.left = None if self.left is None else self.left - sized.tokens
+                self.fired.append(sized)
+                fits.append(sized)
+            else:
+                is_over = True
+                self._drop(sized, f"its {sized.tokens:,} tokens are more than what is left of {self._budget:,}")
+        if is_over:
+            self.left = -1
+        return fits
+
+    def _drop(self, each: Fired, why: str) -> None:
+        self.dropped.append(msgspec.structs.replace(each, reason=f"{why}; called by {each.reason}"))
+
+    # -- one entry
+
+    def _why(self, rules: Rules) -> str:
+        """Why the entry fires; "" when it does not."""
+        said, before = rules.said, self._last(rules)
+        if said.keeps and before is not None:
+            return "it has fired before"
+        if (said.once and before is not None) or not self._holds(said):
             return ""
-        if read.additional and self._find(entry, read.additional, places) is None:
+        if rules.always:
+            return "it always holds at this point"
+        if self._is_sticky(rules):
+            return "it stays for a while after it has fired"
+        found = self._soonest(rules, rules.keys)
+        if found is None or self._soonest(rules, rules.excluded) is not None:
+            return ""
+        if any(self._soonest(rules, keys) is None for keys in rules.needs):
             return ""
         key, where = found
-        if not more:
-            return f"the key “{_short(key)}” in {where}"
-        second = self._find(entry, more, places)
+        named = f"the key “{_short(key)}” in {where}"
+        if not rules.more:
+            return named
+        seconds = [self._place(rules, each) for each in rules.more]
+        missing = [key for key, place in zip(rules.more, seconds, strict=True) if place is None]
+        match rules.logic:
+            case Logic.NOT_ALL:
+                return f"{named}, without “{_short(missing[0])}”" if missing else ""
+            case Logic.NOT_ANY:
+                return f"{named}, without “{_short(rules.more[0])}”" if len(missing) == len(rules.more) else ""
+            case Logic.AND_ALL if missing:
+                return ""
+        second = self._soonest(rules, rules.more)
         if second is None:
             return ""
         if second[1] == where:
             return f"the keys “{_short(key)}” and “{_short(second[0])}” in {where}"
-        return f"the key “{_short(key)}” in {where}, and “{_short(second[0])}” in {second[1]}"
+        return f"{named}, and “{_short(second[0])}” in {second[1]}"
 
-    def _find(self, entry: LoreEntry, keys: Iterable[str], places: Sequence[tuple[str, Searched]]) -> tuple[str, str] | None:
+    def _holds(self, said: decorators.Decorated) -> bool:
+        """Whether this is a place of the conversation at which the entry may be there."""
+        replies, greeting = self.situation.replies, self.situation.greeting
+        if replies is not None and said.after is not None and replies < said.after:
+            return False
+        if replies is not None and said.every is not None and said.every > 0 and replies % said.every:
+            return False
+        return greeting is None or said.greeting is None or greeting == said.greeting
+
+    def _soonest(self, rules: Rules, keys: Sequence[str]) -> tuple[str, str] | None:
         """The key that is found soonest, and where."""
-        keys = [self.macros.expand(key) for key in keys]
-        for where, text in places:
-            for key in keys:
-                if self.keys.found(key, text, use_regex=entry.use_regex, case_sensitive=entry.case_sensitive or False):
-                    return key, where
+        places = [(place, number, key) for number, key in enumerate(keys) if (place := self._place(rules, key)) is not None]
+        if not places:
+            return None
+        place, _, key = min(places)
+        return self.macros.expand(key), self._places[place][0]
+
+    def _place(self, rules: Rules, key: str) -> int | None:
+        """The first of the places in its reach where a key is."""
+        known = (rules.id, key)
+        if known not in self._needles:
+            self._needles[known] = as_needle(key, rules)
+        wanted = self._needles[known]
+        if wanted is None:
+            return None
+        depth = self.book.depth if rules.scan_depth is None else max(0, rules.scan_depth)
+        for place, (_, found) in enumerate(self._places):
+            if (place < depth or place >= len(self._texts)) and wanted in found:
+                return place
         return None
 
-    def _message(self, back: int) -> Searched:
-        if back not in self.forms:
-            self.forms[back] = searched(self.texts[len(self.texts) - 1 - back])
-        return self.forms[back]
 
-
-def _always(entry: LoreEntry, read: Decorated) -> bool:
-    return entry.enabled and not read.dont_activate and (entry.constant or read.activate)
-
-
-def _within(found: Sequence[Fired], limit: int) -> tuple[list[Fired], list[Fired]]:
-    """Those that the budget has room for, and the others: what is too large on its own, then whatever has the lowest priority.
-
-    Of equal priority the one that stands further down goes first.
-    """
-    fired = [each for each in found if each.tokens <= limit]
-    dropped = [each for each in found if each.tokens > limit]
-    ranked = sorted(fired, key=lambda each: -each.entry.priority)
-    total = sum(each.tokens for each in fired)
-    while total > limit:
-        last = ranked.pop()
-        total -= last.tokens
-        dropped.append(last)
-    kept = {id(each) for each in ranked}
-    return [each for each in fired if id(each) in kept], dropped
+def _bare(rules: Rules) -> LoreEntry:
+    return msgspec.structs.replace(rules.entry, content=rules.said.text)
 
 
 def _back(back: int) -> str:

@@ -84,7 +84,8 @@ def test_names() -> None:
 
 def test_constants_stand_at_their_position() -> None:
     entries = (
-        LoreEntry(content="@@depth 3\nBefore {{user}}.", constant=True),
+        LoreEntry(content="@@made_up 3\nBefore {{user}}.", constant=True),
+        LoreEntry(content="@@depth 3\nAmong the messages.", constant=True),
         LoreEntry(content="After.", constant=True, position=Position.AFTER),
         LoreEntry(content="Not there.", keys=("x",)),
     )

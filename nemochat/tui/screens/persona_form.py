@@ -12,7 +12,7 @@ from nemochat.desk.port import EditedPersona
 from nemochat.domain.personas import Lorebook, LoreEntry, Persona, PersonaSampling
 from nemochat.errors import SettingsError
 from nemochat.personas.limits import MAX_NAME
-from nemochat.personas.lore import BUDGET, SCAN_DEPTH, title
+from nemochat.personas.lore import SCAN_DEPTH, title
 from nemochat.settings import describe, parse_setting
 from nemochat.tui.screens.form import FormScreen, Section
 from nemochat.tui.screens.lore_form import LoreForm, TextForm
@@ -101,7 +101,7 @@ class PersonaForm(FormScreen[EditedPersona]):
             _name("book.name", "Book", book.name, "The lorebook's name, for people."),
             TextField("book.description", "About it", book.description, help="For people."),
             _optional("book.scan_depth", "Messages", book.scan_depth, f"How many of the last are searched; empty is {SCAN_DEPTH}."),
-            _optional("book.token_budget", "Tokens", book.token_budget, f"The most that entries add in a turn; empty is {BUDGET}."),
+            _optional("book.token_budget", "Tokens", book.token_budget, "The most that enter in a turn; empty: a quarter of the window."),
             SwitchField("book.recursive", "Chains", book.recursive, help="What entered is searched for keys too."),
         )  # fmt: skip
         return Section("Lorebook", fields)

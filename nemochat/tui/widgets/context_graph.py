@@ -135,4 +135,13 @@ def sentences(view: ContextView) -> list[Content]:
         lines.append(Content.assemble(("+ ", "$text-secondary"), source, (f": {reason}" if reason else "", "$text-muted")))
     if len(view.contexts) > _MOST_CONTEXTS:
         lines.append(Content.styled(f"+ {count(len(view.contexts) - _MOST_CONTEXTS)} more", "$text-muted"))
+    dropped, notices = view.lore.dropped, view.lore.notices
+    for each in dropped[:_MOST_CONTEXTS]:
+        source, reason = (sanitize(text, strict=True) for text in (each.source, each.reason))
+        lines.append(Content.assemble(("− ", "$text-warning"), source, (f": {reason}", "$text-muted")))  # noqa: RUF001
+    if len(dropped) > _MOST_CONTEXTS:
+        lines.append(Content.styled(f"− {count(len(dropped) - _MOST_CONTEXTS)} more", "$text-muted"))  # noqa: RUF001
+    lines += [Content.styled(f"! {sanitize(notice, strict=True)}", "$text-warning") for notice in notices[:_MOST_CONTEXTS]]
+    if len(notices) > _MOST_CONTEXTS:
+        lines.append(Content.styled(f"! {count(len(notices) - _MOST_CONTEXTS)} more keys cannot be used", "$text-muted"))
     return lines

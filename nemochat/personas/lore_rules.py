@@ -1,0 +1,173 @@
+"""The rules of a lorebook entry, from wherever its author has written them: fields of the card, SillyTavern's extensions, decorators.
+
+SillyTavern writes ``use_regex`` with every entry that it exports, but takes only ``/pattern/flags`` for a regular expression: where its
+marks are present, a key without slashes is plain. Values of extensions that make no sense are passed over, as if they were not there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from enum import IntEnum, StrEnum
+from typing import Any
+
+import msgspec
+
+from nemochat.domain.messages import Speaker
+from nemochat.domain.personas import Lorebook, LoreEntry, Position
+from nemochat.personas import decorators
+
+_MARKS = ("selectiveLogic", "display_index")
+_MOST = 1_000_000
+DEPTH = 4
+"""How many messages before the end an entry stands that only says that it stands among them; so does a note."""
+
+
+class Logic(IntEnum):
+    """What the further keys have to do with whether an entry fires, by SillyTavern's numbers."""
+
+    AND_ANY = 0
+    NOT_ALL = 1
+    NOT_ANY = 2
+    AND_ALL = 3
+
+
+class Place(StrEnum):
+    """Where an entry stands."""
+
+    BEFORE = "before the description"
+    AFTER = "after the description"
+    NOTE_TOP = "above the author's note"
+    NOTE_BOTTOM = "below the author's note"
+    DEPTH = "among the messages"
+
+
+# Those around the example dialogues (5, 6) are nearest to the end of the system text. An outlet (7) is a place of SillyTavern's alone.
+_PLACES = dict(enumerate((Place.BEFORE, Place.AFTER, Place.NOTE_TOP, Place.NOTE_BOTTOM, Place.DEPTH, *[Place.AFTER] * 3)))
+_SPEAKERS = dict(enumerate(Speaker))
+
+
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
+    """When an entry fires, and where it stands then. said: its content without decorators, and what those say.
+
+    id: by which it is known again, as long as what it says and its keys stay. always: it needs no key. is_expression: keys without slashes
+    are regular expressions too. whole_words: keys are not found inside of words; loose: those of several words are all the same. keys that
+    are missing of `needs` (one of each) or present of `excluded` hold it back. probability: in percent. groups: of which one entry fires,
+    drawn by `weight`; `wins` comes before those that are drawn; `scores` is for more keys found. sticky, cooldown: for so many messages
+    after it has fired it fires in any case, or not. delay: not before so many messages. delayed: only in the rounds of recursion from this
+    level on, 0 for all.
+    """
+
+    entry: LoreEntry
+    said: decorators.Decorated
+    id: str
+    always: bool
+    is_expression: bool
+    case_sensitive: bool
+    whole_words: bool
+    loose: bool
+    keys: tuple[str, ...]
+    more: tuple[str, ...]
+    logic: Logic
+    needs: tuple[tuple[str, ...], ...]
+    excluded: tuple[str, ...]
+    scan_depth: int | None
+    probability: float
+    groups: tuple[str, ...]
+    weight: int
+    wins: bool
+    scores: bool
+    sticky: int
+    cooldown: int
+    delay: int
+    is_no_chain: bool
+    ends_chain: bool
+    delayed: int
+    place: Place
+    depth: int | None
+    speaker: Speaker
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it stands in every prompt: it needs no key, and nothing else of the conversation decides about it."""
+        is_drawn = self.probability < 100 or self.groups or self.sticky or self.cooldown or self.delay or self.delayed
+        return self.always and not self.said.conditional and not is_drawn and not self.excluded and not self.needs
+
+
+def is_of_silly_tavern(entry: LoreEntry) -> bool:
+    """Whether SillyTavern has written an entry."""
+    return any(mark in entry.extensions for mark in _MARKS)
+
+
+def rules_of(book: Lorebook) -> list[Rules]:
+    """The rules of each entry that may fire at all, in the book's order."""
+    read = (_rules(entry, decorators.read(entry.content)) for entry in book.entries if entry.enabled)
+    return [rules for rules in read if rules.said.text.strip() and not rules.said.dont_activate]
+
+
+def _rules(entry: LoreEntry, said: decorators.Decorated) -> Rules:
+    extensions, is_theirs = entry.extensions, is_of_silly_tavern(entry)
+    is_expression = entry.use_regex and not is_theirs
+    has_keys = any(key.strip() for key in entry.keys)
+    case = entry.case_sensitive if entry.case_sensitive is not None else _flag(extensions, "case_sensitive")
+    whole = _flag(extensions, "match_whole_words")
+    keys, needs, excluded = entry.keys, said.needs, said.excluded
+    if is_expression:  # as version 3 has it: further keys are then more of the same, and these others mean nothing
+        keys, needs, excluded = (*keys, *(key for each in needs for key in each)), (), ()
+    more = entry.secondary_keys if entry.selective and not is_expression and any(key.strip() for key in entry.secondary_keys) else ()
+    position = _whole(extensions, "position")
+    place = _PLACES.get(position, Place.BEFORE) if position is not None else Place[entry.position.name]
+    depth = _whole(extensions, "depth") if place is Place.DEPTH else None
+    if said.position is not None:
+        place, depth = Place.BEFORE if said.position is Position.BEFORE else Place.AFTER, None
+    elif said.depth is not None:
+        place, depth = Place.DEPTH, max(0, said.depth)
+    elif place is Place.DEPTH and depth is None:
+        depth = DEPTH
+    group, logic = extensions.get("group"), _whole(extensions, "selectiveLogic")
+    uses_probability = _flag(extensions, "useProbability") is not False
+    return Rules(
+        entry=entry,
+        said=said,
+        id=hashlib.blake2b("\0".join([entry.content, *entry.keys]).encode(errors="replace"), digest_size=8).hexdigest(),
+        always=said.activate or (entry.constant and not (is_expression and has_keys)),
+        is_expression=is_expression,
+        case_sensitive=bool(case),
+        whole_words=whole is not False,
+        loose=is_theirs,
+        keys=keys,
+        more=more,
+        logic=Logic(logic) if logic in set(Logic) else Logic.AND_ANY,
+        needs=needs,
+        excluded=excluded,
+        scan_depth=said.scan_depth if said.scan_depth is not None else _whole(extensions, "scan_depth"),
+        probability=_number(extensions, "probability", 100) if uses_probability else 100,
+        groups=tuple(name for each in group.split(",") if (name := each.strip())) if isinstance(group, str) else (),
+        weight=int(_number(extensions, "group_weight", 100)),
+        wins=bool(_flag(extensions, "group_override")),
+        scores=bool(_flag(extensions, "use_group_scoring")),
+        sticky=_whole(extensions, "sticky") or 0,
+        cooldown=_whole(extensions, "cooldown") or 0,
+        delay=_whole(extensions, "delay") or 0,
+        is_no_chain=bool(_flag(extensions, "exclude_recursion")),
+        ends_chain=bool(_flag(extensions, "prevent_recursion")),
+        delayed=1 if extensions.get("delay_until_recursion") is True else _whole(extensions, "delay_until_recursion") or 0,
+        place=place,
+        depth=depth,
+        speaker=said.role or _SPEAKERS.get(_whole(extensions, "role") or 0, Speaker.SYSTEM),
+    )
+
+
+def _flag(extensions: Mapping[str, Any], name: str) -> bool | None:
+    value = extensions.get(name)
+    return value if isinstance(value, bool) else None
+
+
+def _number(extensions: Mapping[str, Any], name: str, default: float) -> float:
+    value = extensions.get(name)
+    return min(max(0.0, value), _MOST) if isinstance(value, int | float) and not isinstance(value, bool) else default
+
+
+def _whole(extensions: Mapping[str, Any], name: str) -> int | None:
+    value = _number(extensions, name, -1)
+    return None if value < 0 else int(value)
