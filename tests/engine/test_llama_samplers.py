@@ -17,8 +17,8 @@ from nemochat.engine.llama.banned import Banned, Drawn
 from nemochat.engine.llama.candidates import Candidates
 from nemochat.engine.llama.model import Model
 from nemochat.engine.llama.sampler import Samplers
-from nemochat.engine.llama.tokens import Tokenizer
 from nemochat.engine.protocol import GenerateRequest
+from nemochat.engine.tokens import Tokenizer
 from tests.engine.llama_harness import ask, clear_cache, gather, loaded, never, question
 from tests.tiny_gguf import token_ids, write_language_model, write_recurrent_model
 
