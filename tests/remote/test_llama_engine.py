@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from nemochat.domain.events import Finished, FinishReason, Progress, Stage, TextDelta
@@ -329,8 +330,11 @@ async def test_sampling_is_sent_as_it_is_and_what_is_open_is_left_open(demo_serv
     demo_server.restart()
     default = asked(demo_server, "/props")["default_generation_settings"]["params"]
     every = Sampling(
-        temperature=0.7, top_k=11, top_p=0.5, min_p=0.25, repeat_penalty=1.5, repeat_last_n=7, seed=5, max_tokens=3, stop=("xyz",)
-    )
+        temperature=0.7, top_k=11, top_p=0.5, min_p=0.25, repeat_penalty=1.5, repeat_last_n=7, seed=5, max_tokens=3, stop=("xyz",),
+        presence_penalty=0.25, frequency_penalty=0.5, dry_multiplier=0.75, dry_base=1.5, dry_allowed_length=3, dry_penalty_last_n=40,
+        dry_sequence_breakers=(";",), top_n_sigma=2.5, typical_p=0.5, xtc_probability=0.25, xtc_threshold=0.125, dynatemp_range=0.25,
+        dynatemp_exponent=1.5, mirostat=2, mirostat_tau=4.5, mirostat_eta=0.25, logit_bias={"red": -3.0},
+    )  # fmt: skip
 
     async def used(engine: LlamaServerEngine, sampling: Sampling) -> dict[str, Any]:
         await reply(engine, question("Hello."), sampling)
@@ -338,10 +342,13 @@ async def test_sampling_is_sent_as_it_is_and_what_is_open_is_left_open(demo_serv
 
     async with opened(demo_server) as engine:
         params = await used(engine, every)
-        sent = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "repeat_last_n", "seed", "max_tokens")
+        sent = [name for name in every.__struct_fields__ if isinstance(getattr(every, name), int | float)]
         assert [params[name] for name in sent] == [pytest.approx(getattr(every, name)) for name in sent]
         params = await used(engine, Sampling())
         assert {name: params[name] for name in sent} == {name: default[name] for name in sent}
+        said, _ = await reply(engine, question("Hello."))
+        biased, _ = await reply(engine, question("Hello."), msgspec.structs.replace(GREEDY, logit_bias={said.split()[0]: -100.0}))
+        assert biased.split()[:1] != said.split()[:1]
 
 
 async def test_calls_are_held_to_their_grammar_as_here(demo_server: LlamaServer) -> None:

@@ -38,7 +38,7 @@ UNTOLD_WINDOW = 8192
 """The window of a model whose server does not tell it, in tokens, unless the settings say more. What is too long is learnt from."""
 
 _CHAT, _TOKENIZE, _LOAD = "/v1/chat/completions", "/tokenize", "/api/v1/models/load"
-_OPENAI = {"temperature": "temperature", "top_p": "top_p", "seed": "seed", "max_tokens": "max_tokens", "stop": "stop"}
+_OPENAI = {name: name for name in ("temperature", "top_p", "seed", "max_tokens", "stop", "presence_penalty", "frequency_penalty")}
 _VLLM = {**_OPENAI, "top_k": "top_k", "min_p": "min_p", "repeat_penalty": "repetition_penalty"}
 _LM_STUDIO = {**_OPENAI, "top_k": "top_k", "repeat_penalty": "repeat_penalty"}
 _COUNTS_SECONDS = 5.0

@@ -30,17 +30,11 @@ _KEEP_ALIVE = "30m"
 """How long the model stays loaded behind a request; people think longer than Ollama's five minutes."""
 _USUAL_WINDOW = 4096
 """What Ollama gives a model that nobody has set another window for, in tokens."""
-_SAMPLING = {
-    "temperature": "temperature",
-    "top_k": "top_k",
-    "top_p": "top_p",
-    "min_p": "min_p",
-    "repeat_penalty": "repeat_penalty",
-    "repeat_last_n": "repeat_last_n",
-    "seed": "seed",
-    "max_tokens": "num_predict",
-    "stop": "stop",
-}
+_SAME_NAME = (
+    "temperature", "top_k", "top_p", "min_p", "typical_p", "repeat_penalty", "repeat_last_n", "presence_penalty", "frequency_penalty",
+    "seed", "stop",
+)  # fmt: skip
+_SAMPLING = {**{name: name for name in _SAME_NAME}, "max_tokens": "num_predict"}
 _LOADS_MS = 500.0
 """A model that is loaded already is looked up in less."""
 _SET_WINDOW = re.compile(r"^num_ctx\s+(\d{1,9})\s*$", re.MULTILINE)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from nemochat.domain.events import EngineEvent, Finished, FinishReason, Progress, Stage, TextDelta, Timings, Usage
-from nemochat.domain.sampling import SAMPLING_KEYS, Sampling
+from nemochat.domain.sampling import Sampling
 from nemochat.domain.segments import Control
 from nemochat.engine.cutter import Cutter
 from nemochat.engine.protocol import GenerateRequest
@@ -21,16 +21,19 @@ KEPT_FIELDS = ("content", "tokens", "stop", "stop_type", "id_slot", "tokens_cach
 """Of the last event of a request, which would hold the whole prompt again."""
 _RANDOM_SEED = 0xFFFFFFFF
 """llama.cpp takes it to mean "draw one"."""
+_OTHERWISE = ("seed", "max_tokens", "stop", "think", "logit_bias", "banned_strings")
+"""What goes by another name or in another shape, or the server has not got."""
 _TOKEN, _WORD = 0, 1
 """Kinds of triggers of a grammar, as llama.cpp numbers them."""
 _Kind = TypeVar("_Kind")
 
 
 def sampled(sampling: Sampling) -> dict[str, Any]:
-    """The values that are asked for, by the names of the server; what is left open is left to it."""
-    asked = {name: getattr(sampling, name) for name in SAMPLING_KEYS}
+    """The values that are asked for, by the names of the server, which are ours but for some; what is left open is left to it."""
+    asked = {name: getattr(sampling, name) for name in Sampling.__struct_fields__ if name not in _OTHERWISE}
     asked["seed"] = None if sampling.seed is None else sampling.seed % _RANDOM_SEED
     asked["n_predict"] = sampling.max_tokens
+    asked["logit_bias"] = list(sampling.logit_bias.items()) if sampling.logit_bias else None
     return {name: value for name, value in asked.items() if value is not None}
 
 
