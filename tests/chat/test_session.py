@@ -251,7 +251,7 @@ async def test_what_is_asked_for_reaches_the_engine_from_every_source() -> None:
     chat.reader.layers = {**chat.reader.layers, Source.MODEL_SETTING: Sampling(top_p=0.7), Source.REQUEST: Sampling(seed=3)}
     await play(chat.send(user("Hi")))
     assert engine.requests[0].sampling == Sampling(0.6, 12, 0.7, 0.3, 1.1, 5, 3, 10, ())
-    assert chat.reader.in_force(chat.chat).sources == {
+    assert chat.reader.in_force(chat.chat).sources == dict.fromkeys(Sampling.__struct_fields__, Source.DEFAULT) | {
         "temperature": Source.MODEL_FILE,
         "top_k": Source.CHAT,
         "top_p": Source.MODEL_SETTING,
@@ -260,8 +260,6 @@ async def test_what_is_asked_for_reaches_the_engine_from_every_source() -> None:
         "repeat_last_n": Source.MODEL_FILE,
         "seed": Source.REQUEST,
         "max_tokens": Source.CONFIG,
-        "stop": Source.DEFAULT,
-        "think": Source.DEFAULT,
     }
 
 
