@@ -12,17 +12,18 @@ import pytest
 
 from nemochat.chat import ChatEvent, TurnResult
 from nemochat.domain.events import FinishReason, TextDelta
-from nemochat.domain.messages import Message, Role, TextPart
+from nemochat.domain.images import RgbImage
+from nemochat.domain.messages import Message, Role, TextPart, ToolSpec
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.sanitize import sanitize
 from nemochat.engine.protocol import LoadRequest
 from nemochat.engine.remote import open_engine
 from nemochat.engine.remote.client import Limits, ServerClient
-from nemochat.errors import EngineError, ServerError
+from nemochat.errors import EngineError, NemochatError, ServerError
 from nemochat.settings import EngineSettings
 from tests.chat.talking import Talking
 from tests.idle import until
-from tests.remote.hostile import DROP, HOLD, KEY, Act, HostileServer, Says, answer, begin
+from tests.remote.hostile import DROP, HOLD, KEY, Act, HostileServer, Request, Says, answer, begin
 from tests.remote.wires import LM_STUDIO, OLLAMA, OPENAI, VLLM, Wire, llama_server
 
 
@@ -331,3 +332,67 @@ async def test_a_model_that_cannot_be_opened_is_a_sentence(says: bytes | Says, w
             hostile.answers = working
             await send(talk, "And now?")
             assert said(talk)[-1] == "Yes."
+
+
+async def everything(talk: Talking) -> None:
+    """What a session asks of an engine: to load, to take a picture, to count, to read ahead, to reply, to forget."""
+    await talk.reader.load.model()
+    picture = await talk.attach(RgbImage.from_rgb(8, 8, b"\xff\x00\x00" * 64))
+    await talk.context_view()
+    await talk.prepare(await talk.preview(user("Hel")))
+    await talk.tool_costs([ToolSpec("add", "Adds.", {"type": "object", "properties": {}})])
+    await send(talk, "Hello")
+    _last([event async for event in talk.send(Message(Role.USER, (picture.part, TextPart("What is this?"))))])
+    await talk.prepare(await talk.preview(user("And")))
+    await talk.forget(talk.key)
+
+
+ODD: dict[str, Any] = {
+    "null": None, "number": 5, "text": "x", "list": [], "numbers": [1, -1, 10**30, None, "x"], "object": {}, "nested": {"data": {"data": 5}},
+    "counts": dict.fromkeys(("count", "input_tokens", "n_ctx", "total_slots", "tokens_evaluated", "tokens_cached", "id_slot"), -5),
+    "tokens": {"tokens": [-1, "x", None, 10**12, {"id": -3, "piece": 5}, {"id": 1, "piece": [300, "x"]}], "prompt": 5, "count": "x"},
+    "no-tokens": {"tokens": [], "prompt": "", "count": 0, "input_tokens": 0, "timings": {}},
+    "large": {
+        "count": 10**14, "input_tokens": 10**14, "total_slots": 10**14, "default_generation_settings": {"n_ctx": 10**14, "params": {"top_k": "x"}},
+    },
+    "props": {
+        "default_generation_settings": {"n_ctx": 4096}, "chat_template": "{% for" * 1000, "bos_token": 5, "total_slots": -1, "modalities": 5,
+    },
+    "template": {
+        "default_generation_settings": {"n_ctx": 4096}, "chat_template": "{{ 1/0 }}", "eos_token": "\x1b]0;x\x07", "model_path": [],
+    },
+    "slots": [{"id": -1, "n_ctx": "x"}, {"id": "0", "is_processing": 5}, 5, {}, {"id": 10**14}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", ODD)
+async def test_whatever_a_route_says_is_a_sentence_or_passed_over(odd: str, wire: Wire) -> None:
+    """Fails when an answer that is JSON, but not what was asked for, ends a turn with anything but a sentence, or for good."""
+    with wire.serving() as hostile:
+        async with talking(hostile, wire) as talk:
+            await everything(talk)
+        routes = dict.fromkeys(path.partition("?")[0] for path in hostile.paths())
+        assert len(routes) > 1
+        for route in routes:
+            working = hostile.answers
+            hostile.answers = {**working, route: _unless_streamed(ODD[odd], working.get(route))}
+            async with talking(hostile, wire) as talk:
+                with contextlib.suppress(NemochatError):
+                    await everything(talk)
+                hostile.answers = working
+                wire.says(hostile, wire.well("All is well."))
+                with contextlib.suppress(EngineError):  # what was believed of the model may have to be found wrong first
+                    await send(talk, "And now?")
+            async with talking(hostile, wire) as talk:
+                await send(talk, "And now?")
+                assert said(talk)[-1] == "All is well."
+
+
+def _unless_streamed(value: Any, working: Any) -> Callable[..., Says]:
+    def behave(request: Request, real: Any) -> Says:
+        if b'"stream": true' in request.body and callable(working):
+            says: Says = working(request, real)
+            return says
+        return [answer(value)]
+
+    return behave
