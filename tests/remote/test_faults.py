@@ -348,21 +348,21 @@ async def everything(talk: Talking) -> None:
 
 
 ODD: dict[str, Any] = {
-    "null": None, "number": 5, "text": "x", "list": [], "numbers": [1, -1, 10**30, None, "x"], "object": {}, "nested": {"data": {"data": 5}},
+    "null": None,
+    "number": 5,
+    "text": "x",
+    "list": [],
+    "numbers": [1, -1, 10**30, None, "x"],
+    "object": {},
+    "nested": {"data": {"data": 5}},
     "counts": dict.fromkeys(("count", "input_tokens", "n_ctx", "total_slots", "tokens_evaluated", "tokens_cached", "id_slot"), -5),
     "tokens": {"tokens": [-1, "x", None, 10**12, {"id": -3, "piece": 5}, {"id": 1, "piece": [300, "x"]}], "prompt": 5, "count": "x"},
     "no-tokens": {"tokens": [], "prompt": "", "count": 0, "input_tokens": 0, "timings": {}},
-    "large": {
-        "count": 10**14, "input_tokens": 10**14, "total_slots": 10**14, "default_generation_settings": {"n_ctx": 10**14, "params": {"top_k": "x"}},
-    },
-    "props": {
-        "default_generation_settings": {"n_ctx": 4096}, "chat_template": "{% for" * 1000, "bos_token": 5, "total_slots": -1, "modalities": 5,
-    },
-    "template": {
-        "default_generation_settings": {"n_ctx": 4096}, "chat_template": "{{ 1/0 }}", "eos_token": "\x1b]0;x\x07", "model_path": [],
-    },
+    "large": {"count": 10**14, "input_tokens": 10**14, "total_slots": 10**14, "default_generation_settings": {"n_ctx": 10**14}},
+    "props": {"default_generation_settings": {"n_ctx": 4096}, "chat_template": "{% for" * 1000, "bos_token": 5, "total_slots": -1},
+    "template": {"default_generation_settings": {"n_ctx": 4096}, "chat_template": "{{ 1/0 }}", "eos_token": "\x1b]0;x\x07"},
     "slots": [{"id": -1, "n_ctx": "x"}, {"id": "0", "is_processing": 5}, 5, {}, {"id": 10**14}],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("odd", ODD)
@@ -396,3 +396,21 @@ def _unless_streamed(value: Any, working: Any) -> Callable[..., Says]:
         return [answer(value)]
 
     return behave
+
+
+async def test_whatever_a_route_hangs_at_a_stop_ends_it(wire: Wire) -> None:
+    with wire.serving() as hostile:
+        async with talking(hostile, wire) as talk:
+            await send(talk)
+        for route in dict.fromkeys(path.partition("?")[0] for path in hostile.paths()):
+            working, hostile.answers = hostile.answers, {**hostile.answers, route: [HOLD]}
+            hostile.requests.clear()
+            async with talking(hostile, wire) as talk:
+                turn = asyncio.create_task(send(talk))
+                await until(lambda: route in [path.partition("?")[0] for path in hostile.paths()])  # noqa: B023 - awaited here
+                talk.stop()
+                assert (await asyncio.wait_for(turn, 60)).reason is FinishReason.CANCELLED
+                hostile.answers = working
+                assert said(talk) == ["Hi"]
+            async with talking(hostile, wire) as talk:
+                await well_again(talk, hostile, wire)
