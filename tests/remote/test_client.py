@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+import traceback
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -43,8 +44,7 @@ async def fault(says: Any, key: str = KEY, limits: Limits = ONCE, *, streams: bo
         assert len(text) < 600
         assert KEY not in text
         assert text.endswith(".") or not text
-    assert error.__cause__ is None
-    assert error.__suppress_context__ or error.__context__ is None
+    assert KEY not in "".join(traceback.format_exception(error))  # as a log of a crash would have it
     return error
 
 
@@ -105,6 +105,13 @@ async def test_an_event_is_there_before_the_blank_line_after_it() -> None:
 async def test_an_answer_in_one_piece_where_a_stream_was_asked_for() -> None:
     async with asked(answer(b'{\n  "n":\n  1\n}')) as (client, _):
         assert await rest(client) == [{"n": 1}]
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/plain", "text/html", "nonsense", ""])
+async def test_what_kind_of_content_a_stream_says_to_be_does_not_matter(kind: str) -> None:
+    for body in (event({"n": 1}) + event({"n": 2}), b'{"n": 1}\n{"n": 2}\n'):
+        async with asked([begin(kind), body]) as (client, _):
+            assert await rest(client) == [{"n": 1}, {"n": 2}]
 
 
 async def test_closing_a_stream_closes_the_connection() -> None:
@@ -338,6 +345,22 @@ async def test_the_key_is_in_nothing_that_comes_back() -> None:
     quoted = 'sk-"quoted"-0123'
     async with asked(answer({"echo": quoted}), key=quoted) as (client, _):
         assert await client.get("/x") == {"echo": "…"}
+
+
+@pytest.mark.parametrize("key", ["ollama", "EMPTY", "n", "none", "lm-studio", "error", "content"])
+async def test_a_word_that_is_given_for_a_key_stays_in_what_is_said(key: str) -> None:
+    async with asked(answer({"n": f"Say {key}.", "error": None, "content": key}), key=key) as (client, _):
+        assert await client.get("/x") == {"n": f"Say {key}.", "error": None, "content": key}
+
+
+@pytest.mark.parametrize("key", [KEY, "token-abc123", "nvapi-0", "a-long-passphrase"])
+async def test_a_secret_is_no_part_of_what_is_said(key: str) -> None:
+    async with asked(_with(200, {"n": key}), key=key) as (client, _):
+        assert (await client.get("/x") == {"n": "…"}) == (key != "nvapi-0")
+    async with asked(_with(400, {"error": f"bad {key}"}), key=key) as (client, _):
+        with pytest.raises(ServerError, match="bad …") as caught:
+            await client.get("/x")
+    assert key not in "".join(traceback.format_exception(caught.value))
 
 
 async def test_the_key_is_not_cut_in_half() -> None:

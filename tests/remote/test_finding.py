@@ -300,3 +300,15 @@ async def test_what_hangs_does_not_hold_up_the_rest(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(finding, "_SECONDS_TO_DISCOVER", 0.5)
     with HostileServer({"*": [HOLD]}) as hangs, HostileServer({"*": [begin("application/json"), HOLD]}) as slow:
         assert await discover([urlsplit(server.url).port or 0 for server in (hangs, slow)]) == []
+
+
+async def test_a_server_that_tells_of_no_model_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails when each of very many models is waited for by itself."""
+    monkeypatch.setattr(finding, "_SECONDS_FOR_EACH", 0.2)
+    tags = answer({"models": [{"name": f"m{number}", "model": f"m{number}"} for number in range(500)]})
+    with HostileServer({"/api/tags": tags, "/api/show": [HOLD], "*": answer({"version": "1"})}) as hostile:
+        client = ServerClient(hostile.as_server(ServerKind.OLLAMA), limits=Limits(first=0.3, retries=0))
+        found = await look(client)
+        await client.close()
+    assert len(found.models) == 500
+    assert hostile.paths().count("/api/show") < 20

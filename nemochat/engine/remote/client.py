@@ -110,9 +110,6 @@ class ServerClient:
         """
         response = await self._begin(path, body)
         try:
-            if response.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
-                yield self._value(await self._whole(response))
-                return
             async with contextlib.aclosing(self._events(response)) as events:
                 async for data in events:
                     yield self._value(data)
@@ -211,13 +208,22 @@ class ServerClient:
         return bytes(taken)
 
     async def _events(self, response: httpx2.Response) -> AsyncGenerator[bytes, None]:
-        """The data of each event of a stream up to ``[DONE]``, and each line that is JSON by itself."""
+        """The data of each event of a stream up to ``[DONE]``, and each line that is JSON by itself.
+
+        What kind of content the answer says that it is does not matter: many say something else. One that begins as JSON and is no line of
+        it is an answer in one piece, as of a server that streams nothing.
+        """
         held: list[bytes] = []
+        has_begun = is_in_one_piece = False
         async with contextlib.aclosing(self._lines(response)) as lines:
             async for line in lines:
                 field, _, value = line.partition(b":")
                 value = value.strip()
-                if not line:
+                is_in_one_piece = is_in_one_piece or (not has_begun and line[:1] in (b"{", b"[") and not _is_json(line))
+                has_begun = has_begun or bool(line)
+                if is_in_one_piece:
+                    self._hold(held, line)
+                elif not line:
                     if held:
                         yield b"\n".join(held)
                         held.clear()
@@ -227,15 +233,19 @@ class ServerClient:
                     if not held and _is_json(value):
                         yield value  # without waiting for the blank line, which comes with the next event from some and never from others
                     elif value:
-                        held.append(value)
-                        if sum(map(len, held)) > self._limits.line or len(held) > _LINES_OF_AN_EVENT:
-                            raise self.misread(f"has an event of more than {_size(self._limits.line)}")
+                        self._hold(held, value)
                 elif line[:1] in (b"{", b"["):
                     yield line
                 elif field not in (b"event", b"id", b"retry"):
                     raise self.misread("is a web page, not a reply" if line[:1] == b"<" else "is no stream of events")
         if held:
             yield b"\n".join(held)
+
+    def _hold(self, held: list[bytes], line: bytes) -> None:
+        """Keep a line until the event that it is a part of is whole."""
+        held.append(line)
+        if sum(map(len, held)) > self._limits.line or len(held) > _LINES_OF_AN_EVENT:
+            raise self.misread(f"has an event of more than {_size(self._limits.line)}")
 
     async def _lines(self, response: httpx2.Response) -> AsyncGenerator[bytes, None]:
         """The lines of a stream without blanks around them, and without those that only say that the server is alive."""

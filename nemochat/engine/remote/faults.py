@@ -22,7 +22,8 @@ from nemochat.domain.servers import Server
 from nemochat.errors import ServerError
 
 _QUOTED = 300  # characters of somebody else's words in a sentence
-_SHORTEST_SECRET = 4  # a "key" below that hides nothing, and its letters are in every text
+_SHORTEST_SECRET = 4
+_LONGEST_WORD = 16
 _LONGEST_NAMED_WAIT = 86_400.0
 
 _KEPT = "What has come is kept; go on from there, or ask again."
@@ -44,12 +45,18 @@ class Faults:
     def __init__(self, server: Server, key: str) -> None:
         self.name = sanitize(server.name, strict=True).strip()[:80] or "The server"
         self.place = _without_user(server.url.rstrip("/"))
-        self._secrets = () if len(key) < _SHORTEST_SECRET else tuple({key, json.dumps(key)[1:-1]})
+        self._has_key = bool(key)
+        self._spellings = tuple({key, json.dumps(key)[1:-1]}) if len(key) >= _SHORTEST_SECRET else ()
+        # Where a key is asked for and none is needed, people give a word ("ollama", "EMPTY"), which may well be one of a reply.
+        self._is_word = len(key) < _LONGEST_WORD and (len(key) < _LONGEST_WORD // 2 or not any(map(str.isdigit, key)))
 
-    def without_key(self, text: str) -> str:
-        """A text without our key."""
-        for secret in self._secrets:
-            text = text.replace(secret, "…")
+    def without_key(self, data: str) -> str:
+        """What a server has sent, without our key, unless that could be any word."""
+        return data if self._is_word else self._without(data)
+
+    def _without(self, text: str) -> str:
+        for spelling in self._spellings:
+            text = text.replace(spelling, "…")
         return text
 
     def unusable(self, why: str) -> ServerError:
@@ -134,7 +141,7 @@ class Faults:
             return ServerError(f"The prompt is too long for {name}{says}.", "Make it shorter.", status=status, is_length=True)
         match status:
             case 401 | 407:
-                what = "does not accept the key" if self._secrets else "wants a key"
+                what = "does not accept the key" if self._has_key else "wants a key"
                 return ServerError(f"{name} {what}{says}.", "Give it its key: see `nemochat servers add --help`.", status=status)
             case 403:
                 return ServerError(f"{name} does not allow that{says}.", "Its key may not be for this model.", status=status)
@@ -155,7 +162,7 @@ class Faults:
     def _quoted(self, text: str) -> str:
         """Somebody else's words, fit for a sentence: one line, short, and without our key."""
         # The key goes before the end does: half of it at the end would be no key to look for.
-        line = self.without_key(" ".join(sanitize(text, strict=True).split()))
+        line = self._without(" ".join(sanitize(text, strict=True).split()))
         return (line if len(line) <= _QUOTED else line[: _QUOTED - 1] + "…").rstrip(".")
 
 

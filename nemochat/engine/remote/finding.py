@@ -7,7 +7,7 @@ and one whose name could not be shown as it is (control characters, say) is not 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -28,7 +28,8 @@ _NEARBY = Limits(connect=0.5, first=2.0, retries=0)
 _SECONDS_TO_DISCOVER = 3.0
 _MOST_MODELS = 1000
 _LONGEST_NAME = 200
-_ASKED_AT_ONCE = 4  # models of Ollama, which tells what they are one by one
+_ASKED_AT_ONCE = 4  # models that are told of one by one
+_SECONDS_FOR_EACH = 5.0  # after which no more are asked about
 _LARGEST_CONTEXT = 1 << 31
 _NIM_SAYS = frozenset({"modelinfo", "licenseinfo", "assetinfo"})
 
@@ -79,7 +80,7 @@ async def list_models(client: ServerClient, kind: ServerKind) -> tuple[RemoteMod
         case _:
             found = [_of_openai(item) for item in _listed(client, await client.get("/v1/models"), "data")]
     by_id = {model.id: model for model in found if _is_fit(model.id)}
-    return tuple(by_id.values())[:_MOST_MODELS]
+    return tuple(by_id.values())
 
 
 async def discover(ports: Sequence[int] = USUAL_PORTS) -> list[Found]:
@@ -104,19 +105,17 @@ async def _of_llama_server(client: ServerClient) -> list[RemoteModel]:
     answer, props = await asyncio.gather(_try(client, "/v1/models"), _try(client, "/props"))
     if isinstance(props, ServerError) and props.status in (401, 403):
         raise props  # which models there are is told to everybody, the rest is not
-    is_router = isinstance(props, dict) and props.get("role") == "router"
-
-    async def tell(item: dict[str, Any]) -> RemoteModel:
-        model = _of_openai(item)
-        if not is_router:
-            return _with_props(msgspec.structs.replace(model, is_loaded=True), props)
-        is_loaded = _member(item, "status", "value") in ("loaded", "sleeping")
-        model = msgspec.structs.replace(model, is_loaded=is_loaded)
-        if is_loaded and not model.context_length:
-            model = _with_props(model, await _try(client, f"/props?model={quote(model.id, safe='')}&autoload=false"))
-        return model
-
-    return await _each(tell, _listed(client, answer, "data"))
+    models = [(item, _of_openai(item)) for item in _listed(client, answer, "data")]
+    if not (isinstance(props, dict) and props.get("role") == "router"):
+        return [_with_props(msgspec.structs.replace(model, is_loaded=True), props) for _, model in models]
+    loaded = [
+        msgspec.structs.replace(model, is_loaded=_member(item, "status", "value") in ("loaded", "sleeping")) for item, model in models
+    ]
+    untold = [
+        (f"/props?model={quote(model.id, safe='')}&autoload=false", None) if model.is_loaded and not model.context_length else None
+        for model in loaded
+    ]
+    return list(map(_with_props, loaded, await _ask_each(client, untold)))
 
 
 def _with_props(model: RemoteModel, props: Any) -> RemoteModel:
@@ -129,28 +128,29 @@ def _with_props(model: RemoteModel, props: Any) -> RemoteModel:
 
 async def _of_ollama(client: ServerClient) -> list[RemoteModel]:
     answer, running = await asyncio.gather(_try(client, "/api/tags"), _try(client, "/api/ps"))
-    loaded = {_text(item.get("model") or item.get("name")) for item in _items(running, "models")}
+    loaded = set(map(_name, _items(running, "models")))
 
-    async def tell(item: dict[str, Any]) -> RemoteModel | None:
-        name = _text(item.get("model") or item.get("name"))
-        shown = await _try(client, "/api/show", {"model": name}) if _is_fit(name) else None
-        about = _member(shown, "model_info")
+    items = [item for item in _listed(client, answer, "models") if _is_fit(_name(item))]
+    told = await _ask_each(client, [("/api/show", {"model": _name(item)}) for item in items])
+    models = []
+    for item, shown in zip(items, told, strict=True):
+        name, about, capabilities = _name(item), _member(shown, "model_info"), _member(shown, "capabilities")
         contexts = [value for key, value in about.items() if key.endswith(".context_length")] if isinstance(about, dict) else []
-        capabilities = _member(shown, "capabilities")
         if isinstance(capabilities, list) and capabilities and "completion" not in capabilities:
-            return None
-        tag = name.rpartition(":")[2]
-        return RemoteModel(
-            name,
-            context_length=_tokens(contexts[0]) if contexts else 0,
-            has_vision="vision" in capabilities if isinstance(capabilities, list) else None,
-            is_loaded=name in loaded if isinstance(running, dict) else None,
-            is_elsewhere=tag == "cloud"
-            or tag.endswith("-cloud")
-            or any(bool(_member(where, key)) for where in (item, shown) for key in ("remote_host", "remote_model")),
+            continue
+        is_elsewhere = name.endswith((":cloud", "-cloud")) or any(
+            _member(where, key) for where in (item, shown) for key in ("remote_host", "remote_model")
         )
-
-    return await _each(tell, _listed(client, answer, "models"))
+        models.append(
+            RemoteModel(
+                name,
+                context_length=_tokens(contexts[0]) if contexts else 0,
+                has_vision="vision" in capabilities if isinstance(capabilities, list) else None,
+                is_loaded=name in loaded if isinstance(running, dict) else None,
+                is_elsewhere=is_elsewhere,
+            )
+        )
+    return models
 
 
 async def _of_lm_studio(client: ServerClient) -> list[RemoteModel]:
@@ -192,17 +192,16 @@ def _of_openai(item: dict[str, Any]) -> RemoteModel:
     )
 
 
-async def _each(
-    tell: Callable[[dict[str, Any]], Awaitable[RemoteModel | None]], items: Sequence[dict[str, Any]]
-) -> list[RemoteModel]:
-    """What is told of each, a few at a time, where each takes a question of its own."""
-    turn = asyncio.Semaphore(_ASKED_AT_ONCE)
+async def _ask_each(client: ServerClient, questions: Sequence[tuple[str, dict[str, Any] | None] | None]) -> list[Any]:
+    """The answers, a few at a time; None where nothing is asked, and once that takes too long."""
+    clock = asyncio.get_running_loop().time
+    until, turn = clock() + _SECONDS_FOR_EACH, asyncio.Semaphore(_ASKED_AT_ONCE)
 
-    async def one(item: dict[str, Any]) -> RemoteModel | None:
+    async def one(question: tuple[str, dict[str, Any] | None] | None) -> Any:
         async with turn:
-            return await tell(item)
+            return None if question is None or clock() > until else await _try(client, *question)
 
-    return [model for model in await asyncio.gather(*map(one, items[:_MOST_MODELS])) if model is not None]
+    return list(await asyncio.gather(*map(one, questions)))
 
 
 async def _try(client: ServerClient, path: str, body: dict[str, Any] | None = None) -> Any:
@@ -228,13 +227,18 @@ def _listed(client: ServerClient, answer: Any, name: str) -> list[dict[str, Any]
 
 def _items(answer: Any, name: str) -> list[dict[str, Any]]:
     found = _member(answer, name)
-    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+    return [item for item in found if isinstance(item, dict)][:_MOST_MODELS] if isinstance(found, list) else []
 
 
 def _member(value: Any, *names: str) -> Any:
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
     return value
+
+
+def _name(item: dict[str, Any]) -> str:
+    """What Ollama calls a model."""
+    return _text(item.get("model") or item.get("name"))
 
 
 def _text(value: Any) -> str:
