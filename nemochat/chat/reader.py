@@ -111,7 +111,7 @@ class PromptReader:
         info, persona = self.engine.info, chat.persona
         of_chat = {Source.CHAT: chat.sampling, Source.PERSONA: persona.sampling if persona is not None else None}
         layers = {**self.layers, **of_chat, Source.MODEL_FILE: info.recommended if info is not None else None}
-        return in_force(layers, is_served=bool(self._request.server))
+        return in_force(layers, is_served=bool(self._request.server) or (info is not None and info.takes_messages))
 
     # -- pictures
 

@@ -299,12 +299,15 @@ async def test_calls_that_come_interleaved_and_two_without_an_index_stay_two() -
         {"index": 0, "function": {"arguments": ": 1}"}},
         {"index": 1, "function": {"arguments": "}"}},
     )
+    same = tuple({"index": 0, "id": id_, "function": {"name": "add", "arguments": '{"a"'}} for id_ in ("x", "y"))
+    same = (same[0], {"index": 0, "function": {"arguments": ": 5}"}}, same[1], {"index": 0, "function": {"arguments": ": 6}"}})
     bare = tuple({"function": {"name": "add", "arguments": json.dumps({"a": number})}} for number in (3, 4))
-    async with Vllm(Say(calls=interleaved, reason="tool_calls"), Say(calls=bare, reason="tool_calls"), Say(("Done.",))) as fake:
+    replies = [Say(calls=calls, reason="tool_calls") for calls in (interleaved, bare, same)]
+    async with Vllm(*replies, Say(("Done.",))) as fake:
         chat = talk(fake)
         called = await box_of(chat)
         await play(chat.send(user("Add.")))
-        assert called == [{"a": 1}, {"a": 2}, {"a": 3}, {"a": 4}]
+        assert called == [{"a": number} for number in range(1, 7)]
         await chat.session.close()
 
 

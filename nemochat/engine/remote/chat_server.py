@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from nemochat.domain.events import FinishReason
-from nemochat.domain.messages import Conversation, Role, TextPart
+from nemochat.domain.messages import Conversation, Message, Role, TextPart
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.servers import RemoteModel, ServerKind
 from nemochat.engine.protocol import Asked, LoadRequest, ModelInfo
@@ -120,7 +120,7 @@ class ChatServer:
             window = await self._loaded_window() or window
         if self._ways.tokenizes:
             with contextlib.suppress(ServerError):  # what is asked of it later is guessed then
-                self.counts = await self.count_text("a") is not None
+                self.counts = await self.count(_ANY) is not None
         return ModelInfo(
             name=request.name,
             context_length=window or max(request.settings.context_length, UNTOLD_WINDOW),
@@ -218,7 +218,12 @@ class ChatServer:
 
     async def _loaded_window(self) -> int:
         """The window of a model that LM Studio loads now, 0 where it does not tell."""
-        answer = await self._client.post(_LOAD, {"model": self._model, "echo_load_config": True})
+        try:
+            answer = await self._client.post(_LOAD, {"model": self._model, "echo_load_config": True})
+        except ServerError as error:
+            if error.status not in (404, 405, 501):
+                raise
+            return 0  # older ones load a model when it is first asked
         return number(member(answer, "load_config", "context_length")) or 0
 
     async def _ask(self, path: str, body: dict[str, Any]) -> Any:
@@ -259,6 +264,8 @@ class ChatServer:
 
 _LAID_OUT_BY = ("messages", "tools", "continue_final_message", "add_generation_prompt", "chat_template_kwargs")
 _NO_PICTURE = {"type": "text", "text": ""}
+_ANY = Asked(Conversation(messages=(Message(Role.USER, (TextPart("a"),)),)))
+"""A conversation to be counted, by which it is seen whether the server counts."""
 
 
 def worded(asked: Asked, *, continues: bool) -> Conversation:
@@ -289,7 +296,10 @@ def _delta(message: Any) -> Delta | None:
     if not isinstance(message, dict):
         return None
     thought = message.get("reasoning_content") or message.get("reasoning")
-    text, calls = message.get("content") or message.get("refusal"), tuple(_call(item) for item in items(message, "tool_calls"))
+    text = message.get("content") or message.get("refusal")
+    if isinstance(text, list):
+        text = "".join(part["text"] for part in items(message, "content") if isinstance(part.get("text"), str))
+    calls = tuple(_call(item) for item in items(message, "tool_calls"))
     delta = Delta(text if isinstance(text, str) else "", thought if isinstance(thought, str) else "", calls)
     return delta if delta != Delta() else None
 

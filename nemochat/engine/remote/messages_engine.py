@@ -46,8 +46,8 @@ _TOO_FEW = 1.25
 """By how much a prompt is larger than was thought, at least, where the server refuses one that should have fitted."""
 _TOO_MUCH = 0.75
 """What is sent the next time, of what was too much for a server that does not say how much it takes."""
-_JUDGED = 256
-"""Tokens of a prompt from which on it can be seen whether it was read ahead."""
+_JUDGED, _SURE = 64, 256
+"""Tokens of a prompt from which on it can be seen whether it was read ahead, and from which on most of it has to be there."""
 _QUICKER = 0.7
 """A first word after less than this share of the time that reading ahead took was read ahead."""
 _MOST_DOUBTS = 3
@@ -218,7 +218,7 @@ class MessagesEngine:
                 self._warming = None
         seconds = time.perf_counter() - began
         tokens, cached = end.prompt_tokens or 0, min(end.cached_tokens or 0, end.prompt_tokens or 0)
-        if cached >= _JUDGED // 2:
+        if cached >= _SURE // 2:
             self._doubts = 0
         if cached < tokens // 2 or self._warmed is None:
             self._warmed = _Warmed(asked.conversation, tokens, seconds)
@@ -304,10 +304,11 @@ class MessagesEngine:
         warmed, self._warmed = self._warmed, None
         if warmed is None or warmed.tokens < _JUDGED or not _begins_so(asked.conversation, warmed.conversation):
             return
+        is_long = warmed.tokens >= _SURE
         if end.cached_tokens is not None:
-            self._doubts = 0 if end.cached_tokens >= warmed.tokens // 2 else _MOST_DOUBTS
+            self._doubts = 0 if end.cached_tokens >= (warmed.tokens // 2 if is_long else 1) else _MOST_DOUBTS
         elif first_seconds:
-            self._doubts = 0 if first_seconds < _QUICKER * warmed.seconds else self._doubts + 1
+            self._doubts = 0 if is_long and first_seconds < _QUICKER * warmed.seconds else self._doubts + 1
 
     def _take_less(self, error: ServerError, request: GenerateRequest) -> None:
         """A prompt was too long. What the server says of its window and of the prompt is heeded from now on, else less is sent."""
@@ -439,7 +440,7 @@ class Writing:
 
     def _call_of(self, piece: CallDelta) -> _Call:
         """The call that a piece belongs to: by its index, else by its id; without either, a name begins another one."""
-        for call in self._calls:
+        for call in reversed(self._calls):
             if piece.index is not None and call.index == piece.index and not (piece.id and call.id and piece.id != call.id):
                 return call
             if piece.index is None and piece.id and call.id == piece.id:
