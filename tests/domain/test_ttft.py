@@ -174,3 +174,28 @@ def test_the_time_to_the_first_thought_is_that_of_the_replies_that_had_one() -> 
     rows = [line.split() for line in times(statistics).rows]
     assert rows[-2:] == [["thought", "p50", "20", "ms"], ["p95", "20", "ms"]]
     assert len(times(statistics_of([without])).rows) == len(rows) - 2
+
+
+def test_replies_of_servers_stand_apart_from_those_of_this_machine_where_there_are_both() -> None:
+    here = [reading(), reading(first=150)]
+    served = [msgspec.structs.replace(reading(prefill=0, first=2000), is_served=True, is_split=False)]
+    both = statistics_of([*here, *served])
+    assert (both.all.replies, both.here, both.served) == (3, statistics_of(here).all, statistics_of(served).all)
+    # What a server does until its first token is in no figure of the parts.
+    assert both.all.prefill_ms == both.here.prefill_ms == Spread(300, 300)
+    assert both.all.prefill_per_second == both.here.prefill_per_second
+    assert both.served.prefill_ms is None
+    rows = times(both).rows
+    assert [row.split()[0] for row in rows[::2]] == ["cold", "reused", "all", "here", "served"]
+    assert rows[8].endswith("2.0 s")
+    for alone in (here, served):
+        assert [row.split()[0] for row in times(statistics_of(alone)).rows[::2]] == ["cold", "reused", "all"]
+
+
+def test_the_rows_of_a_chat_know_who_made_their_replies() -> None:
+    served = msgspec.structs.replace(record("b", 2.0), model=ModelRef("org/m", "box"))
+    chat = Chat()
+    for number, each in enumerate((record("a", 1.0), served), 1):
+        message = Message(Role.ASSISTANT, (TextPart(each.result.text),))
+        chat = chat.added(Entry(message, record=each, id=number))
+    assert [(row.model, row.reading.is_served) for row in rows_of(chat)] == [("demo", False), ("box/org/m", True)]

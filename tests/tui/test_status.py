@@ -185,3 +185,11 @@ async def test_escapes_in_a_models_name_are_dropped() -> None:
         app.query_one(StatusLine).show(msgspec.structs.replace(VIEW, model="evil\x1b[2J[red]name\n", state="stopped: \x9bx"))
         await pilot.pause()
         assert text_of(app.query_one(StatusLine))[0].startswith("evil[2J[red]name  · stopped: x")
+
+
+def test_what_a_server_did_until_its_first_word_is_one_part() -> None:
+    timings = Timings(first_token_ms=300.0, is_split=False)
+    result = TurnResult("x", FinishReason.STOP, (), Usage(prompt_tokens=9, evaluated_tokens=9), timings, 300.0, ())
+    assert split(result, 80) == "server 300 ms (9 of 9 tokens read, 0 reused)"
+    assert split(result, 20) == "server 300 ms (9/9)"
+    assert figures(StatusView("box/m", "ready", 1234, 4096, result, is_exact=False), 60)[0] == "~1,234/4,096 (30 %)"
