@@ -287,6 +287,14 @@ class Vllm(OpenAi):
     thought_key = "reasoning"
     has_tools = True
     has_tokenizer = True
+    opens_thought = False
+    """Its template ends with what opens a thought, unless it is told otherwise."""
+
+    def prompt(self, body: Any) -> list[str]:
+        """As OpenAI's, and what its template does with the switch for thinking."""
+        thinks = (body.get("chat_template_kwargs") or {}).get("enable_thinking", True)
+        opened = self.opens_thought and thinks and body.get("add_generation_prompt", True)
+        return [*super().prompt(body), *(["<think>", "\n"] if opened else [])]
 
     def routes(self, path: str, body: Any) -> Any:
         """Its list, and its tokenizer: of a text, or of messages without what their pictures will take."""
@@ -295,7 +303,7 @@ class Vllm(OpenAi):
             return {"object": "list", "data": [{**model, "max_model_len": self.window}]}
         if path == "/tokenize" and self.has_tokenizer:
             found = tokens(body["prompt"]) if "prompt" in body else self.prompt(body)
-            return {"count": len(found), "max_model_len": self.window, "tokens": list(range(len(found))), "token_strs": None}
+            return {"count": len(found), "max_model_len": self.window, "tokens": list(range(len(found))), "token_strs": found}
         return None
 
     def refusal(self, path: str, body: Any) -> Refuse | None:

@@ -240,6 +240,23 @@ async def test_the_switch_for_thinking_is_the_servers_own(kind: type[FakeServer]
         await chat.session.close()
 
 
+async def test_a_thought_that_the_template_begins_is_one_although_nobody_tells_it_apart() -> None:
+    """vLLM without a parser for reasoning, with a model whose template opens the thought."""
+    fake = Vllm(Say(("Hm, ", "light.</thi", "nk>", "It is blue.")), Say(("It is blue.",)), Say(("Yes.",), ("Told apart.",)))
+    fake.opens_thought = True
+    async with fake:
+        chat = talk(fake)
+        result = await play(chat.send(user("Which colour?")))
+        assert (result.text, result.first_thought_ms is not None) == ("It is blue.", True)
+        assert [part.text for part in chat.chat.entries[-1].message.parts] == ["Hm, light.", "It is blue."]  # type: ignore[union-attr]
+        # Where it is not to think, and where the server tells thoughts apart, words are words.
+        chat.chat = chat.chat.sampled(think=False)
+        assert (await play(chat.send(user("Sure?")))).text == "It is blue."
+        chat.chat = chat.chat.sampled(think=None)
+        assert (await play(chat.send(user("Really?")))).text == "Yes."
+        await chat.session.close()
+
+
 # -- tools
 
 

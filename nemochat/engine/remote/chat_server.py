@@ -42,6 +42,9 @@ _OPENAI = {name: name for name in ("temperature", "top_p", "seed", "max_tokens",
 _VLLM = {**_OPENAI, "top_k": "top_k", "min_p": "min_p", "repeat_penalty": "repetition_penalty"}
 _LM_STUDIO = {**_OPENAI, "top_k": "top_k", "repeat_penalty": "repeat_penalty"}
 _COUNTS_SECONDS = 5.0
+_OPENS_THOUGHT = "<think>"
+_SPACES = " \n\t\u010a\u0120\u2581"
+"""White space as it is and as tokenizers write it."""
 _MOST_STOPS = 4
 """Texts that end a reply, in OpenAI's own API; it refuses more."""
 _HOSTED = PictureLimits(together=180_000 * 3 // 4)
@@ -101,6 +104,8 @@ class ChatServer:
         self._kind, self._ways = kind, _WAYS.get(kind, Ways(_OPENAI))
         self._client, self._model = client, model
         self._lacks: set[str] = set()
+        self._opened: set[bool | None] = set()
+        """The switches for thinking with which the template itself begins the thought, so that a reply never shows where it begins."""
         self.counts = False
         self.warms = self._ways.warms
 
@@ -121,6 +126,7 @@ class ChatServer:
         if self._ways.tokenizes:
             with contextlib.suppress(ServerError):  # what is asked of it later is guessed then
                 self.counts = await self.count(_ANY) is not None
+                self._opened = {thinks for thinks in (None, True, False) if self.counts and await self._opens_thought(thinks)}
         return ModelInfo(
             name=request.name,
             context_length=window or max(request.settings.context_length, UNTOLD_WINDOW),
@@ -149,6 +155,10 @@ class ChatServer:
             try:
                 async with contextlib.aclosing(self._stream(body)) as deltas:
                     async for delta in deltas:
+                        is_thought = not has_begun and not asked.continues and asked.thinks in self._opened
+                        # A server that tells thoughts apart says so from the first word on.
+                        if is_thought and isinstance(delta, Delta) and delta.text and not delta.thought:
+                            delta = msgspec.structs.replace(delta, text=_OPENS_THOUGHT + delta.text)
                         has_begun = True
                         yield delta
                 return
@@ -215,6 +225,13 @@ class ChatServer:
                 self._lacks.add(field)
                 return True
         return False
+
+    async def _opens_thought(self, thinks: bool | None) -> bool:
+        """Whether a prompt ends with what opens a thought, as the tokenizer writes it."""
+        fields = self._messages(msgspec.structs.replace(_ANY, thinks=thinks), {})
+        answer = await self._ask(_TOKENIZE, {"model": self._model, "return_token_strs": True, **fields})
+        said = member(answer, "token_strs")
+        return isinstance(said, list) and "".join(map(str, said[-8:])).rstrip(_SPACES).endswith(_OPENS_THOUGHT)
 
     async def _loaded_window(self) -> int:
         """The window of a model that LM Studio loads now, 0 where it does not tell."""
