@@ -235,7 +235,7 @@ class OpenAi(FakeServer):
         """A conversation as its template lays it out."""
         laid: list[str] = tokens(json.dumps(body["tools"])) if body.get("tools") else []
         for message in body["messages"]:
-            laid += ["<|im_start|>", message["role"], "\n", *_content(message.get("content")), *_content(message.get("reasoning_content"))]
+            laid += ["<|im_start|>", message["role"], "\n", *_content(message.get("content")), *_content(message.get("reasoning"))]
             laid += tokens(json.dumps(message["tool_calls"])) if message.get("tool_calls") else []
             laid += ["<|im_end|>", "\n"]
         if body.get("continue_final_message"):

@@ -219,6 +219,10 @@ async def test_a_thought_is_no_word(kind: type[FakeServer]) -> None:
         parts = chat.chat.entries[-1].message.parts
         assert [part.text for part in parts if isinstance(part, ReasoningPart)] == ["Hm, light."]
         assert [part.text for part in parts if isinstance(part, TextPart)] == ["It is blue."]
+        # What it thought goes back where the server's template decides about it.
+        await play(chat.send(user("Sure?")))
+        key = "thinking" if kind is Ollama else "reasoning"
+        assert chats(fake)[-1]["messages"][1].get(key) == ("Hm, light." if isinstance(fake, Vllm | Ollama) else None)
         assert result.first_thought_ms is not None
         assert result.ttft_ms is not None
         assert result.first_thought_ms <= result.ttft_ms

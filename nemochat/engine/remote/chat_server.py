@@ -85,7 +85,7 @@ class Ways(msgspec.Struct, frozen=True):
     reasoning: str = ""
 
 
-_SERVED_BY_VLLM = Ways(_VLLM, tokenizes=True, warms=True, continues=True, switches_thinking=True, reasoning="reasoning_content")
+_SERVED_BY_VLLM = Ways(_VLLM, tokenizes=True, warms=True, continues=True, switches_thinking=True, reasoning="reasoning")
 _WAYS = {ServerKind.VLLM: _SERVED_BY_VLLM, ServerKind.NIM: _SERVED_BY_VLLM, ServerKind.LM_STUDIO: Ways(_LM_STUDIO)}
 
 
