@@ -39,6 +39,15 @@ class Remotes:
 
     def __init__(self, servers: Servers, keys: Keys) -> None:
         self.servers, self.keys = servers, keys
+        self._seen: dict[str, tuple[str, ...]] = {}
+
+    def names(self) -> Sequence[str]:
+        """What may be typed for a model: those that each server had when it was asked last, or the server's name. None is asked."""
+        try:
+            servers = self.servers.all()
+        except NemochatError:
+            return ()  # what is wrong with the list is told when a model is chosen
+        return [name for server in servers for name in self._seen.get(server.name, (f"{server.name}/",))]
 
     async def listings(
         self, servers: Sequence[Server], *, discovers: bool = False
@@ -133,7 +142,9 @@ class Remotes:
             return Listing(server, error=ServerError(late, f"nemochat servers check {server.name} waits longer."))
         except NemochatError as error:
             return Listing(server, error=error)
-        return Listing(found.server, tuple(ServedModel(found.server, model) for model in found.models))
+        listing = Listing(found.server, tuple(ServedModel(found.server, model) for model in found.models))
+        self._seen[server.name] = tuple(served.name for served in listing.models)
+        return listing
 
 
 def about(served: ServedModel, *, sight: bool = True) -> str:

@@ -20,7 +20,7 @@ from nemochat.domain.chat import Chat
 from nemochat.domain.sampling import InForce, Source, in_force, in_words
 from nemochat.domain.servers import ServedModel, Server
 from nemochat.engine.protocol import Counts
-from nemochat.errors import EngineError, ModelFileError, TemplateError
+from nemochat.errors import EngineError, ModelFileError, TemplateError, UsageError
 from nemochat.models import MemoryEstimate, ModelCard, estimate_memory, inspect
 from nemochat.models.catalogue import Entry
 from nemochat.models.pull import remove_files
@@ -109,7 +109,12 @@ def use(name: str) -> None:
 
 def set_one(name: str, assignment: str) -> None:
     """Set something for one model alone. Raises ModelFileError."""
-    catalogue = read_setup().catalogue
+    setup = read_setup()
+    server, slash, _ = name.partition("/")
+    if slash and setup.servers.meant(server):
+        hint = "Only those of this machine have settings of their own; /sampling sets it in a chat."
+        raise UsageError(f"{name} is a server's model.", hint)
+    catalogue = setup.catalogue
     key, equals, value = assignment.partition("=")
     if not equals:
         raise ModelFileError(f"{assignment} sets nothing.", "Write it as KEY=VALUE, such as picture_tokens=512.")

@@ -188,3 +188,10 @@ def test_what_is_known_of_a_model_in_few_words() -> None:
     assert about(ServedModel(here, RemoteModel("m"))) == ""
     assert about(ServedModel(away, RemoteModel("m"))) == "↗"
     assert about(ServedModel(away, RemoteModel("m", 8192, has_vision=True, is_loaded=False))) == "↗ 8,192 tokens, sees pictures, not loaded"
+
+
+async def test_what_may_be_typed_is_what_was_seen_last(remotes: PlayedRemotes) -> None:
+    assert remotes.names() == ["gpu/", "one/", "none/"]
+    remotes.has["gpu"] = ServerError("gpu does not answer.")
+    await _listed(remotes)
+    assert remotes.names() == ["gpu/", "one/only"]

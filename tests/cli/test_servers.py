@@ -381,3 +381,9 @@ def test_a_server_of_this_machine_says_nothing_and_takes_no_proxy(nemochat: Run,
     away.asked.clear()
     done = nemochat("ask", "Hello", "--model", "here")
     assert (done.returncode, done.stderr, away.asked) == (0, "", [])
+
+
+def test_settings_of_its_own_are_for_models_of_this_machine(nemochat: Run, added: LlamaServer) -> None:
+    done = nemochat("models", "set", "here/nemochat-demo", "temperature=0.5")
+    assert done.returncode == 2
+    assert "here/nemochat-demo is a server's model" in done.stderr

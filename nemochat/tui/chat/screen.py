@@ -258,7 +258,7 @@ class ChatScreen(Screen[None]):
     def _complete(self, text: str) -> Completion | None:
         choices: dict[str, list[str]] = {"persona": []}
         if text.startswith("/model"):  # reading what models there are takes a file, so not for every key
-            choices["model"] = [choice.name for choice in self.bench.models()]
+            choices["model"] = [*(choice.name for choice in self.bench.models()), *self.bench.remotes.names()]
         elif text.startswith("/think"):
             choices["think"] = ["on", "off", "auto"]
         elif text.startswith("/theme"):
