@@ -5,6 +5,9 @@
 Twenty turns go past the window; at every turn that forgets nothing, no more is to be read than what is new and eight tokens. The last
 reply is made once more from a cold start, greedily, and has to be the same. Then a question is typed at five characters a second into a
 chat of so many tokens, in English and in Chinese, and the time from Enter to the first token is set beside that of reading all of it.
+Last, what a template costs that leaves out what was thought in earlier turns (tests/prompt/templates/reasoning.jinja, Qwen 3's way): a
+grammar has every reply begin with a thought, and what is read beyond the user's own turn is told, at Enter and where the time between two
+turns was used.
 """
 
 from __future__ import annotations
@@ -24,15 +27,18 @@ from nemochat.chat import Chat, Proposed, Stop, TurnResult
 from nemochat.chat.session import ChatSession
 from nemochat.chat.warming import AtHand, WarmAhead
 from nemochat.domain.edits import Trim, applied
-from nemochat.domain.events import Progress
-from nemochat.domain.messages import Message, Role, TextPart
+from nemochat.domain.events import EngineEvent, Progress
+from nemochat.domain.messages import Message, ReasoningPart, Role, TextPart
 from nemochat.domain.sampling import Sampling, Source
 from nemochat.engine.client import WorkerEngine
-from nemochat.engine.protocol import LoadRequest
+from nemochat.engine.protocol import GenerateRequest, LoadRequest
 from nemochat.errors import NemochatError
+from nemochat.prompt.format import turn_cost
 from nemochat.settings import EngineSettings
 
 _QUESTIONS = {"English": "What do you think about the old mill by the river?", "Chinese": "你觉得河边那座旧磨坊怎么样请说说看"}
+_DROPS = Path(__file__).parents[1] / "tests" / "prompt" / "templates" / "reasoning.jinja"
+_THINKS = r'''root ::= "<think>\n" [a-z ]{40,50} "\n</think>\n\n" [A-Z] [a-z ]{80,90} "."'''
 _STORY = "The road led down to the river, where the mill stood and nobody had worked for years. "
 
 
@@ -53,12 +59,22 @@ class Silent:
         raise error
 
 
+class _Thinker(WorkerEngine):
+    """Every reply is a thought and words."""
+
+    def generate(self, request: GenerateRequest) -> AsyncGenerator[EngineEvent, None]:
+        """One that a grammar holds from its first token on."""
+        return super().generate(msgspec.structs.replace(request, grammar=_THINKS, grammar_trigger=""))
+
+
 @contextlib.asynccontextmanager
-async def _session(path: Path, window: int) -> AsyncGenerator[ChatSession, None]:
+async def _session(
+    path: Path, window: int, engine: type[WorkerEngine] = WorkerEngine, format_: str = "", longest: int = 48
+) -> AsyncGenerator[ChatSession, None]:
     settings = EngineSettings(context_length=window, resume_mb=0)
-    layers = {Source.REQUEST: Sampling(temperature=0.0, max_tokens=48)}
+    layers = {Source.REQUEST: Sampling(temperature=0.0, max_tokens=longest)}
     with tempfile.TemporaryDirectory() as folder:
-        session = ChatSession(WorkerEngine(Path(folder) / "log"), LoadRequest("model", str(path), None, settings), layers)
+        session = ChatSession(engine(Path(folder) / "log"), LoadRequest("model", str(path), None, settings, format=format_), layers)
         try:
             await session.reader.load.model()
             yield session
@@ -137,6 +153,31 @@ async def _typed(path: Path, history: int) -> None:
         )
 
 
+async def _thinking(path: Path, turns: int) -> None:
+    """What a thought that is left out of the next prompt costs there."""
+    chat = Chat()
+    print("thought  words   read at Enter beyond the user's turn: cold / the time between was used   (the context pane said)")
+    async with _session(path, 4096, _Thinker, str(_DROPS.absolute()), 200) as session:
+        around = await turn_cost(session.reader.load.format, session.reader.engine.count)
+        for turn in range(turns):
+            text = f"Part {turn}. {_STORY}"
+            own = await session.reader.tokens_in(text) + around
+            chat, result = await _ask(session, chat, text)
+            beyond = result.usage.evaluated_tokens - own if turn else 0
+            parts = chat.entries[-1].message.parts
+            thought, words = [await session.reader.tokens_in(part.text) for part in parts if isinstance(part, ReasoningPart | TextPart)]
+            said = (await session.reader.context_view(chat)).to_read
+            at_hand = AtHand(session.reader, chat, "chat")
+            ahead = WarmAhead(partial(_same, at_hand), _Silent())
+            if turn % 2:
+                ahead.opened()
+                await ahead.finished()
+            ahead.stop()
+            await ahead.close()
+            how = "-" if not turn else f"{beyond} tokens, {'cold' if turn % 2 else 'the time between was used'}"
+            print(f"{thought:7}  {words:5}   {how:70}   ({said} to read)")
+
+
 def main() -> None:
     """Measure one model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -146,6 +187,7 @@ def main() -> None:
     given = parser.parse_args()
     asyncio.run(_turns(given.model.absolute(), given.turns))
     asyncio.run(_typed(given.model.absolute(), given.history))
+    asyncio.run(_thinking(given.model.absolute(), 4))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What nemochat makes of the chat templates of real models: NEMOCHAT_MATERIAL=FOLDER python -m benchmarks.templates
 
-The folder is described in tests/material.py. Three tables: conversations that are said as a direct rendering says them, for each template;
-the expected renderings of llama.cpp's own tests; and how long a conversation of 500 messages takes.
+The folder is described in tests/material.py. Four tables: conversations that are said as a direct rendering says them, for each template;
+the expected renderings of llama.cpp's own tests, and its expected parsings; and how long a conversation of 500 messages takes.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from nemochat.prompt.format import as_text
 from nemochat.prompt.rendering import Renderer
 from nemochat.prompt.template import TemplateFormat
 from tests.prompt.direct import BEGIN, CONVERSATIONS, END, expected, reply, said, user
+from tests.prompt.llama_cases import Case
+from tests.prompt.test_call_styles import judged as judged_replies
 
 LITERAL = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 CASE = re.compile(r"\{\s*/\* \.name= \*/(.*?)\n        \},?\s*(?=\{\n|\};)", re.DOTALL)
@@ -36,6 +38,7 @@ async def main() -> None:
     try:
         await conversations(folder / "templates", renderer)
         await renderings(folder / "tests" / "test-chat-template.cpp", renderer)
+        parsings(folder)
         await speed(folder / "templates", renderer)
     finally:
         await renderer.close()
@@ -123,6 +126,20 @@ def judged(got: str, wanted: str, form: TemplateFormat, begin: str) -> str:
             return f"{what}, and the begin token"
     at = next((at for at, (one, other) in enumerate(zip(got, stripped, strict=False)) if one != other), min(len(got), len(stripped)))
     return f"differs at {got[max(0, at - 20) : at + 30]!r}, wanted {stripped[max(0, at - 20) : at + 30]!r}"
+
+
+def parsings(folder: Path) -> None:
+    """The expected parsings of llama.cpp's tests, for each template with one that is not read so: how many of them are."""
+    source = (folder / "tests" / "test-chat.cpp").read_text(encoding="utf-8")
+    found: dict[str, list[tuple[Case, bool]]] = {}
+    for case, is_right in judged_replies(source, folder / "templates"):
+        found.setdefault(case.template, []).append((case, is_right))
+    every = [is_right for each in found.values() for _, is_right in each]
+    print(f"expected parsings of llama.cpp's test-chat.cpp: {sum(every)} of {len(every)}")
+    for template, each in sorted(found.items()):
+        if lines := [str(case.line) for case, is_right in each if not is_right]:
+            print(f"{template.removesuffix('.jinja'):60}  {len(each) - len(lines):2} of {len(each):2}  not of lines {', '.join(lines)}")
+    print()
 
 
 async def speed(folder: Path, renderer: Renderer) -> None:

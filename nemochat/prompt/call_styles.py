@@ -97,6 +97,23 @@ _KIMI = CallStyle(
     key_closes=f'" type="{ANY}"<|sep|>',
     value_closes="<|close|>argument<|sep|>",
 )
+_MINIMAX = "]<]minimax[>["
+"""What stands before each tag of MiniMax-M3's calls."""
+_MINIMAX_M3 = CallStyle(
+    "minimax",
+    f"{_MINIMAX}<tool_call>",
+    f"{_MINIMAX}</tool_call>",
+    kind="elements",
+    lead="\n",
+    has_several=True,
+    between="",
+    before=f'{_MINIMAX}<invoke name="',
+    after='">',
+    end=f"{_MINIMAX}</invoke>\n",
+    key_opens=f"{_MINIMAX}<",
+    key_closes=">",
+    value_closes=f"{_MINIMAX}</",
+)
 _FUNCTIONARY = ReplyStyle(CallStyle("functionary", ">>>", kind="named", after="\n"), text=(">>>all\n", ""), starts=">>>")
 _MUSE = ReplyStyle(
     CallStyle(
@@ -115,7 +132,9 @@ _MUSE = ReplyStyle(
     ),
     (" to=self<|message|>", "<|eom|>"),
     text=(" to=user<|message|>", ""),
-    hidden=("<|eom|>", "<|start|>assistant", "<|message|>"),
+    hidden=("<|eom|>", "<|eot|>", "<|start|>assistant", "<|message|>"),
+    headers=(" to=",),
+    header_closes="<|message|>",
 )
 _FAMILIES: tuple[tuple[tuple[str, ...], ReplyStyle], ...] = (
     (("<toolcall>", "<extra_id_1>"), NEMOTRON),
@@ -128,6 +147,7 @@ _KNOWN_CALLS: tuple[tuple[str, CallStyle], ...] = (
     ("<|tool_call>call:", _GEMMA),
     ("<|tool_call_start|>", _PYTHON),
     ('<|open|>call tool="', _KIMI),
+    (_MINIMAX, _MINIMAX_M3),
     ("<|tool_list_start|>", _PYTHON),
     ("List of tools: [", _PYTHON),
     (_DEEPSEEK.opens, _DEEPSEEK),
@@ -154,7 +174,7 @@ _KNOWN_TEXT = {
     "<response></response>": ("<response>", "</response>"),
 }
 """The texts around words, by what stands in a template's source."""
-_STRAY = {"<channel|>": "<channel|>", "<|close|>think<|sep|>": "<|close|>message<|sep|>"}
+_STRAY = {"<channel|>": "<channel|>", "</mm:think>": "</mm:think>", "<|close|>think<|sep|>": "<|close|>message<|sep|>"}
 """A text that a model may write besides, and that says nothing, by the one that ends its reasoning."""
 _LONGEST = 8_000
 """Characters in which a template says the two known calls; one that needs more has another purpose."""

@@ -1,8 +1,9 @@
 """Tool calls as models write them, read and written by a style: what stands between the text that opens calls and the one that closes them.
 
 Three classes hold for most models: JSON (``{"name": ..., "arguments": {...}}``, alone, one below the other or in a list), a name with JSON
-(``name[ARGS]{...}``), and a name with arguments in tags (``<function=name><parameter=key>value</parameter></function>``). Two more are
-those of single families: a call of Python (``[name(key="value")]``) and Gemma's own notation of JSON.
+(``name[ARGS]{...}``), and a name with arguments in tags (``<function=name><parameter=key>value</parameter></function>``). Three more are
+those of single families: a call of Python (``[name(key="value")]``), Gemma's own notation of JSON, and MiniMax's elements within elements
+(``<key><item>value</item></key>``, with a mark of its own before every tag).
 
 Mended, because the meaning is plain: trailing commas, single quotes, ``True``/``False``/``None``, raw line breaks in strings, and closing
 brackets missing before the closing tag. Without the closing tag the reply was cut, so what is incomplete stays unread.
@@ -18,7 +19,7 @@ from typing import Any, Literal
 import msgspec
 
 from nemochat.domain.messages import ToolCall, ToolSpec
-from nemochat.prompt.schemas import types_of
+from nemochat.prompt.schemas import Known, known_of
 
 MAX_DEPTH = 64
 """Brackets within brackets in one call; deeper ones are malformed."""
@@ -44,12 +45,13 @@ class CallStyle(msgspec.Struct, frozen=True):
     named, tagged: before, after: what stands around a name; after_as_read: a regular expression for what else may stand behind it. end:
     what stands behind the arguments.
     tagged: key_opens, key_closes, value_closes: what stands around the name of an argument and behind its value.
+    elements: key_opens, key_closes: what stands around the name of an argument before its value, value_closes, key_closes: behind it.
     """
 
     name: str
     opens: str
     closes: str = ""
-    kind: Literal["json", "named", "tagged", "python", "gemma"] = "json"
+    kind: Literal["json", "named", "tagged", "python", "gemma", "elements"] = "json"
     lead: str = ""
     trail: str = ""
     between: str = "\n"
@@ -84,6 +86,8 @@ class CallStyle(msgspec.Struct, frozen=True):
         match self.kind:
             case "tagged":
                 return {self.key_opens.strip(): self.value_closes.strip()}
+            case "elements":
+                return {}
             case "gemma":
                 return {GEMMA_QUOTE: GEMMA_QUOTE}
             case "python":
@@ -91,6 +95,10 @@ class CallStyle(msgspec.Struct, frozen=True):
         return {'"': '"'}
 
 
+ELEMENT_NAME = re.compile(r"[^<>/\n][^<>\n]{0,255}")
+"""What can be the name of an element."""
+ITEM = "item"
+"""What an element is called that is one of a list."""
 GEMMA_QUOTE = '<|"|>'
 _TOKEN = re.compile(
     r"""(?P<double>"[^"\\]*(?:\\.[^"\\]*)*") | (?P<single>'[^'\\]*(?:\\.[^'\\]*)*')
@@ -125,6 +133,8 @@ def read_calls(raw: str, style: CallStyle, tools: Sequence[ToolSpec] = (), *, is
                 return tuple(_tagged_calls(raw, style, tools))
             case "python":
                 return tuple(_python_calls(raw))
+            case "elements":
+                return tuple(_element_calls(raw, style, tools))
     except msgspec.DecodeError as error:
         raise ValueError(str(error)) from error
 
@@ -159,6 +169,8 @@ def _written(call: ToolCall, index: int, style: CallStyle) -> str:
             return f"call:{call.name}{as_gemma(call.arguments)}"
         case "python":
             return f"{call.name}({', '.join(f'{key}={_dumped(value)}' for key, value in call.arguments.items())})"
+        case "elements":
+            arguments = _as_elements(call.arguments, style)
         case "tagged":
             arguments = "".join(
                 style.key_opens + key + style.key_closes.replace(ANY, _type_name(value, style)) + _as_tagged(value) + style.value_closes
@@ -174,6 +186,14 @@ def _dumped(value: object) -> str:
 
 def _as_tagged(value: object) -> str:
     return value if isinstance(value, str) else _dumped(value)
+
+
+def _as_elements(value: object, style: CallStyle) -> str:
+    if not isinstance(value, dict | list):
+        return _as_tagged(value)
+    pairs = value.items() if isinstance(value, dict) else ((ITEM, each) for each in value)
+    closes = style.key_closes
+    return "".join(f"{style.key_opens}{key}{closes}{_as_elements(each, style)}{style.value_closes}{key}{closes}" for key, each in pairs)
 
 
 def _type_name(value: object, style: CallStyle) -> str:
@@ -277,24 +297,65 @@ def _tagged_calls(raw: str, style: CallStyle, tools: Sequence[ToolSpec]) -> Iter
             raise ValueError("a call begins with a name")
         position = found.end()
         name, arguments = found["name"], {}
-        schema = next((tool.parameters for tool in tools if tool.name == name), {})
+        known = known_of(next((tool.parameters for tool in tools if tool.name == name), {}))
         while at := key.match(raw, position):
             if (stop := raw.find(closes, at.end())) < 0:
                 raise ValueError("an argument has no end")
             text = raw[at.end() : stop]
             if style.value_closes.startswith("\n"):
                 text = text.removesuffix("\n")
-            arguments[at["key"].strip()] = _typed(text, at.groupdict().get("hint"), schema, at["key"].strip())
+            hint, argument = at.groupdict().get("hint"), at["key"].strip()
+            allowed = {"string"} if hint in ("true", "string") else known.below(argument).types if hint is None else None
+            arguments[argument] = _typed(text, allowed)
             position = _end(_BETWEEN, raw, stop + len(closes))
         yield ToolCall(name, arguments)
         position = _end(_BETWEEN, raw, _end(re.compile(rf"\s*+{end}"), raw, position))
 
 
-def _typed(text: str, hint: str | None, schema: dict[str, Any], key: str) -> object:
-    """A value in tags: text, or JSON where its tag or the schema says so, or nothing says anything and it is JSON of another type."""
-    if hint in ("true", "string"):
-        return text
-    allowed = types_of(schema, key) if hint is None else None
+def _element_calls(raw: str, style: CallStyle, tools: Sequence[ToolSpec]) -> Iterator[ToolCall]:
+    head = re.compile(rf"\s*+{pattern(style.before)}(?P<name>{style.names.pattern}?){pattern(style.after)}")
+    end = re.compile(rf"\s*+{pattern(style.end)}\s*+")
+    position = 0
+    while position < len(raw) or not position:
+        if not (found := head.match(raw, position)):
+            raise ValueError("a call begins with a name")
+        known = known_of(next((tool.parameters for tool in tools if tool.name == found["name"]), {}))
+        elements, position = _elements(raw, found.end(), style, known, MAX_DEPTH)
+        if not (closed := end.match(raw, position)):
+            raise ValueError("a call has no end")
+        yield ToolCall(found["name"], dict(elements))
+        position = closed.end()
+
+
+def _elements(raw: str, position: int, style: CallStyle, known: Known, depth: int) -> tuple[list[tuple[str, Any]], int]:
+    """Elements beside each other, by their names, and where they end. known: of the value that they make."""
+    if not depth:
+        raise ValueError("nested too deep")
+    opens = re.compile(rf"\s*+{re.escape(style.key_opens)}(?P<key>{ELEMENT_NAME.pattern}){re.escape(style.key_closes)}")
+    found: list[tuple[str, Any]] = []
+    while at := opens.match(raw, position):
+        key, start = at["key"], at.end()
+        closes, below = f"{style.value_closes}{key}{style.key_closes}", known.below(key)
+        types = below.types
+        value: Any
+        if (types is None or "string" not in types) and opens.match(raw, start):
+            within, stop = _elements(raw, start, style, below, depth - 1)
+            stop = _end(re.compile(r"\s*+"), raw, stop)
+            is_list = all(name == ITEM for name, _ in within) and (types is None or "array" in types)
+            value = [each for _, each in within] if is_list else dict(within)
+        elif (stop := raw.find(closes, start)) >= 0:
+            text = raw[start:stop]
+            is_empty = not text.strip() and types in ({"object"}, {"array"})
+            value = ({} if types == {"object"} else []) if is_empty else _typed(text, types)
+        if stop < 0 or not raw.startswith(closes, stop):
+            raise ValueError("an argument has no end")
+        found.append((key, value))
+        position = stop + len(closes)
+    return found, position
+
+
+def _typed(text: str, allowed: set[str] | None) -> object:
+    """A value in tags: text, or JSON where that is allowed, or nothing says anything and it is JSON of another type."""
     if allowed == {"string"}:
         return text
     try:

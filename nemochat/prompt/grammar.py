@@ -17,7 +17,7 @@ import msgspec
 
 from nemochat.domain.messages import ToolSpec
 from nemochat.prompt import gbnf
-from nemochat.prompt.calls import ANY, GEMMA_QUOTE, PYTHON_NAME, CallStyle, as_gemma
+from nemochat.prompt.calls import ANY, ELEMENT_NAME, GEMMA_QUOTE, PYTHON_NAME, CallStyle, as_gemma
 from nemochat.prompt.gbnf import Notation, Rules, TooLargeError
 from nemochat.prompt.replies import NEMOTRON, ReplyStyle
 from nemochat.prompt.schema_rules import RECURSIONS, Compiler
@@ -110,7 +110,7 @@ def _root(calls: Sequence[str], style: CallStyle, rules: Rules) -> str:
     """A call, or several where they stand in one pair of tags, with the white space around them."""
     call = f"({' | '.join(calls)})"
     has_list = style.kind == "python" or (style.kind == "json" and style.is_list)
-    if has_list or (style.has_several and style.kind in ("named", "tagged")):
+    if has_list or (style.has_several and style.kind in ("named", "tagged", "elements")):
         one = rules.add(call)
         separator = '"," ws' if has_list else "[ \\n]?"
         call = f"{one} ({separator} {one})*"
@@ -138,6 +138,8 @@ def _call(tool: ToolSpec, style: CallStyle, compiler: Compiler, rules: Rules) ->
             return rules.add(f"{gbnf.literal(f'call:{tool.name}')} {compiler.arguments()}")
         case "tagged":
             arguments = _tagged(style, compiler)
+        case "elements":
+            arguments = _elements(style, compiler)
         case "named":
             arguments = compiler.arguments()
     before, after = (_with_ids(text) for text in (style.before, style.after))
@@ -176,6 +178,20 @@ def _tagged(style: CallStyle, compiler: Compiler) -> str:
             body = f"{gbnf.literal(style.key_opens + parameter.name)} ({' | '.join(ways)}) {gbnf.literal(style.value_closes)}"
             tagged.append(body if parameter.is_required else f"({body})?")
     return " ".join(tagged)
+
+
+def _elements(style: CallStyle, compiler: Compiler) -> str:
+    """Arguments as elements, in the order of the schema."""
+    elements = []
+    for parameter in compiler.parameters():
+        element = None
+        if ELEMENT_NAME.fullmatch(parameter.name):
+            element = compiler.element(parameter, style.key_opens, style.value_closes, style.key_closes)
+        if element is None:
+            compiler.give_up(parameter)
+        else:
+            elements.append(element if parameter.is_required else f"({element})?")
+    return " ".join(elements)
 
 
 def _closing_key(style: CallStyle, type_name: str) -> str:

@@ -68,6 +68,7 @@ class ReplyStyle(msgspec.Struct, frozen=True):
             calls = self.calls
             texts += [calls.opens, calls.closes, calls.before, calls.after, calls.end]
             texts += [calls.key_opens, calls.key_closes, calls.value_closes, *(calls.shields if calls.kind == "gemma" else ())]
+            texts += [calls.key_opens.removesuffix("<")] if calls.kind == "elements" else []
         found = [marker for text in texts for marker in (text.strip(), *_MARKER.findall(text)) if marker]
         return tuple(dict.fromkeys(found))
 
@@ -189,9 +190,9 @@ class StreamParser:
         self._is_first = bool(style.headers) or opens.isalnum()
         """Whether what opens a call does so only where nothing was said before it: elsewhere it is a word like others."""
         before = style.calls.before.strip() if style.calls is not None else ""
-        self._begun = before if before.startswith("<") else ""
+        self._begun = before if before.startswith("<") and not self._is_first else ""
         """What begins a call within `opens`, which some models leave out."""
-        sections = [self._begun] if style.calls is not None and style.calls.has_several else []
+        sections = [self._begun] if self._begun and style.calls is not None and style.calls.has_several else []
         self._text_tags = _Tags([reasoning[0], *style.text, *style.hidden, *style.headers, "" if self._is_first else opens, self._begun])
         self._reasoning_tags = _Tags([*reasoning, style.text[0], "" if self._is_first else opens, *sections])
         self._header_tags = _Tags([style.header_closes, opens])

@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeGuard
 
 from nemochat.domain.messages import ToolSpec
 from nemochat.prompt import gbnf
+from nemochat.prompt.calls import ITEM
 from nemochat.prompt.gbnf import Notation, Rules, TooLargeError
 from nemochat.prompt.schemas import (
     ANNOTATIONS,
@@ -39,6 +40,8 @@ RECURSIONS = (12, 3)
 """How often a definition may stand within itself; the smaller one where the larger would be too much."""
 _LONGEST_LEAST = gbnf.MAX_REPEAT * gbnf.MAX_REPEAT
 _ANY_NESTING = 8
+_ELEMENTS = 4
+"""How deep elements stand in one another."""
 
 _COMPOSITES = frozenset({"$ref", "allOf", "anyOf", "oneOf"})
 _COVERED = {
@@ -149,6 +152,44 @@ class Compiler:
         if low or high is not None:
             return self._rules.add(self._repeated(self._rules.add(gbnf.other_char(stop)), low, high))
         return gbnf.without(stop, self._rules)
+
+    def element(self, parameter: Parameter, opens: str, closes: str, last: str) -> str | None:
+        """One argument as an element (see `CallStyle`): text, JSON, or elements in it. None where nothing fits."""
+        return self._element(parameter.name, parameter.schema, (opens, closes, last), _ELEMENTS)
+
+    def _element(self, name: str, schema: Schema, around: tuple[str, str, str], room: int) -> str | None:
+        opens, closes, last = around
+        stop = f"{closes}{name}{last}"
+        with self._at(name):
+            flat = self._flat(schema, [])
+            parts = [self._flat(as_schema(part), []) for key in ("anyOf", "oneOf") for part in listing(flat.get(key))] or [flat]
+            texts = [self._text(part, stop) for part in parts]
+            # Where a text may stand, elements would be read as one.
+            room = room if all(text is None for text in texts) else 0
+            content = self._choice([*texts, *(self._content(part, around, room) for part in parts)])
+        return None if content is None else self._rules.add(f"{gbnf.literal(f'{opens}{name}{last}')} ({content}) {gbnf.literal(stop)}")
+
+    def _content(self, schema: Schema, around: tuple[str, str, str], room: int) -> str | None:
+        """What stands in an element besides text; what is nested deeper than there is room for is said in JSON."""
+        types = names(schema.get("type"))
+        if "enum" in schema or "const" in schema:
+            values = [schema["const"]] if "const" in schema else listing(schema["enum"])
+            return self._expression({"enum": [value for value in values if not isinstance(value, str)]})
+        if "string" in types:
+            others = [name for name in types if name != "string"]
+            return self._expression({**schema, "type": others}) if others else None
+        if not room:
+            return self._expression(schema)
+        if types == ["object"] and (declared := mapping(schema.get("properties"))):
+            required = names(schema.get("required"))
+            elements = [(name, self._element(name, as_schema(below), around, room - 1)) for name, below in declared.items()]
+            if any(each is None and name in required for name, each in elements):
+                return None
+            return " ".join(each if name in required else f"({each})?" for name, each in elements if each is not None)
+        if types == ["array"] and (item := self._element(ITEM, as_schema(schema.get("items", {})), around, room - 1)) is not None:
+            low, high = self._bounds(schema, "minItems", "maxItems")
+            return gbnf.repeated(item, low, high)
+        return self._expression(schema)
 
     def pairs(self, pairs: Sequence[tuple[str, bool]]) -> str:
         """Expressions in their order with commas between those that are there; each may be left out that is not required."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote, urljoin
 
@@ -205,13 +206,43 @@ def _are_numbers(*values: object) -> bool:
     return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
-def types_of(schema: Schema, name: str) -> set[str] | None:
-    """The types that one property of an object may have, where its own schema says so plainly; None where it does not."""
+class Known:
+    """What a schema says plainly of one value, or what its references lead to. values: what is said of it, in several places."""
+
+    def __init__(self, values: Sequence[object], references: References) -> None:
+        self._values, self._references = values, references
+
+    @property
+    def types(self) -> set[str] | None:
+        """The types that it may have; None where that is not said."""
+        each = [_types_of(value, self._references, _MAX_FOLLOWED) for value in self._values]
+        return None if None in each or not each else set().union(*(types for types in each if types is not None))
+
+    def below(self, name: str) -> Known:
+        """The same of one property of it, or, for "item", of one of its items."""
+        parts = list(self._parts())
+        said = [mapping(part.get("properties"))[name] for part in parts if name in mapping(part.get("properties"))]
+        items = [part["items"] for part in parts if name == "item" and "items" in part]
+        return Known(said or items, self._references)
+
+    def _parts(self) -> Iterator[Schema]:
+        """What is said of it, with what that refers to or chooses from."""
+        waiting, room = list(self._values), _MAX_FOLLOWED
+        while waiting and room:
+            part, room = as_schema(waiting.pop(0)), room - 1
+            yield part
+            waiting += [each for key in ("allOf", "anyOf", "oneOf") for each in listing(part.get(key))]
+            with suppress(UnknownReference):
+                waiting += [self._references.follow(part["$ref"])] if "$ref" in part else []
+
+
+def known_of(schema: Schema) -> Known:
+    """What a whole schema says; nothing where it is nested without end."""
     try:
         references = References(as_schema(schema))
-        return _types_of(mapping(references.root.get("properties")).get(name), references, _MAX_FOLLOWED)
     except RecursionError:
-        return None
+        references = References({})
+    return Known([references.root], references)
 
 
 _MAX_FOLLOWED = 16

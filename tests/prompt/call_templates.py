@@ -79,5 +79,9 @@ HARMONY = find(Renderings("<|channel|>analysis<|message|>"))
 GEMMA = find(Renderings("<|channel>thought <channel|> <|tool_call>call:"))
 FUNCTIONARY = find(Renderings(r">>>all\n"))
 DEEPSEEK = find(Renderings("<think></think><｜tool▁calls▁begin｜>"))  # noqa: RUF001
-FAMILIES = {"harmony": HARMONY, "gemma": GEMMA, "functionary": FUNCTIONARY, "deepseek": DEEPSEEK, "nemotron": NEMOTRON}
+MUSE = find(Renderings("<atem:invoke to=self<|message|>"))
+MINIMAX = find(Renderings("<mm:think></mm:think>]<]minimax[>["))
+FAMILIES = {"harmony": HARMONY, "gemma": GEMMA, "functionary": FUNCTIONARY, "deepseek": DEEPSEEK, "nemotron": NEMOTRON} | {
+    "muse": MUSE, "minimax": MINIMAX
+}  # fmt: skip
 EVERY = STYLES | FAMILIES

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -298,14 +299,11 @@ def test_calls_made_up_from_the_grammar_fit_their_schemas(name: str) -> None:
 
 @pytest.mark.parametrize("path", each("templates/*.jinja"))
 def test_the_calls_of_real_templates_are_read_back(path: Path) -> None:
-    """All that render calls, but the one that writes arguments as nested elements."""
     said = renderings(path.read_text())
     style = find(said)
     assert style.calls is not None
     if not said.call:
         return
-    if "]<]minimax[>[" in said.call:
-        pytest.skip("arguments as nested elements are not read")
     for rendering, expected in ((said.call, [CALL]), (said.calls, [CALL, SECOND])):
         reply = rendering.rpartition(QUESTION)[2]
         if all(str(call.arguments["first_key"]) in reply for call in expected):
@@ -319,11 +317,15 @@ def test_the_calls_of_real_templates_are_read_back(path: Path) -> None:
 
 
 def test_llama_cpps_own_expectations() -> None:
-    """Of 344 cases that are read and are about a whole reply, at least so many agree: M3's nested elements are not read, for one."""
-    folder = material("templates")
-    agree: Counter[bool] = Counter()
+    """Of 344 cases that are read and are about a whole reply, at least so many agree (benchmarks/templates.py says which do not)."""
+    agree = Counter(is_right for _, is_right in judged(material("tests/test-chat.cpp").read_text(), material("templates")))
+    assert agree[True] >= 332, agree
+
+
+def judged(source: str, folder: Path) -> Iterator[tuple[Case, bool]]:
+    """The cases that are about a whole reply, and whether it is read as llama.cpp reads it. folder: of the templates."""
     styles: dict[tuple[str, bool], ReplyStyle] = {}
-    for case in cases(material("tests/test-chat.cpp").read_text()):
+    for case in cases(source):
         if not isinstance(case, Case) or case.settings.keys() & {"messages", "continue_final_message"}:
             continue
         if case.settings.get("is_partial") and case.calls:
@@ -331,8 +333,7 @@ def test_llama_cpps_own_expectations() -> None:
         thinks = case.settings.get("enable_thinking", True)
         if (key := (case.template, thinks)) not in styles:
             styles[key] = find(renderings((folder / case.template).read_text(), enable_thinking=thinks))
-        agree[agrees(case, parse_reply(case.reply, styles[key], case.tools))] += 1
-    assert agree[True] >= 309, agree
+        yield case, agrees(case, parse_reply(case.reply, styles[key], case.tools))
 
 
 def agrees(case: Case, parts: tuple[ReplyPart, ...]) -> bool:
