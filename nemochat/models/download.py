@@ -204,6 +204,7 @@ class _Part:
 
     def _connect(self) -> None:
         """One connection, as far as it goes. Raises _BrokeOffError for what may be better next time."""
+        import httpcore2
         import httpx2
 
         if self._have and not (self._etag or self._sha256):
@@ -219,7 +220,7 @@ class _Part:
                 url = str(answer.url)
                 self._answered(answer, linked, url)
                 self._write(answer)
-        except (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL) as error:
+        except (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL, httpcore2.TimeoutException, httpcore2.NetworkError) as error:
             raise _BrokeOffError(web.unreachable(url, error)) from None
         if self._total is not None and self._have < self._total:
             raise _BrokeOffError(DownloadError(f"{web.host(url)} broke off."))
@@ -304,7 +305,7 @@ class _Part:
             pieces: list[bytes] = []
             gathered, begins, last = 0, self._have == 0, time.monotonic()
             try:
-                for raw in answer.iter_raw():
+                for raw in _body(answer):
                     if begins:
                         self._look_at(raw, answer)
                         begins = False
@@ -369,6 +370,24 @@ class _Part:
         if self._stopped():
             raise StoppedError(f"{_shown(self._name)} is stopped.", f"{size_text(self._have)} have come and are kept.")
         self._report(Step(self._name, self._have, self._total, words))
+
+
+def _body(answer: httpx2.Response) -> Iterator[bytes]:
+    """What comes, in pieces as large as the network gives them.
+
+    httpx2 takes 64 KiB at a time through its parser, which costs more than all the rest. A body of a known length needs none: behind the
+    piece that came with the head it is read from the connection itself, which is then used for nothing else.
+    """
+    pieces, left = answer.iter_raw(), _length(answer.headers.get("content-length", ""))
+    stream = answer.extensions.get("network_stream")
+    if stream is None or left is None or "transfer-encoding" in answer.headers or answer.http_version != "HTTP/1.1":
+        yield from pieces
+        return
+    piece = next(pieces, b"")
+    while piece:
+        yield piece
+        left -= len(piece)
+        piece = stream.read(min(left, _PIECE), timeout=web.READ_SECONDS) if left > 0 else b""
 
 
 def _is_named(handle: int, path: Path) -> bool:

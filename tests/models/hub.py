@@ -26,6 +26,7 @@ class Hub:
 
     def __init__(self, files: dict[str, bytes]) -> None:
         self.files = files
+        self._digests: dict[tuple[str, int], tuple[bytes, str]] = {}
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.gated = ""
         """What Hugging Face says of it: "manual", "auto". A token is needed then, and `accepted`."""
@@ -158,7 +159,14 @@ class Hub:
             handler.json(said)
 
     def sha(self, path: str) -> str:
-        return self.promised.get(path) or hashlib.sha256(self.files[path]).hexdigest()
+        return self.promised.get(path) or self._digest("sha256", self.files[path])
+
+    def _digest(self, kind: str, data: bytes) -> str:
+        """Each content is hashed once: a large one takes seconds."""
+        known = self._digests.get((kind, id(data)))
+        if known is None or known[0] is not data:
+            known = self._digests[kind, id(data)] = data, hashlib.new(kind, data).hexdigest()
+        return known[1]
 
     def _presigned(self, path: str) -> str:
         return f"{self.cdn_url}/{path}?X-Signature=secret"
@@ -174,7 +182,7 @@ class Hub:
         if self.page or data is None:
             handler.answer(200 if self.page else 404, self.page, {"Content-Type": "text/html; charset=utf-8"})
             return
-        etag = f'{"W/" if self.is_weak else ""}"{hashlib.md5(data).hexdigest()}"'
+        etag = f'{"W/" if self.is_weak else ""}"{self._digest("md5", data)}"'
         start, wanted = 0, handler.headers.get("Range", "")
         if self.knows_ranges and wanted.startswith("bytes=") and handler.headers.get("If-Range", etag) == etag:
             start = int(wanted[6:].split("-")[0])
