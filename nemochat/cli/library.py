@@ -14,6 +14,7 @@ from nemochat.errors import NemochatError
 from nemochat.library import Library, ListQuery
 from nemochat.library.errors import shown
 from nemochat.library.foreign import import_any
+from nemochat.library.repair import damaged_libraries
 from nemochat.library.repair import repair as recover
 from nemochat.library.rescue import take_in
 from nemochat.library.transfer import export_library
@@ -105,7 +106,7 @@ def repair(file: Path | None) -> None:
     """Recover from a broken database. Raises LibraryError."""
     folder = find_paths(os.environ).library
     if file is None:
-        aside = sorted(folder.glob("library-damaged-*.db"), key=lambda path: path.stat().st_mtime)
+        aside = damaged_libraries(folder)
         is_mended = _mend()
         if not aside:
             if not is_mended:

@@ -12,10 +12,10 @@ from nemochat.documents import rows
 from nemochat.documents.errors import DocumentError, shown
 from nemochat.domain.sanitize import sanitize
 from nemochat.files import free_name, make_database, reason
+from nemochat.system.databases import code_of, move_aside, transaction
 
 VERSION = 2
 _KEPT = "The documents themselves are not touched."
-_BASE_CODE = 0xFF
 _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _SCHEMA = """
 CREATE TABLE source (
@@ -67,7 +67,6 @@ CREATE TABLE scale (          -- how alike texts are to a model that have nothin
 """
 """Made anew of the passages by a version that folds words or makes vectors in another way."""
 _PRAGMAS = ("foreign_keys = ON", "synchronous = NORMAL", "temp_store = MEMORY", "cache_size = -32000", "secure_delete = FAST")
-_ENDINGS = ("", "-wal", "-shm")
 
 
 class Database:
@@ -88,7 +87,7 @@ class Database:
             self._prepare()
         except sqlite3.Error as error:
             self.close()
-            if _code_of(error) not in _BROKEN:
+            if code_of(error) not in _BROKEN:
                 raise _explain(error, self.file) from error
             aside = self._set_aside()
             try:
@@ -123,15 +122,8 @@ class Database:
         with self._locks[writes]:
             try:
                 connection = self._connections.get(writes) or self._connect(writes)
-                connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
-                try:
+                with transaction(connection, "BEGIN IMMEDIATE" if writes else "BEGIN"):
                     yield connection
-                    connection.execute("COMMIT")
-                except BaseException:
-                    if connection.in_transaction:
-                        with contextlib.suppress(sqlite3.Error):  # what was wrong is on its way already
-                            connection.execute("ROLLBACK")
-                    raise
             except sqlite3.Error as error:
                 raise _explain(error, self.file) from error
 
@@ -153,8 +145,7 @@ class Database:
             raise DocumentError(f"The index of documents {shown(self.file)} cannot be made: {reason(error)}.") from error
         connection = self._connect(writes=True)
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(connection, "BEGIN IMMEDIATE"):
             version = int(connection.execute("PRAGMA user_version").fetchone()[0])
             if version == 0:
                 _run(connection, _SCHEMA + _FOUND_BY)
@@ -164,10 +155,6 @@ class Database:
             if version < VERSION:
                 connection.execute(f"PRAGMA user_version = {VERSION}")
             connection.execute("SELECT 1 FROM word_index WHERE word_index MATCH 'x' LIMIT 1").fetchone()
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
         if version > VERSION:
             self.close()
             raise DocumentError(f"The index of documents {shown(self.file)} was written by a newer nemochat.", "Update nemochat.")
@@ -176,10 +163,7 @@ class Database:
         """Move a broken file out of the way."""
         aside = free_name(self.file.with_name(f"{self.file.stem}-damaged{self.file.suffix}"))
         try:
-            for ending in _ENDINGS:
-                part = self.file.with_name(f"{self.file.name}{ending}")
-                if part.exists():
-                    part.rename(aside.with_name(f"{aside.name}{ending}"))
+            move_aside(self.file, aside)
         except OSError as error:
             raise DocumentError(f"The damaged index of documents {shown(self.file)} cannot be moved away: {reason(error)}.") from error
         return aside
@@ -191,15 +175,9 @@ def _run(connection: sqlite3.Connection, statements: str) -> None:
         connection.execute(statement)
 
 
-def _code_of(error: sqlite3.Error) -> int:
-    """SQLite's primary result code, 0 where the error comes from Python's module."""
-    code: int = getattr(error, "sqlite_errorcode", 0)
-    return code & _BASE_CODE
-
-
 def _explain(error: sqlite3.Error, file: Path) -> DocumentError:
     """The sentence for an error of SQLite."""
-    match _code_of(error):
+    match code_of(error):
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return DocumentError(f"The index of documents {shown(file)} is locked by another program.", f"Wait for it or close it. {_KEPT}")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:

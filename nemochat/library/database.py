@@ -13,8 +13,9 @@ from pathlib import Path
 
 from nemochat.files import free_name, make_database, make_file
 from nemochat.library import migrations
-from nemochat.library.errors import KEPT, DamagedError, LibraryError, cannot, code_of, damaged, explain, extended_code_of, shown
+from nemochat.library.errors import KEPT, DamagedError, LibraryError, cannot, damaged, explain, shown
 from nemochat.reading import read_beginning
+from nemochat.system.databases import code_of, extended_code_of, move_aside, transaction
 
 # `secure_delete`: what was deleted is gone, and a repair never meets it. `cell_size_check`: a broken page is noticed when it is read.
 _PRAGMAS = (
@@ -97,17 +98,8 @@ class Database:
 
     @contextlib.contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._explained():
-            connection = self._usable()
-            connection.execute(begin)
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    with contextlib.suppress(sqlite3.Error):  # what was wrong is on its way already
-                        connection.execute("ROLLBACK")
-                raise
+        with self._lock, self._explained(), transaction(self._usable(), begin) as connection:
+            yield connection
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
@@ -187,16 +179,10 @@ class Database:
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
         """Bring it up to date with nobody writing beside; a database that holds anything is copied first."""
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(connection, "BEGIN IMMEDIATE"):
             if version := migrations.current(connection):
                 _back_up(self.file, f"version-{version}")
             migrations.migrate(connection)
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
 
     def _drop(self) -> None:
         _close(self._connection)
@@ -264,10 +250,7 @@ def _set_aside(file: Path, found: _Identity | None, today: date) -> Path | None:
         return None
     aside = free_name(file.with_name(f"{file.stem}-{DAMAGED}-{today.isoformat()}{file.suffix}"))
     try:
-        for ending in ("-wal", "-shm", ""):
-            part = file.with_name(f"{file.name}{ending}")
-            if part.exists():
-                part.rename(aside.with_name(f"{aside.name}{ending}"))
+        move_aside(file, aside)
     except OSError as error:
         raise cannot("The library is damaged and cannot be moved away from", file, error) from error
     return aside

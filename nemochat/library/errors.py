@@ -9,9 +9,9 @@ from pathlib import Path
 
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
+from nemochat.system.databases import code_of
 
 KEPT = "What is on the screen is kept, and the next save tries again."
-_BASE_CODE = 0xFF
 
 
 class LibraryError(NemochatError):
@@ -83,14 +83,3 @@ def damaged(file: Path) -> DamagedError:
         f"The library {shown(file)} is damaged.",
         "Start nemochat again: it keeps the file aside, and `nemochat library repair` recovers what is readable.",
     )
-
-
-def code_of(error: sqlite3.Error) -> int:
-    """SQLite's primary result code, 0 where the error comes from Python's module."""
-    return extended_code_of(error) & _BASE_CODE
-
-
-def extended_code_of(error: sqlite3.Error) -> int:
-    """The same with the details."""
-    code: int = getattr(error, "sqlite_errorcode", 0)
-    return code

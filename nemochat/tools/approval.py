@@ -108,10 +108,6 @@ class Approvals:
         is_harmless = offered.is_harmless and offered.origin is ToolOrigin.BUILTIN
         return Verdict.RUN if rule is Rule.HARMLESS and is_harmless else Verdict.ASK
 
-    def needs_asking(self, offered: OfferedTool) -> bool:
-        """Whether the user is to be asked before it runs."""
-        return self.verdict(offered) is Verdict.ASK
-
     def remember(self, request: ToolRequest, approval: Approval) -> None:
         """Keep what the user said for the rest of the chat, if they said it for more than once."""
         if approval in (Approval.ALWAYS, Approval.NEVER):

@@ -49,7 +49,6 @@ SERVER = offered("read_file", ToolOrigin.MCP, "disk")
 )
 def test_what_the_rules_say(rules: Rules, tool: OfferedTool, verdict: Verdict) -> None:
     assert Approvals(rules).verdict(tool) is verdict
-    assert Approvals(rules).needs_asking(tool) is (verdict is Verdict.ASK)
 
 
 def test_always_needs_one_exact_name() -> None:
@@ -68,7 +67,7 @@ def test_yes_tool_cannot_lift_a_never() -> None:
 def test_once_is_not_remembered_and_always_is_for_this_form_of_this_tool_alone() -> None:
     approvals = Approvals()
     approvals.remember(ToolRequest(SERVER, {}), Approval.ONCE)
-    assert approvals.needs_asking(SERVER)
+    assert approvals.verdict(SERVER) is Verdict.ASK
     approvals.remember(ToolRequest(SERVER, {}), Approval.ALWAYS)
     assert approvals.verdict(SERVER) is Verdict.RUN
     for other in (
@@ -79,13 +78,13 @@ def test_once_is_not_remembered_and_always_is_for_this_form_of_this_tool_alone()
     ):
         assert approvals.verdict(other) is Verdict.ASK
     approvals.forget(SERVER)
-    assert approvals.needs_asking(SERVER)
+    assert approvals.verdict(SERVER) is Verdict.ASK
 
 
 def test_a_tool_without_a_fingerprint_is_always_asked_about() -> None:
     approvals, tool = Approvals(), offered(fingerprint="")
     approvals.remember(ToolRequest(tool, {}), Approval.ALWAYS)
-    assert approvals.needs_asking(tool)
+    assert approvals.verdict(tool) is Verdict.ASK
 
 
 def test_a_refused_harmless_tool_that_changes_asks_and_does_not_run() -> None:
@@ -105,7 +104,7 @@ def test_a_tool_allowed_by_the_settings_that_changes_while_chatting_asks() -> No
 def test_chats_do_not_share_what_was_said() -> None:
     one, other = Approvals(), Approvals()
     one.remember(ToolRequest(SERVER, {}), Approval.ALWAYS)
-    assert other.needs_asking(SERVER)
+    assert other.verdict(SERVER) is Verdict.ASK
 
 
 @given(st.dictionaries(st.text(max_size=8), st.text() | st.integers() | st.lists(st.text(max_size=5)), max_size=4))

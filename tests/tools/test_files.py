@@ -12,7 +12,7 @@ import pytest
 from nemochat.domain.messages import ToolCall
 from nemochat.domain.tools import Approval, ToolOutcome, ToolRequest
 from nemochat.errors import NemochatError
-from nemochat.tools.approval import Approvals
+from nemochat.tools.approval import Approvals, Verdict
 from nemochat.tools.builtin import reading, roots
 from nemochat.tools.builtin.reading import file_tools
 from nemochat.tools.builtin.roots import FileRoots
@@ -262,7 +262,7 @@ async def test_without_a_folder_nothing_is_read(place: Path) -> None:
 
 
 def test_file_tools_ask() -> None:
-    assert all(Approvals().needs_asking(tool.offered) for tool in file_tools(FileRoots([Path("/")])))
+    assert all(Approvals().verdict(tool.offered) is Verdict.ASK for tool in file_tools(FileRoots([Path("/")])))
 
 
 async def test_a_folder_with_more_than_can_be_shown_says_how_many_more(place: Path) -> None:
