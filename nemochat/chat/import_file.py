@@ -21,7 +21,7 @@ from nemochat.chat.pictures import open_picture, picture_name
 from nemochat.domain.chat import Chat
 from nemochat.domain.images import Original
 from nemochat.domain.messages import ImagePart, Part, TextPart
-from nemochat.domain.sanitize import sanitize
+from nemochat.domain.sanitize import sanitize, shown
 from nemochat.errors import ConversationError, ImageError
 from nemochat.files import reason
 from nemochat.reading import read_regular
@@ -55,7 +55,7 @@ def read_body(path: Path) -> ConversationFile:
     try:
         data = read_regular(path, MAX_BYTES)
     except OSError as error:
-        raise ConversationError(f"{sanitize(str(path), strict=True)} cannot be read: {reason(error)}.") from error
+        raise ConversationError(f"{shown(path)} cannot be read: {reason(error)}.") from error
     return body_of(data, path.name)
 
 

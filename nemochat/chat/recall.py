@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from nemochat.domain.images import Original
-from nemochat.domain.sanitize import sanitize
+from nemochat.domain.sanitize import sanitize, shown
 from nemochat.errors import NemochatError
 from nemochat.files import is_own_folder, open_to_append, own_folder, reason, write_whole
 from nemochat.reading import open_regular, read_beginning
@@ -306,8 +306,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _cannot_write(path: Path, error: OSError) -> NemochatError:
-    shown = sanitize(str(path), strict=True)
-    return NemochatError(f"{shown} cannot be written: {reason(error)}.", "Free some space, or check the folder.")
+    return NemochatError(f"{shown(path)} cannot be written: {reason(error)}.", "Free some space, or check the folder.")
 
 
 def _signature(path: Path) -> tuple[int, int, int] | None:

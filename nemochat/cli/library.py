@@ -10,9 +10,9 @@ from pathlib import Path
 
 from nemochat.cli.output import print_json, print_note, print_table, say
 from nemochat.domain.library import SearchFilters
+from nemochat.domain.sanitize import shortened, shown
 from nemochat.errors import NemochatError
 from nemochat.library import Library, ListQuery
-from nemochat.library.errors import shown
 from nemochat.library.foreign import import_any
 from nemochat.library.repair import damaged_libraries
 from nemochat.library.repair import repair as recover
@@ -49,7 +49,10 @@ def search(
     elif not hits:
         print_note(f"Nothing found for {words}.")
     else:
-        rows = [(hit.conversation, _when(hit.updated), _short(hit.title), hit.role if hit.node else "title", hit.snippet) for hit in hits]
+        rows = [
+            (hit.conversation, _when(hit.updated), shortened(hit.title, _TITLE), hit.role if hit.node else "title", hit.snippet)
+            for hit in hits
+        ]
         print_table(("id", "when", "conversation", "", "found"), rows)
 
 
@@ -63,7 +66,7 @@ def print_list(*, limit: int, archived: bool, deleted: bool, as_json: bool) -> N
     if not rows:
         print_note("There are no such conversations." if archived or deleted else "There are no conversations yet: nemochat begins one.")
         return
-    lines = [(row.id, _when(row.updated), _short(row.title), str(row.n_messages), row.persona or row.model) for row in rows]
+    lines = [(row.id, _when(row.updated), shortened(row.title, _TITLE), str(row.n_messages), row.persona or row.model) for row in rows]
     print_table(("id", "changed", "title", "messages", "with"), lines)
     if not deleted:
         print_note("Go on with one: nemochat --resume ID")
@@ -151,7 +154,3 @@ def _print_problems(problems: Sequence[str]) -> None:
 
 def _when(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
-
-
-def _short(title: str) -> str:
-    return title if len(title) <= _TITLE else title[: _TITLE - 1] + "…"

@@ -20,7 +20,7 @@ from nemochat.documents.split import estimate_tokens
 from nemochat.documents.values import Passage, Progress, Report, collection_name, named_collection
 from nemochat.documents.vectors import Embedder
 from nemochat.domain.messages import ContextPart
-from nemochat.domain.sanitize import sanitize
+from nemochat.domain.sanitize import sanitize, shown
 from nemochat.errors import UsageError
 from nemochat.files import log_problem, scratch_folder
 from nemochat.paths import Paths
@@ -178,7 +178,7 @@ def _told(path: Path, report: Report) -> None:
     for problem in report.problems:
         print_note(problem.message)
     if not report.read and not report.unchanged:
-        raise DocumentError(f"{sanitize(str(path), strict=True)} holds nothing that can be read as text.")
+        raise DocumentError(f"{shown(path)} holds nothing that can be read as text.")
 
 
 def make_embedder(model: str, paths: Paths, warn: Callable[[str], None]) -> EmbeddingProcess | None:

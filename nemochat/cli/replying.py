@@ -11,7 +11,7 @@ from nemochat.chat import ChatEvent, RoundEnded, ToolRun, ToolState, TurnResult,
 from nemochat.cli.output import StatusLine, print_note
 from nemochat.domain.events import FinishReason, Progress, TextDelta
 from nemochat.domain.replies import ALL_THOUGHT
-from nemochat.domain.sanitize import sanitize
+from nemochat.domain.sanitize import sanitize, shortened
 
 _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
 _WIDTH = 200
@@ -104,7 +104,7 @@ def run_line(run: ToolRun) -> str:
     arguments = json.dumps(run.arguments, ensure_ascii=False)
     line = sanitize(f"{run.name} {arguments} {_MARKS.get(run.state, run.state.value)} {run.result or ''}", strict=True)
     width = shutil.get_terminal_size().columns if sys.stderr.isatty() else _WIDTH
-    return line if len(line) <= width else f"{line[: width - 1]}…"
+    return shortened(line, width)
 
 
 def _print_line(line: str, *, dims: bool) -> None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 from nemochat.cli.output import print_note
-from nemochat.domain.sanitize import sanitize
+from nemochat.domain.sanitize import shown
 from nemochat.errors import UsageError
 
 _LINES_AHEAD = 16
@@ -29,8 +29,7 @@ def read_pipe(path: Path, most: int) -> bytes:
 
     Raises UsageError for more than `most` bytes.
     """
-    shown = sanitize(str(path), strict=True)
-    note = threading.Timer(_PATIENCE_SECONDS, print_note, [f"Waiting for the end of what comes through {shown} (Ctrl+C ends it) ..."])
+    note = threading.Timer(_PATIENCE_SECONDS, print_note, [f"Waiting for the end of what comes through {shown(path)} (Ctrl+C ends it) ..."])
     note.daemon = True
     note.start()
     try:
@@ -41,7 +40,7 @@ def read_pipe(path: Path, most: int) -> bytes:
     finally:
         note.cancel()
     if len(data) > most:
-        raise UsageError(f"More than {most >> 20} MiB came through {shown}.", "Pipe in the part that matters.")
+        raise UsageError(f"More than {most >> 20} MiB came through {shown(path)}.", "Pipe in the part that matters.")
     return bytes(data)
 
 

@@ -17,7 +17,7 @@ from nemochat.chat.recall import DraftFile, KeptDraft, PromptHistory
 from nemochat.desk.port import Complained, DraftLoaded, DraftPutBack, PicturesChanged, Port, Said, TokenAdded, TokenChanged, TokenRemoved
 from nemochat.domain.images import Original
 from nemochat.domain.messages import ImagePart, Message, Role, TextPart
-from nemochat.domain.sanitize import sanitize
+from nemochat.domain.sanitize import sanitize, shortened
 from nemochat.errors import EngineError, ImageError, NemochatError
 from nemochat.numbers import count
 
@@ -60,7 +60,7 @@ class Incoming:
         """The token that stands for it in the prompt."""
         size = f" {self.part.width}x{self.part.height}" if self.part is not None else ""
         state = f"{count(self.tokens, is_exact=self.is_exact)} tokens" if self.tokens else self.state
-        name = self.name if len(self.name) <= _LONGEST_NAME else f"{self.name[: _LONGEST_NAME - 1]}…"
+        name = shortened(self.name, _LONGEST_NAME)
         # Brackets end the token, so a name must not hold any.
         return f"[image {self.number}: {name.replace('[', '(').replace(']', ')')}{size}, {state}]"
 

@@ -18,7 +18,7 @@ from nemochat.desk.documents import Documents
 from nemochat.desk.draft import Draft
 from nemochat.desk.port import Answer, AskOne, Complained, Port, Said, TextInserted
 from nemochat.desk.roles import Roles
-from nemochat.domain.sanitize import sanitize
+from nemochat.domain.sanitize import sanitize, shown
 from nemochat.errors import ImageError
 from nemochat.images.clipboard import read_clipboard_picture
 from nemochat.numbers import count, plural
@@ -117,7 +117,7 @@ class Dropping:
             case "document":
                 await self._documents.add(conversation, file.path)
             case "path":
-                self._port.tell(TextInserted(_shown(file.path)))
+                self._port.tell(TextInserted(shown(file.path)))
             case "text":
                 self._port.tell(TextInserted(await asyncio.to_thread(_text_of, file.path)))
 
@@ -125,7 +125,7 @@ class Dropping:
         pages = (Answer("pages", "Attach its pages"),) if what == "a PDF" else ()
         answers = (Answer("document", "Search it"), *pages, Answer("text", "Insert its text"), Answer("no", "Cancel"))
         conversation = self._takes.conversation
-        match await self._port.ask(AskOne(f"{_shown(Path(file.path.name))} is {what}", _WHAT, answers)):
+        match await self._port.ask(AskOne(f"{shown(Path(file.path.name))} is {what}", _WHAT, answers)):
             case "document":
                 await self._documents.add(conversation, file.path)
             case "pages":
@@ -133,9 +133,9 @@ class Dropping:
             case "text":
                 text = await self._documents.text_of(file.path)
                 if len(text.encode()) > MAX_TEXT_FILE:
-                    message = f"The text of {_shown(file.path)} is longer than {MAX_TEXT_FILE // 1000} KB: it does not fit the window."
+                    message = f"The text of {shown(file.path)} is longer than {MAX_TEXT_FILE // 1000} KB: it does not fit the window."
                     raise ImageError(message, "Search it instead: then only what fits a question is put beside it.")
-                self._port.tell(TextInserted(f"{_shown(Path(file.path.name))}:\n{text.strip()}\n"))
+                self._port.tell(TextInserted(f"{shown(Path(file.path.name))}:\n{text.strip()}\n"))
 
     async def _attach_pages(self, path: Path) -> None:
         """Draw the first pages and attach them as pictures, in their order."""
@@ -152,7 +152,7 @@ class Dropping:
         attach = (Answer("pictures", f"Attach its {plural(len(pictures), 'picture')}"),) if pictures else ()
         answers = (Answer("document", "Search its texts"), *attach, Answer("no", "Cancel"))
         conversation = self._takes.conversation
-        match await self._port.ask(AskOne(f"{_shown(Path(file.path.name))} is a folder", _WHAT, answers)):
+        match await self._port.ask(AskOne(f"{shown(Path(file.path.name))} is a folder", _WHAT, answers)):
             case "document":
                 await self._documents.add(conversation, file.path)
             case "pictures":
@@ -161,7 +161,7 @@ class Dropping:
 
     async def _offer_drawing(self, file: DroppedFile) -> None:
         answers = (Answer("no", "OK"), Answer("text", "Insert its source text"))
-        if await self._port.ask(AskOne(f"{_shown(Path(file.path.name))} is an SVG drawing", _SVG_HINT, answers)) == "text":
+        if await self._port.ask(AskOne(f"{shown(Path(file.path.name))} is an SVG drawing", _SVG_HINT, answers)) == "text":
             self._port.tell(TextInserted(await asyncio.to_thread(_text_of, file.path)))
 
 
@@ -178,11 +178,11 @@ def _text_of(path: Path) -> str:
     try:
         data = read_beginning(path, MAX_TEXT_FILE + 1)
     except OSError as error:
-        raise ImageError(f"{_shown(path)} cannot be read: {error.strerror}.") from error
+        raise ImageError(f"{shown(path)} cannot be read: {error.strerror}.") from error
     if file_kind(path) is not FileKind.TEXT:
-        raise ImageError(f"{_shown(path)} is not a text file.", "Pictures are attached with /image.")
+        raise ImageError(f"{shown(path)} is not a text file.", "Pictures are attached with /image.")
     if len(data) > MAX_TEXT_FILE:
-        raise ImageError(f"{_shown(path)} is larger than {MAX_TEXT_FILE // 1000} KB: it does not fit the window.")
+        raise ImageError(f"{shown(path)} is larger than {MAX_TEXT_FILE // 1000} KB: it does not fit the window.")
     return f"{path.name}:\n{sanitize(data.decode('utf-8', errors='replace')).strip()}\n"
 
 
@@ -221,7 +221,3 @@ def _may_be_card(path: Path) -> bool:
         return is_card(read_regular(path, MAX_CARD))
     except OSError:
         return False
-
-
-def _shown(path: Path) -> str:
-    return sanitize(str(path), strict=True)

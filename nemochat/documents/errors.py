@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
 
 
@@ -26,8 +23,3 @@ class StoppedError(DocumentError):
 def too_large(name: str, size: int) -> DocumentError:
     """A file of so many bytes is not read."""
     return DocumentError(f"{name} is too large ({size / 1e6:,.0f} MB).", "Split it into smaller files.")
-
-
-def shown(path: Path | str) -> str:
-    """A path as it stands in a sentence."""
-    return sanitize(str(path), strict=True)

@@ -14,7 +14,7 @@ import msgspec
 from nemochat.documents import rows, walking
 from nemochat.documents.adding import Batch, Job, read_bytes
 from nemochat.documents.database import Database
-from nemochat.documents.errors import DocumentError, StoppedError, shown
+from nemochat.documents.errors import DocumentError, StoppedError
 from nemochat.documents.isolated import DocumentReader
 from nemochat.documents.matching import Match, match
 from nemochat.documents.values import (
@@ -30,6 +30,7 @@ from nemochat.documents.values import (
     Scale,
     never,
 )
+from nemochat.domain.sanitize import shown
 from nemochat.files import reason
 from nemochat.paths import at_home
 

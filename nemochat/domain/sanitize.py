@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 
 _KEPT_CONTROLS = "\n\t"
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -81,3 +82,13 @@ def escape_json(text: str) -> str:
 def _escapes() -> dict[int, str]:
     written = {code: chr(code).encode("utf-16-be", "surrogatepass").hex() for code in _STRICT if code > 0x20}
     return {code: "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4)) for code, units in written.items()}
+
+
+def shown(path: Path | str) -> str:
+    """A path as it stands in a sentence."""
+    return sanitize(str(path), strict=True)
+
+
+def shortened(text: str, most: int) -> str:
+    """At most so many characters, the last one an ellipsis where there were more."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"

@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 
 from nemochat.domain.images import Original, RgbImage
-from nemochat.domain.sanitize import sanitize
+from nemochat.domain.sanitize import shown
 from nemochat.errors import ImageError
 from nemochat.files import export_file
 from nemochat.images.decode import load
@@ -42,4 +42,4 @@ def save_png(image: RgbImage, path: Path) -> None:
     try:
         export_file(path, to_png(image), replace=True)
     except OSError as error:
-        raise ImageError(f"The picture cannot be written to {sanitize(str(path), strict=True)} ({error.strerror or error}).") from None
+        raise ImageError(f"The picture cannot be written to {shown(path)} ({error.strerror or error}).") from None

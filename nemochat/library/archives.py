@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nemochat.library.errors import LibraryError, cannot, shown
+from nemochat.domain.sanitize import shown
+from nemochat.library.errors import LibraryError, cannot
 from nemochat.reading import open_regular
 from nemochat.zips import Zip, ZipError
 

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
+from nemochat.domain.sanitize import shown
 from nemochat.files import free_name, make_database, make_file
 from nemochat.library import migrations
-from nemochat.library.errors import KEPT, DamagedError, LibraryError, cannot, damaged, explain, shown
+from nemochat.library.errors import KEPT, DamagedError, LibraryError, cannot, damaged, explain
 from nemochat.reading import read_beginning
 from nemochat.system.databases import code_of, extended_code_of, move_aside, transaction
 

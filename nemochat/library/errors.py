@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nemochat.domain.sanitize import sanitize
+from nemochat.domain.sanitize import sanitize, shown
 from nemochat.errors import NemochatError
 from nemochat.system.databases import code_of
 
@@ -33,11 +33,6 @@ class NewerError(LibraryError):
     def of_conversation(cls) -> NewerError:
         """The sentence for a conversation."""
         return cls("This conversation was made by a newer nemochat.", "It is kept as it is: update nemochat to open it.")
-
-
-def shown(path: Path) -> str:
-    """A path as it stands in a sentence."""
-    return sanitize(str(path), strict=True)
 
 
 def explain(error: sqlite3.Error, file: Path) -> LibraryError:

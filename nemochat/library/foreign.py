@@ -21,9 +21,9 @@ import msgspec
 from nemochat.domain.chat import Chat, Entry, Node
 from nemochat.domain.messages import Message, Part, ReasoningPart, Role, TextPart, ToolResultPart
 from nemochat.domain.replies import ModelRef
-from nemochat.domain.sanitize import sanitize
+from nemochat.domain.sanitize import sanitize, shown
 from nemochat.library.archives import MIB, open_archive
-from nemochat.library.errors import LibraryError, cannot, shown, taking
+from nemochat.library.errors import LibraryError, cannot, taking
 from nemochat.library.store import Library
 from nemochat.library.transfer import import_library
 from nemochat.library.values import ImportReport

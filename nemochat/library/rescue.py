@@ -17,8 +17,9 @@ from pathlib import Path
 from nemochat.domain.chat import Chat
 from nemochat.domain.images import Original
 from nemochat.domain.replies import ModelRef
+from nemochat.domain.sanitize import shown
 from nemochat.files import is_own_folder, own_folder, write_whole
-from nemochat.library.errors import LibraryError, cannot, shown
+from nemochat.library.errors import LibraryError, cannot
 from nemochat.library.ids import new_id
 from nemochat.library.store import Library
 from nemochat.library.transfer import export_library, import_library, write_conversation, write_manifest

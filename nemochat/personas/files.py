@@ -7,14 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nemochat import files
-from nemochat.domain.sanitize import sanitize
+from nemochat.domain.sanitize import shown
 from nemochat.errors import NemochatError, UsageError
 from nemochat.reading import NotAFileError, TooLargeError, read_regular
-
-
-def shown(path: Path) -> str:
-    """A path in a message."""
-    return sanitize(str(path), strict=True)
 
 
 def read(path: Path, limit: int) -> bytes:

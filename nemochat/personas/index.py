@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from nemochat.domain.personas import Persona
-from nemochat.domain.sanitize import sanitize
+from nemochat.domain.sanitize import sanitize, shortened, shown
 from nemochat.errors import NemochatError
 from nemochat.files import write_whole
 from nemochat.personas import files
@@ -68,7 +68,7 @@ class Index:
         try:
             found = path.stat()
         except OSError as error:
-            raise NemochatError(f"{files.shown(path)} cannot be opened ({error.strerror or error}).") from None
+            raise NemochatError(f"{shown(path)} cannot be opened ({error.strerror or error}).") from None
         stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
         row = rows.get(key)
         if row is None or row.stamp != stamp:
@@ -110,7 +110,7 @@ def summary_line(persona: Persona) -> str:
     line = next((each for each in sanitize(macros.expand(text[:2000])).splitlines() if each.strip()), "").strip()
     sentence = _SENTENCE.match(line)
     line = sentence[1] if sentence is not None and len(sentence[1]) <= _LONGEST else line
-    return sanitize(line if len(line) <= _LONGEST else line[: _LONGEST - 1].rstrip() + "…", strict=True)
+    return sanitize(shortened(line, _LONGEST), strict=True)
 
 
 def _read(path: Path, stamp: tuple[int, int, int]) -> _Row:
@@ -127,4 +127,4 @@ def load_toml(path: Path) -> Persona:
     try:
         return read_toml(data.decode(), os.fspath(path))
     except UnicodeDecodeError:
-        raise NemochatError(f"{files.shown(path)} cannot be read as a persona: it is not UTF-8 text.", "Correct it in an editor.") from None
+        raise NemochatError(f"{shown(path)} cannot be read as a persona: it is not UTF-8 text.", "Correct it in an editor.") from None

@@ -18,6 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 import msgspec
 
 from nemochat.domain.personas import Lorebook, LoreEntry
+from nemochat.domain.sanitize import shortened
 from nemochat.personas import decorators
 from nemochat.personas.lore_keys import KeyIndex, KeyReader, Needle, Searched, needle, searched
 from nemochat.personas.lore_rules import Logic, Place, Rules, rules_of
@@ -29,6 +30,7 @@ SCAN_DEPTH = 4
 _MAX_ROUNDS = 100
 _MOST_BOOKS = 8
 _MOST_TEXTS = 256
+_SHOWN = 60
 _BACK = ("the last message", "the message before the last")
 
 
@@ -90,7 +92,7 @@ def title(entry: LoreEntry) -> str:
     """What people know an entry by: its name, else its comment, its first key or its first words."""
     words = entry.name or entry.comment or next((key for key in entry.keys if key.strip()), "") or decorators.read(entry.content).text
     line = next(iter(words.strip().splitlines()), "").strip()
-    return line if len(line) <= 60 else line[:59].rstrip() + "…"
+    return shortened(line, _SHOWN)
 
 
 def constants(book: Lorebook | None) -> tuple[tuple[LoreEntry, ...], tuple[LoreEntry, ...]]:
@@ -489,5 +491,4 @@ def _back(back: int) -> str:
 
 
 def _short(key: str) -> str:
-    key = " ".join(key.split())
-    return key if len(key) <= 60 else key[:59] + "…"
+    return shortened(" ".join(key.split()), _SHOWN)

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from nemochat.domain.personas import UserProfile
-from nemochat.domain.sanitize import sanitize
+from nemochat.domain.sanitize import sanitize, shown
 from nemochat.errors import NemochatError
 from nemochat.files import set_aside, write_whole
 from nemochat.personas import files
@@ -98,7 +98,7 @@ def load(file: Path) -> tuple[Profiles, str]:
     except NemochatError as error:  # it may be whole: it stays where it is
         return Profiles(), error.message
     kept = _aside(file)
-    return Profiles(), f"The profiles in {files.shown(file)} cannot be read ({problem}); {kept}."
+    return Profiles(), f"The profiles in {shown(file)} cannot be read ({problem}); {kept}."
 
 
 def save(file: Path, profiles: Profiles) -> None:

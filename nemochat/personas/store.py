@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from nemochat.domain.personas import Persona
-from nemochat.domain.sanitize import sanitize
+from nemochat.domain.sanitize import sanitize, shown
 from nemochat.errors import NemochatError, UsageError
 from nemochat.files import make_folder, make_new_folder, write_whole
 from nemochat.personas import avatars, files, profiles
@@ -61,7 +61,7 @@ class PersonaStore:
                 except NemochatError as error:
                     problems.append(error.message)
         except OSError as error:
-            problems.append(f"The personas in {files.shown(self._folder)} cannot be listed ({error.strerror or error}).")
+            problems.append(f"The personas in {shown(self._folder)} cannot be listed ({error.strerror or error}).")
         self._index.keep()
         self.notices = tuple(problems)
         return tuple(sorted(found.values(), key=lambda each: (each.name.casefold(), each.id)))
@@ -148,7 +148,7 @@ class PersonaStore:
             try:
                 persona = read_toml(data.decode(), path.name)
             except UnicodeDecodeError:
-                raise NemochatError(f"{files.shown(path)} cannot be read as a persona: it is not UTF-8 text.") from None
+                raise NemochatError(f"{shown(path)} cannot be read as a persona: it is not UTF-8 text.") from None
         else:
             card = read_card(data, path.name)
             persona, avatar, notices = card.persona, card.avatar, card.notices
@@ -164,13 +164,13 @@ class PersonaStore:
         suffix = path.suffix.lower()
         if suffix not in SUFFIXES:
             wanted = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
-            raise UsageError(f"{files.shown(path)}: the name of an exported persona ends with {wanted}.")
+            raise UsageError(f"{shown(path)}: the name of an exported persona ends with {wanted}.")
         persona, avatar = self.load(id_)
         if suffix == ".png":
             data = write_png(persona, avatar or avatars.plain(persona.accent))
         else:
             data = (write_toml(persona) if suffix == ".toml" else write_json(persona)).encode()
-        with files.saving(files.shown(path)):
+        with files.saving(shown(path)):
             files.write_new(path, data)
 
     def profiles(self) -> Profiles:

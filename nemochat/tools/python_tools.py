@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from nemochat.domain.sanitize import sanitize
+from nemochat.domain.sanitize import sanitize, shown
 from nemochat.domain.tools import OfferedTool, ToolOrigin, ToolOutcome
 from nemochat.errors import NemochatError
 from nemochat.files import reason
@@ -68,25 +68,25 @@ def read_tools(folder: Path, limits: Limits, environment: Mapping[str, str]) -> 
     except FileNotFoundError:
         return ToolsFolder()
     except OSError as error:
-        return ToolsFolder(notices=(f"The tools folder {_shown(folder)} cannot be read: {reason(error)}.",))
+        return ToolsFolder(notices=(f"The tools folder {shown(folder)} cannot be read: {reason(error)}.",))
     for path in paths:
         try:
             source = _source(path)
             functions = functions_of(_parsed(source))
         except NemochatError as error:
-            notices.append(f"{_shown(path)} holds no tools: {error.message}")
+            notices.append(f"{shown(path)} holds no tools: {error.message}")
             continue
         for function in functions:
             try:
                 spec = spec_of(function)
             except NemochatError as error:
-                notices.append(f"{_shown(path)}: {error.message}")
+                notices.append(f"{shown(path)}: {error.message}")
                 continue
             mark = fingerprint(spec, source.encode())
             offered = OfferedTool(spec, ToolOrigin.PYTHON, sanitize(path.name, strict=True), fingerprint=mark)
             tools.append(PythonTool(offered, path.absolute(), source, limits, dict(environment)))
         if not functions:
-            notices.append(f"{_shown(path)} holds no tools: a tool is a function with types and a docstring.")
+            notices.append(f"{shown(path)} holds no tools: a tool is a function with types and a docstring.")
     return ToolsFolder(tuple(tools), tuple(notices))
 
 
@@ -124,7 +124,3 @@ def _fitted(value: Any, schema: Mapping[str, Any]) -> Any:
     if isinstance(value, list):
         return [_fitted(one, schema.get("items", {})) for one in value]
     return value
-
-
-def _shown(path: Path) -> str:
-    return sanitize(str(path), strict=True)

@@ -23,7 +23,7 @@ def say(text: str) -> None:
 
 def grow(folder: Path) -> None:
     """Replies that grow without end; what is said was saved before."""
-    library, _ = Library.open(folder)
+    library, _ = Library.open(folder, busy_seconds=60)
     before = Chat()
     saved = library.save(None, 0, None, before, model=ModelRef("demo"))
     say(f"{saved.id} 0 0")

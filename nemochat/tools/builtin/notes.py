@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from nemochat.domain.sanitize import sanitize
+from nemochat.domain.sanitize import sanitize, shown
 from nemochat.domain.tools import ToolOutcome
 from nemochat.errors import NemochatError
 from nemochat.files import open_to_append, reason
@@ -64,7 +64,7 @@ class Notes:
             raise NemochatError(f"A note may have {MAX_CHARACTERS:,} characters.")
         known = len(self.all())
         if known >= MAX_NOTES:
-            raise NemochatError(f"There are {MAX_NOTES:,} notes already.", f"Delete some in {sanitize(str(self._path), strict=True)}.")
+            raise NemochatError(f"There are {MAX_NOTES:,} notes already.", f"Delete some in {shown(self._path)}.")
         # A line break first: what a crash left of a line does not swallow this one.
         line = b"\n" + msgspec.json.encode(Note(clean, now.isoformat(timespec="seconds"))) + b"\n"
         try:

@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from nemochat.domain.personas import Lorebook, LoreEntry, Persona, Position
 from nemochat.domain.sampling import in_words
-from nemochat.domain.sanitize import sanitize
+from nemochat.domain.sanitize import sanitize, shortened
 from nemochat.numbers import count, plural
 from nemochat.personas.index import summary_line
 from nemochat.personas.lore import title
@@ -145,8 +145,7 @@ def _entry(entry: LoreEntry) -> Content:
 
 def _line(text: str) -> str:
     """On one line, and not too long a one."""
-    text = sanitize(text, strict=True).strip()
-    return text if len(text) <= 200 else f"{text[:199]}…"
+    return shortened(sanitize(text, strict=True).strip(), 200)
 
 
 def _cut(text: str, most: int = MOST_CHARACTERS) -> str:

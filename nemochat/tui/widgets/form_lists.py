@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from nemochat.domain.sanitize import sanitize
+from nemochat.domain.sanitize import sanitize, shortened
 from nemochat.tui.widgets.form_fields import Field
 
 T = TypeVar("T")
@@ -104,7 +104,7 @@ class ListField(Field, Generic[T]):
         words, quiet = (sanitize(text[:1_000], strict=True).strip() for text in self._line(item))
         if not quiet:
             return Content(words[:_DETAIL_WIDTH] or "(empty)")
-        words = words if len(words) <= _LABEL_WIDTH else f"{words[: _LABEL_WIDTH - 1]}…"
+        words = shortened(words, _LABEL_WIDTH)
         return Content.assemble(f"{words or '(no name)':<{_LABEL_WIDTH}}  ", (quiet[:_DETAIL_WIDTH], "$text-muted not bold"))
 
 

@@ -8,13 +8,13 @@ from textual.content import Content
 from textual.widgets import Static
 
 from nemochat.domain.personas import Persona
-from nemochat.domain.sanitize import sanitize
+from nemochat.domain.sanitize import sanitize, shortened
 from nemochat.numbers import plural
 from nemochat.personas.index import PersonaSummary, summary_line
 from nemochat.personas.macros import Macros
 from nemochat.tui.widgets.portrait import Portrait
 
-MOST_CHARACTERS = 4_000
+_MOST = 4_000
 """Of one text; the whole card is another screen."""
 _MOST_TAGS = 12
 
@@ -91,12 +91,7 @@ def _texts(persona: Persona, macros: Macros) -> Content:
     who = "\n".join(text for text in (persona.description, persona.personality, persona.scenario) if text.strip())
     parts = (("Who", who) if who else ("What the model is told", persona.system), ("Greeting", persona.greeting))
     return Content("\n\n").join(
-        Content.assemble((f"{title}\n", "$text-muted"), _short(macros.expand(text[: 2 * MOST_CHARACTERS]).strip()))
+        Content.assemble((f"{title}\n", "$text-muted"), shortened(sanitize(macros.expand(text[: 2 * _MOST]).strip()), _MOST))
         for title, text in parts
         if text.strip()
     )
-
-
-def _short(text: str) -> str:
-    text = sanitize(text)
-    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS].rstrip()}…"

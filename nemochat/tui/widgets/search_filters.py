@@ -14,7 +14,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Static
 
-from nemochat.domain.sanitize import sanitize
+from nemochat.domain.sanitize import sanitize, shortened
 from nemochat.tui.widgets import days
 
 _NAME_CHARACTERS = 24
@@ -87,7 +87,7 @@ class FilterChoice(Static, can_focus=True):
     def _draw(self) -> None:
         words = self._words[self._values.index(self.value)]
         self.set_class(bool(self.value), "-on")
-        self.update(Content(words if len(words) <= _NAME_CHARACTERS else words[: _NAME_CHARACTERS - 1] + "…"))
+        self.update(Content(shortened(words, _NAME_CHARACTERS)))
 
 
 class WhenChoice(FilterChoice):
