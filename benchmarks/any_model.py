@@ -162,13 +162,13 @@ async def _thinking(path: Path, turns: int) -> None:
         for turn in range(turns):
             text = f"Part {turn}. {_STORY}"
             own = await session.reader.tokens_in(text) + around
-            chat, result = await _ask(session, chat, text)
+            chat, result = await ask(session, chat, text)
             beyond = result.usage.evaluated_tokens - own if turn else 0
             parts = chat.entries[-1].message.parts
             thought, words = [await session.reader.tokens_in(part.text) for part in parts if isinstance(part, ReasoningPart | TextPart)]
             said = (await session.reader.context_view(chat)).to_read
             at_hand = AtHand(session.reader, chat, "chat")
-            ahead = WarmAhead(partial(_same, at_hand), _Silent())
+            ahead = WarmAhead(partial(same, at_hand), Silent())
             if turn % 2:
                 ahead.opened()
                 await ahead.finished()

@@ -121,7 +121,7 @@ def personas_import(files: Annotated[list[Path], typer.Argument(help="Cards (PNG
 @personas_app.command("export")
 def personas_export(
     name: Annotated[str, typer.Argument(help="A persona's name or id.")],
-    file: Annotated[Path, typer.Argument(help="The file to write: .toml, .json or .png.")],
+    file: Annotated[Path, typer.Argument(help="The file to write: .toml, .json, .png or .charx.")],
 ) -> None:
     """Write a persona as TOML or as a card."""
     from nemochat.cli.personas import export

@@ -9,6 +9,7 @@ from nemochat.cli.output import print_error, print_json, print_note, print_table
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
 from nemochat.paths import find_paths
+from nemochat.personas.index import named
 from nemochat.personas.prompt_text import system_text
 from nemochat.personas.store import PersonaStore
 from nemochat.personas.toml_text import write_toml
@@ -67,7 +68,10 @@ def _store() -> PersonaStore:
 
 def _find(store: PersonaStore, name: str) -> str:
     """The id of a persona by its id or name. Raises NemochatError."""
-    found = [each.id for each in store.list() if name.lower() in (each.id.lower(), each.name.lower())]
+    found, shown = named(name, store.list()), sanitize(name, strict=True)
     if not found:
-        raise NemochatError(f"There is no persona {sanitize(name, strict=True)}.", "nemochat personas list shows all.")
-    return found[0]
+        raise NemochatError(f"There is no persona {shown}.", "nemochat personas list shows all.")
+    if len(found) > 1 and found[0].name != found[1].name:
+        several = ", ".join(each.id for each in found[:8])
+        raise NemochatError(f"Several personas are called like {shown}: {several}.", "Write more of the name.")
+    return found[0].id

@@ -284,7 +284,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("model", "Change the model", lambda desk, name: desk.choose_model(name), "[NAME]", _CHOICE),
     Command("get", "Get a model from Hugging Face, NGC or an address", _get, "[SOURCE]", _TEXT),
     Command("persona", "Choose the persona that the model plays", _persona, "[NAME | import FILE | off]", _CHOICE),
-    Command("me", "Set who you are in a roleplay", lambda desk, _: desk.roles.profile()),
+    Command("me", "Set who you are in a roleplay", lambda desk, text: desk.roles.profile(text), "[NAME: ABOUT]", _TEXT),
     Command("note", "Write an author's note that stays near the end", lambda desk, text: desk.roles.note(text), "[@DEPTH TEXT]", _TEXT),
     Command("impersonate", "Let the model write your next words as a draft", lambda desk, _: desk.sending.impersonate()),
     Command("system", "Change the system text: what the model is told first", _system, "[TEXT]", _TEXT),

@@ -30,13 +30,17 @@ from nemochat.desk.port import (
     ShowPersona,
     Workbench,
 )
+from nemochat.domain.chat import Entry
+from nemochat.domain.messages import Message, Role, TextPart
 from nemochat.domain.personas import AuthorNote, Persona, UserProfile
 from nemochat.errors import NemochatError
 from nemochat.paths import at_home
+from nemochat.personas.index import named
 from nemochat.personas.profiles import Profiles
 from nemochat.personas.prompt_text import greetings
 
 _MAX_DEPTH = 100
+_MOST_NAMED = 8
 _NEW = "\0new"
 
 
@@ -70,12 +74,14 @@ class Roles:
         if not name:
             await self.pick()
             return
-        personas = await asyncio.to_thread(self._bench.personas.list)
-        found = next((each for each in personas if name.lower() in (each.id.lower(), each.name.lower())), None)
-        if found is None:
-            self._port.tell(Said(f"There is no persona {name}. /persona lists them."))
+        found = named(name, await asyncio.to_thread(self._bench.personas.list))
+        if len(found) == 1:
+            await self.use(found[0].id)
+        elif found:
+            several = ", ".join(each.name for each in found[:_MOST_NAMED])
+            self._port.tell(Said(f"Several personas are called like {name}: {several}. Write more of the name."))
         else:
-            await self.use(found.id)
+            self._port.tell(Said(f"There is no persona {name}. /persona lists them."))
 
     async def pick(self) -> None:
         """The picker, until something was chosen that leaves it. Raises NemochatError."""
@@ -161,7 +167,7 @@ class Roles:
             case PersonaAction.DUPLICATE:
                 return await asyncio.to_thread(store.duplicate, id_)
             case PersonaAction.EXPORT:
-                hint = "The ending of the name sets the format: .png (card), .json (card) or .toml."
+                hint = "The ending of the name sets the format: .png, .json or .charx (cards), or .toml."
                 name = await self._port.ask(AskText("Export to which file?", f"{id_}.png", hint, one_line=True))
                 if name:
                     await asyncio.to_thread(store.export, id_, at_home(name))
@@ -211,10 +217,17 @@ class Roles:
         """Who the user is now."""
         return self._bench.personas.profiles().current
 
-    async def profile(self) -> None:
-        """Choose who the user is, or write another profile. Raises NemochatError."""
+    async def profile(self, wanted: str = "") -> None:
+        """Choose who the user is, or write another profile. Raises NemochatError.
+
+        wanted: a name, which chooses the profile that has it or makes one, and behind a colon who that is.
+        """
         store = self._bench.personas
         profiles = await asyncio.to_thread(store.profiles)
+        if wanted.strip():
+            name, colon, about = (each.strip() for each in wanted.partition(":"))
+            await self._be(_with_profile(profiles, name or profiles.current.name, about if colon else None))
+            return
         items = (
             *(Item(str(index), each.name, each.description) for index, each in enumerate(profiles.profiles)),
             Item(_NEW, "Another one…", "a name, and what the model may know of you"),
@@ -231,10 +244,15 @@ class Roles:
             profiles = Profiles(added, len(added) - 1)
         else:
             profiles = msgspec.structs.replace(profiles, active=int(chosen))
-        await asyncio.to_thread(store.save_profiles, profiles)
-        current = profiles.current
-        if self._cast.conversation.chat.persona is not None:
-            self._cast.conversation.change(lambda chat: msgspec.structs.replace(chat, user=current))
+        await self._be(profiles)
+
+    async def _be(self, profiles: Profiles) -> None:
+        """Keep the profiles, and be the current one in the conversation on the desk."""
+        await asyncio.to_thread(self._bench.personas.save_profiles, profiles)
+        current, conversation = self._bench.personas.profiles().current, self._cast.conversation
+        if conversation.chat.persona is not None:
+            greets = not _is_answered(conversation.chat)  # what it then says anew is not taken back with the profile
+            conversation.change(lambda chat: _met_as(chat, current), can_undo=not greets)
         self._port.tell(Said(f"You are {current.name}."))
 
     async def note(self, text: str) -> None:
@@ -255,6 +273,35 @@ class Roles:
         note = AuthorNote(text.strip(), depth) if text.strip() else None
         conversation.change(lambda chat: msgspec.structs.replace(chat, note=note))
         self._port.tell(Said("The note is saved with this chat." if note else "The note was removed."))
+
+
+def _with_profile(profiles: Profiles, name: str, about: str | None) -> Profiles:
+    """With the profile of that name in force, a new one where there is none; `about` None leaves what is known of it."""
+    at = next((index for index, each in enumerate(profiles.profiles) if each.name.casefold() == name.casefold()), len(profiles.profiles))
+    known = profiles.profiles[at] if at < len(profiles.profiles) else UserProfile(name)
+    changed = known if about is None else UserProfile(known.name, about)
+    return Profiles((*profiles.profiles[:at], changed, *profiles.profiles[at + 1 :]), at)
+
+
+def _is_answered(chat: Chat) -> bool:
+    return any(entry.message.role is not Role.ASSISTANT or entry.record is not None for entry in chat.entries)
+
+
+def _met_as(chat: Chat, user: UserProfile) -> Chat:
+    """With another user. A greeting that was not answered yet is said to this one; one that was written anew stays."""
+    persona, before = chat.persona, chat.user or UserProfile()
+    chat = msgspec.structs.replace(chat, user=user)
+    if persona is None or _is_answered(chat):
+        return chat
+    old, new = (greetings(persona, each, seed=str(chat.seed)) for each in (before, user))
+    said = dict(zip(old, new, strict=False)) if len(old) == len(new) else {}
+
+    def greeted(entry: Entry) -> Entry:
+        text = said.get(entry.message.text)
+        return entry if text is None else msgspec.structs.replace(entry, message=Message(Role.ASSISTANT, (TextPart(text),)))
+
+    aside = {id_: msgspec.structs.replace(node, entry=greeted(node.entry)) for id_, node in chat.aside.items()}
+    return msgspec.structs.replace(chat, entries=tuple(map(greeted, chat.entries)), aside=aside)
 
 
 def _playing(persona: Persona) -> Callable[[Chat], Chat]:

@@ -70,7 +70,11 @@ _OUR_TEXTS = ("summary", "model", "accent", "user_name")
 
 def from_json(text: str, fallback: str) -> Persona:
     """The persona of a card's JSON; `fallback` is its name when the card has none. Raises `Unreadable`."""
-    root = _parse(text)
+    return from_fields(parse(text), fallback)
+
+
+def from_fields(root: Mapping[str, Any], fallback: str) -> Persona:
+    """The persona of a card's fields; as `from_json`."""
     nested = root.get("data")
     if isinstance(nested, dict):
         fields, top = dict(nested), {key: value for key, value in root.items() if key not in ("spec", "spec_version", "data")}
@@ -101,7 +105,8 @@ def to_json(persona: Persona, spec: Spec, *, indent: int | None = 2) -> str:
     return json.dumps(whole, ensure_ascii=False, indent=indent, allow_nan=False)
 
 
-def _parse(text: str) -> _Fields:
+def parse(text: str) -> _Fields:
+    """The fields of a JSON text. Raises `Unreadable`."""
     if len(text) > MAX_JSON:
         raise Unreadable(f"its text is larger than {MAX_JSON // 1024 // 1024} MiB")
     try:

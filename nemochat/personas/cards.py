@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Iterable
 from pathlib import PurePath
 
@@ -13,24 +14,29 @@ import msgspec
 from nemochat.domain.personas import Persona
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
+from nemochat.numbers import plural
 from nemochat.personas import avatars, png_chunks
-from nemochat.personas.card_json import Spec, from_json, to_json
-from nemochat.personas.charx import Charx, is_zip, member_name
+from nemochat.personas.card_json import Spec, from_fields, from_json, parse, to_json
+from nemochat.personas.charx import Charx, is_zip, member_name, zipped
 from nemochat.personas.decorators import without_decorators
+from nemochat.personas.foreign_cards import from_foreign, from_yaml
 from nemochat.personas.limits import MAX_AVATAR, MAX_FILE, Unreadable
 
-__all__ = ["Card", "Spec", "is_card", "read_card", "write_json", "write_png"]
+__all__ = ["Card", "Spec", "is_card", "read_card", "write_charx", "write_json", "write_png"]
 
 _LOOK = 4096
-_HINT = "A character card is a PNG, JSON or charx file, as character sites and other chat programs write it."
+_BEGINS_YAML = re.compile(r"\A(?:\s|#[^\n]*\n|---)*\"?(?:char_)?name\"?\s*:|^(?:context|greeting|char_persona)\s*:", re.MULTILINE)
+_SAYS_V3 = re.compile(r'"spec"\s*:\s*"chara_card_v3"')
+_HINT = "A character card is a PNG, JSON, charx or YAML file, as character sites and other chat programs write it."
 
 
 class Card(msgspec.Struct, frozen=True):
-    """What a card file brings: the persona, its portrait as a PNG, and sentences about what could not be taken over."""
+    """What a card file brings: the persona, its portrait as a PNG, sentences about what has no meaning here, and its version."""
 
     persona: Persona
     avatar: bytes | None = None
     notices: tuple[str, ...] = ()
+    spec: Spec = Spec.V2
 
 
 def read_card(data: bytes, name: str) -> Card:
@@ -82,6 +88,21 @@ def write_png(persona: Persona, avatar_png: bytes) -> bytes:
     return png_chunks.with_texts(avatar_png, [("chara", base64.b64encode(v2.encode())), ("ccv3", base64.b64encode(v3.encode()))])
 
 
+def write_charx(persona: Persona, avatar_png: bytes, original: bytes | None = None) -> bytes:
+    """The persona as version 3 in a zip with its portrait, and with what else is in the charx that it came from (`original`)."""
+    icon = "assets/icon/nemochat/main.png"
+    assets = persona.card.get("assets")
+    others = [asset for asset in _mappings(assets) if (asset.get("type"), asset.get("name")) != ("icon", "main")]
+    mine = {"type": "icon", "uri": f"embeded://{icon}", "name": "main", "ext": "png"}
+    persona = msgspec.structs.replace(persona, card={**persona.card, "assets": [mine, *others]})
+    members = {"card.json": to_json(persona, Spec.V3).encode(), icon: avatar_png}
+    if original is not None and is_zip(original):
+        with Charx(original) as box:
+            named = {member_name(str(asset.get("uri", ""))) for asset in others}
+            members = {**{name: content for name in box.names if name in named and (content := box.member(name)) is not None}, **members}
+    return zipped(members)
+
+
 def _from_png(data: bytes, fallback: str) -> Card:
     values = png_chunks.card_values(data)
     problem: Unreadable | None = None
@@ -89,13 +110,14 @@ def _from_png(data: bytes, fallback: str) -> Card:
         value = values.get(keyword)
         if isinstance(value, bytes):
             try:
-                persona = from_json(_from_base64(value), fallback)
+                text = _from_base64(value)
+                persona = from_json(text, fallback)
             except Unreadable as error:
                 problem = problem or error
                 continue
             avatar = avatars.as_png(data)
             notices = () if avatar else ("The picture of the card is broken and was left out.",)
-            return Card(persona, avatar, notices)
+            return Card(persona, avatar, notices, _spec(text))
         problem = problem or value
     if problem is None:
         cut = png_chunks.cut_off(data)
@@ -107,7 +129,8 @@ def _from_png(data: bytes, fallback: str) -> Card:
 
 def _from_charx(data: bytes, fallback: str) -> Card:
     with Charx(data) as box:
-        persona = from_json(_decoded(box.card()), fallback)
+        text = _decoded(box.card())
+        persona = from_json(text, fallback)
         avatar = None
         used = ""
         for uri in _icons(persona):
@@ -121,19 +144,28 @@ def _from_charx(data: bytes, fallback: str) -> Card:
         left = len([name for name in box.names if name != member_name(used)])
     if member_name(used) is not None:
         persona = _with_own_icon(persona, used)
-    notices = (f"{left:,} more {'file' if left == 1 else 'files'} in the card (pictures, sounds) cannot be kept.",) if left else ()
-    return Card(persona, avatar, notices)
+    said = f"{plural(left, 'more file')} in the card (pictures, sounds) will not be shown, but stay for exports as .charx."
+    return Card(persona, avatar, (said,) if left else (), _spec(text))
 
 
 def _from_json_file(data: bytes, fallback: str) -> Card:
     if not data.strip():
         raise Unreadable("it is empty")
     text = _decoded(data)
-    if not text[:4096].lstrip("\0\ufeff \t\r\n").startswith(("{", "[")):
+    if text[:4096].lstrip("\0\ufeff \t\r\n").startswith(("{", "[")):
+        root = parse(text)
+    elif _BEGINS_YAML.search(text):
+        root = from_yaml(text)
+    else:
         raise Unreadable("it is neither a PNG picture nor JSON nor a charx file")
-    persona = from_json(text, fallback)
+    foreign = from_foreign(root)
+    persona, notices = (from_fields(root, fallback), ()) if foreign is None else (from_fields(foreign[0], fallback), foreign[1])
     found = (avatars.from_data_uri(uri) for uri in _icons(persona))
-    return Card(persona, next((avatar for avatar in found if avatar is not None), None))
+    return Card(persona, next((avatar for avatar in found if avatar is not None), None), notices, _spec(text))
+
+
+def _spec(text: str) -> Spec:
+    return Spec.V3 if _SAYS_V3.search(text) else Spec.V2
 
 
 def _icons(persona: Persona) -> list[str]:

@@ -6,6 +6,8 @@ Only two members are read, the card and one portrait, each up to its limit; a me
 from __future__ import annotations
 
 import io
+import zipfile
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -49,12 +51,23 @@ class Charx:
     def asset(self, uri: str) -> bytes | None:
         """The file that an address such as ``embeded://assets/icon/main.png`` means; None when there is none, or when it leads outside."""
         name = member_name(uri)
-        if name is None:
-            return None
+        return None if name is None else self.member(name)
+
+    def member(self, name: str) -> bytes | None:
+        """A file of it by its name; None when there is none that can be read."""
         try:
             return self._zip.read(name, MAX_AVATAR)
         except ZipError:
             return None
+
+
+def zipped(members: Mapping[str, bytes]) -> bytes:
+    """A zip of files by their names; pictures and sounds are packed already, so nothing is packed once more."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as box:
+        for name, content in members.items():
+            box.writestr(zipfile.ZipInfo(name), content)
+    return out.getvalue()
 
 
 def is_zip(data: bytes) -> bool:

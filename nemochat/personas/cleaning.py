@@ -16,8 +16,8 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.personas.limits import MAX_DEPTH, MAX_ENTRIES, MAX_ITEMS, MAX_JSON, MAX_NAME, MAX_NODES, MAX_TEXT, Unreadable
 from nemochat.settings import SamplingSettings
 
-_NAMES = ("name", "nickname", "creator", "version", "model", "user_name")
-_TEXTS = ("description", "personality", "scenario", "system", "greeting", "examples", "post_history", "creator_notes")
+_NAMES = ("name", "nickname", "version", "model", "user_name")
+_TEXTS = ("creator", "description", "personality", "scenario", "system", "greeting", "examples", "post_history", "creator_notes")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 

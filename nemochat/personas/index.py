@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import unicodedata
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -128,3 +130,22 @@ def load_toml(path: Path) -> Persona:
         return read_toml(data.decode(), os.fspath(path))
     except UnicodeDecodeError:
         raise NemochatError(f"{shown(path)} cannot be read as a persona: it is not UTF-8 text.", "Correct it in an editor.") from None
+
+
+def named(name: str, personas: Iterable[PersonaSummary]) -> list[PersonaSummary]:
+    """Those that somebody may mean by a name: with that id or name, else whose name begins with it, else in whose name it is a word's
+    beginning. Case and accents do not matter."""
+    wanted, every = _folded(name), list(personas)
+    if not wanted:
+        return []
+    ways: tuple[Callable[[PersonaSummary], bool], ...] = (
+        lambda each: wanted in (each.id.lower(), _folded(each.name)),
+        lambda each: _folded(each.name).startswith(wanted),
+        lambda each: re.search(rf"\b{re.escape(wanted)}", _folded(each.name)) is not None,
+    )
+    return next((found for way in ways if (found := [each for each in every if way(each)])), [])
+
+
+def _folded(text: str) -> str:
+    plain = unicodedata.normalize("NFKD", " ".join(text.split())).casefold()
+    return "".join(character for character in plain if not unicodedata.combining(character))

@@ -1,6 +1,7 @@
 """Personas on the disk: the user's own in a folder each, and the built-in ones, which are never written to.
 
-``FOLDER/ID/persona.toml`` with ``avatar.png`` beside it; ``FOLDER/deleted/`` for what can still be brought back; ``FOLDER/profiles.toml``.
+``FOLDER/ID/persona.toml`` with ``avatar.png`` beside it, and for a card of version 3 ``original.card``,
+the file that it came from; ``FOLDER/deleted/`` for what can still be brought back; ``FOLDER/profiles.toml``.
 A persona of the user with the id of a built-in one stands in its place: that is what editing a built-in one makes, and deleting the copy
 brings the original back.
 """
@@ -21,7 +22,7 @@ from nemochat.domain.sanitize import sanitize, shown
 from nemochat.errors import NemochatError, UsageError
 from nemochat.files import make_folder, make_new_folder, write_whole
 from nemochat.personas import avatars, files, profiles
-from nemochat.personas.cards import read_card, write_json, write_png
+from nemochat.personas.cards import Spec, read_card, write_charx, write_json, write_png
 from nemochat.personas.cleaning import clean
 from nemochat.personas.index import Index, PersonaSummary, load_toml
 from nemochat.personas.limits import MAX_FILE, MAX_TOML, Unreadable
@@ -29,10 +30,10 @@ from nemochat.personas.profiles import Profiles
 from nemochat.personas.toml_text import read_toml, write_toml
 
 PRESETS = Path(__file__).parent / "presets"
-SUFFIXES = (".toml", ".json", ".png")
+SUFFIXES = (".toml", ".json", ".png", ".charx")
 """How the name of an exported persona ends."""
 
-_TOML, _AVATAR, _DELETED = "persona.toml", "avatar.png", "deleted"
+_TOML, _AVATAR, _ORIGINAL, _DELETED = "persona.toml", "avatar.png", "original.card", "deleted"
 _RESERVED = {_DELETED, "con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 _NOT_IN_ID = re.compile(r"[^a-z0-9]+")
 _COPY = re.compile(r" \(copy(?: \d+)?\)$")
@@ -109,7 +110,11 @@ class PersonaStore:
         stem, number = _COPY.sub("", persona.name), 1
         while (name := f"{stem} (copy)" if number == 1 else f"{stem} (copy {number})") in names:
             number += 1
-        return self.save(msgspec.structs.replace(persona, name=name, nickname=persona.nickname or persona.name), avatar=avatar)
+        copy = self.save(msgspec.structs.replace(persona, name=name, nickname=persona.nickname or persona.name), avatar=avatar)
+        if (original := self._original(id_)) is not None:
+            with files.saving(f"The persona {name}"):
+                write_whole(self._folder / copy / _ORIGINAL, original)
+        return copy
 
     def delete(self, id_: str) -> str:
         """Take a persona away; what is returned brings it back with `restore`. Raises NemochatError for a built-in one."""
@@ -144,6 +149,7 @@ class PersonaStore:
         data = files.read(path, MAX_FILE)
         avatar: bytes | None = None
         notices: tuple[str, ...] = ()
+        is_v3 = False
         if path.suffix.lower() == ".toml":
             try:
                 persona = read_toml(data.decode(), path.name)
@@ -152,12 +158,17 @@ class PersonaStore:
         else:
             card = read_card(data, path.name)
             persona, avatar, notices = card.persona, card.avatar, card.notices
+            is_v3 = card.spec is Spec.V3
         id_ = self.save(persona, avatar=avatar)
+        if is_v3:
+            with files.saving(f"The persona {persona.name}"):
+                write_whole(self._folder / id_ / _ORIGINAL, data)
         self.notices = notices
         return id_
 
     def export(self, id_: str, path: Path) -> None:
-        """Write a persona as TOML, as a JSON card (version 2) or as a PNG card (versions 2 and 3), by the suffix of `path`.
+        """Write a persona as TOML, as a JSON card (version 3 where it came as one, else 2), as a PNG card (versions 2 and 3) or as a charx
+        (version 3, with the pictures of the one that it came from), by the suffix of `path`.
 
         Raises UsageError when the file exists already or has another suffix, NemochatError when it cannot be written.
         """
@@ -166,12 +177,27 @@ class PersonaStore:
             wanted = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
             raise UsageError(f"{shown(path)}: the name of an exported persona ends with {wanted}.")
         persona, avatar = self.load(id_)
-        if suffix == ".png":
-            data = write_png(persona, avatar or avatars.plain(persona.accent))
-        else:
-            data = (write_toml(persona) if suffix == ".toml" else write_json(persona)).encode()
+        original = self._original(id_)
+        portrait = avatar or (avatars.plain(persona.accent) if suffix in (".png", ".charx") else b"")
+        match suffix:
+            case ".png":
+                data = write_png(persona, portrait)
+            case ".charx":
+                data = write_charx(persona, portrait, original)
+            case ".toml":
+                data = write_toml(persona).encode()
+            case _:
+                data = write_json(persona, Spec.V2 if original is None else Spec.V3).encode()
         with files.saving(shown(path)):
             files.write_new(path, data)
+
+    def _original(self, id_: str) -> bytes | None:
+        """The card of version 3 that a persona came from; None when it came otherwise, or when that is gone."""
+        path = self._folder / id_ / _ORIGINAL
+        try:
+            return files.read(path, MAX_FILE) if os.path.lexists(path) else None
+        except NemochatError:
+            return None
 
     def profiles(self) -> Profiles:
         """Who the user is. A broken file is kept under another name and named in `notices`."""

@@ -208,7 +208,7 @@ def test_charx_with_a_portrait() -> None:
     card = read_card(charx(members), "yuki.charx")
     assert card.persona.nickname == "雪"
     assert card.avatar == png()
-    assert card.notices == ("2 more files in the card (pictures, sounds) cannot be kept.",)
+    assert card.notices == ("2 more files in the card (pictures, sounds) will not be shown, but stay for exports as .charx.",)
     assert [asset["uri"] for asset in card.persona.card["assets"] if asset["name"] == "main"][1:] == ["ccdefault:"]
 
 

@@ -269,7 +269,7 @@ def test_export_refuses(store: PersonaStore, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="exists already"):
         store.export("smith", tmp_path / "there.json")
     assert (tmp_path / "there.json").read_text(encoding="utf-8") == "mine"
-    with pytest.raises(UsageError, match=r"ends with \.toml, \.json or \.png"):
+    with pytest.raises(UsageError, match=r"ends with \.toml, \.json, \.png or \.charx"):
         store.export("smith", tmp_path / "a.txt")
     with pytest.raises(NemochatError, match="cannot be saved"):
         store.export("smith", tmp_path / "none" / "a.json")
