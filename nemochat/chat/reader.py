@@ -88,6 +88,8 @@ class PromptReader:
         self.held = Held()
         self.album = Album()
         self.side = image_size
+        self.left_out: tuple[str, ...] = ()
+        """The values of sampling of which the user was told that the server does not take them."""
         self._told: set[str] = set()
         self._gone: set[str] = set()
         engine.find_image = self.seen

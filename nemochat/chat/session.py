@@ -32,7 +32,7 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.domain.segments import Control
 from nemochat.domain.servers import ServedModel
 from nemochat.domain.tools import Approval, ToolRequest
-from nemochat.engine.protocol import Engine, GenerateRequest, LoadRequest
+from nemochat.engine.protocol import Engine, GenerateRequest, LoadRequest, ModelInfo
 from nemochat.errors import ConversationError, EngineError, NemochatError, ServerError, WindowError
 from nemochat.prompt.grammar import json_grammar
 from nemochat.prompt.replies import ReplyStyle, StreamParser, as_left_open, generated_call, parse_reply
@@ -274,11 +274,15 @@ class ChatSession:
             yield _NOTHING
             return
         prompt, fit = ready, sent.fit
-        if turn.continues and not info.leaves_open and not turn.notes:
+        if turn.continues and not info.leaves_open and not turn.was_too_long:
             turn.notes.append(f"{reader.model_name} cannot go on from the last word of a reply: it was asked to, in words.")
         if is_reply and (trim := trim_between(turn.chat, prompt.assembled.trimmed(turn.chat, fit))) is not None:
             yield turn.propose(trim, stores=False)
         sampling = reader.in_force(turn.chat).sampling.another(turn.others)
+        left_out = _left_out(sampling, info)
+        if left_out != reader.left_out and is_reply:
+            reader.left_out = left_out
+            turn.notes += [f"{reader.model_name} does not take {' and '.join(left_out)}, so that is left out."] if left_out else []
         if purpose is _Purpose.TITLE:
             sampling = msgspec.structs.replace(sampling, max_tokens=titles.TOKENS)
         told_of = prompt.assembled.conversation.tools
@@ -410,6 +414,14 @@ class ChatSession:
         finally:
             cancelling.cancel()
         yield Finished(FinishReason.CANCELLED, Usage(), Timings())
+
+
+def _left_out(sampling: Sampling, info: ModelInfo) -> tuple[str, ...]:
+    """What is asked for and cannot be asked of the engine. Whether the model thinks is said in the prompt."""
+    if info.takes_sampling is None:
+        return ()
+    asked = (name for name, value in msgspec.structs.asdict(sampling).items() if value not in (None, (), {}))
+    return tuple(name for name in asked if name not in (*info.takes_sampling, "think"))
 
 
 _UNREAD = {

@@ -251,7 +251,7 @@ class Desk:
             self.port.tell(Said("The model has nothing to add: its reply had ended. Press r on it for another one."))
         if result is not None and result.note:
             self.port.tell(Said(result.note))
-        elif result is not None and len(result.forgotten) > self._forgotten:
+        if result is not None and len(result.forgotten) > self._forgotten:
             read = plural(result.usage.evaluated_tokens, "token")
             gone = plural(len(result.forgotten), "message")
             self.port.tell(Said(f"The window was full: the model no longer sees {gone}; {read} were read for this reply."))

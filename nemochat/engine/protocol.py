@@ -46,7 +46,8 @@ class ModelInfo(msgspec.Struct, frozen=True):
     prompt that does not go on from all that was read is read anew as a whole, so only what will stand should be read ahead.
     takes_messages: the engine lays conversations out by itself: it is asked in messages (`Asked`), and segments are there to be counted.
     Of those, takes_tools: it can be told of tools in a place of their own; has_think_switch: it can be told whether the model is to think;
-    leaves_open: a reply can be left open, so that the model goes on from its last word, where others are asked to in words.
+    leaves_open: a reply can be left open, so that the model goes on from its last word, where others are asked to in words; takes_sampling:
+    the names of the values of `Sampling` that it can be asked for, None for all.
     """
 
     name: str
@@ -65,6 +66,7 @@ class ModelInfo(msgspec.Struct, frozen=True):
     takes_tools: bool = True
     has_think_switch: bool = False
     leaves_open: bool = True
+    takes_sampling: tuple[str, ...] | None = None
 
 
 class Place(msgspec.Struct, frozen=True):

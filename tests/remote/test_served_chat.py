@@ -465,6 +465,18 @@ async def test_what_is_set_is_sent_by_the_servers_names(kind: type[FakeServer]) 
         await chat.session.close()
 
 
+@pytest.mark.parametrize(
+    ("kind", "left_out"), [(Vllm, ("repeat_last_n",)), (Ollama, ()), (OpenAi, ("top_k", "min_p", "repeat_penalty", "repeat_last_n"))]
+)
+async def test_what_a_server_does_not_take_is_said_once(kind: type[FakeServer], left_out: tuple[str, ...]) -> None:
+    async with kind() as fake:
+        chat = talk(fake, Sampling(0.5, 20, 0.9, 0.1, 1.1, 32, 7, 99))
+        first, second = await play(chat.send(user("Hi"))), await play(chat.send(user("Hi")))
+        assert first.note == (f"box/{fake.model} does not take {' and '.join(left_out)}, so that is left out." if left_out else "")
+        assert second.note == ""
+        await chat.session.close()
+
+
 async def test_the_name_of_the_longest_reply_is_the_one_that_the_server_takes() -> None:
     class Newer(OpenAi):
         def refusal(self, path: str, body: Any) -> Refuse | None:

@@ -135,6 +135,7 @@ class ChatServer:
             load_ms=0.0,
             has_think_switch=self._ways.switches_thinking,
             leaves_open=self._ways.continues,
+            takes_sampling=tuple(self._ways.sampling),
         )
 
     async def count(self, asked: Asked) -> int | None:

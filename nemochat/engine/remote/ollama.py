@@ -86,6 +86,7 @@ class Ollama:
             architecture=str(about.get("general.architecture") or ""),
             takes_tools="tools" not in self._lacks,
             has_think_switch=self._thinks,
+            takes_sampling=tuple(_SAMPLING),
         )
 
     async def count(self, asked: Asked) -> int | None:
