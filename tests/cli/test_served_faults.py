@@ -101,6 +101,25 @@ def test_a_server_that_is_not_there_and_one_with_an_unknown_certificate(nemochat
     assert not hostile.requests
 
 
+@pytest.mark.parametrize(
+    ("says", "code"),
+    [
+        (answer({"data": [{"id": "good"}, {"id": "\x1b]0;x\x07"}, {"id": f"echo-{KEY}"}, {"id": "a\u202eb"}]}), 0),
+        (answer({"error": f"\x1b[2J{KEY}"}, "401 No"), 1),
+    ],
+    ids=["names", "refusal"],
+)  # fmt: skip
+def test_lists_of_servers_and_models_hold_nothing_harmful(says: bytes, code: int, nemochat: Run, tmp_path: Path) -> None:
+    with HostileServer({"*": says}) as hostile:
+        known(hostile, OPENAI, tmp_path)
+        for arguments in (("servers", "check", "lab"), ("servers", "check", "--json"), ("models", "list"), ("models", "list", "--json")):
+            done = nemochat(*arguments)
+            assert done.returncode == (code if arguments[0] == "servers" else 0), done
+            assert "lab" in done.stdout + done.stderr
+            assert not set(done.stdout + done.stderr) & set("\x1b\x07\u202e")
+            no_key_in(tmp_path, done.stdout, done.stderr)
+
+
 def test_the_story_for_those_who_debug_holds_no_key(nemochat: Run, tmp_path: Path) -> None:
     with OPENAI.serving(answer({"error": {"message": f"bad {KEY}"}}, "401 No")) as hostile:
         done = nemochat("ask", "Hi", *known(hostile, OPENAI, tmp_path), NEMOCHAT_DEBUG="1")

@@ -472,7 +472,7 @@ async def test_other_refusals_are_not_about_length(body: Any) -> None:
 
 async def test_what_runs_here_is_not_asked_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     with HostileServer({"*": answer({"proxy": True})}) as proxy:
-        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        for name in ("HTTP_PROXY", "http_proxy"):
             monkeypatch.setenv(name, proxy.url)
         for name in ("NO_PROXY", "no_proxy"):
             monkeypatch.delenv(name, raising=False)
@@ -480,6 +480,13 @@ async def test_what_runs_here_is_not_asked_through_a_proxy(monkeypatch: pytest.M
             assert await client.get("/x") == {"proxy": False}
         assert await _ask(Server("lab", "http://nemochat-nowhere.invalid/"), ONCE) == {"proxy": True}
         assert [request.path for request in proxy.requests] == ["http://nemochat-nowhere.invalid/x"]
+    for address in ("nonsense", "http://[::1", "socks5://127.0.0.1:9"):
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, address)
+        async with asked(answer({"proxy": False})) as (client, _):
+            assert await client.get("/x") == {"proxy": False}
+        with pytest.raises(ServerError):
+            await _ask(Server("lab", "http://nemochat-nowhere.invalid/"), ONCE)
 
 
 async def test_what_is_logged_holds_nothing_of_it(caplog: pytest.LogCaptureFixture) -> None:

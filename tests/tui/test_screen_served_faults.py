@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from nemochat.engine.remote.client import Limits, ServerClient
 from nemochat.tui.screens.dialogs import Choose
 from nemochat.tui.screens.picker import Picker
 from tests.chat.fake_engine import FakeEngine, reply
-from tests.remote.hostile import DROP, HOLD, KEY, Act, HostileServer, after, answer
+from tests.remote.hostile import DROP, HOLD, KEY, Act, HostileServer, Request, Says, after, answer
 from tests.remote.llama_server import running as serving_llama
 from tests.remote.wires import OLLAMA, OPENAI, VLLM, Wire, llama_server
 from tests.tui.bench import Bench, Driver, running
@@ -131,6 +131,33 @@ async def test_esc_ends_a_request_that_hangs_and_the_next_one_works(wire: Wire, 
             wire.says(hostile, wire.well("Again."))
             await driver.send("And now?")
             assert driver.said == ["Hi", "Hello", "And now?", "Again."]
+
+
+@pytest.mark.parametrize(
+    "says", [answer({"error": "no"}, "500 No"), [DROP], [HOLD], answer(b"<html>"), answer({})], ids=["500", "drop", "hang", "page", "empty"]
+)
+async def test_what_goes_wrong_while_something_is_typed_is_not_noticed(says: Sequence[Act] | bytes, tmp_path: Path) -> None:
+    """Reading ahead that fails says nothing, and one that hangs is ended at Enter."""
+    with VLLM.serving() as hostile:
+        well = hostile.answers[VLLM.path]
+        assert callable(well)
+
+        def behave(request: Request, real: Iterator[bytes]) -> Says:
+            if b'"stream": true' in request.body:
+                return well(request, real)
+            return [says] if isinstance(says, bytes) else says
+
+        hostile.answers[VLLM.path] = behave
+        async with asking(tmp_path, hostile, VLLM) as driver:
+            await driver.type("What colour has the sky?")
+            await driver.until(lambda: VLLM.path in hostile.paths())
+            driver.screen.prompt.focus_area()
+            await driver.press("enter")
+            await driver.until(lambda: driver.said == ["What colour has the sky?", "Yes."])
+            await driver.until(lambda: not driver.desk.turns.is_running)
+            assert driver.notices == []
+            if says == [HOLD]:
+                await driver.until(lambda: VLLM.path in hostile.left)
 
 
 async def test_a_real_llama_server_whose_reply_is_cut(tmp_path: Path) -> None:

@@ -78,9 +78,9 @@ class ServerClient:
                     **({"Authorization": f"Bearer {key}"} if key else {}),
                 },
                 # To read all authorities takes 0.1 s; where there is neither TLS nor a proxy none is needed.
-                verify=not (is_here and address.scheme == "http"),
+                verify=httpx2.create_ssl_context() if address.scheme == "https" or not is_here else False,
                 # What runs here is not asked through a proxy, which would hand the words to another machine.
-                mounts={f"all://{address.hostname}": None} if is_here else None,
+                trust_env=not is_here,
                 # Silence is measured from line to line: a byte now and then does not count.
                 timeout=httpx2.Timeout(None, connect=limits.connect),
                 limits=httpx2.Limits(keepalive_expiry=_KEPT_OPEN),
