@@ -18,7 +18,7 @@ from nemochat.errors import ServerError
 from tests.idle import until
 from tests.remote.hostile import CERTIFICATE, DROP, HOLD, KEY, Act, HostileServer, Says, answer, begin, chunk, event
 
-IMPATIENT = Limits(first=0.3, silence=0.3, retries=0)
+IMPATIENT = Limits(look=0.3, first=0.3, silence=0.3, retries=0)
 ONCE = Limits(retries=0)
 
 

@@ -151,7 +151,10 @@ async def test_a_reply_that_stalls_is_kept(wire: Wire, monkeypatch: pytest.Monke
             assert "fell silent in the middle of its answer, for 300 ms" in (await failing(talk)).message
             assert said(talk) == ["Hi", "Hello wor"]
             await until(lambda: hostile.left)
-            await well_again(talk, hostile, wire)
+        limits(monkeypatch, Limits())
+        async with talking(hostile, wire) as another:
+            another.open_chat(talk.chat)
+            await well_again(another, hostile, wire)
 
 
 def _with(code: int, body: Any, **headers: str) -> bytes:
@@ -188,13 +191,26 @@ async def test_what_was_asked_is_kept_when_no_reply_comes(fault: str, wire: Wire
 
 @pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\nX: ", None], ids=["no-head", "half-a-head", "no-event"])
 async def test_a_server_that_says_nothing_is_given_up(start: bytes | None, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits(monkeypatch, Limits(first=1.0, retries=0))
     with wire.serving([wire.begin() if start is None else start, HOLD]) as hostile:
         async with talking(hostile, wire) as talk:
-            await asyncio.wait_for(talk.reader.load.model(), 60)
-            limits(monkeypatch, Limits())
-        limits(monkeypatch, Limits(first=0.5, retries=0))
+            assert (await failing(talk)).message == "lab has not answered for 1.0 s."
+            assert said(talk) == ["Hi"]
+        limits(monkeypatch, Limits())
+        async with talking(hostile, wire) as another:
+            another.open_chat(talk.chat)
+            await well_again(another, hostile, wire)
+
+
+async def test_a_server_that_hangs_when_its_model_is_opened_can_be_asked_again(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits(monkeypatch, Limits(look=0.5, first=0.5, retries=0))
+    with wire.serving() as hostile:
+        working, hostile.answers = hostile.answers, {"*": [HOLD]}
         async with talking(hostile, wire) as talk:
             assert (await failing(talk)).message == "lab has not answered for 500 ms."
+        hostile.answers = working
+        limits(monkeypatch, Limits())
+        async with talking(hostile, wire) as talk:
             await well_again(talk, hostile, wire)
 
 

@@ -84,7 +84,8 @@ FAULTS: dict[str, tuple[Callable[[Wire], Sequence[bytes | Act] | bytes], str]] =
 async def test_it_is_a_sentence_and_what_has_come_can_be_gone_on_with(
     fault: str, wire: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    patience(monkeypatch, Limits(silence=1.0, retries=0))
+    if fault == "silence":
+        patience(monkeypatch, Limits(silence=3.0, retries=0))
     says, message = FAULTS[fault]
     with wire.serving(says(wire)) as hostile:
         async with asking(tmp_path, hostile, wire) as driver:

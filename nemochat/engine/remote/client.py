@@ -39,12 +39,14 @@ _DIGITS = 15  # of a number that fits wherever it is kept
 class Limits(msgspec.Struct, frozen=True):
     """How long a server is waited for, in seconds, and how much of it is read, in bytes.
 
-    connect: until it takes the connection. first: until it answers, until an answer is there as a whole, and between two events of a
-    stream. silence: between two lines of a stream that has begun, where one that only says "I am alive" counts. answer: an answer that is
-    no stream. line: a line of a stream, and an event. stream: a stream as a whole. retries: how often what may go better is tried again.
+    connect: until it takes the connection. look: until it has said what it knows already, which costs it nothing. first: until it begins
+    to answer what it has to work for, until such an answer is there as a whole, and between two events of a stream. silence: between two
+    lines of a stream that has begun, where one that only says "I am alive" counts. answer: an answer that is no stream. line: a line of a
+    stream, and an event. stream: a stream as a whole. retries: how often what may go better is tried again.
     """
 
     connect: float = 10.0
+    look: float = 60.0
     first: float = 600.0
     silence: float = 120.0
     answer: int = 32 << 20
@@ -133,7 +135,7 @@ class ServerClient:
     async def _answer(self, path: str, body: Mapping[str, Any] | None) -> Any:
         response = await self._begin(path, body)
         try:
-            return self._value(await self._whole(response))
+            return self._value(await self._whole(response, self._patience(body is not None)))
         except httpx2.HTTPError:
             raise self.broke_off() from None
         finally:
@@ -166,12 +168,13 @@ class ServerClient:
 
     async def _ask(self, path: str, content: bytes | None) -> httpx2.Response:
         headers = {} if content is None else {"Content-Type": "application/json"}
+        patience = self._patience(content is not None)
         try:
             request = self._http.build_request("GET" if content is None else "POST", self._url + path, content=content, headers=headers)
-            async with asyncio.timeout(self._limits.first):
+            async with asyncio.timeout(patience):
                 response = await self._http.send(request, stream=True)
         except TimeoutError:
-            raise self._faults.silent(self._limits.first) from None
+            raise self._faults.silent(patience) from None
         except (httpx2.InvalidURL, UnicodeError) as error:
             raise self._faults.unusable(str(error)) from None
         if response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
@@ -184,7 +187,7 @@ class ServerClient:
             if 300 <= response.status_code < 400:
                 return self._faults.moved(response.headers.get("location", ""), response.status_code)
             try:
-                content = await self._whole(response, _READ_OF_A_REFUSAL)
+                content = await self._whole(response, self._limits.look, _READ_OF_A_REFUSAL)
             except (httpx2.HTTPError, ServerError):
                 content = b""  # the status says enough
             wait = asked if asked is not None and asked > _LONGEST_WAIT else None
@@ -192,11 +195,14 @@ class ServerClient:
         finally:
             await response.aclose()
 
-    async def _whole(self, response: httpx2.Response, beginning: int | None = None) -> bytes:
+    def _patience(self, works: bool) -> float:
+        return self._limits.first if works else self._limits.look
+
+    async def _whole(self, response: httpx2.Response, patience: float, beginning: int | None = None) -> bytes:
         """The content of an answer that is no stream, or its beginning, of so many bytes at least if there are as many."""
         taken = bytearray()
         try:
-            async with asyncio.timeout(self._limits.first), contextlib.aclosing(response.aiter_raw()) as chunks:
+            async with asyncio.timeout(patience), contextlib.aclosing(response.aiter_raw()) as chunks:
                 async for chunk in chunks:
                     taken += chunk
                     if beginning is not None and len(taken) >= beginning:
@@ -204,7 +210,7 @@ class ServerClient:
                     if len(taken) > self._limits.answer:
                         raise self.misread(f"is larger than {_size(self._limits.answer)}")
         except TimeoutError:
-            raise self._faults.silent(self._limits.first) from None
+            raise self._faults.silent(patience) from None
         return bytes(taken)
 
     async def _events(self, response: httpx2.Response) -> AsyncGenerator[bytes, None]:

@@ -21,10 +21,10 @@ from nemochat.errors import ServerError
 USUAL_PORTS = (8080, 8000, 11434, 1234)
 """Where llama-server, vLLM and NIM, Ollama, and LM Studio listen unless they are told otherwise."""
 
-QUICK = Limits(connect=5.0, first=10.0, retries=0)
+QUICK = Limits(connect=5.0, look=10.0, first=10.0, retries=0)
 """For those who wait for a list, not for a reply."""
 
-_NEARBY = Limits(connect=0.5, first=2.0, retries=0)
+_NEARBY = Limits(connect=0.5, look=2.0, first=2.0, retries=0)
 _SECONDS_TO_DISCOVER = 3.0
 _MOST_MODELS = 1000
 _LONGEST_NAME = 200
