@@ -43,7 +43,7 @@ async def fault(says: Any, key: str = KEY, limits: Limits = ONCE, *, streams: bo
         assert text == sanitize(text, strict=True)
         assert len(text) < 600
         assert KEY not in text
-        assert text.endswith(".") or not text
+    assert error.message.endswith(".")
     assert KEY not in "".join(traceback.format_exception(error))  # as a log of a crash would have it
     return error
 

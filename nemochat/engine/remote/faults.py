@@ -142,11 +142,13 @@ class Faults:
         match status:
             case 401 | 407:
                 what = "does not accept the key" if self._has_key else "wants a key"
-                return ServerError(f"{name} {what}{says}.", "Give it its key: see `nemochat servers add --help`.", status=status)
+                hint = f"Give the one that it has for you: nemochat servers add {name} {self.place} --key"
+                return ServerError(f"{name} {what}{says}.", hint, status=status)
             case 403:
                 return ServerError(f"{name} does not allow that{says}.", "Its key may not be for this model.", status=status)
             case 404:
-                return ServerError(f"{name} does not know what it was asked for{says}.", "See which models it has.", status=status)
+                hint = "See which models it has: nemochat models list"
+                return ServerError(f"{name} does not know what it was asked for{says}.", hint, status=status)
             case 413:
                 return ServerError(f"What was sent is too large for {name}{says}.", "Send fewer or smaller pictures.", status=status)
             case 429:
