@@ -1,6 +1,6 @@
 """The time to the first token with a server: through nemochat, counting included, against a bare request to the same llama-server.
 
-    python -m benchmarks.servers MODEL.gguf [--rounds 5] [--threads 1]
+    python -m benchmarks.servers MODEL.gguf [--cold 5] [--tenth 3] [--threads 1]
 
 Cold: prompts of 1,000 tokens of which the server holds nothing, in turns through nemochat and as a chat completion from the standard
 library alone. Tenth turn: a chat of 3,000 tokens is open and read ahead, its question is typed at five characters a second; the time from
@@ -17,7 +17,7 @@ import itertools
 import json
 import statistics
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -125,33 +125,38 @@ def _history(begins: str, tokens: int) -> list[str]:
     return [f"{begins if not at else ''}{part}" for at in range(2 * _TURNS)]
 
 
-def _report(what: str, pairs: list[tuple[First, First]], bound: float) -> None:
-    ours, bare = ([pair[side].ms for pair in pairs] for side in (0, 1))
-    ratio = statistics.median(ours) / statistics.median(bare)
-    last = pairs[-1]
-    print(
-        f"{what}: {statistics.median(ours):.0f} ms through nemochat ({last[0].prompt} tokens, {last[0].reused} reused), "
-        f"{statistics.median(bare):.0f} ms bare ({last[1].prompt}, {last[1].reused}): ratio {ratio:.3f} ({bound})"
-    )
-    print(f"  each: {', '.join(f'{a:.0f}/{b:.0f}' for a, b in zip(ours, bare, strict=True))}")
+async def _report(what: str, pairs: list[Awaitable[tuple[First, First]]], bound: float) -> None:
+    """Each pair as it comes, and the ratio of the medians."""
+    ours: list[float] = []
+    bare: list[float] = []
+    for pair in pairs:
+        mine, other = await pair
+        ours.append(mine.ms)
+        bare.append(other.ms)
+        prompts = (f"{first.ms:.0f} ms for {first.prompt} tokens, {first.reused} of them reused" for first in (mine, other))
+        print(f"{what}: {', bare '.join(prompts)}", flush=True)
+    if pairs:
+        ratio = statistics.median(ours) / statistics.median(bare)
+        print(f"{what}: {statistics.median(ours):.0f} ms, bare {statistics.median(bare):.0f} ms: ratio {ratio:.3f} ({bound})", flush=True)
 
 
-async def _measure(server: LlamaServer, rounds: int) -> None:
+async def _measure(server: LlamaServer, cold: int, tenth: int) -> None:
     stories = _stories()
-    await _cold(server, stories, 200)  # what is done once is done
-    _report("cold, 1,000 tokens", [await _cold(server, stories, 940, turn) for turn in range(rounds)], 1.05)
-    _report("tenth turn, 3,000 tokens", [await _tenth(server, stories, 2900) for _ in range(rounds)], 0.2)
+    await _cold(server, stories, 100)  # what is done once is done
+    await _report("cold", [_cold(server, stories, 940, turn) for turn in range(cold)], 1.05)
+    await _report("tenth turn", [_tenth(server, stories, 2900) for _ in range(tenth)], 0.2)
 
 
 def main() -> None:
     """Measure one model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--cold", type=int, default=5)
+    parser.add_argument("--tenth", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     with running(given.model.absolute(), None, slots=2, context=4096, threads=given.threads) as server:
-        asyncio.run(_measure(server, given.rounds))
+        asyncio.run(_measure(server, given.cold, given.tenth))
 
 
 if __name__ == "__main__":

@@ -116,6 +116,11 @@ class Remotes:
             return ServedModel(msgspec.structs.replace(server, kind=server.kind or ServerKind.OPENAI), RemoteModel(model))
         return ServedModel(found.server, _chosen(found.server, found.models, model))
 
+    async def server_of(self, wanted: str | None, catalogue: Catalogue) -> Server | None:
+        """The server whose model a name means, which is not asked for it; None for one of this machine. Raises UsageError as `find`."""
+        meant = await asyncio.to_thread(self._meant, wanted, catalogue) if wanted else None
+        return meant[0] if meant is not None else None
+
     def _meant(self, wanted: str, catalogue: Catalogue) -> tuple[Server, str] | None:
         """The server that a name begins with, and what it says of the model.
 

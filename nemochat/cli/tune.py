@@ -32,7 +32,7 @@ from nemochat.engine.tuning import (
     Task,
     setting_text,
 )
-from nemochat.errors import EngineError
+from nemochat.errors import EngineError, UsageError
 from nemochat.files import log_problem
 from nemochat.models import estimate_memory, inspect, memory_on_cpu
 from nemochat.settings import EngineSettings, KvType, WhenFull
@@ -159,7 +159,13 @@ async def _search(setup: Setup, model: str | None, mmproj: Path | None, seconds:
 
 
 async def _planned(setup: Setup, model: str | None, mmproj: Path | None) -> _Plan:
-    """Look at the model's files and at the hardware. Raises ModelFileError."""
+    """Look at the model's files and at the hardware. Raises ModelFileError, and UsageError for a model that runs elsewhere."""
+    if (server := await setup.remotes.server_of(setup.wanted(model), setup.catalogue)) is not None:
+        name = sanitize(server.name, strict=True)
+        raise UsageError(
+            f"There is nothing to tune here for a model of {name}: how fast it is, is set where that server is started.",
+            "Name a model of this machine: nemochat tune MODEL",
+        )
     settings = setup.settings.engine
     hardware = await look_at_hardware()
     available = available_memory()

@@ -47,6 +47,15 @@ def test_the_demo_pair_end_to_end(nemochat: Run) -> None:
     assert not told["is_stored"]
 
 
+def test_a_model_of_a_server_is_tuned_where_it_runs(nemochat: Run, tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "servers.toml").write_text('[home]\nurl = "http://127.0.0.1:1"\nkind = "llama-server"\n')
+    done = nemochat("tune", "home/some-model")
+    assert done.returncode == 2
+    assert "There is nothing to tune here for a model of home: how fast it is, is set where that server is started." in done.stderr
+    assert "nemochat tune MODEL" in done.stderr
+
+
 def test_a_table_and_what_was_kept(nemochat: Run, script: WriteScript, tmp_path: Path) -> None:
     """All of these are equally quick and no default: the defaults come back."""
     configure(tmp_path, '# mine\n[engine]\nthreads = 1\nmmap = false # so\nkv_type = "f16"\n')

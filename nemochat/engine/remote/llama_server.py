@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -41,6 +42,8 @@ _PICTURE_BYTES = 8 << 20
 """Of a picture as it is sent."""
 _PICTURES_BYTES = 64 << 20
 """Of all of them that are kept; others are asked for again."""
+_MOST_TEMPLATE = 1 << 20
+"""Characters of a chat template, as for a model's file."""
 _LOOKS_AGAIN = 0.5
 """Seconds between two looks whether a model is loaded."""
 _MOST_STRIDE = 2048
@@ -172,9 +175,9 @@ class LlamaServerEngine:
         """Remove what is held of a conversation, where the server lets us (``--slot-save-path``); elsewhere another one takes its place."""
         async with self._turn():
             for held in self._slots.forget(conversation):
-                slots = {slot.id: slot for slot in await self._states()}
-                if held.slot is not None and held.slot in slots and held.is_in(slots[held.slot]):
-                    with contextlib.suppress(ServerError):  # most servers cannot: what is theirs to keep is theirs to forget
+                with contextlib.suppress(ServerError):  # a server that is gone holds nothing; most that are there erase nothing
+                    slots = {slot.id: slot for slot in await self._states()}
+                    if held.slot is not None and held.slot in slots and held.is_in(slots[held.slot]):
                         await self._client.post(f"/slots/{held.slot}?action=erase", self._body)
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[EngineEvent, None]:
@@ -312,7 +315,7 @@ class LlamaServerEngine:
             self._model = before
             raise EngineError(f"{self._client.name} has another model now.", "Choose its model again.")
         if (model.run, model.slots) != (before.run, before.slots):
-            self._slots = Slots(model.slots)
+            self._slots = Slots(model.slots if model.has_slots else 1)
         if not before.has_slots and model.run == before.run:
             self._model = before
         if self._info is not None and self._info.context_length != model.context_length:
@@ -328,10 +331,11 @@ class LlamaServerEngine:
         params = member(settings, dict, "params") or settings
         asks = {name: float(value) for name in SAMPLING_KEYS if (value := member(params, float, name)) is not None}
         has_slots = member(said, bool, "endpoint_slots")
+        template = member(said, str, "chat_template") or ""
         return _Model(
             run=member(said, str, "media_marker") or "<__media__>",
             path=member(said, str, "model_path") or "",
-            chat_template=member(said, str, "chat_template") or "",
+            chat_template=template if len(template) <= _MOST_TEMPLATE else "",
             context_length=context_length,
             slots=max(1, member(said, int, "total_slots") or 1),
             has_vision=member(said, bool, "modalities", "vision") or False,
@@ -344,7 +348,7 @@ class LlamaServerEngine:
     async def _opened(self, name: str, load_ms: float) -> ModelInfo:
         """The model, with what only its vocabulary tells."""
         model = self._present
-        self._slots = Slots(model.slots)
+        self._slots = Slots(model.slots if model.has_slots else 1)
         self._costs.clear()
         self._vocabulary = ServerVocabulary(self._client, self._body, (model.begin_text, model.end_text))
         # The begin token comes before any text, where the vocabulary wants one.
@@ -382,7 +386,8 @@ class LlamaServerEngine:
         """The tokens that replies were made of, which are not always those that their text would give."""
         while self._replies:
             tokens, shown = self._replies[0]
-            await self._vocabulary.resolved(lambda tokens=tokens, shown=shown: self._written.remember_reply(tokens, shown))  # type: ignore[misc]
+            await self._vocabulary.resolved(partial(self._vocabulary.know, tokens))
+            await self._vocabulary.resolved(partial(self._written.remember_reply, tokens, shown))
             self._replies = [each for each in self._replies if each[0] is not tokens]
 
     async def _special_tokens(self, names: Sequence[str]) -> dict[int, str]:

@@ -21,6 +21,9 @@ one of them for itself."""
 _MOST_KEPT = 1 << 22
 """Characters of texts whose tokens are known, before all are forgotten."""
 _TAG = re.compile(rb"\s*(<.*\w.*>|\[.*\w.*\])\s*", re.DOTALL)
+_LONGEST_NAME = 256
+_MOST_ROUNDS = 256
+"""So often the server is asked for what the answers before make necessary; no text needs it more than a few times."""
 _UNKNOWN = re.compile(rb"<\|?unk\|?>|\[unk\]", re.IGNORECASE)
 _Result = TypeVar("_Result")
 
@@ -73,6 +76,8 @@ class ServerVocabulary:
     def is_marker(self, token: int) -> bool:
         """Whether a token is part of the prompt's structure."""
         piece = self.piece(token)
+        if len(piece) > _LONGEST_NAME:
+            return False
         return piece in self._names or (_TAG.fullmatch(piece) is not None and _UNKNOWN.fullmatch(piece) is None)
 
     def is_special(self, token: int) -> bool:
@@ -83,6 +88,13 @@ class ServerVocabulary:
         """Whether this is the token for what the vocabulary cannot spell."""
         return _UNKNOWN.fullmatch(self.piece(token)) is not None
 
+    def know(self, tokens: Sequence[int]) -> None:
+        """Raises Unasked unless the pieces of all these are known; they are asked for together then."""
+        unknown = dict.fromkeys(token for token in tokens if token not in self._pieces)
+        if unknown:
+            self._missing |= unknown
+            raise Unasked
+
     def learn(self, token: int, text: str) -> None:
         """A token of a reply and its text."""
         self._pieces.setdefault(token, text.encode())
@@ -92,7 +104,7 @@ class ServerVocabulary:
         if self._size > _MOST_KEPT:
             self._ids.clear()
             self._size = 0
-        while True:
+        for _ in range(_MOST_ROUNDS):
             try:
                 return work()
             except Unasked:
@@ -103,6 +115,7 @@ class ServerVocabulary:
                         await self._ask(texts, parse_special=parse_special)
                 if tokens := [each for each in missing if isinstance(each, int)]:
                     await self._asked(tokens, parse_special=False)
+        raise self._client.misread("does not say what its tokens are")
 
     def _note(self, question: _Text | int) -> Unasked:
         self._missing[question] = None
