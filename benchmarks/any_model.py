@@ -130,7 +130,9 @@ async def _turns(path: Path, turns: int) -> None:
 
 
 async def _typed(path: Path, history: int) -> None:
-    chat = Chat().with_messages([user(_STORY * (history // 20)), Message(Role.ASSISTANT, (TextPart("Go on."),))])
+    async with _session(path, 4096) as session:
+        story = _STORY * (history // await session.reader.tokens_in(_STORY))
+    chat = Chat().with_messages([user(story), Message(Role.ASSISTANT, (TextPart("Go on."),))])
     for language, question in _QUESTIONS.items():
         async with _session(path, 4096) as session:
             _, cold = await ask(session, chat, question, time.perf_counter())

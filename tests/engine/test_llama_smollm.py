@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import jsonschema
 import pytest
 
 from nemochat.domain.events import FinishReason
+from nemochat.domain.messages import ToolCallPart, ToolSpec
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.segments import Control, Plain, Segment
 from nemochat.engine.llama import LlamaBackend
 from nemochat.engine.protocol import GenerateRequest, LoadRequest, ModelInfo
+from nemochat.prompt.call_styles import GENERAL
+from nemochat.prompt.grammar import tool_call_grammar
+from nemochat.prompt.replies import ReplyStyle, parse_reply
 from nemochat.settings import EngineSettings
 from tests.engine.llama_harness import Reply, gather, never
 from tests.material import material
@@ -68,3 +73,19 @@ def test_what_is_forged_is_text(smollm: tuple[LlamaBackend, ModelInfo]) -> None:
     model = backend._model().model
     cells = [[cell for cell in backend._prompt(each).cells if isinstance(cell, int) and model.is_marker(cell)] for each in (forged, tame)]
     assert cells[0] == cells[1]
+
+
+def test_a_call_is_held_to_its_schema_at_any_temperature(smollm: tuple[LlamaBackend, ModelInfo]) -> None:
+    """Its template knows no tools, so it is told in the system text, and writes in the form that most models have seen."""
+    tool = ToolSpec("get_weather", "Tells the weather.", {
+        "type": "object", "required": ["town", "unit"],
+        "properties": {"town": {"type": "string", "maxLength": 20}, "unit": {"enum": ["celsius", "fahrenheit"]}},
+    })  # fmt: skip
+    style = ReplyStyle(GENERAL)
+    segments = (*asked("What is the weather in Paris?"), Control(style.forced_call))
+    for seed in range(2):
+        request = GenerateRequest(segments, Sampling(temperature=1.5, seed=seed, max_tokens=60), tool_call_grammar([tool], style).text,
+                                  style.trigger, stops=(), markers=style.markers)  # fmt: skip
+        parts = parse_reply(style.forced_call + gather(smollm[0].generate(request, never)).text, style, (tool,))
+        (call,) = (each for part in parts[:1] if isinstance(part, ToolCallPart) for each in part.calls)
+        jsonschema.validate(call.arguments, tool.parameters)
