@@ -230,9 +230,11 @@ class Constraint:
     def _frames(self, token: int) -> bool:
         """Whether one of the call's own markers stands between words, and not within them, where its name is text like any other: within
         them something else could go on behind its first character, and goes on behind the whole of it."""
+        if token not in self._own or not self._grammar.allows(token):
+            return False
         piece = self._model.piece(token).decode("utf-8", "replace")
         begins = self._tokenizer.spelled(piece[:1])
-        if token not in self._own or len(begins) != 1:
+        if len(begins) != 1:
             return False
         others = [word for text, word in self._words.items() if text != piece[1:2]]
         is_within = self._grammar.allows_behind(begins[0], others) and self._grammar.allows_behind(token, list(self._words.values()))
