@@ -271,7 +271,7 @@ def _engine(hardware: Hardware) -> Iterator[Check]:
 
 def _gpu_here(root: Path) -> str:
     """A GPU that the system has, whatever llama.cpp was built for; "" for none."""
-    if sys.platform == "darwin":
+    if platform.system() == "Darwin":
         return "Apple" if platform.machine() == "arm64" else ""
     with suppress(OSError):
         for each in sorted((root / "proc/driver/nvidia/gpus").iterdir()):

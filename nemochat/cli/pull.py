@@ -103,5 +103,5 @@ def _print_short_list(puller: Puller, *, as_json: bool) -> None:
         rows.append((each.name, loads, "text, pictures" if each.sees else "text", each.licence or "its page says", each.why))
     print_table(("name", "loads about", "reads", "licence", ""), rows)
     for wish in puller.unfinished():
-        say(f"Begun and not finished: nemochat models pull {wish.source}", strict=True)
+        say(f"Begun and not finished: nemochat models pull {wish.typed}", strict=True)
     say("Get one with: nemochat models pull NAME")

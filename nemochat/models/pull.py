@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -44,6 +45,12 @@ class Wish(msgspec.Struct, frozen=True):
     quant: str = ""
     file: str = ""
     name: str = ""
+
+    @property
+    def typed(self) -> str:
+        """What is typed behind ``nemochat models pull`` for it."""
+        options = {"--quant": self.quant, "--file": self.file, "--name": self.name}
+        return shlex.join([self.source, *(word for option, value in options.items() if value for word in (option, value))])
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -129,14 +136,17 @@ class Puller:
         return self._chosen(wish, offer)
 
     def _chosen(self, wish: Wish, offer: Offer) -> Plan:
-        by_path = {str(safe_path(file.path)): file for file in offer.files if _is_taken(file.path)}
+        by_path = {file.path: file for file in offer.files if _is_taken(file.path)}
         paths, source, what = list(by_path), offer.source, offer.place.what
         archives = [path for path in paths if path.lower().endswith(".zip")]
         if not models_among(paths) and len(archives) == 1 and not source.file:
+            safe_path(archives[0])
             return Plan(wish, offer, (by_path[archives[0]],))
         model = choose_model(paths, source.quant, source.file, what)
         projector = projector_for(model, paths)
         chosen = [by_path[path] for path in (*parts(model, paths), *([projector] if projector else []))]
+        for file in chosen:
+            safe_path(file.path)
         there: list[Path] | None = None
         if source.kind == "hf":
             there = in_hub_cache(source.name, [(file.path, file.size, file.sha256) for file in chosen], self._environment)

@@ -11,6 +11,7 @@ import configparser
 import ipaddress
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,7 @@ READ_SECONDS = 20.0
 _MOST_REDIRECTS = 8
 _MOST_JSON = 32 << 20
 """Bytes of a list of files. One of 50,000 files, the most that Hugging Face lets a repository have, holds about 20 MB."""
+_JSON_SECONDS = 120.0
 _MOST_SECRET = 4096
 _SECRET = re.compile(r"[\x21-\x7e]{1,2048}")
 _SHOWN = 200
@@ -150,6 +152,7 @@ def get_json(asker: httpx2.Client, url: str, place: Place) -> Any:
     """What an address says in JSON. Raises DownloadError, a RefusedError for a status that is no success."""
     import httpx2
 
+    until = time.monotonic() + _JSON_SECONDS
     try:
         with opened(asker, url, place, {"Accept": "application/json"}) as (answer, _):
             if answer.status_code != 200:
@@ -159,6 +162,8 @@ def get_json(asker: httpx2.Client, url: str, place: Place) -> Any:
             body = bytearray()
             for piece in answer.iter_raw():
                 body += piece
+                if time.monotonic() > until:
+                    raise DownloadError(f"{host(url)} takes more than {_JSON_SECONDS:.0f} seconds to answer.", "Try again later.")
                 if len(body) > _MOST_JSON:
                     raise DownloadError(f"The list of {host(url)} is larger than {_MOST_JSON >> 20} MiB, which no list of files is.")
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:

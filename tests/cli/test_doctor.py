@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import socket
 import sqlite3
 import sys
@@ -134,7 +135,7 @@ def test_a_build_without_the_device_that_is_there(
     (tmp_path / made).parent.mkdir(parents=True)
     (tmp_path / made).touch()
     gpu_here = doctor._gpu_here
-    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
     monkeypatch.setattr(doctor, "_gpu_here", lambda _: gpu_here(tmp_path))
     check = list(doctor._engine(Hardware(2, 4, build="llama-cpp-python 1")))[-1]
     assert check.state is State.WARNING
