@@ -89,8 +89,9 @@ async def test_without_a_key_none_is_sent() -> None:
     ids=["events", "no-done", "every-field", "an-event-of-two-lines", "no-blank-lines", "lines", "lines-of-windows", "no-end"],
 )  # fmt: skip
 async def test_streams_in_all_their_shapes(body: bytes) -> None:
-    async with asked([begin(), *(body[at : at + 3] for at in range(0, len(body), 3))]) as (client, _):
-        assert await rest(client) == [{"n": 1}, {"n": 2}]
+    for size in (1, 3, len(body)):
+        async with asked([begin(), *(body[at : at + size] for at in range(0, len(body), size))]) as (client, _):
+            assert await rest(client) == [{"n": 1}, {"n": 2}]
     async with asked([begin("application/x-ndjson", transfer_encoding="chunked"), chunk(body), chunk(b"")]) as (client, _):
         assert await rest(client) == [{"n": 1}, {"n": 2}]
 

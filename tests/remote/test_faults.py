@@ -399,9 +399,9 @@ async def test_whatever_a_route_says_is_a_sentence_or_passed_over(odd: str, wire
                 wire.says(hostile, wire.well("All is well."))
                 with contextlib.suppress(EngineError):  # what was believed of the model may have to be found wrong first
                     await send(talk, "And now?")
-            async with talking(hostile, wire) as talk:
-                await send(talk, "And now?")
-                assert said(talk)[-1] == "All is well."
+        async with talking(hostile, wire) as talk:
+            await send(talk, "And now?")
+            assert said(talk)[-1] == "All is well."
 
 
 def _unless_streamed(value: Any, working: Any) -> Callable[..., Says]:
