@@ -202,6 +202,15 @@ async def test_reading_ahead_makes_way_and_is_not_lost(demo_server: LlamaServer)
         assert again.reused_tokens >= total - 1
 
 
+async def test_what_another_run_has_read_is_not_read_again(demo_server: LlamaServer) -> None:
+    segments = question(MANY_WORDS * 30, "Again.")
+    for is_known in (False, True):
+        async with opened(demo_server) as engine:
+            done = await engine.prepare(segments, place=Place("again"))
+            assert done.is_complete
+            assert (done.reused_tokens >= sum(await engine.count(segments)) - 1) is is_known
+
+
 async def test_each_chat_has_a_slot_and_what_will_follow_is_held_beside_it(demo_server: LlamaServer) -> None:
     demo_server.restart()
     one, two = question(MANY_WORDS * 5, "Hello?"), question(MANY_WORDS * 5, "Good day?")
@@ -375,6 +384,9 @@ async def test_calls_are_held_to_their_grammar_as_here(demo_server: LlamaServer)
         only = {"type": "object", "properties": {"a": {"type": "boolean"}}, "required": ["a"], "additionalProperties": False}
         text, _ = await reply(engine, prompts[1], grammar=json_grammar(only).text, grammar_trigger="")
         assert isinstance(json.loads(text)["a"], bool)
+        # A trigger that is no token of its own.
+        text, _ = await reply(engine, prompts[1], grammar='root ::= "! Done."', grammar_trigger="Hello")
+        assert text.startswith("Hello! Done.")
         # What the server cannot parse is left out.
         assert (await reply(engine, prompts[1], grammar="root ::= nonsense("))[0] == "Hello! How can I help?"
     backend.close()

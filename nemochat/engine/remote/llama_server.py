@@ -149,7 +149,7 @@ class LlamaServerEngine:
                 return _NOTHING_DONE
             prompt = await self._prompt(segments)
             own, states = self._slots.take(place, prompt), await self._states()
-            slot = self._slots.choose(place, own, states)
+            slot = self._slots.choose(place, prompt, states)
             if place.is_next and (slot is None or not await self._holds_both(place, prompt, slot)):
                 return _NOTHING_DONE
             at = common(own.prompt, prompt) if own is not None else 0
@@ -196,8 +196,8 @@ class LlamaServerEngine:
             prompt = await self._prompt(request.segments)
             reply = Reply(request, await self._special_tokens((*request.stops, *request.markers)), started)
             place = Place(request.conversation)
-            own = self._slots.take(place, prompt)
-            slot = self._slots.choose(place, own, await self._states())
+            self._slots.take(place, prompt)
+            slot = self._slots.choose(place, prompt, await self._states())
             body = {**self._body, **prompt.body(self._present.run), **sampled(request.sampling), **formed(request, reply.special)}
             held = Held(prompt, slot, None)
             self._slots.read(place, held)

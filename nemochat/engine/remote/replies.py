@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -23,8 +24,10 @@ _RANDOM_SEED = 0xFFFFFFFF
 """llama.cpp takes it to mean "draw one"."""
 _OTHERWISE = ("seed", "max_tokens", "stop", "think", "logit_bias", "banned_strings")
 """What goes by another name or in another shape, or the server has not got."""
-_TOKEN, _WORD = 0, 1
+_TOKEN, _PATTERN = 0, 2
 """Kinds of triggers of a grammar, as llama.cpp numbers them."""
+_SPECIAL = re.compile(r"[.^$|()\[\]{}*+?\\/]")
+"""What means something in its patterns."""
 _Kind = TypeVar("_Kind")
 
 
@@ -64,8 +67,10 @@ def formed(request: GenerateRequest, special: Mapping[int, str]) -> dict[str, An
     form["grammar"] = behind_trigger(request.grammar, trigger, tuple(ends.values()), is_open=is_open)
     if not is_open:
         tokens = {**ends, **{token: name for token, name in special.items() if name == trigger}}
-        triggers = [{"type": _TOKEN, "value": name, "token": token} for token, name in tokens.items()]
-        form["grammar_triggers"] = [*triggers, *([] if trigger in tokens.values() else [{"type": _WORD, "value": trigger}])]
+        triggers: list[dict[str, Any]] = [{"type": _TOKEN, "value": name, "token": token} for token, name in tokens.items()]
+        if trigger not in tokens.values():
+            triggers.append({"type": _PATTERN, "value": _SPECIAL.sub(r"\\\g<0>", trigger)})
+        form["grammar_triggers"] = triggers
         form["grammar_lazy"] = True
     return form
 

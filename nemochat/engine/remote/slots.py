@@ -89,16 +89,19 @@ class Slots:
         known = {held.slot for held in self._held.values()}
         return any(slot.id not in known and 2 * (slot.n_prompt_tokens or 0) >= prompt.tokens for slot in slots)
 
-    def choose(self, place: Place, own: Held | None, slots: Sequence[Slot]) -> int | None:
-        """The slot that a prompt is to be read in; None leaves it to the server."""
+    def choose(self, place: Place, prompt: ServerPrompt, slots: Sequence[Slot]) -> int | None:
+        """The slot that a prompt is to be read in, once it was taken; None leaves it to the server."""
         if not place.conversation or len(slots) < 2:
             return None
+        own = self._held.get(place)
         by_id = {slot.id: slot for slot in slots}
         if own is not None and own.slot in by_id:
             if own.is_in(by_id[own.slot]):
                 return own.slot
             if not place.is_next:
                 return None  # the server may have put it aside
+        if not place.is_next and self.may_hold(slots, prompt):
+            return None  # the server knows which
         taken = {held.slot for held in self._held.values()}
         free = [slot for slot in slots if not slot.is_processing and slot.id not in taken]
         empty = next((slot.id for slot in free if not slot.n_prompt_tokens), None)

@@ -90,9 +90,10 @@ class ServerVocabulary:
 
     def know(self, tokens: Sequence[int]) -> None:
         """Raises Unasked unless the pieces of all these are known; they are asked for together then."""
-        unknown = dict.fromkeys(token for token in tokens if token not in self._pieces)
+        unknown = [token for token in tokens if token not in self._pieces]
+        for token in unknown:
+            self._note(token)
         if unknown:
-            self._missing |= unknown
             raise Unasked
 
     def learn(self, token: int, text: str) -> None:
