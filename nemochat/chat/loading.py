@@ -19,7 +19,10 @@ _REPORT_SECONDS = 0.1
 
 
 class Loading:
-    """Loads one model into one engine. loaded_at: when it was there (time.perf_counter). format: how it is spoken to, once it is there."""
+    """Loads one model into one engine. loaded_at: when it was there (time.perf_counter). format: how it is spoken to, once it is there.
+
+    beside: the loading of the same model into another engine, whose format is taken; it closes that, and later than this one.
+    """
 
     def __init__(self, engine: Engine, request: LoadRequest) -> None:
         self._engine = engine
@@ -29,6 +32,7 @@ class Loading:
         self.loaded: ModelInfo | None = None
         self.loaded_at = 0.0
         self.format: ChatFormat = NemotronFormat()
+        self.beside: Loading | None = None
 
     def start(self) -> asyncio.Task[ModelInfo]:
         """Begin, unless that was done; a failure is reported by the first call that needs the model."""
@@ -77,11 +81,16 @@ class Loading:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await self.format.close()
+        if self.beside is None:
+            await self.format.close()
 
     async def _load(self) -> ModelInfo:
         info = await self._engine.load(self._request, self._note)
-        self.format = await formats.choose(info, self._request.format)
+        if self.beside is not None:
+            await self.beside.model()
+            self.format = self.beside.format
+        else:
+            self.format = await formats.choose(info, self._request.format)
         self.loaded, self.loaded_at = info, time.perf_counter()
         return info
 

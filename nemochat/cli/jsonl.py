@@ -18,7 +18,7 @@ from nemochat.chat.openai_messages import ConversationBody, decode, image_source
 from nemochat.chat.values import ReplyForm
 from nemochat.cli.aids import Aids, open_aids
 from nemochat.cli.exchange import AskOptions, JsonReply, attach_pictures, originals
-from nemochat.cli.opening import open_session
+from nemochat.cli.opening import open_beside, open_session
 from nemochat.cli.output import StatusLine, as_shown, print_json, print_note
 from nemochat.cli.setup import read_setup
 from nemochat.cli.stats import Running
@@ -166,14 +166,8 @@ async def serve(options: AskOptions) -> int:
                 original = partial(_original, session)
                 aids = await stack.enter_async_context(open_aids(options, setup, session, original, status))
 
-        async def another() -> ChatSession:
-            """A session beside the first, which shares its tools and its pictures."""
-            beside = await stack.enter_async_context(open_session(setup, model, options.mmproj))
-            beside.toolbox, beside.holds_calls_to_schema = session.toolbox, session.holds_calls_to_schema
-            beside.reader.album = session.reader.album
-            return beside
-
-        serving = _Serving(options, aids, running, _Sessions(session, another, most))
+        sessions = _Sessions(session, lambda: stack.enter_async_context(open_beside(setup, session)), most)
+        serving = _Serving(options, aids, running, sessions)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(serving.print_answers())

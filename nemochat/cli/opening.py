@@ -110,7 +110,25 @@ async def new_session(
     return session
 
 
-async def _served_session(setup: Setup, served: ServedModel, mmproj: Path | None) -> ChatSession:
+@asynccontextmanager
+async def open_beside(setup: Setup, first: ChatSession) -> AsyncGenerator[ChatSession, None]:
+    """Another session with the model of a server, for requests beside those of the first one, whose format, tools and pictures it shares.
+
+    It ends with the block, before the first one. Raises NemochatError.
+    """
+    assert first.served is not None
+    session = await _served_session(setup, first.served, None, beside=first)
+    session.toolbox, session.holds_calls_to_schema = first.toolbox, first.holds_calls_to_schema
+    session.reader.album = first.reader.album
+    try:
+        yield session
+    finally:
+        await session.close()
+
+
+async def _served_session(
+    setup: Setup, served: ServedModel, mmproj: Path | None, *, beside: ChatSession | None = None
+) -> ChatSession:
     """No process is started and no file is looked at: all of that is the server's."""
     from nemochat.engine.remote import open_engine
 
@@ -120,6 +138,7 @@ async def _served_session(setup: Setup, served: ServedModel, mmproj: Path | None
     request = LoadRequest(served.name, "", None, settings, format=settings.format, server=served.server.name)
     session = ChatSession(engine, request, sampling_layers(setup.settings, setup.locked))
     session.served = served
+    session.reader.load.beside = beside.reader.load if beside is not None else None
     session.start_loading()
     return session
 

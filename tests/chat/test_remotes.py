@@ -10,13 +10,18 @@ from pathlib import Path
 import pytest
 
 from nemochat.chat import remotes as remotes_module
+from nemochat.chat.loading import Loading
 from nemochat.chat.remotes import Listing, about
 from nemochat.domain.servers import RemoteModel, ServedModel, Server, ServerKind
+from nemochat.engine.protocol import LoadRequest
 from nemochat.engine.remote import finding
 from nemochat.engine.remote.finding import Found
 from nemochat.errors import ServerError, UsageError
 from nemochat.models import Catalogue
 from nemochat.paths import Paths
+from nemochat.prompt.nemotron import NemotronFormat
+from nemochat.settings import EngineSettings
+from tests.chat.fake_engine import FakeEngine
 from tests.desk.bench import PlayedRemotes
 
 MANY = ("meta/llama-3.1-8b", "llama3:latest", "llama3:70b", "Qwen2.5-VL", "nvidia/nemovision", "/models/deep/demo-q8.gguf")
@@ -195,3 +200,22 @@ async def test_what_may_be_typed_is_what_was_seen_last(remotes: PlayedRemotes) -
     remotes.has["gpu"] = ServerError("gpu does not answer.")
     await _listed(remotes)
     assert remotes.names() == ["gpu/", "one/only"]
+
+
+async def test_a_loading_beside_another_takes_its_format_and_leaves_it_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    request = LoadRequest("gpu/m", "", None, EngineSettings())
+    first, second = Loading(FakeEngine(), request), Loading(FakeEngine(), request)
+    second.beside = first
+    await second.model()
+    assert second.format is first.format
+    assert first.loaded is not None
+    closed: list[object] = []
+
+    async def close(self: NemotronFormat) -> None:
+        closed.append(self)
+
+    monkeypatch.setattr(NemotronFormat, "close", close)
+    await second.close()
+    assert closed == []
+    await first.close()
+    assert closed == [first.format]

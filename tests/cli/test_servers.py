@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from nemochat.cli.bench import Bench
+from nemochat.errors import UsageError
 from tests.cli.conftest import Run, command
 from tests.remote.llama_server import LlamaServer, running
 
@@ -283,6 +285,15 @@ def test_a_projector_of_this_machine_is_not_for_it(nemochat: Run, added: LlamaSe
     done = nemochat("ask", "Hello", "--model", "here", "--mmproj", "x.gguf")
     assert done.returncode == 2
     assert "here/nemochat-demo is a server's model: its projector is there." in done.stderr
+
+
+async def test_a_projector_of_the_command_line_is_not_for_the_models_of_servers(added: LlamaServer) -> None:
+    bench = Bench("here", Path("x.gguf"), {})
+    with pytest.raises(UsageError, match="its projector is there"):
+        await bench.find(None)
+    assert await bench.find("here/nemo") is not None
+    assert await bench.find("nemochat-demo") is None
+    bench.close()
 
 
 # -- many requests at once
