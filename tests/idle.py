@@ -22,10 +22,14 @@ PATIENCE = 120.0
 """Seconds that something may take on a busy machine: a limit against hanging, not a measurement."""
 _MOMENT = 0.02
 """Seconds: what is due so soon belongs to what goes on now, as the next frame does."""
+_LITTLE = 0.05
+"""Seconds that are waited for a thread which has held up an earlier wait: many tests hold one until they let it go."""
 _run_in_executor = asyncio.BaseEventLoop.run_in_executor
 _parse_rules = Stylesheet._parse_rules
 _working: WeakSet[asyncio.Future[Any]] = WeakSet()
 """What threads do for event loops."""
+_slow: WeakSet[asyncio.Future[Any]] = WeakSet()
+"""What of it a wait has given up."""
 _parsed: dict[object, list[RuleSet]] = {}
 
 
@@ -35,13 +39,18 @@ async def until_idle(min_sleep: float = _MOMENT, max_sleep: float = 1.0) -> None
     What takes longer than `max_sleep` seconds is for the test to wait for, by what it brings about.
     """
     loop: Any = asyncio.get_running_loop()
-    soon, end = loop.time() + _MOMENT, loop.time() + max_sleep
+    soon, little, end = (loop.time() + seconds for seconds in (_MOMENT, _LITTLE, max_sleep))
     while loop.time() < end:
         await asyncio.sleep(0)
         if loop._ready:
             continue
-        if threads := [each for each in _working if each.get_loop() is loop and not each.done()]:
-            await asyncio.wait(threads, timeout=end - loop.time(), return_when=asyncio.FIRST_COMPLETED)
+        threads = [each for each in _working if each.get_loop() is loop and not each.done()]
+        is_new = any(each not in _slow for each in threads)
+        if is_new or (threads and loop.time() < little):
+            limit = end if is_new else little
+            done, _ = await asyncio.wait(threads, timeout=limit - loop.time(), return_when=asyncio.FIRST_COMPLETED)
+            if not done and limit == end:
+                _slow.update(threads)
         elif (due := min((each.when() for each in loop._scheduled if not each.cancelled()), default=end)) <= soon:
             await asyncio.sleep(due - loop.time())
         else:
