@@ -299,6 +299,22 @@ def _set_mode(handle: int, mode: int) -> None:
             os.fchmod(handle, mode)
 
 
+def put(part: Path, target: Path) -> None:
+    """Give a file that has grown to its end, and is on the disk, its name in place of what has it. Raises OSError."""
+    part.replace(target)
+    sync_folder(target.parent)
+
+
+def try_writing(folder: Path) -> None:
+    """Raise OSError where nothing can be written: into the folder, or where it would be made. Nothing stays behind."""
+    at = folder
+    while not os.path.lexists(at) and at != at.parent:
+        at = at.parent
+    with _beside(at / "try", PRIVATE) as (file, _):
+        file.write(b"nemochat")
+        file.flush()
+
+
 # -- names
 
 

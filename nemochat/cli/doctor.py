@@ -9,12 +9,10 @@ import platform
 import re
 import shutil
 import socket
-import sqlite3
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import aclosing, closing, suppress
+from contextlib import aclosing, suppress
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,7 +28,8 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.engine.trials import look_at_hardware
 from nemochat.engine.tuning import Hardware
 from nemochat.errors import NemochatError
-from nemochat.files import log_problem, reason
+from nemochat.files import log_problem, reason, try_writing
+from nemochat.library.database import look_over
 from nemochat.models import Catalogue, Entry, estimate_memory, inspect, memory_on_cpu, memory_on_gpu
 from nemochat.numbers import plural, size_text
 from nemochat.paths import CACHE_VARIABLE, CONFIG_VARIABLE, DATA_VARIABLE, LOG_VARIABLE, Paths, find_paths
@@ -156,12 +155,8 @@ def _folders(paths: Paths) -> Iterator[Check]:
     )
     for name, folder, variable in places:
         try:
-            at = folder
-            while not os.path.lexists(at) and at != at.parent:
-                at = at.parent
-            with tempfile.TemporaryFile(dir=at) as file:
-                file.write(b"nemochat")
-                file.flush()
+            try_writing(folder)
+            at = next(each for each in (folder, *folder.parents) if each.exists())
             free = shutil.disk_usage(at).free
         except OSError as error:
             hint = f"Change its permissions, or let {variable} name another folder."
@@ -184,30 +179,14 @@ def _database(path: Path, what: str) -> Iterator[Check]:
     if not path.exists():
         yield Check(what, "none yet")
         return
-    until = time.monotonic() + _DATABASE_SECONDS
-    size = path.stat().st_size
-    hint = "Move it away, or try: nemochat library repair" if what == "chats" else "Move it away: it is made anew when documents are added."
-    try:
-        # Where no program has it open nothing is written beside it; where one has, its journals are there already.
-        mode = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=1)) as database:
-            database.set_progress_handler(lambda: time.monotonic() > until, 10_000)
-            said = [row[0] for row in database.execute("PRAGMA quick_check(3)")]
-    except sqlite3.OperationalError as error:
-        if "interrupted" in str(error):
-            yield Check(what, f"{size_text(size)}; no damage in the first {_DATABASE_SECONDS:.0f} seconds of looking")
-        elif "locked" in str(error):
-            yield Check(what, "in use by another program just now", State.WARNING, "Ask again when that has ended.")
-        else:
-            yield Check(what, f"the database cannot be read ({error})", State.ERROR, hint)
-        return
-    except sqlite3.DatabaseError as error:
-        yield Check(what, f"the database is damaged ({error})", State.ERROR, hint)
-        return
-    if said == ["ok"]:
-        yield Check(what, f"{size_text(size)}, undamaged")
+    problem = look_over(path, _DATABASE_SECONDS)
+    if problem is None:
+        yield Check(what, f"{size_text(path.stat().st_size)}; no damage in the first {_DATABASE_SECONDS:.0f} seconds of looking")
+    elif problem:
+        hint = "nemochat library repair" if what == "chats" else "Move it away: it is made anew when documents are added."
+        yield Check(what, f"the database {problem}", State.ERROR, hint)
     else:
-        yield Check(what, f"the database is damaged ({'; '.join(map(str, said))[:200]})", State.ERROR, hint)
+        yield Check(what, f"{size_text(path.stat().st_size)}, undamaged")
 
 
 def _terminal(environment: Mapping[str, str]) -> Iterator[Check]:

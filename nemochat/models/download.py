@@ -22,7 +22,7 @@ import msgspec
 
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import DownloadError, ModelFileError
-from nemochat.files import make_folder, open_to_append, reason, sync_folder, write_whole
+from nemochat.files import make_folder, open_to_append, put, reason, write_whole
 from nemochat.models import gguf, web
 from nemochat.models.web import Place, RefusedError
 from nemochat.numbers import size_text
@@ -399,9 +399,8 @@ def _is_named(handle: int, path: Path) -> bool:
 
 
 def _put(target: Path) -> None:
-    part_of(target).replace(target)
+    put(part_of(target), target)
     _record_of(target).unlink(missing_ok=True)
-    sync_folder(target.parent)
 
 
 def _is_there(remote: Remote, target: Path, report: Report, stopped: Stopped) -> bool:

@@ -15,7 +15,7 @@ import msgspec
 
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import DownloadError, ModelFileError
-from nemochat.files import make_folder, open_to_append, reason, sync_folder, write_whole
+from nemochat.files import make_folder, open_to_append, put, reason, write_whole
 from nemochat.models import gguf, web
 from nemochat.models.catalogue import Catalogue, Entry, Origin
 from nemochat.models.choosing import choose_model, models_among, parts, projector_for
@@ -295,8 +295,7 @@ def _unpack_one(packed: Zip, name: str, target: Path, meter: _Meter, stopped: St
     except ModelFileError as error:
         discard(target)
         raise DownloadError(error.message, error.hint) from None
-    part_of(target).replace(target)
-    sync_folder(target.parent)
+    put(part_of(target), target)
 
 
 def remove_files(entry: Entry, others: tuple[Entry, ...], folder: Path) -> int:
