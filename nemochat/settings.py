@@ -199,7 +199,8 @@ class SamplingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="DRY: how many tokens back it looks; -1 is the whole window."),
     ] = None
     dry_sequence_breakers: Annotated[
-        tuple[str, ...] | Auto | None, Meta(description="DRY: texts that end a repetition, such as the marks around names.")
+        Annotated[tuple[Annotated[str, Meta(max_length=40)], ...], Meta(max_length=50)] | Auto | None,
+        Meta(description="DRY: texts that end a repetition, such as the marks around names."),
     ] = None
     top_n_sigma: Annotated[
         Annotated[float, Meta(ge=0, le=100)] | Auto | None,
@@ -231,7 +232,7 @@ class SamplingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mirostat_tau: Annotated[Annotated[float, Meta(ge=0, le=20)] | Auto | None, Meta(description="Mirostat: how surprising.")] = None
     mirostat_eta: Annotated[Annotated[float, Meta(ge=0, le=1)] | Auto | None, Meta(description="Mirostat: how quickly it learns.")] = None
     logit_bias: Annotated[
-        dict[str, Annotated[float, Meta(ge=-100, le=100)]] | None,
+        Annotated[dict[Annotated[str, Meta(max_length=100)], Annotated[float, Meta(ge=-100, le=100)]], Meta(max_length=500)] | None,
         Meta(description='Make texts more or less likely, such as {" indeed": -5}; -100 rules them out.'),
     ] = None
     banned_strings: Annotated[

@@ -145,7 +145,7 @@ class _Compiled:
     """A lorebook with its keys ready to be looked for.
 
     fixed: the rules of what always stands at its place, in order. rules: of all others. users: which of these have a key, of whatever kind.
-    by_macros: those that have keys with macros, which are made ready in each scan. found: in texts that were searched before.
+    by_macros: those that have keys with macros, which are made ready for whoever speaks. found: in texts that were searched before.
     """
 
     def __init__(self, book: Lorebook) -> None:
@@ -173,6 +173,13 @@ class _Compiled:
         reader.check(self.users)
         self.problems = reader.problems
         self._found: dict[str, frozenset[Needle]] = {}
+        self._spoken: _Spoken | None = None
+
+    def spoken(self, macros: Macros) -> _Spoken:
+        """The keys with macros as they are for these; those of the last ones are kept."""
+        if self._spoken is None or self._spoken.macros != macros:
+            self._spoken = _Spoken(macros, self.by_macros)
+        return self._spoken
 
     def found(self, text: Searched, reader: KeyReader) -> frozenset[Needle]:
         """The keys that are in a text. What was searched before is known; regular expressions have to keep to their time anew."""
@@ -183,6 +190,20 @@ class _Compiled:
                 del self._found[next(iter(self._found))]
             self._found[text.raw] = known
         return known | self.expressions.found(text, reader)
+
+
+class _Spoken:
+    """The keys of a lorebook that have macros. needles: by the entry's id and the key as it is written."""
+
+    def __init__(self, macros: Macros, keys: Iterable[tuple[str, Rules]]) -> None:
+        self.macros = macros
+        self.needles: dict[tuple[str, str], Needle | None] = {}
+        self.users: dict[Needle, list[Rules]] = {}
+        for key, rules in keys:
+            wanted = self.needles[rules.id, key] = as_needle(macros.expand(key), rules)
+            if wanted is not None:
+                self.users.setdefault(wanted, []).append(rules)
+        self.index = KeyIndex(self.users)
 
 
 _books: list[_Compiled] = []
@@ -230,23 +251,18 @@ class _Scanner:
         self._budget = budget
         self._taken_groups: set[str] = set()
         self._done: set[str] = set()
-        self._needles: dict[tuple[str, str], Needle | None] = {}
+        self._spoken = book.spoken(macros)
+        self._needles = dict(self._spoken.needles)
         self._texts = [texts[-1 - back] for back in range(min(book.deepest, len(texts)))]
         # Where to look: messages, the newest first, and then what fired; what is where, and which keys are in it.
         self._places: list[tuple[str, frozenset[Needle]]] = []
 
     def run(self) -> None:
         """Round after round, until nothing new is called."""
-        by_macros: dict[Needle, list[Rules]] = {}
-        for key, rules in self.book.by_macros:
-            wanted = self._needles[rules.id, key] = as_needle(self.macros.expand(key), rules)
-            if wanted is not None:
-                by_macros.setdefault(wanted, []).append(rules)
-        of_macros = KeyIndex(by_macros)
         levels = list(self.book.levels)
         level = levels.pop(0) if levels else 0
         called = list(self.book.without_keys)
-        self._look([(_back(back), searched(text)) for back, text in enumerate(self._texts)], of_macros, by_macros, called)
+        self._look([(_back(back), searched(text)) for back, text in enumerate(self._texts)], called)
         sources = [rules for rules in self.book.fixed if not rules.ends_chain]
         waiting: list[Rules] = []
         for number in range(_MAX_ROUNDS):
@@ -261,21 +277,15 @@ class _Scanner:
             if not goes_on:
                 level = levels.pop(0)
             called = []
-            self._look([self._source(rules) for rules in sources], of_macros, by_macros, called)
+            self._look([self._source(rules) for rules in sources], called)
 
-    def _look(
-        self,
-        places: Iterable[tuple[str, Searched]],
-        of_macros: KeyIndex,
-        by_macros: Mapping[Needle, list[Rules]],
-        called: list[Rules],
-    ) -> None:
+    def _look(self, places: Iterable[tuple[str, Searched]], called: list[Rules]) -> None:
         """Search some places more; `called` gets the entries that have any of the keys in them."""
         for where, text in places:
-            found = self.book.found(text, self.reader) | of_macros.found(text, self.reader)
+            found = self.book.found(text, self.reader) | self._spoken.index.found(text, self.reader)
             self._places.append((where, found))
             for each in found:
-                called += (*self.book.users.get(each, ()), *by_macros.get(each, ()))
+                called += (*self.book.users.get(each, ()), *self._spoken.users.get(each, ()))
 
     def _source(self, rules: Rules) -> tuple[str, Searched]:
         return f"the entry “{title(rules.entry)}”", searched(self.macros.searched(rules.said.text))

@@ -36,11 +36,13 @@ _MAX_TRIES = 200_000  # places where a key turned out to be inside of a word, in
 _MIN_REPEATS = re.compile(r"\{\s*(\d{1,9})")
 _RUN, _SELECTIVE = 6, 4
 """Letters of a run, and how many at least have to stand in what an expression matches for it to be filed by them."""
+_MOST_RUNS = 64
 _FEW = 16
 """So many times fewer runs than a text has letters are looked for one by one."""
 _BARE_SLASH = re.compile(r"(?<!\\)/")
 # Inline flags, conditions, verbs and code points by number: what they do to letters is not looked at.
 _UNPLAIN = re.compile(r"\(\?(?![:=!<])|\(\*|\\[0-9xuUNpPcQEkgLXR]|\{[^}]*[a-z]")
+_NAMED_AGAIN = re.compile(r"(?<!\\)\\k<(\w+)>")
 _ESCAPES = re.compile(r"\\.", re.DOTALL)
 _GROUPS = re.compile(r"\[[^\[\]]*\](?:[?*+]|\{\d*,?\d*\})*|\([^()\[\]]*\)(?:[?*+]|\{\d*,?\d*\})*")
 _OPTIONAL = re.compile(r".(?:[?*+]|\{\d*,?\d*\})+", re.DOTALL)
@@ -196,9 +198,9 @@ class KeyIndex:
 
 
 def _runs(text: str) -> set[str]:
-    """The runs of letters under which a key may be filed: as long as it is, but not longer than `_RUN`."""
+    """The runs of letters under which a key may be filed: as long as it is, but not longer than `_RUN`, and of its beginning."""
     size = min(len(text), _RUN)
-    return {text[at : at + size] for at in range(len(text) - size + 1)} if size else set()
+    return {text[at : at + size] for at in range(min(len(text) - size, _MOST_RUNS) + 1)} if size else set()
 
 
 def _required(pattern: str) -> str:
@@ -206,7 +208,7 @@ def _required(pattern: str) -> str:
 
     Only what stands outside of all groups, sets and repetitions is looked at; with alternatives there is nothing that must be there.
     """
-    if _UNPLAIN.search(pattern):
+    if len(pattern) > _MAX_PATTERN or _UNPLAIN.search(pattern):
         return ""
     outside = _GROUPS.sub("\0", _ESCAPES.sub("\0", pattern))
     while (less := _GROUPS.sub("\0", outside)) != outside:
@@ -229,6 +231,7 @@ def _compiled(pattern: str, flags: str) -> regex.Pattern[str]:
     program = len(pattern) * prod(max(1, int(least)) for least in _MIN_REPEATS.findall(pattern))
     if len(pattern) > _MAX_PATTERN or program > _MAX_PROGRAM:
         raise _BadPattern("is too long as a regular expression")
+    pattern = _NAMED_AGAIN.sub(r"(?P=\1)", pattern)  # as JavaScript writes it
     known = {"i": regex.IGNORECASE, "m": regex.MULTILINE, "s": regex.DOTALL}
     try:
         return regex.compile(pattern, sum(known[flag] for flag in set(flags) if flag in known))

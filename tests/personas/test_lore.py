@@ -291,3 +291,51 @@ def test_a_scan_never_fails_and_keeps_to_its_budget(entries: list[LoreEntry], te
     result = scan(Lorebook(entries=tuple(entries), recursive=True), texts, MACROS, count=len, budget=15)
     assert sum(each.tokens for each in result.fired) <= 15
     assert all(each.text and each.reason for each in result.fired)
+
+
+def test_twenty_thousand_keys_are_looked_for_at_once() -> None:
+    """Fails when each key is looked for by itself: that takes at least as long as this loop. benchmarks/lore.py has the figure."""
+    keys = [f"{first}{second} {number}" for number, first in enumerate("abcdefghij") for second in range(2_000)]
+    lorebook = book(*(about(f"text {key}", key, f"/{key}ish?/i" if at % 100 == 0 else key[::-1]) for at, key in enumerate(keys)))
+    run(lorebook, "nothing")
+    texts = [[f"number {at} lorem ipsum dolor sit amet a7 0 " * 30 for _ in range(4)] for at in range(5)]
+    loop, indexed = [], []
+    for each in texts:
+        start = time.process_time()
+        text = " ".join(each)
+        there = [key for key in (*keys, *keys) if key in text]
+        middle = time.process_time()
+        found = run(lorebook, *each, budget=10_000)
+        loop.append(middle - start)
+        indexed.append(time.process_time() - middle)
+        assert {each.entry.keys[0] for each in found.fired} == set(there) == {"a7 0"}
+    assert min(indexed) < min(loop) / 3
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "/" + "(" * 100_000 + "a/", "/" + "[a" * 50_000 + "/", "/" + "a{" * 100_000 + "/", "/" + "(a|b)" * 90 + "c/",
+        "/(((((a*)*)*)*)*)*$/",
+        "x" * 900_000, "/\\" * 200_000 + "/", "{{" * 50_000, "/(?:a?){400}a{400}/",
+    ],
+)  # fmt: skip
+def test_no_key_hangs(key: str) -> None:
+    start = time.process_time()
+    assert [each.text for each in run(book(about("never", key), about("still", "wolf")), "a" * 20_000 + " wolf").fired] == ["still"]
+    assert time.process_time() - start < 10
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ("/col(ou|o)red?/", "colored"), ("/(wolf|fox)es/", "foxes"), ("/wolf|fox/", "fox"), ("/wolve?s?hound/", "wolvhound"),
+        ("/(?i)WOLFS/", "wolfs"), ("/wolf{2}ish/", "wolffish"), ("/w[^aeiou]lf|dragon/", "dragon"), ("/dra(?=gon)gon/", "dragon"),
+        (r"/\bdragon\b/", "a dragon."), (r"/(?<who>dragon) \k<who>/", "dragon dragon"), (r"/drag\x6fn/", "dragon"), ("/DRAGON/i", "dragon"),
+        ("/dragon(?!fly)/", "dragon"), ("/[]dragon]+x/", "gnox"), ("/(dragon)?wyrm/", "wyrm"), ("/dragons{0,1}/", "dragon"),
+        (r"/a\(dragon\)/", "a(dragon)"),
+        ("/u(?:\\u0308)?bers/", "ubers"), ("/old dragon/", "old dragon"), ("/dra.on/s", "dra\non"), ("/straße/i", "STRASSE straße"),
+    ],
+)  # fmt: skip
+def test_what_an_expression_is_filed_under_never_hides_a_match(pattern: str, text: str) -> None:
+    assert fired(book(about("A", pattern)), f"they said {text} twice") == ["A"]

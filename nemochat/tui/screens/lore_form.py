@@ -66,8 +66,11 @@ class LoreForm(FormScreen[LoreEntry]):
         return next(((field, problem) for field in ("keys", "secondary_keys") if (problem := _key_problem(entry, field))), None)
 
     def made(self, values: Mapping[str, object]) -> LoreEntry:
-        """The entry."""
-        return msgspec.structs.replace(self._entry, **values)
+        """The entry. A place that is chosen here holds, whatever other programs have noted down of it."""
+        extensions = self._entry.extensions
+        if values["position"] is not self._entry.position:
+            extensions = {name: value for name, value in extensions.items() if name != "position"}
+        return msgspec.structs.replace(self._entry, **values, extensions=extensions)
 
 
 class TextForm(FormScreen[str]):
