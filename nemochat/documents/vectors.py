@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from nemochat.documents.errors import DocumentError
 from nemochat.documents.index import DocumentIndex
 from nemochat.documents.split import sentences
-from nemochat.documents.values import Cancelled, OnProgress, Progress, Scale
+from nemochat.documents.values import OnProgress, Progress, Scale
 
 if TYPE_CHECKING:
     import numpy
@@ -52,15 +52,10 @@ class Embedder(Protocol):
         """A vector for each text."""
 
 
-async def embed_missing(
-    index: DocumentIndex, embedder: Embedder, *, progress: OnProgress | None = None, cancelled: Cancelled | None = None
-) -> int:
+async def embed_missing(index: DocumentIndex, embedder: Embedder, *, progress: OnProgress | None = None) -> int:
     """Make the vectors that are missing, in batches that are kept as they come; how many were made."""
     made = 0
-    while not (cancelled is not None and cancelled()):
-        waiting = await asyncio.to_thread(index.without_vectors, embedder.model, _BATCH)
-        if not waiting:
-            break
+    while waiting := await asyncio.to_thread(index.without_vectors, embedder.model, _BATCH):
         if await asyncio.to_thread(index.scale, embedder.model) is None:
             await asyncio.to_thread(index.put_scale, embedder.model, await _measured(embedder))
         texts = [(id, list(_parts(heading, text))) for id, heading, text in waiting]

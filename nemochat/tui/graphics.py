@@ -30,9 +30,9 @@ def told_protocol(setting: str, environment: Mapping[str, str] = os.environ) -> 
     return KITTY if "KITTY_WINDOW_ID" in environment or any(name in _KITTY_LIKE for name in names) else None
 
 
-def protocol_for(setting: str, environment: Mapping[str, str] = os.environ) -> str:
+def protocol_for(setting: str) -> str:
     """The protocol that is used: kitty, sixel, halfblocks or none. Half-blocks until the terminal has answered."""
-    return told_protocol(setting, environment) or (SIXEL if _Answer.has_sixel else HALFBLOCKS)
+    return told_protocol(setting) or (SIXEL if _Answer.has_sixel else HALFBLOCKS)
 
 
 def terminal_answered(*, has_sixel: bool) -> None:

@@ -15,7 +15,6 @@ from nemochat.tools.mcp.config import read_config
 from nemochat.tools.mcp.errors import McpError, shown
 from nemochat.tools.mcp.offering import McpTool
 from nemochat.tools.mcp.pins import Pins
-from nemochat.tools.mcp.values import Limits
 
 _PATIENCE_SECONDS = 10.0
 
@@ -41,20 +40,11 @@ class McpServers:
     problems: a sentence by name for each entry or server that does not work, as of the last `reload` or `tools`.
     """
 
-    def __init__(
-        self,
-        config_path: Path,
-        pins_path: Path,
-        log_folder: Path,
-        *,
-        environment: Mapping[str, str] | None = None,
-        limits: Limits | None = None,
-    ) -> None:
+    def __init__(self, config_path: Path, pins_path: Path, log_folder: Path, *, environment: Mapping[str, str] | None = None) -> None:
         self._config_path = config_path
         self._pins = Pins(pins_path)
         self._log_folder = log_folder
         self._environment = environment
-        self._limits = limits or Limits()
         self._servers: dict[str, McpServer] = {}
         self._listings: dict[str, asyncio.Task[tuple[tuple[McpTool, ...], str]]] = {}
         self._entry_problems: dict[str, str] = {}
@@ -74,7 +64,6 @@ class McpServers:
                 self._pins,
                 self._log_folder / f"mcp-{log_name.sub('_', name)}.log",
                 environment=self._environment,
-                limits=self._limits,
             )
             for name, server in wanted.items()
         }

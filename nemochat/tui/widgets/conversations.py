@@ -113,10 +113,10 @@ class ConversationsDrawer(Vertical):
             self.close()
         self.is_narrow = narrow
 
-    def open(self, *, filtering: bool = False) -> None:
-        """Show it, with the focus on the rows or in the filter."""
+    def open(self) -> None:
+        """Show it, with the focus on the rows."""
         self.is_open = True
-        (self.filter if filtering else self.list).focus()
+        self.list.focus()
 
     def close(self) -> None:
         """Hide it."""

@@ -85,9 +85,9 @@ class SteadyScroll(VerticalScroll, Late, can_focus=False, can_focus_children=Tru
         self.is_following, self._held = True, ()
         self.refresh(layout=True)
 
-    def hold(self, widget: Widget, row: float = 0) -> None:
-        """Bring a child to a row of the view, as far as the content allows, and keep it there."""
-        self.is_following, self._held = False, (Held(widget, -row),)
+    def hold(self, widget: Widget) -> None:
+        """Bring a child to the top of the view, as far as the content allows, and keep it there."""
+        self.is_following, self._held = False, (Held(widget, 0),)
         self.refresh(layout=True)
 
     def region_of(self, widget: Widget) -> Region | None:
