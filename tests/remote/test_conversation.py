@@ -153,7 +153,7 @@ async def test_twelve_turns_say_what_the_local_engine_says(demo_server: LlamaSer
 
 async def test_twelve_turns_with_an_instruct_model(tmp_path: Path) -> None:
     model = material("SmolLM2-135M-Instruct.Q4_1.gguf")
-    with running(model, None, threads=2) as server:
+    with running(model, None) as server:
         request = LoadRequest("smollm2", "", None, EngineSettings())
 
         async def restart() -> None:

@@ -203,6 +203,7 @@ async def test_reading_ahead_makes_way_and_is_not_lost(demo_server: LlamaServer)
 
 
 async def test_what_another_run_has_read_is_not_read_again(demo_server: LlamaServer) -> None:
+    demo_server.restart()
     segments = question(MANY_WORDS * 30, "Again.")
     for is_known in (False, True):
         async with opened(demo_server) as engine:
