@@ -177,7 +177,7 @@ async def test_the_engine_is_switched_in_the_middle_of_a_chat(tmp_path: Path, be
         await driver.send("Second")
         assert driver.said == ["First", "Hello from there.", "Second", "Hello from there."]
         records = [entry.record for entry in driver.desk.chat.entries if entry.record is not None]
-        assert [record.model.name for record in records if record.model is not None] == ["demo", "here/small"]
+        assert [str(record.model) for record in records] == ["demo", "here/small"]
 
 
 async def test_what_runs_on_this_machine_is_offered_and_added(tmp_path: Path, bench: Bench) -> None:
