@@ -1,8 +1,9 @@
 """Requests a second of ``nemochat ask --jsonl --parallel N`` with a llama-server, beside those of one request after the other.
 
-    python -m benchmarks.parallel MODEL.gguf [--parallel 8] [--slots 4] [--requests 16] [--tokens 64] [--rounds 3] [--threads 1]
+    python -m benchmarks.parallel MODEL.gguf [--parallel 8] [--slots 4] [--requests 16] [--tokens 64] [--rounds 3] [--threads N]
 
-The real command, its start included, in turns with and without; the server is the one of the wheel xllamacpp, in a process of its own.
+The real command, its start included, in turns with and without; the server is the one of the wheel xllamacpp, in a process of its own
+with a thread for each core, which needs a machine that does nothing else.
 Each answer has to come in the place of its request. Medians, and their ratio with the bound in brackets.
 """
 
@@ -46,7 +47,7 @@ def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
-    for name, default in (("parallel", 8), ("slots", 4), ("requests", 16), ("tokens", 64), ("rounds", 3), ("threads", 1)):
+    for name, default in (("parallel", 8), ("slots", 4), ("requests", 16), ("tokens", 64), ("rounds", 3), ("threads", os.cpu_count() or 1)):
         parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()
     requests = _requests(options.requests, options.tokens)
