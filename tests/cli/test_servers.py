@@ -296,6 +296,14 @@ async def test_a_projector_of_the_command_line_is_not_for_the_models_of_servers(
     bench.close()
 
 
+@pytest.mark.parametrize("chosen", ["/model here/nemo", "/model\nhere/nemochat-demo"])
+def test_line_by_line_it_is_chosen_in_the_middle(nemochat: Run, added: LlamaServer, chosen: str) -> None:
+    done = nemochat("--plain", input=f"Hello\n{chosen}\nHello\n/quit\n")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) >= 2
+    assert json.loads(nemochat("models", "list", "--json").stdout)["in_use"] == "here/nemochat-demo"
+
+
 # -- many requests at once
 
 
