@@ -183,7 +183,7 @@ def _database(path: Path, what: str) -> Iterator[Check]:
     if problem is None:
         yield Check(what, f"{size_text(path.stat().st_size)}; no damage in the first {_DATABASE_SECONDS:.0f} seconds of looking")
     elif problem:
-        hint = "nemochat library repair" if what == "chats" else "Move it away: it is made anew when documents are added."
+        hint = "Mend it with: nemochat library repair" if what == "chats" else "Move it away: it is made anew when documents are added."
         yield Check(what, f"the database {problem}", State.ERROR, hint)
     else:
         yield Check(what, f"{size_text(path.stat().st_size)}, undamaged")

@@ -153,3 +153,11 @@ async def test_the_palette_shows_what_may_follow_a_command(tmp_path: Path) -> No
         await driver.dialog(CommandPalette)
         await driver.until(lambda: "/export" in driver.shown)
         assert "/export [FILE]" in driver.shown
+
+
+async def test_the_doctor_is_asked_from_within(tmp_path: Path) -> None:
+    async with running(tmp_path, FakeEngine()) as driver:
+        await driver.send("/doctor")
+        await driver.until(lambda: "ok     everything" in driver.shown)
+        await driver.press("escape")
+        await driver.back()
