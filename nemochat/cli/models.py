@@ -13,7 +13,7 @@ import msgspec
 from nemochat.chat.formats import NEMOTRON
 from nemochat.chat.remotes import Listing, about
 from nemochat.cli.model_servers import json_models
-from nemochat.cli.opening import new_session, open_session
+from nemochat.cli.opening import free_on_devices, new_session, open_session, with_layers
 from nemochat.cli.output import print_json, print_note, print_table, say
 from nemochat.cli.setup import Setup, print_notices, read_setup
 from nemochat.domain.chat import Chat
@@ -21,10 +21,10 @@ from nemochat.domain.sampling import InForce, Source, in_force, in_words
 from nemochat.domain.servers import ServedModel, Server
 from nemochat.engine.protocol import Counts
 from nemochat.errors import EngineError, ModelFileError, TemplateError, UsageError
-from nemochat.models import MemoryEstimate, ModelCard, estimate_memory, inspect
+from nemochat.models import MemoryEstimate, ModelCard, estimate_memory, inspect, memory_on_cpu, memory_on_gpu
 from nemochat.models.catalogue import Entry
 from nemochat.models.pull import remove_files
-from nemochat.numbers import size_text
+from nemochat.numbers import plural, size_text
 from nemochat.prompt.format import ChatFormat, Traits, turn_cost
 from nemochat.reading import all_parts
 from nemochat.settings import EngineSettings
@@ -143,21 +143,27 @@ def show(name: str, mmproj: Path | None, *, as_json: bool) -> None:
     files = setup.catalogue.resolve(name, mmproj)
     card = inspect(files.model_path, files.mmproj_path)
     tokens = card.projector.budget(files.picture_tokens(setup.settings.engine)) if card.projector else 0
-    memory = estimate_memory(card, setup.settings.engine, tokens)
+    settings = with_layers(setup.settings.engine, card, asyncio.run(free_on_devices(setup.settings.engine)), tokens)
+    memory, on_gpu = estimate_memory(card, settings, tokens), memory_on_gpu(card, settings, tokens)
     spoken = asyncio.run(_spoken_to(setup, name, mmproj))
     of_model = {Source.MODEL_SETTING: files.sampling, Source.MODEL_FILE: card.recommended}
     now = in_force({**sampling_layers(setup.settings, setup.locked), **of_model})
     known = setup.catalogue.about(files, card)
     if as_json:
         paths = {"model_path": str(files.model_path), "mmproj_path": str(files.mmproj_path) if files.mmproj_path else None}
+        by_device = {"gpu_layers": settings.on_gpu, "on_gpu": on_gpu, "on_cpu": memory_on_cpu(card, settings, tokens)}
         memory_json = {**msgspec.structs.asdict(memory), "total": memory.total}
         of_files = {"name": files.name, **paths, "card": card, "format": spoken, "size_on_disk": card.size_on_disk}
-        print_json({**of_files, "memory": memory_json, "sampling": now, "about": known})
+        print_json({**of_files, "memory": memory_json, "by_device": by_device, "sampling": now, "about": known})
         return
     places = [("model file", str(files.model_path))]
     if files.mmproj_path is not None:
         places.append(("projector file", str(files.mmproj_path)))
-    needed = _memory_rows(memory, card, setup.settings.engine)
+    needed = _memory_rows(memory, card, settings)
+    if on_gpu:
+        layers = "all layers" if settings.on_gpu < 0 else plural(settings.on_gpu, "layer")
+        rest = size_text(memory_on_cpu(card, settings, tokens))
+        needed.append(("by device", f"{size_text(on_gpu)} on the GPU for {layers}, {rest} of the machine's own"))
     described = [*_card_rows(card, tokens), *known.lines(), *_format_rows(spoken)]
     print_table((files.name, ""), [*described, *places, *_sampling_rows(now), *needed])
 

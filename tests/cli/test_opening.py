@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from nemochat.chat import ChatSession
-from nemochat.cli import opening
+from nemochat.cli import models, opening
 from nemochat.cli.bench import Bench
 from nemochat.cli.setup import Setup, read_setup
 from nemochat.engine import states, trials
@@ -128,6 +129,22 @@ async def test_layers_go_to_a_gpu_by_themselves_as_far_as_they_fit(requests: lis
     assert await loaded_with(requests, full, monkeypatch=monkeypatch) == 0
     assert await loaded_with(requests, large, monkeypatch=monkeypatch, gpu_layers=3) == 3
     assert await loaded_with(requests, large, monkeypatch=monkeypatch, gpu_layers=0) == 0
+
+
+def test_what_a_model_needs_by_device(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    async def look() -> Hardware:
+        return Hardware(2, 2, has_gpu=True, devices=(Device("CUDA0", "a card", "gpu", 24_000_000_000, 20_000_000_000),))
+
+    models.show("nemochat-demo", None, as_json=True)
+    assert json.loads(capsys.readouterr().out)["by_device"]["on_gpu"] == 0
+    monkeypatch.setattr(trials, "may_have_gpu", lambda: True)
+    monkeypatch.setattr(trials, "look_at_hardware", look)
+    models.show("nemochat-demo", None, as_json=True)
+    said = json.loads(capsys.readouterr().out)
+    assert said["by_device"]["gpu_layers"] == -1
+    assert said["by_device"]["on_gpu"] + said["by_device"]["on_cpu"] == said["memory"]["total"] + said["memory"]["compute"]
+    models.show("nemochat-demo", None, as_json=False)
+    assert "on the GPU for all layers" in " ".join(capsys.readouterr().out.split())
 
 
 async def test_this_build_of_llama_cpp_is_looked_at_without_starting_anything(monkeypatch: pytest.MonkeyPatch) -> None:
