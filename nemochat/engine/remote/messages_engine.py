@@ -265,7 +265,7 @@ class MessagesEngine:
         writing = Writing(asked)
         end = End(FinishReason.CANCELLED)
         yield Progress(Stage.SERVER, 0, 0)
-        try:
+        with contextlib.suppress(_Left):  # what has come until then is the reply
             files = await self._step(self._files(asked.conversation))
             async with contextlib.aclosing(self._dialect.reply(asked, request.sampling, files)) as deltas:
                 while True:
@@ -276,8 +276,6 @@ class MessagesEngine:
                     if text := writing.push(delta):
                         first = first or time.perf_counter()
                         yield TextDelta(text)
-        except _Left:
-            pass
         if text := writing.finish(is_whole=end.reason in (FinishReason.STOP, FinishReason.TOOL_CALLS)):
             first = first or time.perf_counter()
             yield TextDelta(text)
