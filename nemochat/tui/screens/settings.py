@@ -62,7 +62,7 @@ class SettingsScreen(Modal[dict[str, object] | None]):
             yield self._filter
             with _Scroller():
                 for group, title in _GROUP_TITLES.items():
-                    with Vertical(classes="group"):
+                    with Vertical(classes=f"group -{group}"):
                         yield Label(title, classes="group-title", markup=False)
                         if group == "sampling" and self._sampling is not None:
                             yield Static(self._sampling.order, classes="group-note", markup=False)
