@@ -140,7 +140,8 @@ class PromptReader:
 
         Raises ImageError when the model cannot see or the picture is gone, EngineError when the engine fails.
         """
-        info = await self.load.model()
+        loaded = await self.load.model()
+        info = self.engine.info or loaded  # a server may have turned out to take none
         if not info.has_vision:
             hint = "Load it with its projector, or choose another model."
             raise ImageError(f"{info.name} reads text only: it cannot look at pictures.", hint)
@@ -175,7 +176,7 @@ class PromptReader:
     async def prompt(self, chat: Chat, *, continues: bool = False, speaks: Role = Role.ASSISTANT) -> Prompt:
         """The prompt of a chat: whatever is sent, evaluated ahead or shown is made of this. Raises EngineError."""
         loaded = await self.load.model()
-        info = self.engine.info or loaded  # the window of a server may have turned out to be another
+        info = self.engine.info or loaded  # a server may have turned out to be another than it was thought to be
         reserve, start = self.in_force(chat).sampling.max_tokens or RESERVE, self._start(chat, info.context_length)
         seen = await self._with_pictures(chat, start, can_see=info.has_vision)
         prompt = await Prompt.of(

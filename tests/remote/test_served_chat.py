@@ -207,6 +207,61 @@ async def test_a_model_that_reads_text_only_gets_no_picture() -> None:
         await chat.session.close()
 
 
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        (400, "google/gemma-3-1b-it is not a multimodal model"),
+        (400, "At most 0 image(s) may be provided in one prompt."),
+        (400, "Invalid content type. image_url is only supported by certain models."),
+        (422, "messages[0]: unknown variant `image_url`, expected `text` at line 1 column 80"),
+        (400, "Model does not support images. Please use a model that does."),
+        (404, "No endpoints found that support image input: this model doesn't accept image input"),
+        (400, "'messages.0.content' : content must be a string"),
+        (400, "image input is not supported - hint: you may need to provide the mmproj"),
+    ],
+)
+async def test_pictures_that_a_server_refuses_do_not_end_a_chat(status: int, says: str) -> None:
+    class Blind(OpenAi):
+        def refusal(self, path: str, body: Any) -> Refuse | None:
+            return Refuse(status, {"error": {"message": says}}) if "image_url" in json.dumps(body) else super().refusal(path, body)
+
+    async with Blind() as fake:
+        chat = talk(fake)
+        red = await chat.attach(picture())
+        with pytest.raises(ServerError, match="does not take pictures") as caught:
+            await play(chat.send(user(red.part, "What is this?")))
+        assert "left out from now on" in caught.value.hint
+        assert (await play(chat.send(user("And now?")))).text == "Hello there."
+        assert "What is this?" in json.dumps(chats(fake)[-1])
+        with pytest.raises(ImageError, match="reads text only"):
+            await chat.attach(picture())
+        await chat.session.close()
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        "At most 1 image(s) may be provided in one request.",
+        "You uploaded an unsupported image. Please make sure your image has of one the following formats: png, jpeg.",
+        "The model does not support image formats other than PNG.",
+        "Failed to decode image",
+        "The image size is not supported: it is larger than 20 MB",
+    ],
+)
+async def test_a_picture_that_is_refused_says_nothing_of_others(says: str) -> None:
+    class Picky(OpenAi):
+        def refusal(self, path: str, body: Any) -> Refuse | None:
+            return Refuse(400, {"error": {"message": says}}) if "image_url" in json.dumps(body) else super().refusal(path, body)
+
+    async with Picky() as fake:
+        chat = talk(fake)
+        red = await chat.attach(picture())
+        with pytest.raises(ServerError, match="refuses what it was asked"):
+            await play(chat.send(user(red.part, "What is this?")))
+        await chat.attach(picture(32, 32))
+        await chat.session.close()
+
+
 # -- thinking
 
 

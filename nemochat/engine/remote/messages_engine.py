@@ -42,6 +42,14 @@ _IN_PROMPT = re.compile(
     r"request \((\d[\d,]{1,9}) tokens|prompt \(length (\d[\d,]{1,9})|keep the first (\d[\d,]{1,9}) tokens",
     re.I,
 )
+_NO_PICTURES = re.compile(
+    r"not (?:a )?multi-?modal|at most 0 \w+|unknown variant `?image_url|data required for image|content must be a string|"
+    r"(?:image|vision|multi-?modal)(?! (?:format|type|size|resolution))[^.:]{0,40}\b(?:not (?:supported|allowed|enabled)|unsupported|only supported)|"
+    r"(?:not|n't|cannot) (?:support|accept|take|allow|process|handle|have)\w*(?: \w+){0,3} (?:image|picture|vision|multi-?modal)\w*"
+    r"(?! (?:format|type|size|resolution|larger|of))",
+    re.I,
+)
+"""How a server says that its model reads text only."""
 _TOO_FEW = 1.25
 """By how much a prompt is larger than was thought, at least, where the server refuses one that should have fitted."""
 _TOO_MUCH = 0.75
@@ -243,6 +251,8 @@ class MessagesEngine:
         except ServerError as error:
             if error.is_length:
                 self._take_less(error, request)
+            elif any(isinstance(each, ImageSlot) for each in request.segments) and _NO_PICTURES.search(error.message):
+                raise self._blind(error) from None
             raise
         finally:
             self._replies -= 1
@@ -319,6 +329,13 @@ class MessagesEngine:
             self._estimates.learn(request.segments, max(named, round(thought * _TOO_FEW)))
         limit = min(limit, named or round(thought * _TOO_MUCH) + (request.sampling.max_tokens or 0))
         self._info = msgspec.structs.replace(self._info, context_length=max(1, limit))
+
+    def _blind(self, error: ServerError) -> ServerError:
+        """The model turns out to read text only; the chat goes on without its pictures, which it would be refused for each time."""
+        assert self._info is not None
+        self._info = msgspec.structs.replace(self._info, has_vision=False)
+        hint = "Choose another model, or ask again without the pictures: they are left out from now on."
+        return ServerError(f"{self._info.name} does not take pictures. {error.message}", hint, status=error.status)
 
     async def _warm(self, asked: Asked) -> End:
         return await self._dialect.warm(asked, await self._files(asked.conversation))
