@@ -219,7 +219,8 @@ def _add_vocabulary(writer: gguf.GGUFWriter) -> dict[str, int]:
 def _words() -> list[str]:
     """The words of this repository's own English. With all its beginnings in the vocabulary, a word always becomes one token."""
     root = Path(__file__).parent.parent
-    files = [root / "README.md", *sorted(root.glob("benchmarks/**/*.py")), *sorted(root.glob("training/corpus/*.py"))]
+    patterns = ("README.md", "docs/*.md", "benchmarks/**/*.py", "training/corpus/*.py")
+    files = [file for pattern in patterns for file in sorted(root.glob(pattern))]
     return sorted({word for file in files for word in re.findall(r"[A-Za-z]{2,14}", file.read_text(encoding="utf-8"))})
 
 

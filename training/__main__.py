@@ -57,10 +57,12 @@ class Run:
 
 
 def tokenizer_stage(run: Run) -> None:
-    """The vocabulary, from 50,000 conversations and the project's README (what users of nemochat talk about)."""
+    """The vocabulary, from 50,000 conversations and the project's README and pages (what users of nemochat talk about)."""
     rng = random.Random(run.seed + 5)
-    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8").splitlines()
-    train_tokenizer((corpus.sample(rng) for _ in range(50_000)), readme * 3, run.tokenizer)
+    root = Path(__file__).parent.parent
+    pages = (root / "README.md", *sorted(root.glob("docs/*.md")))
+    lines = [line for page in pages for line in page.read_text(encoding="utf-8").splitlines()]
+    train_tokenizer((corpus.sample(rng) for _ in range(50_000)), lines * 3, run.tokenizer)
 
 
 def vision_stage(run: Run) -> None:

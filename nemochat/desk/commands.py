@@ -1,4 +1,4 @@
-"""The ONE table of commands: slash commands, palette, completion, help and the README's list; and how a line is told from one."""
+"""The ONE table of commands: slash commands, palette, completion, help and the list in docs/keys.md; and how a line is told from one."""
 
 from __future__ import annotations
 

@@ -26,6 +26,7 @@ class Hub:
 
     def __init__(self, files: dict[str, bytes]) -> None:
         self.files = files
+        self.repository = "owner/model"
         self._digests: dict[tuple[str, int], tuple[bytes, str]] = {}
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.gated = ""
@@ -123,7 +124,7 @@ class Hub:
                 handler.json({"error": "Not found"}, 404)
 
     def _hub_info(self, handler: _Handler, name: str) -> None:
-        if name != "owner/model":
+        if name != self.repository:
             handler.json({"error": "Invalid username or password."}, 401, {"X-Error-Code": "RepoNotFound"})
             return
         readme = {"rfilename": "README.md", "size": 10, "blobId": "0" * 40}
