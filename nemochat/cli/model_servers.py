@@ -64,15 +64,16 @@ def add(name: str, url: str, *, asks: bool, reads: bool, variable: str, has_more
     kept = setup.keys.put(server, key) if key else ""
     say(f"Added {server.name}: {server.url}" + (f", its key in {kept}." if kept else ""), strict=True)
     if not server.is_here:
-        way = " Nothing encrypts that on its way (http)." if server.url.startswith("http:") else ""
+        way = " It is not encrypted on the way (http)." if server.url.startswith("http:") else ""
         print_note(f"It is not this machine: what its models are asked, words and pictures, is sent there.{way}")
     found = asyncio.run(_ask(setup, server))
     if isinstance(found, NemochatError):
         print_note(f"It could not be asked yet: {found.message} {found.hint}".strip())
         say(f"Try again with: nemochat servers check {server.name}", strict=True)
         return
+    assert found.server.kind is not None
     setup.servers.add(server.name, server.url, found.server.kind)
-    say(f"It is {found.server.kind} and has {plural(len(found.models), 'model')}.", strict=True)
+    say(f"It is {found.server.kind.label} and has {plural(len(found.models), 'model')}.", strict=True)
     if found.models:
         say(f"Ask one with: nemochat ask --model {found.models[0].name}", strict=True)
 
@@ -86,13 +87,17 @@ def print_list(*, as_json: bool) -> None:
     if as_json:
         print_json({"servers": [JsonServer.of(setup, each) for each in servers], "found": [each.server for each in new]})
         return
-    rows = [(each.name, each.url, each.kind or "not asked yet", _place(each), setup.keys.place(each) or "none") for each in servers]
+    rows = [
+        (each.name, each.url, each.kind.label if each.kind else "not asked yet", _place(each), setup.keys.place(each) or "none")
+        for each in servers
+    ]
     if rows:
         print_table(("name", "address", "what it is", "where", "key"), rows)
     elif not new:
         print_note("There are no servers. nemochat servers add NAME URL adds one.")
     for each in new:
-        print_note(f"{each.server.kind} runs on this machine: nemochat servers add {each.server.name} {each.server.url}")
+        assert each.server.kind is not None
+        print_note(f"{each.server.kind.label} runs on this machine: nemochat servers add {each.server.name} {each.server.url}")
 
 
 def check(name: str | None, *, as_json: bool) -> int:
@@ -164,7 +169,8 @@ def _say(listing: Listing, ms: float) -> None:
     if listing.error is not None:
         print_error(listing.error)
         return
-    say(f"{server.name} is {server.kind} at {server.url}, {_place(server)}; it answered in {duration(ms)}.", strict=True)
+    assert server.kind is not None
+    say(f"{server.name} is {server.kind.label} at {server.url}, {_place(server)}; it answered in {duration(ms)}.", strict=True)
     if listing.models:
         print_table(("", ""), [(served.name, about(served)) for served in listing.models])
     else:

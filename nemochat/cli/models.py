@@ -177,17 +177,18 @@ async def _show_served(setup: Setup, served: ServedModel, mmproj: Path | None, *
         spoken = _spoken(format_, 0 if info.takes_messages else await turn_cost(format_, session.reader.engine.count))
     finally:
         await session.close()
-    server = served.server
+    server, sees, is_told = served.server, served.model.has_vision, bool(served.model.context_length) or not info.takes_messages
     if as_json:
         told = {"name": served.name, "server": server, "leaves": served.leaves, "context_length": info.context_length}
         print_json({**told, "has_vision": info.has_vision, "capabilities": can, "format": spoken, "sampling": now})
         return
+    pictures = "none: reads text only" if not info.has_vision else "it sees them" if sees else "the server does not say whether it sees them"
     rows = [
-        ("server", f"{server.name}, which is {server.kind}"),
+        ("server", f"{server.name}, which is {server.kind.label if server.kind else 'not known yet'}"),
         ("address", server.url),
         ("runs", "elsewhere: what it reads leaves this machine" if served.leaves else "on this machine"),
-        ("window", f"{info.context_length:,} tokens"),
-        ("pictures", "it sees them" if info.has_vision else "none: reads text only"),
+        ("window", f"{info.context_length:,} tokens{'' if is_told else ', taken for granted: the server does not say'}"),
+        ("pictures", pictures),
         ("counts", {Counts.EXACT: "exact", Counts.LEARNT: "learnt from its replies", Counts.ESTIMATED: "estimated"}[can.counts]),
         ("words", "kept apart from control tokens" if can.keeps_words_apart else "not protected: some could become control tokens"),
         ("reading ahead", "yes" if can.can_prepare else "no"),

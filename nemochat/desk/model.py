@@ -31,10 +31,15 @@ class OpenModel:
         self._port, self._bench, self._equip, self._get_more = port, bench, equip, get_more
         self._opening: asyncio.Task[ChatSession | None] | None = None
         self._loaded = asyncio.Event()
-        self._is_closed = False
+        self._is_closed, self._is_opening = False, True  # the program opens one when it starts
         self.session: ChatSession | None = None
         """The session, whose model may still be loading."""
         self.is_loaded = False
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether there is no model, and none on its way: the user has to choose one."""
+        return self.session is None and not self._is_opening
 
     @property
     def name(self) -> str:
@@ -153,6 +158,7 @@ class OpenModel:
             before.cancel()
             await asyncio.gather(before, return_exceptions=True)
         self._hold()
+        self._is_opening = True
         try:
             served = await self._bench.find(name)
             may_open = served is None or await self._may_leave(served)
@@ -172,10 +178,12 @@ class OpenModel:
             self._port.tell(ModelChanged())
             async for progress in session.loaded():
                 self._port.tell(ModelChanged(progress))
-        except BaseException:
+        except BaseException as error:
             self.session = None
             if session is not None:
                 await session.close()
+            if isinstance(error, NemochatError):
+                self._stay()
             raise
         self.is_loaded = True
         self._loaded.set()
@@ -190,7 +198,7 @@ class OpenModel:
 
     def _stay(self) -> None:
         """It was not to be: this one, if there is one, goes on."""
-        self.is_loaded = self.session is not None
+        self.is_loaded, self._is_opening = self.session is not None, False
         if self.is_loaded:
             self._loaded.set()
         self._port.tell(ModelChanged())

@@ -20,6 +20,20 @@ class ServerKind(StrEnum):
     LM_STUDIO = "lm-studio"
     OPENAI = "openai"
 
+    @property
+    def label(self) -> str:
+        """What people call the program."""
+        return _LABELS.get(self, self.value)
+
+
+_LABELS = {
+    ServerKind.VLLM: "vLLM",
+    ServerKind.NIM: "NVIDIA NIM",
+    ServerKind.OLLAMA: "Ollama",
+    ServerKind.LM_STUDIO: "LM Studio",
+    ServerKind.OPENAI: "a server with OpenAI's API",
+}
+
 
 class Server(msgspec.Struct, frozen=True, omit_defaults=True):
     """A server by the name that people gave it. url: its address without a path of OpenAI's (``http://host:8080``, no ``/v1``), or with the
@@ -89,5 +103,5 @@ class ServedModel(msgspec.Struct, frozen=True):
             return ""
         if self.server.is_here:
             return f"Words and pictures leave this machine: {self.server.name} hands them on for {self.model.label}."
-        way = " Nobody encrypts them on the way (http)." if self.server.url.startswith("http:") else ""
+        way = " They are not encrypted on the way (http)." if self.server.url.startswith("http:") else ""
         return f"Words and pictures leave this machine: they go to {self.server.name} at {self.server.url}.{way}"

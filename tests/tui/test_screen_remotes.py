@@ -142,6 +142,23 @@ async def test_after_a_no_the_chat_goes_on_with_the_model_before(tmp_path: Path,
         assert not bench.engines["demo"].is_closed
 
 
+async def test_after_a_no_at_the_start_what_is_sent_waits_and_says_for_what(tmp_path: Path, bench: Bench) -> None:
+    bench.first = "gpu/large"
+    del bench.engines[bench.first]  # it is never opened
+    async with running(tmp_path, bench=bench) as driver:
+        await driver.dialog(Choose)
+        await driver.press("enter")
+        await driver.back()
+        await driver.until(lambda: "F3 chooses one" in driver.rows[-2] and "press F3" in driver.rows[-1])
+        await driver.type("Hi")
+        await driver.press("enter")
+        await driver.until(lambda: driver.desk.turns.is_running)
+        await driver.until(lambda: "press F3 to choose one" in driver.rows[-1])
+        await choose(driver, *"demo")
+        await driver.settle()
+        assert driver.said == ["Hi", "Hello from there."]
+
+
 async def test_what_is_sent_while_the_other_one_is_looked_for_waits_for_it(tmp_path: Path, bench: Bench) -> None:
     gate = bench.remotes.gates["here/small"] = asyncio.Event()
     async with running(tmp_path, bench=bench) as driver:

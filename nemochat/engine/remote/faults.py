@@ -26,7 +26,7 @@ _SHORTEST_SECRET = 4
 _LONGEST_WORD = 16
 _LONGEST_NAMED_WAIT = 86_400.0
 
-_KEPT = "What has come is kept; go on from there, or ask again."
+_KEPT = "Ask again, or go on from there: a chat keeps what has come."
 _AT_THE_NETWORK = "Look at its address and the network."
 _AT_THE_ADDRESS = "See whether its address is right."
 
@@ -142,7 +142,7 @@ class Faults:
         match status:
             case 401 | 407:
                 what = "does not accept the key" if self._has_key else "wants a key"
-                hint = f"Give the one that it has for you: nemochat servers add {name} {self.place} --key"
+                hint = f"Give its key: nemochat servers add {name} {self.place} --key"
                 return ServerError(f"{name} {what}{says}.", hint, status=status)
             case 403:
                 return ServerError(f"{name} does not allow that{says}.", "Its key may not be for this model.", status=status)
@@ -156,7 +156,8 @@ class Faults:
             case 503:
                 return ServerError(f"{name} is not ready{says}.", "It may be loading its model: try again in a moment.", status=status)
             case _ if status is not None and status < 500:
-                return ServerError(f"{name} refuses what it was asked ({status}){says}.", _AT_THE_ADDRESS, status=status)
+                hint = "Ask something else, or choose another model." if said else _AT_THE_ADDRESS
+                return ServerError(f"{name} refuses what it was asked ({status}){says}.", hint, status=status)
             case _:
                 number = "" if status is None else f" ({status})"
                 return ServerError(f"{name} failed{number}{says}.", "Its own log may say more; try again.", status=status)

@@ -44,7 +44,8 @@ _IN_PROMPT = re.compile(
 )
 _NO_PICTURES = re.compile(
     r"not (?:a )?multi-?modal|at most 0 \w+|unknown variant `?image_url|data required for image|content must be a string|"
-    r"(?:image|vision|multi-?modal)(?! (?:format|type|size|resolution))[^.:]{0,40}\b(?:not (?:supported|allowed|enabled)|unsupported|only supported)|"
+    r"(?:image|vision|multi-?modal)(?! (?:format|type|size|resolution))[^.:]{0,40}"
+    r"\b(?:not (?:supported|allowed|enabled)|unsupported|only supported)|"
     r"(?:not|n't|cannot) (?:support|accept|take|allow|process|handle|have)\w*(?: \w+){0,3} (?:image|picture|vision|multi-?modal)\w*"
     r"(?! (?:format|type|size|resolution|larger|of))",
     re.I,

@@ -244,7 +244,8 @@ class Presenter:
             return PromptState.EDITS
         if self.desk.turns.is_running:
             return PromptState.QUEUES
-        return PromptState.SENDS if self.desk.model.is_loaded else PromptState.WAITS
+        model = self.desk.model
+        return PromptState.SENDS if model.is_loaded else PromptState.LACKS if model.is_missing else PromptState.WAITS
 
     def set_state(self, words: str) -> None:
         """What the engine is doing, in words."""
@@ -254,7 +255,7 @@ class Presenter:
     def settle(self) -> None:
         """Nothing is being done."""
         model = self.desk.model
-        self.set_state(READY if model.is_loaded else LOADING if model.session is not None else NO_MODEL)
+        self.set_state(READY if model.is_loaded else NO_MODEL if model.is_missing else LOADING)
 
     # -- conversations
 
@@ -298,7 +299,7 @@ class Presenter:
     def _tell_turn(self, event: TurnBegan | TurnOpened | TurnSaid | TurnReported | TurnEnded | QueueChanged) -> None:
         match event:
             case TurnBegan(words):
-                self.set_state(words)
+                self.set_state(NO_MODEL if self.desk.model.is_missing else words)
             case TurnOpened(keeps, continues):
                 self._draw_transcript((*self.desk.chat.entries[:keeps], *self.desk.turns.said()))
                 self._begin_reply(continues=continues)
@@ -374,6 +375,8 @@ class Presenter:
                 if not is_busy:
                     self.settle()
                     self._draw_if_changed()
+                elif self.desk.model.is_missing or self.state == NO_MODEL:  # what was sent waits for a model
+                    self._wait(NO_MODEL if self.desk.model.is_missing else LOADING)
                 else:
                     self.draw_status()
             case Working(words) if not is_busy:

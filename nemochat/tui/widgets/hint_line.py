@@ -27,6 +27,7 @@ class PromptState(StrEnum):
     SENDS = "Enter sends"
     QUEUES = "Enter queues: a reply is being written"
     WAITS = "Enter sends as soon as the model is there"
+    LACKS = "Enter sends once there is a model: F3 chooses one"
     EDITS = "Enter sends the edited message: Esc leaves it"
     RUNS = "Enter runs the command"
     LOST = "Not on this machine: add words to send it as text"
