@@ -182,7 +182,8 @@ async def _show_served(setup: Setup, served: ServedModel, mmproj: Path | None, *
         told = {"name": served.name, "server": server, "leaves": served.leaves, "context_length": info.context_length}
         print_json({**told, "has_vision": info.has_vision, "capabilities": can, "format": spoken, "sampling": now})
         return
-    pictures = "none: reads text only" if not info.has_vision else "it sees them" if sees else "the server does not say whether it sees them"
+    unsaid = "it sees them" if sees else "the server does not say whether it sees them"
+    pictures = unsaid if info.has_vision else "none: reads text only"
     rows = [
         ("server", f"{server.name}, which is {server.kind.label if server.kind else 'not known yet'}"),
         ("address", server.url),
