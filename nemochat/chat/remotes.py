@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import re
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _PATIENCE_SECONDS = 4.0
 """How long a server is waited for where the models of all are listed."""
+_LOADING_SECONDS, _LOOKS_AGAIN = 300.0, 0.5
+"""How long a server that is loading its model is waited for where one of its models is to be opened, and how often it is looked at."""
 _NO_ROUTE = (404, 405, 501)
 _MOST_NAMED = 5
 
@@ -97,18 +100,20 @@ class Remotes:
         finally:
             await client.close()
 
-    async def find(self, wanted: str | None, catalogue: Catalogue) -> ServedModel | None:
+    async def find(
+        self, wanted: str | None, catalogue: Catalogue, *, waits: Callable[[str], None] = lambda sentence: None
+    ) -> ServedModel | None:
         """The model that a name means: ``server/model``, each of the two in whole or its beginning; None for one of this machine.
 
-        The server's name alone means its only model, or the only one that is loaded. Raises UsageError for what may mean several, and
-        ServerError.
+        The server's name alone means its only model, or the only one that is loaded. One that is loading its model is waited for, of which
+        `waits` is told. Raises UsageError for what may mean several, and ServerError.
         """
         meant = await asyncio.to_thread(self._meant, wanted, catalogue) if wanted else None
         if meant is None:
             return None
         server, model = meant
         try:
-            found = await self.look_at(server)
+            found = await self._loaded(server, waits)
         except ServerError as error:
             if error.status not in _NO_ROUTE or not model:
                 raise
@@ -137,6 +142,21 @@ class Remotes:
             return None
         is_near = slash and difflib.get_close_matches(name.lower()[:80], [server.name for server in servers])
         return (self.servers.get(name), model) if is_near or self.servers.meant(name) else None
+
+    async def _loaded(self, server: Server, waits: Callable[[str], None]) -> Found:
+        """As `look_at`, as soon as the server has loaded its model."""
+        clock = asyncio.get_running_loop().time
+        until, is_told = clock() + _LOADING_SECONDS, False
+        while True:
+            try:
+                return await self.look_at(server)
+            except ServerError as error:
+                if error.status != 503 or not re.search(r": .*\bloading", error.message, re.I) or clock() > until:
+                    raise
+            if not is_told:
+                waits(f"{server.name} is loading its model ...")
+            is_told = True
+            await asyncio.sleep(_LOOKS_AGAIN)
 
     async def _listed(self, server: Server) -> Listing:
         try:

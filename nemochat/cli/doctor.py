@@ -21,6 +21,7 @@ import msgspec
 
 from nemochat import __version__
 from nemochat.chat.remotes import Listing
+from nemochat.cli.models import name_in_use
 from nemochat.cli.opening import available_memory, device_room, with_layers
 from nemochat.cli.output import print_json, say
 from nemochat.cli.setup import Setup
@@ -279,14 +280,14 @@ def _models(setup: Setup, hardware: Hardware) -> Iterator[Check]:
     """Whether each one is whole, and fits at the settings in force."""
     try:
         entries, others = setup.catalogue.entries(), setup.catalogue.of_others()
-        default = setup.catalogue.default()
+        used = name_in_use(setup)
     except NemochatError as error:
         yield Check("models", error.message, State.ERROR, error.hint)
         return
     for notice in setup.catalogue.notices:
         yield Check("models", notice, State.WARNING)
     for entry in entries[:_MOST_MODELS]:
-        yield _model(setup, hardware, entry, in_use=entry.name == default.name)
+        yield _model(setup, hardware, entry, is_used=entry.name == used)
     if len(entries) > _MOST_MODELS:
         yield Check("models", f"{len(entries) - _MOST_MODELS} more were not looked at")
     programs = sorted({entry.origin.program for entry in others})
@@ -294,7 +295,7 @@ def _models(setup: Setup, hardware: Hardware) -> Iterator[Check]:
         yield Check("models", f"{plural(len(others), 'model')} of {', '.join(programs)} can be used where they lie")
 
 
-def _model(setup: Setup, hardware: Hardware, entry: Entry, *, in_use: bool) -> Check:
+def _model(setup: Setup, hardware: Hardware, entry: Entry, *, is_used: bool) -> Check:
     name = f"model {entry.name}"
     try:
         files = setup.catalogue.resolve(entry.name)
@@ -308,7 +309,7 @@ def _model(setup: Setup, hardware: Hardware, entry: Entry, *, in_use: bool) -> C
     layers = "all layers" if settings.on_gpu < 0 or settings.on_gpu > card.layers else f"{settings.on_gpu} of {card.layers} layers"
     where = f"{size_text(needs)}, and {size_text(on_gpu)} on the GPU for {layers}" if on_gpu else size_text(needs)
     sight = "sees pictures" if card.projector else "reads text only"
-    words = f"{'in use; ' if in_use else ''}whole, {sight}, needs {where}"
+    words = f"{'in use; ' if is_used else ''}whole, {sight}, needs {where}"
     if needs > (free := available_memory()):
         hint = "Take a smaller quantisation or a shorter context_length."
         return Check(name, f"{words}; {size_text(free)} are available", State.WARNING, hint)
@@ -322,24 +323,27 @@ async def _servers(setup: Setup) -> list[Check]:
     except NemochatError as error:
         return [Check("servers", error.message, State.ERROR, error.hint)]
     checks = [Check("servers", notice, State.WARNING) for notice in setup.servers.notices]
-    left = {server.name for server in servers}
     if not servers:
         return checks
+    told: dict[str, Check] = {}
+    used = ""
+    with suppress(NemochatError):  # what is wrong with the list of models, the check of models says
+        used = await asyncio.to_thread(name_in_use, setup)
     with suppress(TimeoutError):
         async with asyncio.timeout(_SERVER_SECONDS), aclosing(setup.remotes.listings(servers)) as answers:
             async for _, listings in answers:
                 for listing in listings:
-                    left.discard(listing.server.name)
-                    checks.append(_server(listing))
+                    told[listing.server.name] = _server(listing, is_used=used.startswith(f"{listing.server.name}/"))
     hint = "Start it, or take it out: nemochat servers remove NAME"
-    return checks + [Check(f"server {name}", "does not answer", State.ERROR, hint) for name in sorted(left)]
+    late = {server.name: Check(f"server {server.name}", "does not answer", State.ERROR, hint) for server in servers}
+    return checks + list((late | told).values())
 
 
-def _server(listing: Listing) -> Check:
+def _server(listing: Listing, *, is_used: bool) -> Check:
     name, problem = f"server {listing.server.name}", listing.error
     if problem is not None:
         return Check(name, problem.message, State.ERROR, problem.hint)
-    return Check(name, f"answers at {listing.server.url}, with {plural(len(listing.models), 'model')}")
+    return Check(name, f"{'in use; ' if is_used else ''}answers at {listing.server.url}, with {plural(len(listing.models), 'model')}")
 
 
 def _is_public(url: str) -> bool:

@@ -153,7 +153,7 @@ async def serve(options: AskOptions) -> int:
     Raises NemochatError only for what no line could be served with.
     """
     setup = read_setup(options.overrides)
-    model = await setup.remotes.find(setup.wanted(options.model), setup.catalogue) or options.model
+    model = await setup.remotes.find(setup.wanted(options.model), setup.catalogue, waits=print_note) or options.model
     most = options.parallel or 1
     if most > 1 and not isinstance(model, ServedModel):
         print_note("--parallel is for models of servers: one of this machine answers one request after the other.")

@@ -125,11 +125,12 @@ def remove(name: str) -> None:
     """Forget a server, its key, and that its model was in use. Raises NemochatError."""
     setup = read_setup()
     server = setup.servers.remove(name)
+    has_key = bool(setup.keys.place(server))
     setup.keys.forget(server.name)
     if setup.catalogue.served.startswith(f"{server.name}/"):
         setup.catalogue.use_served("")
     print_notices(setup.servers)
-    say(f"{server.name} is forgotten, and its key.", strict=True)
+    say(f"{server.name} is forgotten{', and its key' if has_key else ''}.", strict=True)
     if os.environ.get(variable_of(server.name)):
         print_note(f"{variable_of(server.name)} still holds a key.")
 

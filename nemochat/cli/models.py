@@ -37,7 +37,7 @@ def print_list(*, as_json: bool) -> None:
     A server that does not say which it has is one line. Raises NemochatError.
     """
     setup = read_setup()
-    entries, in_use = (*setup.catalogue.entries(), *setup.catalogue.of_others()), _in_use(setup)
+    entries, in_use = (*setup.catalogue.entries(), *setup.catalogue.of_others()), name_in_use(setup)
     servers = setup.servers.all()
     print_notices(setup.catalogue)
     print_notices(setup.servers)
@@ -197,7 +197,7 @@ async def _show_served(setup: Setup, served: ServedModel, mmproj: Path | None, *
     print_table((served.name, ""), [*rows, *([] if info.takes_messages else _format_rows(spoken)), *_sampling_rows(now)])
 
 
-def _in_use(setup: Setup) -> str:
+def name_in_use(setup: Setup) -> str:
     """The name of the model that answers when none is asked for; the settings come before `models use`."""
     wanted = setup.wanted(None)
     if wanted is None:

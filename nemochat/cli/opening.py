@@ -47,7 +47,7 @@ async def open_session(
         # What goes wrong is raised and shown as one sentence; the log repeats it for those who debug.
         logging.getLogger("nemochat").addHandler(logging.NullHandler())
     if not isinstance(model, ServedModel):
-        model = await setup.remotes.find(setup.wanted(model), setup.catalogue) or model
+        model = await setup.remotes.find(setup.wanted(model), setup.catalogue, waits=print_note_once) or model
         print_notices(setup.servers)
     session = await open_found(setup, model, mmproj, vocabulary_only=vocabulary_only)
     print_notices(setup.catalogue)

@@ -125,6 +125,29 @@ async def test_a_server_without_a_list_is_taken_at_the_typed_word(remotes: Playe
         await remotes.find("gpu", catalogue)
 
 
+async def test_a_server_that_is_loading_its_model_is_waited_for(
+    remotes: PlayedRemotes, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remotes_module, "_LOOKS_AGAIN", 0.001)
+    remotes.has["one"] = ServerError("one is not ready: Loading model.", status=503)
+    told: list[str] = []
+
+    def waits(sentence: str) -> None:
+        told.append(sentence)
+        remotes.has["one"] = [RemoteModel("only")]
+
+    served = await remotes.find("one", catalogue, waits=waits)
+    assert served is not None
+    assert (served.model.id, told) == ("only", ["one is loading its model ..."])
+    remotes.has["one"] = ServerError("one is not ready: Service Unavailable.", status=503)
+    with pytest.raises(ServerError, match="Service Unavailable"):
+        await remotes.find("one", catalogue, waits=waits)
+    monkeypatch.setattr(remotes_module, "_LOADING_SECONDS", -1.0)
+    remotes.has["one"] = ServerError("one is not ready: Loading model.", status=503)
+    with pytest.raises(ServerError, match="Loading model"):
+        await remotes.find("one", catalogue, waits=waits)
+
+
 async def test_a_server_that_cannot_be_asked_is_an_error(remotes: PlayedRemotes, catalogue: Catalogue) -> None:
     remotes.has["gpu"] = ServerError("gpu wants a key.", status=401)
     with pytest.raises(ServerError, match="gpu wants a key"):

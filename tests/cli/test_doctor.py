@@ -20,6 +20,7 @@ from nemochat.engine.tuning import Device, Hardware
 from nemochat.models import Catalogue
 from nemochat.system import memory, terminal
 from tests.cli.conftest import Run
+from tests.remote.wires import OPENAI
 from tests.tiny_gguf import write_language_model, write_projector
 
 GB = 1_000_000_000
@@ -109,6 +110,18 @@ def test_a_server_that_is_down(nemochat: Run) -> None:
     assert state == "error"
     assert words
     assert "127.0.0.1" not in nemochat("doctor", "--report").stdout
+
+
+def test_the_model_of_a_server_that_is_in_use_is_said_to_be(nemochat: Run) -> None:
+    """Fails when the doctor takes the model of this machine for the one in use, or tells of servers in another order each time."""
+    with OPENAI.serving() as one, OPENAI.serving() as other:
+        for name, hostile in (("one", one), ("other", other)):
+            assert nemochat("servers", "add", name, hostile.url).returncode == 0
+        assert nemochat("models", "use", "other").returncode == 0
+        lines = told(nemochat)
+    assert "in use" not in lines["model nemochat-demo"][1]
+    assert [name for name in lines if name.startswith("server ")] == ["server one", "server other"]
+    assert ["in use" in lines[f"server {name}"][1] for name in ("one", "other")] == [False, True]
 
 
 def test_settings_that_are_wrong_stop_nothing(nemochat: Run, tmp_path: Path) -> None:

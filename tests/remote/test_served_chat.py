@@ -687,6 +687,19 @@ async def test_it_is_asked_again_once_and_no_more() -> None:
         await chat.session.close()
 
 
+@pytest.mark.parametrize("kind", [Vllm, Untold])
+@pytest.mark.parametrize("window", [600, 300, 64])
+async def test_a_window_that_is_smaller_than_what_is_kept_for_a_reply_is_talked_in(kind: type[OpenAi], window: int) -> None:
+    async with kind(window=window) as fake:
+        chat = talk(fake, Sampling())
+        if kind is Untold:  # it is known once a prompt was too long
+            chat.chat = filled()
+        assert (await play(chat.send(user("Hi")))).text == "Hello there."
+        assert chats(fake)[-1]["max_tokens"] == window // 2
+        assert (await chat.context_view()).free > 0
+        await chat.session.close()
+
+
 async def test_a_message_that_is_longer_than_the_window_that_the_server_names_says_so() -> None:
     async with Untold(window=300) as fake:
         chat = talk(fake)

@@ -15,6 +15,7 @@ from nemochat.desk.port import Item
 from nemochat.tui.screens.picker import Picker, rank
 from nemochat.tui.screens.theme_picker import ThemePicker
 from nemochat.tui.themes import built_in_folder, load_themes
+from tests.idle import until
 
 ITEMS = [
     Item("a", "alpha model", "first"),
@@ -50,6 +51,15 @@ async def press(pilot: Pilot[None], *keys: str) -> None:
     await pilot.pause()
     await pilot.press(*keys)
     await pilot.pause()
+
+
+async def test_on_a_narrow_screen_names_leave_room_for_what_is_said_of_them() -> None:
+    app = Host(lambda: Picker("Models", [Item("a", "gpu/a-model-with-a-very-long-name-indeed", "↗ 4,096 tokens")]))
+    async with app.run_test(size=(50, 20)) as pilot:
+        await until(lambda: isinstance(app.screen, Picker) and "…  ↗ 4,096 tokens" in lines(app)[0])
+        assert len(lines(app)[0]) <= app.screen.query_one(OptionList).content_size.width - 2
+        await pilot.resize_terminal(100, 20)
+        await until(lambda: "gpu/a-model-with-a-very-long-name-i" in lines(app)[0])
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,8 @@ class Faults:
             case 429:
                 return ServerError(f"{name} has too much to do{says}.", "Wait a little, and try again.", status=status)
             case 503:
-                return ServerError(f"{name} is not ready{says}.", "It may be loading its model: try again in a moment.", status=status)
+                hint = "Try again in a moment." if "loading" in said.lower() else "It may be loading its model: try again in a moment."
+                return ServerError(f"{name} is not ready{says}.", hint, status=status)
             case _ if status is not None and status < 500:
                 hint = "Ask something else, or choose another model." if said else _AT_THE_ADDRESS
                 return ServerError(f"{name} refuses what it was asked ({status}){says}.", hint, status=status)

@@ -23,6 +23,8 @@ from nemochat.tui.screens.modal import Modal
 
 _SHOWN = 500
 _LABEL_WIDTH = 36
+_AROUND = 8
+"""Columns of the dialog beside the lines (see picker.tcss); where those are few, names get three fifths of them."""
 _LABEL_CHARACTERS = 120
 
 
@@ -117,7 +119,14 @@ class Picker(Modal[str | None]):
         """The list takes the room that there is."""
         for each in (self._choices, self._nothing):
             each.styles.max_height = max(3, event.size.height - self.ROWS_AROUND)
+        if self._columns != (columns := self._columns_on(event.size.width)):
+            self._columns = columns
+            self._show(self._filter.value, self._highlighted)
         self.call_after_refresh(self._choices.scroll_to_highlight)
+
+    def _columns_on(self, width: int) -> int:
+        """Of the names, on a screen of this width."""
+        return min(self._width, max(1, (width * 94 // 100 - _AROUND) * 3 // 5))
 
     def highlighted(self, value: str) -> None:
         """The cursor has come to this value."""
@@ -167,6 +176,7 @@ class Picker(Modal[str | None]):
             for item in items
         )
         self._width = max((min(cell_len(item.label), _LABEL_WIDTH) for item in self._items), default=0)
+        self._columns = self._columns_on(self.app.size.width) if self.is_attached else self._width
 
     def _show(self, query: str, kept: str = "") -> None:
         """Show what fits. kept: the value under the cursor, "" for the best."""
@@ -174,7 +184,7 @@ class Picker(Modal[str | None]):
         self._found = tuple(item for item, _ in ranked[:_SHOWN])
         choices, empty = self._choices, self._nothing
         choices.clear_options()
-        choices.add_options(Option(line_of(item, marks, self._width)) for item, marks in ranked[:_SHOWN])
+        choices.add_options(Option(line_of(item, marks, self._columns)) for item, marks in ranked[:_SHOWN])
         choices.display = bool(self._found)
         empty.display = not self._found
         empty.update(Content(f"Nothing fits “{sanitize(query, strict=True)}”." if self._items else self._empty))
