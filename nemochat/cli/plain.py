@@ -101,7 +101,7 @@ class Plain:
         """What could not be sent, where no line can begin with it: it is the draft at the end."""
         self._inserted = ""
         """What goes before the next line, where no line can begin with it."""
-        self._model = ""
+        self._model = self._complained = ""
         self._interrupted_at = 0.0
         self._quiet_since = 0.0
         self._is_own = False
@@ -232,8 +232,10 @@ class Plain:
         match event:
             case Said(text):
                 self._say(text)
-            case Complained(error) | EngineFailed(error):
+            case Complained(error):
                 self._complain(error)
+            case EngineFailed(error):
+                self._complain_once(error)
             case ModelChanged(progress):
                 self._model_changed(progress)
             case Working(words) if words:
@@ -257,7 +259,13 @@ class Plain:
             print_note(shown, strict=False, end="")
 
     def _complain(self, error: NemochatError) -> None:
+        self._complained = error.message
         self._say(f"Error: {error.message}{f' {error.hint}' if error.hint else ''}")
+
+    def _complain_once(self, error: NemochatError) -> None:
+        """What is asked ahead fails again and again, and so does the turn: what was said last is not said anew."""
+        if error.message != self._complained:
+            self._complain(error)
 
     def _softly(self, words: str) -> None:
         """Something that takes its time, said seldom."""
@@ -307,6 +315,7 @@ class Plain:
             self._complain(error)
         if result is None:
             return
+        self._complained = ""
         if printer is not None:
             printer.tell_unanswered(result)
         if result.reason is FinishReason.CANCELLED:

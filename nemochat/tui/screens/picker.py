@@ -65,6 +65,7 @@ class Picker(Modal[str | None]):
         self._count = Label(id="picker-count", markup=False)
         self._found: tuple[Item, ...] = ()
         self._is_untouched = True
+        self._columns = 0
         self._take(items)
 
     def compose(self) -> ComposeResult:
