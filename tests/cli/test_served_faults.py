@@ -14,7 +14,7 @@ import pytest
 
 from tests.cli.conftest import LIMIT_SECONDS, Run, command
 from tests.remote.hostile import DROP, HOLD, KEY, Act, HostileServer, Says, answer, begin
-from tests.remote.wires import OLLAMA, OPENAI, Wire
+from tests.remote.wires import OLLAMA, OPENAI, VLLM, Wire
 
 every_wire = pytest.mark.parametrize("wire", [OPENAI, OLLAMA], ids=lambda wire: wire.kind)
 
@@ -150,6 +150,24 @@ def test_one_request_that_fails_stops_no_other(nemochat: Run, tmp_path: Path) ->
             assert [line.get("text") for line in lines if "error" not in line] == ["About one.", "About three."]
             assert "broke off" in json.dumps(lines[1])
     no_key_in(tmp_path, done.stdout, done.stderr)
+
+
+def test_a_server_that_goes_is_said_once_between_two_messages(nemochat: Run, tmp_path: Path) -> None:
+    """Fails when what is counted ahead repeats, line after line, what the turn has said."""
+    is_gone = False
+
+    def goes(request: Any, _: object) -> Says:
+        nonlocal is_gone
+        is_gone = True
+        return [DROP]
+
+    def counts(request: Any, _: object) -> Says:
+        return [DROP] if is_gone else [answer({"count": 9, "max_model_len": 4096})]
+
+    with VLLM.serving(goes, **{"/tokenize": counts}) as hostile:
+        done = nemochat("--plain", *known(hostile, VLLM, tmp_path), input="Hi\n/rename Gone\n/stats\n")
+    assert done.stderr.count("lab closed the connection") == 1
+    assert done.returncode == 1
 
 
 def test_ctrl_c_ends_a_request_that_hangs_at_the_server(tmp_path: Path) -> None:
