@@ -11,6 +11,7 @@ import pytest
 from nemochat.chat import ChatSession
 from nemochat.cli import models, opening
 from nemochat.cli.bench import Bench
+from nemochat.cli.output import print_note_once
 from nemochat.cli.setup import Setup, read_setup
 from nemochat.engine import states, trials
 from nemochat.engine.protocol import LoadRequest
@@ -155,6 +156,7 @@ async def test_this_build_of_llama_cpp_is_looked_at_without_starting_anything(mo
 
 async def test_a_model_is_explained_when_it_is_used_for_the_first_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = str(write_language_model(tmp_path / "tiny.gguf"))
+    print_note_once.cache_clear()  # another test may have had a model of that name
     for _ in range(2):
         async with opening.open_session(read_setup(), model, None):
             pass
