@@ -111,13 +111,14 @@ class PromptReader:
         return ModelRef(self._request.name.removeprefix(f"{server}/") if server else self._request.name, server)
 
     def in_force(self, chat: Chat) -> InForce:
-        """How replies in this chat are made; what the model's file asks for is known when it is loaded.
+        """How replies in this chat are made; what the model's file or its server asks for is known when it is loaded.
 
         The length of a reply that nobody asked for takes no more than half the window, which a server may have made small.
         """
         info, persona = self.engine.info, chat.persona
         of_chat = {Source.CHAT: chat.sampling, Source.PERSONA: persona.sampling if persona is not None else None}
-        layers = {**self.layers, **of_chat, Source.MODEL_FILE: info.recommended if info is not None else None}
+        of_model = Source.SERVER if self._request.server else Source.MODEL_FILE
+        layers = {**self.layers, **of_chat, of_model: info.recommended if info is not None else None}
         now = in_force(layers, is_served=bool(self._request.server) or (info is not None and info.takes_messages))
         longest = now.sampling.max_tokens
         if info is None or longest is None or now.sources["max_tokens"] is not Source.DEFAULT or 2 * longest <= info.context_length:

@@ -25,10 +25,11 @@ class Source(StrEnum):
     MODEL_SETTING = "the model's settings"
     CONFIG = "config.toml"
     MODEL_FILE = "the model's file"
+    SERVER = "the model's server"
     DEFAULT = "nemochat's default"
 
 
-_OF_THE_MODEL = (Source.MODEL_SETTING, Source.MODEL_FILE)
+_OF_THE_MODEL = (Source.MODEL_SETTING, Source.MODEL_FILE, Source.SERVER)
 
 
 class Sampling(msgspec.Struct, frozen=True):

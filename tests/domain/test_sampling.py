@@ -30,7 +30,7 @@ def test_the_first_who_speaks_is_heeded(first: Source, later: Source) -> None:
 
 def test_the_order_is_that_of_the_issue() -> None:
     assert [source.name for source in Source] == [
-        "REQUEST", "COMMAND_LINE", "ENVIRONMENT", "CHAT", "PERSONA", "MODEL_SETTING", "CONFIG", "MODEL_FILE", "DEFAULT",
+        "REQUEST", "COMMAND_LINE", "ENVIRONMENT", "CHAT", "PERSONA", "MODEL_SETTING", "CONFIG", "MODEL_FILE", "SERVER", "DEFAULT",
     ]  # fmt: skip
 
 
@@ -50,7 +50,7 @@ def test_auto_leaves_a_value_to_the_model(who: Source) -> None:
     """It passes over what is asked for all models: a model's own settings and its file are heeded all the same."""
     layers = {source: Sampling(temperature=0.3) for source in list(Source)[list(Source).index(who) + 1 :]}
     now = in_force({**layers, who: SamplingSettings(temperature=UNSET)})
-    own = next((source for source in (Source.MODEL_SETTING, Source.MODEL_FILE) if source in layers), Source.DEFAULT)
+    own = next((source for source in (Source.MODEL_SETTING, Source.MODEL_FILE, Source.SERVER) if source in layers), Source.DEFAULT)
     assert (now.sampling.temperature, now.sources["temperature"]) == (0.8 if own is Source.DEFAULT else 0.3, own)
 
 

@@ -129,6 +129,17 @@ async def test_before_words_leave_the_user_is_asked_once(tmp_path: Path, bench: 
         assert not isinstance(driver.app.screen, Choose)
 
 
+async def test_the_first_screen_says_that_the_model_is_on_another_machine(tmp_path: Path, bench: Bench) -> None:
+    async with running(tmp_path, bench=bench) as driver:
+        assert "on your own machine" in driver.shown
+        await choose(driver, *"gpu")
+        await driver.dialog(Choose)
+        await driver.press("right", "enter")
+        await driver.until(lambda: "this one is on another machine" in driver.shown)
+        await choose(driver, *"demo")
+        await driver.until(lambda: "on your own machine" in driver.shown)
+
+
 async def test_after_a_no_the_chat_goes_on_with_the_model_before(tmp_path: Path, bench: Bench) -> None:
     bench.engines["demo"].replies.append(reply("Still here."))
     async with running(tmp_path, bench=bench) as driver:

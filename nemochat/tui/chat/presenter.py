@@ -237,7 +237,7 @@ class Presenter:
         seen = StatusView(name, state, used, limit, last, ttfts, model.leaves, model.is_unprotected, is_exact)
         self._status.show(seen)
         self._prompt.state = self._prompt_state()
-        self._welcome.is_demo = desk.model.name == desk.bench.demo_model
+        self._welcome.is_demo, self._welcome.leaves = model.name == desk.bench.demo_model, model.leaves
 
     def _prompt_state(self) -> PromptState:
         if self.desk.draft.editing is not None:

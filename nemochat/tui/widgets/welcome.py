@@ -16,6 +16,7 @@ from textual.widgets import Static
 from nemochat.images import sample_picture
 from nemochat.tui.widgets.half_blocks import blocks
 
+_HERE, _ELSEWHERE = "Talk with a model that sees, on your own machine.", "Talk with a model that sees; this one is on another machine."
 _LIMITS = "The built-in model knows flat coloured shapes and small talk only.\nF3 shows the models, and adds a real one."
 _HINT = "Drop a picture here and ask about it, or just write.\n/ shows the commands, F1 the keys."
 _SIDE = 16
@@ -87,19 +88,22 @@ class Welcome(Vertical):
 
     is_demo: reactive[bool] = reactive(False)
     """Whether the built-in model is the one in use."""
+    leaves: reactive[bool] = reactive(False)
+    """Whether words leave this machine for the model in use."""
     keys: reactive[Sequence[str]] = reactive[Sequence[str]](())
     """Which key asks which question."""
 
     def __init__(self, questions: Sequence[str]) -> None:
         super().__init__()
         self._lines = tuple(TryLine(number, question) for number, question in enumerate(questions, 1))
+        self._tagline = Static(Content(_HERE), classes="line tagline")
         self._limits = Static(Content(_LIMITS), classes="line limits")
         self._picture = Static(blocks(sample_picture(_SIDE).rgb, _SIDE), classes="picture", markup=False)
 
     def compose(self) -> ComposeResult:
         """Who it is, what it cannot do, what to try, how to go on."""
         yield Static(Content("nemochat"), classes="line title")
-        yield Static(Content("Talk with a model that sees, on your own machine."), classes="line tagline")
+        yield self._tagline
         yield self._limits
         with Horizontal(id="try"):
             yield self._picture
@@ -117,6 +121,10 @@ class Welcome(Vertical):
     def watch_is_demo(self, is_demo: bool) -> None:
         """Say what it is good for."""
         self._limits.display = is_demo
+
+    def watch_leaves(self, leaves: bool) -> None:
+        """Say where it is."""
+        self._tagline.update(Content(_ELSEWHERE if leaves else _HERE))
 
     def watch_keys(self, keys: Sequence[str]) -> None:
         """Other keys."""
