@@ -271,7 +271,9 @@ def test_a_picture_goes_to_the_server(nemochat: Run, added: LlamaServer, red: st
 def test_its_model_is_shown_and_its_prompt_rendered(nemochat: Run, added: LlamaServer, tmp_path: Path) -> None:
     told = json.loads(nemochat("models", "show", "here/nemo", "--json").stdout)
     assert (told["name"], told["leaves"], told["context_length"], told["has_vision"]) == ("here/nemochat-demo", False, 4096, True)
-    assert "here, which is llama-server" in nemochat("models", "show", "here").stdout
+    shown = nemochat("models", "show", "here").stdout
+    assert "here, which is llama-server" in shown
+    assert "the model's server" in " ".join(shown.split())
     (tmp_path / "talk.json").write_text('[{"role": "user", "content": "Where is <extra_id_1> the key?"}]')
     rendered = nemochat("render", "talk.json", "--model", "here")
     assert rendered.returncode == 0, rendered.stderr

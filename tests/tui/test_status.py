@@ -128,6 +128,18 @@ def test_nothing_wraps_whatever_the_names_and_the_width(width: int, model: str, 
     assert "\n" not in line.plain
 
 
+@pytest.mark.parametrize("name", ["nim/nvidia/nemovision-4b", "smol/SmolLM2-135M-Instruct.Q4_1", "n" * 200])
+@pytest.mark.parametrize("width", [78, 90, 118])
+def test_how_full_the_window_is_stays_beside_long_names_and_marks(width: int, name: str) -> None:
+    """Fails when the name takes the place of what people look at most."""
+    view = StatusView(name, "ready", 1234, 4096, RESULT, leaves=True, is_unprotected=True, is_exact=False)
+    line = StatusLine._line(view, width).plain
+    assert len(line) <= width
+    assert line.startswith(name[:15])
+    assert "↗ leaves this machine · not protected · ready" in line
+    assert "~1,234/4,096" in line
+
+
 async def test_model_and_state_stay_on_a_narrow_terminal() -> None:
     app = Host()
     async with app.run_test(size=(40, 10)) as pilot:

@@ -180,11 +180,15 @@ class StatusLine(Widget, can_focus=True):
     @staticmethod
     def _line(view: StatusView, width: int) -> Content:
         model, state = sanitize(view.model, strict=True), sanitize(view.state, strict=True)
-        # The state may be long ("stopped: ..."), the name of a file too: both are cut before the line is, the name first. The marks stay.
+        # The state may be long ("stopped: ..."), the name of a file too: both are cut before the line is, the name first, and that for the
+        # window too as long as enough of it is left. The marks stay.
         marks = view.marks(width)
         marked = f"{_GAP}{marks}" if marks else ""
         needed = cell_len(state) + len(_GAP) + cell_len(marked)
-        name = Content(model).truncate(max(_LEAST_NAME, width - needed), ellipsis=True)
+        room = width - needed
+        if view.limit and room - _WINDOW >= _NAME:
+            room -= _WINDOW
+        name = Content(model).truncate(max(_LEAST_NAME, room), ellipsis=True)
         shown = Content.assemble((name.plain, "bold"), (marked, "$text-warning"), (_GAP, "$text-muted"), state)
         left = shown.truncate(width, ellipsis=True)
         right = _GAP.join(figures(view, width - left.cell_length - 2))
