@@ -247,8 +247,11 @@ class Desk:
         if turn.conversation is not self.conversation:
             return
         self.last = result or self.last
-        if turn.continues and result is not None and result.reason is FinishReason.STOP and not result.text.strip():
-            self.port.tell(Said("The model has nothing to add: its reply had ended. Press r on it for another one."))
+        if result is not None and result.reason is FinishReason.STOP and not (result.text.strip() or result.is_all_thought):
+            if turn.continues:
+                self.port.tell(Said("The model has nothing to add: its reply had ended. Press r on it for another one."))
+            else:
+                self.port.tell(Said("The model said nothing. Send your message again, or choose another model (F3)."))
         if result is not None and result.note:
             self.port.tell(Said(result.note))
         if result is not None and len(result.forgotten) > self._forgotten:

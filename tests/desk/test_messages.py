@@ -101,3 +101,11 @@ async def test_sampling_is_shown_with_who_set_it_and_is_changed_for_one_chat(tmp
     await sitting.close()
     bench.library.close()
     bench.documents.close()
+
+
+@pytest.mark.parametrize(("words", "reason", "said"), [("", "stop", 1), (" \n", "stop", 1), ("Here.", "stop", 0), ("", "cancelled", 0)])
+async def test_a_reply_without_a_word_is_said_to_be_one(sitting: Sitting, words: str, reason: str, said: int) -> None:
+    """Fails when a server that answers with nothing looks like one that was never asked."""
+    engine(sitting).replies.insert(0, reply(words, reason=FinishReason(reason)))
+    await sitting.send("hello")
+    assert sitting.port.notices.count("The model said nothing. Send your message again, or choose another model (F3).") == said
