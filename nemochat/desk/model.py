@@ -118,7 +118,7 @@ class OpenModel:
         adds = Item(_ADD, "Add a model…", "a GGUF file; its projector is found beside it")
         gets = Item(_GET, "Get a model…", "from Hugging Face, NGC or an address; a short list of good ones")
         asked = [Item(f"{server.name}/", f"{server.name}/", "asking …") for server in servers]
-        chosen: str | None = await self._port.ask(AskItem(title, (*local, gets, adds, *asked), current=self.name, later=later))
+        chosen: str | None = await self._port.ask(AskItem(title, (*local, *asked, gets, adds), current=self.name, later=later))
         if chosen is not None and chosen.startswith(_NEW):
             listing = found[chosen.removeprefix(_NEW)]
             server = await asyncio.to_thread(remotes.servers.add, listing.server.name, listing.server.url, listing.server.kind)
