@@ -104,7 +104,7 @@ class OpenModel:
     async def choose(self, title: str) -> str | None:
         """Let the user choose a model, or add one; its name. Raises NemochatError."""
         remotes = self._bench.remotes
-        servers = await asyncio.to_thread(remotes.servers.all)
+        servers = remotes.servers.all()  # at once: what is typed behind the key that asks for the list belongs to the list
         found: dict[str, Listing] = {}
 
         async def later() -> AsyncGenerator[tuple[str, Sequence[Item]], None]:
