@@ -12,6 +12,7 @@ from nemochat.chat.album import Album
 from nemochat.chat.import_file import read_conversation
 from nemochat.desk.conversation import OpenConversation, Store
 from nemochat.desk.port import (
+    AboutToAsk,
     Answer,
     AskAllowed,
     AskFound,
@@ -125,6 +126,7 @@ class Chats:
     async def search(self, words: str) -> None:
         """Let the user search, and go to what was chosen. Raises NemochatError."""
         library = self._bench.library
+        self._port.tell(AboutToAsk())
         personas = await asyncio.to_thread(library.personas)
         models = tuple(choice.name for choice in self._bench.models())
 

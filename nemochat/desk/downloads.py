@@ -9,7 +9,7 @@ from functools import partial
 
 from nemochat.chat import Stop
 from nemochat.desk.jobs import Jobs, Rank
-from nemochat.desk.port import Answer, AskItem, AskOne, AskText, Complained, Fetching, Item, Port, Said, Workbench
+from nemochat.desk.port import AboutToAsk, Answer, AskItem, AskOne, AskText, Complained, Fetching, Item, Port, Said, Workbench
 from nemochat.errors import NemochatError
 from nemochat.models.download import StoppedError
 from nemochat.models.known import Known, known_models
@@ -39,6 +39,7 @@ class Downloads:
 
     async def choose(self) -> None:
         """Show what there is to get, and get what is chosen. Raises NemochatError."""
+        self._port.tell(AboutToAsk())
         begun = await asyncio.to_thread(self._bench.puller.unfinished)
         free = self._bench.available_memory()
         items = [Item(f"{_BEGUN}{at}", wish.source, "begun and not finished: goes on") for at, wish in enumerate(begun)]

@@ -11,7 +11,7 @@ from contextlib import aclosing
 
 from nemochat.chat import ChatSession
 from nemochat.chat.remotes import Listing, about
-from nemochat.desk.port import Answer, AskFile, AskItem, AskLeave, AskOne, Item, Leave, ModelChanged, Port, Workbench
+from nemochat.desk.port import AboutToAsk, Answer, AskFile, AskItem, AskLeave, AskOne, Item, Leave, ModelChanged, Port, Workbench
 from nemochat.domain.replies import ModelRef
 from nemochat.domain.servers import ServedModel
 from nemochat.engine.protocol import Counts
@@ -104,7 +104,8 @@ class OpenModel:
     async def choose(self, title: str) -> str | None:
         """Let the user choose a model, or add one; its name. Raises NemochatError."""
         remotes = self._bench.remotes
-        servers = remotes.servers.all()  # at once: what is typed behind the key that asks for the list belongs to the list
+        self._port.tell(AboutToAsk())
+        servers = await asyncio.to_thread(remotes.servers.all)
         found: dict[str, Listing] = {}
 
         async def later() -> AsyncGenerator[tuple[str, Sequence[Item]], None]:

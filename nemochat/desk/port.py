@@ -207,8 +207,12 @@ class Wanted(msgspec.Struct, frozen=True):
     argument: str = ""
 
 
+class AboutToAsk(msgspec.Struct, frozen=True):
+    """A question comes as soon as what it shows has been read. What is typed by then is meant for it."""
+
+
 Event = (
-    Said | Complained | ChatOpened | ChatChanged | ChatsChanged | TurnBegan | TurnOpened | TurnSaid | TurnReported | TurnEnded
+    Said | AboutToAsk | Complained | ChatOpened | ChatChanged | ChatsChanged | TurnBegan | TurnOpened | TurnSaid | TurnReported | TurnEnded
     | QueueChanged | ModelChanged | Working | Fetching | ReadingAhead | EngineFailed | Counted | DraftLoaded | DraftPutBack | TextInserted
     | TokenAdded | TokenChanged | TokenRemoved | PicturesChanged | ToolsChanged | RolesChanged | SettingsChanged | Wanted
 )  # fmt: skip

@@ -14,6 +14,7 @@ from nemochat.chat import Chat
 from nemochat.chat.toolbox import with_tools
 from nemochat.desk.conversation import OpenConversation
 from nemochat.desk.port import (
+    AboutToAsk,
     Answer,
     AskEditor,
     AskItem,
@@ -88,6 +89,7 @@ class Roles:
         store = self._bench.personas
         current = ""
         while True:
+            self._port.tell(AboutToAsk())
             personas = await asyncio.to_thread(store.list)
             for notice in store.notices:
                 self._port.tell(Said(notice))
@@ -223,6 +225,8 @@ class Roles:
         wanted: a name, which chooses the profile that has it or makes one, and behind a colon who that is.
         """
         store = self._bench.personas
+        if not wanted.strip():
+            self._port.tell(AboutToAsk())
         profiles = await asyncio.to_thread(store.profiles)
         if wanted.strip():
             name, colon, about = (each.strip() for each in wanted.partition(":"))

@@ -101,6 +101,8 @@ class NemochatApp(App[None]):
         """Keeps what is typed before the chat is there."""
         self._key: Key | Paste | None = None
         """The key that is still doing what it does."""
+        self._question_comes = False
+        """Whether that is to ask something, as soon as what it shows has been read."""
         self._ends_with: int | None = None
         """The exit code, once the program has been told to end."""
         self._interrupted_at = 0.0
@@ -213,7 +215,7 @@ class NemochatApp(App[None]):
             if isinstance(screen, Modal) and self._chat is not None:
                 self._chat.desk.draft.save_soon()
         if not is_text and not self._is_opening:
-            self._key = event
+            self._key, self._question_comes = event, False
             asyncio.get_running_loop().call_later(_KEY_SECONDS, self.call_later, self._next_key, event)
             await self._follow(event)
 
@@ -246,8 +248,18 @@ class NemochatApp(App[None]):
         if laps:
             start = self.focused or self.screen
             await self._follow(key, laps - 1, iter([node for node in start.ancestors_with_self for _ in range(2)]))
-        else:
+        elif not self._question_comes:
             await self._next_key(key)
+
+    def on_question_comes(self) -> None:
+        """The key that is under way has not done yet what it does."""
+        self._question_comes = self._key is not None
+
+    async def on_question_stands(self) -> None:
+        """Or will not come."""
+        if self._question_comes and self._key is not None:
+            self._question_comes = False
+            await self._follow(self._key)
 
     async def _next_key(self, key: Event | None = None) -> None:
         """This key has done what it does, or takes too long: those behind it follow."""

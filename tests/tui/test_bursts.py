@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import pkgutil
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -295,6 +297,35 @@ async def test_a_command_and_what_is_typed_into_its_dialog_may_come_in_one_burst
     async with running(tmp_path, FakeEngine(), FakeEngine()) as driver:
         _burst(driver, *how, *"seco", "enter")
         await driver.until(lambda: driver.desk.model.name == "second")
+        assert (driver.screen.prompt.plain_text, driver.said) == ("", [])
+
+
+_SLOW = {
+    "f5": "nemochat.personas.store.PersonaStore.list",
+    "f3": "nemochat.models.servers.Servers.all",
+    "ctrl+f": "nemochat.library.store.Library.personas",
+    "/get": "nemochat.models.pull.Puller.unfinished",
+    "/me": "nemochat.personas.store.PersonaStore.profiles",
+}
+"""What is read in a thread before a dialog is there, by what opens it."""
+
+
+@pytest.mark.parametrize("how", _SLOW)
+async def test_what_is_typed_behind_what_asks_waits_for_the_question_however_slow_the_disk_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Fails as it did: it was sent to the model while a thread still read what the dialog shows."""
+    async with running(tmp_path, FakeEngine()) as driver:
+        read = pkgutil.resolve_name(_SLOW[how])
+
+        def slow(*arguments: object, **options: object) -> object:
+            time.sleep(0.3)
+            return read(*arguments, **options)
+
+        monkeypatch.setattr(_SLOW[how], slow)
+        _burst(driver, *((*how, "enter") if how.startswith("/") else (how,)), *"zzz")
+        await driver.until(lambda: driver.app.screen is not driver.screen and driver.app.screen.is_mounted)
+        await driver.until(lambda: not driver.app.has_keys_waiting)
         assert (driver.screen.prompt.plain_text, driver.said) == ("", [])
 
 

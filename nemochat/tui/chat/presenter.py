@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from textual.message import Message
 from textual.screen import Screen
 
 from nemochat.chat import Entry, RoundEnded, ToolRun, ToolsAnswered, ToolState
 from nemochat.desk.desk import Desk
 from nemochat.desk.port import (
+    AboutToAsk,
     Ask,
     AskEditor,
     ChatChanged,
@@ -62,6 +64,14 @@ from nemochat.tui.widgets.welcome import Welcome
 READY = "ready"
 NO_MODEL = "press F3 to choose one"
 LOADING = "loading the model"
+
+
+class QuestionComes(Message):
+    """The key that is under way asks something as soon as that has been read: those behind it wait for the question."""
+
+
+class QuestionStands(Message):
+    """It is there, or will not come."""
 
 
 class Presenter:
@@ -128,9 +138,12 @@ class Presenter:
             return
         self._side.tell(event)
         match event:
+            case AboutToAsk():
+                self._screen.app.post_message(QuestionComes())
             case Said(text):
                 self._screen.notify(text, markup=False, timeout=self.desk.bench.settings.interface.notify_seconds)
             case Complained(error):
+                self._screen.app.post_message(QuestionStands())
                 self.complain(error)
             case TurnBegan() | TurnOpened() | TurnSaid() | TurnReported() | TurnEnded() | QueueChanged():
                 self._tell_turn(event)
@@ -176,6 +189,7 @@ class Presenter:
         app = self._screen.app
         screen = screen_for(ask, app, self.desk.bench.pictures, lambda text: self._wanted(Wanted("copy", text)))
         await app.push_screen(screen, answer)
+        app.post_message(QuestionStands())
         given = await answered
         self.desk.draft.save_soon()
         if given is None and isinstance(screen, Write) and screen.unfinished.strip():
