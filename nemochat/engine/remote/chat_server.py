@@ -28,7 +28,7 @@ from nemochat.domain.sampling import Sampling
 from nemochat.domain.servers import RemoteModel, ServerKind
 from nemochat.engine.protocol import Asked, LoadRequest, ModelInfo
 from nemochat.engine.remote.client import ServerClient
-from nemochat.engine.remote.finding import list_models
+from nemochat.engine.remote.finding import items, list_models, member
 from nemochat.engine.remote.messages_engine import CallDelta, Delta, End, Files
 from nemochat.engine.remote.pictures import PictureLimits, data_uri
 from nemochat.errors import ServerError
@@ -341,19 +341,6 @@ def _end(answer: Any, reason: str | None) -> End:
         number(member(usage, "prompt_tokens_details", "cached_tokens")),
         number(member(usage, "completion_tokens")),
     )
-
-
-def items(value: Any, name: str) -> list[dict[str, Any]]:
-    """The objects of a list in an answer, none where there is no such list."""
-    found = member(value, name)
-    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
-
-
-def member(value: Any, *names: str) -> Any:
-    """What stands in an answer under these names, one in the other; None where there is nothing."""
-    for name in names:
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
 
 
 def number(value: Any) -> int | None:

@@ -52,14 +52,14 @@ async def find_kind(client: ServerClient) -> ServerKind:
     routes = ("/v1/models", "/props", "/v1/metadata", "/api/version", "/api/tags", "/api/v1/models", "/api/v0/models")
     answers = await asyncio.gather(*(_try(client, route) for route in routes))
     listed, props, metadata, version, tags, lm_studio, older = answers
-    owners = {_text(item.get("owned_by")) for item in _items(listed, "data")}
+    owners = {_text(item.get("owned_by")) for item in items(listed, "data")}
     if _is_llama_server(props) or "llamacpp" in owners:  # it answers some routes of the others too, so it is the first to be looked for
         return ServerKind.LLAMA_SERVER
     if isinstance(metadata, dict) and _NIM_SAYS & {str(name).replace("_", "").lower() for name in metadata}:
         return ServerKind.NIM
-    if isinstance(_member(version, "version"), str) and isinstance(tags, dict) and "models" in tags:
+    if isinstance(member(version, "version"), str) and isinstance(tags, dict) and "models" in tags:
         return ServerKind.OLLAMA
-    if any("key" in item for item in _items(lm_studio, "models")) or any("state" in item for item in _items(older, "data")):
+    if any("key" in item for item in items(lm_studio, "models")) or any("state" in item for item in items(older, "data")):
         return ServerKind.LM_STUDIO
     if "vllm" in owners:
         return ServerKind.VLLM
@@ -109,7 +109,7 @@ async def _of_llama_server(client: ServerClient) -> list[RemoteModel]:
     if not (isinstance(props, dict) and props.get("role") == "router"):
         return [_with_props(msgspec.structs.replace(model, is_loaded=True), props) for _, model in models]
     loaded = [
-        msgspec.structs.replace(model, is_loaded=_member(item, "status", "value") in ("loaded", "sleeping")) for item, model in models
+        msgspec.structs.replace(model, is_loaded=member(item, "status", "value") in ("loaded", "sleeping")) for item, model in models
     ]
     untold = [
         (f"/props?model={quote(model.id, safe='')}&autoload=false", None) if model.is_loaded and not model.context_length else None
@@ -119,8 +119,8 @@ async def _of_llama_server(client: ServerClient) -> list[RemoteModel]:
 
 
 def _with_props(model: RemoteModel, props: Any) -> RemoteModel:
-    context = _tokens(_member(props, "default_generation_settings", "n_ctx"))
-    vision = _member(props, "modalities", "vision")
+    context = _tokens(member(props, "default_generation_settings", "n_ctx"))
+    vision = member(props, "modalities", "vision")
     return msgspec.structs.replace(
         model, context_length=context or model.context_length, has_vision=vision if isinstance(vision, bool) else model.has_vision
     )
@@ -128,18 +128,18 @@ def _with_props(model: RemoteModel, props: Any) -> RemoteModel:
 
 async def _of_ollama(client: ServerClient) -> list[RemoteModel]:
     answer, running = await asyncio.gather(_try(client, "/api/tags"), _try(client, "/api/ps"))
-    loaded = set(map(_name, _items(running, "models")))
+    loaded = set(map(_name, items(running, "models")))
 
-    items = [item for item in _listed(client, answer, "models") if _is_fit(_name(item))]
-    told = await _ask_each(client, [("/api/show", {"model": _name(item)}) for item in items])
+    listed = [item for item in _listed(client, answer, "models") if _is_fit(_name(item))]
+    told = await _ask_each(client, [("/api/show", {"model": _name(item)}) for item in listed])
     models = []
-    for item, shown in zip(items, told, strict=True):
-        name, about, capabilities = _name(item), _member(shown, "model_info"), _member(shown, "capabilities")
+    for item, shown in zip(listed, told, strict=True):
+        name, about, capabilities = _name(item), member(shown, "model_info"), member(shown, "capabilities")
         contexts = [value for key, value in about.items() if key.endswith(".context_length")] if isinstance(about, dict) else []
         if isinstance(capabilities, list) and capabilities and "completion" not in capabilities:
             continue
         is_elsewhere = name.endswith((":cloud", "-cloud")) or any(
-            _member(where, key) for where in (item, shown) for key in ("remote_host", "remote_model")
+            member(where, key) for where in (item, shown) for key in ("remote_host", "remote_model")
         )
         models.append(
             RemoteModel(
@@ -170,11 +170,11 @@ async def _of_lm_studio(client: ServerClient) -> list[RemoteModel]:
         RemoteModel(
             _text(item.get("key")),
             context_length=next(
-                (length for one in _items(item, "loaded_instances") if (length := _tokens(_member(one, "config", "context_length")))),
+                (length for one in items(item, "loaded_instances") if (length := _tokens(member(one, "config", "context_length")))),
                 _tokens(item.get("max_context_length")),
             ),
-            has_vision=_member(item, "capabilities", "vision") is True,
-            is_loaded=bool(_items(item, "loaded_instances")),
+            has_vision=member(item, "capabilities", "vision") is True,
+            is_loaded=bool(items(item, "loaded_instances")),
         )
         for item in _listed(client, answer, "models")
         if item.get("type") != "embedding"
@@ -184,10 +184,10 @@ async def _of_lm_studio(client: ServerClient) -> list[RemoteModel]:
 def _of_openai(item: dict[str, Any]) -> RemoteModel:
     """A model of ``/v1/models``; OpenAI's shape has its id alone, most add how long a prompt may be, and some what it takes."""
     lengths = [item.get(key) for key in ("max_model_len", "context_length", "context_window", "max_context_length")]
-    taken = _member(item, "architecture", "input_modalities")
+    taken = member(item, "architecture", "input_modalities")
     return RemoteModel(
         _text(item.get("id")),
-        context_length=next(filter(None, map(_tokens, [*lengths, _member(item, "meta", "n_ctx")])), 0),
+        context_length=next(filter(None, map(_tokens, [*lengths, member(item, "meta", "n_ctx")])), 0),
         has_vision="image" in taken if isinstance(taken, list) else None,
     )
 
@@ -222,15 +222,17 @@ def _listed(client: ServerClient, answer: Any, name: str) -> list[dict[str, Any]
         raise answer
     if not isinstance(answer, dict) or not isinstance(answer.get(name, 0), list | None):
         raise client.misread("lists no models")
-    return _items(answer, name)
+    return items(answer, name)
 
 
-def _items(answer: Any, name: str) -> list[dict[str, Any]]:
-    found = _member(answer, name)
+def items(answer: Any, name: str) -> list[dict[str, Any]]:
+    """The objects of a list in an answer, so many of them as can be meant; none where there is no such list."""
+    found = member(answer, name)
     return [item for item in found if isinstance(item, dict)][:_MOST_MODELS] if isinstance(found, list) else []
 
 
-def _member(value: Any, *names: str) -> Any:
+def member(value: Any, *names: str) -> Any:
+    """What stands in an answer under these names, one in the other; None where there is nothing."""
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
     return value

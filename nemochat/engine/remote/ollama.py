@@ -18,8 +18,9 @@ import msgspec
 from nemochat.domain.events import FinishReason
 from nemochat.domain.sampling import Sampling
 from nemochat.engine.protocol import Asked, LoadRequest, ModelInfo
-from nemochat.engine.remote.chat_server import ends_in_words, items, member, number, worded
+from nemochat.engine.remote.chat_server import ends_in_words, number, worded
 from nemochat.engine.remote.client import ServerClient
+from nemochat.engine.remote.finding import items, member
 from nemochat.engine.remote.messages_engine import CallDelta, Delta, End, Files
 from nemochat.engine.remote.pictures import PictureLimits
 from nemochat.errors import ServerError
