@@ -27,10 +27,11 @@ from nemochat.settings import SamplingSettings
 
 Decoded = TypeVar("Decoded")
 
-VERSION = 2
-"""Of the JSON that is written; raised with every change that an earlier program would misread."""
+VERSION = 3
+"""Of the JSON that is written; raised with every change that an earlier program would misread. Version 3 added what several speakers, a
+summary and lorebooks of their own need, and changed nothing that was there."""
 FIRST_VERSION = 1
-"""Of JSON that does not say its version."""
+"""Of JSON that does not say its version, as nemochat 0.1 wrote it."""
 MAX_ID = 1 << 53
 LAST_SECOND = 253_402_300_799.0  # of the year 9999
 _MAX_FORGOTTEN = 1_000_000
@@ -245,7 +246,7 @@ def _version(text: object) -> int:
 
 def _read_rest(rest: object) -> tuple[_Rest, bool]:
     """The rest, and whether it is of an earlier version. Raises ValueError and NewerError."""
-    is_earlier = _version(rest) < VERSION
+    is_earlier = _version(rest) == FIRST_VERSION
     return (_modern(as_text(rest)) if is_earlier else from_json(as_text(rest), _Rest)), is_earlier
 
 

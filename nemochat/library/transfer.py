@@ -38,8 +38,8 @@ _MANIFEST = "nemochat-library.json"
 _CONVERSATION = re.compile(r"conversations/[0-9a-z]{1,32}\.json")
 _ORIGINAL = re.compile(r"(?P<hash>[0-9a-f]{64})\.(?P<suffix>[a-z0-9]{1,8})")
 _MAX_JSON, _MAX_PICTURE, _MAX_ORIGINAL = 128 * MIB, 64 * MIB, 128 * MIB
-VERSION = 2
-"""Of the file; raised with every change that an earlier program would misread. Version 1 is read as well."""
+VERSION = 3
+"""Of the file; raised with every change that an earlier program would misread. Earlier ones are read as well."""
 
 
 class _Manifest(msgspec.Struct, frozen=True):

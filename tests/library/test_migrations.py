@@ -113,4 +113,5 @@ def test_a_released_step_is_never_changed() -> None:
         "0002_search.sql": "c5b7cee8f58dbb24",
         "0003_order.sql": "e724cbc172b67b0e",
         "0004_shapes.sql": "1302f7f0f4eca648",
+        "0005_speakers.sql": "b8b99043a3f2d25e",
     }

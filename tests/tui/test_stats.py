@@ -231,11 +231,13 @@ async def test_the_newest_of_the_library_is_on_top() -> None:
     app = Host([], [row(300), row(200)])
     async with app.run_test(size=(100, 30)) as pilot:
         await pilot.press("tab")
-        await until(app, "2 replies:")
-        lines = app.shown.splitlines()
-        bars_ = [line for line in lines if "█" in line and "ms  " in line]
-        assert "300 ms" in bars_[0]
-        assert "200 ms" in bars_[1]
+
+        def bars_of_replies() -> list[str]:
+            return [line for line in app.shown.splitlines() if "█" in line and "ms  " in line]
+
+        await idle.until(lambda: len(bars_of_replies()) >= 2)
+        assert "300 ms" in bars_of_replies()[0]
+        assert "200 ms" in bars_of_replies()[1]
 
 
 async def test_filters_of_model_and_time() -> None:

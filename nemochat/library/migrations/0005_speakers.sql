@@ -1,0 +1,2 @@
+-- Nothing changes in the tables: what is stored in JSON says more from here on (version 3 in `nemochat.library.codec`), and a program that
+-- does not know it must be told so.
