@@ -49,9 +49,9 @@ class Answering:
             try:
                 outcome, state = await self._stop.over(self._box.call(call, self._chat))
             except Stopped:
-                outcome, state = ToolOutcome(_STOPPED, is_error=True), ToolState.REFUSED
+                outcome, state = ToolOutcome(_STOPPED, is_error=True, is_refused=True), ToolState.REFUSED
             # The words count before the pictures are looked at: what stops that must not lose them.
-            self._results.append(ToolResultPart(call.id, outcome.text, outcome.is_error))
+            self._results.append(ToolResultPart(call.id, outcome.text, outcome.is_error, is_refused=outcome.is_refused))
             with contextlib.suppress(Stopped):
                 pictures = await self._stop.over(self._take_pictures(outcome, call.name))
                 self._results[-1] = msgspec.structs.replace(self._results[-1], images=pictures)

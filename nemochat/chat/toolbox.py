@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 from collections.abc import Collection, Sequence
 
@@ -11,15 +10,14 @@ import msgspec
 
 from nemochat.chat.values import ToolState
 from nemochat.domain.chat import Chat
-from nemochat.domain.messages import Role, ToolCall, ToolCallPart, ToolSpec
-from nemochat.domain.tools import Approval, OfferedTool, ToolOutcome, ToolRequest
+from nemochat.domain.messages import Role, ToolCall, ToolCallPart, ToolResultPart, ToolSpec
+from nemochat.domain.tools import OfferedTool, ToolOutcome
 from nemochat.tools.approval import Approvals
 from nemochat.tools.checking import complaint
 from nemochat.tools.making import failed
 from nemochat.tools.registry import Approve, Registry
 
 _UNREADABLE = 'The call could not be read. Write it as {"name": "...", "arguments": {...}}, as JSON.'
-_YES = (Approval.ONCE, Approval.ALWAYS)
 
 
 class Toolbox:
@@ -29,7 +27,6 @@ class Toolbox:
         self.registry = registry
         self.approvals = approvals
         self._approve = approve
-        self._answers: list[Approval] = []
 
     @property
     def offered(self) -> tuple[OfferedTool, ...]:
@@ -64,22 +61,18 @@ class Toolbox:
         wrong = await asyncio.to_thread(misfit, call, chat.frame.tools) if call.name else _UNREADABLE
         if wrong:
             return failed(wrong), ToolState.FAILED
-        self._answers.clear()
-        outcome = await self.registry.call(call, self._ask, self.approvals)
-        refused = any(answer not in _YES for answer in self._answers)
-        return outcome, ToolState.REFUSED if refused else ToolState.FAILED if outcome.is_error else ToolState.DONE
+        outcome = await self.registry.call(call, self._approve, self.approvals)
+        return outcome, state_of(outcome)
 
     def _was_told(self, chat: Chat) -> bool:
         """Whether a malformed call was answered in this turn already."""
         turn = itertools.takewhile(lambda entry: entry.message.role is not Role.USER, reversed(chat.entries))
         return any(entry.message.role is Role.TOOL and _UNREADABLE in entry.message.text for entry in turn)
 
-    async def _ask(self, request: ToolRequest) -> Approval:
-        answer = Approval.REFUSED
-        with contextlib.ExitStack() as stack:
-            stack.callback(lambda: self._answers.append(answer))
-            answer = await self._approve(request)
-        return answer
+
+def state_of(outcome: ToolOutcome | ToolResultPart) -> ToolState:
+    """What became of a call, by what came of it."""
+    return ToolState.REFUSED if outcome.is_refused else ToolState.FAILED if outcome.is_error else ToolState.DONE
 
 
 def misfit(call: ToolCall, specs: Sequence[ToolSpec]) -> str:

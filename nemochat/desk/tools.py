@@ -12,7 +12,7 @@ from rich.cells import cell_len, set_cell_size
 
 from nemochat.chat import Chat, ToolRun, ToolState
 from nemochat.chat.pictures import OpenedPicture, opened
-from nemochat.chat.toolbox import Toolbox, with_tools
+from nemochat.chat.toolbox import Toolbox, state_of, with_tools
 from nemochat.desk.port import Answer, AskAllowed, AskItem, AskMenu, AskText, Item, Port, Said, ShowText, ToolsChanged, Workbench
 from nemochat.domain.chat import Entry
 from nemochat.domain.messages import ToolResultPart
@@ -153,7 +153,7 @@ def runs_of(entries: Iterable[Entry]) -> Iterable[ToolRun]:
     for entry in entries:
         for part in entry.message.parts:
             if isinstance(part, ToolResultPart) and (run := waiting.pop(part.call, None)) is not None:
-                yield msgspec.structs.replace(run, result=part.text, state=ToolState.FAILED if part.is_error else ToolState.DONE)
+                yield msgspec.structs.replace(run, result=part.text, state=state_of(part))
         if calls := entry.message.tool_calls:
             yield from waiting.values()
             waiting = {call.id: ToolRun(call.name, call.arguments, None, ToolState.ASKED) for call in calls}

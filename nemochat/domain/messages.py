@@ -74,12 +74,15 @@ class ToolCallPart(msgspec.Struct, frozen=True, tag="tool_call"):
 
 
 class ToolResultPart(msgspec.Struct, frozen=True, tag="tool_result"):
-    """What came of one call. call: the id of the call, "" for one that could not be read. is_error: it failed, and `text` says why."""
+    """What came of one call. call: the id of the call, "" for one that could not be read. is_error: it failed, and `text` says why.
+    is_refused: it did not run, for the user did not allow it.
+    """
 
     call: str
     text: str
     is_error: bool = False
     images: tuple[ImagePart, ...] = ()
+    is_refused: bool = False
 
 
 class ContextPart(msgspec.Struct, frozen=True, tag="context"):

@@ -40,13 +40,15 @@ class OfferedTool(msgspec.Struct, frozen=True):
 
 class ToolOutcome(msgspec.Struct, frozen=True):
     """What came of a call. text: for the model, sanitised and bounded. images: pictures as files (PNG, JPEG), for attachments. is_error: it
-    failed, and `text` says why. sources: passages that the text was made from, for people.
+    failed, and `text` says why. sources: passages that the text was made from, for people. is_refused: it did not run, for the user did not
+    allow it.
     """
 
     text: str
     images: tuple[bytes, ...] = ()
     is_error: bool = False
     sources: tuple[str, ...] = ()
+    is_refused: bool = False
 
 
 class Approval(StrEnum):

@@ -89,7 +89,7 @@ class Registry:
         if wrong:
             return failed(f"The arguments of {call.name} do not fit: {wrong}")
         refusal = await self._refusal(tool, offered, frozen, approve, approvals)
-        return failed(refusal) if refusal else await self._run(tool, call.name, json.loads(frozen))
+        return ToolOutcome(refusal, is_error=True, is_refused=True) if refusal else await self._run(tool, call.name, json.loads(frozen))
 
     async def _refusal(self, tool: Tool, offered: OfferedTool, frozen: str, approve: Approve, approvals: Approvals) -> str:
         """Why it may not run, "" when it may."""
