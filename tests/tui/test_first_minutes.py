@@ -22,12 +22,13 @@ from nemochat.tui.screens.file_picker import FilePicker
 from nemochat.tui.screens.picker import Picker, line_of
 from nemochat.tui.widgets.completion_list import CompletionList
 from nemochat.tui.widgets.half_blocks import blocks
-from nemochat.tui.widgets.hint_line import HintLine
+from nemochat.tui.widgets.hint_line import HintLine, placeholder
 from nemochat.tui.widgets.prompt_area import PromptArea
 from nemochat.tui.widgets.welcome import Welcome
 from tests.chat.fake_engine import FakeEngine, reply
 from tests.desk.bench import Bench
 from tests.desk.sitting import Sitting, engine_of
+from tests.idle import until
 from tests.images.pictures import encode, noise
 from tests.tui.bench import Driver, running
 from tests.tui.test_demo_tools import demo
@@ -397,3 +398,27 @@ async def test_the_file_dialog_has_the_frame_of_the_others_and_no_emoji(tmp_path
         assert not any(ord(letter) >= 0x1F000 for letter in driver.shown)
         await driver.press("escape")
         await driver.back()
+
+
+@pytest.mark.parametrize(
+    ("width", "words"),
+    [(100, "drop a picture, or type / for commands"), (44, "Ask something, or type / for commands"), (20, "Ask something")],
+)
+def test_an_empty_prompt_says_what_it_has_room_for(width: int, words: str) -> None:
+    assert placeholder(width).endswith(words)
+    assert len(placeholder(width)) <= width
+
+
+async def test_what_is_said_on_a_narrow_and_on_a_wide_terminal_is_whole(tmp_path: Path) -> None:
+    """At 50 columns the sentence in the prompt and the keys of a list ended in the middle; at 250 a line was too long to be read."""
+    async with running(tmp_path, FakeEngine(reply("word " * 100)), size=(50, 20)) as driver:
+        assert driver.screen.query_one(PromptArea).placeholder == "Ask something, or type / for commands"
+        await driver.press("f3")
+        await until(lambda: "Enter chooses · Esc cancels" in driver.shown)
+        await driver.press("escape")
+        await driver.pilot.resize_terminal(250, 30)
+        await driver.type("Hello")
+        await driver.press("enter")
+        await driver.settle()
+        await until(lambda: str(driver.screen.query_one(PromptArea).placeholder).endswith("drop a picture, or type / for commands"))
+        assert max(len(line.split("  ")[0]) for line in driver.shown.splitlines() if "word word" in line) <= 124

@@ -14,8 +14,8 @@ from textual.widgets import Static, TextArea
 
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
+from nemochat.tui.widgets.hint_line import placeholder
 
-PLACEHOLDER = "Ask something, drop a picture, or type / for commands"
 KEEP_SECONDS = 0.5
 """A crash takes no more of what was typed than this, as with the chat's own draft."""
 _ENTERS = ("enter", "shift+enter", "ctrl+j", "alt+enter")
@@ -39,7 +39,7 @@ class Opening(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._area = TextArea(soft_wrap=True, compact=True, highlight_cursor_line=False, placeholder=PLACEHOLDER)
+        self._area = TextArea(soft_wrap=True, compact=True, highlight_cursor_line=False)
 
     def compose(self) -> ComposeResult:
         """The prompt at its place, and a line below it."""
@@ -48,6 +48,10 @@ class Opening(Screen[None]):
                 yield self._area
             yield Static("Enter sends as soon as the model is there", id="line")
         yield Static("opening", id="status")
+
+    def on_resize(self) -> None:
+        """More or less room."""
+        self._area.placeholder = placeholder(self._area.content_size.width)
 
     def echo(self, event: Key | Paste) -> None:
         """Show what was typed."""

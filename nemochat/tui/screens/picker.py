@@ -62,6 +62,7 @@ class Picker(Modal[str | None]):
         self._filter = Input(placeholder="Type to filter", compact=True, id="picker-filter")
         self._choices = _Choices(id="picker-list")
         self._nothing = Static(id="picker-empty", markup=False)
+        self._keys = Label(markup=False)
         self._count = Label(id="picker-count", markup=False)
         self._found: tuple[Item, ...] = ()
         self._is_untouched = True
@@ -77,7 +78,7 @@ class Picker(Modal[str | None]):
             yield self._nothing
             yield from self.compose_preview()
             with Horizontal(classes="hint"):
-                yield Label("Up/Down move · Enter chooses · Esc cancels" if self._items else "Esc closes", markup=False)
+                yield self._keys
                 yield self._count
 
     def compose_preview(self) -> ComposeResult:
@@ -118,12 +119,21 @@ class Picker(Modal[str | None]):
 
     def on_resize(self, event: Resize) -> None:
         """The list takes the room that there is."""
+        self._draw_keys()
         for each in (self._choices, self._nothing):
             each.styles.max_height = max(3, event.size.height - self.ROWS_AROUND)
         if self._columns != (columns := self._columns_on(event.size.width)):
             self._columns = columns
             self._show(self._filter.value, self._highlighted)
         self.call_after_refresh(self._choices.scroll_to_highlight)
+
+    def _draw_keys(self) -> None:
+        """As many of the keys as there is room for: the first are the ones that everybody knows."""
+        keys = ["Up/Down move", "Enter chooses", "Esc cancels"] if self._items else ["Esc closes"]
+        width = self._keys.content_size.width
+        while width and len(keys) > 1 and len(" · ".join(keys)) > width:
+            del keys[0]
+        self._keys.update(" · ".join(keys))
 
     def _columns_on(self, width: int) -> int:
         """Of the names, on a screen of this width."""

@@ -21,6 +21,18 @@ _MORE = ((" · Ctrl+J new line", 70), (" · Ctrl+O picture · F1 help", 100))
 """What is added, and the width from which on."""
 
 
+_PLACEHOLDERS = (
+    "Ask something, drop a picture, or type / for commands",
+    "Ask something, or type / for commands",
+    "Ask something",
+)
+
+
+def placeholder(width: int) -> str:
+    """What an empty prompt of this width says."""
+    return next((words for words in _PLACEHOLDERS if len(words) <= width), _PLACEHOLDERS[-1])
+
+
 class PromptState(StrEnum):
     """What Enter will do, in words. What stands before the colon says it where there is no room for the whole."""
 

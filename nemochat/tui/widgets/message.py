@@ -152,7 +152,7 @@ class MessageView(SteadyItem, can_focus=True):
 
     DEFAULT_CSS = """
     MessageView {
-        padding: 0 1;
+        padding: 0 1; max-width: 124;
         border-left: blank $background;
         &.-user { border-left: solid $primary; margin: 0 0 1 0; }
         &.-tool { color: $text-muted; margin: 0 0 1 0; }

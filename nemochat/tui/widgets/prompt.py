@@ -25,7 +25,7 @@ from nemochat.desk.completion import Completion
 from nemochat.domain.sanitize import sanitize
 from nemochat.numbers import count
 from nemochat.tui.widgets.completion_list import MAX_ROWS, CompletionList
-from nemochat.tui.widgets.hint_line import Hint, HintLine, PromptState
+from nemochat.tui.widgets.hint_line import Hint, HintLine, PromptState, placeholder
 from nemochat.tui.widgets.late import LateVertical
 from nemochat.tui.widgets.prompt_area import MAX_PASTE, PromptArea
 
@@ -430,6 +430,7 @@ class Prompt(Vertical):
         self._area.styles.max_height = n_lines
         self._list.styles.max_height = min(max(height * 17 // 20 - _FIXED_LINES - n_lines, 1), MAX_ROWS)
         self._queue.styles.max_height = min(max(height // 5, 1), _MAX_QUEUE)
+        self._area.placeholder = placeholder(self._area.content_size.width)
         self._draw_hint()
 
     def _draw_hint(self) -> None:

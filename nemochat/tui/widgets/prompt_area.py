@@ -88,7 +88,6 @@ class PromptArea(TextArea):
             show_line_numbers=False,
             compact=True,
             highlight_cursor_line=False,
-            placeholder="Ask something, drop a picture, or type / for commands",
         )
         self._history_of_prompts = history
         self._send, self._take_paste, self._take_key = send, paste, key
