@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from nemochat.system import disk
+
 TEMPORARY = ".part-"
 """How the names of files that are being written begin; one that stays behind is left of a crash."""
 PRIVATE = 0o600
@@ -31,8 +33,6 @@ _JOURNALS = {
     "-journal": (b"\xd9\xd5\x05\xf9",),
 }
 """What SQLite keeps beside a database, and how these files begin. The last is there only while a new one is made."""
-# Without O_NONBLOCK, opening a named pipe waits for its other end for ever.
-_CAREFUL = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY", "O_BINARY"))
 
 
 # -- folders
@@ -71,12 +71,10 @@ def make_new_folder(folder: Path) -> None:
 
 def narrow(folder: Path) -> None:
     """Close a folder of nemochat's own to others, should it be there, be the user's and serve nothing else."""
-    if sys.platform == "win32":
-        return
     with contextlib.suppress(OSError, RuntimeError):
         refuse_planted(folder)
         status, place = folder.stat(), folder.resolve()
-        is_open = stat.S_ISDIR(status.st_mode) and status.st_mode & _OTHERS and status.st_uid == os.geteuid()
+        is_open = disk.HAS_OWNERS and stat.S_ISDIR(status.st_mode) and status.st_mode & _OTHERS and disk.is_own(status)
         if is_open and not _serves_others(place, status.st_mode):
             folder.chmod(stat.S_IMODE(status.st_mode) & ~_OTHERS)
 
@@ -95,7 +93,7 @@ def is_own_folder(folder: Path) -> bool:
         status = folder.lstat()
     except OSError:
         return False
-    return stat.S_ISDIR(status.st_mode) and (sys.platform == "win32" or status.st_uid == os.geteuid())
+    return stat.S_ISDIR(status.st_mode) and disk.is_own(status)
 
 
 def _serves_others(folder: Path, mode: int) -> bool:
@@ -145,7 +143,7 @@ def write_whole(path: Path, data: bytes, *, by_hand: bool = False, keep_mode: bo
     with _beside(path, mode) as (file, temporary):
         file.write(data)
         _finish(file)
-        temporary.replace(path)
+        disk.replace(temporary, path)
 
 
 @contextlib.contextmanager
@@ -163,7 +161,7 @@ def exporting(path: Path, *, replace: bool = False) -> Iterator[BinaryIO]:
         yield file
         _finish(file)
         if replace:
-            temporary.replace(path)
+            disk.replace(temporary, path)
         else:
             _put_new(temporary, path)
 
@@ -183,7 +181,7 @@ def _put_new(temporary: Path, path: Path) -> None:
         # File systems without hard links, such as FAT.
         if os.path.lexists(path):
             raise FileExistsError(path) from None
-        temporary.replace(path)
+        disk.replace(temporary, path)
 
 
 # -- files that grow, and files that others open by their names
@@ -262,22 +260,21 @@ def _begins(path: Path, begins: tuple[bytes, ...]) -> bool:
 
 
 def _open_new(path: Path, mode: int) -> int:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _CAREFUL, PRIVATE)
+    handle = disk.open_unlinked(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, PRIVATE)
     _set_mode(handle, mode)
     return handle
 
 
 def _open_own(path: Path, flags: int) -> int:
-    handle = os.open(path, flags | _CAREFUL, PRIVATE)
+    handle = disk.open_unlinked(path, flags, PRIVATE)
     try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, _NOT_REGULAR, str(path))
-        if sys.platform != "win32":
-            if status.st_uid != os.geteuid():
-                raise PermissionError(errno.EPERM, "it belongs to another user", str(path))
-            if status.st_nlink > 1:
-                raise PermissionError(errno.EPERM, _SECOND_NAME, str(path))
+        if not disk.is_own(status):
+            raise PermissionError(errno.EPERM, "it belongs to another user", str(path))
+        if status.st_nlink > 1:
+            raise PermissionError(errno.EPERM, _SECOND_NAME, str(path))
         _set_mode(handle, PRIVATE)
     except BaseException:
         os.close(handle)
@@ -294,14 +291,13 @@ def _refuse_special(path: Path) -> None:
 
 def _set_mode(handle: int, mode: int) -> None:
     """Whatever the umask says, where the file system knows permissions."""
-    if sys.platform != "win32" and stat.S_IMODE(os.fstat(handle).st_mode) != mode:
-        with contextlib.suppress(OSError):
-            os.fchmod(handle, mode)
+    with contextlib.suppress(OSError):
+        disk.set_mode(handle, mode)
 
 
 def put(part: Path, target: Path) -> None:
     """Give a file that has grown to its end, and is on the disk, its name in place of what has it. Raises OSError."""
-    part.replace(target)
+    disk.replace(part, target)
     sync_folder(target.parent)
 
 
@@ -332,7 +328,8 @@ def set_aside(path: Path) -> Path:
     number = 1
     while os.path.lexists(kept := path.with_name(f"{path.name}.broken-{number}")):
         number += 1
-    return path.rename(kept)
+    disk.move(path, kept)
+    return kept
 
 
 def reason(error: OSError | ValueError) -> str:
@@ -353,14 +350,13 @@ def _behind_own_links(path: Path) -> Path:
 def refuse_planted(path: Path) -> None:
     """Raise PermissionError where a link on the way is neither the user's nor root's: anybody may plant one where all may write.
 
-    Those of the system (/home -> /var/home) are of whom their folder belongs to, who is nobody in some containers.
+    Those of the system (/home -> /var/home) are of whom their folder belongs to, who is nobody in some containers. On Windows only who may
+    make links can plant one, and folders have no owner to compare.
     """
-    if sys.platform == "win32":
-        return
     for each in (path, *path.parents):
-        if not each.is_symlink() or (owner := each.lstat().st_uid) in (os.geteuid(), 0):
+        if not disk.HAS_OWNERS or not each.is_symlink() or disk.is_own(status := each.lstat()) or status.st_uid == 0:
             continue
-        if len(each.parts) > _NEAR_THE_ROOT or owner != each.parent.stat().st_uid:
+        if len(each.parts) > _NEAR_THE_ROOT or status.st_uid != each.parent.stat().st_uid:
             raise PermissionError(errno.EPERM, f"the link {each} belongs to another user", str(path))
 
 

@@ -126,10 +126,10 @@ class Paths:
 def _temporary() -> Path:
     """The system's folder for temporary files, the same each time. `tempfile` takes another one while that is full."""
     if sys.platform == "win32":
-        import tempfile
-
-        return Path(tempfile.gettempdir())
-    return Path(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108 - a folder of the user's own is made there
+        folder = os.environ.get("TEMP") or os.environ.get("TMP") or at_home("~")
+    else:
+        folder = os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 - a folder of the user's own is made there
+    return Path(folder)
 
 
 def find_paths(environment: Mapping[str, str]) -> Paths:

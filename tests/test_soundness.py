@@ -57,6 +57,13 @@ def test_processes_are_started_in_one_place(path: Path) -> None:
     assert bool(found) == (path == ROOT / "nemochat" / "system" / "processes.py"), found
 
 
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_only_some_systems_have_is_named_in_one_folder(path: Path) -> None:
+    """`nemochat.system` has the ways of Linux, macOS and Windows side by side; whoever else names one runs on one system alone."""
+    if "system" not in path.relative_to(ROOT / "nemochat").parts:
+        assert list(_of_one_system(_tree(path))) == []
+
+
 def test_every_start_is_known() -> None:
     """Who starts what: a new one belongs in this list, and in the list of attacks (tests/cli/test_current_folder.py)."""
     trees = {str(path.relative_to(ROOT / "nemochat")): _tree(path) for path in SOURCES}
@@ -65,12 +72,11 @@ def test_every_start_is_known() -> None:
         ("engine/embedder.py", "processes.start"),
         ("engine/process.py", "processes.start"),
         ("engine/trials.py", "processes.start"),
-        ("images/clipboard.py", "processes.run"),
         ("system/children.py", "processes.popen"),
+        ("system/clipboard.py", "processes.run"),
         ("system/desktop.py", "processes.run"),
         ("tools/mcp/transport.py", "processes.start"),
         ("tools/python_process.py", "processes.popen"),
-        ("tui/clipboard.py", "processes.run"),
         ("desk/editor.py", "processes.run"),
     }
 
@@ -101,6 +107,8 @@ path.touch()
 path.rename(other)
 path.replace(other)
 os.replace(path, other)
+disk.replace(path, other)
+disk.move(path, other)
 path.chmod(0o644)
 sqlite3.connect(path)
 tempfile.mkstemp()
@@ -152,6 +160,25 @@ def test_the_rules_can_fail() -> None:
         shutil.which(a)
     """
     assert list(_starts(ast.parse(textwrap.dedent(starting)))) == [2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 15]
+    of_one = """
+        import resource
+        import os, termios as t
+        from fcntl import flock
+        from os import fork
+        from signal import SIGKILL as k
+        os.killpg(a, signal.SIGTERM)
+        signal.SIGKILL
+        getattr(os, "killpg")
+        Popen(a, pass_fds=b)
+        run(a, **{"pass_fds": b})
+        loop.add_signal_handler(a, b)
+        signal.SIGTERM
+        os.path.join(a)
+        importlib.import_module("msvcrt")
+        import win32api
+        from ctypes import windll
+    """
+    assert list(_of_one_system(ast.parse(textwrap.dedent(of_one)))) == [*range(2, 13), 15, 16, 17]
     assert [_called(node) for node in ast.walk(ast.parse("processes.run(a)")) if _called(node)] == ["processes.run"]
 
 
@@ -195,6 +222,45 @@ def _starts(tree: ast.Module) -> Iterator[int]:
     return iter(sorted(found))
 
 
+_MODULES_OF_ONE_SYSTEM = {
+    "fcntl", "grp", "msvcrt", "nt", "posix", "pty", "pwd", "readline", "resource", "select", "selectors", "syslog", "termios", "tty",
+    "winreg", "_winapi", "pywintypes", "winsound",
+}  # fmt: skip
+_NAMES_OF_ONE_SYSTEM = {
+    "SIGALRM", "SIGCHLD", "SIGCONT", "SIGHUP", "SIGKILL", "SIGPIPE", "SIGQUIT", "SIGSTOP", "SIGTSTP", "SIGUSR1", "SIGUSR2", "SIGWINCH",
+    "SIGXCPU", "SIGBREAK", "CTRL_C_EVENT", "CTRL_BREAK_EVENT", "add_signal_handler", "remove_signal_handler", "pthread_kill",
+    "killpg", "forkpty", "setsid", "setpgid", "waitid", "setpriority", "getuid", "geteuid", "getgid", "getegid", "setrlimit", "getrlimit",
+    "fchmod", "fchown", "lchown", "mkfifo", "mknod", "statvfs", "openpty", "SEEK_DATA", "SEEK_HOLE",
+    "pass_fds", "preexec_fn", "start_new_session", "process_group", "creationflags", "startupinfo", "winerror", "windll", "WinDLL",
+    "AF_UNIX",
+}  # fmt: skip
+_OF_OS = {"fork", "nice", "chown", "uname", "sysconf", "waitpid", "wait", "ttyname", "kill"}
+"""Words that are other things elsewhere."""
+
+
+def _of_one_system(tree: ast.Module) -> Iterator[int]:
+    """Lines that name what only some systems have, as a module, an attribute, an argument or a text."""
+    found: set[int] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                named, modules = set(), {alias.name for alias in names}
+            case ast.ImportFrom(module=module, names=names):
+                named, modules = {alias.name for alias in names}, {module or ""}
+                named |= _NAMES_OF_ONE_SYSTEM if module == "os" and named & _OF_OS else set()
+            case ast.Attribute(value=ast.Name("os"), attr=name) if name in _OF_OS:
+                named, modules = _NAMES_OF_ONE_SYSTEM, set()
+            case ast.Attribute(attr=name) | ast.keyword(arg=str(name)):
+                named, modules = {name}, set()
+            case ast.Constant(value=str(text)):
+                named, modules = {text}, {text} & {"fcntl", "msvcrt", "resource", "termios"}
+            case _:
+                continue
+        is_module = any(each in _MODULES_OF_ONE_SYSTEM or each.startswith("win32") for each in modules)
+        found |= {node.lineno} if is_module or named & _NAMES_OF_ONE_SYSTEM else set()
+    return iter(sorted(found))
+
+
 def _called(node: ast.AST) -> str:
     return ast.unparse(node.func) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else ""
 
@@ -235,10 +301,13 @@ _WRITERS = {
     "library/rescue.py": {"ZipFile"},  # into memory
     "library/transfer.py": {"ZipFile"},  # into a file of exporting
     "personas/charx.py": {"ZipFile"},  # into memory
-    "personas/store.py": {"rename"},  # a persona's folder, to the deleted ones and back
-    "system/databases.py": {"rename"},  # a broken one, to a name beside it
+    "personas/store.py": {"move"},  # a persona's folder, to the deleted ones and back
+    "system/databases.py": {"move"},  # a broken one, to a name beside it
+    "system/disk.py": {"rename", "replace"},  # for all of these
     "system/ending.py": {"open"},  # the null device
+    "system/terminal.py": {"open"},  # the keyboard
     "tools/python_process.py": {"TemporaryDirectory", "TemporaryFile"},
+    "tools/python_runner.py": {"open"},  # the null device
     "tui/widgets/reply_stream.py": {"replace"},  # a widget's text
 }
 _OPENS_TO_WRITE = {"O_WRONLY", "O_RDWR", "O_CREAT", "O_APPEND", "O_TRUNC"}
@@ -271,7 +340,9 @@ def _is_write(call: ast.Call, values: Mapping[str, ast.expr]) -> bool:
         case "open" | "ZipFile":
             return any(set(mode) & set("wax+") for mode in modes)
         case "replace":
-            return whole == "os.replace" or (len(positional) == 1 and not keywords)
+            return whole in ("os.replace", "disk.replace") or (len(positional) == 1 and not keywords)
+        case "move":
+            return whole == "disk.move"
         case "connect":
             return whole == "sqlite3.connect"
         case "save":

@@ -18,6 +18,7 @@ import msgspec
 from nemochat.chat.file_kinds import FileKind, file_kind
 from nemochat.chat.locations import has_known_suffix, is_rooted, locations
 from nemochat.chat.quoting import BLANKS, LONGEST_PATH, shell_word, unescaped
+from nemochat.system import places
 
 __all__ = ["MAX_CHARACTERS", "Drop", "DroppedFile", "FileKind", "attachments_in", "find_drops", "may_name_files", "missing_paths"]
 
@@ -39,10 +40,10 @@ _DATA_URI = re.compile(
 )
 _START = re.compile(
     r"""(?:^|(?<=\s))[(\[{<]?
-    (?P<start>(?P<quote>["'`“‘«])|file:/|~[/\\]|/|\.\.?/|[a-z]:[/\\]|\\\\\w|(?![a-z][a-z0-9+.-]*://)[^\s/"'`]+/)""",  # noqa: RUF001
+    (?P<start>(?P<quote>["'`“‘«])|file:/|~[/\\]|/|\.\.?/|[a-z]:[/\\]|\\\\[\w?]|(?:%\w+%|\$env:\w+)[/\\]|(?![a-z][a-z0-9+.-]*://)[^\s/"'`]+/)""",  # noqa: RUF001
     re.IGNORECASE | re.VERBOSE,
 )
-_ROOTED_NEXT = re.compile(r"""[ \t]+(?=["']?(?:file:/|~/|/|[a-z]:[/\\]))""", re.IGNORECASE)
+_ROOTED_NEXT = re.compile(r"""[ \t]+(?=["']?(?:file:/|~/|/|[a-z]:[/\\]|%\w+%[/\\]))""", re.IGNORECASE)
 _SUFFIX_END = re.compile(r"\.[A-Za-z0-9]{1,8}(?![A-Za-z0-9])")
 _WORD = re.compile(r"[^ \t\r\n]+")
 _SPACE_ESCAPED_WORD = re.compile(r"(?:\\ |[^ \t\r\n])+")
@@ -121,6 +122,11 @@ class _Disk:
         self._known: dict[str, DroppedFile | None] = {}
         self._misses = 0
         self.starts = 0
+        self.is_sentence = False
+
+    def _may_ask_for(self, share: str) -> bool:
+        """Whether to look for a file on another machine tells that machine no more than the user meant: it was dropped, not talked of."""
+        return not self.is_sentence and has_known_suffix(share)
 
     @property
     def is_spent(self) -> bool:
@@ -131,7 +137,7 @@ class _Disk:
         """What exists at the place that `value` names."""
         if value not in self._known:
             self._known[value] = None
-            if not value or self.is_spent:
+            if not value or self.is_spent or (places.IS_WINDOWS and places.is_share(value) and not self._may_ask_for(value)):
                 return None
             for path in locations(value, self._cwd, self._home):
                 kind = file_kind(path)
@@ -225,6 +231,7 @@ def _paths_only(text: str, disk: _Disk) -> Found | None:
 
 def _in_sentence(text: str, disk: _Disk) -> Found:
     """The files among other words, and those words."""
+    disk.is_sentence = True
     accept = _may_be_meant(is_one_line=not _LINE_BREAK.search(text.strip(BLANKS)))
     files: list[DroppedFile] = []
     spans: list[tuple[int, int]] = []
@@ -353,7 +360,7 @@ def _path_names(line: str) -> list[str]:
 
 def _shell_words(line: str) -> list[str]:
     """All words of a line; backslashes stay in the paths of Windows. None of them when a quote is not closed."""
-    if re.match(r"""["']?(?:[a-z]:\\|\\\\)""", line, re.IGNORECASE):
+    if re.match(r"""["']?(?:[a-z]:\\|\\\\|(?:%\w+%|\$env:\w+)\\)""", line, re.IGNORECASE):
         return [word.strip("\"'") for word in re.findall(r""""[^"]*"|'[^']*'|\S+""", line)]
     words: list[str] = []
     at = 0

@@ -1,4 +1,4 @@
-"""Where a path may lead that was written as people and terminals write them: ``~``, ``file://``, drive letters, names of the WSL."""
+"""Where a path may lead that was written as people and terminals write them: ``~``, ``file://``, drives, shares, names of the WSL."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import os
 import re
 import socket
 import urllib.parse
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
+
+from nemochat.system import places
 
 _WINDOWS_DRIVES = Path("/mnt")
 """Where the drives of Windows are inside the WSL."""
 _ROOTED = re.compile(
-    r"/|~[/\\]|file:/|[a-z]:[/\\]|\\\\\w|(?:sftp|ssh|smb|nfs|afp|davs?|ftp|mtp|gphoto2|google-drive|recent|trash)://", re.IGNORECASE
+    r"/|~[/\\]|file:/|[a-z]:[/\\]|\\\\[\w?]|(?:%\w+%|\$env:\w+)[/\\]|"
+    r"(?:sftp|ssh|smb|nfs|afp|davs?|ftp|mtp|gphoto2|google-drive|recent|trash)://",
+    re.IGNORECASE,
 )
 _FILE_URI = re.compile(r"file:(?://([^/]*))?(/.*)", re.IGNORECASE | re.DOTALL)
-_DRIVE = re.compile(r"([a-z]):[/\\]", re.IGNORECASE)
-_WSL = re.compile(r"\\\\wsl(?:\.localhost|\$)\\[^\\]+\\", re.IGNORECASE)
 _PICTURE_SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".avif", ".heic", ".heif", ".tif", ".tiff", ".svg", ".jxl", ".jp2",
     ".ico", ".psd",
@@ -43,22 +45,16 @@ def has_picture_suffix(value: str) -> bool:
 
 def locations(value: str, cwd: Path, home: Path) -> list[Path]:
     """Absolute paths that `value` may mean, the likeliest first; whether they exist is not asked."""
+    values = [value]
     if (uri := _FILE_URI.fullmatch(value)) is not None:
-        if (uri[1] or "").lower() not in ("", "localhost", socket.gethostname().lower()):
+        host = uri[1] or ""
+        is_here = host.lower() in ("", "localhost", socket.gethostname().lower())
+        if not is_here and not places.IS_WINDOWS:
             return []
         decoded = os.fsdecode(urllib.parse.unquote_to_bytes(uri[2]))
         # Raw as well: some write a bare path behind the scheme, percent signs and all.
-        return [_absolute(path) for path in dict.fromkeys((decoded, uri[2]))]
+        values = [path if is_here else f"//{host}{path}" for path in dict.fromkeys((decoded, uri[2]))]
     if value == "~" or value.startswith(("~/", "~\\")):
         return [home / value[2:]]
-    if os.name != "nt":
-        if (drive := _DRIVE.match(value)) is not None:
-            return [_WINDOWS_DRIVES.joinpath(drive[1].lower(), *PureWindowsPath(value).parts[1:])]
-        if (share := _WSL.match(value)) is not None:
-            return [Path("/").joinpath(*value[share.end() :].split("\\"))]
-    return [cwd / value]
-
-
-def _absolute(path: str) -> Path:
-    """The path of a URI, ``/C:/x`` on Windows."""
-    return Path(path[1:] if os.name == "nt" and _DRIVE.match(path[1:]) else path)
+    meant = (places.local(each, str(_WINDOWS_DRIVES)) for each in values)
+    return [cwd / each for each in meant if each is not None]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,9 +16,8 @@ from nemochat.domain.sanitize import sanitize, shown
 from nemochat.errors import NemochatError
 from nemochat.files import is_own_folder, open_to_append, own_folder, reason, write_whole
 from nemochat.reading import open_regular, read_beginning
-
-if sys.platform != "win32":
-    import fcntl
+from nemochat.system.disk import REPLACES_OPEN_FILES
+from nemochat.system.locks import lock
 
 LIMIT = 1000
 """How many prompts are kept."""
@@ -127,21 +125,26 @@ class PromptHistory:
                 begin = b"" if _ends_with_line_break(self._path) else b"\n"
                 line = begin + _line(text)
                 is_whole = os.write(handle, line) == len(line)
-                self._shorten()
+                self._shorten(handle)
         except OSError:
             return False
         return is_whole
 
-    def _shorten(self) -> None:
-        """Leave the newest when the file has grown to twice what is kept. The file is locked."""
+    def _shorten(self, handle: int) -> None:
+        """Leave the newest when the file has grown to twice what is kept. The file is locked, and open."""
         if len(self._stored) < 2 * self._limit and self._path.stat().st_size <= _MAX_BYTES:
             return
         lines = [_line(text) for text in reversed(_read_lines(self._path)[-self._limit :])]
         sizes = itertools.accumulate(map(len, lines))
         kept = [line for line, size in zip(lines, sizes, strict=True) if size <= _MAX_BYTES // 2]
+        data = b"".join(reversed(kept))
+        if not REPLACES_OPEN_FILES:
+            os.ftruncate(handle, 0)
+            os.write(handle, data)
+            return
         # A file that stays long is no loss.
         with contextlib.suppress(NemochatError):
-            _write(self._path, b"".join(reversed(kept)))
+            _write(self._path, data)
 
 
 class KeptDraft(msgspec.Struct, frozen=True):
@@ -342,27 +345,22 @@ def _opened_alone(path: Path) -> Iterator[int]:
     """The file for appending, private, and locked as far as the system can. A program that hangs with the lock is not waited for."""
     handle = open_to_append(path)
     try:
-        if sys.platform != "win32":
+        _lock(handle)
+        if os.fstat(handle).st_ino != path.stat().st_ino:
+            # Another program has shortened it meanwhile; what is written to the old file would be lost.
+            os.close(handle)
+            handle = open_to_append(path)
             _lock(handle)
-            if os.fstat(handle).st_ino != path.stat().st_ino:
-                # Another program has shortened it meanwhile; what is written to the old file would be lost.
-                os.close(handle)
-                handle = open_to_append(path)
-                _lock(handle)
         yield handle
     finally:
         os.close(handle)
 
 
 def _lock(handle: int) -> None:
-    if sys.platform != "win32":
-        for _ in range(_LOCK_ATTEMPTS):
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                time.sleep(_LOCK_PAUSE_SECONDS)
-            else:
-                return
+    for _ in range(_LOCK_ATTEMPTS):
+        if lock(handle):
+            return
+        time.sleep(_LOCK_PAUSE_SECONDS)
 
 
 def _ends_with_line_break(path: Path) -> bool:

@@ -8,6 +8,7 @@ import sys
 from itertools import pairwise
 
 from nemochat.domain.visible import row_starts, visible
+from nemochat.system import terminal
 from nemochat.system.threads import in_daemon
 
 _LONGEST_ANSWER = 100
@@ -69,7 +70,7 @@ def _terminal() -> int:
     """A file descriptor of the keyboard, also where standard input is something else. Raises OSError."""
     if sys.stdin is not None and sys.stdin.isatty():
         return os.dup(sys.stdin.fileno())
-    return os.open("/dev/tty" if os.name == "posix" else "CONIN$", os.O_RDONLY)
+    return terminal.open_keyboard()
 
 
 def _read_line() -> str:
@@ -79,13 +80,9 @@ def _read_line() -> str:
 
 
 def _forget_what_was_typed() -> None:
-    if os.name != "posix":
-        return
-    import termios
-
-    with contextlib.suppress(OSError, termios.error):
+    with contextlib.suppress(OSError):
         handle = _terminal()
         try:
-            termios.tcflush(handle, termios.TCIFLUSH)
+            terminal.forget_typed(handle)
         finally:
             os.close(handle)

@@ -13,12 +13,8 @@ from typing import Any, TypeVar
 from nemochat.cli.output import print_note
 from nemochat.cli.stdin import is_piped, read_lines
 from nemochat.domain.sanitize import sanitize
+from nemochat.system import line_editing, terminal
 from nemochat.system.threads import in_daemon
-
-if sys.platform != "win32":
-    import termios
-with suppress(ImportError):  # not everywhere
-    import readline
 
 T = TypeVar("T")
 _LONGEST_LINE = 1 << 20
@@ -32,7 +28,7 @@ class Lines:
 
     def __init__(self, history: Sequence[str]) -> None:
         self.is_terminal = not is_piped()
-        self.edits = self.is_terminal and sys.stdout.isatty() and "readline" in sys.modules
+        self.edits = self.is_terminal and sys.stdout.isatty() and line_editing.IS_THERE
         """Whether a line is edited where it stands, so that it can begin with a text."""
         self._pastes = self.edits and os.environ.get("TERM") != "dumb"
         """Whether several lines that are pasted are one text. The terminal is told to mark them, which a simple one would show."""
@@ -42,15 +38,11 @@ class Lines:
         self._given_back: list[str] = []
         self._reading: asyncio.Task[Any] | None = None
         self._prompt = ""
-        self._modes: list[Any] | None = None
+        self._modes: Any = None
         if isinstance(sys.stdin, io.TextIOWrapper):
             sys.stdin.reconfigure(errors="replace")
         if self.edits:
-            readline.parse_and_bind(f"set enable-bracketed-paste {'on' if self._pastes else 'off'}")
-            readline.parse_and_bind("set enable-active-region off")  # what is pasted is not coloured
-            readline.clear_history()
-            for text in history:
-                readline.add_history(text)
+            line_editing.begin(history, marks_pastes=self._pastes)
 
     async def read(self, prompt: str, text: str = "") -> str | None:
         """The next line without its end; None at the end of input. text: what the line begins with, where lines are edited."""
@@ -73,18 +65,15 @@ class Lines:
 
     def keep_terminal(self) -> None:
         """Remember how the terminal is: an edited line that is left behind changes it."""
-        if self.is_terminal and sys.platform != "win32":
-            with suppress(OSError, termios.error):
-                self._modes = termios.tcgetattr(0)
+        if self.is_terminal:
+            self._modes = terminal.modes()
 
     def restore_terminal(self) -> None:
         """As it was."""
         if self._pastes and self._reading is not None and not self._reading.done():
             with suppress(OSError):
                 os.write(1, b"\x1b[?2004l")
-        if self._modes is not None and sys.platform != "win32":
-            with suppress(OSError, termios.error):
-                termios.tcsetattr(0, termios.TCSADRAIN, self._modes)
+        terminal.set_modes(self._modes)
 
     def give_back(self, line: str) -> None:
         """The next reader gets this line of a pipe: it was no answer."""
@@ -93,7 +82,7 @@ class Lines:
     @property
     def typed(self) -> str:
         """What stands in the line that is being edited."""
-        return readline.get_line_buffer() if self.edits and self._prompt else ""
+        return line_editing.typed() if self.edits and self._prompt else ""
 
     @property
     def shown(self) -> str:
@@ -115,14 +104,7 @@ class Lines:
                 return sanitize(line.decode("utf-8", errors="replace")).rstrip("\r\n") if line else None
             return None
 
-        def begin() -> None:
-            readline.insert_text(text)
-            readline.redisplay()
-
-        readline.set_pre_input_hook(begin)
         try:
-            return sanitize(input(prompt))
+            return sanitize(line_editing.edited(prompt, text))
         except EOFError:
             return None
-        finally:
-            readline.set_pre_input_hook(None)

@@ -7,7 +7,6 @@ ever written anew: no colours, no cursor, no line that moves. What the user has 
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -55,6 +54,7 @@ from nemochat.domain.replies import TurnResult
 from nemochat.domain.ttft import reading_of
 from nemochat.errors import NemochatError
 from nemochat.numbers import plural, speed
+from nemochat.system import ending
 from nemochat.tui import clipboard
 from nemochat.tui.tables import first_of
 
@@ -110,10 +110,8 @@ class Plain:
 
     async def run(self) -> int:
         """Everything from the first line to the last; the exit code."""
-        loop = asyncio.get_running_loop()
-        if sys.platform != "win32":
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                loop.add_signal_handler(number, self._signalled, number)
+        ending.when_asked(self._leave)
+        ending.when_interrupted(self._interrupted)
         self._lines.keep_terminal()
         sitting, leaving = asyncio.create_task(self._sit()), asyncio.create_task(self._left.wait())
         try:
@@ -190,10 +188,7 @@ class Plain:
 
     # -- signals, and what nobody foresaw
 
-    def _signalled(self, number: signal.Signals) -> None:
-        if number is not signal.SIGINT:
-            self._leave(128 + number)
-            return
+    def _interrupted(self) -> None:
         running = self.desk.turns.running
         if (running is None or not running.stop.is_set) and self.desk.stop():
             return

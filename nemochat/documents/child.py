@@ -15,6 +15,7 @@ from nemochat.documents import limits, wire
 from nemochat.documents.errors import DocumentError, NotTextError
 from nemochat.documents.load import read_document
 from nemochat.system import children
+from nemochat.system import limits as bounds
 
 _GRACE_SECONDS = 5
 _UNCOLLECTED = 50_000
@@ -24,9 +25,8 @@ _PATIENT = 0.75
 
 def main() -> None:
     """Read what comes, and answer."""
-    children.limit("RLIMIT_AS", limits.MEMORY)
-    if sys.platform != "win32":
-        os.nice(10)  # whatever else runs goes first
+    bounds.limit("RLIMIT_AS", limits.MEMORY)
+    bounds.let_others_go_first()
     documents: queue.SimpleQueue[tuple[wire.Request, bytes]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(documents,), daemon=True).start()
     encoder = msgspec.msgpack.Encoder()
@@ -61,7 +61,7 @@ def _next() -> tuple[wire.Request, bytes]:
 
 def _answer(request: wire.Request, data: bytes) -> wire.Answer:
     seconds = limits.seconds_of(len(data))
-    children.limit_time(seconds, _GRACE_SECONDS)
+    bounds.limit_time(seconds, _GRACE_SECONDS)
     until = time.process_time() + seconds * _PATIENT
     try:
         if request.pages:

@@ -10,7 +10,6 @@ import faulthandler
 import logging
 import os
 import queue
-import resource
 import signal
 import sys
 import threading
@@ -18,8 +17,9 @@ from pathlib import Path
 
 from nemochat.engine.embed_wire import Answer, Embed, Failed, Ready, Vector, pack, request_reader
 from nemochat.engine.wire import WireError
-from nemochat.engine.worker import NICENESS, LogFile, take_wire
+from nemochat.engine.worker import LogFile, take_wire
 from nemochat.errors import EngineError
+from nemochat.system import limits
 
 _READ_BYTES = 64 * 1024
 
@@ -37,7 +37,7 @@ def _listen(incoming: int, requests: queue.SimpleQueue[Embed], log_file: LogFile
     except WireError:
         log.exception("The client sent what cannot be read")
         os._exit(1)
-    except ConnectionResetError:
+    except OSError:
         log.info("The client is gone")
     os._exit(0)
 
@@ -48,7 +48,7 @@ def _send(outgoing: int, answer: Answer) -> None:
     try:
         while left:
             left = left[os.write(outgoing, left) :]
-    except BrokenPipeError:
+    except OSError:  # Windows calls a pipe that nobody reads an invalid argument
         os._exit(0)
 
 
@@ -81,9 +81,8 @@ def main() -> None:
     model_path, log_path = sys.argv[1], Path(sys.argv[2])
     incoming, outgoing = take_wire()
     faulthandler.enable()
-    os.nice(NICENESS)
-    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0 if hard == 0 else 1, hard))
+    limits.let_others_go_first()
+    limits.die_quietly()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
     requests: queue.SimpleQueue[Embed] = queue.SimpleQueue()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +15,8 @@ from nemochat.engine.embed_wire import LENGTH, MAX_FRAME_BYTES, Answer, Failed, 
 from nemochat.errors import EngineDiedError, EngineError
 from nemochat.files import open_log
 from nemochat.paths import at_home
-from nemochat.system import environments, processes
+from nemochat.system import environments, processes, trees
+from nemochat.system.deaths import death
 
 START_SECONDS = 120.0
 """How long the model may take to load."""
@@ -53,8 +53,8 @@ class _Running:
         except msgspec.DecodeError as error:
             raise EngineError("The embedding model's process sent what cannot be understood and was ended.", self._details) from error
         except (asyncio.IncompleteReadError, ConnectionError):
-            cause = _cause(await self.end())
-            raise EngineDiedError(f"The embedding model's process ended unexpectedly ({cause}).", self._details) from None
+            name = death(await self.end()).name
+            raise EngineDiedError(f"The embedding model's process ended unexpectedly ({name}).", self._details) from None
 
     async def end(self, patience: float = _END_SECONDS) -> int:
         """Close its wire, on which it ends by itself, and kill it when it has not in so many seconds; its exit status."""
@@ -71,8 +71,7 @@ class _Running:
 
     def kill(self) -> None:
         """End it at once; nothing when it has ended."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
+        trees.kill(self.process)
 
     @property
     def _details(self) -> str:
@@ -167,7 +166,7 @@ class EmbeddingProcess:
             log_file = open_log(self._log_path)
             try:
                 environment = environments.engine()
-                return await processes.start(command, environment, stdin=pipe, stdout=pipe, stderr=log_file, start_new_session=True)
+                return await processes.start(command, environment, stdin=pipe, stdout=pipe, stderr=log_file)
             finally:
                 os.close(log_file)
         except OSError as error:
@@ -192,13 +191,3 @@ class EmbeddingProcess:
         if not self._model_path.is_file():
             raise EngineError(f"The embedding model {shown} is no file.", hint)
         return size
-
-
-def _cause(code: int) -> str:
-    """An exit status in words; negative ones are minus the signal's number."""
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return signal.Signals(-code).name
-    except ValueError:
-        return f"signal {-code}"

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -16,6 +15,7 @@ from nemochat.errors import EngineDiedError, EngineError
 from nemochat.files import open_log
 from nemochat.settings import EngineSettings
 from nemochat.system import environments, processes
+from nemochat.system.deaths import Cause, death
 
 _READ_BYTES = 64 * 1024
 _PING_SECONDS = 1.0
@@ -24,7 +24,7 @@ _START_SECONDS = 20.0
 _EXIT_SECONDS = 1.0
 """How long a worker that closed its wire may take to end."""
 _PATIENCE_SECONDS = 2.0
-"""How long `close` waits after asking, and again after SIGTERM."""
+"""How long `close` waits after asking, and again after the system has asked."""
 SAVING_SECONDS = 10.0
 """How long it waits after asking a worker that keeps what its conversations have read on the disk."""
 
@@ -67,14 +67,12 @@ class WorkerProcess:
     async def start(cls, command: Sequence[str], log_path: Path) -> WorkerProcess:
         """Start a worker; it gets ready while the caller goes on. Raises EngineError when it cannot be started.
 
-        Its standard error is the log file from the first moment, should there be one (`open_log`). It leads a session of its own: the
-        terminal's Ctrl+C is for the parent.
+        Its standard error is the log file from the first moment, should there be one (`open_log`). The terminal's Ctrl+C is
+        for the parent alone.
         """
         log_file = open_log(log_path)
         try:
-            process = await processes.start(
-                command, environments.engine(), stdin=processes.PIPE, stdout=processes.PIPE, stderr=log_file, start_new_session=True
-            )
+            process = await processes.start(command, environments.engine(), stdin=processes.PIPE, stdout=processes.PIPE, stderr=log_file)
         except OSError as error:
             raise EngineError(f"The engine's process cannot be started: {error.strerror}.") from error
         finally:
@@ -134,7 +132,7 @@ class WorkerProcess:
             self._process.kill()
 
     async def close(self) -> None:
-        """Ask it to end, then SIGTERM, then SIGKILL. Returns when the process is gone and reaped."""
+        """Ask it to end, have the system ask, kill it. Returns when the process is gone and reaped."""
         if self._reader.done():
             return
         self._is_closing = True
@@ -194,28 +192,28 @@ class WorkerProcess:
 
 
 def cause_of_death(code: int, log_path: Path) -> EngineDiedError:
-    """Why a worker ended by itself, from its exit status (negative: minus the signal's number), in plain words."""
+    """Why a worker ended by itself, from its exit status (`nemochat.system.deaths`), in plain words."""
     again = "The engine starts again with the next message"
     details = f"{again}; details are in {log_path}."
-    if code >= 0:
-        return EngineDiedError(f"The engine ended unexpectedly (exit code {code}).", details)
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    match name:
-        case "SIGKILL":
+    less = "Choose a smaller context length or a smaller quantisation of the model, or close other programs."
+    cause, name = death(code)
+    match cause:
+        case Cause.CODE:
+            return EngineDiedError(f"The engine ended unexpectedly ({name}).", details)
+        case Cause.KILLED:
+            return EngineDiedError("The engine was killed, most likely because the machine ran out of memory.", less)
+        case Cause.MEMORY:
+            return EngineDiedError(f"The engine ran out of memory ({name}).", less)
+        case Cause.ABORTED:
+            return EngineDiedError(f"The engine stopped on a failed check inside llama.cpp ({name}).", details)
+        case Cause.INSTRUCTION:
             return EngineDiedError(
-                "The engine was killed, most likely because the machine ran out of memory.",
-                "Choose a smaller context length or a smaller quantisation of the model, or close other programs.",
-            )
-        case "SIGABRT":
-            return EngineDiedError("The engine stopped on a failed check inside llama.cpp (SIGABRT).", details)
-        case "SIGILL":
-            return EngineDiedError(
-                "The engine crashed on an instruction that this processor does not have (SIGILL).",
+                f"The engine crashed on an instruction that this processor does not have ({name}).",
                 "llama-cpp-python was built for another machine; reinstall it on this one.",
             )
-        case "SIGSEGV" | "SIGBUS" | "SIGFPE":
+        case Cause.LIBRARY:
+            return EngineDiedError(f"A library that the engine needs does not load ({name}).", "Reinstall llama-cpp-python here.")
+        case Cause.CRASHED:
             return EngineDiedError(f"The engine crashed ({name}).", details)
-    return EngineDiedError(f"The engine was ended from outside ({name}).", f"{again}.")
+        case Cause.TIME | Cause.SIGNAL:
+            return EngineDiedError(f"The engine was ended from outside ({name}).", f"{again}.")

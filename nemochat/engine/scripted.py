@@ -8,7 +8,6 @@ the script's own delays, so that a picture of the screen is the same on every ma
 
 from __future__ import annotations
 
-import ctypes
 import itertools
 import os
 import re
@@ -361,20 +360,23 @@ def _pause(seconds: float, cancelled: Cancelled) -> None:
 
 def _commit(kind: FaultKind) -> None:
     """Let it go wrong."""
+    import psutil
+
+    from nemochat.system import threads
+
     match kind:
         case FaultKind.SEGV:
-            os.kill(os.getpid(), signal.SIGSEGV)
+            signal.raise_signal(signal.SIGSEGV)
         case FaultKind.ABORT:
             os.abort()
         case FaultKind.KILL:
-            os.kill(os.getpid(), signal.SIGKILL)
+            psutil.Process().kill()
         case FaultKind.STOP:
-            os.kill(os.getpid(), signal.SIGSTOP)
+            psutil.Process().suspend()
         case FaultKind.EXIT:
             os._exit(3)
         case FaultKind.DEAF:
-            # A PyDLL function keeps the interpreter lock, so no other thread answers either.
-            ctypes.PyDLL(None).pause()
+            threads.hold_interpreter()
         case FaultKind.BUG:
             raise RuntimeError("a scripted bug")
         case FaultKind.REFUSE:

@@ -22,6 +22,7 @@ import msgspec
 
 from nemochat.errors import EngineError
 from nemochat.files import TEMPORARY, make_file, make_folder, refuse_planted, write_whole
+from nemochat.system import disk
 
 FORMAT = 1
 """Raised whenever the files of an earlier nemochat can no longer be used."""
@@ -93,7 +94,7 @@ class StateFolder:
             make_file(part)
             save(part)
             head = _Head(FORMAT, self._engine, part.stat().st_size, _crc(part, zlib.crc32(payload)), payload)
-            part.replace(path)
+            disk.replace(part, path)
             write_whole(about, msgspec.msgpack.encode(head))
         except (OSError, EngineError) as error:
             log.warning("what was read of a chat cannot be kept: %s", error)

@@ -25,7 +25,7 @@ from nemochat.engine.process import BackendName
 from nemochat.engine.protocol import Engine, GenerateRequest, LoadRequest, ModelInfo
 from nemochat.engine.tuning import Failed, Hardware, Measured, Outcome, Trial
 from nemochat.errors import EngineError, NemochatError
-from nemochat.system import environments, processes
+from nemochat.system import environments, processes, trees
 
 _TEXT = (
     "the old ship came slowly over a grey sea towards our small green island while two men on its deck looked out for some light "
@@ -207,9 +207,7 @@ def may_have_gpu() -> bool:
 async def look_at_hardware() -> Hardware:
     """What llama.cpp can use here. Where looking for it fails, the processor alone, and why."""
     command, nowhere = processes.module_command("nemochat.engine.llama.hardware"), processes.NOWHERE
-    process = await processes.start(
-        command, environments.engine(), stdin=nowhere, stdout=processes.PIPE, stderr=processes.PIPE, start_new_session=True
-    )
+    process = await processes.start(command, environments.engine(), stdin=nowhere, stdout=processes.PIPE, stderr=processes.PIPE)
     complaint = b""
     try:
         async with asyncio.timeout(_PROBE_SECONDS):
@@ -222,8 +220,7 @@ async def look_at_hardware() -> Hardware:
         return Hardware(cores=cores, logical=max(cores, psutil.cpu_count() or 1), problem=why)
     finally:
         if process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.kill()
+            trees.kill(process)
             await process.wait()
 
 

@@ -13,7 +13,6 @@ import faulthandler
 import logging
 import os
 import queue
-import resource
 import signal
 import sys
 import threading
@@ -44,9 +43,10 @@ from nemochat.engine.wire import (
     encode,
 )
 from nemochat.errors import EngineError, NemochatError
-from nemochat.files import open_to_append
+from nemochat.files import open_to_append, write_whole
+from nemochat.system import limits
+from nemochat.system.disk import REPLACES_OPEN_FILES
 
-NICENESS = 10
 MAX_LOG_BYTES = 1024 * 1024
 _READ_BYTES = 1024 * 1024
 
@@ -74,8 +74,12 @@ class LogFile:
             return
         # A log that cannot be rotated (a full disk, a folder made read-only) must not stop the engine: it goes on in the old file.
         with contextlib.suppress(OSError):
-            if is_current:
-                self.path.replace(self.path.with_name(self.path.name + ".1"))
+            older = self.path.with_name(self.path.name + ".1")
+            if is_current and not REPLACES_OPEN_FILES:
+                write_whole(older, self.path.read_bytes())
+                os.ftruncate(2, 0)
+            elif is_current:
+                self.path.replace(older)
             fresh = open_to_append(self.path)
             os.dup2(fresh, 2)
             os.dup2(fresh, 1)
@@ -102,7 +106,7 @@ class Wire:
             try:
                 while left:
                     left = left[os.write(self._outgoing, left) :]
-            except BrokenPipeError:
+            except OSError:  # Windows calls a pipe that nobody reads an invalid argument
                 os._exit(0)
 
     @property
@@ -136,7 +140,7 @@ class Wire:
         except WireError:
             log.exception("The client sent what cannot be read")
             os._exit(1)
-        except ConnectionResetError:
+        except OSError:
             log.info("The client is gone")
         if not self._is_closing:
             os._exit(0)
@@ -227,11 +231,8 @@ def main() -> None:
     backend_name, log_path = sys.argv[1], Path(sys.argv[2])
     incoming, outgoing = take_wire()
     faulthandler.enable()
-    # The screen must stay alive beside the model; a core dump would hold the conversation and delay the news of a crash. A limit of
-    # one byte also turns off dumps that are piped to a program, where zero would not.
-    os.nice(NICENESS)
-    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0 if hard == 0 else 1, hard))
+    limits.let_others_go_first()
+    limits.die_quietly()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
     wire = Wire(incoming, outgoing, LogFile(log_path))

@@ -2,48 +2,52 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-import sys
 from pathlib import Path
 
 from nemochat.files import open_to_append
-
-if sys.platform != "win32":
-    import fcntl
+from nemochat.system.locks import lock_place, unlock_place
 
 
 class Claims:
     """The claims of this process in one file, of which each name locks a byte of its own: so nothing is left behind.
 
-    Where the system or the disk cannot do that (Windows; some network disks), everything may be claimed.
+    Where the disk cannot do that (some network disks), everything may be claimed.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._handle = -1
+        self._held: set[str] = set()
 
     def claim(self, name: str) -> bool:
         """Whether it is this program's now; False while another one has it."""
-        if sys.platform == "win32":
+        if name in self._held:
             return True
-        try:
-            if self._handle < 0:
+        if self._handle < 0:
+            try:
                 self._handle = open_to_append(self._path)
-            fcntl.lockf(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _place(name))
-        except (BlockingIOError, PermissionError):
+            except PermissionError:
+                return False
+            except OSError:
+                return True
+        if not lock_place(self._handle, _place(name)):
             return False
-        except OSError:
-            return True
+        self._held.add(name)
         return True
 
     def release(self, name: str) -> None:
         """Another program may have it."""
-        if sys.platform != "win32" and self._handle >= 0:
-            fcntl.lockf(self._handle, fcntl.LOCK_UN, 1, _place(name))
+        if name in self._held:
+            self._held.discard(name)
+            with contextlib.suppress(OSError):  # a disk that cannot lock
+                unlock_place(self._handle, _place(name))
 
     def close(self) -> None:
         """Release all."""
+        self._held.clear()
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1

@@ -9,7 +9,6 @@ Source: "Database File Format" and "WAL-mode File Format" on sqlite.org.
 from __future__ import annotations
 
 import contextlib
-import errno
 import itertools
 import os
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from typing import BinaryIO
 import msgspec
 
 from nemochat.reading import NotAFileError, open_regular
+from nemochat.system import disk
 
 Value = int | float | str | bytes | None
 
@@ -150,15 +150,8 @@ class Pages:
 def _written(file: BinaryIO, size: int) -> Iterator[range]:
     """The numbers of the pages that were ever written: what is between them may be terabytes that are nowhere on the disk."""
     handle, at, end = file.fileno(), 0, os.fstat(file.fileno()).st_size
-    knows_holes = hasattr(os, "SEEK_DATA")
     while at < end:
-        try:
-            at = os.lseek(handle, at, os.SEEK_DATA) if knows_holes else at
-            stop = os.lseek(handle, at, os.SEEK_HOLE) if knows_holes else end
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # nothing more
-                return
-            knows_holes, stop = False, end
+        at, stop = disk.written_part(handle, at, end)
         yield range(at // size + 1, -(-stop // size) + 1)
         at = -(-stop // size) * size
 

@@ -11,7 +11,6 @@ import errno
 import hashlib
 import os
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,6 +26,7 @@ from nemochat.models import gguf, web
 from nemochat.models.web import Place, RefusedError
 from nemochat.numbers import size_text
 from nemochat.reading import open_regular, read_regular
+from nemochat.system.disk import REPLACES_OPEN_FILES
 from nemochat.system.locks import lock
 
 if TYPE_CHECKING:
@@ -118,13 +118,13 @@ def fetch(asker: httpx2.Client, remote: Remote, target: Path, place: Place, repo
         if not lock(handle) or not _is_named(handle, part_of(target)):
             raise DownloadError(f"Another nemochat is downloading {_shown(remote.path)} already.", "Wait for it, or stop it.")
         _Part(asker, remote, target, place, report, stopped, handle).complete()
-        if sys.platform != "win32":
+        if REPLACES_OPEN_FILES:
             _put(target)
     except OSError as error:
         raise disk_error(error, target) from None
     finally:
         os.close(handle)
-    if sys.platform == "win32":  # where an open file keeps its name
+    if not REPLACES_OPEN_FILES:
         _put(target)
 
 

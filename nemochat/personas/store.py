@@ -28,6 +28,7 @@ from nemochat.personas.index import Index, PersonaSummary, load_toml
 from nemochat.personas.limits import MAX_FILE, MAX_TOML, Unreadable
 from nemochat.personas.profiles import Profiles
 from nemochat.personas.toml_text import read_toml, write_toml
+from nemochat.system import disk
 
 PRESETS = Path(__file__).parent / "presets"
 SUFFIXES = (".toml", ".json", ".png", ".charx")
@@ -128,7 +129,7 @@ class PersonaStore:
             number = 1
             while os.path.lexists(target := self._folder / _DELETED / f"{id_}~{number}"):
                 number += 1
-            source.rename(target)
+            disk.move(source, target)
         return target.name
 
     def restore(self, deleted: str) -> str:
@@ -141,7 +142,7 @@ class PersonaStore:
             if os.path.lexists(self._folder / id_):
                 id_ = self._new_folder(id_)
                 (self._folder / id_).rmdir()
-            source.rename(self._folder / id_)
+            disk.move(source, self._folder / id_)
         return id_
 
     def import_file(self, path: Path) -> str:

@@ -23,7 +23,7 @@ from markupsafe import Markup, escape
 
 from nemochat.prompt import render_wire as wire
 from nemochat.prompt.marks import ASCII, CLOSE, HTML, JSON_CLOSE, JSON_OPEN, OPEN, json_mark
-from nemochat.system import children
+from nemochat.system import children, limits
 
 _KEPT_TEMPLATES = 8
 _LONGEST_REASON = 300
@@ -86,7 +86,7 @@ def main() -> None:
     children.send(answers, b"")
     while (payload := children.receive(sys.stdin.buffer, wire.MAX_REQUEST_BYTES)) is not None:
         request = msgspec.msgpack.decode(payload, type=wire.Request)
-        children.limit_time(request.seconds, 1)
+        limits.limit_time(request.seconds, 1)
         children.send(answers, msgspec.msgpack.encode(_answer(request, environment, templates)))
 
 
@@ -158,9 +158,9 @@ def _raise_exception(message: object) -> NoReturn:
 
 def _limit_powers() -> None:
     """Little memory, no file, no other process: what a template that gets out of the sandbox could use."""
-    children.limit("RLIMIT_AS", wire.MEMORY)
+    limits.limit("RLIMIT_AS", wire.MEMORY)
     for name in ("RLIMIT_FSIZE", "RLIMIT_NPROC", "RLIMIT_CORE"):
-        children.limit(name, 0)
+        limits.limit(name, 0)
 
 
 if __name__ == "__main__":

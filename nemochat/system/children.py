@@ -1,4 +1,4 @@
-"""Processes of nemochat's own that look at what others wrote (documents, chat templates): frames on their pipes, their limits, their end.
+"""Processes of nemochat's own that look at what others wrote (documents, chat templates): frames on their pipes, and their end.
 
 A frame is its payload's length (4 bytes, big-endian) and the payload.
 """
@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import struct
-import sys
-import time
 from collections.abc import Mapping
 from typing import IO
 
@@ -40,7 +38,7 @@ class Child:
         from nemochat.system import processes  # the child itself, which starts for each document, has no use for it
 
         command, pipe = processes.module_command(module), processes.PIPE
-        self.process = processes.popen(command, environment, stdin=pipe, stdout=pipe, stderr=processes.NOWHERE, start_new_session=True)
+        self.process = processes.popen(command, environment, stdin=pipe, stdout=pipe, stderr=processes.NOWHERE)
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.stdin, self.stdout = self.process.stdin, self.process.stdout
@@ -52,20 +50,3 @@ class Child:
         for pipe in (self.stdin, self.stdout):
             with contextlib.suppress(OSError):  # what it has not taken is not wanted any more
                 pipe.close()
-
-
-def limit(name: str, bound: int) -> None:
-    """Set a limit of this process (``RLIMIT_AS`` and the like), for good but for RLIMIT_CPU, where the system knows how."""
-    if sys.platform != "win32":
-        import resource
-
-        which = getattr(resource, name)
-        _, most = resource.getrlimit(which)
-        bound = bound if most == resource.RLIM_INFINITY else min(bound, most)
-        with contextlib.suppress(OSError, ValueError):  # macOS takes no limit of memory: the parent watches
-            resource.setrlimit(which, (bound, most if name == "RLIMIT_CPU" else bound))
-
-
-def limit_time(seconds: float, grace: int) -> None:
-    """End with the next work that takes too long, also when nobody is left to watch. Both are seconds of a processor."""
-    limit("RLIMIT_CPU", int(time.process_time() + seconds) + grace)

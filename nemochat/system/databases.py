@@ -7,6 +7,8 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from nemochat.system import disk
+
 _BASE_CODE = 0xFF
 _ENDINGS = ("-wal", "-shm", "")
 
@@ -41,4 +43,4 @@ def move_aside(file: Path, aside: Path) -> None:
     for ending in _ENDINGS:
         part = file.with_name(f"{file.name}{ending}")
         if part.exists():
-            part.rename(aside.with_name(f"{aside.name}{ending}"))
+            disk.move(part, aside.with_name(f"{aside.name}{ending}"))

@@ -26,7 +26,7 @@ def open_in_browser(url: str) -> bool:
             stdin=nowhere,
             stdout=nowhere,
             stderr=nowhere,
-            start_new_session=True,
+            is_apart=True,
         )
     except processes.TooSlow:
         # It was found and started, and stays in the foreground.
@@ -38,9 +38,11 @@ def open_in_browser(url: str) -> bool:
 
 def has_desktop(environment: Mapping[str, str]) -> bool:
     """Whether the user sits before a desktop, whose keyring is open or can be opened there; over SSH and in services nobody does."""
-    if sys.platform == "win32":
-        return True
-    if sys.platform == "darwin":
-        return not environment.get("SSH_CONNECTION")
-    has_screen = environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY")
-    return bool(has_screen and environment.get("DBUS_SESSION_BUS_ADDRESS") and not environment.get("SSH_CONNECTION"))
+    if environment.get("SSH_CONNECTION"):
+        return False
+    if sys.platform == "win32" or sys.platform == "darwin":
+        is_there = True
+    else:
+        has_screen = environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY")
+        is_there = bool(has_screen and environment.get("DBUS_SESSION_BUS_ADDRESS"))
+    return is_there

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, TypedDict, Unpack
 
 import nemochat
+from nemochat.system import trees
 from nemochat.system.environments import absolute_folders
 
 PIPE = subprocess.PIPE
@@ -43,8 +44,6 @@ class Pipes(TypedDict, total=False):
     stdin: int | IO[bytes]
     stdout: int | IO[bytes]
     stderr: int | IO[bytes]
-    start_new_session: bool
-    pass_fds: Sequence[int]
 
 
 def python_command(*words: str) -> list[str]:
@@ -78,9 +77,14 @@ def find_program(name: str, search_path: str) -> Path | None:
 
 
 def popen(command: Sequence[str], environment: Mapping[str, str], folder: Path | None = None, **pipes: Unpack[Pipes]) -> Popen[bytes]:
-    """Start a process. folder: where it runs, the neutral folder unless it is given. Raises OSError and ValueError (a NUL character)."""
+    """Start a process that leads a tree of its own (`nemochat.system.trees`), so that all that it starts can be ended with it.
+
+    folder: where it runs, the neutral folder unless it is given. Raises OSError and ValueError (a NUL character).
+    """
     words, cwd = _prepared(command, environment, folder)
-    return subprocess.Popen(words, env=environment, cwd=cwd, **pipes)
+    process = subprocess.Popen(words, env=environment, cwd=cwd, **trees.leading(), **pipes)
+    trees.led(process)
+    return process
 
 
 def run(
@@ -90,17 +94,27 @@ def run(
     *,
     data: bytes | None = None,
     seconds: float | None = None,
+    is_apart: bool = False,
     **pipes: Unpack[Pipes],
 ) -> Done[bytes]:
-    """Start a process and wait for its end. data: its standard input. Raises OSError, ValueError, and TooSlow after it was ended."""
+    """Start a process and wait for its end. data: its standard input. is_apart: the terminal's Ctrl+C is not for it.
+
+    Raises OSError, ValueError, and TooSlow after it was ended; what it has started goes on.
+    """
     words, cwd = _prepared(command, environment, folder)
-    return subprocess.run(words, env=environment, cwd=cwd, input=data, timeout=seconds, check=False, **pipes)
+    apart = trees.apart() if is_apart else {}
+    return subprocess.run(words, env=environment, cwd=cwd, input=data, timeout=seconds, check=False, **apart, **pipes)
 
 
 async def start(command: Sequence[str], environment: Mapping[str, str], folder: Path | None = None, **pipes: Unpack[Pipes]) -> Process:
-    """Start a process that belongs to the event loop. The program runs before anything is awaited. Raises OSError and ValueError."""
+    """Start a process that belongs to the event loop, and leads a tree of its own. The program runs before anything is awaited.
+
+    Raises OSError and ValueError.
+    """
     words, cwd = _prepared(command, environment, folder)
-    return await asyncio.create_subprocess_exec(*words, env=environment, cwd=cwd, **pipes)
+    process = await asyncio.create_subprocess_exec(*words, env=environment, cwd=cwd, **trees.leading(), **pipes)
+    trees.led(process)
+    return process
 
 
 def _prepared(command: Sequence[str], environment: Mapping[str, str], folder: Path | None) -> tuple[list[str], Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import sys
 import threading
 from collections.abc import Callable
 from typing import TypeVar
@@ -36,3 +37,13 @@ async def in_daemon(work: Callable[[], T], name: str = "waiting") -> T:
 
     threading.Thread(target=run, name=name, daemon=True).start()
     return await brought
+
+
+def hold_interpreter() -> None:
+    """Wait for ever with the interpreter's lock, so that no other thread does anything either: what a hang in native code is like."""
+    import ctypes
+
+    if sys.platform == "win32":
+        ctypes.PyDLL("kernel32").Sleep(ctypes.c_uint32(0xFFFF_FFFF))
+    else:
+        ctypes.PyDLL(None).pause()

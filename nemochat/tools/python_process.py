@@ -5,15 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import secrets
-import select
-import signal
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
 from importlib.resources import files
 from pathlib import Path
 from typing import IO, Any
@@ -21,7 +19,8 @@ from typing import IO, Any
 import msgspec
 
 from nemochat.errors import NemochatError
-from nemochat.system import environments, processes
+from nemochat.system import environments, limits, processes, trees
+from nemochat.system.deaths import Cause, death
 from nemochat.tools.making import Limits
 
 _MARK = "NEMOCHAT_TOOL_RUN"
@@ -31,6 +30,8 @@ _MB = 1024 * 1024
 _HANDLES = 128
 _PROCESSES = 64
 _LOOK = 0.1
+_ANSWERS = 3
+"""The descriptor by which the process answers, once its standard output is nowhere."""
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -58,37 +59,31 @@ class Run:
 
     def result(self) -> str:
         """What the function gave back, as text. Raises NemochatError saying why there is nothing."""
-        if os.name != "posix":
-            raise NemochatError("Your own tools need Linux or macOS.", "Offer them through an MCP server instead.")
         with tempfile.TemporaryDirectory(prefix="nemochat-tool-", ignore_cleanup_errors=True) as folder, tempfile.TemporaryFile() as stdin:
             stdin.write(json.dumps({**msgspec.structs.asdict(self._job), "limits": self._numbers()}).encode())
             stdin.seek(0)
-            reading, writing = os.pipe()
+            process = self._start(folder, stdin)
+            assert process.stdout is not None
+            answer: Future[bytes | None] = Future()
+            reader = threading.Thread(target=_read, args=(process.stdout, answer), name="tool", daemon=True)
+            reader.start()
             try:
-                try:
-                    process = self._start(folder, stdin, writing)
-                finally:
-                    os.close(writing)
-                try:
-                    answer = self._wait(process, reading)
-                finally:
-                    self._end(process)
+                found = self._wait(process, answer)
             finally:
-                os.close(reading)
-        return self._told(process.returncode, answer)
+                self._end(process)
+                reader.join(_LOOK)  # what held the pipe has ended
+        return self._told(process.returncode, found)
 
-    def _start(self, folder: str, stdin: IO[bytes], writing: int) -> processes.Popen[bytes]:
+    def _start(self, folder: str, stdin: IO[bytes]) -> processes.Popen[bytes]:
         program = files("nemochat.tools").joinpath("python_runner.py").read_text(encoding="utf-8")
-        threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        names = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         return processes.popen(
-            [sys.executable, "-I", "-X", "utf8", "-c", program, str(writing)],
-            {**self._environment, **threads, "TMPDIR": folder, _MARK: self._mark},
+            [sys.executable, "-I", "-X", "utf8", "-c", program, str(_ANSWERS), limits.__file__],
+            {**self._environment, **names, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), folder), _MARK: self._mark},
             Path(folder),
             stdin=stdin,
-            stdout=processes.NOWHERE,
+            stdout=processes.PIPE,
             stderr=processes.NOWHERE,
-            pass_fds=(writing,),
-            start_new_session=True,
         )
 
     def _numbers(self) -> dict[str, int]:
@@ -99,36 +94,30 @@ class Run:
             "RLIMIT_NOFILE": _HANDLES,
             "RLIMIT_CORE": 0,
         }
-        if count := _own_processes():
+        if count := limits.tasks_of_user():
             # The system counts all processes of the user, not those of this one alone.
             numbers["RLIMIT_NPROC"] = count + _PROCESSES
         return numbers
 
-    def _wait(self, process: processes.Popen[bytes], reading: int) -> bytes | None:
+    def _wait(self, process: processes.Popen[bytes], answer: Future[bytes | None]) -> bytes | None:
         """The whole answer, or None when there is none."""
-        end, data, wanted = time.monotonic() + self._limits.seconds, b"", 8
-        while len(data) < wanted:
+        end, has_ended = time.monotonic() + self._limits.seconds, False
+        while True:
+            try:
+                return answer.result(_LOOK)
+            except TimeoutError:
+                if has_ended:  # what it said is read by now: something that it has left behind holds the pipe
+                    return None
             if self._stopped.is_set():
                 raise NemochatError("The tool was stopped.")
             if time.monotonic() > end:
                 raise NemochatError(f"The tool was stopped: it took longer than {self._limits.seconds:g} seconds.")
-            has_ended = _has_ended(process)
-            ready, _, _ = select.select([reading], [], [], 0 if has_ended else _LOOK)
-            piece = os.read(reading, 1 << 16) if ready else b""
-            if not piece and (ready or has_ended):
-                return None
-            data += piece
-            if wanted == 8 and len(data) >= 8:
-                wanted = 8 + int.from_bytes(data[:8], "big")
-                if wanted > _MAX_RESULT:
-                    raise NemochatError(f"The tool's result is larger than {_MAX_RESULT // _MB} MiB.")
-        return data[8:wanted]
+            has_ended = trees.has_ended(process.pid)
 
     def _end(self, process: processes.Popen[bytes]) -> None:
         """End the process and all that it started, also what left its group."""
         if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
+            trees.kill(process)
         process.wait()
         import psutil
 
@@ -150,10 +139,10 @@ class Run:
 
     def _told(self, code: int, answer: bytes | None) -> str:
         if answer is None:
-            if code == -signal.SIGXCPU:
+            cause, name = death(code)
+            if cause is Cause.TIME:
                 raise NemochatError(f"The tool was stopped: it used more than {self._limits.seconds:g} seconds of the processor.")
-            how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-            raise NemochatError(f"The tool's process ended without a result ({how}).")
+            raise NemochatError(f"The tool's process ended without a result ({name}).")
         try:
             found = json.loads(answer)
             value, error = found.get("value"), found.get("error")
@@ -164,22 +153,15 @@ class Run:
         raise NemochatError(f"The tool failed: {error if isinstance(error, str) else 'its result cannot be read'}.")
 
 
-def _has_ended(process: processes.Popen[bytes]) -> bool:
-    """Whether it has ended, and without forgetting its number, so that its group can still be ended safely."""
-    if not hasattr(os, "waitid"):  # macOS before Python 3.13
-        return process.poll() is not None
-    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-
-def _own_processes() -> int:
-    """How many processes and threads of this user there are; 0 where that cannot be known."""
-    import psutil
-
-    if not hasattr(os, "getuid"):
-        return 0
-    own, count = os.getuid(), 0
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if process.uids().real == own:
-                count += process.num_threads()
-    return count
+def _read(pipe: IO[bytes], answer: Future[bytes | None]) -> None:
+    """In a thread of its own: the answer, None when there is none whole, or NemochatError when it is too long."""
+    try:
+        with pipe:
+            head = pipe.read(8)
+            length = int.from_bytes(head, "big")
+            if length > _MAX_RESULT:
+                raise NemochatError(f"The tool's result is larger than {_MAX_RESULT // _MB} MiB.")
+            data = pipe.read(length) if len(head) == 8 else b""
+            answer.set_result(data if len(head) == 8 and len(data) == length else None)
+    except (NemochatError, OSError) as error:
+        answer.set_exception(error)

@@ -1,7 +1,8 @@
-"""The program of the process in which one of the user's own functions runs. Only its text is used: ``python -I -c TEXT FD``.
+"""The program of the process in which one of the user's own functions runs. Only its text is used: ``python -I -c TEXT FD LIMITS``.
 
-Standard input holds one JSON object: source, path, function, arguments, limits. The result goes to the pipe FD as eight bytes of length
-and JSON: {"value": ...} or {"error": "..."}. Nothing of nemochat is imported here.
+Standard input holds one JSON object: source, path, function, arguments, limits. What is standard output at the start is put at the
+descriptor FD, and the result goes there as eight bytes of length and JSON: {"value": ...} or {"error": "..."}. LIMITS is the file of
+`nemochat.system.limits`; nothing else of nemochat is used here.
 """
 
 import asyncio
@@ -9,25 +10,15 @@ import contextlib
 import inspect
 import json
 import os
+import runpy
 import sys
 import types
+from collections.abc import Callable
 from typing import Any
 
-with contextlib.suppress(ImportError):  # Windows
-    import resource
 
-
-def limit(name: str, value: int) -> None:
-    """Set a limit that the function cannot raise again; where the system does not know it, the clock still holds."""
-    with contextlib.suppress(NameError, AttributeError, ValueError, OSError):
-        kind = getattr(resource, name)
-        hard = resource.getrlimit(kind)[1]
-        most = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (most, most))
-
-
-def work(job: dict[str, Any]) -> dict[str, Any]:
-    """Run the function, whatever it does."""
+def work(job: dict[str, Any], limit: Callable[[str, int], None]) -> dict[str, Any]:
+    """Run the function, whatever it does. limit: sets a limit that it cannot raise again, where the system knows it."""
     try:
         for name, value in job["limits"].items():
             limit(name, value)
@@ -50,13 +41,17 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Read the job, do it, and send what came of it."""
     pipe = int(sys.argv[1])
-    os.set_inheritable(pipe, False)
+    os.dup2(1, pipe, inheritable=False)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+    limits = runpy.run_path(sys.argv[2])
     own = os.getpid()
-    data = json.dumps(work(json.load(sys.stdin))).encode()
+    data = json.dumps(work(json.load(sys.stdin), limits["limit"])).encode()
     if os.getpid() != own:  # a fork that came back from the function has nothing to say
         os._exit(0)
     data = len(data).to_bytes(8, "big") + data
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(OSError):  # nobody reads it any more
         while data:
             data = data[os.write(pipe, data) :]
     os._exit(0)

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
-from nemochat.system import environments, processes
+from nemochat.system.clipboard import PROGRAMS, fed, put_text, reaches_the_user
 
-PROGRAMS: tuple[tuple[str, ...], ...] = (
-    ("pbcopy",),
-    ("wl-copy",),
-    ("xclip", "-selection", "clipboard"),
-    ("xsel", "--clipboard", "--input"),
-)
 SECONDS = 2.0
-"""How long a clipboard program may take."""
-_NEEDS = {"wl-copy": "WAYLAND_DISPLAY", "xclip": "DISPLAY", "xsel": "DISPLAY"}
+"""How long the clipboard, or a program that leads to it, may take."""
 
 
 def copy(app_copy: Callable[[str], None] | None, text: str, *, environment: Mapping[str, str] = os.environ) -> str:
@@ -29,25 +22,10 @@ def copy(app_copy: Callable[[str], None] | None, text: str, *, environment: Mapp
     if app_copy is not None:
         app_copy(text)
     size = f"{len(text):,} {'character' if len(text) == 1 else 'characters'}"
-    if any(_fed(command, text, environment) for command in PROGRAMS if _reaches_the_user(command[0], environment)):
+    commands = (command for command in PROGRAMS if reaches_the_user(command[0], environment))
+    if put_text(text, environment, SECONDS) or any(fed(command, text, environment, SECONDS) for command in commands):
         return f"Copied {size}."
     # -w hands the text on to the terminal around tmux; before tmux 3.2 there is only tmux's own buffer.
-    if environment.get("TMUX") and any(_fed(("tmux", "load-buffer", *flag, "-"), text, environment) for flag in (("-w",), ())):
+    if environment.get("TMUX") and any(fed(("tmux", "load-buffer", *flag, "-"), text, environment, SECONDS) for flag in (("-w",), ())):
         return f"Copied {size} to tmux, and sent to the terminal's clipboard."
     return f"Sent {size} to the terminal's clipboard." if app_copy is not None else "No clipboard can be reached from here."
-
-
-def _reaches_the_user(program: str, environment: Mapping[str, str]) -> bool:
-    """Whether this program's clipboard is the one that the user pastes from: over SSH only a forwarded display is."""
-    needed = _NEEDS.get(program)
-    return not environment.get("SSH_CONNECTION") if needed is None else bool(environment.get(needed))
-
-
-def _fed(command: Sequence[str], text: str, environment: Mapping[str, str]) -> bool:
-    """Whether the program is there and took the text. Its output goes nowhere: wl-copy and xclip stay behind and would hold a pipe open."""
-    data, nowhere = text.encode("utf-8", "replace"), processes.NOWHERE
-    try:
-        done = processes.run(command, environments.desktop(environment), data=data, seconds=SECONDS, stdout=nowhere, stderr=nowhere)
-    except (OSError, processes.TooSlow):
-        return False
-    return done.returncode == 0

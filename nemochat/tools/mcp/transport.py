@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import re
-import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
@@ -28,7 +27,8 @@ from mcp_types import (
     jsonrpc_message_adapter,
 )
 
-from nemochat.system import processes
+from nemochat.system import processes, trees
+from nemochat.system.deaths import Cause, death
 from nemochat.tools.mcp.errors import McpError, shown
 from nemochat.tools.mcp.launch import Launch, resolve
 from nemochat.tools.mcp.lines import LineCutter, TooLong
@@ -41,7 +41,7 @@ REFUSED = -32099
 """The error code of the answers that are made here in place of the server's."""
 _READ_BYTES = 64 * 1024
 _EXIT_SECONDS = 2.0
-"""How long a server may take to end after its input was closed, and again after SIGTERM."""
+"""How long a server may take to end after its input was closed, and again after it was asked to."""
 _POLL_SECONDS = 0.01
 _ADD_AGAIN = "Put it back, or remove the server and add it again."
 _MOST_OWED = 32
@@ -88,9 +88,7 @@ class StdioProcess:
             # Between this look and the start nothing is awaited.
             if resolve(config, environment.get("PATH", os.defpath)) != launch:
                 raise McpError(f"The server “{config.name}” is no longer what you allowed.", "Look at it again and allow it.")
-            process = await processes.start(
-                command, environment, Path(launch.folder), stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
-            )
+            process = await processes.start(command, environment, Path(launch.folder), stdin=pipe, stdout=pipe, stderr=pipe)
         except (OSError, ValueError) as error:
             why = (error.strerror if isinstance(error, OSError) else None) or str(error)
             raise McpError(f"The server “{config.name}” cannot be started: {shown(why)}.", "Check its command and folder.") from error
@@ -101,14 +99,11 @@ class StdioProcess:
         code = self._process.returncode
         if code is None:
             return "closed its output"
-        if code >= 0:
-            return f"ended with code {code}"
-        with contextlib.suppress(ValueError):
-            return f"was ended by {signal.Signals(-code).name}"
-        return f"was ended by signal {-code}"
+        cause, name = death(code)
+        return f"ended with {name.removeprefix('exit ')}" if cause is Cause.CODE else f"was ended by {name}"
 
     async def close(self) -> None:
-        """End the server and all that it started: politely, then with SIGTERM, then with SIGKILL.
+        """End the server and all that it started: it is asked to by the end of its input, then by the system, and then killed.
 
         In a task of its own: neither a cancelled caller nor one of the SDK's cancel scopes may leave the process behind.
         """
@@ -120,9 +115,9 @@ class StdioProcess:
         with contextlib.suppress(OSError):
             self._stdin.close()
         if not await self._exits(_EXIT_SECONDS):
-            self._signal(signal.SIGTERM)
+            trees.ask(self._process)
             await self._exits(_EXIT_SECONDS)
-        self._signal(signal.SIGKILL)
+        trees.kill(self._process)
         await self._exits(_EXIT_SECONDS)
         for task in self._tasks:
             task.cancel()
@@ -143,10 +138,6 @@ class StdioProcess:
         while self._process.returncode is None and loop.time() < end:
             await asyncio.sleep(_POLL_SECONDS)
         return self._process.returncode is not None
-
-    def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, number)
 
     async def _read(self) -> None:
         """Hand the messages on, one at a time; the pipe waits while the session is busy. What cannot be handed on is read and dropped."""

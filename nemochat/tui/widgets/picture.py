@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import io
-import struct
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from nemochat.domain.images import RgbImage
+from nemochat.system import terminal
 from nemochat.tui.graphics import KITTY, NONE, SIXEL
 
 if TYPE_CHECKING:
@@ -52,14 +52,8 @@ def _widget_of(protocol: str) -> Callable[[Image], Widget] | None:
 
 def _cell_pixels() -> tuple[int, int]:
     """Width and height of a cell in pixels, as the terminal's driver knows them; those of a VT340 where it does not."""
-    try:
-        import fcntl
-        import termios
-
-        rows, columns, width, height = struct.unpack("HHHH", fcntl.ioctl(1, termios.TIOCGWINSZ, bytes(8)))
-        return max(1, width // columns) if width else 10, max(1, height // rows) if height else 20
-    except (ImportError, OSError, ZeroDivisionError):
-        return 10, 20
+    width, height = terminal.cell_pixels() or (0, 0)
+    return width or 10, height or 20
 
 
 def fit_cells(pixels: RgbImage, columns: int, rows: int, ratio: float = _CELL_RATIO) -> tuple[int, int]:
