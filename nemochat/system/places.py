@@ -16,7 +16,9 @@ _VARIABLE = re.compile(r"(?:%(\w+)%|\$env:(\w+))(?=[/\\]|$)", re.IGNORECASE)
 _DRIVE = re.compile(r"/?([a-z]):[/\\]", re.IGNORECASE)
 _DRIVE_ELSEWHERE = re.compile(r"/(?:mnt/|cygdrive/)?([a-z])/", re.IGNORECASE)
 _LONG = re.compile(r"\\\\\?\\(?=[a-z]:\\)", re.IGNORECASE)
-_DEVICE = re.compile(r"[/\\]{2}[?.][/\\]|(?:.*[/\\])?(?:con|prn|aux|nul|com\d|lpt\d|conin\$|conout\$)[ .:]*(?:\.[^/\\]*)?", re.IGNORECASE)
+_DEVICE = re.compile(
+    r"[/\\]{2}[?.][/\\].*|(?:.*[/\\])?(?:con|prn|aux|nul|com\d|lpt\d|conin\$|conout\$)[ .:]*(?:\.[^/\\]*)?", re.IGNORECASE | re.DOTALL
+)
 _WSL = re.compile(r"\\\\wsl(?:\.localhost|\$)\\[^\\]+\\", re.IGNORECASE)
 _QUOTES = "\"'`“‘«([{<"  # noqa: RUF001
 _SHARE = re.compile(r"(?:file:(?=[/\\]{2,}))?(?:[/\\]{4,}|[/\\]{2})(?![/\\])(?P<host>[^/\\]*)", re.IGNORECASE)
@@ -41,7 +43,7 @@ def on_windows(written: str, environment: Mapping[str, str]) -> str | None:
     written = _LONG.sub("", written)
     if _DRIVE.match(written):
         written = written.removeprefix("/")  # as in file:///C:/x
-    return None if _DEVICE.fullmatch(written) or _DEVICE.match(written[:4]) else written
+    return None if _DEVICE.fullmatch(written) else written
 
 
 def on_posix(written: str, environment: Mapping[str, str], drives: str) -> str:

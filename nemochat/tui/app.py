@@ -26,7 +26,7 @@ from textual.theme import Theme
 from textual.widgets import Button, Input, TextArea
 
 from nemochat.settings import Settings
-from nemochat.system import ending
+from nemochat.system import ending, terminal
 from nemochat.tui.graphics import terminal_answered, told_protocol
 from nemochat.tui.screens.modal import Modal
 from nemochat.tui.screens.opening import KEEP_SECONDS, Opening, keep_typed
@@ -107,6 +107,10 @@ class NemochatApp(App[None]):
         """The exit code, once the program has been told to end."""
         self._interrupted_at = 0.0
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Where there is no shell to go to, Ctrl+Z is left to what has the focus: in a text it undoes."""
+        return False if action == "suspend_process" and not terminal.CAN_SUSPEND else super().check_action(action, parameters)
+
     def get_driver_class(self) -> type[Driver]:
         """In a terminal, one that keeps what was typed already; it asks what the terminal is where nothing else tells."""
         usual = super().get_driver_class()
@@ -177,6 +181,8 @@ class NemochatApp(App[None]):
 
     async def on_event(self, event: Event) -> None:
         """Keys and drops wait for the chat while it is not there, and then for the key before them, in their order."""
+        if isinstance(event, Key) and event.key.startswith("alt+"):
+            event.character = None  # older terminals send the letter with it, and it is none
         if not isinstance(event, Key | Paste) or event.is_forwarded:
             await super().on_event(event)
         elif self._is_opening and not self._acts_at_once(event):

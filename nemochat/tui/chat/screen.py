@@ -66,7 +66,8 @@ class ChatScreen(Screen[None]):
             Binding(f"f{5 + at}", f"command('sample', '{at}')", f"Try {at}", False, id=f"chat.try_{at}", tooltip=question, priority=True)
             for at, question in enumerate(commands.SAMPLE_QUESTIONS, 1)
         ),
-        Binding("f8", "command('paste')", "Paste picture", show=False, id="chat.paste_picture", tooltip="Attach the clipboard's picture"),
+        # Windows Terminal keeps Ctrl+V for texts, and some terminals F8; before the text area, to which Alt+V may be a letter.
+        Binding("f8,alt+v", "command('paste')", "Paste picture", False, None, True, "Attach the clipboard's picture", "chat.paste_picture"),
     ]
 
     def __init__(self, bench: Workbench) -> None:
