@@ -16,6 +16,7 @@ from nemochat.settings import EngineSettings, InterfaceSettings, KvType, Picture
 from nemochat.settings_file import write_setting
 from nemochat.tui.screens.settings import SettingsScreen
 from nemochat.tui.themes import built_in_folder, load_themes
+from nemochat.tui.widgets.form_fields import Field
 
 UNANSWERED: dict[str, object] = {"": "not answered"}
 
@@ -39,8 +40,8 @@ class Host(App[None]):
     def keep(self, answer: dict[str, object] | None) -> None:
         self.answer = answer
 
-    def row(self, key: str) -> Widget:
-        return next(row for row in self.screen.query("_Row") if getattr(row, "info").key == key)  # noqa: B009  # the class is private
+    def row(self, key: str) -> Field:
+        return next(row for row in self.screen.query(Field) if row.key == key)
 
     def said(self, selector: str) -> str:
         return str(self.screen.query_one(selector, Static).content)
@@ -67,7 +68,7 @@ async def test_every_setting_of_the_groups_is_there() -> None:
     app = Host()
     async with app.run_test() as pilot:
         await pilot.pause()
-        shown = [getattr(row, "info").key for row in app.screen.query("_Row")]  # noqa: B009
+        shown = [row.key for row in app.screen.query(Field)]
         assert shown == [info.key for group in ("interface", "engine", "sampling", "tools") for info in describe(group)]
 
 
@@ -193,16 +194,16 @@ async def test_the_arrows_pass_every_control_and_each_is_seen() -> None:
     app = Host(locked={"engine.batch": "NEMOCHAT_ENGINE_BATCH"})
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
-        passed = []
-        for _ in app.screen.query("_Row"):
+        passed, helps = [], {info.key: info.help for group in ("interface", "engine", "sampling", "tools") for info in describe(group)}
+        for _ in helps:
             await pilot.press("down")
             await pilot.pause()
             assert app.focused is not None
-            row = next(each for each in app.focused.ancestors if "_Row" in {kind.__name__ for kind in type(each).__mro__})
-            passed.append(getattr(row, "info").key)  # noqa: B009
+            row = app.focused.query_ancestor(Field)
+            passed.append(row.key)
             assert app.screen.query_one("VerticalScroll").region.contains_region(app.focused.region)
-            assert app.said("#settings-help").startswith(getattr(row, "info").help)  # noqa: B009
-        assert passed == [info.key for group in ("interface", "engine", "sampling", "tools") for info in describe(group)]
+            assert app.said("#settings-help").startswith(helps[row.key])
+        assert passed == list(helps)
 
 
 async def test_the_mouse_switches() -> None:

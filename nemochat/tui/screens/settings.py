@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import Enum
+from functools import partial
 from typing import ClassVar
 
 import msgspec
 from msgspec.inspect import BoolType, EnumType, NoneType, UnionType, VarTupleType
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.events import DescendantFocus
-from textual.message import Message
 from textual.theme import Theme
-from textual.widget import Widget
-from textual.widgets import Input, Label, Select, Static, Switch
+from textual.widgets import Input, Label, Static
 
 from nemochat.domain.sampling import DEFAULT, InForce, in_words
 from nemochat.domain.sanitize import sanitize
@@ -25,6 +23,7 @@ from nemochat.errors import SettingsError
 from nemochat.settings import SettingInfo, Settings, describe, parse_setting
 from nemochat.tui.screens.modal import Modal
 from nemochat.tui.themes import NamedTheme
+from nemochat.tui.widgets.form_fields import ChoiceField, Field, LineField, SwitchField, field_of
 
 _GROUP_TITLES = {"interface": "Interface", "engine": "Engine", "sampling": "Sampling", "tools": "Tools and documents"}
 _SHORT = {"when the model is loaded again": "↻ model reload", "at the next start": "↻ next start"}
@@ -50,6 +49,7 @@ class SettingsScreen(Modal[dict[str, object] | None]):
     def __init__(self, settings: Settings, locked: Mapping[str, str], sampling: InForce | None = None) -> None:
         super().__init__()
         self._settings, self._locked, self._sampling = settings, locked, sampling
+        self._searched: dict[str, str] = {}
         self._filter = Input(placeholder="Type to filter", compact=True, id="settings-filter")
         self._nothing = Static(id="settings-nothing", markup=False)
         self._help = Static(id="settings-help", markup=False)
@@ -82,18 +82,17 @@ class SettingsScreen(Modal[dict[str, object] | None]):
         """Of the filter; the rows keep theirs to themselves."""
         words = event.value.lower().split()
         for group in self.query(".group").results(Vertical):
-            rows = list(group.query(_Row))
+            rows = list(group.query(Field))
             for row in rows:
-                row.display = all(word in row.searched for word in words)
+                row.display = all(word in self._searched[row.key] for word in words)
             group.display = any(row.display for row in rows)
-        self._nothing.display = not any(row.display for row in self.query(_Row))
+        self._nothing.display = not any(row.display for row in self.query(Field))
         self._nothing.update(f"No setting fits “{sanitize(event.value, strict=True)}”.")
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
         """Explain the setting that has the focus."""
-        row = next((each for each in event.widget.ancestors if isinstance(each, _Row)), None)
-        about = row.help_text() if row else "Type words of its name or of its explanation."
-        self._help.update(about)
+        row = field_of(event.widget)
+        self._help.update(row.help if row else "Type words of its name or of its explanation.")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Enter in the filter goes to the first setting; in a setting to the next one."""
@@ -106,9 +105,9 @@ class SettingsScreen(Modal[dict[str, object] | None]):
 
     def action_save(self) -> None:
         """Close with the changes; a value that is not allowed keeps the screen open and gets the focus."""
-        wrong = next((row for row in self._rows() if row.problem), None)
+        wrong = next((row for row in self.query(Field) if row.problem), None)
         if wrong is None:
-            self.dismiss({row.info.key: row.value for row in self._rows() if row.is_changed})
+            self.dismiss({row.key: row.value for row in self.query(Field) if row.is_changed})
             return
         self._filter.value = ""
         self.call_after_refresh(wrong.take_focus)
@@ -117,35 +116,65 @@ class SettingsScreen(Modal[dict[str, object] | None]):
         """Close without changing anything."""
         self.dismiss(None)
 
-    def on__row_edited(self, event: _Row.Edited) -> None:
+    def on_field_edited(self, event: Field.Edited) -> None:
         """Count what was changed."""
         event.stop()
         self._tell()
 
-    def _rows(self) -> Iterator[_Row]:
-        yield from self.query(_Row)
-
-    def _row(self, info: SettingInfo) -> _Row:
+    def _row(self, info: SettingInfo) -> Field:
+        """The field of a setting: its control, what is said beside it, its help with the default and with when a change applies."""
         group, _, name = info.key.partition(".")
         value = getattr(getattr(self._settings, group), name)
-        if info.key in self._locked:
-            return _LockedRow(info, value, self._locked[info.key])
+        label = name.replace("_", " ")
+        self._searched[info.key] = f"{info.key} {label} {info.help}".lower()
+        default, applies = _text(info.default) or "empty", f" A change applies {info.applies}." if info.applies else ""
+        source, in_force, more = self._locked.get(info.key), "", ""
+        if group == "sampling" and not source:
+            default = in_words(name, getattr(DEFAULT, name))
+            if self._sampling is not None:
+                in_force = f"{self._sampling.value(name)} · {self._sampling.sources[name]}"
+                more = f" In force: {self._sampling.value(name)} ({self._sampling.sources[name]})."
+        if source:
+            more = f" It is set by {source} and cannot be changed here."
+            row: Field = _LockedField(info.key, label, value)
+        elif (options := self._options(info)) is not None:
+            default = next((each for each, option in options if option == info.default), default)
+            if value not in [option for _, option in options]:
+                options.append((f"{_text(value)} (not there)", value))
+            row = ChoiceField(info.key, label, value, [(sanitize(each, strict=True), option) for each, option in options])
+        elif isinstance(info.kind, BoolType):
+            row = SwitchField(info.key, label, value)
+        else:
+            allowed = _allowed(info)
+            hint = "empty" if isinstance(info.kind, UnionType | VarTupleType) else ""
+            row = LineField(info.key, label, value, text=_text(value), parse=partial(_parsed, info.key, allowed), hint=hint)
+            more = f" Allowed: {allowed}.{more}"
+        row.help = f"{info.help} Default: {default}.{applies}{more}"
+
+        def remark(field: Field) -> str:
+            if source:
+                return f"set by {source}"
+            changed = "changed" if field.is_changed and not field.problem else ""
+            return " ".join(word for word in (changed, _SHORT.get(info.applies, "")) if word) or in_force
+
+        row.remark = remark
+        return row
+
+    def _options(self, info: SettingInfo) -> list[tuple[str, object]] | None:
+        """What a setting is chosen from; None where it is not."""
         if info.key == "interface.theme":
-            return _SelectRow(info, value, [(_theme_label(theme), theme.name) for theme in self.app.available_themes.values()])
-        if group == "sampling":
-            return _SamplingRow(info, value, self._sampling)
+            return [(_theme_label(theme), theme.name) for theme in self.app.available_themes.values()]
+        if info.key.startswith("sampling."):
+            return None
         match info.kind:
-            case BoolType():
-                return _SwitchRow(info, value)
             case EnumType():
-                return _SelectRow(info, value, [(str(member.value), member) for member in info.kind.cls])
+                return [(str(member.value), member) for member in info.kind.cls]
             case UnionType() if any(isinstance(each, BoolType) for each in info.kind.types):
-                return _SelectRow(info, value, [(_WORDS[each], each) for each in (None, True, False)])
-            case _:
-                return _InputRow(info, value)
+                return [(_WORDS[each], each) for each in (None, True, False)]
+        return None
 
     def _tell(self) -> None:
-        rows = list(self._rows())
+        rows = list(self.query(Field))
         changed, wrong = sum(row.is_changed for row in rows), sum(bool(row.problem) for row in rows)
         if wrong:
             first = f"✗ {wrong} not allowed: Ctrl+S goes there"
@@ -165,201 +194,30 @@ class _Scroller(VerticalScroll, can_focus=False, inherit_bindings=False):
     ]
 
 
-class _Row(Vertical):
-    """One setting: its name, its control, what is to be said of it, its help."""
-
-    class Edited(Message):
-        """The value was changed, to a good one or not."""
-
-    def __init__(self, info: SettingInfo, initial: object) -> None:
-        super().__init__()
-        self.info, self.initial, self.value = info, initial, initial
-        self.problem = ""
-        self.label = info.key.partition(".")[2].replace("_", " ")
-        self.searched = f"{info.key} {self.label} {info.help}".lower()
-        self._remark = Label("", classes="remark", markup=False)
-        self._problem_line = Static(classes="problem", markup=False)
-
-    @property
-    def is_changed(self) -> bool:
-        """Another value, and an allowed one."""
-        return not self.problem and self.value != self.initial
-
-    def compose(self) -> ComposeResult:
-        """A line, and a second one while the value is not allowed."""
-        with Horizontal(classes="line"):
-            yield Label(self.label, classes="name", markup=False)
-            yield from self.controls()
-            self._remark.update(self.remark())
-            yield self._remark
-        yield self._problem_line
-
-    def controls(self) -> ComposeResult:
-        """What the value is changed with."""
-        yield from ()
-
-    def remark(self) -> str:
-        """A few words beside the control: whether it was changed, and when a change applies."""
-        return " ".join(word for word in ("changed" if self.is_changed else "", _SHORT.get(self.info.applies, "")) if word)
-
-    def help_text(self) -> str:
-        """The help, the default, and when a change applies."""
-        applies = f" A change applies {self.info.applies}." if self.info.applies else ""
-        return f"{self.info.help} Default: {self.default_text()}.{applies}"
-
-    def default_text(self) -> str:
-        """The default as it is shown."""
-        return _text(self.info.default) or "empty"
-
-    def take_focus(self) -> None:
-        """To the control."""
-        next(widget for widget in self.query(Widget) if widget.focusable).focus()
-
-    def accept(self, value: object, problem: str = "") -> None:
-        """Take the control's value, or what is wrong with it."""
-        if not problem:
-            self.value = value
-        self.problem = problem
-        self.set_class(bool(problem), "wrong")
-        self._remark.update(self.remark())
-        self._problem_line.update(problem)
-        if problem:
-            self.call_after_refresh(self.scroll_visible, animate=False)
-        self.post_message(self.Edited())
-
-
-class _LockedValue(Label, can_focus=True):
-    """Takes the focus, so that the setting is explained."""
-
-
-class _LockedRow(_Row):
-    """A setting that the environment or the command line has set: only shown."""
-
-    def __init__(self, info: SettingInfo, initial: object, source: str) -> None:
-        super().__init__(info, initial)
-        self._source = source
+class _LockedField(Field):
+    """A setting that the environment or the command line has set: only shown. It takes the focus, so that it is explained."""
 
     def controls(self) -> ComposeResult:
         """The value as text."""
-        yield _LockedValue(Content(sanitize(_text(self.initial), strict=True) or "empty"), classes="value")
-
-    def remark(self) -> str:
-        """Why it cannot be changed."""
-        return f"set by {self._source}"
-
-    def help_text(self) -> str:
-        """And where it can be changed."""
-        return f"{super().help_text()} It is set by {self._source} and cannot be changed here."
+        value = Label(Content(sanitize(_text(self.initial), strict=True) or "empty"), classes="value")
+        value.can_focus = True
+        yield value
 
 
-class _SwitchRow(_Row):
-    """On or off, also in words."""
-
-    def __init__(self, info: SettingInfo, initial: object) -> None:
-        super().__init__(info, initial)
-        self._word = Label(_WORDS[initial], classes="word", markup=False)
-
-    def controls(self) -> ComposeResult:
-        """A switch and its word."""
-        with Horizontal(classes="control"):
-            yield Switch(bool(self.initial), animate=False)
-            yield self._word
-
-    def on_switch_changed(self, event: Switch.Changed) -> None:
-        """Switched."""
-        event.stop()
-        self._word.update(_WORDS[event.value])
-        self.accept(event.value)
+def _allowed(info: SettingInfo) -> str:
+    if isinstance(info.kind, VarTupleType):
+        return f'{info.allowed}, such as ["END", "stop"]'
+    if info.key == "sampling.logit_bias":
+        return f'{info.allowed}, such as {{" indeed": -5}}, or nothing'
+    optional = isinstance(info.kind, UnionType) and any(isinstance(each, NoneType) for each in info.kind.types)
+    return f"{info.allowed.replace(', or ', ', ')}, or nothing" if optional else info.allowed
 
 
-class _Menu(Select[object], inherit_bindings=False):
-    """Opens on Enter or Space; the arrow keys are left to move between settings."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,space", "show_overlay", "Open", show=False, id="settings.open-menu", tooltip="Show the values"),
-    ]
-
-
-class _SelectRow(_Row):
-    """One of a few values."""
-
-    def __init__(self, info: SettingInfo, initial: object, options: list[tuple[str, object]]) -> None:
-        super().__init__(info, initial)
-        if initial not in [value for _, value in options]:
-            options = [*options, (f"{_text(initial)} (not there)", initial)]
-        self._options = [(sanitize(label, strict=True), value) for label, value in options]
-
-    def controls(self) -> ComposeResult:
-        """A menu. Its own values are positions, because None could not be one of them."""
-        at = [value for _, value in self._options].index(self.initial)
-        # `Text` and not `Content`: typing a letter in the open menu looks for it in texts of that kind only.
-        prompts = [(Text(label), index) for index, (label, _) in enumerate(self._options)]
-        yield _Menu(prompts, value=at, allow_blank=False, compact=True, classes="control")
-
-    def default_text(self) -> str:
-        """As in the menu."""
-        return next((label for label, value in self._options if value == self.info.default), super().default_text())
-
-    def on_select_changed(self, event: Select.Changed) -> None:
-        """Chosen."""
-        event.stop()
-        if isinstance(event.value, int):
-            self.accept(self._options[event.value][1])
-
-
-class _InputRow(_Row):
-    """A number, a text or a list to type."""
-
-    def controls(self) -> ComposeResult:
-        """A line to type in."""
-        example = "empty" if isinstance(self.info.kind, UnionType | VarTupleType) else ""
-        yield Input(_text(self.initial), placeholder=example, compact=True, classes="control")
-
-    def help_text(self) -> str:
-        """With the range in words."""
-        return f"{super().help_text()} Allowed: {self._allowed()}."
-
-    def _allowed(self) -> str:
-        if isinstance(self.info.kind, VarTupleType):
-            return f'{self.info.allowed}, such as ["END", "stop"]'
-        if self.info.key == "sampling.logit_bias":
-            return f'{self.info.allowed}, such as {{" indeed": -5}}, or nothing'
-        optional = isinstance(self.info.kind, UnionType) and any(isinstance(each, NoneType) for each in self.info.kind.types)
-        return f"{self.info.allowed.replace(', or ', ', ')}, or nothing" if optional else self.info.allowed
-
-    def on_input_changed(self, event: Input.Changed) -> None:
-        """Look at each letter, so that the sentence is there while it is typed."""
-        event.stop()
-        if event.value == _text(self.initial):
-            self.accept(self.initial)
-            return
-        try:
-            self.accept(parse_setting(self.info.key, event.value))
-        except SettingsError:
-            self.accept(None, f"✗ Allowed: {self._allowed()}.")
-
-
-class _SamplingRow(_InputRow):
-    """A value that several may set: what is in force is said beside it, and who has set that."""
-
-    def __init__(self, info: SettingInfo, initial: object, sampling: InForce | None) -> None:
-        super().__init__(info, initial)
-        name = info.key.partition(".")[2]
-        self._default = in_words(name, getattr(DEFAULT, name))
-        self._in_force = sampling.value(name) if sampling is not None else ""
-        self._source = sampling.sources[name] if sampling is not None else None
-
-    def remark(self) -> str:
-        """What is in force, until it was changed here."""
-        return super().remark() or (f"{self._in_force} · {self._source}" if self._source is not None else "")
-
-    def default_text(self) -> str:
-        """What holds where nobody says anything."""
-        return self._default
-
-    def help_text(self) -> str:
-        """With what is in force."""
-        return f"{super().help_text()}{f' In force: {self._in_force} ({self._source}).' if self._source is not None else ''}"
+def _parsed(key: str, allowed: str, text: str) -> object:
+    try:
+        return parse_setting(key, text)
+    except SettingsError:
+        raise ValueError(f"Allowed: {allowed}.") from None
 
 
 def _text(value: object) -> str:

@@ -70,6 +70,9 @@ class Field(Vertical):
         self.key, self.label, self.help = key, label, help
         self.initial, self.value = value, value
         self.problem = ""
+        self.remark: Callable[[Field], str] | None = None
+        """What is said behind the control, as it stands."""
+        self._remark_words = Label("", classes="remark", markup=False)
         self._problem_line = Static(classes="problem", markup=False)
 
     def compose(self) -> ComposeResult:
@@ -77,6 +80,9 @@ class Field(Vertical):
         with Horizontal(classes="line"):
             yield Label(self.label, classes="label", markup=False)
             yield from self.controls()
+            if self.remark is not None:
+                self._remark_words.update(self.remark(self))
+                yield self._remark_words
         yield self._problem_line
 
     def controls(self) -> ComposeResult:
@@ -107,6 +113,8 @@ class Field(Vertical):
             self.problem = problem
             self.set_class(bool(problem), "-wrong")
             self._problem_line.update(Content(f"✗ {problem}" if problem else ""))
+        if self.remark is not None:
+            self._remark_words.update(self.remark(self))
         self.post_message(self.Edited())
 
 
