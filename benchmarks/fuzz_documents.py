@@ -19,8 +19,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from nemochat.documents.errors import DocumentError
 from nemochat.documents.isolated import DocumentReader
+from nemochat.documents.values import DocumentError
 from tests.documents.writers import WORD, docx, docx_of, pdf
 
 SLOW = 3.0

@@ -31,8 +31,7 @@ from textual.widgets import Input, TextArea
 
 from nemochat.cli.bench import Bench
 from nemochat.desk import commands
-from nemochat.images.png import to_png
-from nemochat.images.sample import sample_picture
+from nemochat.images.png import sample_picture, to_png
 from nemochat.paths import CACHE_VARIABLE, CONFIG_VARIABLE, DATA_VARIABLE, LOG_VARIABLE
 from nemochat.tui.app import NemochatApp
 from nemochat.tui.chat.screen import ChatScreen

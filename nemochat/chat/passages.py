@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from nemochat.documents.errors import DocumentError
 from nemochat.documents.retrieve import Retriever, as_context
 from nemochat.documents.split import estimate_tokens
+from nemochat.documents.values import DocumentError
 from nemochat.domain.chat import Chat
 from nemochat.domain.messages import ContextPart, Message
 

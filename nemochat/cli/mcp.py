@@ -14,8 +14,7 @@ from nemochat.errors import NemochatError, UsageError
 from nemochat.paths import Paths, find_paths
 from nemochat.tools.mcp import config
 from nemochat.tools.mcp.client import McpServer
-from nemochat.tools.mcp.environment import search_path
-from nemochat.tools.mcp.launch import Launch, bind, current_folder, resolve
+from nemochat.tools.mcp.launch import Launch, bind, current_folder, resolve, search_path
 from nemochat.tools.mcp.offering import McpTool, tool_for_people
 from nemochat.tools.mcp.pins import Pins
 from nemochat.tools.mcp.servers import McpServers

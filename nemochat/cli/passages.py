@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 from nemochat.chat.meaning import Meaning
 from nemochat.cli.exchange import Source
 from nemochat.cli.output import StatusLine, print_note, print_note_once
-from nemochat.documents.errors import DocumentError
 from nemochat.documents.index import DocumentIndex
 from nemochat.documents.retrieve import as_context
 from nemochat.documents.split import estimate_tokens
-from nemochat.documents.values import Passage, Progress, Report, collection_name, named_collection
+from nemochat.documents.values import DocumentError, Passage, Progress, Report, collection_name, named_collection
 from nemochat.documents.vectors import Embedder
 from nemochat.domain.messages import ContextPart
 from nemochat.domain.sanitize import sanitize, shown

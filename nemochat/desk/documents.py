@@ -17,10 +17,18 @@ from nemochat.chat.meaning import Meaning
 from nemochat.chat.passages import Passages
 from nemochat.desk.conversation import OpenConversation
 from nemochat.desk.port import Answer, AskItem, AskOne, Item, Port, Said, ShowText, Workbench, Working
-from nemochat.documents.errors import DocumentError
 from nemochat.documents.index import DocumentIndex
 from nemochat.documents.split import estimate_tokens, together
-from nemochat.documents.values import DocumentRow, DrawnPages, Progress, Report, chat_collection, collection_name, named_collection
+from nemochat.documents.values import (
+    DocumentError,
+    DocumentRow,
+    DrawnPages,
+    Progress,
+    Report,
+    chat_collection,
+    collection_name,
+    named_collection,
+)
 from nemochat.domain.messages import ContextPart, Message
 from nemochat.domain.sanitize import sanitize
 from nemochat.numbers import count, plural

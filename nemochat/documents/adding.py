@@ -10,10 +10,9 @@ import msgspec
 
 from nemochat.documents import limits, rows
 from nemochat.documents.database import Database
-from nemochat.documents.errors import DocumentError, NotTextError, StoppedError, too_large
 from nemochat.documents.isolated import DocumentReader
 from nemochat.documents.rows import Stamp
-from nemochat.documents.values import Cancelled, LoadedDocument, Problem, Report
+from nemochat.documents.values import Cancelled, DocumentError, LoadedDocument, NotTextError, Problem, Report, StoppedError, too_large
 from nemochat.domain.sanitize import shown
 from nemochat.files import reason
 from nemochat.reading import NotAFileError, TooLargeError, read_regular

@@ -12,8 +12,8 @@ import time
 import msgspec
 
 from nemochat.documents import limits, wire
-from nemochat.documents.errors import DocumentError, NotTextError
 from nemochat.documents.load import read_document
+from nemochat.documents.values import DocumentError, NotTextError
 from nemochat.system import children
 from nemochat.system import limits as bounds
 

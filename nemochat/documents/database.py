@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nemochat.documents import rows
-from nemochat.documents.errors import DocumentError
+from nemochat.documents.values import DocumentError
 from nemochat.domain.sanitize import sanitize, shown
 from nemochat.files import free_name, make_database, reason
 from nemochat.system.databases import code_of, move_aside, transaction

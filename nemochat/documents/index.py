@@ -14,12 +14,12 @@ import msgspec
 from nemochat.documents import rows, walking
 from nemochat.documents.adding import Batch, Job, read_bytes
 from nemochat.documents.database import Database
-from nemochat.documents.errors import DocumentError, StoppedError
 from nemochat.documents.isolated import DocumentReader
 from nemochat.documents.matching import Match, match
 from nemochat.documents.values import (
     Cancelled,
     CollectionRow,
+    DocumentError,
     DocumentRow,
     DrawnPages,
     LoadedDocument,
@@ -28,6 +28,7 @@ from nemochat.documents.values import (
     Progress,
     Report,
     Scale,
+    StoppedError,
     never,
 )
 from nemochat.domain.sanitize import shown

@@ -16,8 +16,7 @@ from enum import Enum
 import msgspec
 
 from nemochat.documents import limits, wire
-from nemochat.documents.errors import DocumentError, NotTextError, StoppedError, too_large
-from nemochat.documents.values import Cancelled, DrawnPages, LoadedDocument, never
+from nemochat.documents.values import Cancelled, DocumentError, DrawnPages, LoadedDocument, NotTextError, StoppedError, never, too_large
 from nemochat.domain.sanitize import sanitize
 from nemochat.system import children, environments
 

@@ -17,11 +17,10 @@ import msgspec
 
 from nemochat.documents import limits
 from nemochat.documents.encodings import decode
-from nemochat.documents.errors import NotTextError, too_large
 from nemochat.documents.kinds import docx, foreign, markdown, markup, notebook, opendocument, plain, records, rtf, xlsx
 from nemochat.documents.split import split_sections
 from nemochat.documents.text import clean
-from nemochat.documents.values import Kind, Piece, Section
+from nemochat.documents.values import Kind, NotTextError, Piece, Section, too_large
 from nemochat.documents.wire import Answer
 from nemochat.domain.sanitize import sanitize
 

@@ -6,9 +6,19 @@ import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 
-from nemochat.documents.errors import StoppedError
 from nemochat.documents.text import indexable
-from nemochat.documents.values import Cancelled, CollectionRow, DocumentRow, Kind, LoadedDocument, Locator, Passage, Piece, never
+from nemochat.documents.values import (
+    Cancelled,
+    CollectionRow,
+    DocumentRow,
+    Kind,
+    LoadedDocument,
+    Locator,
+    Passage,
+    Piece,
+    StoppedError,
+    never,
+)
 
 _NAME_PARTS = re.compile(r"[\W_]+")
 _LOOK_AT = 2000

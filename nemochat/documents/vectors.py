@@ -11,10 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations, islice
 from typing import TYPE_CHECKING, Protocol
 
-from nemochat.documents.errors import DocumentError
 from nemochat.documents.index import DocumentIndex
 from nemochat.documents.split import sentences
-from nemochat.documents.values import OnProgress, Progress, Scale
+from nemochat.documents.values import DocumentError, OnProgress, Progress, Scale
 
 if TYPE_CHECKING:
     import numpy

@@ -19,7 +19,7 @@ import msgspec
 
 from nemochat.domain.segments import Control, ImageSlot, Plain, Segment
 from nemochat.prompt.format import Label
-from nemochat.prompt.marks import ASCII, CLOSE, DIGITS, HTML, JSON_CLOSE, JSON_OPEN, OPEN, json_mark, mark
+from nemochat.prompt.render_wire import ASCII, CLOSE, DIGITS, HTML, JSON_CLOSE, JSON_OPEN, OPEN, json_mark, mark
 
 _KNOWN = re.compile(
     r"<[|\uff5c][^<>|\uff5c\s]{1,64}[|\uff5c]?>|<[^<>|\uff5c\s]{1,64}[|\uff5c]>|\[\|[^\[\]|\s]{1,64}\|\]|<</?SYS>>|"

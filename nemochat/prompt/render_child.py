@@ -1,7 +1,7 @@
 """The process in which `nemochat.prompt.rendering` has chat templates rendered. It ends with the pipe that they come by.
 
 A template is a program that somebody else wrote. It runs in jinja's sandbox, and that in a process which knows nothing of the user, not
-even their words: marks stand for them (`nemochat.prompt.marks`).
+even their words: marks stand for them (`nemochat.prompt.render_wire`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from jinja2.utils import Namespace
 from markupsafe import Markup, escape
 
 from nemochat.prompt import render_wire as wire
-from nemochat.prompt.marks import ASCII, CLOSE, HTML, JSON_CLOSE, JSON_OPEN, OPEN, json_mark
+from nemochat.prompt.render_wire import ASCII, CLOSE, HTML, JSON_CLOSE, JSON_OPEN, OPEN, json_mark
 from nemochat.system import children, limits
 
 _KEPT_TEMPLATES = 8

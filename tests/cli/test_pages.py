@@ -18,7 +18,7 @@ from typing import NamedTuple
 import pytest
 
 from nemochat.images import save_png
-from nemochat.images.sample import sample_picture
+from nemochat.images.png import sample_picture
 from nemochat.library.database import DAMAGED
 from tests.cli.conftest import Fork, command
 from tests.documents.writers import pdf

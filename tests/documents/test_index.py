@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 
 from nemochat.documents import walking
-from nemochat.documents.errors import DocumentError
 from nemochat.documents.index import DocumentIndex
 from nemochat.documents.text import stem, words
-from nemochat.documents.values import Progress, chat_collection, named_collection
+from nemochat.documents.values import DocumentError, Progress, chat_collection, named_collection
 from tests.documents.writers import docx
 
 HERE = named_collection("work")

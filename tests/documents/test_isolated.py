@@ -16,9 +16,8 @@ import psutil
 import pytest
 
 from nemochat.documents import limits, wire
-from nemochat.documents.errors import DocumentError, NotTextError, StoppedError
 from nemochat.documents.isolated import DocumentReader
-from nemochat.documents.values import Kind, LoadedDocument
+from nemochat.documents.values import DocumentError, Kind, LoadedDocument, NotTextError, StoppedError
 from nemochat.system import children, processes
 from tests.documents.writers import pdf
 

@@ -9,8 +9,7 @@ from email.message import EmailMessage
 
 import pytest
 
-from nemochat.documents.errors import DocumentError
-from nemochat.documents.values import Kind
+from nemochat.documents.values import DocumentError, Kind
 from tests.documents.test_load import read, texts
 from tests.documents.writers import ODF, WORD, archive, docx_of, odf, xlsx
 

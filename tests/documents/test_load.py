@@ -14,10 +14,9 @@ import pytest
 
 from nemochat.documents import limits
 from nemochat.documents.adding import read_bytes
-from nemochat.documents.errors import DocumentError, NotTextError
 from nemochat.documents.kinds import docx as docx_kind
 from nemochat.documents.load import read_document, sections_of
-from nemochat.documents.values import Kind, Section
+from nemochat.documents.values import DocumentError, Kind, NotTextError, Section
 from tests.documents.writers import WORD, docx, docx_of, pdf
 
 

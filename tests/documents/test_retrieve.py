@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from nemochat.documents.errors import DocumentError
 from nemochat.documents.index import DocumentIndex
 from nemochat.documents.retrieve import NO_DOCUMENTS, NOTHING, TOO_LARGE, Retriever, as_context, is_general
-from nemochat.documents.values import Locator, Passage, Progress, named_collection
+from nemochat.documents.values import DocumentError, Locator, Passage, Progress, named_collection
 from nemochat.documents.vectors import embed_missing, nearest, pack
 
 SET = named_collection("set")

@@ -25,7 +25,7 @@ from nemochat.engine.protocol import Engine, LoadRequest
 from nemochat.engine.remote import open_engine
 from nemochat.settings import EngineSettings
 from nemochat.tools.approval import Approvals
-from nemochat.tools.builtin.calculator import calculator
+from nemochat.tools.builtin.arithmetic import calculator
 from nemochat.tools.registry import Registry
 from tests.chat.talking import Talking
 from tests.material import material

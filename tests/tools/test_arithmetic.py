@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from nemochat.domain.messages import ToolCall
 from nemochat.domain.tools import Approval, ToolRequest
 from nemochat.tools.approval import Approvals
-from nemochat.tools.builtin.arithmetic import ArithmeticProblem, evaluate, written
-from nemochat.tools.builtin.calculator import calculator
+from nemochat.tools.builtin.arithmetic import ArithmeticProblem, calculator, evaluate, written
 from nemochat.tools.registry import Registry
 
 Expression = tuple[str, str]

@@ -22,7 +22,7 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.domain.tools import Approval, ToolOutcome, ToolRequest
 from nemochat.images import to_png
 from nemochat.tools.approval import Approvals
-from nemochat.tools.builtin.calculator import calculator
+from nemochat.tools.builtin.arithmetic import calculator
 from nemochat.tools.builtin.clock import current_time
 from nemochat.tools.builtin.fetch import fetch_url
 from nemochat.tools.builtin.notes import Notes, note_tools

@@ -11,12 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nemochat.tools.mcp.config import ServerConfig, add, check_entry, read_config, remove
-from nemochat.tools.mcp.environment import child_environment, expand
-from nemochat.tools.mcp.errors import McpError
-from nemochat.tools.mcp.launch import resolve
-from nemochat.tools.mcp.lines import LineCutter, TooLong
-from nemochat.tools.mcp.log import BoundedLog
+from nemochat.tools.mcp.launch import child_environment, expand, resolve
 from nemochat.tools.mcp.pins import Pins
+from nemochat.tools.mcp.transport import BoundedLog, LineCutter, TooLong
+from nemochat.tools.mcp.values import McpError
 
 STDIO = ServerConfig("files", "npx", ("-y", "server files", "/tmp"), {"API_KEY": "s3cret", "MODE": "a b"}, "/srv/my files")
 WEB = ServerConfig("web", url="https://example.com/mcp", headers={"Authorization": "Bearer ${TOKEN}", "Cookie": "id=1"}, is_on=False)

@@ -14,8 +14,8 @@ from nemochat.domain.messages import ToolCall
 from nemochat.domain.tools import Approval, ToolOrigin, ToolRequest
 from nemochat.tools.approval import Approvals
 from nemochat.tools.mcp.config import ServerConfig, add
-from nemochat.tools.mcp.errors import McpDiedError, McpError
 from nemochat.tools.mcp.servers import McpServers
+from nemochat.tools.mcp.values import McpDiedError, McpError
 from nemochat.tools.registry import Registry
 from tests.tools_mcp.conftest import Make, hostile, processes
 

@@ -16,9 +16,8 @@ from pathlib import Path
 import pytest
 
 from nemochat.tools.mcp.config import ServerConfig, add
-from nemochat.tools.mcp.errors import McpError
 from nemochat.tools.mcp.servers import McpServers
-from nemochat.tools.mcp.values import PromptArgument
+from nemochat.tools.mcp.values import McpError, PromptArgument
 from tests.tools_mcp.conftest import Make, hostile, processes
 
 PROPER = Path(__file__).with_name("proper.py")

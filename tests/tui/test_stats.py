@@ -16,8 +16,7 @@ from nemochat.domain.ttft import Reading, ReplyRow, statistics_of
 from nemochat.errors import NemochatError
 from nemochat.tui import tables
 from nemochat.tui.screens.stats import Scope, StatsScreen
-from nemochat.tui.widgets.figures import FiguresTable
-from nemochat.tui.widgets.plots import PARTS, Bin, Distribution, ReplyBars, Scale, axis_of, bars, bins_of, distribution, edge
+from nemochat.tui.widgets.plots import PARTS, Bin, Distribution, FiguresTable, ReplyBars, Scale, axis_of, bars, bins_of, distribution, edge
 from nemochat.tui.widgets.search_filters import FilterChoice
 from tests import idle
 from tests.chat.fake_engine import FakeEngine, reply

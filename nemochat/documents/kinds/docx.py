@@ -11,9 +11,9 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from xml.parsers import expat
 
-from nemochat.documents.errors import DocumentError
-from nemochat.documents.text import as_name, clean, tidy
-from nemochat.documents.values import Section
+from nemochat.documents.kinds.sections import LONGEST_HEADING, Sections
+from nemochat.documents.text import clean, tidy
+from nemochat.documents.values import DocumentError, Section
 
 BODY = "word/document.xml"
 WHAT = "Word document"
@@ -26,10 +26,8 @@ _STRICT_WORD = "http://purl.oclc.org/ooxml/wordprocessingml/main "
 _FALLBACK = "http://schemas.openxmlformats.org/markup-compatibility/2006 Fallback"
 _HEADING_NAME = re.compile(r"^(?:heading|title)\s*(\d?)$", re.IGNORECASE)
 _HEADING_ID = re.compile(r"^(?:Heading|Title)(\d?)$")
-_LONGEST_HEADING = 160
 _LONGEST_URI = 300
 _LAST_LEVEL = 9
-_DEEPEST_TABLE = 4
 _MAX_PARTS = 200
 _PARTS = (
     (re.compile(r"word/header\d*\.xml"), "Header"), (re.compile(r"word/footer\d*\.xml"), "Footer"),
@@ -37,8 +35,6 @@ _PARTS = (
     (re.compile(r"word/comments\.xml"), "Comments"),
 )  # fmt: skip
 """What stands beside the body, and the heading that it gets."""
-_LONGEST_SECTION = 500_000
-"""Characters. What has more of them becomes several, each of which is let go before the next one is made."""
 _CHUNK = 64 * 1024
 
 _Start = Callable[[str, dict[str, str]], None]
@@ -62,11 +58,9 @@ def docx_sections(data: bytes, name: str) -> Iterator[Section]:
 
 def _body_sections(xml: Iterable[bytes], styles: dict[str, int], heading: str) -> Iterator[Section]:
     reader = _Body(styles, heading)
-    for _ in parse(xml, reader.start, reader.end, reader.data):
-        yield from reader.sections
-        reader.sections.clear()
-    reader.finish()
-    yield from reader.sections
+    yield from reader.sections.drained(parse(xml, reader.start, reader.end, reader.data))
+    reader.sections.put()
+    yield from reader.sections.done
 
 
 @contextlib.contextmanager
@@ -170,81 +164,18 @@ def _heading_styles(xml: Iterable[bytes]) -> dict[str, int]:
     return levels
 
 
-class Table:
-    """A table that is being read. Each row becomes a line as soon as it ends, its values after the names of their columns."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self._first: list[str] | None = None
-        self._names: list[str] | None = None
-        self._row: list[list[str]] = []
-
-    def begin_cell(self) -> None:
-        """The next cell of the row."""
-        self._row.append([])
-
-    @property
-    def has_text(self) -> bool:
-        """Whether the last cell holds anything."""
-        return bool(self._row) and bool(self._row[-1])
-
-    def repeat_cell(self) -> None:
-        """The last cell of the row once more."""
-        self._row.append(self._row[-1])
-
-    def add(self, text: str) -> None:
-        """A paragraph of the cell."""
-        if self._row:
-            self._row[-1].append(text)
-
-    def end_row(self) -> None:
-        """The row as a line. The first one waits: it holds the names when another one follows."""
-        cells, self._row = [" ".join(parts) for parts in self._row], []
-        while cells and not cells[-1]:
-            cells.pop()
-        if not cells:
-            return
-        if self._first is None:
-            self._first = cells
-            return
-        if self._names is None:
-            self._names = list(map(as_name, self._first)) if all(self._first) else []
-            if not self._names:
-                self.lines.append(_row_line(self._first))
-        if len(self._names) >= len(cells) and len(self._names) > 1:
-            self.lines.append("; ".join(f"{name}: {value}" for name, value in zip(self._names, cells, strict=False) if value))
-        else:
-            self.lines.append(_row_line(cells))
-
-    def end(self) -> None:
-        """No row follows."""
-        self.end_row()
-        if self._first is not None and self._names is None:
-            self.lines.append(_row_line(self._first))
-
-
-def _row_line(cells: list[str]) -> str:
-    return " | ".join(cell for cell in cells if cell)
-
-
 class _Body:
-    """Takes the elements of the body, or of what stands beside it, one after another. sections: those that are done; heading: above all."""
+    """Takes the elements of the body, or of what stands beside it, one after another. heading: above all of it."""
 
     def __init__(self, styles: dict[str, int], heading: str = "") -> None:
-        self.sections: list[Section] = []
+        self.sections = Sections(heading)
         self._styles = styles
-        self._above: list[tuple[int, str]] = [(0, heading)] if heading else []
         self._outer: list[tuple[list[str], int]] = []
         """Of paragraphs in which a text box stands: what they said before it."""
-        self._paragraphs: list[str] = []
-        self._size = 0
         self._text: list[str] = []
         self._level = 0
         self._in_text = False
         self._fallbacks = 0
-        self._tables: list[Table] = []
-        self._deeper = 0
-        """Tables inside of those that are kept apart: their paragraphs belong to the cell."""
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         """An element begins."""
@@ -272,14 +203,12 @@ class _Body:
                 self._level = self._styles.get(style, int(found[1] or 1) if found else 0)
             case "outlineLvl":
                 self._level = _level_of(_value(attributes)) or self._level
-            case "tbl" if self._deeper or len(self._tables) == _DEEPEST_TABLE:
-                self._deeper += 1
             case "tbl":
-                self._tables.append(Table())
-            case "tr" if self._tables and not self._deeper:
-                self._end_row()
-            case "tc" if self._tables and not self._deeper:
-                self._tables[-1].begin_cell()
+                self.sections.open_table()
+            case "tr":
+                self.sections.end_row()
+            case "tc" if (table := self.sections.table) is not None:
+                table.begin_cell()
 
     def end(self, tag: str) -> None:
         """An element ends."""
@@ -296,58 +225,25 @@ class _Body:
                 self._text, self._level = self._outer.pop()
             case "p":
                 self._end_paragraph()
-            case "tr" if self._tables and not self._deeper:
-                self._end_row()
-            case "tbl" if self._deeper:
-                self._deeper -= 1
-            case "tbl" if self._tables:
-                self._end_table()
+            case "tr":
+                self.sections.end_row()
+            case "tbl":
+                self.sections.close_table()
 
     def data(self, text: str) -> None:
         """Characters."""
         if self._in_text:
             self._text.append(text)
 
-    def finish(self) -> None:
-        """Take what is left."""
-        self._put_section()
-
     def _end_paragraph(self) -> None:
         text = tidy("".join(self._text))
         level, self._text, self._level = self._level, [], 0
         if not text:
             return
-        if self._tables:
-            self._tables[-1].add(text)
+        if self.sections.in_table:
+            self.sections.add_to_cell(text)
         elif level:
-            self._put_section()
-            self._above = [each for each in self._above if each[0] < level]
-            self._above.append((level, clean(text)[:_LONGEST_HEADING]))
+            self.sections.put()
+            self.sections.begin(level, clean(text)[:LONGEST_HEADING])
         else:
-            self._take([text])
-
-    def _end_row(self) -> None:
-        self._tables[-1].end_row()
-        if len(self._tables) == 1:
-            self._take(self._tables[-1].lines)
-            self._tables[-1].lines = []
-
-    def _end_table(self) -> None:
-        table = self._tables.pop()
-        table.end()
-        if self._tables:
-            self._tables[-1].add(" ".join(table.lines))  # a table inside of a cell
-        else:
-            self._take(table.lines)
-
-    def _take(self, paragraphs: list[str]) -> None:
-        self._paragraphs += paragraphs
-        self._size += sum(map(len, paragraphs))
-        if self._size > _LONGEST_SECTION:
-            self._put_section()
-
-    def _put_section(self) -> None:
-        if self._paragraphs:
-            heading = " > ".join(title for _, title in self._above)
-            self.sections.append(Section(clean("\n\n".join(self._paragraphs)), heading=heading))
-        self._paragraphs, self._size = [], 0
+            self.sections.take([text])

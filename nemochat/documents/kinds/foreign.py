@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 
-from nemochat.documents.errors import DocumentError
+from nemochat.documents.values import DocumentError
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OLE_HEAD = 4_000_000

@@ -10,10 +10,9 @@ from email.message import EmailMessage
 from email.policy import default
 
 from nemochat.documents.encodings import decode
-from nemochat.documents.errors import DocumentError
 from nemochat.documents.kinds import markup
 from nemochat.documents.text import clean, tidy
-from nemochat.documents.values import Section
+from nemochat.documents.values import DocumentError, Section
 
 _SHOWN = ("Subject", "From", "To", "Cc", "Date")
 _HEADER = re.compile(rb"(?:[A-Za-z0-9-]{1,60}:[^\n]*\r?\n(?:[ \t][^\n]*\r?\n)*)+", re.IGNORECASE)

@@ -9,7 +9,8 @@ import html
 import re
 from collections.abc import Callable, Iterator
 
-from nemochat.documents.text import as_name, clean, tidy
+from nemochat.documents.kinds.sections import LONGEST_HEADING, Sections
+from nemochat.documents.text import as_name, tidy
 from nemochat.documents.values import Section
 
 _DROPPED = frozenset({"script", "style", "noscript", "template", "svg", "math", "iframe", "object", "head", "nav", "select", "button"})
@@ -26,22 +27,15 @@ _MARK = re.compile(r"<(?=[!?]|/?[a-zA-Z])")
 _FAR_NUMBER = re.compile(r"&#(?:[0-9]{8,}|[xX][0-9a-fA-F]{8,});?")  # no character has one, and Python reads none of 4,300 digits
 _ATTRIBUTE = re.compile(r"""\s([a-zA-Z-]{1,40})(?:\s{0,9}=\s{0,9}(?:"([^"]*)"|'([^']*)'|([^\s"'>]*)))?""")
 _LONGEST_TAG = 2_000  # of a longer one the beginning is looked at
-_LONGEST_HEADING = 160
-_LONGEST_SECTION = 500_000
-"""Characters. What has more of them becomes several, each of which is let go before the next one is made."""
 
 _Attributes = list[tuple[str, str]]
 
 
 class _Reader:
     def __init__(self) -> None:
-        self.sections: list[Section] = []
-        self.title = ""
-        self._above: list[tuple[int, str]] = []
-        self._paragraphs: list[str] = []
-        self._size = 0
+        self.sections = Sections()
+        self.sections.line = 1
         self._current: list[str] = []
-        self._line = 1
         self._dropped: list[str] = []
         self._level = 0
         self._in_title = False
@@ -50,7 +44,7 @@ class _Reader:
         self._row: list[tuple[bool, list[str]]] | None = None
 
     def open(self, tag: str, attrs: _Attributes) -> None:
-        if tag == "title" and not self.title:
+        if tag == "title" and not self.sections.title:
             self._in_title = True
             return
         if tag == "body":
@@ -87,11 +81,10 @@ class _Reader:
             if tag == self._dropped[-1]:
                 self._dropped.pop()
         elif tag in _HEADINGS and self._level:
-            title = tidy("".join(self._current))[:_LONGEST_HEADING]
+            title = tidy("".join(self._current))[:LONGEST_HEADING]
             self._current = []
             if title:
-                self._above = [each for each in self._above if each[0] < self._level]
-                self._above.append((self._level, title))
+                self.sections.begin(self._level, title)
             self._level = 0
         elif tag == "tr":
             self._end_row()
@@ -104,10 +97,10 @@ class _Reader:
 
     def text(self, data: str, line: Callable[[], int]) -> None:
         if self._in_title:
-            self.title = tidy(f"{self.title}{data}")[:_LONGEST_HEADING]
+            self.sections.title = tidy(f"{self.sections.title}{data}")[:LONGEST_HEADING]
         elif not self._dropped:
-            if not self._paragraphs and not self._current:
-                self._line = line()
+            if not self.sections.is_begun and not self._current:
+                self.sections.line = line()
             self._current.append(data)
 
     def finish(self) -> None:
@@ -133,9 +126,9 @@ class _Reader:
             self._header = list(map(as_name, cells))
         elif self._header and len(self._header) == len(cells):
             pairs = zip(self._header, cells, strict=True)
-            self._take("; ".join(f"{name}: {value}" if name else value for name, value in pairs))
+            self.sections.take(["; ".join(f"{name}: {value}" if name else value for name, value in pairs)])
         else:
-            self._take(" | ".join(cell for cell in cells if cell))
+            self.sections.take([" | ".join(cell for cell in cells if cell)])
 
     def _end_paragraph(self) -> None:
         if self._level:
@@ -145,33 +138,19 @@ class _Reader:
         text = joined.strip("\n") if self._in_pre else tidy(joined)
         self._current = []
         if text.strip():
-            self._take(text)
-
-    def _take(self, paragraph: str) -> None:
-        self._paragraphs.append(paragraph)
-        self._size += len(paragraph)
-        if self._size > _LONGEST_SECTION:
-            self._put_section()
+            self.sections.take([text])
 
     def _end_section(self) -> None:
         self._end_paragraph()
-        self._put_section()
-
-    def _put_section(self) -> None:
-        if self._paragraphs:
-            heading = " > ".join(title for _, title in self._above)
-            self.sections.append(Section(clean("\n\n".join(self._paragraphs)), heading=clean(heading or self.title), line=self._line))
-        self._paragraphs, self._size = [], 0
+        self.sections.put()
 
 
 def html_sections(text: str) -> Iterator[Section]:
     """A section for each heading; the page's title stands for the heading before the first one."""
     reader = _Reader()
-    for _ in _scan(text, reader):
-        yield from reader.sections
-        reader.sections.clear()
+    yield from reader.sections.drained(_scan(text, reader))
     reader.finish()
-    yield from reader.sections
+    yield from reader.sections.done
 
 
 def _scan(text: str, reader: _Reader) -> Iterator[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from nemochat.documents.errors import DocumentError
+from nemochat.documents.values import DocumentError
 from nemochat.documents.wire import Answer
 
 if TYPE_CHECKING:

@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from nemochat.documents.errors import DocumentError
 from nemochat.documents.text import clean
-from nemochat.documents.values import Section
+from nemochat.documents.values import DocumentError, Section
 
 if TYPE_CHECKING:
     from pypdf import PageObject

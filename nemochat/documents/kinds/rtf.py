@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from nemochat.documents.errors import DocumentError
 from nemochat.documents.text import clean
-from nemochat.documents.values import Section
+from nemochat.documents.values import DocumentError, Section
 
 _CODE_PAGE = re.compile(rb"\\ansicpg(\d{1,5})")
 _MOST_BYTES = 20_000_000

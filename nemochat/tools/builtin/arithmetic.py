@@ -12,9 +12,11 @@ import re
 from collections.abc import Callable
 from decimal import Context, Decimal
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from nemochat.domain.tools import ToolOutcome
 from nemochat.errors import NemochatError
+from nemochat.tools.making import FunctionTool, builtin, failed
 
 Number = Fraction | float
 
@@ -328,3 +330,20 @@ _OPERATIONS: dict[str, Callable[[Number, Number], Number]] = {
     "//": lambda left, right: _guarded(lambda: Fraction(left // right)),
     "%": lambda left, right: _guarded(lambda: left % right),
 }
+
+
+OFFERED = builtin(
+    "calculator", "Work out an arithmetic expression.", {"expression": {"type": "string"}}, ("expression",), is_harmless=True
+)
+
+
+def calculator() -> FunctionTool:
+    """Works out an expression."""
+    return FunctionTool(OFFERED, _run)
+
+
+async def _run(arguments: dict[str, Any]) -> ToolOutcome:
+    try:
+        return ToolOutcome(written(evaluate(arguments["expression"])))
+    except ArithmeticProblem as problem:
+        return failed(problem.message)

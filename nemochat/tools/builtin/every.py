@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from nemochat.tools.builtin.calculator import calculator
+from nemochat.tools.builtin.arithmetic import calculator
 from nemochat.tools.builtin.clock import current_time
 from nemochat.tools.builtin.fetch import fetch_url
 from nemochat.tools.builtin.notes import Notes, note_tools

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.tools import ToolOutcome
 from nemochat.tools.mcp.config import ServerConfig
-from nemochat.tools.mcp.errors import McpDiedError, McpError, fault, shown
 from nemochat.tools.mcp.launch import Launch
-from nemochat.tools.mcp.log import BoundedLog
 from nemochat.tools.mcp.offering import McpTool, checked_tool, offered_tool
 from nemochat.tools.mcp.pins import Pins
-from nemochat.tools.mcp.values import Limits, McpPrompt, McpResource, PromptArgument, ResourceContent
+from nemochat.tools.mcp.transport import BoundedLog
+from nemochat.tools.mcp.values import Limits, McpDiedError, McpError, McpPrompt, McpResource, PromptArgument, ResourceContent, fault, shown
 
 if TYPE_CHECKING:
     from mcp.client.session import ClientSession

@@ -12,7 +12,7 @@ import msgspec
 
 from nemochat.files import reason, write_whole
 from nemochat.reading import read_regular
-from nemochat.tools.mcp.errors import McpError, shown
+from nemochat.tools.mcp.values import McpError, shown
 
 SERVERS = "mcpServers"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ @/-]{0,63}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import httpx2
@@ -16,13 +16,9 @@ from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp_types import CONNECTION_CLOSED, METHOD_NOT_FOUND, UNSUPPORTED_PROTOCOL_VERSION, Implementation, PaginatedRequestParams
 
 import nemochat
-from nemochat.tools.mcp.environment import child_environment, expand
-from nemochat.tools.mcp.errors import McpDiedError, McpError, fault, shown
-from nemochat.tools.mcp.http import bounded_client
-from nemochat.tools.mcp.launch import Launch
-from nemochat.tools.mcp.log import BoundedLog
-from nemochat.tools.mcp.transport import running
-from nemochat.tools.mcp.values import Limits
+from nemochat.tools.mcp.launch import Launch, child_environment, expand
+from nemochat.tools.mcp.transport import BoundedLog, running
+from nemochat.tools.mcp.values import Limits, McpDiedError, McpError, fault, shown
 
 _HIDDEN = "nemochat/tools"
 _CLOSE_SECONDS = 10.0
@@ -194,3 +190,45 @@ def _keep_off_the_terminal() -> None:
         logger = logging.getLogger(name)
         if not logger.handlers:
             logger.addHandler(logging.NullHandler())
+
+
+_CONNECT_SECONDS = 30.0
+_READ_SECONDS = 300.0
+
+
+class TooLargeError(httpx2.StreamError):
+    """A body that is refused; the SDK turns it into an error answer to the request."""
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    def __init__(self, inner: httpx2.AsyncByteStream, limit: int | None, refusal: str) -> None:
+        self._inner, self._limit, self._refusal = inner, limit, refusal
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._refusal:
+            raise TooLargeError(self._refusal)
+        taken = 0
+        async for chunk in self._inner:
+            taken += len(chunk)
+            if self._limit is not None and taken > self._limit:
+                raise TooLargeError(f"it is larger than {self._limit:,} bytes")
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+def bounded_client(headers: Mapping[str, str], limit: int) -> httpx2.AsyncClient:
+    """A client whose answers are at most `limit` bytes; streams of events go on, each event bounded by the SDK."""
+
+    async def bound(response: httpx2.Response) -> None:
+        packed = response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity")
+        is_events = response.headers.get("content-type", "").lower().startswith("text/event-stream")
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        response.stream = _Bounded(response.stream, None if is_events else limit, "it is compressed, unasked" if packed else "")
+
+    return httpx2.AsyncClient(
+        headers={**headers, "Accept-Encoding": "identity"},
+        timeout=httpx2.Timeout(_CONNECT_SECONDS, read=_READ_SECONDS),
+        event_hooks={"response": [bound]},
+    )

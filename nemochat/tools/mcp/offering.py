@@ -11,7 +11,7 @@ from nemochat.domain.messages import ToolSpec
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.tools import OfferedTool, ToolOrigin, ToolOutcome
 from nemochat.domain.visible import visible
-from nemochat.tools.mcp.errors import McpError, fault, shown
+from nemochat.tools.mcp.values import McpError, fault, shown
 
 if TYPE_CHECKING:
     from mcp_types import Tool

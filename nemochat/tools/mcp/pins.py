@@ -10,10 +10,9 @@ import msgspec
 from nemochat.files import reason, write_whole
 from nemochat.reading import read_regular
 from nemochat.tools.mcp.config import ServerConfig
-from nemochat.tools.mcp.environment import search_path
-from nemochat.tools.mcp.errors import McpError, shown
-from nemochat.tools.mcp.launch import Launch, bind, current_folder, resolve
+from nemochat.tools.mcp.launch import Launch, bind, current_folder, resolve, search_path
 from nemochat.tools.mcp.offering import usable_name
+from nemochat.tools.mcp.values import McpError, shown
 
 _MAX_BYTES = 16 << 20
 

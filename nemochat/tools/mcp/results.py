@@ -22,8 +22,7 @@ from mcp_types import (
 
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.tools import ToolOutcome
-from nemochat.tools.mcp.errors import McpError, shown
-from nemochat.tools.mcp.values import Limits, ResourceContent
+from nemochat.tools.mcp.values import Limits, McpError, ResourceContent, shown
 
 
 def outcome_of(result: CallToolResult, limits: Limits) -> ToolOutcome:

@@ -12,9 +12,9 @@ import msgspec
 from nemochat.errors import NemochatError
 from nemochat.tools.mcp.client import McpServer
 from nemochat.tools.mcp.config import read_config
-from nemochat.tools.mcp.errors import McpError, shown
 from nemochat.tools.mcp.offering import McpTool
 from nemochat.tools.mcp.pins import Pins
+from nemochat.tools.mcp.values import McpError, shown
 
 _PATIENCE_SECONDS = 10.0
 

@@ -7,13 +7,15 @@ for the server when a message is too large or none at all, and keeps standard er
 from __future__ import annotations
 
 import asyncio
+import codecs
 import contextlib
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 
 import anyio
+import msgspec
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.shared.message import SessionMessage
 from mcp_types import (
@@ -27,12 +29,12 @@ from mcp_types import (
     jsonrpc_message_adapter,
 )
 
+from nemochat.domain.sanitize import sanitize
+from nemochat.files import open_to_append, reason, write_whole
 from nemochat.system import processes, trees
 from nemochat.system.deaths import Cause, death
-from nemochat.tools.mcp.errors import McpError, shown
 from nemochat.tools.mcp.launch import Launch, resolve
-from nemochat.tools.mcp.lines import LineCutter, TooLong
-from nemochat.tools.mcp.log import BoundedLog
+from nemochat.tools.mcp.values import McpError, shown
 
 Received = MemoryObjectReceiveStream[SessionMessage | Exception]
 Sent = MemoryObjectSendStream[SessionMessage]
@@ -229,3 +231,83 @@ def _number(request_id: RequestId | None) -> int:
     """The id of one of our requests; servers that write it as a text are understood. No id of ours is negative."""
     text = str(request_id)
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else -1
+
+
+_HEAD_BYTES = 1024
+
+
+class TooLong(msgspec.Struct, frozen=True):
+    """A line that is longer than the bound; told once, when it passes it. The rest of the line is thrown away."""
+
+    head: bytes
+
+
+class LineCutter:
+    """Any cutting of the same bytes into chunks brings the same lines."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._line = bytearray()
+        self._is_skipping = False
+
+    def feed(self, chunk: bytes) -> Iterator[bytes | TooLong]:
+        """The lines that the chunk ends, without their line feed. To be exhausted before the next chunk."""
+        start = 0
+        while start < len(chunk):
+            end = chunk.find(b"\n", start)
+            stop = len(chunk) if end < 0 else end
+            if not self._is_skipping and len(self._line) + stop - start > self._limit:
+                # Only the head is wanted, however the line was cut.
+                head = bytes(self._line[:_HEAD_BYTES]) + chunk[start : start + _HEAD_BYTES]
+                self._line.clear()
+                self._is_skipping = True
+                yield TooLong(head[:_HEAD_BYTES])
+            if not self._is_skipping:
+                self._line += chunk[start:stop]
+            if end >= 0:
+                if not self._is_skipping:
+                    yield bytes(self._line)
+                self._line.clear()
+                self._is_skipping = False
+            start = stop + 1
+
+
+class BoundedLog:
+    """A log file of at most `limit` bytes: when it is full, its older half goes. A log that cannot be written never stops a server."""
+
+    def __init__(self, path: Path, limit: int) -> None:
+        self._path = path
+        self._limit = limit
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self.problem = ""
+
+    def write(self, data: bytes) -> None:
+        """Append what was printed, cut anywhere."""
+        self._append(sanitize(self._decoder.decode(data)))
+
+    def note(self, sentence: str) -> None:
+        """Append a line of our own."""
+        self._append(f"[nemochat] {sanitize(sentence, strict=True)}\n")
+
+    def tail(self, lines: int = 200) -> str:
+        """The last lines, safe to show."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(max(0, self._path.stat().st_size - self._limit))
+                text = file.read(self._limit).decode("utf-8", "replace")
+        except OSError:
+            text = ""
+        return "\n".join([*sanitize(text).splitlines(), *filter(None, (self.problem,))][-lines:])
+
+    def _append(self, text: str) -> None:
+        data = text.encode("utf-8", "replace")[-self._limit :]
+        if not data:
+            return
+        try:
+            with os.fdopen(open_to_append(self._path), "ab") as file:
+                file.write(data)
+                size = file.tell()
+            if size > self._limit:
+                write_whole(self._path, self._path.read_bytes()[-self._limit // 2 :])
+        except OSError as error:
+            self.problem = f"This log cannot be written: {sanitize(reason(error), strict=True)}."

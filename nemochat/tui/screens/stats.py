@@ -22,9 +22,8 @@ from nemochat.errors import NemochatError
 from nemochat.numbers import plural
 from nemochat.tui.screens.modal import Modal
 from nemochat.tui.tables import in_words
-from nemochat.tui.widgets.figures import CostTable, FiguresTable
 from nemochat.tui.widgets.late import LateHorizontal
-from nemochat.tui.widgets.plots import Bins, Distribution, ReplyBars, bins_of
+from nemochat.tui.widgets.plots import Bins, CostTable, Distribution, FiguresTable, ReplyBars, bins_of
 from nemochat.tui.widgets.search_filters import FilterChoice, Span, WhenChoice, since
 
 WIDE = 116

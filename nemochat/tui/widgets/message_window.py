@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
 from textual.app import ComposeResult
 from textual.widget import Widget
 
@@ -15,7 +16,6 @@ from nemochat.domain.messages import Role
 from nemochat.numbers import count
 from nemochat.tui.widgets.message import MessageView, Standing
 from nemochat.tui.widgets.steady_scroll import SteadyScroll
-from nemochat.tui.widgets.transcript_diff import Change, compare
 from nemochat.tui.widgets.transcript_notes import EmptyState, ForgottenLine, Jump, SystemText
 
 OPEN = 16
@@ -287,3 +287,39 @@ class MessageWindow(SteadyScroll):
             portrait=self.portrait_of(self.entries[index]),
             accent=self.accent_of(self.entries[index]),
         )
+
+
+class Change(msgspec.Struct, frozen=True):
+    """From `old` to `new` entries: the first `prefix` and the last `suffix` are the same."""
+
+    old: int
+    new: int
+    prefix: int
+    suffix: int
+
+    @property
+    def is_other(self) -> bool:
+        """Nothing is the same: another conversation, or the first message of this one."""
+        return self.prefix == 0 and self.suffix == 0 and not self.is_none
+
+    @property
+    def is_none(self) -> bool:
+        """Everything is the same."""
+        return self.prefix == self.old == self.new
+
+    def place_of(self, index: int) -> int | None:
+        """Where the entry at `index` stands now; entries in the changed middle keep their place as long as there is one."""
+        if index < self.prefix:
+            return index
+        if index >= self.old - self.suffix:
+            return index + self.new - self.old
+        return index if index < self.new - self.suffix else None
+
+
+def compare(old: Sequence[Entry], new: Sequence[Entry]) -> Change:
+    """Find the same beginning and end. Values that are the same object cost nothing."""
+    shorter = min(len(old), len(new))
+    prefix = next((i for i in range(shorter) if old[i] is not new[i] and old[i] != new[i]), shorter)
+    rest = shorter - prefix
+    suffix = next((i for i in range(rest) if old[-1 - i] is not new[-1 - i] and old[-1 - i] != new[-1 - i]), rest)
+    return Change(len(old), len(new), prefix, suffix)
