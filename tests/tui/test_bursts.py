@@ -20,9 +20,10 @@ from nemochat.desk.port import Answer, Item
 from nemochat.domain.personas import LoreEntry, Persona
 from nemochat.tui.chat.screen import ChatScreen
 from nemochat.tui.screens.dialogs import Choose, Menu, Read, Write
+from nemochat.tui.screens.lore_form import LoreForm
 from nemochat.tui.screens.modal import Modal
 from nemochat.tui.screens.persona_card import PersonaCard
-from nemochat.tui.screens.persona_form import LoreForm, PersonaForm
+from nemochat.tui.screens.persona_form import PersonaForm
 from nemochat.tui.screens.picker import Picker
 from tests.chat.fake_engine import FakeEngine, reply
 from tests.images.pictures import draw_circle

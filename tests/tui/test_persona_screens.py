@@ -21,8 +21,9 @@ from nemochat.errors import NemochatError
 from nemochat.personas.index import PersonaSummary
 from nemochat.personas.store import PRESETS, PersonaStore
 from nemochat.tui.screens.dialogs import Choose
+from nemochat.tui.screens.lore_form import LoreForm, TextForm
 from nemochat.tui.screens.persona_card import MOST_CHARACTERS, MOST_ENTRIES, PersonaCard
-from nemochat.tui.screens.persona_form import LoreForm, PersonaForm, TextForm
+from nemochat.tui.screens.persona_form import PersonaForm
 from nemochat.tui.screens.persona_picker import PersonaPicker
 from nemochat.tui.widgets.form_fields import Field
 from nemochat.tui.widgets.persona_preview import PersonaPreview
