@@ -10,6 +10,7 @@ NemochatError
 ├── WindowError        a single message does not fit the context window
 ├── ConversationError  a conversation file or request has the wrong shape
 └── EngineError        the engine died, hung, refused or could not load
+    ├── EngineMissingError it is not installed
     ├── EngineDiedError    its process ended (signal, out of memory, start-up failure) or stopped answering
     └── ServerError        a server could not be reached, refused, broke off, or sent what it should not
 
@@ -67,6 +68,10 @@ class ConversationError(NemochatError):
 
 class EngineError(NemochatError):
     """The engine could not do what was asked."""
+
+
+class EngineMissingError(EngineError):
+    """llama-cpp-python is not installed: no model of this machine can run, those of servers can."""
 
 
 class EngineDiedError(EngineError):

@@ -26,6 +26,7 @@ from nemochat.cli.opening import available_memory, device_room, with_layers
 from nemochat.cli.output import print_json, say
 from nemochat.cli.setup import Setup
 from nemochat.domain.sanitize import sanitize
+from nemochat.engine.installed import install_command, is_installed, not_installed
 from nemochat.engine.trials import look_at_hardware
 from nemochat.engine.tuning import Hardware
 from nemochat.errors import NemochatError
@@ -40,7 +41,7 @@ from nemochat.system import terminal
 from nemochat.system.memory import memory
 from nemochat.tui.graphics import HALFBLOCKS, NONE, SIXEL, told_protocol
 
-_PACKAGES = ("llama-cpp-python", "textual", "pillow", "msgspec", "httpx2", "mcp")
+_PACKAGES = ("textual", "pillow", "msgspec", "httpx2", "mcp")
 _DATABASE_SECONDS = 5.0
 _SERVER_SECONDS = 10.0
 _LITTLE_ROOM = 1_000_000_000
@@ -93,7 +94,8 @@ async def examine(of_terminal: Sequence[Check]) -> list[Check]:
     gathered = await asyncio.to_thread(lambda: [check for checks in beside for check in checks])
     models = await asyncio.to_thread(lambda: [*_models(setup, hardware)])
     servers = await _servers(setup)
-    return [*_versions(), *settings_checks, *gathered, *of_terminal, *_engine(hardware), *_memory(), *models, *servers]
+    engine = _engine(hardware, is_needed=not any(check.name.startswith("server ") and check.state is State.OK for check in servers))
+    return [*_versions(), *settings_checks, *gathered, *of_terminal, *engine, *_memory(), *models, *servers]
 
 
 def text_of(checks: Sequence[Check]) -> str:
@@ -226,10 +228,15 @@ def _colours(environment: Mapping[str, str], name: str) -> Check:
     return Check("colours", "16, as far as TERM says", State.WARNING, "Set TERM=xterm-256color or COLORTERM=truecolor if it can show more.")
 
 
-def _engine(hardware: Hardware) -> Iterator[Check]:
+def _engine(hardware: Hardware, *, is_needed: bool = True) -> Iterator[Check]:
+    """is_needed: no server answers, so that nothing does without llama.cpp."""
+    if not is_installed():
+        told = not_installed()
+        yield Check("engine", told.message, State.ERROR if is_needed else State.WARNING, told.hint)
+        return
     if hardware.problem:
         words = f"llama.cpp cannot be used ({hardware.problem})"
-        yield Check("engine", words, State.ERROR, "pip install --force-reinstall llama-cpp-python")
+        yield Check("engine", words, State.ERROR, f"{install_command()} --force-reinstall --no-deps")
         return
     yield Check("engine", hardware.build)
     yield Check("processor", f"{plural(hardware.cores, 'core')} for this program, {plural(hardware.logical, 'thread')}")

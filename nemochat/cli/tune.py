@@ -18,6 +18,7 @@ from nemochat.cli.opening import SCRIPT_SUFFIX, available_memory, device_room, g
 from nemochat.cli.output import StatusLine, print_json, print_note, print_note_once, say
 from nemochat.cli.setup import Setup, print_notices, read_setup
 from nemochat.domain.sanitize import sanitize
+from nemochat.engine.installed import is_installed, not_installed
 from nemochat.engine.process import BackendName
 from nemochat.engine.protocol import LoadRequest
 from nemochat.engine.trials import Bench, look_at_hardware, read_through
@@ -159,7 +160,7 @@ async def _search(setup: Setup, model: str | None, mmproj: Path | None, seconds:
 
 
 async def _planned(setup: Setup, model: str | None, mmproj: Path | None) -> _Plan:
-    """Look at the model's files and at the hardware. Raises ModelFileError, and UsageError for a model that runs elsewhere."""
+    """Look at the model's files and at the hardware. Raises NemochatError, UsageError for a model that runs elsewhere."""
     if (server := await setup.remotes.server_of(setup.wanted(model), setup.catalogue)) is not None:
         name = sanitize(server.name, strict=True)
         raise UsageError(
@@ -180,6 +181,8 @@ async def _planned(setup: Setup, model: str | None, mmproj: Path | None) -> _Pla
     if wanted is not None and wanted.endswith(SCRIPT_SUFFIX):
         script = Path(wanted).absolute()
         return _Plan(script.name, LoadRequest(script.name, str(script), None, settings), "scripted", task, lambda _: 0)
+    if not is_installed():
+        raise not_installed()
     files = setup.catalogue.resolve(wanted, mmproj)
     print_notices(setup.catalogue)
     card = inspect(files.model_path, files.mmproj_path)

@@ -15,7 +15,7 @@ from nemochat.desk.port import AboutToAsk, Answer, AskFile, AskItem, AskLeave, A
 from nemochat.domain.replies import ModelRef
 from nemochat.domain.servers import ServedModel
 from nemochat.engine.protocol import Counts
-from nemochat.errors import EngineError, NemochatError
+from nemochat.errors import EngineError, EngineMissingError, NemochatError
 
 _ADD, _GET, _NEW = "\0add", "\0get", "\0new "
 """Stand for "Add a model", "Get a model", and for a server that runs on this machine and is to be added, in the list of models: none is
@@ -146,7 +146,8 @@ class OpenModel:
 
     async def offer_others(self, error: NemochatError) -> str | None:
         """A model could not be loaded: say why, and what can be done; the name of another one. Raises NemochatError."""
-        answers = (Answer("demo", "Use the demo model"), Answer("other", "Choose another"), Answer("later", "Not now"))
+        demo = () if isinstance(error, EngineMissingError) else (Answer("demo", "Use the demo model"),)
+        answers = (*demo, Answer("other", "Choose another"), Answer("later", "Not now"))
         chosen = await self._port.ask(AskOne("The model cannot be loaded", error.message, answers, error.hint))
         if chosen == "demo":
             return self._bench.demo_model

@@ -16,6 +16,7 @@ import threading
 from pathlib import Path
 
 from nemochat.engine.embed_wire import Answer, Embed, Failed, Ready, Vector, pack, request_reader
+from nemochat.engine.installed import not_started
 from nemochat.engine.wire import WireError
 from nemochat.engine.worker import LogFile, take_wire
 from nemochat.errors import EngineError
@@ -52,7 +53,7 @@ def _send(outgoing: int, answer: Answer) -> None:
         os._exit(0)
 
 
-def _serve(model_path: str, outgoing: int, requests: queue.SimpleQueue[Embed]) -> None:
+def _serve(model_path: str, log_path: Path, outgoing: int, requests: queue.SimpleQueue[Embed]) -> None:
     """Load and answer for ever; returns when the model cannot be loaded."""
     try:
         from nemochat.engine.llama.embedding import EmbeddingModel
@@ -64,8 +65,8 @@ def _serve(model_path: str, outgoing: int, requests: queue.SimpleQueue[Embed]) -
         return
     except (ImportError, OSError, RuntimeError) as error:
         log.exception("The embedding model cannot be loaded")
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        _send(outgoing, Failed(EngineError.__name__, f"llama.cpp cannot be started: {reason}.", "Reinstall llama-cpp-python."))
+        told = not_started(error, log_path)
+        _send(outgoing, Failed(EngineError.__name__, told.message, told.hint))
         return
     _send(outgoing, Ready(model.length))
     while True:
@@ -87,7 +88,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
     requests: queue.SimpleQueue[Embed] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(incoming, requests, LogFile(log_path)), name="wire", daemon=True).start()
-    _serve(model_path, outgoing, requests)
+    _serve(model_path, log_path, outgoing, requests)
     logging.shutdown()
     os._exit(0)
 

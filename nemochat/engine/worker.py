@@ -19,6 +19,7 @@ import threading
 from pathlib import Path
 
 from nemochat.engine.backend import Backend, Waiting
+from nemochat.engine.installed import not_started
 from nemochat.engine.wire import (
     AddImage,
     Cancel,
@@ -160,14 +161,8 @@ class Worker:
         except (ImportError, OSError, RuntimeError) as error:
             log.exception("The backend cannot be imported")
             self._wire.requests.get()
-            self._wire.send(
-                Failed(
-                    EngineError.__name__,
-                    f"llama.cpp cannot be started: {str(error).splitlines()[0] if str(error) else type(error).__name__}.",
-                    f"Reinstall llama-cpp-python on this machine; details are in {self._log_path}.",
-                    fatal=True,
-                )
-            )
+            told = not_started(error, self._log_path)
+            self._wire.send(Failed(type(told).__name__, told.message, told.hint, fatal=True))
             return
         while not isinstance(request := self._wire.requests.get(), Close):
             try:
