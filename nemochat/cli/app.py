@@ -18,6 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from nemochat import __version__
+from nemochat.cli import completing
 from nemochat.cli.library_app import JsonOption, library_app, personas_app, search
 from nemochat.cli.server_app import servers_app
 from nemochat.cli.tool_app import docs_app, mcp_app, tools_app
@@ -65,7 +66,7 @@ def _sanitised() -> Iterator[None]:
         raise
 
 
-app = typer.Typer(cls=_Commands, no_args_is_help=False, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(cls=_Commands, no_args_is_help=False, pretty_exceptions_enable=False)
 models_app = typer.Typer(help="The models that nemochat knows.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 app.add_typer(servers_app, name="servers")
@@ -78,8 +79,14 @@ app.command()(search)
 
 ModelOption = Annotated[
     str | None,
-    typer.Option("--model", help="A model's name, a path to a GGUF file or its folder, or SERVER/MODEL.", metavar="NAME_OR_PATH"),
+    typer.Option(
+        "--model",
+        help="A model's name, a path to a GGUF file or its folder, or SERVER/MODEL.",
+        metavar="NAME_OR_PATH",
+        autocompletion=completing.models_and_servers,
+    ),
 ]
+ModelArgument = Annotated[str, typer.Argument(help="A model's name.", autocompletion=completing.models)]
 MmprojOption = Annotated[
     Path | None, typer.Option("--mmproj", help="The projector's GGUF file, when it is not found by itself.", metavar="PATH")
 ]
@@ -92,7 +99,7 @@ FormatOption = Annotated[
 def run_commands() -> None:
     """Run the command that the arguments name."""
     try:
-        app(_with_values(sys.argv[1:]))
+        app(_with_values(sys.argv[1:]), prog_name="nemochat")
     except Exception as error:  # noqa: BLE001  # said in one sentence
         fail(error)
 
@@ -133,7 +140,12 @@ def start(
     mmproj: MmprojOption = None,
     format_: FormatOption = None,
     resume: Annotated[
-        str | None, typer.Option(help="Go on with a conversation: the beginning of its id, or nothing for the last one.", metavar="[ID]")
+        str | None,
+        typer.Option(
+            help="Go on with a conversation: the beginning of its id, or nothing for the last one.",
+            metavar="[ID]",
+            autocompletion=completing.chats,
+        ),
     ] = None,
     plain: Annotated[
         bool, typer.Option("--plain", help="Line by line, without a screen: for screen readers, simple terminals and pipes.")
@@ -282,7 +294,10 @@ def render(
 @app.command()
 def stats(
     chat: Annotated[
-        str | None, typer.Argument(help="The beginning of a conversation's id; all of them when left out.", metavar="ID")
+        str | None,
+        typer.Argument(
+            help="The beginning of a conversation's id; all of them when left out.", metavar="ID", autocompletion=completing.chats
+        ),
     ] = None,
     model: Annotated[str, typer.Option(help="Only replies of this model.", metavar="NAME")] = "",
     since: Annotated[int | None, typer.Option(min=1, help="Only replies of the last N days.", metavar="DAYS")] = None,
@@ -296,7 +311,10 @@ def stats(
 
 @app.command()
 def tune(
-    model: Annotated[str | None, typer.Argument(help="A model's name or path; the one in use when left out.", metavar="MODEL")] = None,
+    model: Annotated[
+        str | None,
+        typer.Argument(help="A model's name or path; the one in use when left out.", metavar="MODEL", autocompletion=completing.models),
+    ] = None,
     mmproj: MmprojOption = None,
     seconds: Annotated[float, typer.Option(min=5, max=3600, help="How long to try settings.", metavar="N")] = 100,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what is best and store nothing.")] = False,
@@ -373,7 +391,7 @@ def models_pull(
 
 @models_app.command("show")
 def models_show(
-    name: Annotated[str, typer.Argument(help="A model's name or path, or SERVER/MODEL.")],
+    name: Annotated[str, typer.Argument(help="A model's name or path, or SERVER/MODEL.", autocompletion=completing.models_and_servers)],
     mmproj: MmprojOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -384,7 +402,9 @@ def models_show(
 
 
 @models_app.command("use")
-def models_use(name: Annotated[str, typer.Argument(help="A model's name, or SERVER/MODEL.")]) -> None:
+def models_use(
+    name: Annotated[str, typer.Argument(help="A model's name, or SERVER/MODEL.", autocompletion=completing.models_and_servers)],
+) -> None:
     """Choose the model that answers from now on."""
     from nemochat.cli.models import use
 
@@ -393,7 +413,7 @@ def models_use(name: Annotated[str, typer.Argument(help="A model's name, or SERV
 
 @models_app.command("set")
 def models_set(
-    name: Annotated[str, typer.Argument(help="A model's name.")],
+    name: ModelArgument,
     assignment: Annotated[str, typer.Argument(metavar="KEY=VALUE", help="format, picture_tokens or a sampling value; nothing unsets it.")],
 ) -> None:
     """Set something for one model alone."""
@@ -403,7 +423,7 @@ def models_set(
 
 
 @models_app.command("remove")
-def models_remove(name: Annotated[str, typer.Argument(help="A model's name.")]) -> None:
+def models_remove(name: ModelArgument) -> None:
     """Forget a model; files that nemochat downloaded for it are deleted, others stay."""
     from nemochat.cli.models import remove
 

@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
+from nemochat.cli import completing
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+PersonaArgument = Annotated[str, typer.Argument(help="A persona's name or id.", autocompletion=completing.personas)]
 
 library_app = typer.Typer(help="Conversations: list, export, import, check and repair.", no_args_is_help=True)
 personas_app = typer.Typer(help="Personas: list, show, import and export.", no_args_is_help=True)
@@ -101,7 +104,7 @@ def personas_list(as_json: JsonOption = False) -> None:
 
 @personas_app.command("show")
 def personas_show(
-    name: Annotated[str, typer.Argument(help="A persona's name or id.")],
+    name: PersonaArgument,
     prompt: Annotated[bool, typer.Option("--prompt", help="The system text that the model reads instead.")] = False,
 ) -> None:
     """Print a persona as TOML."""
@@ -120,7 +123,7 @@ def personas_import(files: Annotated[list[Path], typer.Argument(help="Cards (PNG
 
 @personas_app.command("export")
 def personas_export(
-    name: Annotated[str, typer.Argument(help="A persona's name or id.")],
+    name: PersonaArgument,
     file: Annotated[Path, typer.Argument(help="The file to write: .toml, .json, .png or .charx.")],
 ) -> None:
     """Write a persona as TOML or as a card."""

@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
+from nemochat.cli import completing
 from nemochat.cli.library_app import JsonOption
 
 servers_app = typer.Typer(help="Servers whose models answer: add, list, check, remove.", no_args_is_help=True)
 
-NameArgument = Annotated[str, typer.Argument(help="The server's name.", metavar="NAME")]
+NameArgument = Annotated[str, typer.Argument(help="The server's name.", metavar="NAME", autocompletion=completing.servers)]
 
 
 @servers_app.command("add")
@@ -38,7 +39,10 @@ def servers_list(as_json: JsonOption = False) -> None:
 
 @servers_app.command("check")
 def servers_check(
-    name: Annotated[str | None, typer.Argument(help="The server's name; all of them when left out.", metavar="NAME")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="The server's name; all of them when left out.", metavar="NAME", autocompletion=completing.servers),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Ask a server which program it is and which models it has."""

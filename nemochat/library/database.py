@@ -196,10 +196,8 @@ def look_over(file: Path, seconds: float) -> str | None:
     SQLite's own quick check; nothing is changed or mended.
     """
     until = time.monotonic() + seconds
-    # Where no program has it open nothing is written beside it; where one has, its journals are there already.
-    mode = "mode=ro" if file.with_name(f"{file.name}-wal").exists() else "immutable=1"
     try:
-        with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?{mode}", uri=True, timeout=1)) as connection:
+        with contextlib.closing(_only_read(file)) as connection:
             connection.set_progress_handler(lambda: time.monotonic() > until, 10_000)
             said = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
     except sqlite3.OperationalError as error:
@@ -207,6 +205,25 @@ def look_over(file: Path, seconds: float) -> str | None:
     except sqlite3.DatabaseError as error:
         return f"is damaged ({error})"
     return "" if said == ["ok"] else f"is damaged ({'; '.join(said)[:200]})"
+
+
+def newest(file: Path, most: int) -> list[tuple[str, str]]:
+    """Ids and titles of the conversations that were changed last, without archive and bin; [] where the database cannot be read.
+
+    Nothing is changed.
+    """
+    statement = "SELECT id, title FROM conversation WHERE deleted <= 0 AND archived IS NOT 1 ORDER BY updated DESC, key DESC LIMIT ?"
+    try:
+        with contextlib.closing(_only_read(file)) as connection:
+            return [(str(id_), str(title)) for id_, title in connection.execute(statement, (most,))]
+    except sqlite3.Error:
+        return []
+
+
+def _only_read(file: Path) -> sqlite3.Connection:
+    """Where no program has it open nothing is written beside it; where one has, its journals are there already. Raises sqlite3.Error."""
+    mode = "mode=ro" if file.with_name(f"{file.name}-wal").exists() else "immutable=1"
+    return sqlite3.connect(f"{file.absolute().as_uri()}?{mode}", uri=True, timeout=1)
 
 
 def _close(connection: sqlite3.Connection | None) -> None:
