@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 from nemochat.engine import installed
 from tests.cli.conftest import LIMIT_SECONDS
 from tests.documents.writers import pdf
+from tests.environments import make_environment, python_of
 from tests.remote.hostile import HostileServer
 from tests.remote.wires import OPENAI
 from tests.terminal.tty import Terminal
@@ -27,15 +27,8 @@ Here = Callable[..., subprocess.CompletedProcess[str]]
 def python(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The interpreter of the environment."""
     folder = tmp_path_factory.mktemp("without-engine")
-    venv.create(folder, symlinks=True)
-    [packages] = folder.glob("lib/python*/site-packages")
-    for path in map(Path, sys.path):
-        if path.name in ("site-packages", "dist-packages"):
-            for each in path.iterdir():
-                link = packages / each.name
-                if each.suffix != ".pth" and not each.name.startswith("llama_cpp") and not link.exists():
-                    link.symlink_to(each)
-    return str(folder / "bin" / "python")
+    make_environment(folder, "llama_cpp")
+    return python_of(folder)
 
 
 @pytest.fixture
