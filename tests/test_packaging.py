@@ -16,8 +16,7 @@ from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
 
 import nemochat
-from nemochat.images import save_png
-from nemochat.images.sample import sample_picture
+from nemochat.images import sample_picture, save_png
 from tests.environments import make_environment, python_of
 
 ROOT = Path(__file__).parents[1]
