@@ -13,7 +13,7 @@ def main() -> None:
     """Run the command line. The interface, which is `nemochat` alone in a terminal, does without the machinery of commands."""
     make_ready()
     if sys.argv[1:] == ["--version"]:  # other programs ask for it, and it needs nothing of what follows
-        print(f"nemochat {__version__}")
+        sys.stdout.write(f"nemochat {__version__}\n")
         return
     is_alone = len(sys.argv) == 1 and "_NEMOCHAT_COMPLETE" not in os.environ  # which is how a shell asks what to offer
     if not is_alone or os.environ.get("TERM") == "dumb" or not (sys.stdin.isatty() and sys.stdout.isatty()):
