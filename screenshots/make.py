@@ -2,7 +2,8 @@
 
     python -m screenshots.make [NAME ...]
 
-`ask.svg` is `nemochat ask`; the others are the full-screen interface, driven without a terminal.
+`ask.svg` is `nemochat ask`, `first-steps.svg` what comes before it on a new machine; the others are the full-screen interface, driven
+without a terminal.
 Times and speeds on them are those of the machine that made them.
 """
 
@@ -13,6 +14,7 @@ import io
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -39,9 +41,11 @@ from nemochat.tui.screens.persona_picker import PersonaPicker
 from nemochat.tui.screens.search import SearchScreen
 from nemochat.tui.screens.stats import StatsScreen
 from nemochat.tui.screens.theme_picker import ThemePicker
+from tests.models.hub import Hub
 
 FOLDER = Path(__file__).parent
 COLUMNS = 108
+SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct-GGUF"
 QUESTIONS = ("Describe the picture.", "What colour is the triangle?")
 BLOCKS = 34
 """The picture's width in characters; two rows of pixels share a line."""
@@ -87,6 +91,41 @@ def command_line(picture: Path) -> str:
     console.print(as_blocks(picture))
     for question in QUESTIONS:
         console.print(ask(question, picture))
+    return console.export_svg(title="nemochat")
+
+
+def first_steps() -> str:
+    """From a copy of this tree to an answer of SmolLM2, in a home of its own: the README's line, a model, a question, typed into bash.
+
+    NEMOCHAT_MATERIAL names the folder of the model's file (tests/material.py). It is fetched from a server on the loopback that answers as
+    Hugging Face does (tests/models/hub.py). Of what pip says the last line but one is shown, shortened.
+    """
+    line = (FOLDER.parent / "README.md").read_text(encoding="utf-8").split("```sh\n")[1].splitlines()[0].removesuffix(" && nemochat")
+    commands = (line, f"nemochat models pull {SMOLLM2} --use", 'nemochat ask "What is the capital of France?"')
+    model = Path(os.environ["NEMOCHAT_MATERIAL"], "SmolLM2-135M-Instruct.Q4_1.gguf")
+    hub = Hub({model.name: model.read_bytes()})
+    hub.repository = SMOLLM2
+    console = Console(width=COLUMNS, record=True, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    with tempfile.TemporaryDirectory(prefix="nemochat-") as home:
+        tree = Path(home, "nemochat")
+        shutil.copytree(FOLDER.parent, tree, ignore=shutil.ignore_patterns(".*", "__pycache__"))
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("NEMOCHAT_", "XDG_", "VIRTUAL_ENV"))}
+        environment |= hub.environment | {"HOME": home, "PATH": f"{tree}/.venv/bin:/usr/bin:/bin", "COLUMNS": str(COLUMNS)}
+        for command in commands:
+            typed = ["/bin/bash", "-c", command]
+            done = subprocess.run(
+                typed, cwd=tree, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
+            )
+            text = Text()
+            text.append("$ ", style="bold green")
+            text.append(f"{command}\n", style="bold")
+            shown = done.stdout + done.stderr
+            if "pip install" in command:
+                [*_, installed] = [line for line in done.stdout.splitlines() if line.startswith("Successfully installed")]
+                shown = f"[...]\n{installed[: COLUMNS - 6]} [...]\n"
+            text.append(shown)
+            console.print(text)
+    hub.close()
     return console.export_svg(title="nemochat")
 
 
@@ -271,8 +310,14 @@ def main(names: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "shapes.png"
         picture.write_bytes(to_png(sample_picture()))
-        for name in names or ["ask", *SCENES]:
-            save(name, command_line(picture) if name == "ask" else asyncio.run(interface(SCENES[name], picture)))
+        for name in names or ["ask", "first-steps", *SCENES]:
+            match name:
+                case "ask":
+                    save(name, command_line(picture))
+                case "first-steps":
+                    save(name, first_steps())
+                case _:
+                    save(name, asyncio.run(interface(SCENES[name], picture)))
 
 
 if __name__ == "__main__":

@@ -50,6 +50,11 @@ def test_the_version_stands_in_one_place(wheel: Path) -> None:
     assert told["Version"] == nemochat.__version__
 
 
+def test_the_list_without_the_engine_is_that_of_the_project() -> None:
+    listed = (ROOT / "docs/without-engine.txt").read_text(encoding="utf-8").splitlines()[1:]
+    assert listed == [each for each in PROJECT["dependencies"] if not each.startswith("llama-cpp-python")]
+
+
 def test_the_source_package_has_what_its_tests_need(tmp_path: Path) -> None:
     [built] = SdistBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
     with tarfile.open(built) as packed:

@@ -15,9 +15,9 @@ from tests.homes.test_homes import HOMES
 from tests.terminal.tty import Terminal
 
 SHELLS = {
-    "bash": ("bash --norc --noprofile -i", "source <(nemochat --show-completion)"),
+    "bash": ("bash --norc --noprofile -i", "nemochat --install-completion && source ~/.bashrc"),
     "zsh": ("zsh -f -i", "autoload -Uz compinit && compinit -u -D && source <(nemochat --show-completion)"),
-    "fish": ("fish --no-config --interactive", "nemochat --show-completion | source"),
+    "fish": ("fish --no-config --interactive", "nemochat --install-completion && source ~/.config/fish/completions/nemochat.fish"),
 }
 """How each is started without the user's own settings, and given the script for it."""
 

@@ -29,12 +29,17 @@ from tests.terminal.tty import PATIENCE, Terminal
 from tests.test_pages import DOCS, README, blocks, of_page
 from tests.tiny_gguf import write_language_model, write_projector
 
+INDEX = "--extra-index-url https://abetlen.github.io/llama-cpp-python/whl/cpu"
 NOT_RUN = {
-    "pip install . && nemochat": "compiles llama.cpp; a new machine does it",
+    f"python3 -m venv .venv && . .venv/bin/activate && pip install --no-deps --prefer-binary {INDEX} llama-cpp-python"
+    " && pip install . && nemochat": "a new machine does it",
+    f'PIPX_DEFAULT_BACKEND=pip pipx install . --pip-args="--prefer-binary {INDEX}"': "the same by another program",
+    f"uv tool install . {INDEX}": "the same by another program",
     'pip install -e ".[dev]" && pytest': "what .ci/run does, and this is a part of it",
-    "python3 -m venv ~/nemochat && ~/nemochat/bin/pip install .": "as the first",
-    "~/nemochat/bin/nemochat": "the same command in another place",
+    "pip install .": "compiles llama.cpp",
+    "pip install --no-deps . && pip install -r docs/without-engine.txt": "test_without_engine.py has such an environment",
     'pip install ".[keyring]"': "loads a package from the network",
+    "nemochat --install-completion": "wants a shell around it: test_completing.py runs it in some",
 }
 """Lines that cannot be run here, and why."""
 MORE = {"nemochat tune": "--seconds 5"}
@@ -64,7 +69,7 @@ def lines_of(page: Path) -> list[str]:
     return list(dict.fromkeys(line for line in lines if line))
 
 
-SHOWN = {page: [line for line in lines_of(page) if line not in NOT_RUN] for page in DOCS}
+SHOWN = {page: [line for line in lines_of(page) if line not in NOT_RUN and not line.startswith("export ")] for page in DOCS}
 
 
 def test_every_command_of_the_readme_stands_in_a_page_too() -> None:
