@@ -98,10 +98,7 @@ FormatOption = Annotated[
 
 def run_commands() -> None:
     """Run the command that the arguments name."""
-    try:
-        app(_with_values(sys.argv[1:]), prog_name="nemochat")
-    except Exception as error:  # noqa: BLE001  # said in one sentence
-        fail(error)
+    app(_with_values(sys.argv[1:]), prog_name="nemochat")
 
 
 def fail(error: Exception) -> None:
