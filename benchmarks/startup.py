@@ -137,7 +137,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         commands(given.runs, Path(folder))
         if given.wheels is not None:
-            installing(*given.wheels, given.runs, Path(folder))
+            ours, textual = given.wheels
+            installing(ours, textual, given.runs, Path(folder))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
 
 import nemochat
+from nemochat.engine.installed import WANTED
 from nemochat.images import sample_picture, save_png
 from tests.environments import make_environment, python_of
 
@@ -53,6 +54,10 @@ def test_the_version_stands_in_one_place(wheel: Path) -> None:
 def test_the_list_without_the_engine_is_that_of_the_project() -> None:
     listed = (ROOT / "docs/without-engine.txt").read_text(encoding="utf-8").splitlines()[1:]
     assert listed == [each for each in PROJECT["dependencies"] if not each.startswith("llama-cpp-python")]
+
+
+def test_what_people_are_told_to_install_is_what_the_project_asks_for() -> None:
+    assert [each for each in PROJECT["dependencies"] if each.startswith("llama-cpp-python")] == [WANTED]
 
 
 def test_the_source_package_has_what_its_tests_need(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from nemochat.cli.jsonl import JsonRequest
 from nemochat.desk.commands import COMMANDS as SLASH_COMMANDS
 from nemochat.domain.messages import ImagePart
 from nemochat.domain.sampling import Settled
+from nemochat.engine.installed import WANTED
 from nemochat.settings import GROUPS, SettingInfo, Settings, describe
 
 ROOT = Path(__file__).parents[1]
@@ -53,7 +54,7 @@ def rows(page: str, heading: str) -> list[str]:
 def test_the_two_lines_that_set_it_up() -> None:
     use, work = blocks(README, "sh")[:2]
     assert use.startswith("python3 -m venv .venv && . .venv/bin/activate && pip install --no-deps --prefer-binary ")
-    assert use.endswith(" llama-cpp-python && pip install . && nemochat\n")
+    assert use.endswith(f' "{WANTED}" && pip install . && nemochat\n')
     assert work == 'pip install -e ".[dev]" && pytest\n'
     assert text(".ci/run").splitlines()[-1] == 'pip install -e ".[dev]" && pytest'
 

@@ -11,6 +11,9 @@ from nemochat.errors import EngineError, EngineMissingError
 WHEELS = "https://abetlen.github.io/llama-cpp-python/whl"
 """llama-cpp-python's own index of compiled packages: /cpu, /metal, /vulkan, /cu124 and the like."""
 
+WANTED = "llama-cpp-python>=0.3.36,<0.4"
+"""What pyproject.toml asks for."""
+
 
 def is_installed() -> bool:
     """Whether llama-cpp-python can be imported, without importing it."""
@@ -24,8 +27,8 @@ def install_command(kind: str = "cpu") -> str:
     """The command that installs a build of this kind where this nemochat is, compiled already where its index has it."""
     python = f'"{sys.executable}"' if " " in sys.executable else sys.executable
     if importlib.util.find_spec("pip") is None:  # uv makes environments without it
-        return f"uv pip install --python {python} --extra-index-url {WHEELS}/{kind} llama-cpp-python"
-    return f"{python} -m pip install --prefer-binary --extra-index-url {WHEELS}/{kind} llama-cpp-python"
+        return f'uv pip install --python {python} --extra-index-url {WHEELS}/{kind} "{WANTED}"'
+    return f'{python} -m pip install --prefer-binary --extra-index-url {WHEELS}/{kind} "{WANTED}"'
 
 
 def not_installed() -> EngineMissingError:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import pytest
 
+from nemochat.engine.installed import WANTED
 from nemochat.images import save_png
 from nemochat.images.png import sample_picture
 from nemochat.library.database import DAMAGED
@@ -31,8 +32,8 @@ from tests.tiny_gguf import write_language_model, write_projector
 
 INDEX = "--extra-index-url https://abetlen.github.io/llama-cpp-python/whl/cpu"
 NOT_RUN = {
-    f"python3 -m venv .venv && . .venv/bin/activate && pip install --no-deps --prefer-binary {INDEX} llama-cpp-python"
-    " && pip install . && nemochat": "a new machine does it",
+    f"python3 -m venv .venv && . .venv/bin/activate && pip install --no-deps --prefer-binary {INDEX}"
+    f' "{WANTED}" && pip install . && nemochat': "a new machine does it",
     f'PIPX_DEFAULT_BACKEND=pip pipx install . --pip-args="--prefer-binary {INDEX}"': "the same by another program",
     f"uv tool install . {INDEX}": "the same by another program",
     'pip install -e ".[dev]" && pytest': "what .ci/run does, and this is a part of it",
