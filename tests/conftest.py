@@ -34,6 +34,12 @@ settings.register_profile("any machine", settings.get_profile("searching"), dera
 settings.load_profile("any machine")
 
 
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays: nobody need look for garbage in it, hundreds of times."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_make_parametrize_id(val: object) -> str | None:
     """Bytes are no names of tests: an archive holds the time, and then the processes that run the tests do not have the same tests."""
     return f"{len(val)}-bytes" if isinstance(val, bytes) else None

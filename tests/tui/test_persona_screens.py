@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
@@ -330,25 +330,25 @@ async def test_there_is_a_field_for_everything() -> None:
         assert all(field.help for field in app.screen.query(Field))
 
 
-@pytest.mark.parametrize(
-    ("key", "text", "changed"),
-    [
-        ("name", " Orla ", {"name": "Orla"}),
-        ("summary", "s", {"summary": "s"}),
-        ("tags", "one,  two,, three", {"tags": ("one", "two", "three")}),
-        ("accent", "#AABBCC", {"accent": "#aabbcc"}),
-        ("accent", "", {"accent": ""}),
-        ("description", "new\n\ntext", {"description": "new\n\ntext"}),
-        ("system", "a\x1bb", {"system": "ab"}),
-        ("creator_notes", "", {"creator_notes": ""}),
-    ],
-)
-async def test_what_is_written_comes_out(key: str, text: str, changed: Mapping[str, object]) -> None:
+async def test_what_is_written_comes_out() -> None:
+    """One form for all: the fields know nothing of each other."""
+    written = (
+        ("name", " Orla ", "Orla"),
+        ("summary", "s", "s"),
+        ("tags", "one,  two,, three", ("one", "two", "three")),
+        ("accent", "", ""),
+        ("accent", "#AABBCC", "#aabbcc"),
+        ("description", "new\n\ntext", "new\n\ntext"),
+        ("system", "a\x1bb", "ab"),
+        ("creator_notes", "", ""),
+    )
     app = Host(lambda: PersonaForm(FULL))
     async with app.run_test(size=(80, 24)) as pilot:
-        await write(pilot, app, key, text)
+        for key, text, value in written:
+            await write(pilot, app, key, text)
+            assert app.field(key).value == value
         await press(pilot, "ctrl+s")
-        assert app.answer == EditedPersona(msgspec.structs.replace(FULL, **changed))
+        assert app.answer == EditedPersona(msgspec.structs.replace(FULL, **{key: value for key, _, value in written}))
 
 
 async def test_numbers_and_the_book_come_out() -> None:
@@ -366,32 +366,34 @@ async def test_numbers_and_the_book_come_out() -> None:
         assert app.answer.persona.book == msgspec.structs.replace(FULL.book, scan_depth=None, token_budget=0, recursive=False)
 
 
-@pytest.mark.parametrize(
-    ("key", "text", "sentence"),
-    [
-        ("name", "n" * 301, "at most 300 characters"),
-        ("accent", "blue", "written #rrggbb"),
-        ("sampling.temperature", "hot", "a number at least 0 and at most 10, or auto, or nothing"),
-        ("sampling.top_p", "2", "more than 0 and at most 1"),
-        ("sampling.max_tokens", "0.5", "a whole number"),
-        ("book.scan_depth", "-1", "0 or more, or nothing"),
-    ],
-)
-async def test_what_is_not_allowed_is_said_and_not_saved(key: str, text: str, sentence: str) -> None:
+async def test_what_is_not_allowed_is_said_and_not_saved() -> None:
+    """One form for all: each field is wrong alone, is said, goes before the keys that save, and is made good again."""
+    wrong = (
+        ("name", "n" * 301, "Hild", "at most 300 characters"),
+        ("accent", "blue", "", "written #rrggbb"),
+        ("sampling.temperature", "hot", "1", "a number at least 0 and at most 10, or auto, or nothing"),
+        ("sampling.top_p", "2", "1", "more than 0 and at most 1"),
+        ("sampling.max_tokens", "0.5", "9", "a whole number"),
+        ("book.scan_depth", "-1", "3", "0 or more, or nothing"),
+    )
     app = Host(lambda: PersonaForm(FULL))
     async with app.run_test(size=(80, 24)) as pilot:
-        await write(pilot, app, key, text)
-        problem = app.field(key).query_one(".problem", Static)
-        assert sentence in str(problem.content)
-        assert problem.region.height >= 1
-        assert "1 not allowed" in app.said("#form-hint")
-        app.field("name").take_focus()
-        for keys in (("ctrl+s",), ("ctrl+g",)):
-            await press(pilot, *keys)
-            assert app.answer is UNANSWERED
-            assert app.field(key).has_focus_within
-        await press(pilot, "escape")
-        assert isinstance(app.screen, Choose)
+        for key, text, good, sentence in wrong:
+            await write(pilot, app, key, text)
+            problem = app.field(key).query_one(".problem", Static)
+            assert sentence in str(problem.content)
+            assert problem.region.height >= 1
+            assert "1 not allowed" in app.said("#form-hint")
+            app.field("personality").take_focus()
+            for keys in (("ctrl+s",), ("ctrl+g",)):
+                await press(pilot, *keys)
+                assert app.answer is UNANSWERED
+                assert app.field(key).has_focus_within
+            await press(pilot, "escape")
+            assert isinstance(app.screen, Choose)
+            await press(pilot, "escape")
+            await write(pilot, app, key, good)
+            assert not app.field(key).problem
 
 
 async def test_a_persona_needs_a_name() -> None:
@@ -526,22 +528,22 @@ async def test_every_field_of_an_entry_comes_out() -> None:
         )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("key", "text", "sentence"),
-    [
-        ("keys", "", "at least one key"),
-        ("keys", "/(/", "no valid regular expression"),
-        ("order", "first", "a whole number"),
-        ("content", " ", "tells the model nothing"),
-    ],
-)
-async def test_an_entry_that_cannot_work_is_not_kept(key: str, text: str, sentence: str) -> None:
+async def test_an_entry_that_cannot_work_is_not_kept() -> None:
+    wrong = (
+        ("keys", "", "sword", "at least one key"),
+        ("keys", "/(/", "sword", "no valid regular expression"),
+        ("order", "first", "1", "a whole number"),
+        ("content", " ", "said", "tells the model nothing"),
+    )
     app = Host(lambda: LoreForm(ENTRY))
     async with app.run_test(size=(80, 24)) as pilot:
-        await write(pilot, app, key, text)
-        await press(pilot, "ctrl+s")
-        assert app.answer is UNANSWERED
-        assert sentence in str(app.field(key).query_one(".problem", Static).content)
+        for key, text, good, sentence in wrong:
+            await write(pilot, app, key, text)
+            await press(pilot, "ctrl+s")
+            assert app.answer is UNANSWERED
+            assert sentence in str(app.field(key).query_one(".problem", Static).content)
+            await write(pilot, app, key, good)
+            assert not app.field(key).problem
 
 
 # -- moving about

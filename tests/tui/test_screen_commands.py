@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from textual.command import CommandPalette
 from textual.widget import Widget
 
@@ -109,21 +108,21 @@ HELP: list[tuple[type[Widget], list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "words"), HELP, ids=[kind.__name__ for kind, _ in HELP])
-async def test_help_explains_the_part_that_has_the_focus(tmp_path: Path, kind: type[Widget], words: list[str]) -> None:
+async def test_help_explains_the_part_that_has_the_focus(tmp_path: Path) -> None:
     draw_circle(tmp_path / "red.png", (220, 40, 40))
     async with running(tmp_path, FakeEngine(reply("One."))) as driver:
         await driver.paste(str(tmp_path / "red.png"))
         await driver.send("first")
-        part = driver.screen.query(kind).first()
-        part.focus()
-        await driver.pilot.pause()
-        await driver.press("f1")
-        await driver.dialog(HelpScreen)
-        assert [each for each in [*words, "Everywhere"] if each not in driver.shown] == []
-        await driver.press("escape")
-        await driver.back()
-        assert driver.app.focused is part
+        for kind, words in HELP:
+            part = driver.screen.query(kind).first()
+            part.focus()
+            await driver.pilot.pause()
+            await driver.press("f1")
+            await driver.dialog(HelpScreen)
+            assert [each for each in [*words, "Everywhere"] if each not in driver.shown] == [], kind
+            await driver.press("escape")
+            await driver.back()
+            assert driver.app.focused is part
 
 
 async def test_a_part_without_keys_of_its_own_shows_those_that_work_everywhere(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import pytest
 from textual.app import App
 from textual.pilot import Pilot
 from textual.widget import Widget
@@ -95,26 +94,26 @@ async def test_escape_changes_nothing() -> None:
         assert app.answer is None
 
 
-@pytest.mark.parametrize(
-    ("key", "text", "value"),
-    [
-        ("engine.threads", "3", 3),
-        ("engine.gpu_layers", " -1 ", -1),
-        ("sampling.temperature", "1", 1.0),
-        ("sampling.seed", "5", 5),
-        ("sampling.stop", '["END"]', ("END",)),
-        ("interface.notify_seconds", "2.5", 2.5),
-    ],
-)
-async def test_what_is_typed_comes_out_and_can_be_written(tmp_path: Path, key: str, text: str, value: object) -> None:
+async def test_what_is_typed_comes_out_and_can_be_written(tmp_path: Path) -> None:
+    """One screen for all: the rows know nothing of each other."""
+    typed: dict[str, tuple[str, object]] = {
+        "engine.threads": ("3", 3),
+        "engine.gpu_layers": (" -1 ", -1),
+        "sampling.temperature": ("1", 1.0),
+        "sampling.seed": ("5", 5),
+        "sampling.stop": ('["END"]', ("END",)),
+        "interface.notify_seconds": ("2.5", 2.5),
+    }
     app = Host()
     async with app.run_test() as pilot:
         await pilot.pause()
-        await type_into(pilot, app, key, text)
-        assert "saves 1 change" in app.said("#settings-hint")
+        for number, (key, (text, _)) in enumerate(typed.items(), 1):
+            await type_into(pilot, app, key, text)
+            assert f"saves {number} change" in app.said("#settings-hint")
         await save(pilot)
-        assert app.answer == {key: value}
-    write_setting(tmp_path / "config.toml", key, value)
+        assert app.answer == {key: value for key, (_, value) in typed.items()}
+    for key, (_, value) in typed.items():
+        write_setting(tmp_path / "config.toml", key, value)
 
 
 async def test_an_optional_value_can_be_emptied() -> None:
