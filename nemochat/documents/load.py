@@ -170,4 +170,4 @@ def _read_text(text: str, suffix: str, notices: list[str]) -> tuple[Kind, Iterab
             return Kind.TABLE, records.table_sections(text, delimiter, notices)
     if suffix in _MARKDOWN_SUFFIXES:
         return Kind.MARKDOWN, markdown.markdown_sections(text)
-    return Kind.TEXT, plain.text_sections(text)
+    return Kind.TEXT, [Section(text, line=1)]

@@ -162,7 +162,7 @@ def _worth_asking(terms: Sequence[Term], total: int) -> list[Term]:
 def _judged(passage: Passage, terms: Sequence[Term], relevance: float) -> Scored:
     heading, _, _ = rows.indexed(passage.locator.heading, "", "", is_code=True)
     _, _, title = rows.indexed("", "", passage.document, is_code=False)
-    body_words = words(rows.indexed(passage.text, "", "", is_code=_may_be_code(passage))[0])
+    body_words = words(rows.indexed(passage.text, "", "", is_code=_CODE_LIKE.search(passage.text) is not None)[0])
     body = [stem(word) for word in body_words]
     places: dict[str, list[int]] = {}
     for at, each in enumerate(body):
@@ -193,10 +193,6 @@ def _judged(passage: Passage, terms: Sequence[Term], relevance: float) -> Scored
 
 
 _CODE_LIKE = re.compile(r"[a-z][A-Z]")
-
-
-def _may_be_code(passage: Passage) -> bool:
-    return _CODE_LIKE.search(passage.text) is not None
 
 
 def _positions(stems: tuple[str, ...], places: dict[str, list[int]]) -> list[int]:

@@ -146,11 +146,6 @@ def call_segments(part: ToolCallPart, style: ReplyStyle) -> tuple[Control | Plai
     return tuple(each for each in (Control(around[0]), Plain(written(part, style)), Control(around[1])) if each.text)
 
 
-def told_result(result: str) -> str:
-    """The result of a call in a user's turn, where the template knows none."""
-    return f"<tool_response>\n{result}\n</tool_response>"
-
-
 class _Adapter:
     def __init__(self, conversation: Conversation, habits: Habits, words: Words, begins_words: bool) -> None:
         self._conversation = conversation
@@ -353,7 +348,7 @@ class _Adapter:
             text = self._said(index, [_Said(result.text, at, True)])
             id_ = self._id(result.call)
             if not self._habits.results or id_ not in self._asked:
-                before, after = told_result("|").split("|")
+                before, after = "<tool_response>\n", "\n</tool_response>"  # in a user's turn, where the template knows no results
                 turns.append(_Turn("user", [*pictures, self._own(before, index), *text, self._own(after, index)]))
                 continue
             if self._habits.tool_pictures == "user":

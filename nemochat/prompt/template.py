@@ -82,7 +82,8 @@ class TemplateFormat:
         if continue_reply:
             if last is None or last.role is not Role.ASSISTANT:
                 raise ValueError("only a reply of the Assistant can be continued")
-            before = await self._laid_out(_without_last(conversation), Role.ASSISTANT, thinks)
+            earlier = msgspec.structs.replace(conversation, messages=conversation.messages[:-1])
+            before = await self._laid_out(earlier, Role.ASSISTANT, thinks)
             group = (*before.reply_head, *_left_open(last.parts, opened_by(self.style, as_text(segments_of(before.reply_head)))))
             return Layout(conversation, before.system, (*before.messages, group), (), _words_at(group))
         layout = await self._laid_out(conversation, speaks, thinks)
@@ -255,7 +256,3 @@ def _ends_in_space(text: str) -> bool:
 def _words_at(pieces: Sequence[Piece]) -> int:
     """Where in a message's group its words begin: at its end, when there are none."""
     return next((at for at, piece in enumerate(pieces) if piece.label is Label.HISTORY), len(pieces))
-
-
-def _without_last(conversation: Conversation) -> Conversation:
-    return msgspec.structs.replace(conversation, messages=conversation.messages[:-1])

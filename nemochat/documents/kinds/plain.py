@@ -19,11 +19,6 @@ _DEEPEST = 4
 _KEYWORDS = frozenset({"if", "for", "while", "switch", "return", "else", "do", "catch"})
 
 
-def text_sections(text: str) -> list[Section]:
-    """The whole text as one section."""
-    return [Section(text, line=1)]
-
-
 def code_sections(text: str) -> Iterator[Section]:
     """A section for each function or class, roughly, with the comment above it; `Shop.open` for a method."""
     lines = text.split("\n")

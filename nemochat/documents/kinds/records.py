@@ -20,6 +20,8 @@ _SAID = re.compile(r"\A[\"']?sep=(\\t|[^\w\s\"']|\t)[\"']?[ ,;]*\n", re.IGNORECA
 """How Excel is told what parts the columns."""
 _COMMENTS = ("#", "%", "//")
 _ALIKE, _ENOUGH_ALIKE = 0.6, 0.9
+_SIGNS = str.maketrans("", "", ".,-")
+"""Of numbers, beside their digits."""
 _MAX_DEPTH = 60
 _MAX_FIELD = 1_000_000
 _LONGEST_PATH = 300
@@ -142,13 +144,9 @@ def _width(cells: list[str]) -> int:
 
 def _header(cells: list[str]) -> list[str]:
     """The names of the columns: the first row unless it looks like values."""
-    if all(cells) and len(set(cells)) == len(cells) and not any(_is_number(cell) for cell in cells):
+    if all(cells) and len(set(cells)) == len(cells) and not any(cell.translate(_SIGNS).isdecimal() for cell in cells):
         return [as_name(cell) for cell in cells]
     return [f"column {at}" for at in range(1, len(cells) + 1)]
-
-
-def _is_number(cell: str) -> bool:
-    return cell.replace(".", "").replace(",", "").replace("-", "").isdecimal()
 
 
 def json_sections(text: str) -> Iterator[Section] | None:

@@ -53,7 +53,8 @@ async def find_kind(client: ServerClient) -> ServerKind:
     answers = await asyncio.gather(*(_try(client, route) for route in routes))
     listed, props, metadata, version, tags, lm_studio, older = answers
     owners = {_text(item.get("owned_by")) for item in items(listed, "data")}
-    if _is_llama_server(props) or "llamacpp" in owners:  # it answers some routes of the others too, so it is the first to be looked for
+    is_llama_server = isinstance(props, dict) and ("default_generation_settings" in props or props.get("role") == "router")
+    if is_llama_server or "llamacpp" in owners:  # it answers some routes of the others too, so it is the first to be looked for
         return ServerKind.LLAMA_SERVER
     if isinstance(metadata, dict) and _NIM_SAYS & {str(name).replace("_", "").lower() for name in metadata}:
         return ServerKind.NIM
@@ -210,10 +211,6 @@ async def _try(client: ServerClient, path: str, body: dict[str, Any] | None = No
         return await (client.get(path) if body is None else client.post(path, body))
     except ServerError as error:
         return error
-
-
-def _is_llama_server(props: Any) -> bool:
-    return isinstance(props, dict) and ("default_generation_settings" in props or props.get("role") == "router")
 
 
 def _listed(client: ServerClient, answer: Any, name: str) -> list[dict[str, Any]]:

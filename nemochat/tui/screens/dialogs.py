@@ -36,10 +36,6 @@ class _Dialog(Modal[str | None]):
         Binding("escape", "leave", "Cancel", id="dialog.cancel", tooltip="Close without doing anything"),
     ]
 
-    def action_leave(self) -> None:
-        """Close without an answer."""
-        self.dismiss(None)
-
 
 class Choose(_Dialog):
     """A sentence, its hint, and answers as buttons; the first one has the focus."""

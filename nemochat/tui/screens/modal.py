@@ -52,6 +52,10 @@ class Modal(ModalScreen[R]):
         self.has_answered = True
         return super().dismiss(result)
 
+    def action_leave(self) -> None:
+        """Close without an answer."""
+        self.dismiss(None)
+
     def open_above(self, screen: Screen[Answer], then: Callable[[Answer | None], None]) -> None:
         """Show a screen above this one, unless one lies there already; `then` gets its answer."""
         if self.is_active and not self.has_answered:

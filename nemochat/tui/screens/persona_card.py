@@ -72,10 +72,6 @@ class PersonaCard(Modal[None]):
         """The arrow keys scroll."""
         self._scroller.focus()
 
-    def action_leave(self) -> None:
-        """Close."""
-        self.dismiss(None)
-
 
 def _facts(persona: Persona) -> Content:
     """A few lines about it."""

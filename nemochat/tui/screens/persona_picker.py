@@ -118,10 +118,6 @@ class PersonaPicker(Modal[PersonaWish | None]):
 
     # -- what the user does
 
-    def action_leave(self) -> None:
-        """Close without a choice."""
-        self.dismiss(None)
-
     async def action_move(self, how: str) -> None:
         """Move the cursor in the list while the filter keeps the focus."""
         await self._choices.run_action(how)

@@ -173,10 +173,6 @@ class Picker(Modal[str | None]):
         self._is_untouched = False
         await self._choices.run_action(how)
 
-    def action_leave(self) -> None:
-        """Close without choosing."""
-        self.dismiss(None)
-
     def choose(self, value: str) -> None:
         """Close with this value."""
         self.dismiss(value)

@@ -107,10 +107,6 @@ class SearchScreen(Modal[Found | None]):
 
     # -- what the user does
 
-    def action_leave(self) -> None:
-        """Close without a choice."""
-        self.dismiss(None)
-
     async def action_move(self, how: str) -> None:
         """Move the cursor in the results while the words keep the focus."""
         await self.results.run_action(how)

@@ -112,10 +112,6 @@ class SettingsScreen(Modal[dict[str, object] | None]):
         self._filter.value = ""
         self.call_after_refresh(wrong.take_focus)
 
-    def action_leave(self) -> None:
-        """Close without changing anything."""
-        self.dismiss(None)
-
     def on_field_edited(self, event: Field.Edited) -> None:
         """Count what was changed."""
         event.stop()

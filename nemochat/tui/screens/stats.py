@@ -122,10 +122,6 @@ class StatsScreen(Modal[None]):
 
     # -- what the user does
 
-    def action_leave(self) -> None:
-        """Back to the chat."""
-        self.dismiss(None)
-
     def action_switch(self) -> None:
         """This chat, or the library."""
         self.scope = Scope.LIBRARY if self.scope is Scope.CHAT else Scope.CHAT

@@ -316,7 +316,7 @@ class PromptArea(TextArea):
         """Up: in the list, in the text, or to the prompt before."""
         if self.has_list:
             self._take_key("up")
-        elif self._wraps():
+        elif self._row > 0:  # there is a wrapped line above
             self.action_cursor_up()
         else:
             self._recall(self._history_of_prompts.older(self.plain_text) if self._history_of_prompts else None)
@@ -325,18 +325,15 @@ class PromptArea(TextArea):
         """Down: in the list, in the text, or to the prompt after."""
         if self.has_list:
             self._take_key("down")
-        elif self._wraps_below():
+        elif self._row < self.wrapped_document.height - 1:  # there is a wrapped line below
             self.action_cursor_down()
         else:
             self._recall(self._history_of_prompts.newer(self.plain_text) if self._history_of_prompts else None)
 
-    def _wraps(self) -> bool:
-        """Whether there is a wrapped line above the cursor's."""
-        return self.wrapped_document.location_to_offset(self.cursor_location).y > 0
-
-    def _wraps_below(self) -> bool:
-        """Whether there is a wrapped line below the cursor's."""
-        return self.wrapped_document.location_to_offset(self.cursor_location).y < self.wrapped_document.height - 1
+    @property
+    def _row(self) -> int:
+        """The cursor's, counted as lines are wrapped."""
+        return self.wrapped_document.location_to_offset(self.cursor_location).y
 
     def _recall(self, text: str | None) -> None:
         if text is not None:
