@@ -67,6 +67,11 @@ class Paths:
         return self.data_dir / "personas"
 
     @property
+    def lorebooks(self) -> Path:
+        """The lorebooks that belong to no single persona."""
+        return self.data_dir / "lorebooks"
+
+    @property
     def documents(self) -> Path:
         """The index of documents."""
         return self.data_dir / "documents" / "index.db"

@@ -52,6 +52,8 @@ _TEXTS = {
 _OTHERS = ("alternate_greetings", "tags", "character_book", "extensions")
 # What a card needs at the very least besides its name, so that any JSON with a name is not taken for one.
 _SIGNS = ("description", "personality", "scenario", "first_mes", "mes_example", "system_prompt")
+# What only a character has: a lorebook may have a description as well.
+_SPOKEN = ("personality", "scenario", "first_mes", "mes_example", "system_prompt")
 _V1_FIELDS = ("name", "description", "personality", "scenario", "first_mes", "mes_example")
 # Pygmalion's names, from before there was a specification.
 _OLDER = {
@@ -84,8 +86,11 @@ def from_fields(root: Mapping[str, Any], fallback: str) -> Persona:
                 del top[key]
     else:
         fields, top = _flat({key: value for key, value in root.items() if key not in ("spec", "spec_version")}), {}
+    has_entries = any(isinstance(fields.get(key), dict | list) for key in ("entries", "lorebook"))
+    if has_entries and not any(fields.get(key) for key in _SPOKEN):
+        raise Unreadable("it is a lorebook, not a character card")
     if not any(key in fields for key in _SIGNS):
-        raise Unreadable("it is a lorebook, not a character card" if "entries" in fields else "it holds no character card")
+        raise Unreadable("it holds no character card")
     return clean(_persona(fields, top, flat=not isinstance(nested, dict), fallback=fallback))
 
 
@@ -100,15 +105,15 @@ def to_json(persona: Persona, spec: Spec, *, indent: int | None = 2) -> str:
     data: _Fields = {key: getattr(persona, field) for key, field in _TEXTS.items() if key != "nickname" or persona.nickname}
     data |= {"alternate_greetings": list(persona.greetings), "tags": list(persona.tags), "extensions": _extensions(persona)}
     if persona.book is not None:
-        data["character_book"] = _book_json(persona.book)
+        data["character_book"] = book_fields(persona.book)
     whole = {**(top if isinstance(top, dict) else {}), "spec": spec.value, "spec_version": _VERSIONS[spec], "data": {**card, **data}}
     return json.dumps(whole, ensure_ascii=False, indent=indent, allow_nan=False)
 
 
-def parse(text: str) -> _Fields:
-    """The fields of a JSON text. Raises `Unreadable`."""
-    if len(text) > MAX_JSON:
-        raise Unreadable(f"its text is larger than {MAX_JSON // 1024 // 1024} MiB")
+def parse(text: str, what: str = "character card", most: int = MAX_JSON) -> _Fields:
+    """The fields of a JSON text of at most so many characters, of `what` it should be. Raises `Unreadable`."""
+    if len(text) > most:
+        raise Unreadable(f"its text is larger than {most // 1024 // 1024} MiB")
     try:
         # strict=False: line breaks inside of texts, as people paste them.
         root = json.loads(text.strip("\0\ufeff \t\r\n"), strict=False)
@@ -119,7 +124,7 @@ def parse(text: str) -> _Fields:
     except ValueError:  # a number of thousands of digits
         raise Unreadable("its JSON holds a number that is too long") from None
     if not isinstance(root, dict):
-        raise Unreadable("it holds no character card")
+        raise Unreadable(f"it holds no {what}")
     return root
 
 
@@ -147,7 +152,7 @@ def _persona(fields: _Fields, top: _Fields, *, flat: bool, fallback: str) -> Per
         greetings=mending.texts(fields.get("alternate_greetings"), "alternate_greetings"),
         tags=mending.texts(fields.get("tags"), "tags", commas=True),
         sampling=_sampling(ours.get("sampling")),
-        book=_book(mending.mapping(book, "character_book")) if book not in (None, "", [], {}) else None,
+        book=book_of(mending.mapping(book, "character_book")) if book not in (None, "", [], {}) else None,
         extensions=extensions,
         card={**rest, TOP: top} if top else rest,
     )
@@ -183,7 +188,8 @@ def _extensions(persona: Persona) -> _Fields:
     return {**persona.extensions, OURS: {**(theirs if isinstance(theirs, dict) else {}), **ours}}
 
 
-def _book(fields: _Fields) -> Lorebook:
+def book_of(fields: _Fields) -> Lorebook:
+    """The lorebook of a card's fields, not cleaned yet. Raises `Unreadable`."""
     entries = mending.items(fields.get("entries"), "entries")
     if len(entries) > MAX_ENTRIES:
         raise Unreadable(f"its lorebook holds {len(entries):,} entries, more than {MAX_ENTRIES:,}")
@@ -254,7 +260,7 @@ def _with_kept(fields: _Fields, known: Iterable[str]) -> dict[str, Any]:
     return extensions
 
 
-def _without_kept(extensions: Mapping[str, Any]) -> tuple[_Fields, _Fields]:
+def without_kept(extensions: Mapping[str, Any]) -> tuple[_Fields, _Fields]:
     """The extensions as they were, and the fields that were kept among them."""
     kept = extensions.get(KEPT)
     if not isinstance(kept, dict):
@@ -262,8 +268,9 @@ def _without_kept(extensions: Mapping[str, Any]) -> tuple[_Fields, _Fields]:
     return {key: value for key, value in extensions.items() if key != KEPT}, kept
 
 
-def _book_json(book: Lorebook) -> _Fields:
-    extensions, kept = _without_kept(book.extensions)
+def book_fields(book: Lorebook) -> _Fields:
+    """A lorebook as cards and ``lorebook_v3`` have it; `book_of` gives the same one again."""
+    extensions, kept = without_kept(book.extensions)
     fields: _Fields = {"extensions": extensions, "entries": [_entry_json(entry) for entry in book.entries]}
     optional = {"name": book.name, "description": book.description, "scan_depth": book.scan_depth, "token_budget": book.token_budget}
     fields |= {key: value for key, value in optional.items() if value not in (None, "")}
@@ -271,7 +278,7 @@ def _book_json(book: Lorebook) -> _Fields:
 
 
 def _entry_json(entry: LoreEntry) -> _Fields:
-    extensions, kept = _without_kept(entry.extensions)
+    extensions, kept = without_kept(entry.extensions)
     fields: _Fields = {
         "keys": list(entry.keys),
         "content": entry.content,

@@ -110,7 +110,7 @@ def _from_png(data: bytes, fallback: str) -> Card:
         value = values.get(keyword)
         if isinstance(value, bytes):
             try:
-                text = _from_base64(value)
+                text = from_base64(value)
                 persona = from_json(text, fallback)
             except Unreadable as error:
                 problem = problem or error
@@ -129,7 +129,7 @@ def _from_png(data: bytes, fallback: str) -> Card:
 
 def _from_charx(data: bytes, fallback: str) -> Card:
     with Charx(data) as box:
-        text = _decoded(box.card())
+        text = decoded(box.card())
         persona = from_json(text, fallback)
         avatar = None
         used = ""
@@ -151,7 +151,7 @@ def _from_charx(data: bytes, fallback: str) -> Card:
 def _from_json_file(data: bytes, fallback: str) -> Card:
     if not data.strip():
         raise Unreadable("it is empty")
-    text = _decoded(data)
+    text = decoded(data)
     if text[:4096].lstrip("\0\ufeff \t\r\n").startswith(("{", "[")):
         root = parse(text)
     elif _BEGINS_YAML.search(text):
@@ -187,22 +187,22 @@ def _mappings(value: object) -> Iterable[dict[str, object]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _from_base64(value: bytes) -> str:
-    """The JSON in a chunk. White space, padding and the letters of URLs do not matter; JSON that was never encoded is read too."""
+def from_base64(value: bytes) -> str:
+    """The JSON in a chunk of a PNG. White space, padding and the letters of URLs do not matter; JSON that was never encoded is read too."""
     value = value.strip(b"\0 \t\r\n")
     if value.startswith((b"{", b"\xef\xbb\xbf{")):
-        return _decoded(value)
+        return decoded(value)
     compact = b"".join(value.split()).translate(bytes.maketrans(b"-_", b"+/")).rstrip(b"=")
     if len(compact) % 4 == 1:
         raise Unreadable("the base64 of its card is broken")
     try:
-        return _decoded(base64.b64decode(compact + b"=" * (-len(compact) % 4), validate=True))
+        return decoded(base64.b64decode(compact + b"=" * (-len(compact) % 4), validate=True))
     except (binascii.Error, ValueError):
         raise Unreadable("the base64 of its card is broken") from None
 
 
-def _decoded(data: bytes) -> str:
-    """Text of any Unicode encoding; single bytes that are none become U+FFFD."""
+def decoded(data: bytes) -> str:
+    """A JSON text of any Unicode encoding; single bytes that are none become U+FFFD."""
     try:
         return data.decode(json.detect_encoding(data), "surrogatepass")
     except UnicodeDecodeError:

@@ -40,7 +40,7 @@ def clean(persona: Persona) -> Persona:
         greetings=tuple(_text(each, "greetings") for each in _few(persona.greetings, "greetings")),
         tags=tuple(tag for each in _few(persona.tags, "tags") if (tag := one_line(each, "tags", MAX_NAME))),
         sampling=_sampling(persona.sampling),
-        book=_book(persona.book, room) if persona.book is not None else None,
+        book=clean_book(persona.book, room) if persona.book is not None else None,
         extensions=_json_mapping(persona.extensions, room),
         card=_json_mapping(persona.card, room),
     )
@@ -105,7 +105,8 @@ def _sampling(sampling: PersonaSampling) -> PersonaSampling:
     return PersonaSampling(**allowed)
 
 
-def _book(book: Lorebook, room: list[int]) -> Lorebook:
+def clean_book(book: Lorebook, room: list[int]) -> Lorebook:
+    """The lorebook with every text sanitised; `room` as for `clean_json`. Raises `Unreadable` when something is larger than the limits."""
     if len(book.entries) > MAX_ENTRIES:
         raise Unreadable(f"its lorebook holds {len(book.entries):,} entries, more than {MAX_ENTRIES:,}")
     return msgspec.structs.replace(

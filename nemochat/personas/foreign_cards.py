@@ -5,7 +5,7 @@ What such a file says and a card has no place for is named, so that nobody misse
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from nemochat.personas import mending
@@ -20,7 +20,15 @@ _AGNAI = {
     "tags": "tags", "creator": "creator", "characterVersion": "character_version", "extensions": "extensions",
 }  # fmt: skip
 _WEBUI = {"name": "name", "greeting": "first_mes", "context": "description", "example_dialogue": "mes_example"}
-_ENTRY = {"keywords": "keys", "entry": "content", "name": "name", "enabled": "enabled", "priority": "priority", "weight": "insertion_order"}
+_ENTRY = {
+    "keywords": "keys", "entry": "content", "name": "name", "enabled": "enabled", "priority": "priority", "weight": "insertion_order",
+    "id": "id", "comment": "comment", "secondaryKeys": "secondary_keys", "constant": "constant", "position": "position",
+    "selective": "selective",
+}  # fmt: skip
+_ENTRY_EXTENSIONS = {
+    "probability": "probability", "useProbability": "useProbability", "selectiveLogic": "selectiveLogic",
+    "excludeRecursion": "exclude_recursion",
+}  # fmt: skip
 # What programs note down for themselves: nothing of the character.
 _IDLE = {"kind", "_id", "userId", "createdAt", "updatedAt", "favorite", "deletedAt", "parent", "folder", "match", "id"}
 
@@ -30,7 +38,7 @@ def from_foreign(root: Mapping[str, Any]) -> tuple[_Fields, tuple[str, ...]] | N
     if root.get("kind") == "character" and "persona" in root:
         return _from_agnai(root)
     if "context" in root and "name" in root and "data" not in root:
-        return _taken(root, _WEBUI), _lost("text-generation-webui", root, _WEBUI)
+        return _taken(root, _WEBUI), lost("text-generation-webui", root, _WEBUI)
     return None
 
 
@@ -67,15 +75,21 @@ def _from_agnai(root: Mapping[str, Any]) -> tuple[_Fields, tuple[str, ...]]:
     if isinstance(insert, dict) and insert.get("prompt"):
         extensions = mending.mapping(fields.get("extensions"), "extensions")
         fields["extensions"] = {**extensions, "depth_prompt": {"prompt": insert["prompt"], "depth": insert.get("depth", 4)}}
-    return fields, _lost("Agnai", root, {**_AGNAI, "persona": "", "appearance": "", "characterBook": "", "insert": ""})
+    return fields, lost("Agnai", root, {**_AGNAI, "persona": "", "appearance": "", "characterBook": "", "insert": ""})
 
 
 def agnai_book(book: Mapping[str, Any]) -> _Fields:
     """One of Agnai's memory books, as the lorebook of a card."""
     entries = [
-        {**_taken(each, _ENTRY), "extensions": {}} for each in mending.items(book.get("entries"), "entries") if isinstance(each, dict)
-    ]  # fmt: skip
-    return {"name": book.get("name"), "description": book.get("description"), "entries": entries, "extensions": {}}
+        {**_taken(each, _ENTRY), "extensions": _taken(each, _ENTRY_EXTENSIONS)}
+        for each in mending.items(book.get("entries"), "entries")
+        if isinstance(each, dict)
+    ]
+    return {
+        "name": book.get("name"), "description": book.get("description"), "scan_depth": book.get("scanDepth"),
+        "token_budget": book.get("tokenBudget"), "recursive_scanning": book.get("recursiveScanning") is True, "entries": entries,
+        "extensions": mending.mapping(book.get("extensions"), "extensions"),
+    }  # fmt: skip
 
 
 def _persona_lines(persona: object) -> Iterator[str]:
@@ -88,11 +102,14 @@ def _persona_lines(persona: object) -> Iterator[str]:
 
 
 def _taken(root: Mapping[str, Any], names: Mapping[str, str]) -> _Fields:
+    """What `names` has another name for, under that, as far as it says something."""
     return {ours: root[theirs] for theirs, ours in names.items() if root.get(theirs) not in (None, "")}
 
 
-def _lost(program: str, root: Mapping[str, Any], names: Mapping[str, str]) -> tuple[str, ...]:
-    lost = [key for key, value in root.items() if key not in names and key not in _IDLE and value not in (None, "", [], {}, False)]
+def lost(program: str, root: Mapping[str, Any], names: Iterable[str]) -> tuple[str, ...]:
+    """A sentence that names what is not among `names`; none where that is nothing."""
+    known = {*names, *_IDLE}
+    lost = [key for key, value in root.items() if key not in known and value not in (None, "", [], {}, False)]
     if not lost:
         return ()
     more = f" and {len(lost) - _MOST_NAMED} more" if len(lost) > _MOST_NAMED else ""

@@ -6,6 +6,8 @@ MAX_FILE = 64 * 1024 * 1024
 """Bytes of a card's file."""
 MAX_JSON = 4 * 1024 * 1024
 """Characters of its JSON."""
+MAX_BOOK = 16 * 1024 * 1024
+"""Characters of the JSON of a lorebook of its own."""
 MAX_TOML = 8 * 1024 * 1024
 """Bytes of a persona's TOML: room for the largest JSON with its escapes."""
 MAX_NAME = 300
@@ -20,6 +22,8 @@ MAX_DEPTH = 64
 """How deep what other programs keep in a card may be nested."""
 MAX_NODES = 200_000
 """How many values it may hold in all."""
+MAX_BOOK_NODES = 1_000_000
+"""The same for a lorebook of its own: each of its entries may have all that SillyTavern writes."""
 MAX_AVATAR = 16 * 1024 * 1024
 """Bytes of a portrait that does not lie in the card's own picture."""
 

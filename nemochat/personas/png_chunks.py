@@ -53,12 +53,12 @@ def chunks(data: bytes) -> Iterator[Chunk]:
     raise Unreadable(f"it consists of more than {_MAX_CHUNKS:,} pieces, which no picture does")
 
 
-def card_values(data: bytes) -> dict[str, bytes | Unreadable]:
-    """What the chunks of each card keyword hold, or why that cannot be read. Of two with one keyword the first readable one counts."""
+def card_values(data: bytes, keywords: Iterable[str] = KEYWORDS) -> dict[str, bytes | Unreadable]:
+    """What the chunks of each keyword hold, or why that cannot be read. Of two with one keyword the first readable one counts."""
     found: dict[str, bytes | Unreadable] = {}
     for chunk in chunks(data):
         keyword = _keyword(data, chunk)
-        if keyword not in KEYWORDS or isinstance(found.get(keyword), bytes):
+        if keyword not in keywords or isinstance(found.get(keyword), bytes):
             continue
         try:
             found[keyword] = _value(data, chunk)

@@ -135,7 +135,7 @@ class PersonaStore:
     def restore(self, deleted: str) -> str:
         """Bring back what `delete` took away; its id, another one when that is taken by now."""
         source = self._folder / _DELETED / deleted
-        if not _is_plain(deleted) or not os.path.lexists(source / _TOML):
+        if not is_plain(deleted) or not os.path.lexists(source / _TOML):
             raise NemochatError("This persona cannot be brought back: it is not among the deleted ones.")
         id_ = deleted.rpartition("~")[0] or deleted
         with files.saving("The change"):
@@ -221,12 +221,12 @@ class PersonaStore:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(self._folder) as entries:
             for entry in entries:
                 file = Path(entry.path) / _TOML
-                if entry.name != _DELETED and _is_plain(entry.name) and entry.is_dir() and os.path.lexists(file):
+                if entry.name != _DELETED and is_plain(entry.name) and entry.is_dir() and os.path.lexists(file):
                     yield entry.name, file, False
 
     def _place(self, id_: str) -> tuple[Path, Path]:
         """The file of a persona and the one of its portrait. Raises NemochatError for an id that nobody has."""
-        if _is_plain(id_) and id_ != _DELETED:
+        if is_plain(id_) and id_ != _DELETED:
             own, preset = self._folder / id_ / _TOML, self._presets / f"{id_}.toml"
             if os.path.lexists(own):
                 return own, own.with_name(_AVATAR)
@@ -258,14 +258,14 @@ class PersonaStore:
                     return id_
 
 
-def slug(name: str) -> str:
-    """A name as an id: small Latin letters, digits and hyphens."""
+def slug(name: str, otherwise: str = "persona") -> str:
+    """A name as an id: small Latin letters, digits and hyphens; `otherwise` where it has none of these."""
     latin = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     id_ = _NOT_IN_ID.sub("-", latin).strip("-")[:40].rstrip("-")
-    return f"{id_ or 'persona'}-1" if id_ in _RESERVED else id_ or "persona"
+    return f"{id_ or otherwise}-1" if id_ in _RESERVED else id_ or otherwise
 
 
-def _is_plain(name: str) -> bool:
+def is_plain(name: str) -> bool:
     """Whether a text is the name of one thing in a folder, and nothing hidden."""
     harmless = not name.startswith(".") and "/" not in name and "\\" not in name and sanitize(name, strict=True) == name
     return 0 < len(name) <= 200 and harmless
