@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from nemochat.domain.groups import Group
 from nemochat.domain.messages import Conversation, ImagePart, Message, Part, Role, TextPart, ToolResultPart, with_call_ids
 from nemochat.domain.personas import AuthorNote, Persona, UserProfile
 from nemochat.domain.replies import ReplyRecord
@@ -65,6 +66,14 @@ class Waiting(msgspec.Struct, frozen=True):
     when: float = 0.0
 
 
+class Reading(msgspec.Struct, frozen=True):
+    """What a text with macros said when it was first read. after: the user's message that came before, for a text that stays near the end
+    and is read anew with each; 0 for one that is read once."""
+
+    text: str
+    after: int = 0
+
+
 class Chat(msgspec.Struct, frozen=True):
     """The path through the tree (`entries`) behind its frame (system text, tools, contexts; its own messages stay empty).
 
@@ -73,7 +82,8 @@ class Chat(msgspec.Struct, frozen=True):
     the next message is called; no id is ever used twice. persona, user, note: the roleplay, as far as there is one. seed: what chance in
     the persona's macros hangs on, so that a text stays the same in one chat. collections: of documents that are searched for each message.
     waiting: what was sent and is not part of the conversation yet, in the order in which it will be answered. sampling: what is asked for
-    in this conversation alone.
+    in this conversation alone. group: several personas in the place of the one. variables: of macros. readings: of texts with macros whose
+    words are not always the same (`nemochat.chat.macro_texts`), by what tells the text.
     """
 
     frame: Conversation = Conversation()
@@ -90,6 +100,9 @@ class Chat(msgspec.Struct, frozen=True):
     collections: tuple[str, ...] = ()
     waiting: tuple[Waiting, ...] = ()
     sampling: SamplingSettings | None = None
+    group: Group | None = None
+    variables: Mapping[str, str] = {}
+    readings: Mapping[str, Reading] = {}
 
     # -- what is in it
 
@@ -113,6 +126,25 @@ class Chat(msgspec.Struct, frozen=True):
         aside = {node.id: node for node in nodes}
         next_id = max([bare.next_id, *(id_ + 1 for id_ in aside), *(each.id + 1 for each in bare.waiting)])
         return _going_on(msgspec.structs.replace(bare, entries=(), aside=aside, next_id=next_id), chosen)
+
+    @property
+    def playing(self) -> Persona | None:
+        """Whom the model plays: the persona, or the one of the group who speaks."""
+        if self.group is None:
+            return self.persona
+        return self.group.speaker.persona if self.group.speaker is not None else None
+
+    @property
+    def cast(self) -> str:
+        """What the persona, or the group, is called; "" for the model itself."""
+        return self.group.title if self.group is not None else self.persona.name if self.persona is not None else ""
+
+    @property
+    def since(self) -> tuple[str, ...]:
+        """Who has replied since the last message of the user, in that order."""
+        shown = [self.entries[index] for index in self.shown]
+        said = list(itertools.takewhile(lambda entry: entry.message.role is not Role.USER, reversed(shown)))
+        return tuple(entry.speaker for entry in reversed(said) if entry.message.role is Role.ASSISTANT)
 
     @property
     def nodes(self) -> list[Node]:
@@ -153,7 +185,7 @@ class Chat(msgspec.Struct, frozen=True):
         said = (entry.message for entry in self.entries if entry.message.role is Role.USER)
         first = next(itertools.chain(said, (each.message for each in self.waiting)), None)
         if first is None:
-            return self.persona.name if self.persona is not None and self.entries else "New chat"
+            return (self.cast if self.entries else "") or "New chat"
         words = first.text.split()
         text = " ".join(words[:_TITLE_WORDS]) or ", ".join(part.name or "picture" for part in first.images)
         return text if len(text) <= _TITLE_CHARACTERS and len(words) <= _TITLE_WORDS else text[: _TITLE_CHARACTERS - 1].rstrip() + "…"

@@ -5,9 +5,11 @@ Messages are named by their ids, never by where they stood.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
-from nemochat.domain.chat import Chat, Entry, Node
+from nemochat.domain.chat import Chat, Entry, Node, Reading
 from nemochat.domain.messages import Message
 
 
@@ -28,12 +30,38 @@ class Trim(msgspec.Struct, frozen=True):
     examples_gone: int
 
 
-Edit = Put | Trim
+class Speaks(msgspec.Struct, frozen=True):
+    """Who speaks in a group from here on, by name."""
+
+    name: str
+
+
+class Read(msgspec.Struct, frozen=True):
+    """What texts with macros have said, and the variables that they have changed; both beside those that there are."""
+
+    readings: Mapping[str, Reading]
+    variables: Mapping[str, str]
+
+
+Edit = Put | Trim | Speaks | Read
+
+_MOST_READINGS = 256
+"""Of one conversation; the oldest go first."""
 
 
 def applied(chat: Chat, edit: Edit) -> Chat:
     """The conversation with the change in it."""
-    return _put(chat, edit) if isinstance(edit, Put) else _trimmed(chat, edit)
+    match edit:
+        case Put():
+            return _put(chat, edit)
+        case Trim():
+            return _trimmed(chat, edit)
+        case Speaks(name):
+            return chat if chat.group is None else msgspec.structs.replace(chat, group=chat.group.spoken(name))
+        case Read(readings, variables):
+            kept = {**{key: each for key, each in chat.readings.items() if key not in readings}, **readings}
+            kept = dict([*kept.items()][-_MOST_READINGS:])
+            return msgspec.structs.replace(chat, readings=kept, variables={**chat.variables, **variables})
 
 
 def trim_between(before: Chat, after: Chat) -> Trim | None:
@@ -68,7 +96,7 @@ def _trimmed(chat: Chat, edit: Trim) -> Chat:
 
 # -- taking back
 
-_AROUND = ("name", "persona", "user", "note", "collections", "sampling")
+_AROUND = ("name", "persona", "user", "note", "collections", "sampling", "group")
 """What stands around the messages, and is taken back as a whole."""
 
 
@@ -86,7 +114,12 @@ def _around_taken_back(chat: Chat, before: Chat, after: Chat) -> Chat:
     frames = [field for field in ("system", "tools", "contexts") if getattr(before.frame, field) != getattr(after.frame, field)]
     frame = msgspec.structs.replace(chat.frame, **{field: getattr(before.frame, field) for field in frames})
     fields = [field for field in _AROUND if getattr(before, field) != getattr(after, field)]
-    return msgspec.structs.replace(chat, frame=frame, **{field: getattr(before, field) for field in fields})
+    speaking, variables = chat.group.speaking if chat.group is not None else "", dict(chat.variables)
+    for name in (name for name in {*before.variables, *after.variables} if before.variables.get(name) != after.variables.get(name)):
+        variables.pop(name, None)
+        variables |= {name: before.variables[name]} if name in before.variables else {}
+    chat = msgspec.structs.replace(chat, frame=frame, variables=variables, **{field: getattr(before, field) for field in fields})
+    return msgspec.structs.replace(chat, group=chat.group.spoken(speaking)) if chat.group is not None and speaking else chat
 
 
 def _marked_as(chat: Chat, id_: int, before: Message) -> Chat:

@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from nemochat.domain.chat import Entry, Waiting
+from nemochat.domain.chat import Entry, Reading, Waiting
+from nemochat.domain.groups import Group
 from nemochat.domain.messages import Conversation, Message, Part, Role, TextPart, ToolCallPart, ToolResultPart, ToolSpec
 from nemochat.domain.personas import AuthorNote, Persona, UserProfile
 from nemochat.domain.replies import ModelRef, ReplyRecord, TurnResult
@@ -46,7 +47,14 @@ class Roleplay(msgspec.Struct, frozen=True, omit_defaults=True):
     seed: int = 0
     collections: tuple[str, ...] = ()
     sampling: SamplingSettings | None = None
+    group: Group | None = None
+    variables: dict[str, str] = {}
+    readings: dict[str, Reading] = {}
     v: int = FIRST_VERSION
+
+
+ROLEPLAY = tuple(field for field in Roleplay.__struct_fields__ if field != "v")
+"""What of a Chat is in a Roleplay: the same names there."""
 
 
 class _Frame(msgspec.Struct, frozen=True, omit_defaults=True):

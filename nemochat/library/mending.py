@@ -13,7 +13,7 @@ from nemochat.domain.sanitize import sanitize
 
 Kind = TypeVar("Kind")
 
-_ONE_LINE = {"name", "nickname", "speaker", "model", "source", "reason", "creator", "version", "accent", "user_name", "summary"}
+_ONE_LINE = {"name", "nickname", "speaker", "speaking", "model", "source", "reason", "creator", "version", "accent", "user_name", "summary"}
 
 
 def cleaned(value: Kind) -> Kind:

@@ -11,7 +11,7 @@ from nemochat.domain.replies import ModelRef
 from nemochat.domain.sanitize import sanitize
 from nemochat.library import earlier
 from nemochat.library.adopting import Arriving, adopt
-from nemochat.library.codec import as_int, as_seconds, as_text, from_columns, scene_from_json, waiting_from_json
+from nemochat.library.codec import ROLEPLAY, as_int, as_seconds, as_text, from_columns, scene_from_json, waiting_from_json
 from nemochat.library.database import DAMAGED
 from nemochat.library.errors import LibraryError, NewerError, cannot, taking
 from nemochat.library.ids import is_id
@@ -141,16 +141,7 @@ class _Found:
             waits, all_wait = waiting_from_json(waiting)
         except NewerError:
             return Chat(), False
-        chat = Chat(
-            frame=around,
-            persona=role.persona,
-            user=role.user,
-            note=role.note,
-            seed=role.seed,
-            collections=role.collections,
-            sampling=role.sampling,
-            waiting=waits,
-        )
+        chat = Chat(frame=around, waiting=waits, **{field: getattr(role, field) for field in ROLEPLAY})
         return chat, whole and all_wait
 
 

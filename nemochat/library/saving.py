@@ -13,6 +13,7 @@ from nemochat.domain.replies import ModelRef
 from nemochat.library import earlier
 from nemochat.library.codec import (
     LAST_SECOND,
+    ROLEPLAY,
     Roleplay,
     as_int,
     as_seconds,
@@ -181,7 +182,7 @@ def _derived(chat: Chat, name: str) -> dict[str, object]:
     return {
         "title": storable(name or chat.title),
         "preview": storable(preview),
-        "persona": "" if chat.persona is None else storable(chat.persona.name),
+        "persona": storable(chat.cast),
         "messages": len(messages),
         "chosen": first_of(chat),
         **_counts(chat),
@@ -193,12 +194,11 @@ def _counts(chat: Chat) -> dict[str, int]:
 
 
 def _roleplay(chat: Chat) -> Roleplay:
-    return Roleplay(chat.persona, chat.user, chat.note, chat.seed, chat.collections, chat.sampling)
+    return Roleplay(**{field: getattr(chat, field) for field in ROLEPLAY})
 
 
 def _scene_differs(before: Chat, after: Chat) -> bool:
-    fields = ("frame", "persona", "user", "note", "seed", "collections", "sampling")
-    if all(getattr(before, field) is getattr(after, field) for field in fields):
+    if all(getattr(before, field) is getattr(after, field) for field in ("frame", *ROLEPLAY)):
         return False
     return before.frame != after.frame or _roleplay(before) != _roleplay(after)
 
@@ -217,16 +217,7 @@ def _read_scene(db: sqlite3.Connection, key: int) -> tuple[Chat, int]:
     row = db.execute("SELECT frame, roleplay, waiting FROM scene WHERE conversation = ?", (key,)).fetchone() or (None, None, None)
     frame, roleplay, whole = scene_from_json(*row[:2])
     waiting, all_waits = waiting_from_json(row[2])
-    chat = Chat(
-        frame=frame,
-        persona=roleplay.persona,
-        user=roleplay.user,
-        note=roleplay.note,
-        seed=roleplay.seed,
-        collections=roleplay.collections,
-        sampling=roleplay.sampling,
-        waiting=waiting,
-    )
+    chat = Chat(frame=frame, waiting=waiting, **{field: getattr(roleplay, field) for field in ROLEPLAY})
     return chat, (not whole) + (not all_waits)
 
 

@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from nemochat.domain.chat import Chat, Node, Waiting, pictures_of
+from nemochat.domain.chat import Chat, Node, Reading, Waiting, pictures_of
+from nemochat.domain.groups import Group
 from nemochat.domain.images import Original
 from nemochat.domain.messages import Conversation, Role
 from nemochat.domain.personas import AuthorNote, Persona, UserProfile
@@ -24,7 +25,7 @@ from nemochat.files import exporting
 from nemochat.library import earlier
 from nemochat.library.adopting import Arriving, adopt
 from nemochat.library.archives import MIB, Archive, open_archive
-from nemochat.library.codec import MAX_ID, can_wait, from_columns, from_json, storable, to_columns, to_json
+from nemochat.library.codec import MAX_ID, ROLEPLAY, can_wait, from_columns, from_json, storable, to_columns, to_json
 from nemochat.library.difference import first_of
 from nemochat.library.errors import LibraryError, NewerError, cannot, taking
 from nemochat.library.mending import cleaned, mended
@@ -87,6 +88,9 @@ class _Conversation(msgspec.Struct, frozen=True):
     messages: tuple[_Message, ...]
     waiting: tuple[Waiting, ...] = ()
     sampling: SamplingSettings | None = None
+    group: Group | None = None
+    variables: dict[str, str] = {}
+    readings: dict[str, Reading] = {}
 
 
 def export_library(library: Library, target: Path) -> ExportReport:
@@ -194,16 +198,11 @@ def _leaving(stored: StoredChat, title: str, pictures: Mapping[str, str]) -> _Co
         chat.next_id,
         chat.first_kept,
         chat.examples_gone,
-        chat.seed,
-        chat.collections,
-        chat.frame,
-        chat.persona,
-        chat.user,
-        chat.note,
-        dict(pictures),
-        tuple(messages),
-        chat.waiting,
-        chat.sampling,
+        frame=chat.frame,
+        pictures=dict(pictures),
+        messages=tuple(messages),
+        waiting=chat.waiting,
+        **{field: getattr(chat, field) for field in ROLEPLAY},
     )
 
 
@@ -226,14 +225,9 @@ def _arriving(read: _Conversation, digests: Mapping[str, str]) -> Arriving:
         first_kept=read.first_kept,
         name=read.name,
         next_id=read.next_id,
-        persona=read.persona,
-        user=read.user,
-        note=read.note,
         examples_gone=read.examples_gone,
-        seed=read.seed,
-        collections=read.collections,
         waiting=read.waiting,
-        sampling=read.sampling,
+        **{field: getattr(read, field) for field in ROLEPLAY},
     )
     nodes = []
     for message in read.messages:

@@ -5,8 +5,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from nemochat.domain.chat import Chat, Entry
+from msgspec.structs import replace
+
+from nemochat.domain.chat import Chat, Entry, Reading
 from nemochat.domain.events import FinishReason, Timings, Usage
+from nemochat.domain.groups import Cards, Group, Member, Order
 from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import (
     ContextPart,
@@ -81,6 +84,8 @@ def everything() -> Chat:
     call = call_part(' {"name": "add"} ', (ToolCall("add", {"a": [1, 2.5], "b": {"c": None, "d": 10**30}}),))
     frame = Conversation("Be brief.", (ToolSpec("add", "Adds.", {"type": "object"}),), ("a: context",))
     chat = Chat(frame=frame, persona=MIRA, user=UserProfile("Ada", "Tall."), note=AuthorNote("It rains.", 2), examples_gone=1, seed=7)
+    group = Group((Member(MIRA, True, 0.25),), Order.POOLED, Cards.OWN, True, "Mira", "Mira")
+    chat = replace(chat, group=group, variables={"mood": "ä"}, readings={"ab12": Reading("It is 12:30.", 3)})
     chat = chat.added(user("What is this?", ImagePart(RED.digest, "red.png", 2, 1, 256), ContextPart("The tower.", "Book", "tower")))
     chat = chat.added(Entry(Message(Role.ASSISTANT, (TextPart("Let me add."), call)), record("Let me add. <toolcall>", (0, 1, 2, 7, 8))))
     result = ToolResultPart("call_2_1", "3", True, (ImagePart(BLUE.digest, "add"),))
@@ -97,8 +102,6 @@ def everything() -> Chat:
 
 def stored(chat: Chat) -> Chat:
     """As it reads back: without the prompts."""
-    from msgspec.structs import replace
-
     def bare(entry: Entry) -> Entry:
         return entry if entry.record is None else replace(entry, record=replace(entry.record, prompt=()))
 
