@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from nemochat.domain.personas import Lorebook, LoreEntry
-from nemochat.personas.lore import Scan, scan
+from nemochat.personas.lore import Lore, Scan, scan
 from nemochat.personas.macros import Macros
 
 ENTRIES, EXPRESSIONS, ROUNDS = 10_000, 200, 30
@@ -63,7 +63,7 @@ def main() -> None:
         return [key for key in lowered if key in text]
 
     def find(texts: Sequence[str]) -> Scan:
-        return scan(book, texts, MACROS, count=len)
+        return scan(Lore((book,)), texts, MACROS, count=len)
 
     began = time.process_time()
     find(["nothing"])

@@ -263,6 +263,17 @@ class ToolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = ""
 
 
+class LoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Lorebooks; each field says in its description what it does."""
+
+    books: Annotated[tuple[str, ...], Meta(description="Lorebooks that every chat has, by their ids.")] = ()
+    names: Annotated[bool, Meta(description="Look for keys in the names of who speaks, too.")] = True
+    scan_note: Annotated[bool, Meta(description="Look for keys in the author's note, too.")] = False
+    min_entries: Annotated[
+        int, Meta(ge=0, le=100, description="Look for keys in older messages until so many entries are there; 0 is only in the last few.")
+    ] = 0
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that config.toml may hold.
 
@@ -276,17 +287,19 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sampling: SamplingSettings = SamplingSettings()
     interface: InterfaceSettings = InterfaceSettings()
     tools: ToolSettings = ToolSettings()
+    lore: LoreSettings = LoreSettings()
     keys: dict[str, str] = {}
     tool_rules: dict[str, str] = {}
 
 
 _PREFIX = "NEMOCHAT_"
-_Group = type[EngineSettings] | type[SamplingSettings] | type[InterfaceSettings] | type[ToolSettings]
+_Group = type[EngineSettings] | type[SamplingSettings] | type[InterfaceSettings] | type[ToolSettings] | type[LoreSettings]
 GROUPS: dict[str, _Group] = {
     "engine": EngineSettings,
     "sampling": SamplingSettings,
     "interface": InterfaceSettings,
     "tools": ToolSettings,
+    "lore": LoreSettings,
 }
 """The groups by the names that they have in the file."""
 
@@ -307,7 +320,7 @@ class SettingInfo(msgspec.Struct, frozen=True):
 
 
 def describe(group: str) -> tuple[SettingInfo, ...]:
-    """The settings of a group ("interface", "engine", "sampling", "tools") in their order."""
+    """The settings of a group ("interface", "engine", "sampling", "tools", "lore") in their order."""
     infos = []
     for field in msgspec.structs.fields(GROUPS[group]):
         kind = msgspec.inspect.type_info(field.type)

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 
 import msgspec
 
+from nemochat.chat.lore import macros_in, system_of
 from nemochat.domain.chat import Chat
 from nemochat.domain.messages import ContextPart, Conversation, Message, Part, Role, Speaker, TextPart
-from nemochat.domain.personas import AuthorNote, Persona, UserProfile
+from nemochat.domain.personas import AuthorNote
 from nemochat.personas import examples, prompt_text
-from nemochat.personas.lore import notes
+from nemochat.personas.lore import Lore, lore_of, notes
 from nemochat.personas.lore_rules import DEPTH, Place
 from nemochat.personas.macros import Macros
 from nemochat.prompt.window import Fit
@@ -54,25 +55,27 @@ class Assembled(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(chat, examples_gone=examples_gone, first_kept=source or 0)
 
 
-def assemble(chat: Chat, start: int = 0) -> Assembled:
-    """What the model is to read, before the window decides what fits. start: so many messages, forgotten long ago, are left out."""
+def assemble(chat: Chat, start: int = 0, lore: Lore | None = None) -> Assembled:
+    """What the model is to read, before the window decides what fits. start: so many messages, forgotten long ago, are left out. lore:
+    of the conversation; None is the persona's own.
+    """
+    lore = lore_of(chat.playing) if lore is None else lore
     shown, left_out = chat.shown[start:], chat.shown[:start]
     messages = _moved([chat.entries[index].message for index in shown], max(0, chat.first_shown - start))
-    system, note = chat.frame.system, chat.note
+    note, persona, macros = chat.note, chat.persona, macros_in(chat, lore)
+    system = system_of(chat, lore)
     dialogues: tuple[Message, ...] = ()
-    if chat.persona is not None:
-        persona, user, seed = chat.persona, chat.user or UserProfile(), str(chat.seed)
-        macros = prompt_text.macros_of(persona, user, seed=seed)
-        system = prompt_text.system_text(persona, user, system, seed=seed)
+    if persona is not None:
         if not start:
             dialogues = tuple(message for block in examples.blocks(persona, macros) for message in block)
         messages = _with_note(messages, prompt_text.post_history(persona, "", macros), 0)
-        note = _with_lore(persona, None if note is None else AuthorNote(macros.expand(note.text), note.depth), macros)
-        for rules in notes(persona.book):
-            if rules.depth is not None:
-                messages = _put(messages, macros.expand(rules.said.text).strip(), rules.depth, rules.speaker)
-        if own := prompt_text.character_note(persona, macros):
-            messages = _with_note(messages, own.text, own.depth)
+        note = None if note is None else AuthorNote(macros.expand(note.text), note.depth)
+    note = _with_lore(lore, note, macros)
+    for rules in notes(lore):
+        if rules.depth is not None:
+            messages = _put(messages, macros.expand(rules.said.text).strip(), rules.depth, rules.speaker)
+    if persona is not None and (own := prompt_text.character_note(persona, macros)):
+        messages = _with_note(messages, own.text, own.depth)
     if note is not None:
         messages = _with_note(messages, note.text, note.depth)
     return Assembled(
@@ -83,9 +86,9 @@ def assemble(chat: Chat, start: int = 0) -> Assembled:
     )
 
 
-def _with_lore(persona: Persona, note: AuthorNote | None, macros: Macros) -> AuthorNote | None:
+def _with_lore(lore: Lore, note: AuthorNote | None, macros: Macros) -> AuthorNote | None:
     """The author's note with the entries that are always above or below it; they make one where there is none."""
-    texts = {place: [macros.expand(each.said.text).strip() for each in notes(persona.book) if each.place is place] for place in Place}
+    texts = {place: [macros.expand(each.said.text).strip() for each in notes(lore) if each.place is place] for place in Place}
     lines = [*texts[Place.NOTE_TOP], *([note.text] if note is not None else []), *texts[Place.NOTE_BOTTOM]]
     return AuthorNote("\n".join(lines), note.depth if note is not None else DEPTH) if lines else None
 

@@ -1,69 +1,180 @@
-"""The lorebook's part in a turn: what fires on the user's message is put beside it, once, and stays there."""
+"""The lorebooks' part in a turn: what fires on the user's message is put beside it, once, and stays there."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
 from nemochat.domain.chat import Chat
 from nemochat.domain.messages import ContextPart, Message, Role
-from nemochat.domain.personas import UserProfile
-from nemochat.personas.lore import Fired, Scan, Situation, scan, standing
+from nemochat.domain.personas import Lorebook, Persona, UserProfile
+from nemochat.errors import NemochatError
+from nemochat.personas import prompt_text
+from nemochat.personas.lore import Fired, Lore, Scan, Situation, lore_of, outlets, scan, standing
 from nemochat.personas.lore_rules import DEPTH, Place
-from nemochat.personas.prompt_text import macros_of, system_text
+from nemochat.personas.macros import Macros
+from nemochat.settings import LoreSettings
 
 SHARE = 0.25
-"""Of the window, what the entries of one turn may take when the lorebook does not say."""
+"""Of the window, what the entries of one turn may take when a lorebook does not say."""
+PLAIN = Persona(name="Assistant")
+"""Who speaks, to a lorebook, where no persona does."""
 _BYTES_A_TOKEN = 4
+_OUTLET = re.compile(r"\{\{\s*outlet\s*::?\s*([^{}]*?)\s*\}\}", re.IGNORECASE)
 
 
-def with_lore(chat: Chat, message: Message, room: int | None = None) -> Message:
-    """The message that is about to be added, with the entries of the persona's lorebook that fire on it; `room` as for `fired`."""
+class Shelf:
+    """The lorebooks of conversations: their own, their persona's, those of all.
+
+    get: one by its id, which may raise NemochatError; None where there are none but those within personas.
+    """
+
+    def __init__(self, get: Callable[[str], Lorebook] | None = None, settings: LoreSettings | None = None) -> None:
+        self._get = get
+        self.settings = settings or LoreSettings()
+
+    def lore_of(self, chat: Chat) -> Lore:
+        """What is scanned in a conversation. A lorebook that cannot be read is named in its problems; one that changed counts as it is now.
+
+        One that is attached to several of these is there once: as one of all chats, else as the chat's.
+        """
+        persona, everywhere = chat.playing, dict.fromkeys(self.settings.books)
+        own = [id_ for id_ in dict.fromkeys(chat.lorebooks) if id_ not in everywhere]
+        theirs = [id_ for id_ in dict.fromkeys(persona.lorebooks if persona is not None else ()) if id_ not in {*everywhere, *own}]
+        problems: list[str] = []
+        books = [
+            *self._books(own, problems),
+            *([persona.book] if persona is not None and persona.book is not None else []),
+            *self._books(theirs, problems),
+            *self._books(everywhere, problems),
+        ]
+        texts = _texts_of(chat)
+        note = chat.note.text if chat.note is not None else ""
+        written = [*texts.values(), note, chat.frame.system, *((persona.system, persona.post_history) if persona is not None else ())]
+        return Lore(
+            books=tuple(books),
+            name=persona.name if persona is not None else "",
+            tags=persona.tags if persona is not None else (),
+            texts={name: text for name, text in texts.items() if text},
+            note=note if self.settings.scan_note else "",
+            outlets=frozenset(name.casefold() for text in written for name in _OUTLET.findall(text)),
+            at_least=self.settings.min_entries,
+            names=self.settings.names,
+            problems=tuple(problems),
+        )
+
+    def _books(self, ids: Iterable[str], problems: list[str]) -> list[Lorebook]:
+        books: list[Lorebook] = []
+        if (get := self._get) is None:
+            return books
+        for id_ in ids:
+            try:
+                books.append(get(id_))
+            except NemochatError as error:
+                problems.append(error.message)
+        return books
+
+
+def macros_in(chat: Chat, lore: Lore) -> Macros:
+    """The macros of a conversation's texts, with what stands in the outlets of its lorebooks."""
+    persona, user, seed = chat.playing or PLAIN, chat.user or UserProfile(), str(chat.seed)
+    macros = prompt_text.macros_of(persona, user, seed=seed)
+    if not lore.outlets:
+        return macros
+    values = {f"outlet::{name}": macros.expand(text) for name, text in outlets(lore).items()}
+    return prompt_text.macros_of(persona, user, seed=seed, values=values)
+
+
+def with_lore(chat: Chat, message: Message, room: int | None = None, lore: Lore | None = None) -> Message:
+    """The message that is about to be added, with the entries of its lorebooks that fire on it; `room` and `lore` as for `fired`."""
     if message.role is not Role.USER:
         return message
-    contexts = (_part(chat, each) for each in fired(chat, message, room).fired)
+    contexts = (_part(chat, each) for each in fired(chat, message, room, lore).fired)
     return msgspec.structs.replace(message, parts=(*message.parts, *contexts))
 
 
-def fired(chat: Chat, message: Message, room: int | None = None) -> Scan:
+def fired(chat: Chat, message: Message, room: int | None = None, lore: Lore | None = None) -> Scan:
     """What fires when `message` comes next. What the window still holds is not said again.
 
-    room: tokens of the window that are not kept for the reply; None is not known.
+    room: tokens of the window that are not kept for the reply; None is not known. lore: of the conversation; None is the persona's own.
     """
-    if chat.persona is None or chat.persona.book is None:
-        return Scan()
-    kept = [entry.message for entry in chat.entries[chat.first_kept :] if not entry.message.excluded]
+    lore = lore_of(chat.playing) if lore is None else lore
+    if not lore.books:
+        return Scan(notices=lore.problems)
+    kept = [entry for entry in chat.entries[chat.first_kept :] if not entry.message.excluded]
     replies = [entry for entry in chat.entries if entry.message.role is Role.ASSISTANT]
     greeting = chat.alternatives(0).index(chat.entries[0].id) if chat.entries and chat.entries[0] in replies else None
     n_messages, before = _history(chat)
+    macros = macros_in(chat, lore)
     return scan(
-        chat.persona.book,
-        [*(each.text for each in kept), message.text],
-        macros_of(chat.persona, chat.user or UserProfile(), seed=str(chat.seed)),
+        lore,
+        [*(_said(each.message, each.speaker, lore, macros) for each in kept), _said(message, "", lore, macros)],
+        macros,
         count=_tokens,
-        already={context.text for each in kept for context in each.contexts},
-        budget=None if room is None else _budget(chat, message, room),
+        already={context.text for each in kept for context in each.message.contexts},
+        budget=None if room is None else _budget(chat, message, lore, room),
         situation=Situation(len(replies), greeting, n_messages + 1, before),
     )
 
 
-def fired_last(chat: Chat, room: int | None = None) -> Scan:
+def fired_last(chat: Chat, room: int | None = None, lore: Lore | None = None) -> Scan:
     """What fired with the last message of the user, and what did not: the same as was found when it was sent."""
     at = next((index for index in reversed(chat.shown) if chat.entries[index].message.role is Role.USER), None)
-    return Scan() if at is None else fired(chat.cut(at), chat.entries[at].message, room)
+    if at is None:
+        return msgspec.structs.replace(fired(chat, Message(Role.USER, ()), room, lore), fired=(), dropped=())
+    return fired(chat.cut(at), chat.entries[at].message, room, lore)
 
 
-def _budget(chat: Chat, message: Message, room: int) -> int:
-    """What entries may take: what the lorebook says, of which those that are always there are a part, within what will be free."""
-    persona = chat.persona
-    assert persona is not None
-    assert persona.book is not None
-    system = system_text(persona, chat.user or UserProfile(), chat.frame.system, seed=str(chat.seed))
-    free = room - _tokens(system) - _tokens(message.text)
-    wanted = persona.book.token_budget
-    limit = SHARE * room if wanted is None else wanted - sum(_tokens(text) for text in standing(persona.book))
-    return max(0, min(int(limit), free))
+def tried(lore: Lore, text: str, chat: Chat | None = None) -> Scan:
+    """What a text by itself would call, said by nobody. chat: whose persona and user it is, None for none."""
+    return scan(lore, [text], macros_in(chat or Chat(), lore), count=_tokens)
+
+
+def system_of(chat: Chat, lore: Lore) -> str:
+    """The system text of a conversation, with what its lorebooks always have there."""
+    persona, system, macros = chat.playing, chat.frame.system, macros_in(chat, lore)
+    if persona is None:
+        return prompt_text.plain_system_text(system, lore, macros) if lore.books else system
+    user = chat.user or UserProfile()
+    return prompt_text.system_text(persona, user, system, seed=str(chat.seed), values=macros.values, lore=lore)
+
+
+def _said(message: Message, speaker: str, lore: Lore, macros: Macros) -> str:
+    """A message as it is searched: with who speaks, as SillyTavern has it."""
+    if not lore.names or message.role is Role.TOOL:
+        return message.text
+    return f"{macros.user if message.role is Role.USER else speaker or macros.char}: {message.text}"
+
+
+def _texts_of(chat: Chat) -> dict[str, str]:
+    """What entries may want searched besides the messages, by the names of `SOURCES`."""
+    persona, user = chat.playing, chat.user
+    texts = {"match_persona_description": user.description if user is not None else ""}
+    if persona is not None:
+        kept = persona.extensions.get("depth_prompt")
+        note = kept.get("prompt") if isinstance(kept, dict) else ""
+        texts |= {
+            "match_character_description": persona.description,
+            "match_character_personality": persona.personality,
+            "match_character_depth_prompt": note if isinstance(note, str) else "",
+            "match_scenario": persona.scenario,
+            "match_creator_notes": persona.creator_notes,
+        }
+    return texts
+
+
+def _budget(chat: Chat, message: Message, lore: Lore, room: int) -> int:
+    """What entries may take: what the lorebooks say, of which those that are always there are a part, within what will be free.
+
+    Those that do not say share a part of the window.
+    """
+    free = room - _tokens(system_of(chat, lore)) - _tokens(message.text)
+    said = [book.token_budget for book in lore.books if book.token_budget is not None]
+    asked = max(0, sum(said) - sum(_tokens(text) for text in standing(lore))) if said else 0
+    share = SHARE * room if len(said) < len(lore.books) else 0
+    return max(0, min(asked + int(share), free))
 
 
 def _history(chat: Chat) -> tuple[int, Mapping[str, list[int]]]:

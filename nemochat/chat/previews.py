@@ -12,8 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import msgspec
 import regex
 
-from nemochat.chat.assembly import Assembled, assemble
-from nemochat.domain.chat import Chat
+from nemochat.chat.assembly import Assembled
 from nemochat.domain.messages import Conversation, Message, Role, TextPart
 from nemochat.domain.segments import Segment
 from nemochat.engine.protocol import Asked
@@ -71,7 +70,7 @@ class Prompt(msgspec.Struct, frozen=True):
     @classmethod
     async def of(
         cls,
-        chat: Chat,
+        assembled: Assembled,
         format_: ChatFormat,
         count: Counter,
         limit: int,
@@ -80,11 +79,9 @@ class Prompt(msgspec.Struct, frozen=True):
         continues: bool = False,
         speaks: Role = Role.ASSISTANT,
         thinks: bool | None = None,
-        start: int = 0,
     ) -> Prompt:
-        """The prompt of a chat as it stands; `continues`, `speaks` and `thinks` as in `ChatFormat.lay_out`, `start` as in `assemble`."""
+        """The prompt of what was assembled; `continues`, `speaks` and `thinks` as in `ChatFormat.lay_out`."""
         tokens: dict[Segment, int] = {}
-        assembled = assemble(chat, start)
         asked = Asked(assembled.conversation, continues=continues, speaks=speaks, thinks=thinks)
         last: tuple[Conversation, Layout, list[int]] | None = None
 

@@ -9,11 +9,12 @@ from functools import partial
 import msgspec
 
 from nemochat.chat.album import Album
+from nemochat.chat.assembly import assemble
 from nemochat.chat.context import view_of
 from nemochat.chat.counting import Counting
 from nemochat.chat.held import Held
 from nemochat.chat.loading import Loading
-from nemochat.chat.lore import fired, fired_last, with_lore
+from nemochat.chat.lore import Shelf, fired, fired_last, with_lore
 from nemochat.chat.offered import Offered
 from nemochat.chat.passages import FindPassages
 from nemochat.chat.previews import EMPTY, Preview, Prompt, known_of, preview
@@ -77,8 +78,8 @@ class PromptReader:
 
     side: in pixels, of what the projector gets when that is fixed, else None. load: the loading of the model. tools: which of a chat's
     tools the model is told of. find_passages: of a chat's documents, for each of the user's messages. held: what the KV cache holds. album:
-    the pictures; whoever opens sessions one after the other gives all of them the same one. layers: what is asked of sampling outside of
-    the chats.
+    the pictures, shelf: the lorebooks; whoever opens sessions one after the other gives them all the same ones. layers: what is asked of
+    sampling outside of the chats.
     """
 
     def __init__(self, engine: Engine, request: LoadRequest, layers: Layers, image_size: int | None = None) -> None:
@@ -89,6 +90,7 @@ class PromptReader:
         self.tools = Offered(engine, lambda: self.load.format)
         self.held = Held()
         self.album = Album()
+        self.shelf = Shelf()
         self.side = image_size
         self.left_out: tuple[str, ...] = ()
         """The values of sampling of which the user was told that the server does not take them."""
@@ -191,7 +193,7 @@ class PromptReader:
         reserve, start = self.in_force(chat).sampling.max_tokens or RESERVE, self._start(chat, info.context_length)
         seen = await self._with_pictures(chat, start, can_see=info.has_vision)
         prompt = await Prompt.of(
-            seen,
+            assemble(seen, start, self.shelf.lore_of(chat)),
             self.load.format,
             self._count,
             info.context_length,
@@ -199,7 +201,6 @@ class PromptReader:
             continues=continues,
             speaks=speaks,
             thinks=self.in_force(chat).sampling.think,
-            start=start,
         )
         self._sizes.keep(chat, prompt)
         return prompt
@@ -240,8 +241,8 @@ class PromptReader:
         return await self.tools.costs(specs)
 
     def with_lore(self, chat: Chat, message: Message) -> Message:
-        """The message that is about to be added, with the entries of the persona's lorebook that fire on it."""
-        return with_lore(chat, message, self._room(chat))
+        """The message that is about to be added, with the entries of its lorebooks that fire on it."""
+        return with_lore(chat, message, self._room(chat), self.shelf.lore_of(chat))
 
     def _room(self, chat: Chat) -> int | None:
         """Tokens of the window that are not kept for the reply; None before the model is loaded."""
@@ -260,12 +261,13 @@ class PromptReader:
         whole = told.added(Entry(self.with_lore(told, draft))) if draft is not None else told
         prompt = await self.prompt(whole)
         says = draft is not None and bool(draft.text.strip())
-        lore = fired(told, draft, self._room(told)) if draft is not None and says else fired_last(told, self._room(told))
+        lore, room = self.shelf.lore_of(told), self._room(told)
+        found = fired(told, draft, room, lore) if draft is not None and says else fired_last(told, room, lore)
         left_out = sum(self._sizes.of(chat.entries[index].message) or 0 for index in prompt.assembled.left_out)
         left_out += self._sizes.examples if left_out else 0
         held, counts = self.held if self._knows_cache else None, self.counts_of(prompt.layout.segments)
         return await view_of(
-            chat, prompt, held, has_draft=draft is not None, left_out_tokens=left_out, counts=counts, lore=lore
+            chat, prompt, held, has_draft=draft is not None, left_out_tokens=left_out, counts=counts, lore=found
         )
 
     def counts_of(self, segments: Sequence[Segment]) -> Counts:

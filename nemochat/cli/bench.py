@@ -29,6 +29,7 @@ from nemochat.models import Catalogue
 from nemochat.models.catalogue import DEMO_NAME, Entry
 from nemochat.models.pull import Puller
 from nemochat.paths import Paths, find_paths
+from nemochat.personas.lorebooks import LorebookStore
 from nemochat.personas.store import PersonaStore
 from nemochat.settings import Settings
 from nemochat.settings_file import load_or_set_aside, locked_settings, write_setting
@@ -61,6 +62,7 @@ class Bench:
         self._warned: set[str] = set()
         self.resume = resume
         self.personas = PersonaStore(paths.personas)
+        self.lorebooks = LorebookStore(paths.lorebooks)
         self.library = self._open_library(paths.library)
 
     @property

@@ -1,4 +1,4 @@
-"""The commands about conversations that are kept and about personas: their arguments. What they do is imported when they are run."""
+"""The commands about conversations that are kept, personas and lorebooks: their arguments. What they do is imported when they are run."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 PersonaArgument = Annotated[str, typer.Argument(help="A persona's name or id.", autocompletion=completing.personas)]
 
 library_app = typer.Typer(help="Conversations: list, export, import, check and repair.", no_args_is_help=True)
+lore_app = typer.Typer(help="Lorebooks: list, show, add, export, remove and try.", no_args_is_help=True)
 personas_app = typer.Typer(help="Personas: list, show, import and export.", no_args_is_help=True)
 
 
@@ -130,3 +131,66 @@ def personas_export(
     from nemochat.cli.personas import export
 
     export(name, file)
+
+
+LorebookArgument = Annotated[str, typer.Argument(help="A lorebook's name or id.")]
+
+
+@lore_app.command("list")
+def lore_list(as_json: JsonOption = False) -> None:
+    """List the lorebooks that belong to no single persona."""
+    from nemochat.cli.lore import print_list
+
+    print_list(as_json=as_json)
+
+
+@lore_app.command("show")
+def lore_show(name: LorebookArgument) -> None:
+    """Print a lorebook as JSON (lorebook_v3)."""
+    from nemochat.cli.lore import show
+
+    show(name)
+
+
+@lore_app.command("add")
+def lore_add(
+    files: Annotated[
+        list[Path], typer.Argument(help="World info of SillyTavern, lorebook_v3, or lorebooks of NovelAI, Agnai and RisuAI (also .risum).")
+    ],
+) -> None:
+    """Keep the lorebooks of files."""
+    from nemochat.cli.lore import add
+
+    add(files)
+
+
+@lore_app.command("export")
+def lore_export(
+    name: LorebookArgument,
+    file: Annotated[Path, typer.Argument(help="The .json file to write.")],
+    world_info: Annotated[bool, typer.Option("--world-info", help="As SillyTavern's world info instead of lorebook_v3.")] = False,
+) -> None:
+    """Write a lorebook to a file."""
+    from nemochat.cli.lore import export
+
+    export(name, file, world_info=world_info)
+
+
+@lore_app.command("remove")
+def lore_remove(name: LorebookArgument) -> None:
+    """Take a lorebook away."""
+    from nemochat.cli.lore import remove
+
+    remove(name)
+
+
+@lore_app.command("try")
+def lore_try(
+    name: LorebookArgument,
+    text: Annotated[list[str], typer.Argument(help="What somebody might say.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Say which entries of a lorebook a text would call, and why."""
+    from nemochat.cli.lore import try_
+
+    try_(name, " ".join(text), as_json=as_json)

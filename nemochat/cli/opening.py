@@ -119,7 +119,7 @@ async def open_beside(setup: Setup, first: ChatSession) -> AsyncGenerator[ChatSe
     assert first.served is not None
     session = await _served_session(setup, first.served, None, beside=first)
     session.toolbox, session.holds_calls_to_schema = first.toolbox, first.holds_calls_to_schema
-    session.reader.album = first.reader.album
+    session.reader.album, session.reader.shelf = first.reader.album, first.reader.shelf
     try:
         yield session
     finally:

@@ -9,6 +9,7 @@ from functools import partial
 
 from nemochat.chat import Chat, ChatSession, Stop, TurnResult
 from nemochat.chat.album import Album
+from nemochat.chat.lore import Shelf
 from nemochat.chat.pictures import OpenedPicture
 from nemochat.chat.recall import DraftFile, PromptHistory
 from nemochat.chat.toolbox import with_tools
@@ -65,6 +66,7 @@ class Desk:
         self.servers = Servers(port, bench, self.tools)
         self.album = Album(bench.library.original)
         """The pictures of this run, whichever model looks at them."""
+        self.shelf = Shelf(bench.lorebooks.get, bench.settings.lore)
         self._side: int | None = None
         self.chats = Chats(port, bench, self, self)
         self.conversation = self.chats.new(self.tools.fresh(Chat()))
@@ -428,7 +430,7 @@ class Desk:
 
     def _equip(self, session: ChatSession) -> None:
         """Before its model is loaded."""
-        session.reader.album = self.album
+        session.reader.album, session.reader.shelf = self.album, self.shelf
         session.toolbox = self.tools.toolbox
         session.reader.find_passages = self.documents.find
         session.reader.tools.budget = self.bench.settings.tools.budget
@@ -447,6 +449,7 @@ class Desk:
         for key, value in changes.items():
             self.bench.change_setting(key, value)
         settings, session = self.bench.settings, self.model.session
+        self.shelf.settings = settings.lore
         if session is not None:
             session.reader.layers = {**session.reader.layers, **sampling_layers(settings, self.bench.locked)}
             session.reader.tools.budget = settings.tools.budget

@@ -26,6 +26,7 @@ from nemochat.library import Library
 from nemochat.models.pull import Puller
 from nemochat.paths import Paths
 from nemochat.personas.index import PersonaSummary
+from nemochat.personas.lorebooks import LorebookStore
 from nemochat.personas.store import PersonaStore
 from nemochat.settings import Settings
 from nemochat.tools.approval import Rules
@@ -495,6 +496,10 @@ class Workbench(Protocol):
     @property
     def personas(self) -> PersonaStore:
         """Whom the model can play."""
+
+    @property
+    def lorebooks(self) -> LorebookStore:
+        """The lorebooks that belong to no single persona."""
 
     def tools(self, picture: Callable[[int], bytes | None], search: Search) -> ToolChest:
         """The tools that need no server. picture: the file of a picture of the conversation by its number; search: finds passages."""

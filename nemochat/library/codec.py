@@ -50,6 +50,7 @@ class Roleplay(msgspec.Struct, frozen=True, omit_defaults=True):
     group: Group | None = None
     variables: dict[str, str] = {}
     readings: dict[str, Reading] = {}
+    lorebooks: tuple[str, ...] = ()
     v: int = FIRST_VERSION
 
 

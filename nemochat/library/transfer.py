@@ -91,6 +91,7 @@ class _Conversation(msgspec.Struct, frozen=True):
     group: Group | None = None
     variables: dict[str, str] = {}
     readings: dict[str, Reading] = {}
+    lorebooks: tuple[str, ...] = ()
 
 
 def export_library(library: Library, target: Path) -> ExportReport:

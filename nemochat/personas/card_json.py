@@ -143,12 +143,11 @@ def _persona(fields: _Fields, top: _Fields, *, flat: bool, fallback: str) -> Per
     if not rest.get("group_only_greetings", True):
         del rest["group_only_greetings"]  # version 3 wants the empty list written
     top, rest = (rest, {}) if flat else (top, rest)
-    texts = {field: mending.text(fields.get(key), key) for key, field in _TEXTS.items()}
+    texts: dict[str, Any] = {field: mending.text(fields.get(key), key) for key, field in _TEXTS.items()}
     texts["name"] = texts["name"] if texts["name"].strip() else fallback
     book = fields.get("character_book")
     return Persona(
-        **texts,
-        **{key: mending.text(ours.get(key), key) for key in _OUR_TEXTS},
+        **texts | {key: mending.text(ours.get(key), key) for key in _OUR_TEXTS},
         greetings=mending.texts(fields.get("alternate_greetings"), "alternate_greetings"),
         tags=mending.texts(fields.get("tags"), "tags", commas=True),
         sampling=_sampling(ours.get("sampling")),

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -132,13 +133,24 @@ def load_toml(path: Path) -> Persona:
         raise NemochatError(f"{shown(path)} cannot be read as a persona: it is not UTF-8 text.", "Correct it in an editor.") from None
 
 
-def named(name: str, personas: Iterable[PersonaSummary]) -> list[PersonaSummary]:
+class _Called(Protocol):
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+
+Called = TypeVar("Called", bound=_Called)
+
+
+def named(name: str, summaries: Iterable[Called]) -> list[Called]:
     """Those that somebody may mean by a name: with that id or name, else whose name begins with it, else in whose name it is a word's
     beginning. Case and accents do not matter."""
-    wanted, every = _folded(name), list(personas)
+    wanted, every = _folded(name), list(summaries)
     if not wanted:
         return []
-    ways: tuple[Callable[[PersonaSummary], bool], ...] = (
+    ways: tuple[Callable[[Called], bool], ...] = (
         lambda each: wanted in (each.id.lower(), _folded(each.name)),
         lambda each: _folded(each.name).startswith(wanted),
         lambda each: re.search(rf"\b{re.escape(wanted)}", _folded(each.name)) is not None,

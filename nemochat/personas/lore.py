@@ -8,6 +8,10 @@ conversation alone: a prompt that is made again is the same.
 
 Of one round of a scan these are left out, in this order: entries whose chance is not drawn, all but one of each group, and what the budget
 has no room for. Then, where what fired is searched too (`Lorebook.recursive`), another round follows.
+
+Several lorebooks are scanned as one, with one budget, as SillyTavern does by itself: where room is short, and in groups, the entries of the
+chat's come first, then those of the persona's, then those of all chats; what is there stands in the order that the entries ask for,
+wherever they come from. An entry that is in two of them counts once.
 """
 
 from __future__ import annotations
@@ -17,21 +21,38 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
-from nemochat.domain.personas import Lorebook, LoreEntry
+from nemochat.domain.personas import Lorebook, LoreEntry, Persona
 from nemochat.domain.sanitize import shortened
 from nemochat.personas import decorators
 from nemochat.personas.lore_keys import KeyIndex, KeyReader, Needle, Searched, needle, searched
-from nemochat.personas.lore_rules import Logic, Place, Rules, rules_of
+from nemochat.personas.lore_rules import SOURCES, Logic, Place, Rules, rules_of
 from nemochat.personas.macros import Macros
-
-SCAN_DEPTH = 4
-"""How many messages are searched when the lorebook does not say."""
 
 _MAX_ROUNDS = 100
 _MOST_BOOKS = 8
 _MOST_TEXTS = 256
 _SHOWN = 60
 _BACK = ("the last message", "the message before the last")
+
+
+class Lore(msgspec.Struct, frozen=True):
+    """The lorebooks of a conversation, and what their entries may ask about it besides its messages.
+
+    books: those that come first where room is short before the others. name, tags: of the persona, "" and none for the model itself. texts:
+    what an entry may want searched too, by the names that SillyTavern has for it. note: what is searched with the messages. outlets: the
+    names of those that stand in some text. at_least: of so many entries that fire, older messages are searched until there are as many.
+    names: who speaks is searched with each message. problems: sentences about lorebooks that cannot be read.
+    """
+
+    books: tuple[Lorebook, ...] = ()
+    name: str = ""
+    tags: tuple[str, ...] = ()
+    texts: Mapping[str, str] = {}
+    note: str = ""
+    outlets: frozenset[str] = frozenset()
+    at_least: int = 0
+    names: bool = True
+    problems: tuple[str, ...] = ()
 
 
 class Situation(msgspec.Struct, frozen=True):
@@ -80,12 +101,19 @@ class Fired(msgspec.Struct, frozen=True):
 
 class Scan(msgspec.Struct, frozen=True):
     """What a scan found. fired: in the order in which they stand. dropped: those that were called, but are not there all the same; their
-    reason says why not. notices: sentences about keys that cannot be used.
+    reason says why not. notices: sentences about keys that cannot be used, and lorebooks that cannot be read. always: those that need no
+    call, which stand in every prompt.
     """
 
     fired: tuple[Fired, ...] = ()
     dropped: tuple[Fired, ...] = ()
     notices: tuple[str, ...] = ()
+    always: tuple[Fired, ...] = ()
+
+
+def lore_of(persona: Persona | None) -> Lore:
+    """The lorebook that is part of a persona."""
+    return Lore() if persona is None or persona.book is None else Lore((persona.book,), persona.name, persona.tags)
 
 
 def title(entry: LoreEntry) -> str:
@@ -95,29 +123,37 @@ def title(entry: LoreEntry) -> str:
     return shortened(line, _SHOWN)
 
 
-def constants(book: Lorebook | None) -> tuple[tuple[LoreEntry, ...], tuple[LoreEntry, ...]]:
+def constants(lore: Lore) -> tuple[tuple[LoreEntry, ...], tuple[LoreEntry, ...]]:
     """The entries that always stand in the system text, without their decorators: before the persona's description, and after it.
 
     One that holds only at some places of a conversation is not among them: it fires there.
     """
-    fixed = _compiled(book).fixed if book is not None else ()
+    fixed = _compiled(lore).fixed
     before, after = ([rules for rules in fixed if rules.place is place] for place in (Place.BEFORE, Place.AFTER))
     return tuple(map(_bare, before)), tuple(map(_bare, after))
 
 
-def notes(book: Lorebook | None) -> tuple[Rules, ...]:
+def notes(lore: Lore) -> tuple[Rules, ...]:
     """The entries that are always there, but among the messages or with the author's note, in their order."""
-    fixed = _compiled(book).fixed if book is not None else ()
-    return tuple(rules for rules in fixed if rules.place not in (Place.BEFORE, Place.AFTER))
+    return tuple(rules for rules in _compiled(lore).fixed if rules.place not in (Place.BEFORE, Place.AFTER, Place.OUTLET))
 
 
-def standing(book: Lorebook) -> list[str]:
+def outlets(lore: Lore) -> dict[str, str]:
+    """What ``{{outlet::name}}`` stands for, by the name: the entries that are always there and want to stand in it."""
+    texts: dict[str, list[str]] = {name: [] for name in lore.outlets}
+    for rules in _compiled(lore).fixed:
+        if rules.place is Place.OUTLET:
+            texts[rules.outlet].append(rules.said.text.strip())
+    return {name: "\n".join(each) for name, each in texts.items()}
+
+
+def standing(lore: Lore) -> list[str]:
     """The texts of all entries that are always there."""
-    return [rules.said.text for rules in _compiled(book).fixed]
+    return [rules.said.text for rules in _compiled(lore).fixed]
 
 
 def scan(
-    book: Lorebook | None,
+    lore: Lore,
     texts: Sequence[str],
     macros: Macros,
     *,
@@ -131,32 +167,37 @@ def scan(
     already: texts of entries that the window still holds (`Fired.text` of earlier turns). count: tokens of a text, an estimate will do.
     budget: the most that there is room for; the lorebook may ask for less. None is no bound.
     """
-    if book is None:
-        return Scan()
-    limits = [limit for limit in (budget, book.token_budget) if limit is not None]
-    scanner = _Scanner(_compiled(book), texts, macros, situation or Situation(), already, count, min(limits, default=None))
+    if not lore.books:
+        return Scan(notices=lore.problems)
+    book = _compiled(lore)
+    scanner = _Scanner(book, lore, texts, macros, situation or Situation(), already, count, budget)
     scanner.run()
-    notices = (f"The key “{_short(key)}” {why}." for key, why in scanner.reader.problems.items())
-    in_order = sorted(scanner.fired, key=lambda each: scanner.book.ranks[each.id])
-    return Scan(tuple(in_order), tuple(scanner.dropped), tuple(notices))
+    bad_keys = tuple(f"The key “{_short(key)}” {why}." for key, why in scanner.reader.problems.items())
+    in_order = sorted(scanner.fired, key=lambda each: book.ranks[each.id])
+    always = tuple(Fired(rules, text := macros.expand(rules.said.text).strip(), "it is always there", count(text)) for rules in book.fixed)
+    return Scan(tuple(in_order), tuple(scanner.dropped), (*lore.problems, *bad_keys), always)
 
 
 class _Compiled:
-    """A lorebook with its keys ready to be looked for.
+    """Lorebooks with their keys ready to be looked for.
 
     fixed: the rules of what always stands at its place, in order. rules: of all others. users: which of these have a key, of whatever kind.
     by_macros: those that have keys with macros, which are made ready for whoever speaks. found: in texts that were searched before.
     """
 
-    def __init__(self, book: Lorebook) -> None:
-        self.book = book
-        every = rules_of(book)
-        in_order = sorted(every, key=lambda rules: rules.entry.order)
+    def __init__(self, lore: Lore) -> None:
+        self.lore = lore
+        every: dict[str, Rules] = {}
+        for number, book in enumerate(lore.books):
+            for rules in rules_of(book, number):
+                every.setdefault(rules.id, rules)
+        in_order = sorted(every.values(), key=lambda rules: rules.entry.order)
         self.ranks = {rules.id: rank for rank, rules in enumerate(in_order)}
-        self.fixed = [rules for rules in in_order if rules.is_fixed]
-        self.rules = [rules for rules in every if not rules.is_fixed]
-        self.depth = SCAN_DEPTH if book.scan_depth is None else max(0, book.scan_depth)
-        self.deepest = max([self.depth, *(rules.scan_depth or 0 for rules in self.rules)])
+        self.fixed = [rules for rules in in_order if rules.is_fixed and not self.hindered(rules)]
+        fixed = {rules.id for rules in self.fixed}
+        self.rules = [rules for rules in every.values() if rules.id not in fixed]
+        self.depths = sorted({rules.book_depth for rules in self.rules})
+        self.deepest = max([0, *self.depths, *(rules.scan_depth or 0 for rules in self.rules)])
         self.without_keys = [rules for rules in self.rules if rules.always or rules.sticky or rules.said.keeps]
         self.levels = sorted({rules.delayed for rules in self.rules if rules.delayed})
         self.users: dict[Needle, list[Rules]] = {}
@@ -174,6 +215,23 @@ class _Compiled:
         self.problems = reader.problems
         self._found: dict[str, frozenset[Needle]] = {}
         self._spoken: _Spoken | None = None
+
+    def hindered(self, rules: Rules) -> str:
+        """Why an entry never is in this conversation, whatever is said; "" when nothing speaks against it."""
+        only = rules.only
+        for which, own in ((only.names, [self.lore.name]), (only.tags, self.lore.tags)):
+            known = {each.casefold() for each in own}
+            if which and any(each.casefold() in known for each in which) is only.excludes:
+                return f"it is {'not ' if only.excludes else ''}for {_several(which)}"
+        if rules.place is Place.OUTLET and rules.outlet not in self.lore.outlets:
+            return f"its outlet “{_short(rules.outlet)}” stands in no text"
+        return ""
+
+    def is_for(self, lore: Lore) -> bool:
+        """Whether it was made of the same lorebooks, for the same persona."""
+        mine = self.lore
+        is_same = len(mine.books) == len(lore.books) and all(a is b for a, b in zip(mine.books, lore.books, strict=True))
+        return is_same and (mine.name, mine.tags, mine.outlets) == (lore.name, lore.tags, lore.outlets)
 
     def spoken(self, macros: Macros) -> _Spoken:
         """The keys with macros as they are for these; those of the last ones are kept."""
@@ -209,11 +267,11 @@ class _Spoken:
 _books: list[_Compiled] = []
 
 
-def _compiled(book: Lorebook) -> _Compiled:
-    """The last few are kept: a conversation scans the same book with every message."""
-    known = next((each for each in _books if each.book is book), None)
+def _compiled(lore: Lore) -> _Compiled:
+    """The last few are kept: a conversation scans the same books with every message."""
+    known = next((each for each in _books if each.is_for(lore)), None)
     if known is None:
-        known = _Compiled(book)
+        known = _Compiled(lore)
         _books.append(known)
         del _books[:-_MOST_BOOKS]
     return known
@@ -230,12 +288,24 @@ def as_needle(key: str, rules: Rules) -> Needle | None:
     return needle(key, use_regex=rules.is_expression, case_sensitive=rules.case_sensitive, whole_words=is_word)
 
 
+class _Spot(msgspec.Struct, frozen=True):
+    """A place where keys are looked for. where: in words. found: the keys in it. back: how many messages before the last one, None for
+    what is no message. source: as which only some entries want it searched, "" for all.
+    """
+
+    where: str
+    found: frozenset[Needle]
+    back: int | None = None
+    source: str = ""
+
+
 class _Scanner:
     """One scan; what is worked out once for all entries."""
 
     def __init__(
         self,
         book: _Compiled,
+        lore: Lore,
         texts: Sequence[str],
         macros: Macros,
         situation: Situation,
@@ -243,8 +313,9 @@ class _Scanner:
         count: Callable[[str], int],
         budget: int | None,
     ) -> None:
-        self.book, self.macros, self.situation = book, macros, situation
+        self.book, self.lore, self.macros, self.situation = book, lore, macros, situation
         self.already, self.count, self.left = set(already), count, budget
+        self._own = [each.token_budget for each in lore.books]  # what is left of what each asks for
         self.reader = KeyReader(book.problems)
         self.fired: list[Fired] = []
         self.dropped: list[Fired] = []
@@ -253,65 +324,108 @@ class _Scanner:
         self._done: set[str] = set()
         self._spoken = book.spoken(macros)
         self._needles = dict(self._spoken.needles)
-        self._texts = [texts[-1 - back] for back in range(min(book.deepest, len(texts)))]
-        # Where to look: messages, the newest first, and then what fired; what is where, and which keys are in it.
-        self._places: list[tuple[str, frozenset[Needle]]] = []
+        self._texts, self._further = texts, 0
+        self._spots: list[_Spot] = []
+        self._messages: list[_Spot] = []  # those of them that are messages, the newest first
+        self._there = len(book.fixed)
 
     def run(self) -> None:
         """Round after round, until nothing new is called."""
         levels = list(self.book.levels)
         level = levels.pop(0) if levels else 0
         called = list(self.book.without_keys)
-        self._look([(_back(back), searched(text)) for back, text in enumerate(self._texts)], called)
+        self._look_back(self.book.deepest, called)
+        for name, text in self.lore.texts.items():
+            self._look(_Spot(SOURCES[name], self._found(self.macros.expand(text)), source=name), called)
+        if self.lore.note:
+            self._look(_Spot("the author's note", self._found(self.macros.expand(self.lore.note))), called)
         sources = [rules for rules in self.book.fixed if not rules.ends_chain]
         waiting: list[Rules] = []
-        for number in range(_MAX_ROUNDS):
-            is_first = number == 0
-            ready = {rules.id: rules for rules in (*waiting, *called)}
-            new = self._round([rules for rules in ready.values() if rules.id not in self._done], level, is_first=is_first)
-            waiting = [rules for rules in ready.values() if rules.delayed > (0 if is_first else level) and rules.id not in self._done]
-            sources = [*(sources if is_first else ()), *(each.rules for each in new if not each.rules.ends_chain)]
-            goes_on = self.book.book.recursive and bool(sources) and self.left != -1
-            if not goes_on and not levels:
+        recurses, rounds = False, 0
+        while rounds < _MAX_ROUNDS:
+            ready = {rules.id: rules for rules in (*waiting, *called) if rules.id not in self._done}
+            sources += (each.rules for each in self._round(ready.values(), level if recurses else 0, recurses=recurses))
+            waiting = [rules for rules in ready.values() if rules.delayed > (level if recurses else 0) and rules.id not in self._done]
+            sources = [rules for rules in sources if not rules.ends_chain]
+            chained, called = [rules for rules in sources if rules.chains], []
+            recurses = bool(chained) and self.left != -1
+            if not recurses and self._wants_more():
+                self._look_further(called)
+                continue
+            if not recurses and not levels:
                 break
-            if not goes_on:
-                level = levels.pop(0)
-            called = []
-            self._look([self._source(rules) for rules in sources], called)
+            if not recurses:
+                level, recurses, chained = levels.pop(0), True, sources
+            for rules in chained:
+                text = self.macros.searched(rules.said.text)
+                self._look(_Spot(f"the entry “{title(rules.entry)}”", self._found(text)), called)
+            sources, rounds = [], rounds + 1
 
-    def _look(self, places: Iterable[tuple[str, Searched]], called: list[Rules]) -> None:
-        """Search some places more; `called` gets the entries that have any of the keys in them."""
-        for where, text in places:
-            found = self.book.found(text, self.reader) | self._spoken.index.found(text, self.reader)
-            self._places.append((where, found))
-            for each in found:
-                called += (*self.book.users.get(each, ()), *self._spoken.users.get(each, ()))
+    def _found(self, text: str) -> frozenset[Needle]:
+        there = searched(text)
+        return self.book.found(there, self.reader) | self._spoken.index.found(there, self.reader)
 
-    def _source(self, rules: Rules) -> tuple[str, Searched]:
-        return f"the entry “{title(rules.entry)}”", searched(self.macros.searched(rules.said.text))
+    def _look(self, spot: _Spot, called: list[Rules]) -> None:
+        """Search one place more; `called` gets the entries that have any of the keys in it."""
+        self._spots.append(spot)
+        called += self._users(spot)
+
+    def _look_back(self, depth: int, called: list[Rules]) -> None:
+        """Search so many messages."""
+        for back in range(len(self._messages), min(depth, len(self._texts))):
+            spot = _Spot(_back(back), self._found(self._texts[-1 - back]), back)
+            self._messages.append(spot)
+            self._look(spot, called)
+
+    def _users(self, spot: _Spot) -> Iterable[Rules]:
+        for each in spot.found:
+            yield from self.book.users.get(each, ())
+            yield from self._spoken.users.get(each, ())
+
+    def _wants_more(self) -> bool:
+        """Whether an older message is to be searched, because fewer entries are there than shall be."""
+        is_there = any(depth + self._further < len(self._texts) for depth in self.book.depths)
+        return self._there < self.lore.at_least and self.left != -1 and is_there
+
+    def _look_further(self, called: list[Rules]) -> None:
+        """Search one message more, for entries that do not say themselves how many are to be."""
+        self._further += 1
+        self._look_back(max(self.book.depths) + self._further, [])
+        for depth in self.book.depths:
+            if depth + self._further <= len(self._messages):
+                spot = self._messages[depth + self._further - 1]
+                called += (rules for rules in self._users(spot) if rules.scan_depth is None and rules.book_depth == depth)
 
     # -- one round
 
-    def _round(self, ready: Sequence[Rules], level: int, *, is_first: bool) -> list[Fired]:
+    def _round(self, ready: Iterable[Rules], level: int, *, recurses: bool) -> list[Fired]:
         """The entries that are new in this round, those that the window holds already among them; what fires is in `fired`."""
         new: list[Fired] = []
         for rules in ready:
-            if rules.delayed > (0 if is_first else level) and not self._is_sticky(rules):
+            if rules.delayed > level and not self._is_sticky(rules):
                 continue
-            if not is_first and rules.is_no_chain and self.book.book.recursive and not self._is_sticky(rules):
+            if recurses and rules.is_no_chain and rules.chains and not self._is_sticky(rules):
                 continue
             if reason := self._why(rules):
                 text = self.macros.expand(rules.said.text).strip()
-                new.append(Fired(rules, text, reason, 0))
+                new.append(Fired(rules, text, self._with_book(rules, reason), 0))
         new = [each for each in new if each.text and not self._rests(each)]
-        new.sort(key=lambda each: (not self._is_sticky(each.rules), -each.rules.entry.order))
+        new.sort(key=lambda each: (not self._is_sticky(each.rules), each.rules.book_at, -each.rules.entry.order))
         new = [each for each in self._of_groups(new) if self._is_drawn(each)]
         self._done |= {each.id for each in new}
         return self._within(new)
 
+    def _with_book(self, rules: Rules, reason: str) -> str:
+        """A reason that names the lorebook, where there are several."""
+        name = self.lore.books[rules.book_at].name
+        return f"{reason}, of the lorebook “{_short(name)}”" if name and len(self.lore.books) > 1 else reason
+
     def _rests(self, each: Fired) -> bool:
-        """Whether it is held back by when it fired, or by how short the conversation is; it is dropped then."""
+        """Whether it is held back: by whom it is for, by when it fired, or by how short the conversation is; it is dropped then."""
         rules, now = each.rules, self.situation.messages
+        if why := self.book.hindered(rules):
+            self._drop(each, why)
+            return True
         if now is None:
             return False
         if rules.delay > now:
@@ -353,7 +467,6 @@ class _Scanner:
             for each in members:
                 if each.id not in kept and each.id not in out:
                     out.add(each.id)
-                    self._done.add(each.id)
                     other = f"“{winners[0].source}” was" if winners else "another one was"
                     self._drop(each, f"{other} taken of the group “{_short(name)}”")
         staying = [each for each in new if each.id not in out]
@@ -386,7 +499,6 @@ class _Scanner:
         chance = each.rules.probability
         if chance >= 100 or self._is_sticky(each.rules) or self._chance(each.id) * 100 < chance:
             return True
-        self._done.add(each.id)
         self._drop(each, f"its chance of {chance:g} % did not come up")
         return False
 
@@ -402,24 +514,34 @@ class _Scanner:
         """
         fits: list[Fired] = []
         is_over = False
-        ranked = sorted(new, key=lambda each: (each.rules.said.yields, -each.rules.entry.priority))
+        ranked = sorted(new, key=lambda each: (each.rules.said.yields, each.rules.book_at, -each.rules.entry.priority))
         for each in ranked:
             if each.text in self.already and not each.rules.cooldown:
                 fits.append(each)
                 continue
             sized = msgspec.structs.replace(each, tokens=self.count(each.text))
-            if self.left is None or sized.tokens <= self.left:
-                self.left = None if self.left is None else self.left - sized.tokens
+            own = self._own[each.rules.book_at]
+            left = min((limit for limit in (self.left, own) if limit is not None), default=None)
+            if left is None or sized.tokens <= left or each.rules.ignores_budget:
+                self.left = None if self.left is None else max(0, self.left - sized.tokens)
+                self._own[each.rules.book_at] = None if own is None else max(0, own - sized.tokens)
                 self.fired.append(sized)
                 fits.append(sized)
             else:
                 is_over = True
-                self._drop(sized, f"its {sized.tokens:,} tokens are more than what is left of {self._budget:,}")
+                self._drop(sized, f"its {sized.tokens:,} tokens are more than what is left of {self._limit(each.rules):,}")
         if is_over:
             self.left = -1
+        self._there += len(fits)
         return fits
 
+    def _limit(self, rules: Rules) -> int:
+        """What it was that was too little: the budget of its lorebook, or that of all."""
+        limits = (self._budget, self.lore.books[rules.book_at].token_budget)
+        return min(limit for limit in limits if limit is not None)
+
     def _drop(self, each: Fired, why: str) -> None:
+        self._done.add(each.id)
         self.dropped.append(msgspec.structs.replace(each, reason=f"{why}; called by {each.reason}"))
 
     # -- one entry
@@ -475,7 +597,7 @@ class _Scanner:
         if not places:
             return None
         place, _, key = min(places)
-        return self.macros.expand(key), self._places[place][0]
+        return self.macros.expand(key), self._spots[place].where
 
     def _place(self, rules: Rules, key: str) -> int | None:
         """The first of the places in its reach where a key is."""
@@ -485,15 +607,20 @@ class _Scanner:
         wanted = self._needles[known]
         if wanted is None:
             return None
-        depth = self.book.depth if rules.scan_depth is None else max(0, rules.scan_depth)
-        for place, (_, found) in enumerate(self._places):
-            if (place < depth or place >= len(self._texts)) and wanted in found:
+        depth = rules.book_depth + self._further if rules.scan_depth is None else rules.scan_depth
+        for place, spot in enumerate(self._spots):
+            in_reach = spot.back < depth if spot.back is not None else not spot.source or spot.source in rules.sources
+            if in_reach and wanted in spot.found:
                 return place
         return None
 
 
 def _bare(rules: Rules) -> LoreEntry:
     return msgspec.structs.replace(rules.entry, content=rules.said.text)
+
+
+def _several(names: Collection[str]) -> str:
+    return _short(", ".join(names))
 
 
 def _back(back: int) -> str:

@@ -19,6 +19,17 @@ from nemochat.personas import decorators
 
 _MARKS = ("selectiveLogic", "display_index")
 _MOST = 1_000_000
+SCAN_DEPTH = 4
+"""How many messages are searched when the lorebook does not say."""
+SOURCES = {
+    "match_persona_description": "what you are",
+    "match_character_description": "the description",
+    "match_character_personality": "the personality",
+    "match_character_depth_prompt": "the persona's note",
+    "match_scenario": "the scenario",
+    "match_creator_notes": "the author's notes about the persona",
+}
+"""What an entry may want searched besides the messages, by SillyTavern's names, and in words."""
 DEPTH = 4
 """How many messages before the end an entry stands that only says that it stands among them; so does a note."""
 
@@ -40,11 +51,22 @@ class Place(StrEnum):
     NOTE_TOP = "above the author's note"
     NOTE_BOTTOM = "below the author's note"
     DEPTH = "among the messages"
+    OUTLET = "where {{outlet::NAME}} is written"
 
 
-# Those around the example dialogues (5, 6) are nearest to the end of the system text. An outlet (7) is a place of SillyTavern's alone.
-_PLACES = dict(enumerate((Place.BEFORE, Place.AFTER, Place.NOTE_TOP, Place.NOTE_BOTTOM, Place.DEPTH, *[Place.AFTER] * 3)))
+# Those around the example dialogues (5, 6) are nearest to the end of the system text.
+_PLACES = dict(
+    enumerate((Place.BEFORE, Place.AFTER, Place.NOTE_TOP, Place.NOTE_BOTTOM, Place.DEPTH, Place.AFTER, Place.AFTER, Place.OUTLET))
+)
 _SPEAKERS = dict(enumerate(Speaker))
+
+
+class Only(msgspec.Struct, frozen=True):
+    """For which personas an entry is, by name and by tag; with `excludes` for all others. None is for everybody."""
+
+    names: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    excludes: bool = False
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +77,11 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     are missing of `needs` (one of each) or present of `excluded` hold it back. probability: in percent. groups: of which one entry fires,
     drawn by `weight`; `wins` comes before those that are drawn; `scores` is for more keys found. sticky, cooldown: for so many messages
     after it has fired it fires in any case, or not. delay: not before so many messages. delayed: only in the rounds of recursion from this
-    level on, 0 for all.
+    level on, 0 for all. only: for whom it is. sources: what it wants searched besides the messages, of `SOURCES`. outlet: in which it
+    stands, in small letters. ignores_budget: it is there however little room there is.
+
+    Of its lorebook: book_at is its place among those that are scanned together, book_depth how many messages are searched where the entry
+    does not say, chains whether what fired is searched too.
     """
 
     entry: LoreEntry
@@ -86,6 +112,13 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     place: Place
     depth: int | None
     speaker: Speaker
+    only: Only
+    sources: frozenset[str]
+    outlet: str
+    ignores_budget: bool
+    book_at: int
+    book_depth: int
+    chains: bool
 
     @property
     def is_fixed(self) -> bool:
@@ -99,13 +132,13 @@ def is_of_silly_tavern(entry: LoreEntry) -> bool:
     return any(mark in entry.extensions for mark in _MARKS)
 
 
-def rules_of(book: Lorebook) -> list[Rules]:
-    """The rules of each entry that may fire at all, in the book's order."""
-    read = (_rules(entry, decorators.read(entry.content)) for entry in book.entries if entry.enabled)
+def rules_of(book: Lorebook, at: int = 0) -> list[Rules]:
+    """The rules of each entry that may fire at all, in the book's order. at: which of the lorebooks it is that are scanned together."""
+    read = (_rules(entry, decorators.read(entry.content), book, at) for entry in book.entries if entry.enabled)
     return [rules for rules in read if rules.said.text.strip() and not rules.said.dont_activate]
 
 
-def _rules(entry: LoreEntry, said: decorators.Decorated) -> Rules:
+def _rules(entry: LoreEntry, said: decorators.Decorated, book: Lorebook, at: int) -> Rules:
     extensions, is_theirs = entry.extensions, is_of_silly_tavern(entry)
     is_expression = entry.use_regex and not is_theirs
     has_keys = any(key.strip() for key in entry.keys)
@@ -125,6 +158,7 @@ def _rules(entry: LoreEntry, said: decorators.Decorated) -> Rules:
     elif place is Place.DEPTH and depth is None:
         depth = DEPTH
     group, logic = extensions.get("group"), _whole(extensions, "selectiveLogic")
+    depth_wanted = said.scan_depth if said.scan_depth is not None else _whole(extensions, "scan_depth")
     uses_probability = _flag(extensions, "useProbability") is not False
     return Rules(
         entry=entry,
@@ -140,7 +174,7 @@ def _rules(entry: LoreEntry, said: decorators.Decorated) -> Rules:
         logic=Logic(logic) if logic in set(Logic) else Logic.AND_ANY,
         needs=needs,
         excluded=excluded,
-        scan_depth=said.scan_depth if said.scan_depth is not None else _whole(extensions, "scan_depth"),
+        scan_depth=None if depth_wanted is None else max(0, depth_wanted),
         probability=_number(extensions, "probability", 100) if uses_probability else 100,
         groups=tuple(name for each in group.split(",") if (name := each.strip())) if isinstance(group, str) else (),
         weight=int(_number(extensions, "group_weight", 100)),
@@ -155,7 +189,25 @@ def _rules(entry: LoreEntry, said: decorators.Decorated) -> Rules:
         place=place,
         depth=depth,
         speaker=said.role or _SPEAKERS.get(_whole(extensions, "role") or 0, Speaker.SYSTEM),
+        only=_only(extensions.get("character_filter")),
+        sources=frozenset(name for name in SOURCES if _flag(extensions, name)),
+        outlet=outlet.strip().casefold() if isinstance(outlet := extensions.get("outlet_name"), str) else "",
+        ignores_budget=bool(_flag(extensions, "ignore_budget")),
+        book_at=at,
+        book_depth=SCAN_DEPTH if book.scan_depth is None else max(0, book.scan_depth),
+        chains=book.recursive,
     )
+
+
+def _only(value: object) -> Only:
+    """As SillyTavern writes it: names, tags, isExclude."""
+    if not isinstance(value, dict):
+        return Only()
+    names, tags = (
+        tuple(each for each in listed if isinstance(each, str)) if isinstance(listed := value.get(field), list) else ()
+        for field in ("names", "tags")
+    )
+    return Only(names, tags, value.get("isExclude") is True)
 
 
 def _flag(extensions: Mapping[str, Any], name: str) -> bool | None:

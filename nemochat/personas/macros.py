@@ -5,6 +5,7 @@
 - ``{{random:a,b}}``, ``{{pick:a,b}}``; ``::`` separates too (``{{random::a::b}}``), ``\\,`` is a comma that does not
 - ``{{roll:6}}``, ``{{roll:d6}}``, ``{{roll:2d6+1}}``
 - ``{{reverse:text}}``, ``{{newline}}``, ``{{trim}}`` (takes the line breaks around it away), ``{{noop}}``
+- ``{{outlet::name}}``: the entries of a lorebook that want to stand there (`Macros.values` under ``outlet::name``), nothing without any
 - ``{{// text}}``, ``{{comment:text}}``, ``{{hidden_key:text}}``: nothing; the last counts where a lorebook looks for its keys
 
 Anything else stays as it is. What is put in is not looked at again, so a user called ``{{random:a,b}}`` is called just that. Chance comes
@@ -163,6 +164,8 @@ class _Expansion:
                 return self._roll("".join(arguments))
             case "reverse":
                 return [_Value("".join(arguments)[::-1])]
+            case "outlet":
+                return [_Value(self.values.get(f"outlet::{''.join(arguments).strip().casefold()}", ""))]
             case "trim" if alone:
                 return [_Trim("")]
             case _ if alone and name in self.values:

@@ -13,7 +13,7 @@ import msgspec
 
 from nemochat.domain.personas import AuthorNote, LoreEntry, Persona, UserProfile
 from nemochat.domain.sanitize import sanitize
-from nemochat.personas.lore import constants
+from nemochat.personas.lore import Lore, constants, lore_of
 from nemochat.personas.macros import Macros
 
 _ROLE = "You are {{char}}. Speak and act as {{char}} would, and stay in this role."
@@ -35,8 +35,17 @@ def macros_of(persona: Persona, user: UserProfile, *, seed: str, values: Mapping
     return msgspec.structs.replace(bare, values={**bare.values, **{key: bare.expand(text).strip() for key, text in own.items()}})
 
 
-def system_text(persona: Persona, user: UserProfile, own_system: str, *, seed: str, values: Mapping[str, str] | None = None) -> str:
-    """The whole system text. own_system: the user's, which stands where the persona has none, and at ``{{original}}``.
+def system_text(
+    persona: Persona,
+    user: UserProfile,
+    own_system: str,
+    *,
+    seed: str,
+    values: Mapping[str, str] | None = None,
+    lore: Lore | None = None,
+) -> str:
+    """The whole system text. own_system: the user's, which stands where the persona has none, and at ``{{original}}``. lore: of the
+    conversation; None is the persona's own.
 
     In this order: system text; entries of the lorebook that are always there, before; description, personality, scenario, who the user is;
     such entries, after. A persona without a system text of its own gets a sentence that says whom to play.
@@ -44,7 +53,7 @@ def system_text(persona: Persona, user: UserProfile, own_system: str, *, seed: s
     macros = macros_of(persona, user, seed=seed, values=values)
     own = macros.expand(own_system).strip()
     system = macros.expand(persona.system, original=own).strip()
-    before, after = constants(persona.book)
+    before, after = constants(lore_of(persona) if lore is None else lore)
     parts = [
         *([system] if system else [own, _role(macros)]),
         *_lore(before, macros),
@@ -55,6 +64,12 @@ def system_text(persona: Persona, user: UserProfile, own_system: str, *, seed: s
         *_lore(after, macros),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def plain_system_text(own_system: str, lore: Lore, macros: Macros) -> str:
+    """The system text of a conversation without a persona: the user's, and what its lorebooks always have there."""
+    before, after = constants(lore)
+    return "\n\n".join(part for part in (own_system.strip(), *_lore(before, macros), *_lore(after, macros)) if part)
 
 
 def post_history(persona: Persona, own: str, macros: Macros) -> str:

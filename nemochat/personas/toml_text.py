@@ -21,7 +21,7 @@ from nemochat.personas.limits import MAX_ENTRIES, MAX_TOML, Unreadable
 from nemochat.reading import TooMuchError, check_toml
 
 _GROUPS = (
-    ("", ("name", "nickname", "summary", "tags", "model", "accent", "user_name")),
+    ("", ("name", "nickname", "summary", "tags", "model", "accent", "user_name", "lorebooks")),
     ("Who they are. {{char}} and {{user}} stand for the two names.", ("description", "personality", "scenario")),
     ("In place of the user's own system text ({{original}} puts that back in), and again behind the history.", ("system", "post_history")),
     ("How a conversation begins, and other ways that it may.", ("greeting", "greetings")),

@@ -23,6 +23,7 @@ from nemochat.library import Library
 from nemochat.models import Catalogue, Keys, Servers
 from nemochat.models.pull import Puller
 from nemochat.paths import Paths
+from nemochat.personas.lorebooks import LorebookStore
 from nemochat.personas.store import PersonaStore
 from nemochat.settings import Settings
 from nemochat.settings_file import sampling_layers, write_setting
@@ -89,6 +90,7 @@ class Bench:
         self.embedder: Embedder | None = None
         self.library, _ = Library.open(self.paths.library, clock=clock)
         self.personas = PersonaStore(self.paths.personas)
+        self.lorebooks = LorebookStore(self.paths.lorebooks)
         self.remotes = PlayedRemotes(self.paths)
         self.served: dict[str, ServedModel] = {}
         """Those of `engines` that are models of servers."""

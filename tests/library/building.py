@@ -85,7 +85,7 @@ def everything() -> Chat:
     frame = Conversation("Be brief.", (ToolSpec("add", "Adds.", {"type": "object"}),), ("a: context",))
     chat = Chat(frame=frame, persona=MIRA, user=UserProfile("Ada", "Tall."), note=AuthorNote("It rains.", 2), examples_gone=1, seed=7)
     group = Group((Member(MIRA, True, 0.25),), Order.POOLED, Cards.OWN, True, "Mira", "Mira")
-    chat = replace(chat, group=group, variables={"mood": "ä"}, readings={"ab12": Reading("It is 12:30.", 3)})
+    chat = replace(chat, group=group, variables={"mood": "ä"}, readings={"ab12": Reading("It is 12:30.", 3)}, lorebooks=("riverside",))
     chat = chat.added(user("What is this?", ImagePart(RED.digest, "red.png", 2, 1, 256), ContextPart("The tower.", "Book", "tower")))
     chat = chat.added(Entry(Message(Role.ASSISTANT, (TextPart("Let me add."), call)), record("Let me add. <toolcall>", (0, 1, 2, 7, 8))))
     result = ToolResultPart("call_2_1", "3", True, (ImagePart(BLUE.digest, "add"),))

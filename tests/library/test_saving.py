@@ -35,7 +35,7 @@ def test_every_field_of_a_conversation_is_stored() -> None:
     assert Chat.__struct_fields__ == (
         "frame", "entries", "first_kept", "name", "aside", "next_id", "persona", "user", "note", "examples_gone",
         "seed",
-        "collections", "waiting", "sampling", "group", "variables", "readings",
+        "collections", "waiting", "sampling", "group", "variables", "readings", "lorebooks",
     )  # fmt: skip
     assert Entry.__struct_fields__ == ("message", "record", "interrupted", "speaker", "id")
     assert Node.__struct_fields__ == ("entry", "parent", "chosen")

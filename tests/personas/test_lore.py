@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from nemochat.domain.personas import Lorebook, LoreEntry, Position
 from nemochat.personas import decorators
-from nemochat.personas.lore import Scan, Situation, constants, scan, title
+from nemochat.personas.lore import Lore, Scan, Situation, constants, scan, title
 from nemochat.personas.lore_keys import KeyReader, searched
 from nemochat.personas.macros import Macros
 
@@ -28,7 +28,7 @@ def words(text: str) -> int:
 
 
 def run(lorebook: Lorebook, *texts: str, budget: int = 512, already: tuple[str, ...] = (), situation: Situation | None = None) -> Scan:
-    return scan(lorebook, texts, MACROS, count=words, budget=budget, already=already, situation=situation)
+    return scan(Lore((lorebook,)), texts, MACROS, count=words, budget=budget, already=already, situation=situation)
 
 
 def fired(lorebook: Lorebook, *texts: str) -> list[str]:
@@ -219,14 +219,14 @@ def test_constants_by_position_and_order() -> None:
         LoreEntry(content="@@activate_only_after 3\nlater", constant=True),
         about("keyed", "x"),
     )
-    before, after = constants(lorebook)
+    before, after = constants(Lore((lorebook,)))
     assert [entry.content for entry in before] == ["first", "second", "forced"]
     assert [entry.content for entry in after] == ["after", "moved"]
     assert [each.text for each in run(lorebook, "x", situation=Situation(replies=2)).fired] == ["keyed"]
     late = run(lorebook, "y", situation=Situation(replies=3)).fired
     assert [(each.text, each.reason) for each in late] == [("later", "it always holds at this point")]
-    assert constants(None) == ((), ())
-    assert run(Lorebook(), "x") == Scan() == scan(None, ["x"], MACROS, count=words)
+    assert constants(Lore()) == ((), ())
+    assert run(Lorebook(), "x") == Scan() == scan(Lore(), ["x"], MACROS, count=words)
 
 
 # -- decorators
@@ -288,7 +288,7 @@ ENTRIES = st.builds(
 
 @given(st.lists(ENTRIES, max_size=5), st.lists(st.text(max_size=20), max_size=5))
 def test_a_scan_never_fails_and_keeps_to_its_budget(entries: list[LoreEntry], texts: list[str]) -> None:
-    result = scan(Lorebook(entries=tuple(entries), recursive=True), texts, MACROS, count=len, budget=15)
+    result = scan(Lore((Lorebook(entries=tuple(entries), recursive=True),)), texts, MACROS, count=len, budget=15)
     assert sum(each.tokens for each in result.fired) <= 15
     assert all(each.text and each.reason for each in result.fired)
 

@@ -10,7 +10,7 @@ import pytest
 
 from nemochat.domain.messages import Speaker
 from nemochat.domain.personas import Lorebook, LoreEntry, Position
-from nemochat.personas.lore import Scan, Situation, constants, notes, scan
+from nemochat.personas.lore import Lore, Scan, Situation, constants, notes, scan
 from nemochat.personas.lore_rules import Place, rules_of
 from nemochat.personas.macros import Macros
 
@@ -54,7 +54,7 @@ def run(case: Case) -> Scan:
     ids = {rules.entry.content: rules.id for rules in rules_of(book)}
     situation = Situation(case.replies, case.greeting, case.messages, {ids[content]: at for content, at in case.fired.items()})
     return scan(
-        book, case.texts.split("|"), Macros(char="Ada", user="Tom", seed=case.seed), count=lambda text: len(text.split()),
+        Lore((book,)), case.texts.split("|"), Macros(char="Ada", user="Tom", seed=case.seed), count=lambda text: len(text.split()),
         already=case.already, budget=case.budget, situation=situation,
     )  # fmt: skip
 
@@ -348,6 +348,6 @@ def test_where_an_entry_stands(entry: LoreEntry, place: Place, depth: int | None
     book = Lorebook(entries=(msgspec.structs.replace(entry, constant=True),))
     (rules,) = rules_of(book)
     assert (rules.place, rules.depth, rules.speaker) == (place, depth, speaker)
-    before, after = constants(book)
+    before, after = constants(Lore((book,)))
     is_note = place not in (Place.BEFORE, Place.AFTER)
-    assert [len(before), len(after), len(notes(book))] == [place is Place.BEFORE, place is Place.AFTER, is_note]
+    assert [len(before), len(after), len(notes(Lore((book,))))] == [place is Place.BEFORE, place is Place.AFTER, is_note]

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from nemochat.domain.personas import Lorebook, LoreEntry, Position
 from nemochat.errors import NemochatError, UsageError
 from nemochat.personas.cards import is_card, read_card
-from nemochat.personas.lore import scan
+from nemochat.personas.lore import Lore, scan
 from nemochat.personas.lore_rules import Logic, Place, rules_of
 from nemochat.personas.lorebook_files import _RISUM_BYTES, is_lorebook, write_lorebook_v3, write_world_info
 from nemochat.personas.lorebooks import LorebookStore, read_lorebook
@@ -249,7 +249,7 @@ def test_round_trips(name: str) -> None:
     there = read_lorebook(write_world_info(book).encode(), "other.json")[0]
     texts, names = (("mill", "a night"), ("x",), ("Wheel",)), Macros(char="Ada", user="Tom", seed="1")
     for text in texts:
-        said = [[each.text for each in scan(each, text, names, count=len).fired] for each in (book, there)]
+        said = [[each.text for each in scan(Lore((each,)), text, names, count=len).fired] for each in (book, there)]
         assert said[0] == said[1]
 
 

@@ -15,7 +15,7 @@ from nemochat.domain.messages import Role
 from nemochat.domain.personas import LoreEntry, Persona, UserProfile
 from nemochat.domain.sanitize import sanitize
 from nemochat.personas import examples, prompt_text
-from nemochat.personas.lore import scan
+from nemochat.personas.lore import lore_of, scan
 from nemochat.personas.store import PRESETS, PersonaStore
 from nemochat.personas.toml_text import read_toml, write_toml
 from nemochat.tui.themes import contrast
@@ -117,7 +117,7 @@ def test_every_entry_of_a_lorebook_can_fire_alone(path: Path) -> None:
     macros = prompt_text.macros_of(persona, USER, seed="1")
     for entry in entries(persona):
         for key in entry.keys:
-            found = scan(persona.book, [f"Tell me about {key}, please."], macros, count=lambda text: len(text) // CHARACTERS_A_TOKEN)
+            found = scan(lore_of(persona), [f"Tell me about {key}, please."], macros, count=lambda text: len(text) // CHARACTERS_A_TOKEN)
             assert entry.name in [fired.source for fired in found.fired], key
 
 

@@ -36,7 +36,7 @@ def test_what_else_a_card_says() -> None:
 
 
 def test_entries_fire_in_a_card_with_reasons() -> None:
-    scan = lore.scan(bran().book, ["Where is the mill?"], macros_of(bran(), TOM, seed="1"), count=len)
+    scan = lore.scan(lore.lore_of(bran()), ["Where is the mill?"], macros_of(bran(), TOM, seed="1"), count=len)
     assert [(each.source, each.text, each.reason) for each in scan.fired] == [
         ("The law", "The watch hangs arsonists.", "the key “arson” in the entry “The mill”"),
         ("The mill", "The mill burnt down last winter. Only Tom knows who did it.", "the key “mill” in the last message"),

@@ -12,7 +12,8 @@ from nemochat.desk.port import EditedPersona
 from nemochat.domain.personas import Lorebook, LoreEntry, Persona, PersonaSampling
 from nemochat.errors import SettingsError
 from nemochat.personas.limits import MAX_NAME
-from nemochat.personas.lore import SCAN_DEPTH, title
+from nemochat.personas.lore import title
+from nemochat.personas.lore_rules import SCAN_DEPTH
 from nemochat.settings import describe, parse_setting
 from nemochat.tui.screens.form import FormScreen, Section
 from nemochat.tui.screens.lore_form import LoreForm, TextForm
