@@ -7,6 +7,8 @@ from contextlib import aclosing, nullcontext
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from nemochat.cli.asking import ask_yes
 from nemochat.cli.lines import Lines
 from nemochat.desk.commands import path_of
@@ -20,6 +22,8 @@ from nemochat.desk.port import (
     AskFound,
     AskItem,
     AskLeave,
+    AskLore,
+    AskLorebook,
     AskMenu,
     AskOne,
     AskPersona,
@@ -31,6 +35,8 @@ from nemochat.desk.port import (
     Found,
     Item,
     Leave,
+    LoreAction,
+    LoreWish,
     PersonaAction,
     PersonaWish,
     ShowFigures,
@@ -44,6 +50,7 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.domain.ttft import ReplyRow, statistics_of
 from nemochat.errors import NemochatError
 from nemochat.numbers import count, plural
+from nemochat.personas.lore import title
 from nemochat.tui.tables import costs, in_words, times
 
 _SHOWN = 30
@@ -56,6 +63,15 @@ _ON_A_PERSONA = (
     Answer(PersonaAction.DUPLICATE, "Make a copy"),
     Answer(PersonaAction.EXPORT, "Export it"),
     Answer(PersonaAction.DELETE, "Delete it"),
+)
+
+_ON_A_LOREBOOK = (
+    Answer(LoreAction.OPEN, "Its entries"),
+    Answer(LoreAction.CHAT, "Use it in this chat, or no more"),
+    Answer(LoreAction.PERSONA, "Give it to the persona, or take it away"),
+    Answer(LoreAction.EVERYWHERE, "Use it in every chat, or no more"),
+    Answer(LoreAction.EXPORT, "Export it"),
+    Answer(LoreAction.DELETE, "Delete it"),
 )
 
 
@@ -107,6 +123,10 @@ class Questions:
                 return await self._persona(ask)
             case AskPersonaEdited():
                 return await self._persona_edited(ask)
+            case AskLore():
+                return await self._lore(ask)
+            case AskLorebook():
+                await self._lorebook(ask)
             case _:
                 await self._show(ask)
         return None
@@ -234,6 +254,38 @@ class Questions:
             return None
         self._was_in_editor = True
         return EditedPersona(ask.persona, in_editor=True)
+
+    # -- lorebooks
+
+    async def _lore(self, ask: AskLore) -> LoreWish | None:
+        items = [Item(each.summary.id, each.summary.name, ", ".join(each.where)) for each in ask.lorebooks]
+        items += [Item(_NEW, "A new one"), Item(_IMPORT, "From a file", "of SillyTavern, NovelAI, Agnai or RisuAI")]
+        match await self._choose_item("Lorebooks", items, ask.current, ""):
+            case None:
+                return None
+            case str(wish) if wish in (_NEW, _IMPORT):
+                return LoreWish(LoreAction.NEW if wish == _NEW else LoreAction.IMPORT, "")
+            case id_:
+                answers = [answer for answer in _ON_A_LOREBOOK if ask.persona or answer.value != LoreAction.PERSONA]
+                action = await self._choose(answers, LoreAction.OPEN)
+                return LoreWish(LoreAction(action), id_) if action is not None else None
+
+    async def _lorebook(self, ask: AskLorebook) -> None:
+        """Its entries by number: a number switches one on or off, nothing leaves."""
+        book = ask.book
+        while True:
+            items = [
+                Item(str(index), title(entry), f"{'' if entry.enabled else 'off · '}{', '.join(entry.keys)}")
+                for index, entry in enumerate(book.entries)
+            ]
+            chosen = await self._choose_item(f"{book.name}: which entry to switch on or off?", items, "", "It has no entries.")
+            if chosen is None:
+                return
+            at = int(chosen)
+            entry = msgspec.structs.replace(book.entries[at], enabled=not book.entries[at].enabled)
+            book = msgspec.structs.replace(book, entries=(*book.entries[:at], entry, *book.entries[at + 1 :]))
+            ask.save(book)
+            self._out(f"{title(entry)} is {'on' if entry.enabled else 'off'} now.")
 
     # -- what is only shown
 

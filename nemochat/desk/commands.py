@@ -158,6 +158,15 @@ async def _persona(desk: Desk, argument: str) -> None:
         await desk.roles.choose(argument)
 
 
+async def _lore(desk: Desk, argument: str) -> None:
+    """``/lore NAME``, ``/lore import FILE``, ``/lore try TEXT``; alone it opens the list."""
+    word, _, rest = argument.partition(" ")
+    if word == "import" and rest.strip():
+        await desk.lore.offer(path_of(rest.strip()))
+    else:
+        await desk.lore.visit(argument)
+
+
 async def _system(desk: Desk, argument: str) -> None:
     if desk.refuse_while_busy():
         return
@@ -286,6 +295,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("persona", "Choose the persona that the model plays", _persona, "[NAME | import FILE | off]", _CHOICE),
     Command("me", "Set who you are in a roleplay", lambda desk, text: desk.roles.profile(text), "[NAME: ABOUT]", _TEXT),
     Command("note", "Write an author's note that stays near the end", lambda desk, text: desk.roles.note(text), "[@DEPTH TEXT]", _TEXT),
+    Command("lore", "Show the lorebooks; with NAME use one in this chat", _lore, "[NAME | import FILE | try TEXT]", _CHOICE),
     Command("impersonate", "Let the model write your next words as a draft", lambda desk, _: desk.sending.impersonate()),
     Command("system", "Change the system text: what the model is told first", _system, "[TEXT]", _TEXT),
     Command("sampling", "Show how replies are made, or change it in this chat", _sampling, "[NAME=VALUE]", _TEXT),

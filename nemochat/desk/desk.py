@@ -20,6 +20,7 @@ from nemochat.desk.downloads import Downloads
 from nemochat.desk.draft import Draft
 from nemochat.desk.dropping import Dropping
 from nemochat.desk.jobs import Jobs, Rank
+from nemochat.desk.lore import Lorebooks
 from nemochat.desk.messages import Messages
 from nemochat.desk.model import OpenModel
 from nemochat.desk.port import (
@@ -79,8 +80,9 @@ class Desk:
         self.sending = Sending(port, self.draft, history, self.turns, self._claims, self)
         self.reading = Reading(port, jobs, self, self.draft)
         self.roles = Roles(port, bench, self)
+        self.lore = Lorebooks(port, bench, self.shelf, self)
         self.messages = Messages(port, self.draft, history, self.sending, self)
-        self.dropping = Dropping(port, self.draft, self.documents, self.roles, self)
+        self.dropping = Dropping(port, self.draft, self.documents, self.roles, self.lore, self)
         self.last: TurnResult | None = None
         """What came of the last turn of this conversation in this run."""
         self.last_words: list[str] = []
@@ -110,6 +112,7 @@ class Desk:
         self.turns.leave()
         await self.sending.pictures_read()
         await self.jobs.close(LEAVE_SECONDS)
+        await self.lore.written()
         await self.written()
         await self._rescue()
         self._claims.close()
@@ -441,6 +444,11 @@ class Desk:
         """What was found when files were read; also why a model that is about to be loaded may not fit."""
         for notice in self.bench.take_notices():
             self.port.tell(Said(notice))
+
+    def lore_changed(self) -> None:
+        """What lorebooks say to the model may be something else now."""
+        if not self.jobs.is_closed:
+            self.reading.opened()
 
     # -- the settings
 

@@ -16,6 +16,7 @@ from nemochat.chat.pictures import OpenedPicture, opened
 from nemochat.desk.conversation import OpenConversation
 from nemochat.desk.documents import Documents
 from nemochat.desk.draft import Draft
+from nemochat.desk.lore import Lorebooks
 from nemochat.desk.port import Answer, AskOne, Complained, Port, Said, TextInserted
 from nemochat.desk.roles import Roles
 from nemochat.domain.sanitize import sanitize, shown
@@ -56,8 +57,8 @@ class Takes(Protocol):
 class Dropping:
     """Takes what was dropped: pictures at once, in their order; what must be asked about one after the other, in theirs."""
 
-    def __init__(self, port: Port, draft: Draft, documents: Documents, roles: Roles, takes: Takes) -> None:
-        self._port, self._draft, self._documents, self._roles, self._takes = port, draft, documents, roles, takes
+    def __init__(self, port: Port, draft: Draft, documents: Documents, roles: Roles, lore: Lorebooks, takes: Takes) -> None:
+        self._port, self._draft, self._documents, self._roles, self._lore, self._takes = port, draft, documents, roles, lore, takes
         self._asking = asyncio.Lock()
 
     def take(self, drop: Drop) -> None:
@@ -67,6 +68,8 @@ class Dropping:
                 self._ask(self._offer_folder, file)
             elif _may_be_card(file.path):
                 self._ask(self._offer_card, file)
+            elif _may_be_lorebook(file.path):
+                self._ask(self._offer_lorebook, file)
             elif file.path.suffix.lower() == ".svg":
                 self._ask(self._offer_drawing, file)
             elif file.kind is FileKind.TEXT and file.path.suffix.lower() not in _DOCUMENT_SUFFIXES:
@@ -100,6 +103,18 @@ class Dropping:
         answer = await self._port.ask(AskOne(title, _WHAT, (Answer("card", "Add it as a persona"), other)))
         if answer == "card":
             await self._roles.import_file(file.path)
+        elif answer == "other" and is_picture:
+            self._draft.add_source(str(file.path))
+        elif answer == "other":
+            await self._offer_text(file)
+
+    async def _offer_lorebook(self, file: DroppedFile) -> None:
+        is_picture = file.kind is FileKind.PICTURE
+        other = Answer("other", "Attach it as a picture" if is_picture else "Use it as a file")
+        title = f"{shown(Path(file.path.name))} is a lorebook"
+        answer = await self._port.ask(AskOne(title, _WHAT, (Answer("lore", "Add it to your lorebooks"), other)))
+        if answer == "lore":
+            await self._lore.offer(file.path)
         elif answer == "other" and is_picture:
             self._draft.add_source(str(file.path))
         elif answer == "other":
@@ -209,6 +224,18 @@ def _pictures_in(folder: Path) -> list[Path]:
         return []
     found = (path for path in paths if has_picture_suffix(path.name) and file_kind(path) is FileKind.PICTURE)
     return list(islice(found, MAX_PICTURES))
+
+
+def _may_be_lorebook(path: Path) -> bool:
+    """Whether a dropped file is a lorebook; as `_may_be_card`."""
+    if path.suffix.lower() not in (".png", ".json", ".lorebook", ".risum"):
+        return False
+    from nemochat.personas.lorebook_files import is_lorebook
+
+    try:
+        return is_lorebook(read_regular(path, MAX_CARD))
+    except OSError:
+        return False
 
 
 def _may_be_card(path: Path) -> bool:

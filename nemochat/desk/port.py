@@ -17,7 +17,7 @@ from nemochat.domain.events import Progress, TextDelta
 from nemochat.domain.images import RgbImage
 from nemochat.domain.library import Hit, SearchFilters
 from nemochat.domain.messages import Role
-from nemochat.domain.personas import Persona
+from nemochat.domain.personas import Lorebook, Persona
 from nemochat.domain.sampling import InForce
 from nemochat.domain.servers import ServedModel
 from nemochat.domain.ttft import ReplyRow
@@ -26,7 +26,8 @@ from nemochat.library import Library
 from nemochat.models.pull import Puller
 from nemochat.paths import Paths
 from nemochat.personas.index import PersonaSummary
-from nemochat.personas.lorebooks import LorebookStore
+from nemochat.personas.lore import Scan
+from nemochat.personas.lorebooks import LorebookStore, LorebookSummary
 from nemochat.personas.store import PersonaStore
 from nemochat.settings import Settings
 from nemochat.tools.approval import Rules
@@ -404,10 +405,11 @@ class PersonaWish(msgspec.Struct, frozen=True):
 
 
 class AskPersonaEdited(msgspec.Struct, frozen=True):
-    """A persona in the form. saved: as it is kept. Returns an EditedPersona."""
+    """A persona in the form. saved: as it is kept. lorebooks: those that it may have besides its own. Returns an EditedPersona."""
 
     persona: Persona
     saved: Persona
+    lorebooks: tuple[LorebookSummary, ...] = ()
 
 
 class EditedPersona(msgspec.Struct, frozen=True):
@@ -424,6 +426,54 @@ class ShowPersona(msgspec.Struct, frozen=True):
     portrait: bytes | None
 
 
+class LorebookItem(msgspec.Struct, frozen=True):
+    """A lorebook in a list. where: in words, whose it is now ("this chat")."""
+
+    summary: LorebookSummary
+    where: tuple[str, ...] = ()
+
+
+class AskLore(msgspec.Struct, frozen=True):
+    """A lorebook and what shall be done with it. load: one by its id, in a thread; it may raise NemochatError. current: the id that is
+    highlighted at first. persona: whom the model plays, "" for nobody. Returns a LoreWish."""
+
+    lorebooks: tuple[LorebookItem, ...]
+    load: Callable[[str], Lorebook]
+    current: str
+    persona: str
+
+
+class LoreAction(StrEnum):
+    """What shall be done with a lorebook. The first three give it to somebody, or take it away again."""
+
+    CHAT = "chat"
+    PERSONA = "persona"
+    EVERYWHERE = "everywhere"
+    OPEN = "open"
+    NEW = "new"
+    IMPORT = "import"
+    EXPORT = "export"
+    DELETE = "delete"
+
+
+class LoreWish(msgspec.Struct, frozen=True):
+    """What was chosen. id: of the lorebook under the cursor, "" where there was none."""
+
+    action: LoreAction
+    id: str
+
+
+class AskLorebook(msgspec.Struct, frozen=True):
+    """The entries of a lorebook, to be read, switched, written and tried. Returns None.
+
+    attempt: what a text would call, in a thread. save: keeps it after each change, without waiting.
+    """
+
+    book: Lorebook
+    attempt: Callable[[Lorebook, str], Scan]
+    save: Callable[[Lorebook], None]
+
+
 class ShowFigures(msgspec.Struct, frozen=True):
     """The figures of replies: of this chat, and of all (`library`)."""
 
@@ -433,7 +483,7 @@ class ShowFigures(msgspec.Struct, frozen=True):
 
 Ask = (
     AskOne | AskMenu | AskText | AskItem | AskLeave | AskFile | AskTheme | AskEditor | ShowText | ShowPicture | AskAllowed | AskSettings
-    | AskFound | AskPersona | AskPersonaEdited | ShowPersona | ShowFigures
+    | AskFound | AskPersona | AskPersonaEdited | ShowPersona | ShowFigures | AskLore | AskLorebook
 )  # fmt: skip
 
 

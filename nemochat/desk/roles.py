@@ -193,7 +193,8 @@ class Roles:
         saved = (await asyncio.to_thread(store.load, id_))[0] if id_ else Persona(name="")
         persona, text = saved, ""
         while True:
-            edited = await self._port.ask(AskPersonaEdited(persona, saved))
+            lorebooks = await asyncio.to_thread(self._bench.lorebooks.list)
+            edited = await self._port.ask(AskPersonaEdited(persona, saved, lorebooks))
             if edited is None:
                 return id_ or ""
             persona = edited.persona

@@ -58,6 +58,8 @@ class Place(StrEnum):
 _PLACES = dict(
     enumerate((Place.BEFORE, Place.AFTER, Place.NOTE_TOP, Place.NOTE_BOTTOM, Place.DEPTH, Place.AFTER, Place.AFTER, Place.OUTLET))
 )
+PLACES = {place: number for number, place in reversed(_PLACES.items())}
+"""SillyTavern's number for each place."""
 _SPEAKERS = dict(enumerate(Speaker))
 
 
@@ -130,6 +132,11 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 def is_of_silly_tavern(entry: LoreEntry) -> bool:
     """Whether SillyTavern has written an entry."""
     return any(mark in entry.extensions for mark in _MARKS)
+
+
+def rules_of_entry(entry: LoreEntry, book: Lorebook) -> Rules:
+    """The rules of one entry, in use or not, as it has them in this lorebook."""
+    return _rules(entry, decorators.read(entry.content), book, 0)
 
 
 def rules_of(book: Lorebook, at: int = 0) -> list[Rules]:
@@ -223,3 +230,36 @@ def _number(extensions: Mapping[str, Any], name: str, default: float) -> float:
 def _whole(extensions: Mapping[str, Any], name: str) -> int | None:
     value = _number(extensions, name, -1)
     return None if value < 0 else int(value)
+
+
+def in_words(rules: Rules) -> list[str]:
+    """What there is to say about when an entry fires and where it stands, besides its keys: a few words each."""
+    said, more = rules.said, ", ".join(rules.more)
+    logic = {Logic.AND_ANY: "with one of", Logic.AND_ALL: "with all of", Logic.NOT_ALL: "without one of", Logic.NOT_ANY: "without any of"}
+    depth = "" if rules.depth is None else f", {rules.depth} before the end"
+    who = "" if rules.speaker is Speaker.SYSTEM else f", as the {rules.speaker}'s words"
+    names = ", ".join((*rules.only.names, *rules.only.tags))
+    words = (
+        (more, f"{logic[rules.logic]}: {more}"),
+        (rules.excluded, f"without: {', '.join(rules.excluded)}"),
+        (rules.case_sensitive, "case counts"),
+        (not rules.whole_words, "also inside of words"),
+        (rules.scan_depth is not None, f"in the last {rules.scan_depth} messages"),
+        (rules.sources, f"in {', '.join(words for name, words in SOURCES.items() if name in rules.sources)}"),
+        (rules.probability < 100, f"chance {rules.probability:g} %"),
+        (rules.groups, f"group {', '.join(rules.groups)}, weight {rules.weight}{', first of all' if rules.wins else ''}"),
+        (rules.sticky, f"stays {rules.sticky} messages"),
+        (rules.cooldown, f"rests {rules.cooldown} messages"),
+        (rules.delay, f"waits for {rules.delay} messages"),
+        (rules.is_no_chain, "not called by others"),
+        (rules.ends_chain, "calls no others"),
+        (rules.delayed, f"called by others only, level {rules.delayed}"),
+        (names, f"{'not ' if rules.only.excludes else ''}for {names}"),
+        (said.conditional, "at some places of a conversation only"),
+        (said.dont_activate, "never by itself"),
+        (rules.ignores_budget, "without limit"),
+        (rules.place is Place.OUTLET, f"in the outlet {rules.outlet}"),
+        (rules.place is not Place.OUTLET, f"{rules.place}{depth}{who}"),
+        (True, f"order {rules.entry.order}"),
+    )
+    return [each for is_so, each in words if is_so]

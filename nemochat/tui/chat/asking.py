@@ -18,6 +18,8 @@ from nemochat.desk.port import (
     AskFound,
     AskItem,
     AskLeave,
+    AskLore,
+    AskLorebook,
     AskMenu,
     AskOne,
     AskPersona,
@@ -90,11 +92,19 @@ def screen_for(ask: Ask, app: App[None], pictures: str, copy: Callable[[str], No
         case AskPersonaEdited():
             from nemochat.tui.screens.persona_form import PersonaForm
 
-            return PersonaForm(ask.persona, saved=ask.saved)
+            return PersonaForm(ask.persona, saved=ask.saved, lorebooks=ask.lorebooks)
         case ShowPersona():
             from nemochat.tui.screens.persona_card import PersonaCard
 
             return PersonaCard(ask.persona, ask.portrait)
+        case AskLore():
+            from nemochat.tui.screens.lorebook_picker import LorebookPicker
+
+            return LorebookPicker(ask.lorebooks, ask.load, current=ask.current, persona=ask.persona)
+        case AskLorebook():
+            from nemochat.tui.screens.lorebook import LorebookScreen
+
+            return LorebookScreen(ask.book, ask.attempt, ask.save)
         case ShowFigures():
             from nemochat.tui.screens.stats import StatsScreen
 

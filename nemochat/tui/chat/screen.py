@@ -262,6 +262,8 @@ class ChatScreen(Screen[None]):
             choices["model"] = [*(choice.name for choice in self.bench.models()), *self.bench.remotes.names()]
         elif text.startswith("/think"):
             choices["think"] = ["on", "off", "auto"]
+        elif text.startswith("/lore"):
+            choices["lore"] = ["import", "try", *(each.name for each in self.bench.lorebooks.list())]
         elif text.startswith("/theme"):
             choices["theme"] = sorted(self.app.available_themes)
         return complete(text, choices, working_folder(), Path.home())

@@ -117,6 +117,11 @@ class FormScreen(Modal[R | None]):
         return {field.key: field.value for field in self.fields}
 
     @property
+    def initial(self) -> dict[str, object]:
+        """What stood there at first, by the keys of the fields."""
+        return {field.key: field.initial for field in self.fields}
+
+    @property
     def is_changed(self) -> bool:
         """There is something that leaving would lose."""
         return self._was_changed or any(field.is_changed for field in self.fields)

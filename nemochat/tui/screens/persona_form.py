@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 import msgspec
@@ -10,14 +10,16 @@ from textual.binding import Binding, BindingType
 
 from nemochat.desk.port import EditedPersona
 from nemochat.domain.personas import Lorebook, LoreEntry, Persona, PersonaSampling
+from nemochat.domain.sanitize import shortened
 from nemochat.errors import SettingsError
 from nemochat.personas.limits import MAX_NAME
 from nemochat.personas.lore import title
 from nemochat.personas.lore_rules import SCAN_DEPTH
+from nemochat.personas.lorebooks import LorebookSummary
 from nemochat.settings import describe, parse_setting
 from nemochat.tui.screens.form import FormScreen, Section
 from nemochat.tui.screens.lore_form import LoreForm, TextForm
-from nemochat.tui.widgets.form_fields import ColourField, Field, LineField, Parse, SwitchField, TextField
+from nemochat.tui.widgets.form_fields import ColourField, Field, LineField, LinesField, Parse, SwitchField, TextField
 from nemochat.tui.widgets.form_lists import ListField
 
 _MACROS = "{{char}} and {{user}} stand for the two names."
@@ -28,17 +30,19 @@ _LABELS = {"max_tokens": "Longest reply"}
 
 
 class PersonaForm(FormScreen[EditedPersona]):
-    """Every field of a persona. saved: how it is kept now, where that is not `persona` (after an editor, say)."""
+    """Every field of a persona. saved: how it is kept now, where that is not `persona` (after an editor). lorebooks: that there are."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+g", "editor", "Editor", id="form.editor", priority=True, tooltip="Continue in $EDITOR, as TOML"),
     ]
     MORE_KEYS: ClassVar[str] = " · Ctrl+G in $EDITOR"
 
-    def __init__(self, persona: Persona, saved: Persona | None = None) -> None:
+    def __init__(self, persona: Persona, saved: Persona | None = None, lorebooks: Sequence[LorebookSummary] = ()) -> None:
         super().__init__(persona.name or "A new persona", was_changed=saved is not None and saved != persona)
         self._persona = persona
         self._book = persona.book or Lorebook()
+        names = {each.name.casefold(): each.id for each in lorebooks}
+        self._ids = {**names, **{each.id.casefold(): each.id for each in lorebooks}, **{id_.casefold(): id_ for id_ in persona.lorebooks}}
 
     def sections(self) -> Iterator[Section]:
         """Name, who it is, what the model is told, how it opens, the lorebook, sampling, what is for people."""
@@ -104,6 +108,7 @@ class PersonaForm(FormScreen[EditedPersona]):
             _optional("book.scan_depth", "Messages", book.scan_depth, f"How many of the last are searched; empty is {SCAN_DEPTH}."),
             _optional("book.token_budget", "Tokens", book.token_budget, "The most that enter in a turn; empty: a quarter of the window."),
             SwitchField("book.recursive", "Chains", book.recursive, help="What entered is searched for keys too."),
+            LinesField("lorebooks", "Others", self._persona.lorebooks, help="Lorebooks that it has besides, by name, one per line."),
         )  # fmt: skip
         return Section("Lorebook", fields)
 
@@ -131,8 +136,13 @@ class PersonaForm(FormScreen[EditedPersona]):
         return Section("For people", fields)
 
     def missing(self, values: Mapping[str, object]) -> tuple[str, str] | None:
-        """A persona has a name."""
-        return None if str(values["name"]).strip() else ("name", "A persona needs a name.")
+        """A persona has a name, and its lorebooks exist."""
+        if not str(values["name"]).strip():
+            return "name", "A persona needs a name."
+        unknown = next((name for name in cast("tuple[str, ...]", values["lorebooks"]) if name.casefold() not in self._ids), None)
+        if unknown is None:
+            return None
+        return "lorebooks", f"There is no lorebook {shortened(unknown, 40)}. /lore shows them, and adds others."
 
     def made(self, values: Mapping[str, object]) -> EditedPersona:
         """The persona, with what the form does not show as it was."""
@@ -145,6 +155,7 @@ class PersonaForm(FormScreen[EditedPersona]):
         if self._persona.book is None and book == Lorebook():
             book = None
         others: dict[str, Any] = {key: value for key, value in values.items() if "." not in key}
+        others["lorebooks"] = tuple(dict.fromkeys(self._ids.get(name.casefold(), name) for name in others["lorebooks"]))
         return msgspec.structs.replace(self._persona, **others, sampling=PersonaSampling(**cast("dict[str, Any]", sampling)), book=book)
 
     def action_editor(self) -> None:

@@ -135,6 +135,10 @@ def sentences(view: ContextView) -> list[Content]:
         lines.append(Content.assemble(("+ ", "$text-secondary"), source, (f": {reason}" if reason else "", "$text-muted")))
     if len(view.contexts) > _MOST_CONTEXTS:
         lines.append(Content.styled(f"+ {count(len(view.contexts) - _MOST_CONTEXTS)} more", "$text-muted"))
+    if view.lore.always:
+        names = ", ".join(sanitize(each.source, strict=True) for each in view.lore.always[:_MOST_CONTEXTS])
+        more = f" and {count(len(view.lore.always) - _MOST_CONTEXTS)} more" if len(view.lore.always) > _MOST_CONTEXTS else ""
+        lines.append(Content.assemble(("= ", "$text-secondary"), "always there", (f": {names}{more}", "$text-muted")))
     dropped, notices = view.lore.dropped, view.lore.notices
     for each in dropped[:_MOST_CONTEXTS]:
         source, reason = (sanitize(text, strict=True) for text in (each.source, each.reason))
