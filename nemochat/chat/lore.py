@@ -28,11 +28,20 @@ _OUTLET = re.compile(r"\{\{\s*outlet\s*::?\s*([^{}]*?)\s*\}\}", re.IGNORECASE)
 class Shelf:
     """The lorebooks of conversations: their own, their persona's, those of all.
 
-    get: one by its id, which may raise NemochatError; None where there are none but those within personas.
+    get: one by its id, the same value until it changes, which may raise NemochatError; None where there are none but those within personas.
+    changed: gets one that is another than the last time.
     """
 
-    def __init__(self, get: Callable[[str], Lorebook] | None = None, settings: LoreSettings | None = None) -> None:
-        self._get = get
+    def __init__(
+        self,
+        get: Callable[[str], Lorebook] | None = None,
+        settings: LoreSettings | None = None,
+        changed: Callable[[Lorebook], None] | None = None,
+    ) -> None:
+        self._get, self._changed = get, changed
+        self._seen: dict[str, Lorebook] = {}
+        self.own: set[str] = set()
+        """Ids of those that the program itself is changing: nothing is told of them."""
         self.settings = settings or LoreSettings()
 
     def lore_of(self, chat: Chat) -> Lore:
@@ -71,9 +80,14 @@ class Shelf:
             return books
         for id_ in ids:
             try:
-                books.append(get(id_))
+                book = get(id_)
             except NemochatError as error:
                 problems.append(error.message)
+                continue
+            books.append(book)
+            before, self._seen[id_] = self._seen.get(id_, book), book
+            if before is not book and id_ not in self.own and self._changed is not None:
+                self._changed(book)
         return books
 
 

@@ -44,6 +44,7 @@ from nemochat.domain.chat import pictures_of
 from nemochat.domain.events import FinishReason
 from nemochat.domain.images import Original, RgbImage
 from nemochat.domain.messages import Role
+from nemochat.domain.personas import Lorebook
 from nemochat.domain.replies import ModelRef
 from nemochat.domain.sampling import InForce
 from nemochat.errors import NemochatError
@@ -67,7 +68,7 @@ class Desk:
         self.servers = Servers(port, bench, self.tools)
         self.album = Album(bench.library.original)
         """The pictures of this run, whichever model looks at them."""
-        self.shelf = Shelf(bench.lorebooks.get, bench.settings.lore)
+        self.shelf = Shelf(bench.lorebooks.get, bench.settings.lore, self._tell_of_lore)
         self._side: int | None = None
         self.chats = Chats(port, bench, self, self)
         self.conversation = self.chats.new(self.tools.fresh(Chat()))
@@ -444,6 +445,10 @@ class Desk:
         """What was found when files were read; also why a model that is about to be loaded may not fit."""
         for notice in self.bench.take_notices():
             self.port.tell(Said(notice))
+
+    def _tell_of_lore(self, book: Lorebook) -> None:
+        """Somebody has changed the file of a lorebook that is in use."""
+        self.port.tell(Said(f"The lorebook {book.name} was changed: what it says now counts."))
 
     def lore_changed(self) -> None:
         """What lorebooks say to the model may be something else now."""

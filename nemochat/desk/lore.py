@@ -280,6 +280,7 @@ class Lorebooks:
     def _save(self, id_: str, book: Lorebook) -> None:
         """Keep it soon; a newer state takes the place of one that was not written yet."""
         self._latest[id_] = book
+        self._shelf.own.add(id_)
         loop = asyncio.get_running_loop()
 
         def write() -> None:
@@ -295,6 +296,8 @@ class Lorebooks:
     def _saved(self, id_: str, book: Lorebook, error: BaseException | None) -> None:
         if self._latest.get(id_) is book:
             del self._latest[id_]
+            self._shelf.lore_of(self._reader.conversation.chat)  # it is known now
+            self._shelf.own.discard(id_)
         if isinstance(error, NemochatError):
             self._port.tell(Complained(error))
         elif error is not None:
