@@ -164,7 +164,9 @@ async def rest(driver: Driver) -> None:
     await driver.pilot.pause()
     for screen in driver.app.screen_stack:
         for widget in screen.query(TextArea).results(TextArea):
-            # A blink may have been under way, and the line is drawn anew only at the next one.
+            # A blink may have been under way: the line is drawn anew only at the next one, and the one that was drawn without the cursor
+            # is kept as the one that a cursor without blinking has.
             widget._pause_blink(visible=widget.has_focus)
+            widget._line_cache.clear()
             widget.refresh()
     await driver.pilot.pause()
