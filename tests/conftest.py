@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
+import re
+import sys
 import time
+from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
@@ -20,7 +23,8 @@ for name in [name for name in os.environ if name in _FOREIGN or name.startswith(
     if name not in _OURS:
         del os.environ[name]
 os.environ.update(TZ="UTC", LANG="C.UTF-8")
-time.tzset()
+if hasattr(time, "tzset"):
+    time.tzset()
 
 # An interface is a large net of objects, and each test throws one away: with the usual thresholds a fifth of the time goes into
 # looking for garbage.
@@ -38,6 +42,27 @@ def pytest_collection_finish() -> None:
     """What was imported and collected stays: nobody need look for garbage in it, hundreds of times."""
     gc.collect()
     gc.freeze()
+
+
+_OF_POSIX = re.compile(
+    r"^\s*(?:import|from) (?:fcntl|pty|pwd|resource|termios|tty)\b|"
+    r"^from tests\.(?:terminal|cli\.forking|engine\.processes|library\.children)\b|"
+    r"\bos\.(?:fork|killpg|mkfifo|geteuid|getuid|WNOHANG)\b|\bsignal\.SIG(?:KILL|HUP|STOP|TSTP)\b|#!/bin/sh|\.chmod\(|\.symlink_to\(",
+    re.MULTILINE,
+)
+
+
+def needs_posix(path: Path) -> bool:
+    """Whether a file of tests needs what only Linux and macOS have: pseudo-terminals, signals, scripts of the shell, modes, links."""
+    return path.parent.name == "terminal" or _OF_POSIX.search(path.read_text(encoding="utf-8")) is not None
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """On Windows such files are left out, and the folder that holds the pseudo-terminal."""
+    if sys.platform != "win32":
+        return None
+    is_left = collection_path.name == "terminal" or (collection_path.suffix == ".py" and needs_posix(collection_path))
+    return is_left or None
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

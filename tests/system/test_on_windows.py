@@ -377,6 +377,19 @@ def test_lines_are_left_to_the_console(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lines.typed() == ""
 
 
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        ("", ["notepad.exe"]),
+        (r"C:\Tools\vim.exe -n", [r"C:\Tools\vim.exe", "-n"]),
+        (r'"C:\Program Files\Code\Code.exe" --wait', [r"C:\Program Files\Code\Code.exe", "--wait"]),
+    ],
+)
+def test_the_editor_is_named_as_windows_names_files(monkeypatch: pytest.MonkeyPatch, named: str, words: list[str]) -> None:
+    pretend(monkeypatch)
+    assert load("desktop").editor_command(named) == words
+
+
 async def test_every_process_that_is_started_is_let_begin(jobs: Jobs, resumed: Resumed, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that stays suspended would hang for ever, and nobody would know why."""
     processes = load("processes")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from textual._xterm_parser import XTermParser
 from textual.widgets import Input
 from textual_fspicker import FileOpen
 
@@ -153,6 +154,22 @@ async def test_a_clipboard_without_a_picture_is_one_sentence(
         await driver.told(says)
         await driver.pilot.pause()
         assert driver.draft == []
+        assert driver.screen.prompt.plain_text == "my words"
+
+
+@pytest.mark.parametrize("sent", ["\x1bv", "\x1b[118;3u"], ids=["old", "new"])
+async def test_alt_v_is_for_terminals_that_keep_ctrl_v(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: str) -> None:
+    """Windows Terminal does. An older terminal sends Escape and the letter, which must not be written."""
+    monkeypatch.setattr(dropping, "read_clipboard_picture", _nothing)
+    parser = XTermParser()
+    events = list(parser.feed(sent))
+    while not events:  # it may be the Escape key, for a moment
+        events += parser.tick()
+    async with running(tmp_path, FakeEngine()) as driver:
+        await driver.type("my words")
+        for event in events:
+            driver.screen.app.post_message(event)
+        await driver.told("no picture on the clipboard")
         assert driver.screen.prompt.plain_text == "my words"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from nemochat.system import terminal
 from nemochat.tui.app import NemochatApp
 from tests.chat.fake_engine import FakeEngine, reply
 from tests.images.pictures import draw_circle
@@ -60,6 +61,15 @@ async def test_an_editor_that_fails_or_changes_nothing_leaves_the_prompt(
         if says:
             await driver.told(says)
         assert driver.screen.prompt.plain_text == "my words"
+
+
+async def test_ctrl_z_undoes_where_there_is_no_shell_to_go_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It did nothing on Windows: Textual suspends no program there."""
+    monkeypatch.setattr(terminal, "CAN_SUSPEND", False)
+    async with running(tmp_path, FakeEngine()) as driver:
+        await driver.type("half a sentence")
+        await driver.press("ctrl+z")
+        await driver.until(lambda: driver.screen.prompt.plain_text != "half a sentence")
 
 
 async def test_an_editor_that_is_not_there_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

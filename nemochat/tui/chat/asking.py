@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from textual.app import App, SuspendNotSupported
@@ -35,6 +36,7 @@ from nemochat.desk.port import (
     working_folder,
 )
 from nemochat.errors import NemochatError
+from nemochat.system import terminal
 from nemochat.tui.screens.approval import ApprovalScreen
 from nemochat.tui.screens.dialogs import Choose, Menu, PictureScreen, Read, Write
 from nemochat.tui.screens.picker import Picker
@@ -116,7 +118,8 @@ def screen_for(ask: Ask, app: App[None], pictures: str, copy: Callable[[str], No
 def edit_in_editor(screen: Screen[None], ask: AskEditor) -> str | None:
     """Let the user write in an editor; None when that failed (the user is told) or nothing was changed."""
     try:
-        return write_in_editor(ask, screen.app.suspend())
+        # Where no program can be left for another, the editor is a window of its own, and this one waits for it.
+        return write_in_editor(ask, screen.app.suspend() if terminal.CAN_SUSPEND else nullcontext())
     except SuspendNotSupported:
         screen.notify("This terminal cannot be left for an editor.", severity="warning", markup=False)
     except NemochatError as error:
