@@ -38,7 +38,7 @@ NOT_RUN = {
     f"uv tool install . {INDEX}": "the same by another program",
     'pip install -e ".[dev]" && pytest': "what .ci/run does, and this is a part of it",
     "pip install .": "compiles llama.cpp",
-    "pip install --no-deps . && pip install -r docs/without-engine.txt": "test_without_engine.py has such an environment",
+    "pip install -r docs/without-engine.txt && pip install --no-deps .": "test_without_engine.py has such an environment",
     'pip install ".[keyring]"': "loads a package from the network",
     "nemochat --install-completion": "wants a shell around it: test_completing.py runs it in some",
 }
