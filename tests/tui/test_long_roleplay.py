@@ -1,4 +1,4 @@
-"""Sixty turns with a persona, the demo model and the real engine, through the interface, in a window that fills up several times."""
+"""Thirty turns with a persona, the demo model and the real engine, through the interface, in a window that fills up several times."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nemochat.prompt.format import as_text
 from nemochat.tui.app import NemochatApp
 from tests.tui.bench import Bench, Driver
 
-TURNS = 60
+TURNS = 30
 WINDOW = 1600
 OPENING = 1000
 """Tokens; what the persona says of itself, with its examples and greeting, is a little more."""
