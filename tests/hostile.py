@@ -59,7 +59,7 @@ def leaks(written: bytes) -> list[bytes]:
 
 def plant(paths: Paths, place: Path) -> None:
     """Fill the folders of a user, and `place` with files, with payloads wherever a text may stand."""
-    for folder in (paths.config_dir / "tools", paths.config_dir / "themes", paths.personas, paths.data_dir, place):
+    for folder in (paths.config_dir / "tools", paths.config_dir / "themes", paths.personas, paths.lorebooks, paths.data_dir, place):
         folder.mkdir(parents=True, exist_ok=True)
     (paths.tools / f"t{NAME}.py").write_text(TOOL)
     (paths.config_dir / "themes" / f"broken{NAME}.toml").write_text("name = ")
@@ -73,6 +73,10 @@ def plant(paths: Paths, place: Path) -> None:
     (paths.personas / "odd" / "persona.toml").write_text(tomlkit.dumps({ALL: 1}))
     card = {"spec": "chara_card_v2", "data": dict.fromkeys(("name", "description", "creator"), ALL)}
     (place / f"card{NAME}.json").write_text(json.dumps(card))
+    entries = {"0": {"uid": 0, "key": ["heron", ALL, "/(/"], "comment": ALL, "content": ALL, "group": ALL, "automationId": ALL}}
+    for file in (place / f"lore{NAME}.json", paths.lorebooks / "evil.json"):
+        file.write_text(json.dumps({"entries": entries, "name": f"Evil {NAME}", "description": ALL}))
+    (paths.lorebooks / "odd.json").write_text(json.dumps({ALL: ALL}))
     (place / f"doc{NAME}.md").write_text(f"# Heading {ALL}\n\nThe heron {ALL} stands in the reeds{', and stands' * 300}.\n")
     messages = [{"role": role, "content": ALL} for role in ("user", "assistant")]
     (place / f"chat{NAME}.json").write_text(json.dumps({"messages": messages}))

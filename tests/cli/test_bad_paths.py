@@ -27,6 +27,7 @@ READING = {
     "library repair": ["library", "repair", "{}"],
     "render": ["render", "{}"],
     "personas import": ["personas", "import", "{}"],
+    "lore add": ["lore", "add", "{}"],
     "models add": ["models", "add", "{}"],
     "models show --mmproj": ["models", "show", "nemochat-demo", "--mmproj", "{}"],
     "docs add": ["docs", "add", "{}"],
@@ -49,6 +50,8 @@ OWN = {
     ("DATA", "personas/x/persona.toml"): ["personas", "list"],
     ("DATA", "personas/.index.json"): ["personas", "list"],
     ("DATA", "personas/profiles.toml"): ["personas", "show", "storyteller", "--prompt"],
+    ("DATA", "lorebooks"): ["lore", "list"],
+    ("DATA", "lorebooks/x.json"): ["lore", "list"],
     ("DATA", "library"): ["library", "list"],
     ("DATA", "library/library.db"): ["library", "list"],
 }

@@ -73,7 +73,7 @@ def problem_with(ended: Ended) -> str:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_json_that_stands_for_much_is_a_sentence(tmp_path: Path, shape: str) -> None:
-    for size, names in ((2 * MB, ("card", "mcp", "models")), (LARGE, ("talk",))):
+    for size, names in ((2 * MB, ("card", "mcp", "models")), (8 * MB, ("lore",)), (LARGE, ("talk",))):
         for name in names:
             (tmp_path / f"{name}.json").write_bytes(SHAPES[shape](size))
     with zipfile.ZipFile(tmp_path / "all.zip", "w", zipfile.ZIP_DEFLATED) as box:
@@ -86,6 +86,7 @@ def test_json_that_stands_for_much_is_a_sentence(tmp_path: Path, shape: str) -> 
     (config / "mcp.json").symlink_to(tmp_path / "mcp.json")
     jobs: list[Job] = [
         (f"card: {shape}", ["personas", "import", str(tmp_path / "card.json")], {}),
+        (f"lore: {shape}", ["lore", "add", str(tmp_path / "lore.json")], {}),
         (f"import: {shape}", ["library", "import", str(tmp_path / "talk.json")], {}),
         (f"zip: {shape}", ["library", "import", str(tmp_path / "all.zip")], {}),
         (f"models: {shape}", ["models", "list"], {}),

@@ -36,6 +36,12 @@ COMMANDS = {
         ["personas", "show", ALL], ["personas", "import", f"place/card{NAME}.json", f"place/none{NAME}.json"],
         ["personas", "export", "evil", f"out{NAME}.toml"], ["personas", "export", "evil", f"none{NAME}/x.toml"],
     ],
+    "lore": [
+        ["lore", "list"], ["lore", "list", "--json"], ["lore", "show", "evil"], ["lore", "show", ALL], ["lore", "try", "evil", "heron"],
+        ["lore", "try", "evil", "heron", "--json"], ["lore", "add", f"place/lore{NAME}.json", f"place/none{NAME}.json"],
+        ["lore", "export", "evil", f"out{NAME}.json"], ["lore", "export", "evil", f"none{NAME}/x.json", "--world-info"],
+        ["lore", "remove", ALL], ["lore", "remove", "evil"],
+    ],
     "tools": [
         ["tools", "list"], ["tools", "list", "--json"], ["tools", "show", "hostile"], ["tools", "show", "hostile", "--json"], ["tools",
         "show", ALL],

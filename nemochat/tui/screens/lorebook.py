@@ -41,10 +41,9 @@ _ON, _OFF, _FIRED, _ALWAYS, _DROPPED = "●", "○", "+", "=", "−"  # noqa: RU
 
 
 class _Tried(msgspec.Struct, frozen=True):
-    """What a text would call. by: for each entry that was found, by its place in the book, the sign before it and why."""
+    """What a text would call: each entry with the sign before it and why."""
 
-    text: str
-    by: dict[int, tuple[str, str]]
+    found: tuple[tuple[LoreEntry, str, str], ...]
     notices: tuple[str, ...] = ()
 
 
@@ -219,7 +218,7 @@ class LorebookScreen(Modal[None]):
         self._book = book
         self._items = tuple(_item(index, entry) for index, entry in enumerate(book.entries))
         self._width = max((min(len(item.label), _NAME_WIDTH) for item in self._items), default=0)
-        self._show(at)
+        self._show(min(at, len(self._items) - 1))
         self._try_again()
 
     def _try_again(self) -> None:
@@ -234,11 +233,11 @@ class LorebookScreen(Modal[None]):
     async def _try_now(self, book: Lorebook, text: str) -> None:
         await asyncio.sleep(self.REST)
         found = await asyncio.to_thread(self._attempt, book, text)
-        self._tried = _tried(book, text, found)
-        self._show(next(iter(self._tried.by), 0))
+        self._tried = _tried(found)
+        self._show(self._highlighted)
 
     def _show(self, at: int | None = None) -> None:
-        """Show what fits the filter and, where a text is tried, what it calls. at: the entry to stand on, None for the one above all."""
+        """Show what fits the filter and, where a text is tried, what it calls. at: the entry to stand on if it is among them."""
         signs = self._signs()
         ranked = rank(self._filter.value, (self._items[index] for index in signs))
         self._found = tuple(item for item, _ in ranked[:_SHOWN])
@@ -251,7 +250,7 @@ class LorebookScreen(Modal[None]):
         self._nothing.update(Content(self._why_empty()))
         if self._found:
             values = [int(item.value) for item in self._found]
-            self._choices.highlighted = values.index(at) if at in values else min(at or 0, len(values) - 1) if at is not None else 0
+            self._choices.highlighted = values.index(at) if at in values else 0
         off = sum(not entry.enabled for entry in self._book.entries)
         whole = f"{len(self._items):,}" + (f", {off:,} off" if off else "")
         self._count.update(f"{len(ranked):,} of {whole}" if len(ranked) != len(self._items) else whole)
@@ -263,19 +262,24 @@ class LorebookScreen(Modal[None]):
             on, off = (_ON, "$text-secondary", ""), (_OFF, "$text-muted", "")
             return {index: on if entry.enabled else off for index, entry in enumerate(self._book.entries)}
         colours = {_DROPPED: "$text-warning", _ALWAYS: "$text-muted"}
-        return {at: (sign, colours.get(sign, "$text-success"), why) for at, (sign, why) in self._tried.by.items()}
+        places = {id(entry): at for at, entry in enumerate(self._book.entries)}  # what was changed since is tried again in a moment
+        return {
+            places[id(entry)]: (sign, colours.get(sign, "$text-success"), why)
+            for entry, sign, why in self._tried.found
+            if id(entry) in places
+        }
 
     def _why_empty(self) -> str:
         if not self._items:
             return "This lorebook has no entries yet. F4 writes one."
-        if self._tried is not None and not self._tried.by:
+        if self._tried is not None and not self._signs():
             return "This text calls no entry."
         return f"Nothing fits “{sanitize(self._filter.value, strict=True)}”."
 
     def _reached(self) -> None:
         at = self._highlighted
         notices = self._tried.notices if self._tried is not None else ()
-        why = self._tried.by.get(at, ("", ""))[1] if self._tried is not None and at is not None else ""
+        why = "" if at is None else self._signs()[at][2]
         lines = [Content.styled(f"! {sanitize(notice, strict=True)}", "$text-warning") for notice in notices[:_MOST_NOTICES]]
         if len(notices) > _MOST_NOTICES:
             lines.append(Content.styled(f"! {len(notices) - _MOST_NOTICES:,} more keys cannot be used", "$text-muted"))
@@ -294,19 +298,18 @@ def _item(index: int, entry: LoreEntry) -> Item:
     return Item(str(index), sanitize(title(entry), strict=True) or "(empty)", sanitize(keys, strict=True)[:200])
 
 
-def _tried(book: Lorebook, text: str, found: Scan) -> _Tried:
-    """What was found, by the places of the entries: what fired first, what is always there, what was dropped."""
-    places: dict[int, int] = {id(entry): at for at, entry in enumerate(book.entries)}
+def _tried(found: Scan) -> _Tried:
+    """What fired first, then what did not, then what is always there."""
 
-    def row(each: Fired, sign: str) -> tuple[int, tuple[str, str]]:
-        return places[id(each.entry)], (sign, sanitize(each.reason, strict=True))
+    def row(each: Fired, sign: str) -> tuple[LoreEntry, str, str]:
+        return each.entry, sign, sanitize(each.reason, strict=True)
 
     rows = [
         *(row(each, _FIRED) for each in found.fired),
         *(row(each, _DROPPED) for each in found.dropped),
         *(row(each, _ALWAYS) for each in found.always),
     ]
-    return _Tried(text, dict(rows), found.notices)
+    return _Tried(tuple(rows), found.notices)
 
 
 def _entry(entry: LoreEntry, book: Lorebook, why: str) -> Content:
