@@ -17,10 +17,12 @@ from textual.widgets import Button, OptionList
 
 from nemochat.desk.jobs import Rank
 from nemochat.desk.port import Answer, Item
-from nemochat.domain.personas import LoreEntry, Persona
+from nemochat.domain.personas import Lorebook, LoreEntry, Persona
+from nemochat.personas.lore import Scan
 from nemochat.tui.chat.screen import ChatScreen
 from nemochat.tui.screens.dialogs import Choose, Menu, Read, Write
 from nemochat.tui.screens.lore_form import LoreForm
+from nemochat.tui.screens.lorebook import LorebookScreen
 from nemochat.tui.screens.modal import Modal
 from nemochat.tui.screens.persona_card import PersonaCard
 from nemochat.tui.screens.persona_form import PersonaForm
@@ -33,13 +35,14 @@ _BURSTS = ("enter enter", "escape escape", "enter escape enter")
 _QUESTION = (Answer("yes", "Yes"), Answer("no", "No"))
 _WAYS = {
     **{key: key for key in ("f3", "f4", "f5", "ctrl+f", "ctrl+o", "ctrl+t", "ctrl+p", "f1")},
-    **{f"/{name}": name for name in ("rename", "system", "theme", "me", "export")},
+    **{f"/{name}": name for name in ("rename", "system", "theme", "me", "export", "lore")},
     "question": lambda: Choose("Really?", "A sentence.", _QUESTION),
     "menu": lambda: Menu("A message", _QUESTION),
     "text": lambda: Read("A text", "words " * 900),
     "card": lambda: PersonaCard(Persona(name="Mira")),
     "form": lambda: PersonaForm(Persona(name="Mira")),
     "lore": lambda: LoreForm(LoreEntry(content="x")),
+    "lorebook": lambda: LorebookScreen(Lorebook(name="x"), lambda book, text: Scan(), lambda book: None),
 }
 
 
