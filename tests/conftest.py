@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import re
-import sys
 import time
 from pathlib import Path
 
@@ -59,7 +58,7 @@ def needs_posix(path: Path) -> bool:
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """On Windows such files are left out, and the folder that holds the pseudo-terminal."""
-    if sys.platform != "win32":
+    if os.name != "nt":
         return None
     is_left = collection_path.name == "terminal" or (collection_path.suffix == ".py" and needs_posix(collection_path))
     return is_left or None
