@@ -1,4 +1,5 @@
-"""Conversations from other programs: OpenAI messages as JSON, and the export of ChatGPT with its trees.
+"""Conversations from other programs: OpenAI messages as JSON, the export of ChatGPT with its trees, and those of roleplay programs
+(`nemochat.library.roleplay_chats`).
 
 Accepted are ``conversations.json`` or the zip file that holds it, a list of conversations (each a list of messages, or an object with
 ``messages``), one such conversation, and JSON Lines of them. Unknown fields do no harm; what cannot be read is left out and named.
@@ -8,6 +9,7 @@ Pictures are not in these files, only pointers to them: a line in the message sa
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import itertools
 import json
@@ -22,16 +24,20 @@ from nemochat.domain.chat import Chat, Entry, Node
 from nemochat.domain.messages import Message, Part, ReasoningPart, Role, TextPart, ToolResultPart
 from nemochat.domain.replies import ModelRef
 from nemochat.domain.sanitize import sanitize, shown
+from nemochat.library import roleplay_chats
 from nemochat.library.archives import MIB, open_archive
 from nemochat.library.errors import LibraryError, cannot, taking
+from nemochat.library.ids import id_of
+from nemochat.library.roleplay_chats import Beside
 from nemochat.library.store import Library
-from nemochat.library.transfer import import_library
-from nemochat.library.values import ImportReport
+from nemochat.library.values import ForeignChat
+from nemochat.numbers import plural
 from nemochat.reading import TooLargeError, TooMuchError, check_json, read_beginning, read_regular
 
 _MAX_BYTES = 256 * MIB
 _MAX_CONVERSATIONS, _MAX_MESSAGES, _TRIED_LINES = 100_000, 100_000, 20
 _MAX_VALUES = 8_000_000  # in the whole file; of them only those of one conversation at a time are values
+_HEAD = 8 * MIB  # within it the first two lines of a conversation of SillyTavern end
 _BLANK = b" \t\r\n"
 # One escape of JSON after the other, so that no backslash is taken for another's; what is in the group is half a character.
 _ESCAPE = re.compile(rb"\\(?:[^u]|u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|u)", re.DOTALL)
@@ -58,60 +64,71 @@ class _Said(msgspec.Struct):
     role: msgspec.Raw
 
 
-class ForeignChat(msgspec.Struct, frozen=True):
-    """A conversation from elsewhere. created, updated: seconds since the epoch, None where the file does not say. problems: what
-    could not be read of it.
+def keep(library: Library, read: ForeignChat) -> str | None:
+    """Store a conversation and return its id; None where it is here, however it has gone on since. Out of the bin it is taken.
+
+    Raises LibraryError.
     """
+    id_ = id_of(round(read.created * 1000) if read.created else None, _digest(read.chat))
+    if not library.holds(id_):
+        return library.add(read.chat, model=read.model, created=read.created, updated=read.updated, id=id_).id
+    if not library.load(id_).deleted:
+        return None
+    library.restore(id_)
+    return id_
 
-    chat: Chat
-    model: ModelRef = ModelRef()
-    created: float | None = None
-    updated: float | None = None
-    problems: tuple[str, ...] = ()
+
+def _digest(chat: Chat) -> bytes:
+    """Of all that was said in it, wherever in the tree: by this it is known again."""
+    nodes = sorted(chat.nodes, key=lambda each: each.id)
+    told = [[node.id, node.parent, node.entry.message.role, node.entry.message.text] for node in nodes]
+    return hashlib.sha256(msgspec.json.encode([chat.frame.system, told])).digest()
 
 
-def import_any(library: Library, path: Path) -> ImportReport:
-    """Store the conversations of a file: an export of a library (`transfer`), or one of another program. Nothing is overwritten.
+def read_foreign(path: Path, beside: Beside | None = None) -> Iterator[ForeignChat | str]:
+    """The conversations in a file one after the other, or a sentence about one that cannot be read. beside: what lies beside the file.
 
-    Raises LibraryError when the file as a whole cannot be read; what is wrong with single conversations is in the report.
+    Raises LibraryError.
     """
-    if not _is_zip(path):
-        return _import_each(library, read_foreign(path))
-    with open_archive(path) as archive:
-        is_other = any(name.rsplit("/", 1)[-1] == _CHATGPT for name in archive.names)
-    return _import_each(library, read_foreign(path)) if is_other else import_library(library, path)
-
-
-def _import_each(library: Library, found: Iterable[ForeignChat | str]) -> ImportReport:
-    added, problems, lost = [], [], 0
-    for number, each in enumerate(found, 1):
-        if isinstance(each, str):
-            problems.append(each)
-            lost += 1
-            continue
-        problems += each.problems
-        if each.chat.entries:
-            try:
-                with taking(f"Conversation {number} cannot be kept"):
-                    added.append(library.add(each.chat, model=each.model, created=each.created, updated=each.updated).id)
-            except LibraryError as error:
-                problems.append(error.message)
-                lost += 1
-    return ImportReport(tuple(added), 0, tuple(problems), lost)
-
-
-def read_foreign(path: Path) -> Iterator[ForeignChat | str]:
-    """The conversations in a file one after the other, or a sentence about one that cannot be read. Raises LibraryError."""
-    for number, item in enumerate(_items(_bytes(path), path), 1):
+    data = _bytes(path)
+    if (lines := _tavern_lines(data)) is not None:
+        with taking("It cannot be read"):
+            yield roleplay_chats.silly_tavern(*lines, beside)
+        return
+    for number, item in enumerate(_items(data, path), 1):
         try:
             with taking(f"Conversation {number} cannot be read"):
                 value = _loads(item)
                 problems: list[str] = []
+                if (reads := roleplay_chats.of_value(value)) is not None:
+                    yield from reads(value)
+                    continue
                 read = _chatgpt(value) if isinstance(value, dict) and "mapping" in value else _openai(value, problems)
         except LibraryError as error:
             yield error.message if error.message.startswith("Conversation ") else f"Conversation {number}: {error.message}"
         else:
             yield msgspec.structs.replace(read, problems=tuple(f"Conversation {number}: {problem}" for problem in problems))
+
+
+def _tavern_lines(data: bytes) -> tuple[list[object], list[str]] | None:
+    """The lines of a conversation of SillyTavern, and what is wrong with some; None where it is none."""
+    first, second = (_json_or_none(line) for line in [*(line for line in data[:_HEAD].splitlines() if line.strip()), b"", b""][:2])
+    if not roleplay_chats.of_lines(first, second):
+        return None
+    if data.count(b"\n") > 2 * _MAX_MESSAGES:
+        raise LibraryError(f"It holds more than {_MAX_MESSAGES:,} messages.")
+    check = list(enumerate((line for line in data.splitlines() if line.strip()), 1))
+    read = [(number, _json_or_none(line)) for number, line in check]
+    bad = [number for number, line in read if not isinstance(line, dict)]
+    said = f"{plural(len(bad), 'line')}, the first of them number {bad[0]:,}, could not be read and left out." if bad else ""
+    return [line for _, line in read if isinstance(line, dict)], [said] if said else []
+
+
+def _json_or_none(line: bytes) -> object:
+    try:
+        return _loads(line.removeprefix(b"\xef\xbb\xbf")) if line.strip() else None
+    except ValueError:
+        return None
 
 
 def _bytes(path: Path) -> bytes:

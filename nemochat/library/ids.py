@@ -9,6 +9,7 @@ import sqlite3
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's: nothing that is easily mistaken
 _TIME_DIGITS = 9  # 45 bits of milliseconds last until the year 3084
 _RANDOM_DIGITS = 4
+_MARK_DIGITS = 14
 _NAMELESS = "00000000000000"  # no time has so many noughts
 _VALID = re.compile(f"[{_DIGITS}]{{1,32}}")
 
@@ -17,6 +18,15 @@ def new_id(milliseconds: int) -> str:
     """An id made now; those of one millisecond differ by chance."""
     digits = [_DIGITS[milliseconds >> 5 * place & 31] for place in reversed(range(_TIME_DIGITS))]
     return "".join(digits) + "".join(secrets.choice(_DIGITS) for _ in range(_RANDOM_DIGITS))
+
+
+def id_of(milliseconds: int | None, digest: bytes) -> str:
+    """The id of a conversation from elsewhere, the same each time that it comes: of when it was begun, as far as that is known, and of a
+    digest of 16 bytes or more of what is in it.
+    """
+    number = int.from_bytes(digest[:16], "big")
+    mark = "".join(_DIGITS[number >> 5 * place & 31] for place in range(_MARK_DIGITS))
+    return new_id(milliseconds)[:_TIME_DIGITS] + mark if milliseconds else f"z{mark}"  # no time begins with z for 1,000 years
 
 
 def is_id(text: str) -> bool:

@@ -106,6 +106,11 @@ def export_library(library: Library, target: Path) -> ExportReport:
         raise cannot("The library cannot be exported to", target, error) from error
 
 
+def is_library(archive: Archive) -> bool:
+    """Whether a zip file is what `export_library` wrote."""
+    return archive.holds(_MANIFEST)
+
+
 def import_library(library: Library, source: Path, follows: int = 0) -> ImportReport:
     """Store what `export_library` wrote, here or elsewhere. What is here already is skipped, and nothing is overwritten.
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
 
 from nemochat.domain.chat import Chat
@@ -82,3 +85,27 @@ class ExportReport(msgspec.Struct, frozen=True):
 
     conversations: int
     problems: tuple[str, ...] = ()
+
+
+class ForeignChat(msgspec.Struct, frozen=True):
+    """A conversation from elsewhere. created, updated: seconds since the epoch, None where the file does not say. problems: what could not
+    be read of it. meaningless: what was read and has no meaning here.
+
+    user, character: their names, "" where the file does not say. opening: which of the character's greetings comes before the first
+    message, 0 the first; None where it is among the messages. scenario: in place of the character's. book: the name of its lorebook; lore:
+    a lorebook in the form of its program. variables: of its macros.
+    """
+
+    chat: Chat
+    model: ModelRef = ModelRef()
+    created: float | None = None
+    updated: float | None = None
+    problems: tuple[str, ...] = ()
+    meaningless: tuple[str, ...] = ()
+    user: str = ""
+    character: str = ""
+    opening: int | None = None
+    scenario: str = ""
+    book: str = ""
+    lore: Mapping[str, Any] = {}
+    variables: Mapping[str, str] = {}

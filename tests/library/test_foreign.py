@@ -14,7 +14,8 @@ from nemochat.domain.chat import Chat
 from nemochat.domain.messages import ReasoningPart, Role, TextPart, ToolResultPart
 from nemochat.domain.replies import ModelRef
 from nemochat.library import LibraryError
-from nemochat.library.foreign import ForeignChat, read_foreign
+from nemochat.library.foreign import read_foreign
+from nemochat.library.values import ForeignChat
 
 
 def node(id_: str, parent: str | None, role: str, *parts: object, time: float = 0, **more: Any) -> dict[str, Any]:
