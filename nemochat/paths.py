@@ -72,6 +72,11 @@ class Paths:
         return self.data_dir / "lorebooks"
 
     @property
+    def presets(self) -> Path:
+        """Sampling by name, a TOML file each."""
+        return self.data_dir / "presets"
+
+    @property
     def documents(self) -> Path:
         """The index of documents."""
         return self.data_dir / "documents" / "index.db"

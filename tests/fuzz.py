@@ -34,9 +34,12 @@ from nemochat.chat.import_file import body_of
 from nemochat.errors import NemochatError
 from nemochat.images import load
 from nemochat.library import Library
-from nemochat.library.foreign import import_any
 from nemochat.models import gguf, inspect
+from nemochat.moving.importing import Importer, Stores
 from nemochat.personas.cards import read_card
+from nemochat.personas.lorebooks import LorebookStore
+from nemochat.personas.sampling_presets import PresetStore
+from nemochat.personas.store import PersonaStore
 from nemochat.personas.toml_text import read_toml
 
 MEMORY = 1 << 30
@@ -220,7 +223,9 @@ def _conversation_kinds() -> dict[str, Kind]:
         path = folder / "file"
         path.write_bytes(data)
         with Library.open(folder / "library")[0] as library:
-            if not import_any(library, path).added:
+            others = PersonaStore(folder / "personas"), LorebookStore(folder / "lorebooks"), PresetStore(folder / "presets")
+            stores = Stores(library, *others)
+            if not Importer(stores).run(path).came:
                 raise NemochatError("nothing was taken in")
 
     def sent(inside: bytes) -> bytes:

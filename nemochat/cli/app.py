@@ -20,6 +20,7 @@ from typer.core import TyperGroup
 from nemochat import __version__
 from nemochat.cli import completing
 from nemochat.cli.library_app import JsonOption, library_app, lore_app, personas_app, search
+from nemochat.cli.preset_app import presets_app
 from nemochat.cli.server_app import servers_app
 from nemochat.cli.tool_app import docs_app, mcp_app, tools_app
 from nemochat.errors import UsageError
@@ -73,6 +74,7 @@ app.add_typer(servers_app, name="servers")
 app.add_typer(library_app, name="library")
 app.add_typer(personas_app, name="personas")
 app.add_typer(lore_app, name="lore")
+app.add_typer(presets_app, name="presets")
 app.add_typer(tools_app, name="tools")
 app.add_typer(mcp_app, name="mcp")
 app.add_typer(docs_app, name="docs")

@@ -13,12 +13,10 @@ from nemochat.domain.library import SearchFilters
 from nemochat.domain.sanitize import shortened, shown
 from nemochat.errors import NemochatError
 from nemochat.library import Library, ListQuery
-from nemochat.library.foreign import import_any
 from nemochat.library.repair import damaged_libraries
 from nemochat.library.repair import repair as recover
 from nemochat.library.rescue import take_in
 from nemochat.library.transfer import export_library
-from nemochat.numbers import plural
 from nemochat.paths import find_paths
 
 _DAY = 24 * 60 * 60
@@ -79,19 +77,6 @@ def export(file: Path) -> None:
     for problem in report.problems:
         print_note(problem)
     say(f"{report.conversations} conversations written to {shown(file)}.", strict=True)
-
-
-def import_(file: Path) -> None:
-    """Add what a file holds. Raises NemochatError, also when anything in it could not be read: the rest is then here all the same."""
-    with opened() as library:
-        report = import_any(library, file)
-    _print_problems(report.problems)
-    say(f"{plural(len(report.added), 'conversation')} added, {report.skipped} {'was' if report.skipped == 1 else 'were'} here already.")
-    if not report.added and not report.skipped:
-        hint = "It may be an export of nemochat or ChatGPT, or JSON (Lines) of conversations with messages."
-        raise NemochatError(f"{shown(file)} brought nothing: no conversation in it could be read.", hint)
-    if report.lost:
-        raise NemochatError(f"{report.lost:,} {'conversation' if report.lost == 1 else 'conversations'} could not be read.")
 
 
 def check() -> None:

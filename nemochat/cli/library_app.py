@@ -57,14 +57,16 @@ def library_export(file: Annotated[Path, typer.Argument(help="The zip file to wr
 
 @library_app.command("import")
 def library_import(
-    file: Annotated[
-        Path, typer.Argument(help="An exported library, OpenAI messages (JSON), or a ChatGPT export (zip or conversations.json).")
+    path: Annotated[
+        Path,
+        typer.Argument(help="A folder of SillyTavern, any folder or file with chats, cards, lorebooks and presets, an exported library."),
     ],
+    as_json: JsonOption = False,
 ) -> None:
-    """Add the conversations of a file; what is here already is not overwritten."""
-    from nemochat.cli.library import import_
+    """Take in what other programs have written; what is here already is not overwritten."""
+    from nemochat.cli.moving import import_
 
-    import_(file)
+    import_(path, as_json=as_json)
 
 
 @library_app.command("check")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
+from nemochat.cli.asking import ask_yes, can_ask
 from nemochat.cli.output import print_error, print_json, print_note, print_table, say
-from nemochat.domain.sanitize import sanitize
+from nemochat.domain.sanitize import sanitize, shown
 from nemochat.errors import NemochatError
 from nemochat.paths import find_paths
 from nemochat.personas.index import named
 from nemochat.personas.prompt_text import system_text
-from nemochat.personas.store import PersonaStore
+from nemochat.personas.store import PersonaStore, Same
 from nemochat.personas.toml_text import write_toml
 
 
@@ -30,7 +32,7 @@ def print_list(*, as_json: bool) -> None:
 def show(name: str, *, prompt: bool) -> None:
     """One persona as TOML, or what the model reads of it. Raises NemochatError."""
     store = _store()
-    persona, _ = store.load(_find(store, name))
+    persona, _ = store.load(find(store, name))
     if prompt:
         say(system_text(persona, store.profiles().current, "", seed="0"))
     else:
@@ -38,27 +40,40 @@ def show(name: str, *, prompt: bool) -> None:
 
 
 def import_(files: list[Path]) -> None:
-    """Keep personas of files; one that cannot be read does not stop the others. Raises NemochatError when any could not."""
+    """Keep personas of files; one that cannot be read does not stop the others, and of one that is here already it is asked, where somebody
+    can be asked. Raises NemochatError when any could not be read.
+    """
     store = _store()
     failed = 0
     for file in files:
         try:
-            id_ = store.import_file(file)
+            read = store.read(file)
+            name = read.persona.name
+            here = store.find_same(read.persona)
+            if here is not None and not _is_wanted_again(name, here):
+                print_note(f"{shown(file)} was left out: {name} is here already{'' if here.is_equal else ', and is different'}.")
+                continue
+            id_ = store.keep(read)
         except NemochatError as error:
             print_error(error)
             failed += 1
             continue
-        for notice in store.notices:
+        for notice in read.notices:
             print_note(notice)
-        say(f"{store.load(id_)[0].name} is now one of your personas, as {id_}.", strict=True)
+        say(f"{name} is now one of your personas, as {id_}.", strict=True)
     if failed:
         raise NemochatError(f"{failed} of {len(files)} files could not be imported.")
+
+
+def _is_wanted_again(name: str, here: Same) -> bool:
+    what = "is one of your personas already" if here.is_equal else "is the name of one of your personas, which is different"
+    return can_ask() and asyncio.run(ask_yes(f"{name} {what}.", "Add this card as another persona?"))
 
 
 def export(name: str, file: Path) -> None:
     """Write a persona to a file. Raises NemochatError."""
     store = _store()
-    store.export(_find(store, name), file)
+    store.export(find(store, name), file)
     say(f"Written to {file}.", strict=True)
 
 
@@ -66,12 +81,12 @@ def _store() -> PersonaStore:
     return PersonaStore(find_paths(os.environ).personas)
 
 
-def _find(store: PersonaStore, name: str) -> str:
+def find(store: PersonaStore, name: str) -> str:
     """The id of a persona by its id or name. Raises NemochatError."""
-    found, shown = named(name, store.list()), sanitize(name, strict=True)
+    found, said = named(name, store.list()), sanitize(name, strict=True)
     if not found:
-        raise NemochatError(f"There is no persona {shown}.", "nemochat personas list shows all.")
+        raise NemochatError(f"There is no persona {said}.", "nemochat personas list shows all.")
     if len(found) > 1 and found[0].name != found[1].name:
         several = ", ".join(each.id for each in found[:8])
-        raise NemochatError(f"Several personas are called like {shown}: {several}.", "Write more of the name.")
+        raise NemochatError(f"Several personas are called like {said}: {several}.", "Write more of the name.")
     return found[0].id

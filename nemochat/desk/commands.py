@@ -19,10 +19,12 @@ from nemochat.desk.desk import Desk
 from nemochat.desk.dropping import clipboard_picture
 from nemochat.desk.port import (
     AskFile,
+    AskItem,
     AskSettings,
     AskText,
     AskTheme,
     DraftPutBack,
+    Item,
     Said,
     ShowFigures,
     ShowText,
@@ -33,12 +35,14 @@ from nemochat.desk.port import (
     working_folder,
 )
 from nemochat.domain.messages import Role
+from nemochat.domain.sampling import COST, wanted_by_user
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.ttft import rows_of
 from nemochat.errors import SettingsError
 from nemochat.images import sample_source
 from nemochat.models.pull import Wish
 from nemochat.paths import at_home
+from nemochat.personas.sampling_presets import Preset, said_by
 from nemochat.settings import SamplingSettings, parse_setting
 
 _LONGEST_NAME = 40
@@ -195,8 +199,50 @@ async def _sampling(desk: Desk, argument: str) -> None:
     else:
         now = desk.sampling
         others = ", ".join(name for name in now.sources if name not in now.said)
-        lines = [*map(now.words, now.said), "", now.order, "", f"Nobody asks for: {others}."]
+        lines = [*map(now.words, now.said), "", now.order, COST, "", f"Nobody asks for: {others}."]
         await desk.port.ask(ShowText("Sampling", "\n".join(lines)))
+
+
+async def _preset(desk: Desk, argument: str) -> None:
+    """``/preset NAME`` makes the replies of this chat so, ``/preset save NAME`` keeps how they are made, ``/preset remove NAME``,
+    ``/preset off``; alone it lists them."""
+    word, _, rest = argument.partition(" ")
+    rest = rest.strip()
+    if word == "save" and rest:
+        wanted = wanted_by_user(desk.sampling) if desk.sampling is not None else desk.chat.sampling or SamplingSettings()
+        await asyncio.to_thread(desk.presets.save, Preset(rest, wanted))
+        desk.port.tell(Said(f"Kept as {rest}. /preset {rest} makes replies so in another chat."))
+    elif word == "remove" and rest:
+        name = await asyncio.to_thread(desk.presets.remove, rest)
+        desk.port.tell(Said(f"{name} is no preset any more."))
+    elif argument == "off":
+        if not desk.refuse_while_busy():
+            desk.conversation.change(lambda chat: msgspec.structs.replace(chat, sampling=None))
+            desk.port.tell(Said("Nothing is asked for in this chat alone any more."))
+    else:
+        await _use_preset(desk, argument)
+
+
+async def _use_preset(desk: Desk, name: str) -> None:
+    conversation = desk.conversation
+    if not name:
+        found = await asyncio.to_thread(desk.presets.list)
+        for notice in desk.presets.notices:
+            desk.port.tell(Said(notice))
+        items = tuple(Item(each.name, each.name, said_by(each.sampling)) for each in found)
+        name = await desk.port.ask(AskItem("Sampling presets", items, empty="There are none yet: /preset save NAME makes one.")) or ""
+    if not name:
+        return
+    preset = await asyncio.to_thread(desk.presets.find, name)
+    if desk.refuse_while_busy():
+        return
+    conversation.change(lambda chat: msgspec.structs.replace(chat, sampling=preset.over(chat.sampling)))
+    order = f" {desk.sampling.order}" if desk.sampling is not None else ""
+    desk.port.tell(Said(f"Replies in this chat are made as {preset.name} says.{order}"))
+
+
+async def _import(desk: Desk, argument: str) -> None:
+    await desk.moving.take(path_of(argument))
 
 
 def _think(desk: Desk, argument: str) -> None:
@@ -245,7 +291,8 @@ async def _theme(desk: Desk, argument: str) -> None:
 
 
 async def _settings(desk: Desk, _: str) -> None:
-    changes = await desk.port.ask(AskSettings(desk.bench.settings, desk.bench.locked, desk.sampling))
+    presets = await asyncio.to_thread(desk.presets.list)
+    changes = await desk.port.ask(AskSettings(desk.bench.settings, desk.bench.locked, desk.sampling, presets))
     if changes:
         await desk.settings_changed(changes)
 
@@ -288,6 +335,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("new", "Begin a new chat; this one stays in the list", lambda desk, _: desk.new(), aliases=("clear",)),
     Command("open", "List your chats, or open an exported file", _open, "[FILE]", _PATH),
     Command("search", "Search in every chat", lambda desk, words: desk.chats.search(words), "[TEXT]", _TEXT),
+    Command("import", "Bring in chats, characters and presets of other programs", _import, "PATH", _PATH, needs_argument=True),
     Command("rename", "Give this chat a name", _rename, "TEXT", _TEXT, needs_argument=True),
     Command("export", "Write this chat to a .md, .json or .html file", _export, "[FILE]", _PATH),
     Command("model", "Change the model", lambda desk, name: desk.choose_model(name), "[NAME]", _CHOICE),
@@ -299,6 +347,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("impersonate", "Let the model write your next words as a draft", lambda desk, _: desk.sending.impersonate()),
     Command("system", "Change the system text: what the model is told first", _system, "[TEXT]", _TEXT),
     Command("sampling", "Show how replies are made, or change it in this chat", _sampling, "[NAME=VALUE]", _TEXT),
+    Command("preset", "Make replies as a preset says, or make one", _preset, "[NAME | save NAME | remove NAME | off]", _CHOICE),
     Command("think", "Let the model think before it speaks, or not", _think, "[on|off|auto]", _CHOICE),
     Command("tools", "Show the tools and what they did", _wants("tools")),
     Command("mcp", "MCP servers: trust, prompts, resources, log", _mcp),

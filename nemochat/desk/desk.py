@@ -23,6 +23,7 @@ from nemochat.desk.jobs import Jobs, Rank
 from nemochat.desk.lore import Lorebooks
 from nemochat.desk.messages import Messages
 from nemochat.desk.model import OpenModel
+from nemochat.desk.moving import Moving
 from nemochat.desk.port import (
     ChatChanged,
     ChatOpened,
@@ -52,6 +53,7 @@ from nemochat.images import is_flat
 from nemochat.library.claims import Claims
 from nemochat.models.naming import meant
 from nemochat.numbers import plural
+from nemochat.personas.sampling_presets import PresetStore
 from nemochat.settings_file import sampling_layers
 from nemochat.tools.builtin.search import Passage
 
@@ -65,6 +67,8 @@ class Desk:
         self.bench, self.port, self.jobs = bench, port, jobs
         self.tools = Tools(port, bench, self.picture, self._search)
         self.documents = Documents(port, bench)
+        self.moving = Moving(port, bench)
+        self.presets = PresetStore(bench.paths.presets)
         self.servers = Servers(port, bench, self.tools)
         self.album = Album(bench.library.original)
         """The pictures of this run, whichever model looks at them."""
@@ -83,7 +87,7 @@ class Desk:
         self.roles = Roles(port, bench, self)
         self.lore = Lorebooks(port, bench, self.shelf, self)
         self.messages = Messages(port, self.draft, history, self.sending, self)
-        self.dropping = Dropping(port, self.draft, self.documents, self.roles, self.lore, self)
+        self.dropping = Dropping(port, self.draft, self.documents, self.roles, self.lore, self.moving, self)
         self.last: TurnResult | None = None
         """What came of the last turn of this conversation in this run."""
         self.last_words: list[str] = []
@@ -233,7 +237,7 @@ class Desk:
 
     def stop(self) -> bool:
         """Stop the reply under way, whatever it is at, else what is being read; whether there is either."""
-        return self.turns.stop() or self.documents.stop()
+        return self.turns.stop() or self.documents.stop() or self.moving.stop()
 
     # -- what turns need (nemochat.desk.turns.Around)
 

@@ -17,11 +17,13 @@ from nemochat.desk.conversation import OpenConversation
 from nemochat.desk.documents import Documents
 from nemochat.desk.draft import Draft
 from nemochat.desk.lore import Lorebooks
+from nemochat.desk.moving import Moving
 from nemochat.desk.port import Answer, AskOne, Complained, Port, Said, TextInserted
 from nemochat.desk.roles import Roles
 from nemochat.domain.sanitize import sanitize, shown
 from nemochat.errors import ImageError
 from nemochat.images.clipboard import read_clipboard_picture
+from nemochat.moving.finding import Found, look_at, may_bring
 from nemochat.numbers import count, plural
 from nemochat.reading import read_beginning, read_regular
 
@@ -36,6 +38,7 @@ MAX_PICTURES = 20
 _LOOKED_AT = 1000
 _WHAT = "What do you want to do with it?"
 _SVG_HINT = "The model cannot look at a drawing of this kind. To attach it, export it as PNG, which any browser or drawing program can do."
+_PACKED = (".zip", ".risum")
 _PDF_HEAD, _TEXT_HEAD = 1024, 4096
 _DOCUMENT_SUFFIXES = (
     ".pdf", ".docx", ".docm", ".dotx", ".odt", ".ods", ".odp", ".rtf", ".xlsx", ".xlsm", ".eml", ".mbox", ".mht", ".ipynb", ".doc", ".xls",
@@ -57,8 +60,11 @@ class Takes(Protocol):
 class Dropping:
     """Takes what was dropped: pictures at once, in their order; what must be asked about one after the other, in theirs."""
 
-    def __init__(self, port: Port, draft: Draft, documents: Documents, roles: Roles, lore: Lorebooks, takes: Takes) -> None:
+    def __init__(
+        self, port: Port, draft: Draft, documents: Documents, roles: Roles, lore: Lorebooks, moving: Moving, takes: Takes
+    ) -> None:
         self._port, self._draft, self._documents, self._roles, self._lore, self._takes = port, draft, documents, roles, lore, takes
+        self._moving = moving
         self._asking = asyncio.Lock()
 
     def take(self, drop: Drop) -> None:
@@ -72,6 +78,8 @@ class Dropping:
                 self._ask(self._offer_lorebook, file)
             elif file.path.suffix.lower() == ".svg":
                 self._ask(self._offer_drawing, file)
+            elif file.path.suffix.lower() in _PACKED:
+                self._ask(self._offer_packed, file)
             elif file.kind is FileKind.TEXT and file.path.suffix.lower() not in _DOCUMENT_SUFFIXES:
                 self._ask(self._offer_text, file)
             elif file.kind is not FileKind.PICTURE and (what := _document_kind(file.path)):
@@ -121,14 +129,18 @@ class Dropping:
             await self._offer_text(file)
 
     async def _offer_text(self, file: DroppedFile) -> None:
+        what = await asyncio.to_thread(_what_may_come, file.path)
         answers = (
+            *((Answer("import", "Import it"),) if what else ()),
             Answer("document", "Search it"),
             Answer("text", "Insert its text"),
             Answer("path", "Insert its path"),
             Answer("no", "Cancel"),
         )
         conversation = self._takes.conversation
-        match await self._port.ask(AskOne(f"{file.path.name} is a text file", _WHAT, answers)):
+        match await self._port.ask(AskOne(f"{file.path.name} is {what or 'a text file'}", _WHAT, answers)):
+            case "import":
+                await self._moving.take(file.path)
             case "document":
                 await self._documents.add(conversation, file.path)
             case "path":
@@ -165,14 +177,26 @@ class Dropping:
     async def _offer_folder(self, file: DroppedFile) -> None:
         pictures = await asyncio.to_thread(_pictures_in, file.path)
         attach = (Answer("pictures", f"Attach its {plural(len(pictures), 'picture')}"),) if pictures else ()
-        answers = (Answer("document", "Search its texts"), *attach, Answer("no", "Cancel"))
+        may_come = await asyncio.to_thread(may_bring, file.path)
+        moves = (Answer("import", "Import its chats, characters and presets"),) if may_come else ()
+        answers = (*moves, Answer("document", "Search its texts"), *attach, Answer("no", "Cancel"))
         conversation = self._takes.conversation
         match await self._port.ask(AskOne(f"{shown(Path(file.path.name))} is a folder", _WHAT, answers)):
+            case "import":
+                await self._moving.take(file.path)
             case "document":
                 await self._documents.add(conversation, file.path)
             case "pictures":
                 for path in pictures:
                     self._draft.add_source(str(path))
+
+    async def _offer_packed(self, file: DroppedFile) -> None:
+        what = await asyncio.to_thread(_what_may_come, file.path)
+        answers = (Answer("import", "Import it"), Answer("no", "Cancel"))
+        if not what:
+            self._draft.add_source(str(file.path))
+        elif await self._port.ask(AskOne(f"{shown(Path(file.path.name))} is {what}", _WHAT, answers)) == "import":
+            await self._moving.take(file.path)
 
     async def _offer_drawing(self, file: DroppedFile) -> None:
         answers = (Answer("no", "OK"), Answer("text", "Insert its source text"))
@@ -199,6 +223,14 @@ def _text_of(path: Path) -> str:
     if len(data) > MAX_TEXT_FILE:
         raise ImageError(f"{shown(path)} is larger than {MAX_TEXT_FILE // 1000} KB: it does not fit the window.")
     return f"{path.name}:\n{sanitize(data.decode('utf-8', errors='replace')).strip()}\n"
+
+
+def _what_may_come(path: Path) -> str:
+    """What a file is called that can be imported; "" for one that cannot."""
+    if path.suffix.lower() not in (".json", ".jsonl", *_PACKED):
+        return ""
+    found = look_at(path, path.name)
+    return found.part.words if isinstance(found, Found) else ""
 
 
 def _document_kind(path: Path) -> str:

@@ -28,6 +28,7 @@ from nemochat.paths import Paths
 from nemochat.personas.index import PersonaSummary
 from nemochat.personas.lore import Scan
 from nemochat.personas.lorebooks import LorebookStore, LorebookSummary
+from nemochat.personas.sampling_presets import Preset
 from nemochat.personas.store import PersonaStore
 from nemochat.settings import Settings
 from nemochat.tools.approval import Rules
@@ -342,11 +343,13 @@ class AskAllowed(msgspec.Struct, frozen=True):
 
 
 class AskSettings(msgspec.Struct, frozen=True):
-    """The settings. sampling: what is in force of it, None while there is no model. Returns the changed ones by ``group.name``."""
+    """The settings. sampling: what is in force of it, None while there is no model. presets: to choose among. Returns the changed ones by
+    ``group.name``."""
 
     settings: Settings
     locked: Mapping[str, str]
     sampling: InForce | None = None
+    presets: tuple[Preset, ...] = ()
 
 
 class PreviewLine(msgspec.Struct, frozen=True):
@@ -405,11 +408,13 @@ class PersonaWish(msgspec.Struct, frozen=True):
 
 
 class AskPersonaEdited(msgspec.Struct, frozen=True):
-    """A persona in the form. saved: as it is kept. lorebooks: those that it may have besides its own. Returns an EditedPersona."""
+    """A persona in the form. saved: as it is kept. lorebooks: those that it may have besides its own. presets: of sampling, to choose
+    among. Returns an EditedPersona."""
 
     persona: Persona
     saved: Persona
     lorebooks: tuple[LorebookSummary, ...] = ()
+    presets: tuple[Preset, ...] = ()
 
 
 class EditedPersona(msgspec.Struct, frozen=True):

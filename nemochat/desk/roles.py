@@ -39,6 +39,7 @@ from nemochat.paths import at_home
 from nemochat.personas.index import named
 from nemochat.personas.profiles import Profiles
 from nemochat.personas.prompt_text import greetings
+from nemochat.personas.sampling_presets import PresetStore
 
 _MAX_DEPTH = 100
 _MOST_NAMED = 8
@@ -140,17 +141,31 @@ class Roles:
 
     async def import_file(self, path: Path) -> None:
         """Keep the persona of a card and offer to use it. Raises NemochatError."""
-        store = self._bench.personas
-        id_ = await asyncio.to_thread(store.import_file, path)
-        for notice in store.notices:
-            self._port.tell(Said(notice))
-        persona, _ = await asyncio.to_thread(store.load, id_)
+        id_ = await self._imported(path)
+        if not id_:
+            return
+        persona, _ = await asyncio.to_thread(self._bench.personas.load, id_)
         answers = (Answer("use", "Talk with it now"), Answer("view", "Look at its card"), Answer("later", "Later"))
         chosen = await self._port.ask(AskOne(f"{persona.name} is now one of your personas", persona.summary, answers))
         if chosen == "use":
             await self.use(id_)
         elif chosen == "view":
             await self._act(PersonaAction.VIEW, id_)
+
+    async def _imported(self, path: Path) -> str:
+        """Keep the persona of a file and say what it had besides; its id, "" where it is not wanted again. Raises NemochatError."""
+        store = self._bench.personas
+        read = await asyncio.to_thread(store.read, path)
+        here = await asyncio.to_thread(store.find_same, read.persona)
+        if here is not None:
+            what = "It is one of your personas already." if here.is_equal else "Another one of your personas has this name."
+            answers = (Answer("no", "Leave it out"), Answer("yes", "Add it as another one"))
+            if await self._port.ask(AskOne(read.persona.name, what, answers)) != "yes":
+                return ""
+        id_ = await asyncio.to_thread(store.keep, read)
+        for notice in read.notices:
+            self._port.tell(Said(notice))
+        return id_
 
     def _use_model(self, persona: Persona) -> None:
         """The model that the persona was written for, when there is such a one."""
@@ -177,7 +192,7 @@ class Roles:
             case PersonaAction.IMPORT:
                 name = await self._port.ask(AskText("Import which card?", "", "A PNG, JSON, charx or TOML file.", one_line=True))
                 if name:
-                    return await asyncio.to_thread(store.import_file, at_home(name.strip()))
+                    return await self._imported(at_home(name.strip()))
             case PersonaAction.DELETE:
                 kept = await asyncio.to_thread(store.delete, id_)
                 answers = (Answer("yes", "Good"), Answer("undo", "Bring it back"))
@@ -192,9 +207,10 @@ class Roles:
         store = self._bench.personas
         saved = (await asyncio.to_thread(store.load, id_))[0] if id_ else Persona(name="")
         persona, text = saved, ""
+        presets = await asyncio.to_thread(PresetStore(self._bench.paths.presets).list)
         while True:
             lorebooks = await asyncio.to_thread(self._bench.lorebooks.list)
-            edited = await self._port.ask(AskPersonaEdited(persona, saved, lorebooks))
+            edited = await self._port.ask(AskPersonaEdited(persona, saved, lorebooks, presets))
             if edited is None:
                 return id_ or ""
             persona = edited.persona

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from nemochat.settings import SamplingSettings
+
 UNSET: Literal["auto"] = "auto"
 """How a person writes that a value is left to the model."""
 Unset = Literal["auto"]
@@ -227,6 +229,17 @@ class InForce(msgspec.Struct, frozen=True):
         if self.is_served:
             return "What nobody asks for is left to the server."
         return f"Order: {' → '.join(Settled().asked(self.sampling).chain)}"
+
+
+COST = "Cost: none that can be measured; with all stages on, replies come at 1.00 of the rate without (SmolLM2-135M, one thread)."
+"""What the stages cost (benchmarks/RESULTS.md)."""
+_BY_ITSELF = (Source.DEFAULT, Source.MODEL_FILE, Source.SERVER)
+
+
+def wanted_by_user(now: InForce) -> SamplingSettings:
+    """What the user, or a persona, asks for of what is in force."""
+    asked = {name: getattr(now.sampling, name) for name, source in now.sources.items() if source not in _BY_ITSELF}
+    return SamplingSettings(**asked)
 
 
 _UNSAID = {"seed": "another each time", "think": "as the model does by itself", "max_tokens": "as long as there is room"}

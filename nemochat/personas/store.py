@@ -12,7 +12,7 @@ import contextlib
 import os
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -38,6 +38,23 @@ _TOML, _AVATAR, _ORIGINAL, _DELETED = "persona.toml", "avatar.png", "original.ca
 _RESERVED = {_DELETED, "con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 _NOT_IN_ID = re.compile(r"[^a-z0-9]+")
 _COPY = re.compile(r" \(copy(?: \d+)?\)$")
+
+
+class ReadPersona(msgspec.Struct, frozen=True):
+    """A persona out of a file, which is not kept yet. avatar: its portrait as a PNG. notices: sentences about what the file had besides.
+    original: the whole file, of a card of version 3."""
+
+    persona: Persona
+    avatar: bytes | None = None
+    notices: tuple[str, ...] = ()
+    original: bytes | None = None
+
+
+class Same(msgspec.Struct, frozen=True):
+    """A persona of the user's own that has the name of another one. is_equal: everything else of it is the same, too."""
+
+    id: str
+    is_equal: bool
 
 
 class PersonaStore:
@@ -145,27 +162,45 @@ class PersonaStore:
             disk.move(source, self._folder / id_)
         return id_
 
-    def import_file(self, path: Path) -> str:
-        """Keep the persona of a card file (PNG, APNG, JSON, charx) or of a TOML file; its id. Raises NemochatError."""
+    def read(self, path: Path) -> ReadPersona:
+        """The persona of a card file (PNG, APNG, JSON, charx) or of a TOML file. Raises NemochatError."""
         data = files.read(path, MAX_FILE)
-        avatar: bytes | None = None
-        notices: tuple[str, ...] = ()
-        is_v3 = False
         if path.suffix.lower() == ".toml":
             try:
-                persona = read_toml(data.decode(), path.name)
+                return ReadPersona(read_toml(data.decode(), path.name))
             except UnicodeDecodeError:
                 raise NemochatError(f"{shown(path)} cannot be read as a persona: it is not UTF-8 text.") from None
-        else:
-            card = read_card(data, path.name)
-            persona, avatar, notices = card.persona, card.avatar, card.notices
-            is_v3 = card.spec is Spec.V3
-        id_ = self.save(persona, avatar=avatar)
-        if is_v3:
-            with files.saving(f"The persona {persona.name}"):
-                write_whole(self._folder / id_ / _ORIGINAL, data)
-        self.notices = notices
+        card = read_card(data, path.name)
+        return ReadPersona(card.persona, card.avatar, card.notices, data if card.spec is Spec.V3 else None)
+
+    def keep(self, read: ReadPersona) -> str:
+        """Keep what was read; its id. Raises NemochatError."""
+        id_ = self.save(read.persona, avatar=read.avatar)
+        if read.original is not None:
+            with files.saving(f"The persona {read.persona.name}"):
+                write_whole(self._folder / id_ / _ORIGINAL, read.original)
+        self.notices = read.notices
         return id_
+
+    def import_file(self, path: Path) -> str:
+        """Keep the persona of a file (see `read`), whether it is here or not; its id. Raises NemochatError."""
+        return self.keep(self.read(path))
+
+    def find_same(self, persona: Persona, among: Iterable[PersonaSummary] | None = None) -> Same | None:
+        """The one of the user's own that has the name of this one, in the first place one that is equal; None where there is none.
+
+        among: where to look, None for everywhere.
+        """
+        found: Same | None = None
+        for each in self.list() if among is None else among:
+            if each.is_builtin or each.name.casefold() != persona.name.casefold():
+                continue
+            with contextlib.suppress(NemochatError):
+                known = self.load(each.id)[0]
+                if msgspec.structs.replace(known, lorebooks=persona.lorebooks) == persona:
+                    return Same(each.id, is_equal=True)
+            found = found or Same(each.id, is_equal=False)
+        return found
 
     def export(self, id_: str, path: Path) -> None:
         """Write a persona as TOML, as a JSON card (version 3 where it came as one, else 2), as a PNG card (versions 2 and 3) or as a charx

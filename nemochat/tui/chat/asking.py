@@ -82,7 +82,7 @@ def screen_for(ask: Ask, app: App[None], pictures: str, copy: Callable[[str], No
         case AskSettings():
             from nemochat.tui.screens.settings import SettingsScreen
 
-            return SettingsScreen(ask.settings, ask.locked, ask.sampling)
+            return SettingsScreen(ask.settings, ask.locked, ask.sampling, ask.presets)
         case AskFound():
             from nemochat.tui.screens.search import SearchScreen
 
@@ -94,7 +94,7 @@ def screen_for(ask: Ask, app: App[None], pictures: str, copy: Callable[[str], No
         case AskPersonaEdited():
             from nemochat.tui.screens.persona_form import PersonaForm
 
-            return PersonaForm(ask.persona, saved=ask.saved, lorebooks=ask.lorebooks)
+            return PersonaForm(ask.persona, saved=ask.saved, lorebooks=ask.lorebooks, presets=ask.presets)
         case ShowPersona():
             from nemochat.tui.screens.persona_card import PersonaCard
 

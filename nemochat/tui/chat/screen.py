@@ -264,6 +264,8 @@ class ChatScreen(Screen[None]):
             choices["think"] = ["on", "off", "auto"]
         elif text.startswith("/lore"):
             choices["lore"] = ["import", "try", *(each.name for each in self.bench.lorebooks.list())]
+        elif text.startswith("/preset"):
+            choices["preset"] = [each.name for each in self.desk.presets.list()]
         elif text.startswith("/theme"):
             choices["theme"] = sorted(self.app.available_themes)
         return complete(text, choices, working_folder(), Path.home())

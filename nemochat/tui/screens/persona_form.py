@@ -16,9 +16,11 @@ from nemochat.personas.limits import MAX_NAME
 from nemochat.personas.lore import title
 from nemochat.personas.lore_rules import SCAN_DEPTH
 from nemochat.personas.lorebooks import LorebookSummary
+from nemochat.personas.sampling_presets import Preset, for_persona
 from nemochat.settings import describe, parse_setting
 from nemochat.tui.screens.form import FormScreen, Section
 from nemochat.tui.screens.lore_form import LoreForm, TextForm
+from nemochat.tui.screens.picker import preset_picker
 from nemochat.tui.widgets.form_fields import ColourField, Field, LineField, LinesField, Parse, SwitchField, TextField
 from nemochat.tui.widgets.form_lists import ListField
 
@@ -34,11 +36,15 @@ class PersonaForm(FormScreen[EditedPersona]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+g", "editor", "Editor", id="form.editor", priority=True, tooltip="Continue in $EDITOR, as TOML"),
+        Binding("ctrl+r", "preset", "Presets", id="form.preset", tooltip="Fill in sampling from a preset"),
     ]
     MORE_KEYS: ClassVar[str] = " · Ctrl+G in $EDITOR"
 
-    def __init__(self, persona: Persona, saved: Persona | None = None, lorebooks: Sequence[LorebookSummary] = ()) -> None:
+    def __init__(
+        self, persona: Persona, saved: Persona | None = None, lorebooks: Sequence[LorebookSummary] = (), presets: Sequence[Preset] = ()
+    ) -> None:
         super().__init__(persona.name or "A new persona", was_changed=saved is not None and saved != persona)
+        self._presets = {each.name: each for each in presets}
         self._persona = persona
         self._book = persona.book or Lorebook()
         names = {each.name.casefold(): each.id for each in lorebooks}
@@ -162,6 +168,18 @@ class PersonaForm(FormScreen[EditedPersona]):
         """Close with what stands here, to go on in a text editor."""
         if self.is_current and self.is_sound():
             self.dismiss(EditedPersona(self._made(self.values), in_editor=True))
+
+    def action_preset(self) -> None:
+        """Fill in sampling from a preset; nothing is saved by that yet."""
+
+        def fill(name: str | None) -> None:
+            if name:
+                wanted = for_persona(self._presets[name].sampling)
+                for field in self.fields:
+                    if isinstance(field, LineField) and field.key.startswith(_SAMPLING):
+                        field.fill(_typed(getattr(wanted, field.key.removeprefix(_SAMPLING))))
+
+        self.open_above(preset_picker(self._presets.values()), fill)
 
     def on_list_field_opened(self, event: ListField.Opened) -> None:
         """Write a greeting or an entry of the lorebook."""

@@ -19,6 +19,7 @@ from textual.widgets.option_list import Option
 
 from nemochat.desk.port import Item
 from nemochat.domain.sanitize import sanitize
+from nemochat.personas.sampling_presets import Preset, said_by
 from nemochat.tui.screens.modal import Modal
 
 _SHOWN = 500
@@ -254,3 +255,9 @@ def _match(word: str, item: Item) -> tuple[int, Sequence[int]] | None:
         places.append(place)
         after = place + 1
     return 1, places
+
+
+def preset_picker(presets: Iterable[Preset]) -> Picker:
+    """Choose a sampling preset: returns its name."""
+    items = tuple(Item(each.name, each.name, said_by(each.sampling)) for each in presets)
+    return Picker("Sampling presets", items, empty="There are none yet: /preset save NAME makes one.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from functools import partial
 from typing import ClassVar
@@ -20,8 +20,10 @@ from textual.widgets import Input, Label, Static
 from nemochat.domain.sampling import DEFAULT, InForce, in_words
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import SettingsError
+from nemochat.personas.sampling_presets import Preset
 from nemochat.settings import SettingInfo, Settings, describe, parse_setting
 from nemochat.tui.screens.modal import Modal
+from nemochat.tui.screens.picker import preset_picker
 from nemochat.tui.themes import NamedTheme
 from nemochat.tui.widgets.form_fields import ChoiceField, Field, LineField, SwitchField, field_of
 
@@ -34,7 +36,7 @@ class SettingsScreen(Modal[dict[str, object] | None]):
     """Returns the changes by key ("engine.threads"), or None after Esc.
 
     locked: the settings that cannot be changed now, by key, with what has set them (a variable of the environment, "the command line").
-    sampling: what is in force of it, and who has set it, as far as that is known.
+    sampling: what is in force of it, and who has set it, as far as that is known. presets: what sampling can be filled in with.
     """
 
     CSS_PATH = "settings.tcss"
@@ -43,11 +45,15 @@ class SettingsScreen(Modal[dict[str, object] | None]):
         Binding("escape", "leave", "Cancel", id="settings.cancel", tooltip="Close without saving"),
         Binding("up", "app.focus_previous", "Previous", show=False, id="settings.previous", tooltip="The setting above"),
         Binding("down", "app.focus_next", "Next", show=False, id="settings.next", tooltip="The setting below"),
+        Binding("ctrl+r", "preset", "Presets", id="settings.preset", tooltip="Fill in sampling from a preset"),
         Binding("ctrl+f", "filter", "Filter", show=False, id="settings.filter", tooltip="To the filter"),
     ]
 
-    def __init__(self, settings: Settings, locked: Mapping[str, str], sampling: InForce | None = None) -> None:
+    def __init__(
+        self, settings: Settings, locked: Mapping[str, str], sampling: InForce | None = None, presets: Sequence[Preset] = ()
+    ) -> None:
         super().__init__()
+        self._presets = {each.name: each for each in presets}
         self._settings, self._locked, self._sampling = settings, locked, sampling
         self._searched: dict[str, str] = {}
         self._filter = Input(placeholder="Type to filter", compact=True, id="settings-filter")
@@ -111,6 +117,19 @@ class SettingsScreen(Modal[dict[str, object] | None]):
             return
         self._filter.value = ""
         self.call_after_refresh(wrong.take_focus)
+
+    def action_preset(self) -> None:
+        """Fill in sampling from a preset; nothing is saved by that yet."""
+
+        def fill(name: str | None) -> None:
+            if name:
+                wanted = self._presets[name].over(self._settings.sampling)
+                for field in self.query(LineField):
+                    group, _, value = field.key.partition(".")
+                    if group == "sampling":
+                        field.fill(_text(getattr(wanted, value)))
+
+        self.open_above(preset_picker(self._presets.values()), fill)
 
     def on_field_edited(self, event: Field.Edited) -> None:
         """Count what was changed."""
@@ -178,7 +197,8 @@ class SettingsScreen(Modal[dict[str, object] | None]):
             first = f"Ctrl+S saves {changed} change{'s' if changed > 1 else ''}"
         else:
             first = "Up/Down or Tab moves"
-        self._hint.update(f"{first} · Esc leaves without saving")
+        presets = " · Ctrl+R presets" if self._presets else ""
+        self._hint.update(f"{first} · Esc leaves without saving{presets}")
 
 
 class _Scroller(VerticalScroll, can_focus=False, inherit_bindings=False):

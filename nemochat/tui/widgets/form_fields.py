@@ -134,6 +134,10 @@ class LineField(Field):
         """An input."""
         yield Input(_one_line(self._text), placeholder=self._hint, compact=True, classes="-short" if self._is_short else None)
 
+    def fill(self, text: str) -> None:
+        """Write something else, as if it were typed."""
+        self.query_one(Input).value = _one_line(text)
+
     def on_input_changed(self, event: Input.Changed) -> None:
         """Look at each letter, so that the sentence is there while it is typed."""
         event.stop()

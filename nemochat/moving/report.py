@@ -1,0 +1,127 @@
+"""What came of an import: what is new here, what was here already, what has no meaning here, and what could not be read, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+import msgspec
+
+from nemochat.domain.sanitize import sanitize, shortened
+from nemochat.numbers import count, plural
+
+_MOST_NAMED = 12
+_LONGEST = 60
+
+
+class Kind(StrEnum):
+    """Kinds of things, in the order in which they are told of."""
+
+    PERSONA = "persona"
+    LOREBOOK = "lorebook"
+    CHAT = "chat"
+    GROUP = "group chat"
+    PROFILE = "profile"
+    PRESET = "preset"
+
+
+_WORDS = {Kind.PROFILE: ("profile of yours", "profiles of yours"), Kind.PRESET: ("sampling preset", "sampling presets")}
+
+
+class Thing(msgspec.Struct, frozen=True):
+    """Something that came, or was here. file: where it was read, below the folder that was imported. id: by which it is known here."""
+
+    kind: Kind
+    name: str
+    file: str = ""
+    id: str = ""
+
+
+class Left(msgspec.Struct, frozen=True):
+    """What has no meaning here, why, and how often it was met. files: the first of them."""
+
+    what: str
+    why: str = ""
+    times: int = 1
+    files: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """A line: "instruct templates (31): nemochat takes the chat template of the model"."""
+        times = f" ({count(self.times)})" if self.times > 1 else ""
+        return f"{self.what}{times}{f': {self.why}' if self.why else ''}"
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """A file, or a part of one, that could not be read."""
+
+    file: str
+    why: str
+
+
+class Report(msgspec.Struct, frozen=True):
+    """All of it. notes: sentences about single things that came. again: personas whose name is taken by another one here, which were
+    left out; is_stopped: the user has ended it, and what is not told of stays for another time.
+    """
+
+    came: tuple[Thing, ...] = ()
+    here: tuple[Thing, ...] = ()
+    left: tuple[Left, ...] = ()
+    failed: tuple[Failure, ...] = ()
+    notes: tuple[str, ...] = ()
+    again: tuple[Thing, ...] = ()
+    is_stopped: bool = False
+
+    @property
+    def has_brought_nothing(self) -> bool:
+        """Nothing came, and nothing was here already."""
+        return not (self.came or self.here or self.again)
+
+    @property
+    def summary(self) -> str:
+        """One line: "12 personas and 3 chats came, 4 chats were here already"."""
+        came = counted(self.came)
+        here = counted((*self.here, *self.again))
+        words = [f"{came} came" if came else "Nothing new came", *([f"{here} {_was(self.here + self.again)} here already"] if here else [])]
+        return f"{', '.join(words)}{'; the rest was stopped' if self.is_stopped else ''}."
+
+    @property
+    def text(self) -> str:
+        """All of it for people, over several lines."""
+        blocks = [self.summary]
+        blocks += [f"{_title(kind)}:\n  {_names(things)}" for kind in Kind if (things := [each for each in self.came if each.kind is kind])]
+        if self.again:
+            blocks.append(f"Left out, because another persona here has the name:\n  {_names(self.again)}")
+        if self.notes:
+            blocks.append(_block("To know", self.notes))
+        if self.left:
+            blocks.append(_block("Without meaning here", (each.words for each in self.left)))
+        if self.failed:
+            blocks.append(_block("Could not be read", (f"{each.file}: {each.why}" for each in self.failed)))
+        return "\n\n".join(blocks)
+
+
+def counted(things: Iterable[Thing]) -> str:
+    """How many of each kind: "12 personas, 3 lorebooks and 1 chat"; "" for none."""
+    kinds = [each.kind for each in things]
+    parts = [plural(kinds.count(kind), *_WORDS.get(kind, (kind.value,))) for kind in Kind if kind in kinds]
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}" if parts else ""
+
+
+def _was(things: tuple[Thing, ...]) -> str:
+    return "was" if len(things) == 1 else "were"
+
+
+def _title(kind: Kind) -> str:
+    words = _WORDS.get(kind, ("", f"{kind.value}s"))[1]
+    return words[0].upper() + words[1:]
+
+
+def _names(things: Iterable[Thing]) -> str:
+    names = [shortened(sanitize(each.name, strict=True) or each.file, _LONGEST) for each in things]
+    more = f" and {count(len(names) - _MOST_NAMED)} more" if len(names) > _MOST_NAMED else ""
+    return f"{', '.join(names[:_MOST_NAMED])}{more}"
+
+
+def _block(title: str, lines: Iterable[str]) -> str:
+    return "\n".join([f"{title}:", *(f"  {sanitize(line, strict=True)}" for line in lines)])
