@@ -38,7 +38,7 @@ MAX_PICTURES = 20
 _LOOKED_AT = 1000
 _WHAT = "What do you want to do with it?"
 _SVG_HINT = "The model cannot look at a drawing of this kind. To attach it, export it as PNG, which any browser or drawing program can do."
-_PACKED = (".zip", ".risum")
+_PACKED = (".zip",)
 _PDF_HEAD, _TEXT_HEAD = 1024, 4096
 _DOCUMENT_SUFFIXES = (
     ".pdf", ".docx", ".docm", ".dotx", ".odt", ".ods", ".odp", ".rtf", ".xlsx", ".xlsm", ".eml", ".mbox", ".mht", ".ipynb", ".doc", ".xls",

@@ -223,7 +223,7 @@ class Importer:
         self._take_profiles(power, found.name)
         if chosen := [each for each in _list(lore.get("globalSelect")) if isinstance(each, str)]:
             names = ", ".join(sanitize(each, strict=True)[:60] for each in chosen[:12])
-            self._notes[f"SillyTavern used these lorebooks in every chat: {names}. `nemochat lore` says how to do so here."] = None
+            self._notes[f"SillyTavern used these lorebooks in every chat: {names}. F4 in /lore does so here."] = None
         self._without_meaning("other settings of SillyTavern")
 
     def _profile_backup(self, found: Found) -> None:

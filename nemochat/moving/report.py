@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -88,17 +88,17 @@ class Report(msgspec.Struct, frozen=True):
     @property
     def text(self) -> str:
         """All of it for people, over several lines."""
-        blocks = [self.summary]
-        blocks += [f"{_title(kind)}:\n  {_names(things)}" for kind in Kind if (things := [each for each in self.came if each.kind is kind])]
-        if self.again:
-            blocks.append(f"Left out, because another persona here has the name:\n  {_names(self.again)}")
-        if self.notes:
-            blocks.append(_block("To know", self.notes))
-        if self.left:
-            blocks.append(_block("Without meaning here", (each.words for each in self.left)))
-        if self.failed:
-            blocks.append(_block("Could not be read", (f"{each.file}: {each.why}" for each in self.failed)))
-        return "\n\n".join(blocks)
+        kinds = ((kind, [each for each in self.came if each.kind is kind]) for kind in Kind)
+        came = [f"{_title(kind)}: {_names(things)}" for kind, things in kinds if things]
+        blocks = [
+            self.summary,
+            "\n".join(came),
+            f"Left out, because another persona here has the name: {_names(self.again)}" if self.again else "",
+            _block("Could not be read", [f"{each.file}: {each.why}" for each in self.failed]),
+            _block("To know", self.notes),
+            _block("Without meaning here", [each.words for each in self.left]),
+        ]
+        return "\n\n".join(filter(None, blocks))
 
 
 def counted(things: Iterable[Thing]) -> str:
@@ -123,5 +123,5 @@ def _names(things: Iterable[Thing]) -> str:
     return f"{', '.join(names[:_MOST_NAMED])}{more}"
 
 
-def _block(title: str, lines: Iterable[str]) -> str:
-    return "\n".join([f"{title}:", *(f"  {sanitize(line, strict=True)}" for line in lines)])
+def _block(title: str, lines: Sequence[str]) -> str:
+    return "\n".join([f"{title}:", *(f"· {sanitize(line, strict=True)}" for line in lines)]) if lines else ""

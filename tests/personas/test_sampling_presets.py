@@ -104,7 +104,8 @@ def test_nothing_of_it_is_lost(store: PresetStore, tmp_path: Path) -> None:
 
 def test_what_was_changed_here_is_in_the_export() -> None:
     preset = read(temp=0.7, dynatemp=False).preset
-    wanted: dict[str, Any] = {"temperature": 1.0, "dynatemp_range": 0.4, "stop": ("END",), "banned_strings": ("x",), "logit_bias": {" a": 1.0}}
+    wanted: dict[str, Any] = {"temperature": 1.0, "dynatemp_range": 0.4, "stop": ("END",), "banned_strings": ("x",)}
+    wanted["logit_bias"] = {" a": 1.0}
     changed = Preset("P", SamplingSettings(**wanted), preset.original)
     written = json.loads(to_json(changed))
     assert (written["temp"], written["dynatemp"], written["min_temp"], written["max_temp"]) == (1.0, True, 0.6, 1.4)

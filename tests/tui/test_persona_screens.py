@@ -19,15 +19,19 @@ from nemochat.desk.port import EditedPersona, PersonaAction, PersonaWish
 from nemochat.domain.personas import Lorebook, LoreEntry, Persona, PersonaSampling, Position
 from nemochat.errors import NemochatError
 from nemochat.personas.index import PersonaSummary
+from nemochat.personas.sampling_presets import Preset
 from nemochat.personas.store import PRESETS, PersonaStore
+from nemochat.settings import SamplingSettings
 from nemochat.tui.screens.dialogs import Choose
 from nemochat.tui.screens.lore_form import LoreForm, TextForm
 from nemochat.tui.screens.persona_card import MOST_CHARACTERS, MOST_ENTRIES, PersonaCard
 from nemochat.tui.screens.persona_form import PersonaForm
 from nemochat.tui.screens.persona_picker import PersonaPicker
+from nemochat.tui.screens.picker import Picker
 from nemochat.tui.widgets.form_fields import Field
 from nemochat.tui.widgets.persona_preview import PersonaPreview
 from nemochat.tui.widgets.portrait import Portrait, initials
+from tests.idle import until
 
 R = TypeVar("R")
 UNANSWERED = object()
@@ -576,3 +580,17 @@ async def test_the_form_fits(size: tuple[int, int]) -> None:
             assert app.screen.region.contains_region(app.screen.query_one(selector).region)
         hint = app.screen.query_one("#form-hint", Static)
         assert len(str(hint.content)) <= hint.content_size.width
+
+
+async def test_sampling_is_filled_in_from_a_preset() -> None:
+    persona = Persona(name="Mira", sampling=PersonaSampling(top_k=9))
+    app = Host(lambda: PersonaForm(persona, presets=(Preset("Calm", SamplingSettings(temperature=0.3, seed=4)),)))
+    async with app.run_test() as pilot:
+        await pilot.press("ctrl+r")
+        await until(lambda: isinstance(app.screen, Picker))
+        await pilot.press("enter")
+        await until(lambda: isinstance(app.screen, PersonaForm))
+        await settle(pilot)
+        await pilot.press("ctrl+s")
+        await until(lambda: app.answer is not UNANSWERED)
+    assert app.answer == EditedPersona(Persona(name="Mira", sampling=PersonaSampling(temperature=0.3)))

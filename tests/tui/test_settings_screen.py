@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from textual.app import App
@@ -11,11 +11,14 @@ from textual.widget import Widget
 from textual.widgets import Input, Select, Static, Switch
 
 from nemochat.domain.sampling import InForce, Sampling, Source, in_force
+from nemochat.personas.sampling_presets import Preset
 from nemochat.settings import EngineSettings, InterfaceSettings, KvType, PictureProtocol, SamplingSettings, Settings, describe
 from nemochat.settings_file import write_setting
+from nemochat.tui.screens.picker import Picker
 from nemochat.tui.screens.settings import SettingsScreen
 from nemochat.tui.themes import built_in_folder, load_themes
 from nemochat.tui.widgets.form_fields import Field
+from tests.idle import until
 
 UNANSWERED: dict[str, object] = {"": "not answered"}
 
@@ -24,17 +27,21 @@ class Host(App[None]):
     """Shows the screen and keeps its answer."""
 
     def __init__(
-        self, settings: Settings | None = None, locked: Mapping[str, str] | None = None, sampling: InForce | None = None
+        self,
+        settings: Settings | None = None,
+        locked: Mapping[str, str] | None = None,
+        sampling: InForce | None = None,
+        presets: Sequence[Preset] = (),
     ) -> None:
         super().__init__()
-        self.settings, self.locked, self.sampling = settings or Settings(), locked or {}, sampling
+        self.settings, self.locked, self.sampling, self.presets = settings or Settings(), locked or {}, sampling, presets
         self.answer: dict[str, object] | None = UNANSWERED
 
     def on_mount(self) -> None:
         for theme in load_themes(built_in_folder(), Path("/nonexistent"))[0]:
             self.register_theme(theme)
         self.theme = "nemochat-dark"
-        self.push_screen(SettingsScreen(self.settings, self.locked, self.sampling), self.keep)
+        self.push_screen(SettingsScreen(self.settings, self.locked, self.sampling, self.presets), self.keep)
 
     def keep(self, answer: dict[str, object] | None) -> None:
         self.answer = answer
@@ -291,3 +298,16 @@ async def test_sampling_says_what_is_in_force_and_who_has_set_it() -> None:
         )
         await save(pilot)
         assert app.answer == {"sampling.temperature": None}
+
+
+async def test_sampling_is_filled_in_from_a_preset_and_saved_only_then() -> None:
+    presets = (Preset("Calm", SamplingSettings(temperature=0.3, stop=("END",))), Preset("Wild", SamplingSettings(temperature=2)))
+    app = Host(Settings(sampling=SamplingSettings(top_k=9, seed=4)), presets=presets)
+    async with app.run_test() as pilot:
+        await pilot.press("ctrl+r")
+        await until(lambda: isinstance(app.screen, Picker))
+        await pilot.press("enter")
+        await until(lambda: isinstance(app.screen, SettingsScreen))
+        await pilot.press("ctrl+s")
+        await until(lambda: app.answer is not UNANSWERED)
+    assert app.answer == {"sampling.temperature": 0.3, "sampling.stop": ("END",), "sampling.top_k": None}
