@@ -64,18 +64,18 @@ class _Said(msgspec.Struct):
     role: msgspec.Raw
 
 
-def keep(library: Library, read: ForeignChat) -> str | None:
-    """Store a conversation and return its id; None where it is here, however it has gone on since. Out of the bin it is taken.
+def keep(library: Library, read: ForeignChat) -> tuple[str, bool]:
+    """Store a conversation; its id, and whether it is new: one that is here stays as it has gone on since, and is taken out of the bin.
 
     Raises LibraryError.
     """
-    id_ = id_of(round(read.created * 1000) if read.created else None, _digest(read.chat))
+    id_ = id_of(round(read.created * 1000) if read.created else None, read.mark or _digest(read.chat))
     if not library.holds(id_):
-        return library.add(read.chat, model=read.model, created=read.created, updated=read.updated, id=id_).id
+        return library.add(read.chat, model=read.model, created=read.created, updated=read.updated, id=id_).id, True
     if not library.load(id_).deleted:
-        return None
+        return id_, False
     library.restore(id_)
-    return id_
+    return id_, True
 
 
 def _digest(chat: Chat) -> bytes:

@@ -7,6 +7,7 @@ Other versions of a message (swipes) become messages beside it. What a file says
 from __future__ import annotations
 
 import calendar
+import hashlib
 import itertools
 import math
 import re
@@ -135,7 +136,14 @@ def silly_tavern(lines: Sequence[object], problems: Sequence[str] = (), beside: 
         scenario=_text(metadata.get("scenario")).strip(),
         book=_line(metadata.get("world_info")),
         variables=_variables(metadata.get("variables")),
+        mark=_mark(messages),
     )
+
+
+def _mark(messages: Sequence[_Json]) -> bytes:
+    """Of what was said alone: whether its pictures were found makes it no other conversation."""
+    told = [[line.get("is_user") is True, *_swipes(line)] for line in messages]
+    return hashlib.sha256(msgspec.json.encode(told)).digest()
 
 
 def _of_tavern(line: _Json, beside: Beside, lost: dict[str, None]) -> Iterator[_Said]:

@@ -93,7 +93,8 @@ class ForeignChat(msgspec.Struct, frozen=True):
 
     user, character: their names, "" where the file does not say. opening: which of the character's greetings comes before the first
     message, 0 the first; None where it is among the messages. scenario: in place of the character's. book: the name of its lorebook; lore:
-    a lorebook in the form of its program. variables: of its macros.
+    a lorebook in the form of its program. variables: of its macros. mark: a digest by which it is known again, where that is not to hang
+    on what lay beside the file; b"" for that of its messages.
     """
 
     chat: Chat
@@ -109,3 +110,4 @@ class ForeignChat(msgspec.Struct, frozen=True):
     book: str = ""
     lore: Mapping[str, Any] = {}
     variables: Mapping[str, str] = {}
+    mark: bytes = b""

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,8 @@ class Importer:
         # Before the import began; what comes twice within it is two things.
         self._names = {each.name.casefold() for each in self._personas if not each.is_builtin}
         self._preset_fields: Counter[str] = Counter()
+        self._persona = cache(lambda id_: stores.personas.load(id_)[0])
+        self._users = cache(lambda: {each.name: each for each in reversed(stores.personas.profiles().profiles)})
         self._is_stopped = False
 
     def run(self, path: Path) -> Report:
@@ -283,17 +286,15 @@ class Importer:
             self._without_meaning(what)
         root = self._groups.get((found.base, found.owner), {}) if found.is_group else {}
         chat, kind = self._placed(read, found, root), Kind.GROUP if found.is_group else Kind.CHAT
-        id_ = keep(self._stores.library, msgspec.structs.replace(read, chat=chat))
-        thing = Thing(kind, chat.title, found.name, id_ or "")
-        (self._here if id_ is None else self._came).append(thing)
+        id_, is_new = keep(self._stores.library, msgspec.structs.replace(read, chat=chat))
+        (self._came if is_new else self._here).append(Thing(kind, chat.title, found.name, id_))
 
     def _placed(self, read: ForeignChat, found: Found, root: Mapping[str, Any]) -> Chat:
         """With whom the model plays, who the user is, and what is known of the world. The messages are as they were."""
         persona = None if found.is_group else self._persona_of(read, found)
         if persona is not None and read.scenario:
             persona = msgspec.structs.replace(persona, scenario=read.scenario)
-        known = self._stores.personas.profiles().profiles
-        user = next((each for each in known if each.name == read.user), UserProfile(read.user) if read.user else None)
+        user = self._users().get(read.user) or (UserProfile(read.user) if read.user else None)
         chat = msgspec.structs.replace(read.chat, persona=persona, user=user, variables=read.variables)
         if persona is not None:
             chat = _spoken_by(chat, persona.name)
@@ -317,7 +318,7 @@ class Importer:
         id_ = self._cards.get((found.base, found.owner)) if found.owner else None
         # text-generation-webui has a folder for each character, and no name in the file.
         id_ = id_ or self._named(read.character or found.path.parent.name)
-        return self._stores.personas.load(id_)[0] if id_ else None
+        return self._persona(id_) if id_ else None
 
     def _named(self, name: str) -> str | None:
         """The id of the persona that is called just so, one of the user's own in the first place; None where there is none."""
@@ -343,7 +344,7 @@ class Importer:
                 missing = files[index] if index < len(files) else ""
                 self._notes[f"The group {group.name or chat.title} lacks {missing or 'a member'}, whose card is not here."] = None
                 continue
-            group = group.joined(self._stores.personas.load(id_)[0])
+            group = group.joined(self._persona(id_))
             if index < len(files) and Path(files[index]).stem in muted:
                 last = group.members[-1]
                 group = group.changed(last.name, msgspec.structs.replace(last, muted=True))

@@ -164,10 +164,10 @@ def test_what_comes_again_is_known_again(tmp_path: Path) -> None:
     """Also a conversation of OpenAI messages, and a file that was written anew with other blanks."""
     messages = [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello."}]
     with Library.open(tmp_path / "library")[0] as library:
-        ids = [keep(library, each) for each in (*read(tmp_path, messages), *read(tmp_path, json.dumps(messages, indent=2)))]
-        ids += [keep(library, each) for each in read(tmp_path, messages[:1])]
-        assert ids[1] is None
-        assert len(set(ids)) == 3
+        kept = [keep(library, each) for each in (*read(tmp_path, messages), *read(tmp_path, json.dumps(messages, indent=2)))]
+        kept += [keep(library, each) for each in read(tmp_path, messages[:1])]
+        assert [is_new for _, is_new in kept] == [True, False, True]
+        assert len({id_ for id_, _ in kept}) == 2
         assert len(library.conversations()) == 2
 
 

@@ -62,8 +62,8 @@ def lines(*values: object) -> str:
     return "\n".join(json.dumps(value) for value in values)
 
 
-def make(folder: Path, inside: str = "data/default-user") -> Path:
-    """The folder of a SillyTavern, in which the user's own lies at `inside`."""
+def make(folder: Path, inside: str = "data/default-user", *, is_broken: bool = True) -> Path:
+    """The folder of a SillyTavern, in which the user's own lies at `inside`; three of its files are broken unless not `is_broken`."""
     base = folder / inside
     for name in ("characters/Mira", "worlds", "chats/Mira", "chats/Gone", "groups", "group chats", "TextGen Settings", "instruct", "themes",
                  "User Avatars", "user/images/Mira", "user/files", "backups", "thumbnails/avatar"):  # fmt: skip
@@ -71,11 +71,12 @@ def make(folder: Path, inside: str = "data/default-user") -> Path:
     (base / "characters" / "Mira.png").write_bytes(png(text_chunk("chara", v2(**MIRA))))
     (base / "characters" / "Bran.png").write_bytes(png(text_chunk("chara", v2(**BRAN))))
     (base / "characters" / "Mira" / "joy.png").write_bytes(png())
-    (base / "characters" / "torn.png").write_bytes(png())
     (base / "worlds" / "Harbour.json").write_text(json.dumps(WORLD))
     (base / "chats" / "Mira" / "Mira - 2024.jsonl").write_text(lines(HEADER, *MESSAGES))
-    (base / "chats" / "Gone" / "old.jsonl").write_text(lines(MESSAGES[1]) + "\n{broken\n")
-    (base / "chats" / "Gone" / "empty.jsonl").write_text("")
+    (base / "chats" / "Gone" / "old.jsonl").write_text(lines(MESSAGES[1]) + ("\n{broken\n" if is_broken else ""))
+    if is_broken:
+        (base / "characters" / "torn.png").write_bytes(png())
+        (base / "chats" / "Gone" / "empty.jsonl").write_text("")
     (base / "groups" / "1.json").write_text(
         json.dumps(
             {"id": "1", "name": "The two", "members": ["Mira.png", "Bran.png", "Nobody.png"], "disabled_members": ["Bran.png"],

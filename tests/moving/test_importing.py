@@ -131,6 +131,13 @@ def test_the_second_time_changes_nothing(stores: Stores, tmp_path: Path) -> None
     assert len(stores.library.conversations()) == 3
 
 
+def test_a_chat_that_came_alone_does_not_come_again_with_its_folder(stores: Stores, tmp_path: Path) -> None:
+    base = make(tmp_path / "st")
+    alone = Importer(stores).run(base / "chats" / "Mira" / "Mira - 2024.jsonl")
+    with_all = Importer(stores).run(tmp_path / "st")
+    assert [each.id for each in with_all.here] == [each.id for each in alone.came] != []
+
+
 def test_what_went_on_here_does_not_come_again(stores: Stores, tmp_path: Path) -> None:
     """A chat that was imported, went on and was renamed is known by what it was; one out of the bin comes back as it is."""
     make(tmp_path / "st")
