@@ -31,6 +31,7 @@ _MAX_FILES, _MAX_DEPTH = 200_000, 16
 _LARGE = 16 << 20
 """Bytes of a JSON file that is not looked into any more before it is read: only conversations are as long."""
 _HEAD = 256 * 1024
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _MOST_NAMED = 5
 _WRITTEN = {
     ".toml": (re.compile(rb"^name\s*=", re.MULTILINE), re.compile(rb"^(?:description|personality|greeting|system)\s*=", re.MULTILINE)),
@@ -176,7 +177,7 @@ def look_at(path: Path, name: str) -> Found | Unused:
             is_character = all(sign.search(head) for sign in _WRITTEN[suffix])
             return Found(path, Part.CARD, name) if is_character else Unused(name, f"{suffix} files that are no character")
         if path.stat().st_size > (_LARGE if head.lstrip()[:1] in (b"{", b"[") else MAX_FILE):
-            return Found(path, Part.CHAT, name)
+            return Found(path, Part.ARCHIVE if head.startswith(_ZIP) else Part.CHAT, name)
         data = read_regular(path, MAX_FILE)
     except OSError as error:
         return Unused(name, failure=f"it cannot be read ({reason(error)})")
@@ -194,7 +195,7 @@ def _part(data: bytes, suffix: str) -> Part | str:
         if is_card(data) or (b"PK\x03\x04" in data and b"card.json" in data):
             return Part.CARD
         return "pictures without a card"
-    if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+    if data.startswith(_ZIP):
         return Part.CARD if suffix == ".charx" or is_card(data) else Part.ARCHIVE
     try:
         check_json(data)

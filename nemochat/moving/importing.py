@@ -273,13 +273,13 @@ class Importer:
             if self._stop():
                 return
             if isinstance(each, str):
-                self._failed.append(Failure(found.name, each))
+                self._failed.append(Failure(found.name, each, "conversation"))
                 continue
-            self._failed += [Failure(found.name, problem) for problem in each.problems]
+            self._failed += [Failure(found.name, problem, "conversation", is_part=True) for problem in each.problems]
             if each.chat.entries:
                 self._keep_chat(each, found)
             elif not each.problems:
-                self._failed.append(Failure(found.name, "no message in it could be read"))
+                self._failed.append(Failure(found.name, "no message in it could be read", "conversation"))
 
     def _keep_chat(self, read: ForeignChat, found: Found) -> None:
         for what in read.meaningless:
@@ -397,7 +397,9 @@ class Importer:
         report = import_library(self._stores.library, found.path)
         self._came += [Thing(Kind.CHAT, self._stores.library.find(id_).title, found.name, id_) for id_ in report.added]
         self._here += [Thing(Kind.CHAT, "", found.name)] * report.skipped
-        self._failed += [Failure(found.name, problem) for problem in report.problems]
+        # Those about conversations that are lost cannot be told from those about their pictures.
+        parts = [index >= report.lost for index in range(len(report.problems))]
+        self._failed += [Failure(found.name, each, "conversation", is_part) for each, is_part in zip(report.problems, parts, strict=True)]
 
     def _without_meaning(self, what: str) -> None:
         self._meaningless[what] = self._meaningless.get(what, 0) + 1

@@ -25,7 +25,11 @@ class Kind(StrEnum):
     PRESET = "preset"
 
 
-_WORDS = {Kind.PROFILE: ("profile of yours", "profiles of yours"), Kind.PRESET: ("sampling preset", "sampling presets")}
+_WORDS = {
+    Kind.CHAT: ("conversation", "conversations"),
+    Kind.PROFILE: ("profile of yours", "profiles of yours"),
+    Kind.PRESET: ("sampling preset", "sampling presets"),
+}
 
 
 class Thing(msgspec.Struct, frozen=True):
@@ -53,10 +57,17 @@ class Left(msgspec.Struct, frozen=True):
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """A file, or a part of one, that could not be read."""
+    """A file that could not be read, or something in it. what: "file" or "conversation"; is_part: of something that came all the same."""
 
     file: str
     why: str
+    what: str = "file"
+    is_part: bool = False
+
+    @property
+    def words(self) -> str:
+        """A line about it."""
+        return f"{self.file}: {self.why}"
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -78,27 +89,40 @@ class Report(msgspec.Struct, frozen=True):
         return not (self.came or self.here or self.again)
 
     @property
+    def lost(self) -> str:
+        """How much could not be read: "2 conversations"; "" for nothing."""
+        whole = [each.what for each in self.failed if not each.is_part]
+        return plural(len(whole), "file" if "file" in whole else "conversation") if whole else ""
+
+    @property
     def summary(self) -> str:
-        """One line: "12 personas and 3 chats came, 4 chats were here already"."""
-        came = counted(self.came)
-        here = counted((*self.here, *self.again))
-        words = [f"{came} came" if came else "Nothing new came", *([f"{here} {_was(self.here + self.again)} here already"] if here else [])]
-        return f"{', '.join(words)}{'; the rest was stopped' if self.is_stopped else ''}."
+        """One line: "12 personas and 3 conversations added, 4 were here already"."""
+        here = len(self.here) + len(self.again)
+        stopped = "; the rest was stopped" if self.is_stopped else ""
+        return f"{counted(self.came) or 'Nothing new'} added, {count(here)} {'was' if here == 1 else 'were'} here already{stopped}."
 
     @property
     def text(self) -> str:
         """All of it for people, over several lines."""
+        failed = _block("Could not be read", [each.words for each in self.failed])
+        return "\n\n".join(filter(None, [*self._blocks[:3], failed, *self._blocks[3:]]))
+
+    @property
+    def without_failures(self) -> str:
+        """The same but for what could not be read."""
+        return "\n\n".join(filter(None, self._blocks))
+
+    @property
+    def _blocks(self) -> list[str]:
         kinds = ((kind, [each for each in self.came if each.kind is kind]) for kind in Kind)
         came = [f"{_title(kind)}: {_names(things)}" for kind, things in kinds if things]
-        blocks = [
+        return [
             self.summary,
             "\n".join(came),
             f"Left out, because another persona here has the name: {_names(self.again)}" if self.again else "",
-            _block("Could not be read", [f"{each.file}: {each.why}" for each in self.failed]),
             _block("To know", self.notes),
             _block("Without meaning here", [each.words for each in self.left]),
         ]
-        return "\n\n".join(filter(None, blocks))
 
 
 def counted(things: Iterable[Thing]) -> str:
@@ -106,10 +130,6 @@ def counted(things: Iterable[Thing]) -> str:
     kinds = [each.kind for each in things]
     parts = [plural(kinds.count(kind), *_WORDS.get(kind, (kind.value,))) for kind in Kind if kind in kinds]
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}" if parts else ""
-
-
-def _was(things: tuple[Thing, ...]) -> str:
-    return "was" if len(things) == 1 else "were"
 
 
 def _title(kind: Kind) -> str:

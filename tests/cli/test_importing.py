@@ -15,16 +15,17 @@ def test_a_folder_comes_once(tmp_path: Path, nemochat: Run) -> None:
     make(tmp_path / "st")
     done = nemochat("library", "import", str(tmp_path / "st"))
     assert done.returncode == 1  # three of its files are broken on purpose
-    assert done.stdout.startswith("2 personas, 1 lorebook, 2 chats, 1 group chat, 2 profiles of yours and 1 sampling preset came.\n")
+    assert done.stdout.startswith("2 personas, 1 lorebook, 2 conversations, 1 group chat, 2 profiles of yours and 1 sampling preset added")
     assert "Without meaning here:" in done.stdout
-    assert "Could not be read:" in done.stdout
-    assert done.stderr.count("Error: 3 files could not be read, or not wholly.") == 1
+    assert "torn.png: " in done.stderr
+    assert "1 line, the first of them number 2, could not be read" in done.stderr
+    assert done.stderr.endswith("Error: 2 files could not be read.\n")
     again = nemochat("library", "import", str(tmp_path / "st"), "--json")
     report = json.loads(again.stdout)
     assert report["came"] == []
     assert len(report["here"]) == 9
     assert {each["kind"] for each in report["here"]} == {"persona", "lorebook", "chat", "group chat", "profile", "preset"}
-    assert report["summary"].startswith("Nothing new came")
+    assert report["summary"] == "Nothing new added, 9 were here already."
     assert all({"what", "why", "times", "files"} <= each.keys() for each in report["left"])
 
 
@@ -63,7 +64,7 @@ def test_the_same_card_again_asks_at_a_terminal(tmp_path: Path) -> None:
 
 def test_presets_on_the_command_line(tmp_path: Path, nemochat: Run) -> None:
     (tmp_path / "Mine.json").write_text(json.dumps(PRESET))
-    assert "1 sampling preset came" in nemochat("presets", "import", str(tmp_path / "Mine.json")).stdout
+    assert "1 sampling preset added" in nemochat("presets", "import", str(tmp_path / "Mine.json")).stdout
     assert json.loads(nemochat("presets", "list", "--json").stdout)["presets"][0]["name"] == "Mine"
     assert "temperature 1.2" in nemochat("presets", "list").stdout
     shown = nemochat("presets", "show", "mi")

@@ -36,7 +36,7 @@ async def test_a_dropped_folder_comes_with_a_report(sitting: Sitting, tmp_path: 
     (question,) = [ask for ask in sitting.port.asked if isinstance(ask, AskOne)]
     assert question.answers[0].value == "import"
     assert shown(sitting)[0].title == "Imported from st"
-    assert "2 personas, 1 lorebook, 2 chats, 1 group chat" in shown(sitting)[0].text
+    assert "2 personas, 1 lorebook, 2 conversations, 1 group chat" in shown(sitting)[0].text
     assert {"Mira", "Bran"} <= {each.name for each in sitting.bench.personas.list()}
     told = [event.words for event in sitting.port.told if isinstance(event, Working)]
     assert any("importing" in words for words in told)
@@ -155,4 +155,4 @@ async def test_sampling_says_its_order_and_its_cost(sitting: Sitting) -> None:
 
 
 def test_a_report_for_scripts() -> None:
-    assert Report().summary == "Nothing new came."
+    assert Report().summary == "Nothing new added, 0 were here already."
