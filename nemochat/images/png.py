@@ -1,4 +1,4 @@
-"""Pictures written out, so that anybody can look at what the model got."""
+"""Pictures written out, so that anybody can look at what the model got; regions of them; the sample picture."""
 
 from __future__ import annotations
 

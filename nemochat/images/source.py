@@ -1,4 +1,4 @@
-"""The bytes of a picture file, read so that no kind of path can hang, flood the memory or have side effects."""
+"""The bytes of a picture file, or of one inside text (`data:image/png;base64,...`): no kind of path hangs or floods the memory."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from nemochat.models.choosing import models_among, projector_for
+from nemochat.models.naming import models_among, projector_for
 from nemochat.paths import at_home
 from nemochat.reading import TooMuchError, all_parts, check_json, part_of, read_regular
 

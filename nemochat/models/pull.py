@@ -18,10 +18,10 @@ from nemochat.errors import DownloadError, ModelFileError
 from nemochat.files import make_folder, open_to_append, put, reason, write_whole
 from nemochat.models import gguf, web
 from nemochat.models.catalogue import Catalogue, Entry, Origin
-from nemochat.models.choosing import choose_model, models_among, parts, projector_for
 from nemochat.models.download import Remote, Step, Stopped, StoppedError, discard, disk_error, fetch, part_of
 from nemochat.models.elsewhere import in_hub_cache
 from nemochat.models.known import About, about, find_known
+from nemochat.models.naming import choose_model, models_among, parts, projector_for
 from nemochat.models.sources import Offer, Source, look, read_source, safe_path
 from nemochat.models.web import Place
 from nemochat.numbers import duration, size_text

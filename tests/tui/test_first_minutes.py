@@ -21,8 +21,8 @@ from nemochat.tui.panes.context import ContextPane
 from nemochat.tui.screens.file_picker import FilePicker
 from nemochat.tui.screens.picker import Picker, line_of
 from nemochat.tui.widgets.completion_list import CompletionList
-from nemochat.tui.widgets.half_blocks import blocks
 from nemochat.tui.widgets.hint_line import HintLine, placeholder
+from nemochat.tui.widgets.portrait import blocks
 from nemochat.tui.widgets.prompt_area import PromptArea
 from nemochat.tui.widgets.welcome import Welcome
 from tests.chat.fake_engine import FakeEngine, reply

@@ -23,9 +23,9 @@ from nemochat.domain.events import FinishReason, Timings, Usage
 from nemochat.domain.messages import ContextPart, ImagePart, Message, ReasoningPart, Role, TextPart, ToolCall
 from nemochat.domain.replies import ModelRef
 from nemochat.domain.sampling import Sampling
-from nemochat.tui.widgets.half_blocks import half_blocks
 from nemochat.tui.widgets.message import MessageLabel, MessageView
 from nemochat.tui.widgets.message_window import MOST
+from nemochat.tui.widgets.portrait import half_blocks
 from nemochat.tui.widgets.reply_stream import ThoughtLine
 from nemochat.tui.widgets.reply_text import ReplyText
 from nemochat.tui.widgets.transcript import Transcript

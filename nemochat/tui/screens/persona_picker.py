@@ -23,8 +23,8 @@ from nemochat.errors import NemochatError
 from nemochat.personas.index import PersonaSummary
 from nemochat.tui.screens.modal import Modal
 from nemochat.tui.screens.picker import line_of, rank
-from nemochat.tui.widgets.half_blocks import half_blocks
 from nemochat.tui.widgets.persona_preview import PersonaPreview
+from nemochat.tui.widgets.portrait import half_blocks
 
 NARROW = 100
 """Below this width the card is under the list."""

@@ -24,8 +24,8 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.domain.ttft import reading_of
 from nemochat.numbers import count, duration, speed
 from nemochat.tui.widgets import reply_stream
-from nemochat.tui.widgets.half_blocks import half_blocks
 from nemochat.tui.widgets.markdown_blocks import code_blocks
+from nemochat.tui.widgets.portrait import half_blocks
 from nemochat.tui.widgets.reply_text import ReplyText
 from nemochat.tui.widgets.steady_scroll import SteadyItem
 

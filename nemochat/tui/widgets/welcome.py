@@ -14,7 +14,7 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from nemochat.images import sample_picture
-from nemochat.tui.widgets.half_blocks import blocks
+from nemochat.tui.widgets.portrait import blocks
 
 _HERE, _ELSEWHERE = "Talk with a model that sees, on your own machine.", "Talk with a model that sees; this one is on another machine."
 _LIMITS = "The built-in model knows flat coloured shapes and small talk only.\nF3 shows the models, and adds a real one."
