@@ -46,6 +46,8 @@ from tests.models.hub import Hub
 FOLDER = Path(__file__).parent
 COLUMNS = 108
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct-GGUF"
+SMOLLM2_SYSTEM = "You are a helpful assistant named SmolLM. Answer in one short sentence."
+"""As its own template begins a conversation, and kept short: so small a model wanders."""
 QUESTIONS = ("Describe the picture.", "What colour is the triangle?")
 BLOCKS = 34
 """The picture's width in characters; two rows of pixels share a line."""
@@ -101,7 +103,8 @@ def first_steps() -> str:
     Hugging Face does (tests/models/hub.py). Of what pip says the last line but one is shown, shortened.
     """
     line = (FOLDER.parent / "README.md").read_text(encoding="utf-8").split("```sh\n")[1].splitlines()[0].removesuffix(" && nemochat")
-    commands = (line, f"nemochat models pull {SMOLLM2} --use", 'nemochat ask "What is the capital of France?"')
+    question = f'nemochat ask "What is the opposite of hot?" --temperature 0 --system "{SMOLLM2_SYSTEM}"'
+    commands = (line, f"nemochat models pull {SMOLLM2} --use", question)
     model = Path(os.environ["NEMOCHAT_MATERIAL"], "SmolLM2-135M-Instruct.Q4_1.gguf")
     hub = Hub({model.name: model.read_bytes()})
     hub.repository = SMOLLM2
