@@ -118,6 +118,11 @@ def test_it_knows_no_other_place_than_the_wheels_of_llama_cpp_python() -> None:
     assert "secrets." not in TEXT
 
 
+def test_it_installs_the_llama_cpp_that_the_project_asks_for() -> None:
+    [wanted] = [each for each in PROJECT["dependencies"] if each.startswith("llama-cpp-python")]
+    assert f'"{wanted}"' in TEXT
+
+
 def test_windows_leaves_out_what_needs_posix_and_nothing_else() -> None:
     """tests/conftest.py decides it by what a file names."""
     left = {path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("test_*.py") if needs_posix(path)}
