@@ -22,6 +22,7 @@ from nemochat.personas.cleaning import clean_book
 from nemochat.personas.limits import MAX_BOOK, MAX_BOOK_NODES, MAX_FILE, Unreadable
 from nemochat.personas.lorebook_files import read_lorebook, write_lorebook_v3, write_world_info
 from nemochat.personas.store import is_plain, slug
+from nemochat.system import disk
 
 __all__ = ["LorebookStore", "LorebookSummary", "read_lorebook"]
 
@@ -122,7 +123,7 @@ class LorebookStore:
             number = 1
             while os.path.lexists(target := folder / f"{id_}~{number}{_SUFFIX}"):
                 number += 1
-            source.rename(target)
+            disk.move(source, target)
         self._read.pop(id_, None)
         return target.stem
 
@@ -135,7 +136,7 @@ class LorebookStore:
         while os.path.lexists(self._path(id_ := wish if number == 1 else f"{wish}-{number}")):
             number += 1
         with files.saving("The change"):
-            source.rename(self._path(id_))
+            disk.move(source, self._path(id_))
         return id_
 
     def find(self, book: Lorebook) -> str | None:
