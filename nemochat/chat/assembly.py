@@ -4,10 +4,14 @@ Example dialogues stand before the first message, so they are the first that the
 and the author's note, are put with a message of the user; they wander as the chat grows, so a turn reads anew what stands behind the place
 where they were. So do entries of a lorebook that are always there, but among the messages;
 one that fired stays where it then came to stand.
+
+A summary stands where the messages stood that it tells of: behind the example dialogues, before what is left. It is a message of its own that
+the window never forgets, so all before it stays in the KV cache when it changes, and all behind it until then.
 """
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 
 import msgspec
@@ -16,39 +20,45 @@ from nemochat.chat.lore import macros_in, system_of
 from nemochat.domain.chat import Chat
 from nemochat.domain.messages import ContextPart, Conversation, Message, Part, Role, Speaker, TextPart
 from nemochat.domain.personas import AuthorNote
+from nemochat.domain.summaries import Summary
 from nemochat.personas import examples, prompt_text
 from nemochat.personas.lore import Lore, lore_of, notes
 from nemochat.personas.lore_rules import DEPTH, Place
 from nemochat.personas.macros import Macros
 from nemochat.prompt.window import Fit
 
+_SUMMARY = "What was said before, in short:"
+_MEMORY = "Remember:"
+
 
 class Assembled(msgspec.Struct, frozen=True):
-    """A conversation to be laid out. sources: for each of its messages the index of the chat's entry, None for an example.
+    """A conversation to be laid out. sources: for each of its messages the index of the chat's entry, None for an example and a summary.
 
     first_kept: where the window's unbroken tail begins, as an index into the messages. left_out: entries before all of these, which were
-    forgotten long ago.
+    forgotten long ago. summary: index of the message that is a summary, None without one; summed: the entries in whose place it stands.
     """
 
     conversation: Conversation
     sources: tuple[int | None, ...]
     first_kept: int
     left_out: tuple[int, ...] = ()
+    summary: int | None = None
+    summed: tuple[int, ...] = ()
 
     def indices(self, messages: Sequence[int]) -> tuple[int, ...]:
-        """The chat's entries behind these messages; examples are left out."""
+        """The chat's entries behind these messages; examples and a summary are left out."""
         found = (self.sources[index] for index in messages)
         return tuple(index for index in found if index is not None)
 
     def forgotten(self, messages: Sequence[int]) -> tuple[int, ...]:
         """The chat's entries that the model does not see when these messages are forgotten."""
-        return (*self.left_out, *self.indices(messages))
+        return tuple(sorted((*self.left_out, *self.summed, *self.indices(messages))))
 
     def trimmed(self, chat: Chat, fit: Fit) -> Chat:
         """The chat with the window's decision in it."""
         if self.left_out and not self.conversation.messages:
             return chat
-        n_examples = sum(source is None for source in self.sources)
+        n_examples = sum(message.example for message in self.conversation.messages)
         is_said = n_examples < fit.first_kept < len(self.sources)
         source = self.sources[fit.first_kept] if is_said else None
         examples_gone = chat.examples_gone if self.left_out else min(fit.first_kept, n_examples)
@@ -60,8 +70,10 @@ def assemble(chat: Chat, start: int = 0, lore: Lore | None = None) -> Assembled:
     of the conversation; None is the persona's own.
     """
     lore = lore_of(chat.playing) if lore is None else lore
-    shown, left_out = chat.shown[start:], chat.shown[:start]
-    messages = _moved([chat.entries[index].message for index in shown], max(0, chat.first_shown - start))
+    summary = chat.summary if chat.summed else None
+    shown, summed = _without_summed(chat, start, len(summary.covers) if summary is not None else 0)
+    first = bisect.bisect_left(shown, chat.first_kept)
+    messages = _moved([chat.entries[index].message for index in shown], first)
     note, persona, macros = chat.note, chat.persona, macros_in(chat, lore)
     system = system_of(chat, lore)
     dialogues: tuple[Message, ...] = ()
@@ -78,12 +90,41 @@ def assemble(chat: Chat, start: int = 0, lore: Lore | None = None) -> Assembled:
         messages = _with_note(messages, own.text, own.depth)
     if note is not None:
         messages = _with_note(messages, note.text, note.depth)
+    before = (*dialogues, *([_told(summary)] if summary is not None else []))
     return Assembled(
-        conversation=msgspec.structs.replace(chat.frame, system=system, messages=(*dialogues, *messages)),
-        sources=(*(None for _ in dialogues), *shown),
-        first_kept=len(dialogues) + chat.first_shown - start if chat.first_kept else min(chat.examples_gone, len(dialogues)),
-        left_out=left_out,
+        conversation=msgspec.structs.replace(chat.frame, system=system, memory=_memory(chat), messages=(*before, *messages)),
+        sources=(*(None for _ in before), *shown),
+        first_kept=len(before) + first if chat.first_kept else min(chat.examples_gone, len(dialogues)),
+        left_out=chat.shown[:start],
+        summary=len(dialogues) if summary is not None else None,
+        summed=summed,
     )
+
+
+def _without_summed(chat: Chat, start: int, summed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The shown entries from `start` on that are read, and those of the first `summed` in whose place the summary is.
+
+    What is pinned stays, with its turn.
+    """
+    shown = chat.shown
+    turns: list[list[int]] = []
+    for index in shown[start:summed]:
+        if not turns or chat.entries[index].message.role is Role.USER:
+            turns.append([])
+        turns[-1].append(index)
+    stays = {index for turn in turns if any(chat.entries[index].message.pinned for index in turn) for index in turn}
+    gone = tuple(index for index in shown[start:summed] if index not in stays)
+    return tuple(sorted((*stays, *shown[max(start, summed) :]))), gone
+
+
+def _told(summary: Summary) -> Message:
+    """A summary as the model reads it."""
+    return Message(Role.USER, (ContextPart(f"{_SUMMARY}\n{summary.text.strip()}"),), pinned=True)
+
+
+def _memory(chat: Chat) -> str:
+    """What the user wants to be remembered."""
+    return "\n".join([_MEMORY, *(f"- {text}" for text in chat.remembered)]) if chat.remembered else ""
 
 
 def _with_lore(lore: Lore, note: AuthorNote | None, macros: Macros) -> AuthorNote | None:

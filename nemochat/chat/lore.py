@@ -117,7 +117,7 @@ def fired(chat: Chat, message: Message, room: int | None = None, lore: Lore | No
     lore = lore_of(chat.playing) if lore is None else lore
     if not lore.books:
         return Scan(notices=lore.problems)
-    kept = [entry for entry in chat.entries[chat.first_kept :] if not entry.message.excluded]
+    kept = [entry for entry in chat.entries[chat.first_seen :] if not entry.message.excluded]
     replies = [entry for entry in chat.entries if entry.message.role is Role.ASSISTANT]
     greeting = chat.alternatives(0).index(chat.entries[0].id) if chat.entries and chat.entries[0] in replies else None
     n_messages, before = _history(chat)

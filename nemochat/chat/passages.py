@@ -31,7 +31,7 @@ class Passages:
             return ()
         if found.notice:
             self._said(found.notice)
-        kept = {context.text for entry in chat.entries[chat.first_kept :] for context in entry.message.contexts}
+        kept = {context.text for entry in chat.entries[chat.first_seen :] for context in entry.message.contexts}
         parts = []
         for passage in found.passages:
             text, where = as_context(passage), passage.locator.in_words()

@@ -113,6 +113,11 @@ class Prompt(msgspec.Struct, frozen=True):
             # Some formats write more around what is left, the system text into the first message say: the next block has to go.
             over = self.room - sent.fit.prompt_tokens + 1
 
+    def whole(self) -> Sent:
+        """All of it, whatever the window would forget."""
+        kept, tokens = tuple(range(len(self.size.messages))), sum(self.counts)
+        return Sent(Fit(kept, (), 0, tokens, 0), self.layout, self.counts, self.asked)
+
     async def of_fit(self, fit: Fit) -> Sent:
         """The prompt that a decision of the window leaves."""
         if len(fit.kept) == len(self.size.messages):

@@ -8,6 +8,7 @@ from functools import partial
 
 import msgspec
 
+from nemochat.chat import summing
 from nemochat.chat.album import Album
 from nemochat.chat.assembly import assemble
 from nemochat.chat.context import view_of
@@ -29,7 +30,7 @@ from nemochat.domain.replies import ModelRef
 from nemochat.domain.sampling import InForce, Layers, Source, in_force
 from nemochat.domain.segments import Control, ImageSlot, Plain, Segment
 from nemochat.engine.protocol import Counts, Engine, LoadRequest, Place, Prepared
-from nemochat.errors import EngineError, ImageError
+from nemochat.errors import EngineError, ImageError, WindowError
 from nemochat.prompt.format import Piece
 from nemochat.settings import WhenFull
 
@@ -65,8 +66,7 @@ class _Sizes:
         if len(chat.entries) <= _LAST:
             return
         if not prompt.assembled.left_out:
-            said = zip(prompt.assembled.sources, prompt.size.messages, strict=True)
-            self.examples = sum(size.tokens for source, size in said if source is None)
+            self.examples = sum(size.tokens for size in prompt.size.messages if size.example)
         for source, size in zip(prompt.assembled.sources, prompt.size.messages, strict=True):
             if source is not None and source < len(chat.entries) - 1:  # the last one may be a draft
                 message = chat.entries[source].message
@@ -94,6 +94,8 @@ class PromptReader:
         self.side = image_size
         self.left_out: tuple[str, ...] = ()
         """The values of sampling of which the user was told that the server does not take them."""
+        self.sums_up = False
+        """Whether what is forgotten is summed up first, so that the prompt that will follow is not known before."""
         self._told: set[str] = set()
         self._gone: set[str] = set()
         engine.find_image = self.seen
@@ -205,6 +207,30 @@ class PromptReader:
         self._sizes.keep(chat, prompt)
         return prompt
 
+    async def summing(self, chat: Chat, until: int, words: str) -> tuple[Prompt, int]:
+        """The prompt that asks for a summary of what comes before the entry `until`, or, where not all of it fits, up to an earlier one.
+
+        It begins as the chat's own does. words: what the user wants to be kept. Raises WindowError and EngineError.
+        """
+        info = self.engine.info or await self.load.model()
+        chat = self.tools.in_force(chat)
+        turns = [index for index in chat.shown[chat.summed :] if chat.entries[index].message.role is Role.USER and index <= until]
+        until = max((index for index in turns if index <= chat.shown[chat.summed] + summing.MOST), default=until)
+        while True:
+            seen = await self._with_pictures(chat, chat.summed, can_see=info.has_vision)
+            asked, longest = summing.asked_of(seen, until, words, info.context_length), summing.tokens_of(info.context_length)
+            prompt = await Prompt.of(asked, self.load.format, self._count, info.context_length, longest, thinks=False)
+            if sum(prompt.counts) <= prompt.room:
+                return prompt, until
+            fewer = summing.shorter(chat, prompt)
+            if fewer is None:
+                raise WindowError("One turn is too long to be summed up in this window.", "Exclude its longest message, or shorten it.")
+            until = fewer
+
+    async def kept_from(self, chat: Chat) -> int:
+        """Index of the entry up to which a chat is summed up when the user wants it now; 0 for nothing. Raises EngineError."""
+        return summing.kept_from(await self.prompt(self.tools.in_force(chat)))
+
     def _start(self, chat: Chat, limit: int) -> int:
         """How many of the shown messages were forgotten so long ago that the prompt can be made without them.
 
@@ -313,7 +339,7 @@ class PromptReader:
 
     def can_read_following(self, shown: Preview) -> bool:
         """Whether the prompt that will follow is known, is worth reading ahead, and is held beside the present one."""
-        is_worth_it = bool(shown.following) and self._request.settings.when_full is WhenFull.REREAD and shown.filled > NEAR
+        is_worth_it = bool(shown.following) and not self.sums_up and self._request.settings.when_full is WhenFull.REREAD and shown.filled > NEAR
         return is_worth_it and self.engine.capabilities.can_hold_next and shown.both <= self._held_at_most
 
     async def prepare(

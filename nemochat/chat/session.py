@@ -14,7 +14,7 @@ from enum import Enum, auto
 
 import msgspec
 
-from nemochat.chat import titles
+from nemochat.chat import summing, titles
 from nemochat.chat.answering import Answering
 from nemochat.chat.formats import style_of
 from nemochat.chat.previews import Prompt, Sent
@@ -31,6 +31,7 @@ from nemochat.domain.sampling import Layers, Sampling
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.segments import Control
 from nemochat.domain.servers import ServedModel
+from nemochat.domain.summaries import Summary
 from nemochat.domain.tools import Approval, ToolRequest
 from nemochat.engine.protocol import Engine, GenerateRequest, LoadRequest, ModelInfo
 from nemochat.errors import ConversationError, EngineError, NemochatError, ServerError, WindowError
@@ -55,11 +56,12 @@ _FREE = ReplyForm()
 
 
 class _Purpose(Enum):
-    """What the loop makes: a reply, the user's next words as a draft, or a title. Only a reply becomes part of the conversation."""
+    """What the loop makes: a reply, the user's next words as a draft, a title, or a summary. Only a reply becomes part of the conversation."""
 
     REPLY = auto()
     DRAFT = auto()
     TITLE = auto()
+    SUMMARY = auto()
 
 
 class ChatSession:
@@ -162,6 +164,30 @@ class ChatSession:
                 elif isinstance(event, TurnResult) and event.reason is FinishReason.CANCELLED:
                     return ""
         return titles.as_title("".join(pieces))
+
+    async def sum_up(self, chat: Chat, until: int, words: str, stop: Stop) -> Summary | None:
+        """A summary by the model of what comes before the entry `until`, or of the first part of that when not all of it fits; None when it
+        finds none or is stopped. Nothing is proposed.
+
+        words: what the user wants to be kept. The conversation's own place in the KV cache stays as it is, so that a turn that comes in
+        between finds it. Raises WindowError, EngineError.
+        """
+        pieces: list[str] = []
+        try:
+            prompt, until = await stop.over(self.reader.summing(chat, until, words))
+        except Stopped:
+            return None
+        turn, is_cut = _Turn(chat, stop, "", time.perf_counter()), False
+        async with contextlib.aclosing(self._reply(turn, _Purpose.SUMMARY, prompt)) as events:
+            async for event in events:
+                if isinstance(event, TextDelta):
+                    pieces.append(visible(event.parts))
+                elif isinstance(event, TurnResult):
+                    if event.reason is FinishReason.CANCELLED:
+                        return None
+                    is_cut = event.reason is FinishReason.LENGTH
+        text = summing.as_summary("".join(pieces), is_cut=is_cut)
+        return summing.summary_of(chat, until, prompt, text) if text else None
 
     # -- what turns are made of
 
@@ -269,7 +295,7 @@ class ChatSession:
             info = await stop.over(reader.load.model())
             if ready is None:
                 ready = await stop.over(self._prompt(turn.chat, continues=turn.continues, purpose=purpose))
-            sent = await stop.over(ready.sent())
+            sent = ready.whole() if purpose is _Purpose.SUMMARY else await stop.over(ready.sent())
         except Stopped:
             yield _NOTHING
             return
@@ -285,6 +311,8 @@ class ChatSession:
             turn.notes += [f"{reader.model_name} does not take {' and '.join(left_out)}, so that is left out."] if left_out else []
         if purpose is _Purpose.TITLE:
             sampling = msgspec.structs.replace(sampling, max_tokens=titles.TOKENS)
+        elif purpose is _Purpose.SUMMARY:
+            sampling = msgspec.structs.replace(sampling, max_tokens=summing.tokens_of(info.context_length))
         told_of = prompt.assembled.conversation.tools
         reading = _Reading(turn, style_of(reader.load.format, sent.layout), told_of)
         request, opened = self._request(turn, purpose, sent, sampling, form, reading.style)
@@ -308,7 +336,8 @@ class ChatSession:
                 yield rest
         except EngineError as error:
             reader.held.clear()
-            if isinstance(error, ServerError) and error.is_length and not turn.was_too_long and not pieces:
+            is_too_long = isinstance(error, ServerError) and error.is_length
+            if is_too_long and not turn.was_too_long and not pieces and purpose is not _Purpose.SUMMARY:
                 turn.was_too_long = True
                 turn.notes.append(f"{error.message} The oldest messages were left out, and it was asked again.")
                 async with contextlib.aclosing(self._reply(turn, purpose, None, form)) as again:
@@ -364,7 +393,7 @@ class ChatSession:
         told_of, segments = sent.layout.conversation.tools, sent.layout.segments
         forces = form.calls and bool(told_of)
         if engine.info is not None and engine.info.takes_messages:
-            thinks = False if purpose is _Purpose.TITLE else sent.asked.thinks
+            thinks = False if purpose in (_Purpose.TITLE, _Purpose.SUMMARY) else sent.asked.thinks
             asked = msgspec.structs.replace(sent.asked, thinks=thinks, calls=forces, tool=form.tool if forces else "", schema=form.schema)
             return GenerateRequest(segments, sampling, "", style.trigger, turn.key, format_.stops, style.markers, asked), ""
         opened = style.forced_call if forces else ""

@@ -17,6 +17,7 @@ from nemochat.domain.groups import Group
 from nemochat.domain.messages import Conversation, ImagePart, Message, Part, Role, TextPart, ToolResultPart, with_call_ids
 from nemochat.domain.personas import AuthorNote, Persona, UserProfile
 from nemochat.domain.replies import ReplyRecord
+from nemochat.domain.summaries import MOST, Summary, holding
 from nemochat.errors import ConversationError
 from nemochat.settings import SamplingSettings
 
@@ -83,7 +84,8 @@ class Chat(msgspec.Struct, frozen=True):
     the persona's macros hangs on, so that a text stays the same in one chat. collections: of documents that are searched for each message.
     waiting: what was sent and is not part of the conversation yet, in the order in which it will be answered. sampling: what is asked for
     in this conversation alone. group: several personas in the place of the one. variables: of macros. readings: of texts with macros whose
-    words are not always the same (`nemochat.chat.macro_texts`), by what tells the text. lorebooks: ids of those of this conversation.
+    words are not always the same (`nemochat.chat.macro_texts`), by what tells the text. lorebooks: ids of those of this conversation. summaries: of
+    beginnings of its paths, the newest last. remembered: what the model is always told in this conversation.
     """
 
     frame: Conversation = Conversation()
@@ -104,6 +106,8 @@ class Chat(msgspec.Struct, frozen=True):
     variables: Mapping[str, str] = {}
     readings: Mapping[str, Reading] = {}
     lorebooks: tuple[str, ...] = ()
+    summaries: tuple[Summary, ...] = ()
+    remembered: tuple[str, ...] = ()
 
     # -- what is in it
 
@@ -177,6 +181,27 @@ class Chat(msgspec.Struct, frozen=True):
     def first_shown(self) -> int:
         """`first_kept` as an index into `shown`."""
         return bisect.bisect_left(self.shown, self.first_kept)
+
+    @property
+    def summary(self) -> Summary | None:
+        """The one that tells of the most of this path, be it on or off; None where there is none that holds."""
+        return holding(self.summaries, self._shown_ids) if self.summaries else None
+
+    @property
+    def summed(self) -> int:
+        """How many of the `shown` entries the model reads a summary of in their place."""
+        summary = self.summary
+        return len(summary.covers) if summary is not None and summary.is_on else 0
+
+    @property
+    def first_seen(self) -> int:
+        """Index of the entry from which the model sees all that is shown: behind what is forgotten or summed up."""
+        summed = self.summed
+        return max(self.first_kept, self.shown[summed] if summed else 0)
+
+    @property
+    def _shown_ids(self) -> list[int]:
+        return [entry.id for entry in self.entries if not entry.message.excluded]
 
     @property
     def title(self) -> str:
@@ -257,8 +282,17 @@ class Chat(msgspec.Struct, frozen=True):
 
     def forked(self, length: int) -> Chat:
         """Another conversation: the first `length` entries of the path alone."""
+        entries = self.entries[:length]
+        ids = [entry.id for entry in entries if not entry.message.excluded]
         return msgspec.structs.replace(
-            self, entries=self.entries[:length], aside={}, first_kept=min(self.first_kept, length), name="", waiting=()
+            self,
+            entries=entries,
+            aside={},
+            first_kept=min(self.first_kept, length),
+            name="",
+            waiting=(),
+            summaries=tuple(each for each in self.summaries if each.begins(ids)),
+            remembered=self.remembered if entries else (),
         )
 
     # -- what waits, and ids
@@ -300,8 +334,12 @@ class Chat(msgspec.Struct, frozen=True):
 
     def changed(self, index: int, entry: Entry) -> Chat:
         """With another entry at `index`, under the same id. Calls in it that have no id get one."""
-        entry = self.called(msgspec.structs.replace(entry, id=self.entries[index].id))
-        return msgspec.structs.replace(self, entries=(*self.entries[:index], entry, *self.entries[index + 1 :]))
+        before = self.entries[index]
+        entry = self.called(msgspec.structs.replace(entry, id=before.id))
+        summaries = self.summaries
+        if summaries and entry.message.text != before.message.text:  # what told of it tells of something else
+            summaries = tuple(each for each in summaries if entry.id not in each.covers)
+        return msgspec.structs.replace(self, entries=(*self.entries[:index], entry, *self.entries[index + 1 :]), summaries=summaries)
 
     def marked(self, index: int, *, pinned: bool | None = None, excluded: bool | None = None) -> Chat:
         """With a message pinned or not, taken out or not; None leaves it. A tool call and its results are taken out together."""
@@ -364,6 +402,16 @@ class Chat(msgspec.Struct, frozen=True):
         """With other wishes for its sampling, by the names of `SamplingSettings`; None takes one back."""
         sampling = msgspec.structs.replace(self.sampling or SamplingSettings(), **wanted)
         return msgspec.structs.replace(self, sampling=None if sampling == SamplingSettings() else sampling)
+
+    def summed_up(self, summary: Summary) -> Chat:
+        """With a summary, in place of one of the same messages."""
+        others = (each for each in self.summaries if each.covers != summary.covers)
+        return msgspec.structs.replace(self, summaries=(*others, summary)[-MOST:])
+
+    def not_summed_up(self) -> Chat:
+        """Without any summary of this path."""
+        ids = self._shown_ids
+        return msgspec.structs.replace(self, summaries=tuple(each for each in self.summaries if not each.begins(ids)))
 
     def named(self, name: str) -> Chat:
         """With a title."""

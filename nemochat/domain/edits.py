@@ -96,7 +96,7 @@ def _trimmed(chat: Chat, edit: Trim) -> Chat:
 
 # -- taking back
 
-_AROUND = ("name", "persona", "user", "note", "collections", "sampling", "group")
+_AROUND = ("name", "persona", "user", "note", "collections", "sampling", "group", "summaries", "remembered")
 """What stands around the messages, and is taken back as a whole."""
 
 

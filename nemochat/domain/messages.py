@@ -171,9 +171,13 @@ class ToolSpec(msgspec.Struct, frozen=True):
 
 
 class Conversation(msgspec.Struct, frozen=True):
-    """All that a prompt is made of: system text, offered tools, retrieved contexts and the messages in order."""
+    """All that a prompt is made of: system text, offered tools, retrieved contexts and the messages in order.
+
+    memory: what the user wants to be remembered, behind the system text.
+    """
 
     system: str = ""
     tools: tuple[ToolSpec, ...] = ()
     contexts: tuple[str, ...] = ()
     messages: tuple[Message, ...] = ()
+    memory: str = ""

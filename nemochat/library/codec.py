@@ -22,6 +22,7 @@ from nemochat.domain.messages import Conversation, Message, Part, Role, TextPart
 from nemochat.domain.personas import AuthorNote, Persona, UserProfile
 from nemochat.domain.replies import ModelRef, ReplyRecord, TurnResult
 from nemochat.domain.sampling import Sampling
+from nemochat.domain.summaries import Summary
 from nemochat.library.errors import NewerError
 from nemochat.prompt.replies import FORMAT, written
 from nemochat.settings import SamplingSettings
@@ -39,7 +40,7 @@ _MAX_FORGOTTEN = 1_000_000
 
 
 class Roleplay(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The roleplay of a conversation, the documents that are searched for it, and what is asked of its sampling."""
+    """The roleplay of a conversation, the documents that are searched for it, what is asked of its sampling, summaries and memory."""
 
     persona: Persona | None = None
     user: UserProfile | None = None
@@ -51,6 +52,8 @@ class Roleplay(msgspec.Struct, frozen=True, omit_defaults=True):
     variables: dict[str, str] = {}
     readings: dict[str, Reading] = {}
     lorebooks: tuple[str, ...] = ()
+    summaries: tuple[Summary, ...] = ()
+    remembered: tuple[str, ...] = ()
     v: int = FIRST_VERSION
 
 

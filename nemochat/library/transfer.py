@@ -21,6 +21,7 @@ from nemochat.domain.messages import Conversation, Role
 from nemochat.domain.personas import AuthorNote, Persona, UserProfile
 from nemochat.domain.replies import ModelRef
 from nemochat.domain.sanitize import sanitize
+from nemochat.domain.summaries import Summary
 from nemochat.files import exporting
 from nemochat.library import earlier
 from nemochat.library.adopting import Arriving, adopt
@@ -92,6 +93,8 @@ class _Conversation(msgspec.Struct, frozen=True):
     variables: dict[str, str] = {}
     readings: dict[str, Reading] = {}
     lorebooks: tuple[str, ...] = ()
+    summaries: tuple[Summary, ...] = ()
+    remembered: tuple[str, ...] = ()
 
 
 def export_library(library: Library, target: Path) -> ExportReport:

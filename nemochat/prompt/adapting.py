@@ -2,7 +2,7 @@
 
 What holds for every template: the ends of a message's text are stripped; pictures stand before contexts, contexts before words; contexts
 are ``<context> ... </context>`` lines, those of the conversation at the end of the system text. Where a template has
-- no System role, the system text stands before the user's first words;
+- no System role, the system text stands before the user's first words; what is to be remembered always stands behind it;
 - no tools, they are told in the system text, calls and results are text in the manner of Hermes models (`told_tools`);
 - no place for calls or results, though it knows tools, those are text;
 - to have users and assistants in turn, what stands side by side becomes one message;
@@ -184,6 +184,8 @@ class _Adapter:
         texts = []
         if text := self._conversation.system.strip():
             texts.append(self._words.put(Plain(text), Origin(Label.SYSTEM)))
+        if text := self._conversation.memory.strip():
+            texts += [_APART] * bool(texts) + [self._words.put(Plain(text), Origin(Label.MEMORY))]
         if tools and not self._habits.tools:
             texts += [_APART] * bool(texts) + [told_tools([self._words.json(tool) for tool in tools])]
         for index, context in enumerate(self._conversation.contexts):

@@ -22,6 +22,7 @@ class Label(StrEnum):
 
     TEMPLATE = "template"
     SYSTEM = "system"
+    MEMORY = "memory"
     TOOL = "tool"
     CONTEXT = "context"
     HISTORY = "history"

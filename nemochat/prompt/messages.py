@@ -63,11 +63,15 @@ class MessagesFormat:
         """Nothing is open."""
 
     def _system(self, conversation: Conversation) -> Iterator[Piece]:
-        if not (conversation.system.strip() or conversation.tools or conversation.contexts):
+        if not (conversation.system.strip() or conversation.memory.strip() or conversation.tools or conversation.contexts):
             return
         yield Piece(Control("[system]\n"), Label.TEMPLATE)
         if text := conversation.system.strip():
             yield Piece(Plain(broken(text)), Label.SYSTEM)
+        if text := conversation.memory.strip():
+            if conversation.system.strip():
+                yield Piece(Control("\n\n"), Label.TEMPLATE)
+            yield Piece(Plain(broken(text)), Label.MEMORY)
         if conversation.tools and not self.traits.takes_tools:
             yield Piece(Control(f"\n{told_tools([])}"), Label.TOOL)
         for tool in conversation.tools:

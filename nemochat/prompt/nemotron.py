@@ -48,7 +48,7 @@ class NemotronFormat:
 
 def lay_out(conversation: Conversation, *, continue_reply: bool = False, speaks: Role = Role.ASSISTANT) -> Layout:
     """As `ChatFormat.lay_out`, at once."""
-    system = tuple(_system(conversation.system, conversation.tools, conversation.contexts))
+    system = tuple(_system(conversation.system, conversation.tools, conversation.contexts, conversation.memory))
     messages = tuple(tuple(_message(message)) for message in conversation.messages)
     words_at = _words_at(conversation.messages[-1]) if conversation.messages else 0
     if not continue_reply:
@@ -81,8 +81,8 @@ def tool_json(tool: ToolSpec) -> str:
     return json.dumps({"type": "function", "function": function}, ensure_ascii=False)
 
 
-def _system(system: str, tools: Sequence[ToolSpec] = (), contexts: Sequence[str] = ()) -> list[Piece]:
-    """The System turn: system text, one ``<tool>`` line per tool, one ``<context>`` line per context.
+def _system(system: str, tools: Sequence[ToolSpec] = (), contexts: Sequence[str] = (), memory: str = "") -> list[Piece]:
+    """The System turn: system text, what is to be remembered, one ``<tool>`` line per tool, one ``<context>`` line per context.
 
     The space after an opening tag belongs to the text behind it, because the tokenizer joins it with the first word.
     """
@@ -90,8 +90,10 @@ def _system(system: str, tools: Sequence[ToolSpec] = (), contexts: Sequence[str]
     pieces = [Piece(Control("<extra_id_0>System"), Label.TEMPLATE)]
     if text := system.strip():
         pieces += [break_, Piece(Plain(text), Label.SYSTEM)]
-        if tools or contexts:
-            pieces.append(break_)
+    if words := memory.strip():
+        pieces += [Piece(Control("\n\n"), Label.TEMPLATE) if text else break_, Piece(Plain(words), Label.MEMORY)]
+    if (text or words) and (tools or contexts):
+        pieces.append(break_)
     for tool in tools:
         pieces += _tool(tool)
     if tools and contexts:

@@ -41,7 +41,10 @@ _TOOL = ToolSpec(
     {"type": "object", "properties": {"place": {"type": "string", "description": "A town"}}, "required": ["place"]},
 )
 _BARE_TOOL = ToolSpec("get_day", "", {"type": "object", "properties": {"place": {"type": "string"}}})
-_NAMES = {Label.SYSTEM: "the system text", Label.CONTEXT: "a context", Label.TOOL: "a tool", Label.PICTURE: "a picture"}
+_NAMES = {
+    Label.SYSTEM: "the system text", Label.MEMORY: "what is remembered", Label.CONTEXT: "a context", Label.TOOL: "a tool",
+    Label.PICTURE: "a picture",
+}  # fmt: skip
 
 
 class Findings(msgspec.Struct, frozen=True):

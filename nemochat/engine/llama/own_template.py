@@ -20,7 +20,8 @@ def rendered(template: str, conversation: Conversation) -> str | None:
     parts = [part for message in conversation.messages for part in message.parts]
     if conversation.tools or conversation.contexts or not all(isinstance(part, TextPart) for part in parts):
         return None
-    said = [("system", conversation.system)] if conversation.system else []
+    system = "\n\n".join(text for text in (conversation.system, conversation.memory) if text)
+    said = [("system", system)] if system else []
     said += [(message.role.value, message.text) for message in conversation.messages]
     messages = (llama_cpp.llama_chat_message * len(said))(*(_message(role, text) for role, text in said))
     source, room = (template or _CHATML).encode("utf-8", "replace"), 0
