@@ -69,6 +69,9 @@ class InterfaceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     side_panes: Annotated[bool, Meta(description="Show attachments, tools and the context beside the conversation.")] = True
     portraits: Annotated[bool, Meta(description="Show a persona's portrait beside what it says.")] = True
     titles: Annotated[bool, Meta(description="Let the model name a chat when nothing else is to be done; else its first words do.")] = True
+    summaries: Annotated[
+        bool, Meta(description="Let the model sum up what it is about to forget, when nothing else is to be done. /compact does so now.")
+    ] = False
     mouse: Annotated[bool, Meta(description="Use the mouse; off leaves it to the terminal.", extra={"applies": _AT_START})] = True
     notify_seconds: Annotated[float, Meta(ge=1, le=60, description="For how many seconds a notice stays.")] = 6.0
 

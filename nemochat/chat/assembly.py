@@ -5,8 +5,8 @@ and the author's note, are put with a message of the user; they wander as the ch
 where they were. So do entries of a lorebook that are always there, but among the messages;
 one that fired stays where it then came to stand.
 
-A summary stands where the messages stood that it tells of: behind the example dialogues, before what is left. It is a message of its own that
-the window never forgets, so all before it stays in the KV cache when it changes, and all behind it until then.
+A summary stands where the messages stood that it tells of: behind the example dialogues, before what is left. It is a message of its own
+that the window never forgets, so all before it stays in the KV cache when it changes, and all behind it until then.
 """
 
 from __future__ import annotations

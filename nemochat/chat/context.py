@@ -13,7 +13,7 @@ from nemochat.errors import WindowError
 from nemochat.personas.lore import Scan
 from nemochat.prompt.format import Label
 
-_PARTS = {Label.SYSTEM: "system", Label.TOOL: "tools", Label.CONTEXT: "documents", Label.PICTURE: "images"}
+_PARTS = {Label.SYSTEM: "system", Label.MEMORY: "memory", Label.TOOL: "tools", Label.CONTEXT: "documents", Label.PICTURE: "images"}
 
 
 async def view_of(
@@ -37,32 +37,37 @@ async def view_of(
         trims = sent.fit.trimmed
     except WindowError:
         trims = False  # what does not fit is not sent: the numbers of the untrimmed prompt show by how much
+    summary = chat.summary if assembled.summary is not None else None
+    said = (message for index, message in zip(sent.fit.kept, sent.layout.conversation.messages, strict=True) if index != assembled.summary)
     cached = held.common(sent.layout.segments, prompt.tokens) if held is not None else 0
     return ContextView(
         limit=prompt.limit,
-        **_parts(now, has_draft=has_draft),
+        **_parts(now, assembled.summary, has_draft=has_draft),
         reserve=min(prompt.reserve, prompt.limit),
         cached=cached,
         to_read=sent.tokens - cached,
         forgotten=assembled.forgotten(now.fit.forgotten),
         excluded=tuple(index for index, entry in enumerate(chat.entries) if entry.message.excluded),
-        forgotten_tokens=left_out_tokens + sum(prompt.size.messages[index].tokens for index in now.fit.forgotten),
+        forgotten_tokens=left_out_tokens
+        + sum(prompt.size.messages[index].tokens for index in now.fit.forgotten)
+        + (summary.tokens if summary is not None else 0),
+        summed=len(assembled.summed),
         trims=trims,
         counts=counts,
         tells_cached=held is not None,
-        contexts=tuple(part for message in sent.layout.conversation.messages for part in message.contexts),
+        contexts=tuple(part for message in said for part in message.contexts),
         lore=lore,
     )
 
 
-def _parts(sent: Sent, *, has_draft: bool) -> dict[str, int]:
-    """Tokens by what they belong to: the fields of a ContextView."""
+def _parts(sent: Sent, summary: int | None, *, has_draft: bool) -> dict[str, int]:
+    """Tokens by what they belong to: the fields of a ContextView. summary: index of the message that is one, before the window cut."""
     layout, parts = sent.layout, Counter[str]()
     last = len(layout.messages) - 1 if has_draft else -1
     places = ["template"] * len(layout.system)
-    for index, group in enumerate(layout.messages):
-        places += ["draft" if index == last else "history"] * len(group)
+    for index, (at, group) in enumerate(zip(sent.fit.kept, layout.messages, strict=True)):
+        places += ["draft" if index == last else "summary" if at == summary else "history"] * len(group)
     places += ["template"] * len(layout.reply_head)
     for place, piece, tokens in zip(places, layout.pieces, sent.counts, strict=True):
-        parts[_PARTS.get(piece.label, place)] += tokens
+        parts[place if place == "summary" else _PARTS.get(piece.label, place)] += tokens
     return dict(parts)

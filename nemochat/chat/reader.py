@@ -339,7 +339,8 @@ class PromptReader:
 
     def can_read_following(self, shown: Preview) -> bool:
         """Whether the prompt that will follow is known, is worth reading ahead, and is held beside the present one."""
-        is_worth_it = bool(shown.following) and not self.sums_up and self._request.settings.when_full is WhenFull.REREAD and shown.filled > NEAR
+        is_known = bool(shown.following) and not self.sums_up
+        is_worth_it = is_known and self._request.settings.when_full is WhenFull.REREAD and shown.filled > NEAR
         return is_worth_it and self.engine.capabilities.can_hold_next and shown.both <= self._held_at_most
 
     async def prepare(

@@ -56,7 +56,7 @@ _FREE = ReplyForm()
 
 
 class _Purpose(Enum):
-    """What the loop makes: a reply, the user's next words as a draft, a title, or a summary. Only a reply becomes part of the conversation."""
+    """What the loop makes: a reply, the user's next words as a draft, a title, a summary. Only a reply becomes part of the conversation."""
 
     REPLY = auto()
     DRAFT = auto()

@@ -24,8 +24,8 @@ MOST = 256
 _LEAST_TOKENS, _MOST_TOKENS, _SHARE = 32, 400, 1 / 8
 _QUESTION = (
     "Pause here. Sum up everything above in at most {words} words, so that one can go on from the summary alone: who is there, what has "
-    "happened, what was agreed, what is still open, and names and facts that matter. {earlier}Write in the language of the conversation, as "
-    "an observer. Answer with the summary alone."
+    "happened, what was agreed, what is still open, and names and facts that matter. {earlier}Write in the language of the conversation, "
+    "as an observer. Answer with the summary alone."
 )
 _EARLIER = "It takes the place of the earlier summary, so keep what still matters of that. "
 _SENTENCE = re.compile("[.!?\N{HORIZONTAL ELLIPSIS}\u3002\uff01\uff1f][\"'\u201d\u2019*)]*")

@@ -25,6 +25,9 @@ class Attachment(msgspec.Struct, frozen=True):
     tokens: int
 
 
+_USED = ("template", "system", "memory", "tools", "documents", "summary", "history", "images", "draft")
+
+
 class ContextView(msgspec.Struct, frozen=True):
     """How the next prompt will fill the window, in tokens.
 
@@ -32,6 +35,7 @@ class ContextView(msgspec.Struct, frozen=True):
     history: text of messages, turn markers included. reserve: kept free for the reply. cached: what of the next prompt the KV cache
     holds, to_read: what must still be evaluated; tells_cached: that is known. forgotten: indices of messages that the window leaves out,
     forgotten_tokens their size. excluded: indices of those that the user took out. trims: sending now makes the window forget more.
+    summary: tokens of the summary that stands in place of `summed` of the forgotten messages; memory: of what the user wants remembered.
     contexts: what stands beside messages that the model sees, the draft's among them: entries of a lorebook that fired, passages.
     counts: where the numbers come from. lore: what the lorebook was called to with the draft or else with the last message of the user.
     """
@@ -50,6 +54,9 @@ class ContextView(msgspec.Struct, frozen=True):
     forgotten: tuple[int, ...] = ()
     excluded: tuple[int, ...] = ()
     forgotten_tokens: int = 0
+    summary: int = 0
+    memory: int = 0
+    summed: int = 0
     trims: bool = False
     contexts: tuple[ContextPart, ...] = ()
     counts: Counts = Counts.EXACT
@@ -64,7 +71,7 @@ class ContextView(msgspec.Struct, frozen=True):
     @property
     def used(self) -> int:
         """The prompt, without the reply's reserve."""
-        return self.template + self.system + self.tools + self.documents + self.history + self.images + self.draft
+        return sum(getattr(self, part) for part in _USED)
 
     @property
     def free(self) -> int:

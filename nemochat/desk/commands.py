@@ -245,6 +245,18 @@ async def _import(desk: Desk, argument: str) -> None:
     await desk.moving.take(path_of(argument))
 
 
+async def _remember(desk: Desk, text: str) -> None:
+    await desk.memory.remember(text)
+
+
+async def _compact(desk: Desk, words: str) -> None:
+    await desk.memory.compact(words)
+
+
+async def _summary(desk: Desk, argument: str) -> None:
+    await desk.memory.visit(argument.lower())
+
+
 def _think(desk: Desk, argument: str) -> None:
     """``/think on``, ``off`` or ``auto`` in this chat; alone it says how it is."""
     wanted = {"on": True, "off": False, "auto": None, "": ""}.get(argument.lower(), argument)
@@ -344,6 +356,9 @@ COMMANDS: tuple[Command, ...] = (
     Command("me", "Set who you are in a roleplay", lambda desk, text: desk.roles.profile(text), "[NAME: ABOUT]", _TEXT),
     Command("note", "Write an author's note that stays near the end", lambda desk, text: desk.roles.note(text), "[@DEPTH TEXT]", _TEXT),
     Command("lore", "Show the lorebooks; with NAME use one in this chat", _lore, "[NAME | import FILE | try TEXT]", _CHOICE),
+    Command("remember", "Tell the model something in every prompt of this chat", _remember, "[TEXT]", _TEXT),
+    Command("compact", "Let a summary stand in for all but the newest messages", _compact, "[WHAT TO KEEP]", _TEXT),
+    Command("summary", "Edit the summary, switch it on or off, delete it", _summary, "[on|off|edit|delete]", _CHOICE),
     Command("impersonate", "Let the model write your next words as a draft", lambda desk, _: desk.sending.impersonate()),
     Command("system", "Change the system text: what the model is told first", _system, "[TEXT]", _TEXT),
     Command("sampling", "Show how replies are made, or change it in this chat", _sampling, "[NAME=VALUE]", _TEXT),

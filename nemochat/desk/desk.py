@@ -21,6 +21,7 @@ from nemochat.desk.draft import Draft
 from nemochat.desk.dropping import Dropping
 from nemochat.desk.jobs import Jobs, Rank
 from nemochat.desk.lore import Lorebooks
+from nemochat.desk.memory import Memory
 from nemochat.desk.messages import Messages
 from nemochat.desk.model import OpenModel
 from nemochat.desk.moving import Moving
@@ -83,7 +84,8 @@ class Desk:
         self.turns = Turns(port, jobs, self.draft, self.tools, self)
         self._claims = Claims(bench.paths.data_dir / "open.lock")
         self.sending = Sending(port, self.draft, history, self.turns, self._claims, self)
-        self.reading = Reading(port, jobs, self, self.draft)
+        self.memory = Memory(port, jobs, bench, self)
+        self.reading = Reading(port, jobs, self, self.draft, self.memory)
         self.roles = Roles(port, bench, self)
         self.lore = Lorebooks(port, bench, self.shelf, self)
         self.messages = Messages(port, self.draft, history, self.sending, self)
@@ -195,6 +197,7 @@ class Desk:
         """Put another conversation on the desk; False, and the user is told why, while a turn holds the one that is there."""
         if self.refuse_while_busy():
             return False
+        self.memory.stop(tells=False)
         self._left(self.conversation)
         self.conversation = conversation
         self.draft.editing = None
@@ -236,8 +239,8 @@ class Desk:
         return self.model.session.reader.in_force(self.chat) if self.model.session is not None else None
 
     def stop(self) -> bool:
-        """Stop the reply under way, whatever it is at, else what is being read; whether there is either."""
-        return self.turns.stop() or self.documents.stop() or self.moving.stop()
+        """Stop the reply under way, whatever it is at, else a summary, else what is being read; whether there is any."""
+        return self.turns.stop() or self.memory.stop() or self.documents.stop() or self.moving.stop()
 
     # -- what turns need (nemochat.desk.turns.Around)
 
@@ -302,6 +305,10 @@ class Desk:
     def free_session(self) -> ChatSession | None:
         """The session when it has nothing to do for the user."""
         return self.model.session if self.model.is_loaded and not self.turns.is_running else None
+
+    def summed_up(self) -> None:
+        """No summary is being written any more."""
+        self.reading.summed_up()
 
     def wants_title(self, chat: Chat) -> bool:
         """Once it has a reply and no name. The demo model is not asked: the first words do."""
@@ -442,6 +449,7 @@ class Desk:
         session.toolbox = self.tools.toolbox
         session.reader.find_passages = self.documents.find
         session.reader.tools.budget = self.bench.settings.tools.budget
+        session.reader.sums_up = self.bench.settings.interface.summaries
         session.holds_calls_to_schema = self.bench.settings.tools.constrained
         self._tell_notices()
 
@@ -470,6 +478,7 @@ class Desk:
         if session is not None:
             session.reader.layers = {**session.reader.layers, **sampling_layers(settings, self.bench.locked)}
             session.reader.tools.budget = settings.tools.budget
+            session.reader.sums_up = settings.interface.summaries
             session.holds_calls_to_schema = settings.tools.constrained
         self.port.tell(SettingsChanged())
         if any(key.startswith("engine.") for key in changes):

@@ -13,6 +13,7 @@ from nemochat.chat.warming import AtHand, WarmAhead
 from nemochat.desk.conversation import OpenConversation
 from nemochat.desk.draft import Draft
 from nemochat.desk.jobs import Jobs, Rank
+from nemochat.desk.memory import Memory
 from nemochat.desk.port import Counted, EngineFailed, PicturesChanged, Port, ReadingAhead, Said
 from nemochat.domain.edits import Trim
 from nemochat.domain.events import Progress, Stage
@@ -45,8 +46,8 @@ class Reading:
     """Counts, reads ahead and names the conversation on the desk. A newer question replaces an older one; what the engine does is never
     cancelled for it."""
 
-    def __init__(self, port: Port, jobs: Jobs, looked: Looked, draft: Draft) -> None:
-        self._port, self._jobs, self._looked, self._draft = port, jobs, looked, draft
+    def __init__(self, port: Port, jobs: Jobs, looked: Looked, draft: Draft, memory: Memory) -> None:
+        self._port, self._jobs, self._looked, self._draft, self._memory = port, jobs, looked, draft, memory
         self.warming = WarmAhead(self._at_hand, self)
         self.view: ContextView | None = None
         """The last answer."""
@@ -71,11 +72,17 @@ class Reading:
         self.warming.draft_changed(self._draft.message())
 
     def replied(self) -> None:
-        """A turn has ended."""
+        """A turn has ended. What the window is about to forget is summed up first, where that is wanted."""
         self.count(0)
-        self.warming.replied(self._draft.message())
+        if not self._memory.turn_ended():
+            self.warming.replied(self._draft.message())
         if self._looked.wants_title(self._looked.conversation.chat):
             self._jobs.start(Rank.IDLE, "title", self._name_when_quiet)
+
+    def summed_up(self) -> None:
+        """A summary was written, or was not to be had."""
+        self.count(0)
+        self.warming.replied(self._draft.message())
 
     def turn_begins(self) -> None:
         """The engine is needed. What was the draft is part of the conversation now; the window is counted anew when the turn has ended."""
@@ -87,7 +94,7 @@ class Reading:
     @property
     def is_at_work(self) -> bool:
         """Whether something is being counted or read."""
-        return self._is_counting or self.warming.is_reading
+        return self._is_counting or self.warming.is_reading or self._memory.is_writing
 
     async def close(self) -> None:
         """Nothing is read any more."""
@@ -118,7 +125,7 @@ class Reading:
 
     async def _count_now(self) -> None:
         session = self._looked.free_session()
-        if session is None:
+        if session is None or self._memory.is_writing:
             return
         conversation, message = self._looked.conversation, self._draft.message()
         try:
@@ -141,7 +148,7 @@ class Reading:
     def _at_hand(self) -> AtHand | None:
         """An edited message goes elsewhere than behind the last one."""
         session, conversation = self._looked.free_session(), self._looked.conversation
-        if session is None or conversation.is_held or self._draft.editing is not None:
+        if session is None or self._memory.is_writing or conversation.is_held or self._draft.editing is not None:
             return None
         return AtHand(session.reader, conversation.chat, conversation.id)
 
@@ -179,7 +186,8 @@ class Reading:
             await stop.over(asyncio.sleep(TITLE_SECONDS))
             await stop.over(self.warming.finished())
             session, asked = self._looked.free_session(), conversation.chat
-            if session is None or self._draft.text or conversation is not self._looked.conversation:
+            is_free = session is not None and not self._memory.is_writing
+            if session is None or not is_free or self._draft.text or conversation is not self._looked.conversation:
                 return
             title = await session.suggest_title(asked, stop, key=conversation.id)
         except (Stopped, NemochatError):

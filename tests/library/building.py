@@ -27,6 +27,7 @@ from nemochat.domain.personas import AuthorNote, Lorebook, LoreEntry, Persona, U
 from nemochat.domain.replies import ModelRef, ReplyRecord, TurnResult
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.segments import Plain
+from nemochat.domain.summaries import Summary
 from nemochat.library import Library
 from tests.calls import call_part
 
@@ -97,7 +98,8 @@ def everything() -> Chat:
     chat = chat.rewritten(0, "What is that?").cut(1).added(reply("Something else.", record("Something else.", (5, 3))))
     waits = Message(Role.USER, (ImagePart(RED.digest, "red.png", 2, 1), TextPart("And now?")))
     chat = chat.queued(waits, ("/tmp/ä.png",), 1, 1.5).queued(Message(Role.USER, (TextPart("Hello?"),)))
-    return chat.named("Näme").sampled(temperature=0.0, top_k="auto", stop=("\n",)).swiped(0, 1)
+    chat = chat.named("Näme").sampled(temperature=0.0, top_k="auto", stop=("\n",)).swiped(0, 1)
+    return replace(chat, summaries=(Summary("They met.", (1, 2), 40, is_on=False),), remembered=("Ada is tall.",))
 
 
 def stored(chat: Chat) -> Chat:

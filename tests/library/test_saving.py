@@ -36,6 +36,7 @@ def test_every_field_of_a_conversation_is_stored() -> None:
         "frame", "entries", "first_kept", "name", "aside", "next_id", "persona", "user", "note", "examples_gone",
         "seed",
         "collections", "waiting", "sampling", "group", "variables", "readings", "lorebooks",
+        "summaries", "remembered",
     )  # fmt: skip
     assert Entry.__struct_fields__ == ("message", "record", "interrupted", "speaker", "id")
     assert Node.__struct_fields__ == ("entry", "parent", "chosen")

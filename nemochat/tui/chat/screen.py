@@ -266,6 +266,8 @@ class ChatScreen(Screen[None]):
             choices["lore"] = ["import", "try", *(each.name for each in self.bench.lorebooks.list())]
         elif text.startswith("/preset"):
             choices["preset"] = [each.name for each in self.desk.presets.list()]
+        elif text.startswith("/summary"):
+            choices["summary"] = ["on", "off", "edit", "delete"]
         elif text.startswith("/theme"):
             choices["theme"] = sorted(self.app.available_themes)
         return complete(text, choices, working_folder(), Path.home())

@@ -1,0 +1,256 @@
+"""What stands in for what is forgotten, and what never is: summaries that the model writes in idle time, and what the user notes down."""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+from collections.abc import Coroutine
+from functools import partial
+from typing import Any, Protocol
+
+import msgspec
+
+from nemochat.chat import Chat, ChatSession, Stop
+from nemochat.chat.stopping import Stopped
+from nemochat.desk.conversation import OpenConversation
+from nemochat.desk.jobs import Jobs, Rank
+from nemochat.desk.port import Answer, AskItem, AskMenu, AskText, Complained, Item, Port, Said, Workbench, Working
+from nemochat.domain.summaries import LONGEST, Summary
+from nemochat.errors import NemochatError
+from nemochat.numbers import plural
+
+MOST_REMEMBERED = 100
+"""Things that are remembered in one chat."""
+_NONE = "This chat has no summary. /compact writes one."
+_OUTDATED = "This chat has no summary that holds: what it told of was changed. /compact writes one."
+
+
+class Looked(Protocol):
+    """What summaries need of the rest of the desk."""
+
+    @property
+    def conversation(self) -> OpenConversation:
+        """The one on the desk."""
+
+    def refuse_while_busy(self) -> bool:
+        """Whether a reply is being written; says so."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a reply is being written, or waits for something."""
+
+    def free_session(self) -> ChatSession | None:
+        """The session when its model is loaded and it has nothing to do for the user."""
+
+    def summed_up(self) -> None:
+        """No summary is being written any more: what comes next can be read ahead."""
+
+
+class _Asked:
+    """A summary that the user wants now. words: what it is to keep above all."""
+
+    def __init__(self, words: str) -> None:
+        self.words = words
+        self.is_over = asyncio.Event()
+
+
+class Memory:
+    """Writes summaries, one at a time and only while nothing else is asked of the model, and keeps what the user wants remembered."""
+
+    def __init__(self, port: Port, jobs: Jobs, bench: Workbench, looked: Looked) -> None:
+        self._port, self._jobs, self._bench, self._looked = port, jobs, bench, looked
+        self._asked: _Asked | None = None
+        self._stop: Stop | None = None
+        self._target = self._given_up = 0
+        """Ids of the messages up to which all is summed up now, and could not be: that is not tried again unasked."""
+
+    # -- summaries
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether a summary is being written, or looked for."""
+        return self._stop is not None
+
+    async def compact(self, words: str) -> None:
+        """Sum up all but the newest messages now, and return when that is over; what the user sends meanwhile goes first."""
+        if self._looked.refuse_while_busy():
+            return
+        if self._asked is not None:
+            self._port.tell(Said("A summary is being written already."))
+            return
+        if self._looked.free_session() is None:
+            self._port.tell(Said("The model is still being loaded."))
+            return
+        asked = self._asked = _Asked(words)
+        self._begin()
+        await asked.is_over.wait()
+
+    def turn_ended(self) -> bool:
+        """Begin what was asked for, or what is due; whether there may be something, for which reading ahead waits."""
+        chat = self._looked.conversation.chat
+        is_wanted = self._bench.settings.interface.summaries and (chat.summary is None or chat.summary.is_on)
+        if self._asked is None and not is_wanted:
+            return False
+        self._begin()
+        return True
+
+    def stop(self, *, tells: bool = True) -> bool:
+        """Write no more; whether something was being written. It is not begun again for the same messages, unless it is asked for."""
+        if self._stop is None and self._asked is None:
+            return False
+        if self._stop is not None:
+            self._stop.set()
+        self._given_up = self._target
+        self._end(self._asked)
+        if tells:
+            self._port.tell(Said("The summary was stopped, so nothing is summed up."))
+        return True
+
+    def _begin(self) -> None:
+        def work(stop: Stop) -> Coroutine[Any, Any, None]:
+            self._stop = stop  # at once, so that nothing is read ahead in between
+            return self._write(self._looked.conversation, self._asked, stop)
+
+        self._jobs.start(Rank.IDLE, "summary", work)
+
+    def _end(self, asked: _Asked | None) -> None:
+        if asked is not None:
+            asked.is_over.set()
+            self._asked = None if self._asked is asked else self._asked
+
+    async def _write(self, conversation: OpenConversation, asked: _Asked | None, stop: Stop) -> None:
+        try:
+            await self._sum_up(conversation, asked, stop)
+        except Stopped:
+            pass  # a reply goes first: what was asked for is begun again when it has ended
+        except NemochatError as error:  # unasked, the next turn says what is wrong with the engine
+            self._given_up = self._target
+            if asked is not None and not stop.is_set:
+                self._port.tell(Complained(error))
+        finally:
+            self._port.tell(Working(""))
+            if not stop.is_set and not self._looked.is_busy:
+                self._end(asked)
+            if self._stop is stop:
+                self._stop = None
+        if not stop.is_set:
+            self._looked.summed_up()
+
+    async def _sum_up(self, conversation: OpenConversation, asked: _Asked | None, stop: Stop) -> None:
+        session = self._looked.free_session()
+        if session is None or conversation is not self._looked.conversation:
+            return
+        target = self._target = await stop.over(_target(session, conversation.chat, is_asked=asked is not None))
+        if asked is None and target == self._given_up:
+            return
+        if not _left(conversation.chat, target):
+            if asked is not None:
+                self._port.tell(Said("There is nothing to sum up yet: only the newest messages are left."))
+            return
+        self._port.tell(Working("writing a summary"))
+        summary: Summary | None = None
+        while until := _left(chat := conversation.chat, target):
+            summary = await session.sum_up(chat, until, asked.words if asked is not None else "", stop)
+            stop.check()
+            if summary is None:
+                self._given_up = target
+                if asked is not None:
+                    self._port.tell(Said("The model wrote no summary. Try it once more, or with another model (F3)."))
+                return
+            conversation.change(partial(_with, summary), can_undo=asked is not None)
+            if conversation.chat.summary != summary:
+                self._port.tell(Said("The chat was changed while its summary was being written. /compact writes another one."))
+                return
+        if summary is not None:
+            gone = f"{plural(len(summary.covers), 'message')} ({plural(summary.tokens, 'token')})"
+            begins = "" if asked is not None else "The window was nearly full: "
+            self._port.tell(Said(f"{begins}{'T' if asked is not None else 't'}he model now reads a summary of {gone}. /summary shows it."))
+
+    async def visit(self, argument: str) -> None:
+        """``/summary`` shows what can be done with the summary; ``on``, ``off``, ``edit`` and ``delete`` do it."""
+        conversation = self._looked.conversation
+        summary = conversation.chat.summary
+        if argument not in ("", "on", "off", "edit", "delete"):
+            self._port.tell(Said("/summary takes on, off, edit, delete, or nothing."))
+            return
+        if self._looked.refuse_while_busy():
+            return
+        if summary is None:
+            self._port.tell(Said(_OUTDATED if conversation.chat.summaries else _NONE))
+            return
+        switch = Answer("off", "Switch it off: the messages come back", "s") if summary.is_on else Answer("on", "Switch it on", "s")
+        answers = (Answer("edit", "Read and edit it", "e"), switch, Answer("delete", "Delete it", "d"))
+        chosen = argument or await self._port.ask(AskMenu(f"Summary of {plural(len(summary.covers), 'message')}", answers))
+        changed: Summary | None = summary
+        match chosen:
+            case "edit":
+                text = await self._port.ask(AskText("Summary", summary.text, "The model reads it in place of the messages."))
+                if text is None or not text.strip():
+                    return
+                changed = msgspec.structs.replace(summary, text=text.strip()[:LONGEST])
+            case "on" | "off":
+                changed = msgspec.structs.replace(summary, is_on=chosen == "on")
+            case "delete":
+                changed = None
+            case _:
+                return
+        if self._looked.refuse_while_busy():
+            return
+        if conversation.change(partial(_with, changed) if changed is not None else Chat.not_summed_up):
+            self._port.tell(Said(_DONE[chosen]))
+
+    # -- what is remembered
+
+    async def remember(self, text: str) -> None:
+        """Tell the model something in every prompt of this chat; without a text, list what that is, to be changed or forgotten."""
+        conversation = self._looked.conversation
+        if self._looked.refuse_while_busy():
+            return
+        if text.strip():
+            if len(conversation.chat.remembered) >= MOST_REMEMBERED:
+                self._port.tell(Said(f"A chat remembers {MOST_REMEMBERED} things at most: /remember forgets one of them."))
+            elif conversation.change(partial(_remembering, None, text.strip()[:LONGEST])):
+                self._port.tell(Said("The model is told so in every prompt of this chat. /remember lists it."))
+            return
+        items = tuple(Item(each, each) for each in conversation.chat.remembered)
+        old = await self._port.ask(AskItem("Remembered in this chat", items, empty="Nothing yet: /remember TEXT"))
+        new = await self._port.ask(AskText("Remembered in this chat", old, "Leave it empty to forget it.")) if old is not None else None
+        if old is None or new is None or self._looked.refuse_while_busy():
+            return
+        if conversation.change(partial(_remembering, old, new.strip()[:LONGEST])):
+            self._port.tell(Said("Changed." if new.strip() else "Forgotten. /undo brings it back."))
+
+
+_DONE = {
+    "edit": "The summary is changed.",
+    "on": "The model reads the summary in place of its messages.",
+    "off": "The summary is off: the model reads the messages again, as far as the window holds them.",
+    "delete": "The summary is deleted. /undo brings it back.",
+}
+
+
+async def _target(session: ChatSession, chat: Chat, *, is_asked: bool) -> int:
+    """Id of the message up to which all is to be summed up; 0 for nothing."""
+    if not chat.entries:
+        return 0
+    if is_asked:
+        return chat.entries[await session.reader.kept_from(chat)].id
+    trim = await session.reader.forget_ahead(chat)
+    return trim.first_kept if trim is not None and trim.first_kept else chat.entries[chat.first_kept].id
+
+
+def _left(chat: Chat, target: int) -> int:
+    """Index of the entry with that id, if something before it is not summed up yet; 0 else."""
+    index, shown = chat.index_of(target), chat.shown
+    return index if index and bisect.bisect_left(shown, index) > chat.summed else 0
+
+
+def _with(summary: Summary, chat: Chat) -> Chat:
+    return chat.summed_up(summary)
+
+
+def _remembering(old: str | None, new: str, chat: Chat) -> Chat:
+    """With `new` in the place of `old`, or behind all others; without it when it is empty."""
+    at = chat.remembered.index(old) if old in chat.remembered else len(chat.remembered)
+    remembered = (*chat.remembered[:at], *([new] if new else []), *chat.remembered[at + 1 :])
+    return msgspec.structs.replace(chat, remembered=remembered)
