@@ -52,12 +52,20 @@ async def view_of(
         + sum(prompt.size.messages[index].tokens for index in now.fit.forgotten)
         + (summary.tokens if summary is not None else 0),
         summed=len(assembled.summed),
+        summary_state=_why_not(chat),
         trims=trims,
         counts=counts,
         tells_cached=held is not None,
         contexts=tuple(part for message in said for part in message.contexts),
         lore=lore,
     )
+
+
+def _why_not(chat: Chat) -> str:
+    """Why no summary is read though one was written, "" where there is nothing to say."""
+    if chat.summary is None:
+        return "summary out of date: what it told of was changed" if chat.summaries else ""
+    return "" if chat.summary.is_on else "summary off"
 
 
 def _parts(sent: Sent, summary: int | None, *, has_draft: bool) -> dict[str, int]:

@@ -14,16 +14,17 @@ from typing import Any
 
 from nemochat.chat.export_html import to_html, waiting_entry
 from nemochat.chat.export_markdown import to_markdown
-from nemochat.domain.chat import Entry, Waiting
+from nemochat.domain.chat import Chat, Entry, Waiting
 from nemochat.domain.images import Original
 from nemochat.domain.messages import ImagePart, Message, Part, ReasoningPart, Role, TextPart, ToolCallPart, ToolResultPart
 from nemochat.domain.sanitize import escape_json, sanitize
 from nemochat.errors import ImageError, NemochatError, UsageError
 from nemochat.files import export_file, make_missing
 from nemochat.images import shareable
+from nemochat.numbers import plural
 from nemochat.prompt.replies import as_generated
 
-__all__ = ["SUFFIXES", "export", "to_html", "to_json", "to_markdown"]
+__all__ = ["SUFFIXES", "export", "notes_of", "to_html", "to_json", "to_markdown"]
 
 SUFFIXES = (".md", ".json", ".html")
 """The endings of file names that `export` knows."""
@@ -31,6 +32,9 @@ SUFFIXES = (".md", ".json", ".html")
 
 Originals = Mapping[str, Original]
 """The files of pictures, by digest."""
+Notes = Mapping[str, str]
+"""Texts by their headings."""
+NO_NOTES: Notes = {}
 
 
 def export(
@@ -40,10 +44,11 @@ def export(
     originals: Originals,
     *,
     waiting: Sequence[Waiting] = (),
+    notes: Notes = NO_NOTES,
     replace: bool = False,
 ) -> None:
     """Write the conversation to a file, what waits in it at the end; its suffix says how. With Markdown, the pictures lie in a folder
-    beside it.
+    beside it. notes: what the model is told beside the messages (see `notes_of`).
 
     The file appears whole or not at all, and only `replace` lets it take the place of another. Raises UsageError for any other suffix
     and for a file that exists, NemochatError when the system refuses.
@@ -56,11 +61,11 @@ def export(
         raise UsageError(f"{shown} exists already.", "Choose another name.")
     try:
         if suffix == ".md":
-            content = to_markdown(entries, system, _write_pictures(path, entries, waiting, originals), waiting)
+            content = to_markdown(entries, system, _write_pictures(path, entries, waiting, originals), waiting, notes)
         elif suffix == ".json":
-            content = to_json(entries, system, originals, waiting)
+            content = to_json(entries, system, originals, waiting, notes)
         else:
-            content = to_html(entries, system, originals, waiting, title=path.stem)
+            content = to_html(entries, system, originals, waiting, notes, title=path.stem)
         export_file(path, content.encode(errors="replace"), replace=replace)
     except FileExistsError:
         raise UsageError(f"{shown} exists already.", "Choose another name.") from None
@@ -68,8 +73,21 @@ def export(
         raise NemochatError(f"{shown} cannot be written: {error.strerror or error}.", "Check the folder, or choose another.") from error
 
 
-def to_json(entries: Iterable[Entry], system: str, originals: Originals, waiting: Iterable[Waiting] = ()) -> str:
-    """A list of OpenAI messages under ``messages``, pictures as data URIs: the very files that were given. What waits is under ``waiting``.
+def notes_of(chat: Chat) -> dict[str, str]:
+    """What the model is told beside the messages of a chat, by what people call it: what is remembered, and the summary."""
+    summary = chat.summary
+    notes = {"Remembered": "\n".join(f"- {text}" for text in chat.remembered)}
+    if summary is not None:
+        heading = f"Summary of the first {plural(len(summary.covers), 'message')}{'' if summary.is_on else ' (off)'}"
+        notes[heading] = summary.text
+    return {heading: text for heading, text in notes.items() if text}
+
+
+def to_json(
+    entries: Iterable[Entry], system: str, originals: Originals, waiting: Iterable[Waiting] = (), notes: Notes = NO_NOTES
+) -> str:
+    """A list of OpenAI messages under ``messages``, pictures as data URIs: the very files that were given. What waits is under ``waiting``,
+    and the notes are under ``notes``.
 
     Reading it again gives the same conversation, but that each result of a tool stays a message of its own. A picture that
     is not in `originals` leaves a note in its place.
@@ -89,7 +107,7 @@ def to_json(entries: Iterable[Entry], system: str, originals: Originals, waiting
             case Role.TOOL:
                 messages += _results(message, originals)
     queued = [{"content": _waiting_content(each, originals), "when": each.when} for each in waiting]
-    whole = {"messages": messages} | ({"waiting": queued} if queued else {})
+    whole = {"messages": messages} | ({"waiting": queued} if queued else {}) | ({"notes": dict(notes)} if notes else {})
     return escape_json(json.dumps(whole, ensure_ascii=False, indent=2)) + "\n"
 
 

@@ -61,12 +61,14 @@ def to_html(
     system: str,
     originals: Mapping[str, Original],
     waiting: Iterable[Waiting] = (),
+    notes: Mapping[str, str] = {},
     *,
     title: str = "Conversation",
 ) -> str:
     """The file. Pictures are in it, without what cameras write beside them; one that is not in `originals` leaves its name."""
     markdown = _markdown()
-    articles = [_article("system", "System", [_plain(system)])] if system.strip() else []
+    told = {"System": system, **notes}
+    articles = [_article("system", _escaped(heading), [_plain(text)]) for heading, text in told.items() if text.strip()]
     for entry in (*entries, *map(waiting_entry, waiting)):
         parts = [_part(part, entry.message.role, originals, markdown) for part in entry.message.parts]
         articles.append(_article(entry.message.role.value, _escaped(heading_of(entry)), parts, remarks(entry)))

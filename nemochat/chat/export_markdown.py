@@ -43,15 +43,22 @@ _END = "\n\n## end"
 
 
 def to_markdown(
-    entries: Iterable[Entry], system: str, picture_links: Mapping[str, str], waiting: Iterable[Waiting] = ()
+    entries: Iterable[Entry],
+    system: str,
+    picture_links: Mapping[str, str],
+    waiting: Iterable[Waiting] = (),
+    notes: Mapping[str, str] = {},
 ) -> str:
-    """Markdown with a heading for each turn. `picture_links` says by digest where a picture is; without a link, its name stands there."""
-    blocks = [f"## System\n\n{tamed(system)}"] if system.strip() else []
+    """Markdown with a heading for each note and each turn.
+
+    `picture_links` says by digest where a picture is; without a link, its name stands there.
+    """
+    blocks = [f"## {heading}\n\n{tamed(text)}" for heading, text in {"System": system, **notes}.items() if text.strip()]
     for entry in (*entries, *map(waiting_entry, waiting)):
         heading = f"## {_name(heading_of(entry))}"
-        notes = [f"*({_name(remark)})*" for remark in remarks(entry)]
+        said = [f"*({_name(remark)})*" for remark in remarks(entry)]
         parts = [_part(part, entry.message.role, picture_links) for part in entry.message.parts]
-        blocks.append("\n\n".join([heading, *notes, *(part for part in parts if part)]))
+        blocks.append("\n\n".join([heading, *said, *(part for part in parts if part)]))
     return "\n\n".join(blocks) + "\n"
 
 

@@ -36,6 +36,7 @@ class ContextView(msgspec.Struct, frozen=True):
     holds, to_read: what must still be evaluated; tells_cached: that is known. forgotten: indices of messages that the window leaves out,
     forgotten_tokens their size. excluded: indices of those that the user took out. trims: sending now makes the window forget more.
     summary: tokens of the summary that stands in place of `summed` of the forgotten messages; memory: of what the user wants remembered.
+    summary_state: why there is a summary that the model does not read, in words.
     contexts: what stands beside messages that the model sees, the draft's among them: entries of a lorebook that fired, passages.
     counts: where the numbers come from. lore: what the lorebook was called to with the draft or else with the last message of the user.
     """
@@ -57,6 +58,7 @@ class ContextView(msgspec.Struct, frozen=True):
     summary: int = 0
     memory: int = 0
     summed: int = 0
+    summary_state: str = ""
     trims: bool = False
     contexts: tuple[ContextPart, ...] = ()
     counts: Counts = Counts.EXACT

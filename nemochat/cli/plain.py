@@ -357,6 +357,8 @@ class Plain:
             self._say(f"{self.desk.chat.title}: {plural(len(entries), 'message')}")
         elif not entries:
             self._say("A new chat.")
+        if (summary := self.desk.chat.summary) is not None and summary.is_on:
+            self._say(f"Summary of the first {plural(len(summary.covers), 'message')}: {summary.text}")
         for entry in entries[-_SHOWN:]:
             self._print_entry(entry)
 

@@ -183,10 +183,12 @@ class Chats:
             replace = await self._port.ask(question) == "yes"
             if not replace:
                 return
-        from nemochat.chat.export import export
+        from nemochat.chat.export import export, notes_of
 
-        originals = self._shelf.album.originals
-        await asyncio.to_thread(export, path, chat.entries, chat.frame.system, originals, waiting=chat.waiting, replace=replace)
+        originals, notes = self._shelf.album.originals, notes_of(chat)
+        await asyncio.to_thread(
+            export, path, chat.entries, chat.frame.system, originals, waiting=chat.waiting, notes=notes, replace=replace
+        )
         self._port.tell(Said(f"Written to {path}."))
 
     async def _rename(self, id_: str, title: str) -> None:

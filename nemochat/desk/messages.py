@@ -141,6 +141,8 @@ class Messages:
                 conversation.change(_at(id_, lambda chat, index: chat.marked(index, pinned=not message.pinned)))
             case "exclude":
                 conversation.change(_at(id_, lambda chat, index: chat.marked(index, excluded=not message.excluded)))
+                now = "sees this message again" if message.excluded else "does not see this message any more"
+                self._port.tell(Said(f"The model {now}."))
             case "delete":
                 conversation.change(_at(id_, lambda chat, index: chat.without(index)))
                 self._port.tell(Said("Deleted. /undo brings it back."))

@@ -59,6 +59,7 @@ from nemochat.tui.widgets.hint_line import PromptState
 from nemochat.tui.widgets.prompt import Prompt
 from nemochat.tui.widgets.status import StatusLine, StatusView, state_words
 from nemochat.tui.widgets.transcript import Transcript
+from nemochat.tui.widgets.transcript_notes import ShownSummary
 from nemochat.tui.widgets.welcome import Welcome
 
 READY = "ready"
@@ -222,7 +223,10 @@ class Presenter:
         chat, view = desk.chat, desk.reading.view
         system = f"{chat.persona.name}: {chat.persona.summary}".rstrip(": ") if chat.persona is not None else chat.frame.system
         self._shown = self._seen(entries)
-        self._transcript.show(entries, view, desk.model.name or "the model", system=system, alternatives=chat.counters)
+        summary = chat.summary
+        told = None if summary is None else ShownSummary(chat.shown[len(summary.covers)], summary.text, summary.is_on)
+        name = desk.model.name or "the model"
+        self._transcript.show(entries, view, name, system=system, alternatives=chat.counters, summary=told)
 
     def _seen(self, entries: tuple[Entry, ...]) -> tuple[object, ...]:
         """What the messages look like: drawn again when this is another."""

@@ -35,6 +35,7 @@ from nemochat.tui.widgets.conversations import ConversationsDrawer
 from nemochat.tui.widgets.prompt import Prompt
 from nemochat.tui.widgets.status import StatusLine
 from nemochat.tui.widgets.transcript import Transcript
+from nemochat.tui.widgets.transcript_notes import ForgottenLine
 from nemochat.tui.widgets.welcome import Welcome
 
 _LEAST_NOTICE = 24
@@ -296,6 +297,10 @@ class ChatScreen(Screen[None]):
         self.prompt.focus_area()
 
     # -- messages
+
+    @on(ForgottenLine.Clicked)
+    def _summary_clicked(self) -> None:
+        self.desk.do(lambda: self.desk.memory.visit(""))
 
     @on(Transcript.Action)
     def _message_action(self, event: Transcript.Action) -> None:

@@ -37,8 +37,10 @@ def parts_of(view: ContextView) -> list[Part]:
     parts = [
         Part("template", "▁", "$text-muted", view.template, is_exact),
         Part("system", "█", "$text-primary", view.system, is_exact),
+        Part("memory", "▉", "$text-accent", view.memory, is_exact),
         Part("tools", "▓", "$text-secondary", view.tools, is_exact),
         Part("contexts", "▚", "$text-warning", view.documents, is_exact),
+        Part("summary", "▤", "$text-warning", view.summary, is_exact),
         Part("history", "▒", "$text-success", view.history, is_exact),
         Part("pictures", "╱", "$text-accent", view.images, is_exact),  # noqa: RUF001
         Part("draft", "▞", "$foreground", view.draft, is_exact),
@@ -124,6 +126,10 @@ def sentences(view: ContextView) -> list[Content]:
     if view.forgotten:
         tokens = plural(view.forgotten_tokens, "token", is_exact=exactly)
         lines.append(Content(f"forgotten {plural(len(view.forgotten), 'message')}, {tokens}"))
+    if view.summed:
+        lines.append(Content(f"the summary stands for {plural(view.summed, 'message')} of them"))
+    elif view.summary_state:
+        lines.append(Content.styled(view.summary_state, "$text-warning"))
     if view.excluded:
         lines.append(Content(f"hidden by you: {plural(len(view.excluded), 'message')}"))
     if view.trims:

@@ -16,7 +16,7 @@ from nemochat.domain.messages import Role
 from nemochat.numbers import count
 from nemochat.tui.widgets.message import MessageView, Standing
 from nemochat.tui.widgets.steady_scroll import SteadyScroll
-from nemochat.tui.widgets.transcript_notes import EmptyState, ForgottenLine, Jump, SystemText
+from nemochat.tui.widgets.transcript_notes import EmptyState, ForgottenLine, Jump, ShownSummary, SystemText
 
 OPEN = 16
 """Messages mounted when a conversation opens: about a screenful; more follow until a screenful lies beyond it."""
@@ -44,6 +44,7 @@ class MessageWindow(SteadyScroll):
         self._forgotten: frozenset[int] = frozenset()
         self._model_name = ""
         self._alternatives: Mapping[int, tuple[int, int]] = {}
+        self._summary: ShownSummary | None = None
         self._last_user = -1
         self._will_page = False
         self._empty = empty if isinstance(empty, Widget) else EmptyState(empty)
@@ -101,10 +102,12 @@ class MessageWindow(SteadyScroll):
         model_name: str,
         system: str,
         alternatives: Mapping[int, tuple[int, int]],
+        summary: ShownSummary | None,
     ) -> None:
         """Make the display equal to these messages; widgets of unchanged ones stay."""
         if not self.is_attached:
             return
+        self._summary = summary
         difference = compare(self.entries, entries)
         kept = {place: view for index, view in self._by_index().items() if (place := difference.place_of(index)) is not None}
         kept = {place: view for place, view in kept.items() if view.entry.message.role is entries[place].message.role}
@@ -252,23 +255,24 @@ class MessageWindow(SteadyScroll):
         """Put the line of forgetting before the first message that the model still sees."""
         place = self._line_place()
         seen = self._seen
-        tokens = f"{count(seen.forgotten_tokens if seen else 0, is_exact=seen is None or seen.is_exact)} tokens"
+        tokens = f"{count(seen.forgotten_tokens, is_exact=seen.is_exact)} tokens" if seen is not None and seen.forgotten else ""
         if self._line is not None:
             children = list(self.children)
             if place in children and self._line in children and children.index(place) == children.index(self._line) + 1:
-                self._line.set_tokens(tokens)
+                self._line.set_shown(tokens, self._summary)
                 return
             line, self._line = self._line, None
             await line.remove()
         if place is not None:
-            self._line = ForgottenLine(tokens)
+            self._line = ForgottenLine(tokens, self._summary)
             await self.mount(self._line, before=place)
 
     def _line_place(self) -> Widget | None:
         """The widget before which the line of forgetting stands, None when it is not in the window."""
-        if not self._forgotten:
+        if not self._forgotten and self._summary is None:
             return None
-        index = max(self._forgotten) + 1 - self.first
+        place = max(self._forgotten) + 1 if self._forgotten else self._summary.place if self._summary is not None else 0
+        index = place - self.first
         if 0 <= index < len(self.views):
             return self.views[index]
         return (self.writing or self.later) if index == len(self.views) and self.is_last() else None

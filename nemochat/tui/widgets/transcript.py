@@ -21,7 +21,7 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.tui.widgets.message import MessageView, Standing, code_of
 from nemochat.tui.widgets.message_window import MessageWindow
 from nemochat.tui.widgets.reply_stream import ReplyStream, left_open
-from nemochat.tui.widgets.transcript_notes import Jump
+from nemochat.tui.widgets.transcript_notes import Jump, ShownSummary
 
 _LINE_STEP = 3
 _ROOM_FOR_PORTRAITS = 56
@@ -83,12 +83,14 @@ class Transcript(MessageWindow):
         *,
         system: str = "",
         alternatives: Mapping[int, tuple[int, int]] = {},
+        summary: ShownSummary | None = None,
     ) -> None:
         """Make the display equal to these messages. Unchanged ones keep their widgets, also a reply that was just streamed.
 
-        alternatives: of the messages that have any, by index, which one this is (from 1) and how many there are.
+        alternatives: of the messages that have any, by index, which one this is (from 1) and how many there are. summary: of the first
+        messages.
         """
-        self.call_later(self.change, tuple(entries), view, sanitize(model_name, strict=True), system, alternatives)
+        self.call_later(self.change, tuple(entries), view, sanitize(model_name, strict=True), system, alternatives, summary)
 
     def begin_reply(self, model_name: str, *, continues: bool = False, speaker: str = "") -> None:
         """A reply begins below the messages, or at the end of the last one when it `continues`. The view goes there and follows.

@@ -1,7 +1,9 @@
-"""What stands between and around the messages of a transcript: the system text, the line of forgetting, what lies outside the window."""
+"""What stands between and around the messages of a transcript: the system text, the line of forgetting with the summary below it, what
+lies outside the window."""
 
 from __future__ import annotations
 
+import msgspec
 from textual.content import Content
 from textual.events import Click
 from textual.geometry import Size
@@ -10,6 +12,10 @@ from textual.selection import Selection
 from textual.widgets import Static
 
 from nemochat.domain.sanitize import sanitize
+
+SUMMARY_LINES = 4
+"""So many lines of a summary are shown, about."""
+_MORE = " … /summary shows all"
 
 
 class _Note(Static):
@@ -98,29 +104,62 @@ class Jump(_Note):
         self.post_message(self.Clicked(self))
 
 
+class ShownSummary(msgspec.Struct, frozen=True):
+    """A summary as it is shown. place: index of the message before which it stands. is_on: the model reads it."""
+
+    place: int
+    text: str
+    is_on: bool = True
+
+
 class ForgottenLine(_Note):
-    """The line between what the model no longer sees and what it does."""
+    """The line between what the model no longer sees and what it does, and the summary that it reads instead; a click is for that."""
+
+    class Clicked(Message):
+        """The user wants to do something with the summary."""
 
     DEFAULT_CSS = "ForgottenLine { height: auto; width: 1fr; color: $text-warning; margin: 0 0 1 0; }"
 
-    def __init__(self, tokens: str) -> None:
+    def __init__(self, tokens: str, summary: ShownSummary | None) -> None:
+        """tokens: the size of what is forgotten, in words; "" where nothing is."""
         super().__init__(markup=False)
-        self._tokens = tokens
+        self._shown = tokens, summary
 
-    def set_tokens(self, tokens: str) -> None:
-        """Change the size of what is forgotten, in words."""
-        if tokens != self._tokens:
-            self._tokens = tokens
+    def set_shown(self, tokens: str, summary: ShownSummary | None) -> None:
+        """Show other values."""
+        if (tokens, summary) != self._shown:
+            self._shown = tokens, summary
             self.refresh(layout=True)
 
+    def on_click(self, event: Click) -> None:
+        """Pass it on."""
+        if self._shown[1] is not None:
+            event.stop()
+            self.post_message(self.Clicked())
+
     def render(self) -> Content:
-        """A rule over the whole width, or more lines where the words need them."""
-        words = self._words()
-        return Content(words + "─" * (self.outer_size.width - len(words)))
+        """A rule over the whole width, or more lines where the words need them, and the beginning of the summary."""
+        return self._content(self.outer_size.width)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """One line where the words fit."""
-        return Content(self._words()).get_height({}, width)
+        """As high as that is."""
+        return self._content(width).get_height({}, width)
+
+    def _content(self, width: int) -> Content:
+        words, summary = self._words(), self._shown[1]
+        rule = Content(words + "─" * (width - len(words)))
+        if summary is None:
+            return rule
+        text = " ".join(sanitize(summary.text).split())
+        room = SUMMARY_LINES * max(1, width) - len(_MORE)
+        shown = text if len(text) <= room else f"{text[:room].rsplit(' ', 1)[0]}{_MORE}"
+        name = "Summary  " if summary.is_on else "Summary, off  "
+        return Content.assemble(rule, "\n", (name, "bold $text-muted"), (shown, "$text-muted"))
 
     def _words(self) -> str:
-        return f"── the model no longer sees what is above · {self._tokens} ──"
+        tokens, summary = self._shown
+        if summary is None or (tokens and not summary.is_on):
+            return f"── the model no longer sees what is above · {tokens} ──"
+        if not summary.is_on:
+            return "── the summary of what is above is off ──"
+        return f"── the model reads a summary of what is above{f' · {tokens}' if tokens else ''} ──"
