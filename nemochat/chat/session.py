@@ -165,19 +165,22 @@ class ChatSession:
                     return ""
         return titles.as_title("".join(pieces))
 
-    async def sum_up(self, chat: Chat, until: int, words: str, stop: Stop) -> Summary | None:
+    async def sum_up(self, chat: Chat, until: int, words: str, stop: Stop, *, key: str = "") -> Summary | None:
         """A summary by the model of what comes before the entry `until`, or of the first part of that when not all of it fits; None when it
         finds none or is stopped. Nothing is proposed.
 
-        words: what the user wants to be kept. The conversation's own place in the KV cache stays as it is, so that a turn that comes in
-        between finds it. Raises WindowError, EngineError.
+        words: what the user wants to be kept. Where the engine can hold more than one prompt, the conversation's own place in the KV cache
+        stays as it is: a turn that comes in between finds it. Raises WindowError, EngineError.
         """
         pieces: list[str] = []
+        key = "" if self.reader.engine.capabilities.can_hold_next else key
         try:
+            if not key:  # what is held there from before would be gone on from, not what is held of the conversation
+                await stop.over(self.reader.forget(key))
             prompt, until = await stop.over(self.reader.summing(chat, until, words))
         except Stopped:
             return None
-        turn, is_cut = _Turn(chat, stop, "", time.perf_counter()), False
+        turn, is_cut = _Turn(chat, stop, key, time.perf_counter()), False
         async with contextlib.aclosing(self._reply(turn, _Purpose.SUMMARY, prompt)) as events:
             async for event in events:
                 if isinstance(event, TextDelta):

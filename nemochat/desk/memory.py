@@ -150,7 +150,8 @@ class Memory:
         self._port.tell(Working("writing a summary"))
         summary: Summary | None = None
         while until := _left(chat := conversation.chat, target):
-            summary = await session.sum_up(chat, until, asked.words if asked is not None else "", stop)
+            words = asked.words if asked is not None else ""
+            summary = await session.sum_up(chat, until, words, stop, key=conversation.id)
             stop.check()
             if summary is None:
                 self._given_up = target

@@ -79,6 +79,8 @@ class Bench:
         self.demo_model = "demo"
         self.engines = engines
         self.first = next(iter(engines), "none")
+        self.model_paths: dict[str, str] = {}
+        """Files of models, where their engines are real."""
         self.used: list[str] = []
         self.forgotten: list[str] = []
         self.resume: str | None = None
@@ -142,7 +144,8 @@ class Bench:
         if name not in self.engines:
             raise ModelFileError(f"There is no model {name}.", "Choose another one.")
         server = model.server.name if isinstance(model, ServedModel) else ""
-        request = LoadRequest(name, "" if server else f"{name}.gguf", None, self.settings.engine, server=server)
+        path = "" if server else self.model_paths.get(name, f"{name}.gguf")
+        request = LoadRequest(name, path, None, self.settings.engine, server=server)
         session = ChatSession(self.engines[name], request, sampling_layers(self.settings, self.locked))
         session.served = model if isinstance(model, ServedModel) else None
         return session

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from nemochat.chat.assembly import assemble
 from nemochat.desk.conversation import OpenConversation
 from nemochat.domain.chat import Chat
 from nemochat.domain.events import TextDelta
@@ -22,6 +23,7 @@ from nemochat.domain.messages import Role
 from nemochat.domain.segments import Segment
 from nemochat.engine.protocol import Asked, GenerateRequest, ModelInfo
 from nemochat.errors import EngineDiedError
+from nemochat.settings import InterfaceSettings, Settings
 from tests.chat.fake_engine import FakeEngine, reply
 from tests.desk.bench import Bench
 from tests.desk.sitting import Sitting
@@ -37,7 +39,7 @@ class SlowEngine(FakeEngine):
     """Answers everything, with a pause before and within whatever is asked; now and then it dies."""
 
     def __init__(self, dice: random.Random) -> None:
-        super().__init__()
+        super().__init__(context_length=1400)  # a dozen turns, and the window begins to forget
         self.dice = dice
         self.deaths = 0
         self.made = 0
@@ -98,7 +100,8 @@ class DeskMachine(RuleBasedStateMachine):
         self.picture = folder / "circle.png"
         draw_circle(self.picture, (220, 40, 40))
         self.engine = SlowEngine(self.dice)
-        self.bench = Bench(folder, {"demo": self.engine}, clock=lambda: next(self.seconds))
+        interface = InterfaceSettings(summaries=self.dice.random() < 0.5)
+        self.bench = Bench(folder, {"demo": self.engine}, Settings(interface=interface), clock=lambda: next(self.seconds))
         self.library = self.bench.library
         self.sitting = Sitting(self.bench)
         self.go(self.sitting.begin())
@@ -230,6 +233,18 @@ class DeskMachine(RuleBasedStateMachine):
         self.in_loop(lambda: self.sitting.enter(name) if not self.sitting.port.text else None)
         self.go(None, pause)
 
+    @rule(command=st.sampled_from(("/compact", "/compact the names", "/remember this")), pause=pauses)
+    def compact_or_remember(self, command: str, pause: float) -> None:
+        self.in_loop(lambda: self.sitting.enter(command) if not self.sitting.port.text else None)
+        self.go(None, pause)
+
+    @precondition(lambda self: self.sitting.desk.chat.summary is not None)
+    @rule(what=st.sampled_from(("on", "off", "edit", "delete")))
+    def change_the_summary(self, what: str) -> None:
+        self.sitting.port.answers.append("an edited summary")
+        self.go(self.sitting.desk.memory.visit(what))
+        self.sitting.port.answers.clear()
+
     @rule()
     def the_engine_dies_next(self) -> None:
         self.engine.deaths = 1
@@ -296,6 +311,11 @@ class DeskMachine(RuleBasedStateMachine):
     def _check_the_disk(self) -> None:
         """Each text is in the chat in which it was sent, once, and in no other but what was forked from that."""
         chats = {row.id: self.library.load(row.id).chat for row in self.sitting.bench.library.conversations()}
+        for chat in chats.values():
+            made = assemble(chat)
+            read = made.indices(range(len(made.sources)))
+            assert sorted((*read, *made.summed)) == list(chat.shown), "a message is neither read nor summed up, or both"
+            assert (made.summary is not None) == bool(made.summed), "a summary stands for nothing"
         for text, conversation in self.sent.items():
             if text in self.deleted:
                 continue

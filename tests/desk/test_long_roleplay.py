@@ -1,0 +1,26 @@
+"""A roleplay past the window with the demo model and the real engine: what each request reads is explained to the token."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.roleplay import lines, play
+from nemochat.desk import reading
+
+
+async def test_every_token_that_is_read_follows_from_what_was_read_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A summary costs its question alone, the turn behind it the summary and what is left; nothing else is read twice, and a restart
+    changes nothing. `python -m benchmarks.roleplay` plays sixty turns."""
+    monkeypatch.setattr(reading, "PAUSE", 0.0)
+    costs, before, after, chat = await play(tmp_path, 14, 640)
+    assert len([cost for cost in costs if not cost.is_summary]) == 14
+    assert [cost.usage.evaluated_tokens for cost in costs] == [cost.expected for cost in costs]
+    summaries = [cost for cost in costs if cost.is_summary]
+    assert len(summaries) >= 2
+    questions = {cost.usage.evaluated_tokens for cost in summaries[1:]}
+    assert max(questions) - min(questions) <= 2, "an earlier summary, and the turns that go next, are in the cache already"
+    assert chat.summary is not None
+    assert chat.summary.text in before
+    assert next(iter(lines(1))) not in before
+    assert any(context.source for entry in chat.entries for context in entry.message.contexts), "lore has fired"
+    assert before == after
