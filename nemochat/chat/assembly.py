@@ -123,8 +123,9 @@ def _told(summary: Summary) -> Message:
 
 
 def _memory(chat: Chat) -> str:
-    """What the user wants to be remembered."""
-    return "\n".join([_MEMORY, *(f"- {text}" for text in chat.remembered)]) if chat.remembered else ""
+    """What the user wants to be remembered: with this persona, and in this chat."""
+    remembered = (*(chat.persona.remembered if chat.persona is not None else ()), *chat.remembered)
+    return "\n".join([_MEMORY, *(f"- {text}" for text in remembered)]) if remembered else ""
 
 
 def _with_lore(lore: Lore, note: AuthorNote | None, macros: Macros) -> AuthorNote | None:

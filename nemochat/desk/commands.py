@@ -356,7 +356,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("me", "Set who you are in a roleplay", lambda desk, text: desk.roles.profile(text), "[NAME: ABOUT]", _TEXT),
     Command("note", "Write an author's note that stays near the end", lambda desk, text: desk.roles.note(text), "[@DEPTH TEXT]", _TEXT),
     Command("lore", "Show the lorebooks; with NAME use one in this chat", _lore, "[NAME | import FILE | try TEXT]", _CHOICE),
-    Command("remember", "Tell the model something in every prompt of this chat", _remember, "[TEXT]", _TEXT),
+    Command("remember", "Tell the model something in every prompt of this chat", _remember, "[@persona TEXT]", _TEXT),
     Command("compact", "Let a summary stand in for all but the newest messages", _compact, "[WHAT TO KEEP]", _TEXT),
     Command("summary", "Edit the summary, switch it on or off, delete it", _summary, "[on|off|edit|delete]", _CHOICE),
     Command("impersonate", "Let the model write your next words as a draft", lambda desk, _: desk.sending.impersonate()),

@@ -21,6 +21,8 @@ from nemochat.numbers import plural
 
 MOST_REMEMBERED = 100
 """Things that are remembered in one chat."""
+PERSONA = "@persona"
+"""Before what is to be remembered in all chats with a persona."""
 _NONE = "This chat has no summary. /compact writes one."
 _OUTDATED = "This chat has no summary that holds: what it told of was changed. /compact writes one."
 
@@ -185,7 +187,7 @@ class Memory:
         changed: Summary | None = summary
         match chosen:
             case "edit":
-                text = await self._port.ask(AskText("Summary", summary.text, "The model reads it in place of the messages."))
+                text = await self._port.ask(AskText("Summary", summary.text, "It is read in place of the messages."))
                 if text is None or not text.strip():
                     return
                 changed = msgspec.structs.replace(summary, text=text.strip()[:LONGEST])
@@ -203,23 +205,60 @@ class Memory:
     # -- what is remembered
 
     async def remember(self, text: str) -> None:
-        """Tell the model something in every prompt of this chat; without a text, list what that is, to be changed or forgotten."""
+        """Tell the model something in every prompt of this chat, with ``@persona`` before it in every chat with its persona.
+
+        Without a text, list what that is, to be changed or forgotten. Raises NemochatError.
+        """
         conversation = self._looked.conversation
         if self._looked.refuse_while_busy():
             return
-        if text.strip():
-            if len(conversation.chat.remembered) >= MOST_REMEMBERED:
+        first, _, rest = text.strip().partition(" ")
+        if first.lower() == PERSONA:
+            await self._note_down(conversation, None, rest.strip(), is_personas=True)
+        elif text.strip():
+            await self._note_down(conversation, None, text.strip(), is_personas=False)
+        else:
+            await self._change_remembered(conversation)
+
+    async def _change_remembered(self, conversation: OpenConversation) -> None:
+        chat = conversation.chat
+        persona = chat.persona
+        items = [Item(f"1{each}", each, f"in every chat with {persona.name}") for each in persona.remembered] if persona is not None else []
+        items += [Item(f"0{each}", each, "in this chat") for each in chat.remembered]
+        chosen = await self._port.ask(AskItem("Remembered", tuple(items), empty="Nothing yet: /remember TEXT"))
+        if chosen is None:
+            return
+        new = await self._port.ask(AskText("Remembered", chosen[1:], "Leave it empty to forget it."))
+        if new is not None and not self._looked.refuse_while_busy():
+            await self._note_down(conversation, chosen[1:], new.strip(), is_personas=chosen[0] == "1")
+
+    async def _note_down(self, conversation: OpenConversation, old: str | None, new: str, *, is_personas: bool) -> None:
+        """`new` in the place of `old`, or behind all others; nothing in its place when it is empty."""
+        persona, new = conversation.chat.persona, new[:LONGEST]
+        if not (old or new):
+            self._port.tell(Said(f"Write what is to be remembered behind {PERSONA}."))
+            return
+        if not is_personas:
+            remembered = _noted(conversation.chat.remembered, old, new)
+            if len(remembered) > MOST_REMEMBERED:
                 self._port.tell(Said(f"A chat remembers {MOST_REMEMBERED} things at most: /remember forgets one of them."))
-            elif conversation.change(partial(_remembering, None, text.strip()[:LONGEST])):
-                self._port.tell(Said("The model is told so in every prompt of this chat. /remember lists it."))
+            elif conversation.change(lambda chat: msgspec.structs.replace(chat, remembered=_noted(chat.remembered, old, new))):
+                self._port.tell(Said(f"The model is told so{'' if new else ' no more'} in this chat. /undo takes it back."))
             return
-        items = tuple(Item(each, each) for each in conversation.chat.remembered)
-        old = await self._port.ask(AskItem("Remembered in this chat", items, empty="Nothing yet: /remember TEXT"))
-        new = await self._port.ask(AskText("Remembered in this chat", old, "Leave it empty to forget it.")) if old is not None else None
-        if old is None or new is None or self._looked.refuse_while_busy():
+        if persona is None:
+            self._port.tell(Said("Nobody is played in this chat: /persona chooses a persona, /remember TEXT is for this chat."))
             return
-        if conversation.change(partial(_remembering, old, new.strip()[:LONGEST])):
-            self._port.tell(Said("Changed." if new.strip() else "Forgotten. /undo brings it back."))
+        store = self._bench.personas
+        id_ = next((each.id for each in await asyncio.to_thread(store.list) if each.name == persona.name), None)
+        if id_ is None:
+            self._port.tell(Said(f"{persona.name} is none of your personas any more: /remember TEXT is for this chat."))
+            return
+        kept, _ = await asyncio.to_thread(store.load, id_)
+        remembered = _noted(kept.remembered, old, new)
+        await asyncio.to_thread(store.save, msgspec.structs.replace(kept, remembered=remembered), id_)
+        conversation.change(partial(_with_persona_told, persona.name, remembered))
+        told = "is told so" if new else "is told so no more"
+        self._port.tell(Said(f"The model {told} here and in every new chat with {persona.name}. /remember lists it."))
 
 
 _DONE = {
@@ -250,8 +289,13 @@ def _with(summary: Summary, chat: Chat) -> Chat:
     return chat.summed_up(summary)
 
 
-def _remembering(old: str | None, new: str, chat: Chat) -> Chat:
-    """With `new` in the place of `old`, or behind all others; without it when it is empty."""
-    at = chat.remembered.index(old) if old in chat.remembered else len(chat.remembered)
-    remembered = (*chat.remembered[:at], *([new] if new else []), *chat.remembered[at + 1 :])
-    return msgspec.structs.replace(chat, remembered=remembered)
+def _noted(remembered: tuple[str, ...], old: str | None, new: str) -> tuple[str, ...]:
+    at = remembered.index(old) if old in remembered else len(remembered)
+    return (*remembered[:at], *([new] if new else []), *remembered[at + 1 :])
+
+
+def _with_persona_told(name: str, remembered: tuple[str, ...], chat: Chat) -> Chat:
+    """With this in the persona's memory, if it is still the one that plays."""
+    if chat.persona is None or chat.persona.name != name:
+        return chat
+    return msgspec.structs.replace(chat, persona=msgspec.structs.replace(chat.persona, remembered=remembered))

@@ -96,8 +96,9 @@ class Persona(msgspec.Struct, frozen=True, kw_only=True):
     system text (``{{original}}`` puts that back in). greeting, greetings: how the persona opens, and other ways to. examples: dialogues
     in the form of cards, blocks that begin with ``<START>``. post_history: said again behind the history. creator_notes: for people,
     never in the prompt. model: a model's name, "" for whichever is open. accent: a colour (``#rrggbb``) or "". user_name: what the
-    persona calls the user, "" for the profile's. lorebooks: ids of those besides its own `book`; cards do not name them. card: fields of
-    the card that nemochat does not use, kept for the next export (``assets``, ``source``, dates).
+    persona calls the user, "" for the profile's. lorebooks: ids of those besides its own `book`; remembered: what the user has noted down
+    for all chats with it; cards have neither. card: fields of the card that nemochat does not use, kept for the next export (``assets``,
+    ``source``, dates).
     """
 
     name: str
@@ -121,6 +122,7 @@ class Persona(msgspec.Struct, frozen=True, kw_only=True):
     sampling: PersonaSampling = PersonaSampling()
     book: Lorebook | None = None
     lorebooks: tuple[str, ...] = ()
+    remembered: tuple[str, ...] = ()
     extensions: dict[str, Any] = {}
     card: dict[str, Any] = {}
 

@@ -40,6 +40,7 @@ def clean(persona: Persona) -> Persona:
         greetings=tuple(_text(each, "greetings") for each in _few(persona.greetings, "greetings")),
         tags=tuple(tag for each in _few(persona.tags, "tags") if (tag := one_line(each, "tags", MAX_NAME))),
         lorebooks=tuple(id_ for each in _few(persona.lorebooks, "lorebooks") if (id_ := one_line(each, "lorebooks", MAX_NAME))),
+        remembered=tuple(text for each in _few(persona.remembered, "remembered") if (text := _text(each, "remembered").strip())),
         sampling=_sampling(persona.sampling),
         book=clean_book(persona.book, room) if persona.book is not None else None,
         extensions=_json_mapping(persona.extensions, room),

@@ -24,6 +24,7 @@ _GROUPS = (
     ("", ("name", "nickname", "summary", "tags", "model", "accent", "user_name", "lorebooks")),
     ("Who they are. {{char}} and {{user}} stand for the two names.", ("description", "personality", "scenario")),
     ("In place of the user's own system text ({{original}} puts that back in), and again behind the history.", ("system", "post_history")),
+    ("What you have told it to remember in every chat.", ("remembered",)),
     ("How a conversation begins, and other ways that it may.", ("greeting", "greetings")),
     ("How a conversation might go: dialogues that begin with <START>.", ("examples",)),
     ("For people; the model does not see it.", ("creator_notes", "creator", "version")),

@@ -10,6 +10,7 @@ import pytest
 
 from nemochat.domain.chat import Chat
 from nemochat.domain.messages import Message, Role, TextPart
+from nemochat.domain.personas import Persona
 from nemochat.domain.segments import Plain
 from nemochat.domain.summaries import Summary
 from nemochat.engine.protocol import GenerateRequest
@@ -34,6 +35,14 @@ def bench_of(folder: Path, *, summaries: bool = False, window: int = 3000, texts
 
 def prompts(sitting: Sitting) -> list[str]:
     return [as_text(request.segments) for request in engine(sitting).requests]
+
+
+def summary_of(sitting: Sitting) -> Summary | None:
+    return sitting.desk.chat.summary
+
+
+def remembered(sitting: Sitting) -> tuple[str, ...]:
+    return sitting.desk.chat.remembered
 
 
 def asked(sitting: Sitting) -> list[str]:
@@ -103,7 +112,7 @@ async def test_what_goes_next_is_summed_up_before_it_goes(tmp_path: Path) -> Non
     for _ in range(3):
         await sitting.send(8 * LONG)
     assert len(asked(sitting)) == 2
-    second = sitting.desk.chat.summary
+    second = summary_of(sitting)
     assert second is not None
     assert second.covers[: len(first.covers)] == first.covers
     assert first.text in asked(sitting)[1], "the earlier summary is brought up to date"
@@ -140,12 +149,12 @@ async def test_a_message_goes_before_a_summary_which_is_begun_again_behind_it(tm
     fake.generate = generate  # type: ignore[method-assign]
     sitting.enter("and now?" if summaries else "/compact")
     await sitting.until(lambda: gates)
-    assert sitting.desk.chat.summary is None
+    assert summary_of(sitting) is None
     await sitting.send(f"meanwhile{LONG}")
     assert sitting.said[-2].startswith("meanwhile")
     kinds = ["summary" if ASKS in prompt else "turn" for prompt in prompts(sitting)]
     assert kinds[-3:] == ["summary", "turn", "summary"]
-    assert sitting.desk.chat.summary is not None
+    assert summary_of(sitting) is not None
     await sitting.close()
 
 
@@ -200,7 +209,7 @@ async def test_a_summary_can_be_edited_switched_off_and_deleted_and_all_of_it_is
     sitting = await Sitting(bench_of(tmp_path)).begin()
     await talked(sitting, 6)
     await sitting.send("/compact")
-    written = sitting.desk.chat.summary
+    written = summary_of(sitting)
     assert written is not None
     sitting.port.answers.append("They never met.")
     await sitting.send("/summary edit")
@@ -212,11 +221,11 @@ async def test_a_summary_can_be_edited_switched_off_and_deleted_and_all_of_it_is
     assert "message 0" in prompts(sitting)[-1], "the messages are back"
     await sitting.send("/summary on")
     await sitting.send("/summary delete")
-    assert sitting.desk.chat.summary is None
+    assert summary_of(sitting) is None
     await sitting.send("/undo")
     await sitting.send("/undo")
     await sitting.send("/undo")
-    assert sitting.desk.chat.summary == msgspec.structs.replace(written, text="They never met.")
+    assert summary_of(sitting) == msgspec.structs.replace(written, text="They never met.")
     await sitting.send("/undo")
     await sitting.send("/undo")
     assert sitting.desk.chat.summaries == ()
@@ -228,22 +237,22 @@ async def test_what_a_summary_tells_of_is_looked_at_whenever_the_path_is_another
     sitting = await Sitting(bench_of(tmp_path)).begin()
     await talked(sitting, 6)
     await sitting.send("/compact")
-    summary = sitting.desk.chat.summary
+    summary = summary_of(sitting)
     sitting.port.answers.append("other words")
     await sitting.act(2, "rewrite")
-    assert sitting.desk.chat.summary is None
+    assert summary_of(sitting) is None
     await sitting.send("/summary")
     assert "This chat has no summary that holds: what it told of was changed. /compact writes one." in sitting.port.notices
     await sitting.send("next")
     assert "message 0" in prompts(sitting)[-1]
     await sitting.send("/undo")
-    assert sitting.desk.chat.summary == summary, "and it holds again when the change is taken back"
+    assert summary_of(sitting) == summary, "and it holds again when the change is taken back"
     await sitting.act(3, "exclude")
-    assert sitting.desk.chat.summary is None
+    assert summary_of(sitting) is None
     await sitting.act(3, "exclude")
-    assert sitting.desk.chat.summary == summary
+    assert summary_of(sitting) == summary
     await sitting.act(10, "exclude")
-    assert sitting.desk.chat.summary == summary, "what stands behind it does not matter"
+    assert summary_of(sitting) == summary, "what stands behind it does not matter"
     await sitting.close()
 
 
@@ -251,16 +260,16 @@ async def test_when_the_newest_block_was_changed_the_summary_before_it_holds(tmp
     sitting = await Sitting(bench_of(tmp_path)).begin()
     await talked(sitting, 6)
     await sitting.send("/compact")
-    first = sitting.desk.chat.summary
+    first = summary_of(sitting)
     for _ in range(2):
         await sitting.send(f"later{LONG}")
     await sitting.send("/compact")
     assert first is not None
-    second = sitting.desk.chat.summary
+    second = summary_of(sitting)
     assert second is not None
     assert len(second.covers) > len(first.covers)
     await sitting.act(len(first.covers), "exclude")
-    assert sitting.desk.chat.summary == first
+    assert summary_of(sitting) == first
     await sitting.close()
 
 
@@ -271,7 +280,7 @@ async def test_the_summary_leaves_out_what_the_user_hid(tmp_path: Path) -> None:
     await sitting.send("/compact")
     assert "message 0" in asked(sitting)[0]
     assert "message 1" not in asked(sitting)[0]
-    summary, hidden = sitting.desk.chat.summary, sitting.desk.chat.entries[2].id
+    summary, hidden = summary_of(sitting), sitting.desk.chat.entries[2].id
     assert summary is not None
     assert hidden not in summary.covers
     await sitting.close()
@@ -332,14 +341,39 @@ async def test_remembering_and_forgetting(tmp_path: Path) -> None:
     view = sitting.desk.reading.view
     assert view is not None
     assert view.memory == len("Remember:\n- Anna has one arm.\n- It is 1912.")
-    sitting.port.answers.extend(["Anna has one arm.", "Anna has two arms."])
+    sitting.port.answers.extend(["0Anna has one arm.", "Anna has two arms."])
     await sitting.send("/remember")
-    assert sitting.desk.chat.remembered == ("Anna has two arms.", "It is 1912.")
-    sitting.port.answers.extend(["It is 1912.", ""])
+    assert remembered(sitting) == ("Anna has two arms.", "It is 1912.")
+    sitting.port.answers.extend(["0It is 1912.", ""])
     await sitting.send("/remember")
-    assert sitting.desk.chat.remembered == ("Anna has two arms.",)
+    assert remembered(sitting) == ("Anna has two arms.",)
     await sitting.send("/undo")
-    assert sitting.desk.chat.remembered == ("Anna has two arms.", "It is 1912.")
+    assert remembered(sitting) == ("Anna has two arms.", "It is 1912.")
+    await sitting.close()
+
+
+async def test_what_is_remembered_with_a_persona_is_told_in_all_of_its_chats(tmp_path: Path) -> None:
+    bench = bench_of(tmp_path)
+    sitting = await Sitting(bench).begin()
+    await sitting.send("/remember @persona Anna has one arm.")
+    assert sitting.port.notices[-1].startswith("Nobody is played in this chat")
+    id_ = bench.personas.save(Persona(name="Mira", greeting="Come in."))
+    await sitting.desk.roles.use(id_)
+    await sitting.send("/remember @persona Anna has one arm.")
+    await sitting.send("/remember It is 1912.")
+    await sitting.send("hello")
+    assert "Remember:\n- Anna has one arm.\n- It is 1912." in prompts(sitting)[-1]
+    await sitting.send("/new")
+    assert sitting.desk.chat.remembered == ()
+    await sitting.desk.roles.use(id_)
+    await sitting.send("hello")
+    assert "Remember:\n- Anna has one arm." in prompts(sitting)[-1]
+    assert "1912" not in prompts(sitting)[-1]
+    sitting.port.answers.extend(["1Anna has one arm.", ""])
+    await sitting.send("/remember")
+    assert bench.personas.load(id_)[0].remembered == ()
+    await sitting.send("hello")
+    assert "Remember:" not in prompts(sitting)[-1]
     await sitting.close()
 
 

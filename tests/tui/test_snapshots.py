@@ -32,6 +32,7 @@ from nemochat.tui.screens.search import SearchScreen
 from nemochat.tui.screens.settings import SettingsScreen
 from nemochat.tui.screens.stats import StatsScreen
 from nemochat.tui.screens.theme_picker import ThemePicker
+from nemochat.tui.widgets.transcript_notes import ForgottenLine
 from tests.images.pictures import draw_circle
 from tests.tui.bench import Driver
 from tests.tui.snapshot_app import State, bring_into, reply, rest, still_app
@@ -123,6 +124,24 @@ async def _forgetting(driver: Driver) -> None:
     """The notice is gone, which would lie over the line."""
     await _window_full(driver)
     driver.app.clear_notifications()
+
+
+async def _summed_up(driver: Driver) -> None:
+    """The summary stands where the messages stood, and what is to be remembered is in the context pane."""
+    await driver.desk.memory.remember("The wall is older than the town.")
+    await _window_full(driver)
+    await driver.desk.memory.compact("")
+    await driver.settle()
+    driver.app.clear_notifications()
+    transcript = driver.screen.transcript
+    await driver.until(lambda: transcript.query(ForgottenLine))
+    transcript.scroll_to_widget(transcript.query_one(ForgottenLine), animate=False, top=True)
+
+
+async def _summary_edited(driver: Driver) -> None:
+    await _summed_up(driver)
+    driver.desk.do(lambda: driver.desk.memory.visit("edit"))
+    await driver.until(lambda: isinstance(driver.app.screen, Write))
 
 
 async def _dead(driver: Driver) -> None:
@@ -276,6 +295,10 @@ async def _palette(driver: Driver) -> None:
     await driver.until(lambda: driver.app.screen.query_one(OptionList).option_count > 5)
 
 
+_SUMMARY = (
+    "Ada is new in the town. She was told where the harbour lies, where the market is held, and who built the wall. She wants to know next "
+    "when that was, and has promised to come back before dark. The keeper of the gate, Orrin, does not trust her yet."
+)
 _SMALL = Settings(sampling=SamplingSettings(max_tokens=64))
 
 STATES = {
@@ -287,6 +310,8 @@ STATES = {
     "picture-answered": State(_answered, [reply("A red circle, on beige.", pictures=1)]),
     "picture-enlarged": State(_enlarged, [reply("A red circle, on beige.", pictures=1)]),
     "forgetting": State(_forgetting, [reply(_LONG) for _ in range(4)], _SMALL, context_length=190),
+    "summed-up": State(_summed_up, [*(reply(_LONG) for _ in range(4)), reply(_SUMMARY)], context_length=1400),
+    "summary-edited": State(_summary_edited, [*(reply(_LONG) for _ in range(4)), reply(_SUMMARY)], context_length=1400),
     "window-full": State(_window_full, [reply(_LONG) for _ in range(4)], _SMALL, context_length=190, sizes=NARROW),
     "died": State(_dead, [[TextDelta("A parser reads"), EngineDiedError("The engine was killed.", "Send the message again.")]]),
     "unloadable": State(_unloadable, first="broken"),

@@ -27,6 +27,7 @@ from nemochat.tui.widgets.form_lists import ListField
 _MACROS = "{{char}} and {{user}} stand for the two names."
 _LIST_KEYS = "Enter adds one, Delete removes it, Ctrl+Z brings it back."
 _GREETING = f"How the persona opens. {_MACROS}"
+_REMEMBERED = "Told to the model in every chat with it; cards do not take it along."
 _SAMPLING, _BOOK = "sampling.", "book."
 _LABELS = {"max_tokens": "Longest reply"}
 
@@ -84,6 +85,10 @@ class PersonaForm(FormScreen[EditedPersona]):
                 help="In place of your own system text; {{original}} puts that back in. Empty: yours, and whom to play.",
             ),
             TextField("post_history", "Said again", persona.post_history, help="Added to your last message, for what is soon forgotten."),
+            ListField[str](
+                "remembered", "Remembers", persona.remembered, line=lambda text: (text, ""), add="something to remember",
+                help=f"{_REMEMBERED} {_LIST_KEYS}",
+            ),
         )  # fmt: skip
         return Section("What the model is told", fields)
 
@@ -182,7 +187,7 @@ class PersonaForm(FormScreen[EditedPersona]):
         self.open_above(preset_picker(self._presets.values()), fill)
 
     def on_list_field_opened(self, event: ListField.Opened) -> None:
-        """Write a greeting or an entry of the lorebook."""
+        """Write a greeting, an entry of the lorebook, or something to remember."""
         event.stop()
         field, index = event.field, event.index
         known = field.items[index] if index < len(field.items) else None
@@ -194,8 +199,10 @@ class PersonaForm(FormScreen[EditedPersona]):
         if isinstance(known, LoreEntry) or field.key == "book.entries":
             self.open_above(LoreForm(known if isinstance(known, LoreEntry) else None), written)
         else:
-            heading = f"Another greeting, {index + 1}"
-            self.open_above(TextForm(heading, "" if known is None else str(known), help=_GREETING), written)
+            heading, help = (
+                (f"Another greeting, {index + 1}", _GREETING) if field.key == "greetings" else ("Something to remember", _REMEMBERED)
+            )
+            self.open_above(TextForm(heading, "" if known is None else str(known), help=help), written)
 
 
 def _name(key: str, label: str, value: str, help: str) -> Field:

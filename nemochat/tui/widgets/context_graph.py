@@ -127,7 +127,8 @@ def sentences(view: ContextView) -> list[Content]:
         tokens = plural(view.forgotten_tokens, "token", is_exact=exactly)
         lines.append(Content(f"forgotten {plural(len(view.forgotten), 'message')}, {tokens}"))
     if view.summed:
-        lines.append(Content(f"the summary stands for {plural(view.summed, 'message')} of them"))
+        which = "them" if view.summed == len(view.forgotten) else f"{count(view.summed)} of them"
+        lines.append(Content(f"a summary stands for {which}"))
     elif view.summary_state:
         lines.append(Content.styled(view.summary_state, "$text-warning"))
     if view.excluded:

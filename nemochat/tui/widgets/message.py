@@ -46,6 +46,7 @@ class Standing(msgspec.Struct, frozen=True):
     index: int
     model_name: str
     forgotten: bool = False
+    summed_up: bool = False
     can_regenerate: bool = False
     can_continue: bool = False
     place: int = 1
@@ -319,7 +320,8 @@ def signs_of(entry: Entry, standing: Standing) -> list[str]:
     signs = [
         word
         for word, applies in (
-            ("forgotten", standing.forgotten),
+            ("summed up", standing.forgotten and standing.summed_up),
+            ("forgotten", standing.forgotten and not standing.summed_up),
             ("excluded", entry.message.excluded),
             ("pinned", entry.message.pinned),
             ("interrupted: the engine failed", entry.interrupted),

@@ -284,6 +284,7 @@ class MessageWindow(SteadyScroll):
             index=index,
             model_name=self._model_name,
             forgotten=index in self._forgotten,
+            summed_up=self._summary is not None and self._summary.is_on and index < self._summary.place,
             can_regenerate=is_reply or index == self._last_user,
             can_continue=is_reply and index == len(self.entries) - 1,
             place=place,
