@@ -263,22 +263,23 @@ class _Adapter:
                 return [self._assistant(index, message)]
         return self._results(index, message)
 
-    def _before_words(self, index: int, message: Message) -> list[_Piece]:
-        """The pictures and contexts of a message."""
+    def _before_words(self, index: int, message: Message, *, has_words: bool = True) -> list[_Piece]:
+        """The pictures and contexts of a message, each on a line of its own."""
         content: list[_Piece] = []
         for at, part in enumerate(message.parts):
             if isinstance(part, ImagePart):
                 content.append((ImageSlot(part.digest), Origin(Label.PICTURE, index, at)))
-        for at, part in enumerate(message.parts):
-            if isinstance(part, ContextPart):
-                content += self._context(part.text, Origin(Label.CONTEXT, index, at), "\n")
+        contexts = [(at, part.text) for at, part in enumerate(message.parts) if isinstance(part, ContextPart)]
+        for at, text in contexts:
+            end = "\n" if has_words or at != contexts[-1][0] else ""  # what stands at the end of a message is stripped
+            content += self._context(text, Origin(Label.CONTEXT, index, at), end)
         return content
 
     def _user(self, index: int, message: Message) -> list[_Piece]:
         said = self._said(index, [_Said(part.text, at, True) for at, part in enumerate(message.parts) if isinstance(part, TextPart)])
         if not said and self._begins_words and index == len(self._conversation.messages) - 1:
             said = [self._words.put(Plain(""), Origin(Label.HISTORY, index))]
-        return [*self._before_words(index, message), *said]
+        return [*self._before_words(index, message, has_words=bool(said)), *said]
 
     def _assistant(self, index: int, message: Message) -> _Turn:
         said: list[_Said] = []

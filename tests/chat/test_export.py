@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from nemochat.chat import Chat, Entry, ReplyRecord, TurnResult
-from nemochat.chat.export import export, to_html, to_json, to_markdown
+from nemochat.chat.export import SUFFIXES, export, notes_of, to_html, to_json, to_markdown
 from nemochat.chat.import_file import read_conversation
 from nemochat.domain.chat import Waiting
 from nemochat.domain.events import FinishReason, Timings, Usage
@@ -25,6 +25,7 @@ from nemochat.domain.images import Original, RgbImage
 from nemochat.domain.messages import ImagePart, Message, ReasoningPart, Role, TextPart, ToolCall, ToolCallPart, ToolResultPart
 from nemochat.domain.replies import ModelRef
 from nemochat.domain.sampling import Sampling
+from nemochat.domain.summaries import Summary
 from nemochat.errors import NemochatError, UsageError
 from nemochat.images import to_png
 from tests.calls import call_part
@@ -190,6 +191,23 @@ def test_a_tool_result_cannot_leave_its_block_and_a_name_cannot_make_a_link() ->
     text = to_markdown((result("```\n# out\n````"), user(ImagePart(RED_FILE.digest, "x](http://evil) [y"))), "", {RED_FILE.digest: "r.png"})
     assert "\n`````\n```\n# out\n````\n`````\n" in text
     assert r"![x\](http://evil) \[y](r.png)" in text
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_summary_and_what_is_remembered_are_named(suffix: str, tmp_path: Path) -> None:
+    chat = Chat().with_messages(Message(role, (TextPart("x"),)) for role in (Role.USER, Role.ASSISTANT) * 2)
+    chat = msgspec.structs.replace(chat.summed_up(Summary("They *met* <b>.", (1, 2))), remembered=("Anna has one arm.",))
+    path = tmp_path / f"chat{suffix}"
+    export(path, chat.entries, "", {}, notes=notes_of(chat))
+    written = path.read_text()
+    assert "Summary of the first 2 messages" in written
+    assert "Anna has one arm." in written
+    if suffix == ".json":
+        assert json.loads(written)["notes"]["Summary of the first 2 messages"] == "They *met* <b>."
+    else:
+        assert "<b>" not in written.replace("\\<b>", "")
+    export(tmp_path / f"bare{suffix}", chat.entries, "", {})
+    assert "Summary" not in (tmp_path / f"bare{suffix}").read_text()
 
 
 def test_remarks() -> None:

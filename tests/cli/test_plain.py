@@ -55,6 +55,21 @@ def test_several_questions_are_answered_in_their_order_and_kept(nemochat: Run, s
     assert said == sorted(said)
 
 
+def test_a_summary_is_written_before_the_next_line_and_named(nemochat: Run, script: WriteScript, tmp_path: Path) -> None:
+    model = script("One.", "Two.", "Three.", "They counted to three.", "Four.")
+    lines = ("a", "b", "c", "/compact the numbers", "/remember It rains.", "d", "/exclude", "/summary off", "/export chat.md")
+    done = nemochat("--plain", "--model", model, input="\n".join(lines))
+    assert (done.returncode, done.stdout) == (0, "One.\nTwo.\nThree.\nFour.\n"), done.stderr
+    assert "The model now reads a summary of " in done.stderr
+    assert "The model is told so in this chat." in done.stderr
+    assert "The model does not see this message any more." in done.stderr
+    assert "The summary is off" in done.stderr
+    written = (tmp_path / "chat.md").read_text()
+    assert "(off)" in written
+    assert "They counted to three." in written
+    assert "It rains." in written
+
+
 def test_nothing_of_textual_is_loaded(script: WriteScript, tmp_path: Path) -> None:
     program = (
         "import sys; sys.argv = ['nemochat', '--plain', '--model', sys.argv[1]]\n"

@@ -147,6 +147,12 @@ CONVERSATIONS: dict[str, Conversation] = {
     ),
     "reasoning and a call": Conversation("", TOOLS, messages=(user("And?"), calls(_NOW, thought="A clock."), results(call_1_2="noon"))),
     "contexts": Conversation(SYSTEM, contexts=("Rome is old.",), messages=(user("How old?"),)),
+    "summary and memory": Conversation(
+        SYSTEM,
+        memory="Remember:\n- It rains.",
+        messages=(Message(Role.USER, (ContextPart("They met."),)), user("So?"), reply("So."), user("Why?")),
+    ),
+    "memory alone": Conversation(memory="Remember:\n- It rains.", messages=(user("So?"),)),
     "greeting first": Conversation("You are a pirate.", messages=(reply("Ahoy!"), user("Hello."))),
     "greeting, no system": Conversation(messages=(reply("Ahoy!"), user("Hello."))),
     "neighbours": Conversation(SYSTEM, messages=(user("One."), user("Two?"), reply("Three."), reply("Four."), user("Five?"))),

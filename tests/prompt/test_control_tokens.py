@@ -9,7 +9,7 @@ import llama_cpp
 import pytest
 
 import nemochat
-from nemochat.domain.messages import Conversation, ImagePart, Message, Role, TextPart, ToolSpec
+from nemochat.domain.messages import ContextPart, Conversation, ImagePart, Message, Role, TextPart, ToolSpec
 from nemochat.domain.segments import ImageSlot
 from nemochat.engine.llama.model import Model
 from nemochat.engine.tokens import Tokenizer
@@ -48,6 +48,8 @@ SOURCES: dict[str, Callable[[str], Conversation]] = {
     "raw tool call": lambda text: Conversation(messages=ask(Message(Role.ASSISTANT, (call_part(text),)))),
     "tool result": lambda text: Conversation(messages=ask(Message(Role.TOOL, (TextPart(text),)))),
     "system or persona": lambda text: Conversation(text, contexts=("c",), messages=ask()),
+    "memory": lambda text: Conversation("S", memory=f"- {text}", messages=ask()),
+    "summary": lambda text: Conversation("S", messages=ask(Message(Role.USER, (ContextPart(text),)))),
     "document": lambda text: Conversation("S", contexts=("c", text), messages=ask()),
     "tool name": lambda text: Conversation(tools=(ToolSpec(text, "d"),), messages=ask()),
     "tool description": lambda text: Conversation(tools=(ToolSpec("t", text),), messages=ask()),

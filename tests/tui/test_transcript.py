@@ -10,6 +10,7 @@ from functools import partial
 import msgspec
 import pytest
 from PIL import Image
+from textual import on
 from textual._compositor import Compositor, ReflowResult
 from textual.app import App, ComposeResult
 from textual.events import Key
@@ -29,7 +30,7 @@ from nemochat.tui.widgets.portrait import half_blocks
 from nemochat.tui.widgets.reply_stream import ThoughtLine
 from nemochat.tui.widgets.reply_text import ReplyText
 from nemochat.tui.widgets.transcript import Transcript
-from nemochat.tui.widgets.transcript_notes import EmptyState, ForgottenLine, SystemText
+from nemochat.tui.widgets.transcript_notes import EmptyState, ForgottenLine, ShownSummary, SystemText
 from tests.calls import call_part
 from tests.idle import until
 
@@ -452,6 +453,39 @@ async def test_the_line_of_forgetting() -> None:
         children = list(transcript.children)
         assert children.index(transcript.query_one(ForgottenLine)) == children.index(transcript.views[5]) + 1
         await shown(pilot, entries, ContextView(4096))
+        assert not transcript.query(ForgottenLine)
+
+
+async def test_the_summary_stands_below_the_line_and_a_long_one_is_folded() -> None:
+    class Asked(Host):
+        asked = 0
+
+        @on(ForgottenLine.Clicked)
+        def count(self) -> None:
+            self.asked += 1
+
+    app = Asked()
+    async with app.run_test(size=(50, 24)) as pilot:
+        transcript = pilot.app.query_one(Transcript)
+        summary = ShownSummary(4, "They met at the mill.\x1b[31m")
+        transcript.show(talk(6), ContextView(4096, forgotten=(0, 1, 2, 3), forgotten_tokens=900), "model", summary=summary)
+        await settle(pilot)
+        line = transcript.query_one(ForgottenLine)
+        assert line.render().plain.startswith("── the model reads a summary of what is above · 900 tokens ──")
+        assert line.render().plain.endswith("\nSummary  They met at the mill.[31m")
+        assert "summed up" in text_of(transcript.views[0])
+        await pilot.click(ForgottenLine)
+        assert app.asked == 1
+        transcript.show(talk(6), None, "model", summary=ShownSummary(4, "word " * 500, is_on=False))
+        await settle(pilot)
+        line = transcript.query_one(ForgottenLine)
+        assert "── the summary of what is above is off ──" in line.render().plain
+        assert line.render().plain.endswith(" … /summary shows all")
+        assert line.outer_size.height <= 8
+        children = list(transcript.children)
+        assert children.index(line) == children.index(transcript.views[4]) - 1
+        transcript.show(talk(6), None, "model")
+        await settle(pilot)
         assert not transcript.query(ForgottenLine)
 
 
