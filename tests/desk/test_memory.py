@@ -16,6 +16,7 @@ from nemochat.domain.summaries import Summary
 from nemochat.engine.protocol import GenerateRequest
 from nemochat.errors import EngineDiedError
 from nemochat.prompt.format import as_text
+from nemochat.prompt.messages import openai_messages
 from nemochat.settings import InterfaceSettings, SamplingSettings, Settings
 from tests.chat.fake_engine import FakeEngine, reply
 from tests.desk.bench import Bench
@@ -383,3 +384,29 @@ def test_a_fork_keeps_the_summaries_that_hold_in_it() -> None:
     assert [each.text for each in chat.forked(5).summaries] == ["a", "b"]
     assert [each.text for each in chat.forked(3).summaries] == ["a"]
     assert chat.forked(0).summaries == ()
+
+
+async def test_a_server_that_takes_messages_is_asked_in_messages(tmp_path: Path) -> None:
+    bench = bench_of(tmp_path)
+    fake = bench.engines["demo"]
+    fake._info = msgspec.structs.replace(fake._info, takes_messages=True)
+    sitting = await Sitting(bench).begin()
+    await talked(sitting, 6)
+    await sitting.send("/remember It rains.")
+    await sitting.send("/compact")
+    question = engine(sitting).requests[-1].asked
+    assert question is not None
+    assert question.conversation.messages[-1].text.startswith("Pause here. Sum up")
+    assert question.thinks is False
+    await sitting.send("next")
+    said = engine(sitting).requests[-1].asked
+    summary = summary_of(sitting)
+    assert said is not None
+    assert summary is not None
+    assert summary.text in said.conversation.messages[0].contexts[0].text
+    assert said.conversation.memory == "Remember:\n- It rains."
+    messages, _ = openai_messages(said.conversation, lambda digest: {})
+    assert [message["role"] for message in messages[:3]] == ["system", "user", "assistant"]
+    assert messages[0]["content"] == "Remember:\n- It rains."
+    assert summary.text in messages[1]["content"]
+    await sitting.close()
