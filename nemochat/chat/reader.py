@@ -218,7 +218,8 @@ class PromptReader:
         until = max((index for index in turns if index <= chat.shown[chat.summed] + summing.MOST), default=until)
         while True:
             seen = await self._with_pictures(chat, chat.summed, can_see=info.has_vision)
-            asked, longest = summing.asked_of(seen, until, words, info.context_length), summing.tokens_of(info.context_length)
+            longest = summing.tokens_of(info.context_length)
+            asked = summing.asked_of(seen, until, words, info.context_length, self.shelf.lore_of(chat))
             prompt = await Prompt.of(asked, self.load.format, self._count, info.context_length, longest, thinks=False)
             if sum(prompt.counts) <= prompt.room:
                 return prompt, until

@@ -15,6 +15,7 @@ from nemochat.chat.previews import Prompt
 from nemochat.domain.chat import Chat
 from nemochat.domain.messages import Message, Role, TextPart
 from nemochat.domain.summaries import LONGEST, Summary
+from nemochat.personas.lore import Lore
 
 KEPT = 0.2
 """When the user wants a summary now, the newest turns stay as they are that take no more than this share of the room together, nor than a
@@ -36,12 +37,12 @@ def tokens_of(limit: int) -> int:
     return round(min(max(_SHARE * limit, _LEAST_TOKENS), _MOST_TOKENS))
 
 
-def asked_of(chat: Chat, until: int, words: str, limit: int) -> Assembled:
+def asked_of(chat: Chat, until: int, words: str, limit: int, lore: Lore) -> Assembled:
     """What stands before the entry `until`, as the prompt has it, with all that no summary tells of yet, and the question.
 
-    words: what the user wants to be kept above all. limit: the window, in tokens.
+    words: what the user wants to be kept above all. limit: the window, in tokens. lore: of the conversation.
     """
-    whole = assemble(msgspec.structs.replace(chat, first_kept=0))
+    whole = assemble(msgspec.structs.replace(chat, first_kept=0), lore=lore)
     messages, sources = whole.conversation.messages, whole.sources
     n_examples = sum(message.example for message in messages)
     start = n_examples if chat.first_kept else min(chat.examples_gone, n_examples)

@@ -84,8 +84,8 @@ class Chat(msgspec.Struct, frozen=True):
     the persona's macros hangs on, so that a text stays the same in one chat. collections: of documents that are searched for each message.
     waiting: what was sent and is not part of the conversation yet, in the order in which it will be answered. sampling: what is asked for
     in this conversation alone. group: several personas in the place of the one. variables: of macros. readings: of texts with macros whose
-    words are not always the same (`nemochat.chat.macro_texts`), by what tells the text. lorebooks: ids of those of this conversation. summaries: of
-    beginnings of its paths, the newest last. remembered: what the model is always told in this conversation.
+    words are not always the same (`nemochat.chat.macro_texts`), by what tells the text. lorebooks: ids of those of this conversation.
+    summaries: of beginnings of its paths, the newest last. remembered: what the model is always told in this conversation.
     """
 
     frame: Conversation = Conversation()
