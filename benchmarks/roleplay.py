@@ -47,6 +47,8 @@ MIRA = Persona(
         )
     ),
 )
+TOM = Persona(name="Tom", description="Tom is the smith.{{setvar::toll::2}}", greeting="Hm. {{getvar::toll}} coppers, as always.")
+ORRIN = Persona(name="Orrin", description="Orrin keeps the gate and takes {{getvar::toll}} coppers of everybody.")
 WORDS = ("the mill", "a tale of the road", "the ferry", "supper and a bed", "the bell at night", "the price of oats", "an old friend")
 
 Cell = int | tuple[str, int]
@@ -128,7 +130,8 @@ def _same(one: Sequence[Cell], other: Sequence[Cell]) -> int:
 def lines(turns: int) -> Iterator[str]:
     """What the user says."""
     for turn in range(turns):
-        yield f"Tell me of {WORDS[turn % len(WORDS)]}, Mira; this is the {turn + 1}. time that I ask."
+        who = ("Mira", "Tom", "Orrin")[turn % 3]
+        yield f"Tell me of {WORDS[turn % len(WORDS)]}, {who}; this is the {turn + 1}. time that I ask."
 
 
 def bench_of(folder: Path, window: int) -> Bench:
@@ -143,8 +146,20 @@ def bench_of(folder: Path, window: int) -> Bench:
     return bench
 
 
+async def begin(sitting: Sitting) -> None:
+    """The beginning of the roleplay: with three personas where this nemochat has groups, with Mira alone where it has none."""
+    groups = getattr(sitting.desk, "groups", None)
+    if groups is None:
+        sitting.desk.begin(scene())
+        return
+    for persona in (MIRA, TOM, ORRIN):
+        await groups.run(f"add {sitting.bench.personas.save(persona)}")
+    await sitting.desk.memory.remember("Anna has one arm.")
+    await sitting.desk.roles.note("@4 It rains.")
+
+
 def scene() -> Chat:
-    """The beginning of the roleplay."""
+    """The same with Mira alone."""
     chat = Chat(persona=MIRA, user=UserProfile("Anna", "A tired traveller."), note=AuthorNote("It rains.", 4), seed=7)
     return msgspec.structs.replace(chat.opened(["Come in, Anna, and shake off the rain."], "Mira"), remembered=("Anna has one arm.",))
 
@@ -153,7 +168,7 @@ async def play(folder: Path, turns: int, window: int) -> tuple[list[Cost], str, 
     """The costs of all requests, the next prompt before and after a restart, and the conversation."""
     bench = bench_of(folder, window)
     sitting = await Sitting(bench).begin()
-    sitting.desk.begin(scene())
+    await begin(sitting)
     for line in lines(turns):
         await sitting.send(line)
     engine = bench.engines["demo"]
@@ -194,7 +209,9 @@ def main() -> None:
     read = sum(cost.usage.evaluated_tokens for cost in costs)
     summaries = [cost for cost in costs if cost.is_summary]
     summed = len(chat.summary.covers) if chat.summary is not None else 0
-    print(f"{len(costs) - len(summaries)} turns and {len(summaries)} summaries read {read:,} tokens; {len(wrong)} requests unexplained.")
+    asked = sum(cost.usage.evaluated_tokens for cost in summaries)
+    print(f"{len(costs) - len(summaries)} turns and {len(summaries)} summaries read {read:,} tokens, the summaries {asked:,} of them.")
+    print(f"{len(wrong)} requests are unexplained.")
     print(f"{summed} of {len(chat.entries)} messages are summed up.")
     print(f"The prompt after a restart is {'the same' if before == after else 'ANOTHER'}.")
 

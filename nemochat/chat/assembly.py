@@ -70,7 +70,7 @@ def assemble(chat: Chat, start: int = 0, lore: Lore | None = None) -> Assembled:
     of the conversation; None is the persona's own.
     """
     lore = lore_of(chat.playing) if lore is None else lore
-    summary = chat.summary if chat.summed else None
+    summary = held if (held := chat.summary) is not None and held.is_on else None
     shown, summed = _without_summed(chat, start, len(summary.covers) if summary is not None else 0)
     first = bisect.bisect_left(shown, chat.first_kept)
     messages = _moved([chat.entries[index].message for index in shown], first)

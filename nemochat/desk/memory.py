@@ -121,17 +121,17 @@ class Memory:
             self._asked = None if self._asked is asked else self._asked
 
     async def _write(self, conversation: OpenConversation, asked: _Asked | None, stop: Stop) -> None:
+        waits = False
         try:
             await self._sum_up(conversation, asked, stop)
         except Stopped:
-            pass  # a reply goes first: what was asked for is begun again when it has ended
+            waits = True  # a reply goes first: what was asked for is begun again when it has ended
         except NemochatError as error:  # unasked, the next turn says what is wrong with the engine
             self._given_up = self._target
-            if asked is not None and not stop.is_set:
+            if asked is not None:
                 self._port.tell(Complained(error))
         finally:
-            self._port.tell(Working(""))
-            if not stop.is_set and not self._looked.is_busy:
+            if not waits:
                 self._end(asked)
             if self._stop is stop:
                 self._stop = None
@@ -140,6 +140,8 @@ class Memory:
 
     async def _sum_up(self, conversation: OpenConversation, asked: _Asked | None, stop: Stop) -> None:
         session = self._looked.free_session()
+        if self._looked.is_busy:
+            raise Stopped
         if session is None or conversation is not self._looked.conversation:
             return
         target = self._target = await stop.over(_target(session, conversation.chat, is_asked=asked is not None))
@@ -150,6 +152,15 @@ class Memory:
                 self._port.tell(Said("There is nothing to sum up yet: only the newest messages are left."))
             return
         self._port.tell(Working("writing a summary"))
+        try:
+            await self._write_up_to(target, session, conversation, asked, stop)
+        finally:
+            self._port.tell(Working(""))
+
+    async def _write_up_to(
+        self, target: int, session: ChatSession, conversation: OpenConversation, asked: _Asked | None, stop: Stop
+    ) -> None:
+        """One summary after the other, each brought up to date by the next, until they tell of all before that message."""
         summary: Summary | None = None
         while until := _left(chat := conversation.chat, target):
             words = asked.words if asked is not None else ""

@@ -42,6 +42,12 @@ def summary_of(sitting: Sitting) -> Summary | None:
     return sitting.desk.chat.summary
 
 
+def state_of(sitting: Sitting) -> str:
+    """What the context pane says of a summary that is not read."""
+    assert sitting.desk.reading.view is not None
+    return sitting.desk.reading.view.summary_state
+
+
 def remembered(sitting: Sitting) -> tuple[str, ...]:
     return sitting.desk.chat.remembered
 
@@ -159,6 +165,24 @@ async def test_a_message_goes_before_a_summary_which_is_begun_again_behind_it(tm
     await sitting.close()
 
 
+async def test_what_was_asked_for_waits_for_all_messages_that_were_sent_meanwhile(tmp_path: Path) -> None:
+    sitting = await Sitting(bench_of(tmp_path)).begin()
+    await talked(sitting, 6)
+    fake = engine(sitting)
+    fake.gate = asyncio.Semaphore(0)
+    sitting.enter("/compact")
+    await sitting.until(lambda: asked(sitting))
+    for number in range(3):
+        sitting.enter(f"sent {number}")
+    fake.gate = None
+    await sitting.until(lambda: summary_of(sitting) is not None)
+    await sitting.settle()
+    kinds = ["summary" if ASKS in prompt else "turn" for prompt in prompts(sitting)]
+    assert kinds == ["summary", "turn", "turn", "turn", "summary"]
+    assert [text for text in sitting.said if text.startswith("sent")] == ["sent 0", "sent 1", "sent 2"]
+    await sitting.close()
+
+
 async def test_escape_stops_a_summary_and_nothing_is_changed(tmp_path: Path) -> None:
     sitting = await Sitting(bench_of(tmp_path)).begin()
     await talked(sitting, 6)
@@ -217,6 +241,7 @@ async def test_a_summary_can_be_edited_switched_off_and_deleted_and_all_of_it_is
     await sitting.send("next")
     assert "They never met." in prompts(sitting)[-1]
     await sitting.send("/summary off")
+    assert state_of(sitting) == "summary off"
     await sitting.send("next")
     assert "They never met." not in prompts(sitting)[-1]
     assert "message 0" in prompts(sitting)[-1], "the messages are back"
@@ -242,6 +267,8 @@ async def test_what_a_summary_tells_of_is_looked_at_whenever_the_path_is_another
     sitting.port.answers.append("other words")
     await sitting.act(2, "rewrite")
     assert summary_of(sitting) is None
+    await sitting.settle()
+    assert state_of(sitting) == "summary out of date: what it told of was changed"
     await sitting.send("/summary")
     assert "This chat has no summary that holds: what it told of was changed. /compact writes one." in sitting.port.notices
     await sitting.send("next")
