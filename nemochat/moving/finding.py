@@ -21,7 +21,7 @@ import msgspec
 from nemochat.domain.sanitize import sanitize
 from nemochat.files import reason
 from nemochat.library import roleplay_chats
-from nemochat.personas.cards import is_card
+from nemochat.personas.cards import decoded, is_card
 from nemochat.personas.limits import MAX_FILE
 from nemochat.personas.lorebook_files import is_lorebook
 from nemochat.personas.sampling_presets import is_foreign_preset
@@ -136,7 +136,7 @@ def find(path: Path, stop: Callable[[], bool] = lambda: False) -> Iterator[Found
     """What there is at a path, a file or a folder, in no order. Raises OSError when the path itself cannot be read."""
     if not path.is_dir():
         path.stat()
-        yield look_at(path, path.name)
+        yield look_at(path, path.name, is_named=True)
         return
     bases = tavern_folders(path)
     for base in bases:
@@ -162,15 +162,15 @@ def may_bring(path: Path) -> bool:
     return any(isinstance(look_at(file, ""), Found) for file in islice(files, _TRIED))
 
 
-def look_at(path: Path, name: str) -> Found | Unused:
-    """What a file is by what it holds. Reads it, at most `MAX_FILE` bytes of it."""
+def look_at(path: Path, name: str, *, is_named: bool = False) -> Found | Unused:
+    """What a file is by what it holds; one that the user named, whatever its ending. Reads it, at most `MAX_FILE` bytes of it."""
     suffix = path.suffix.lower()
     if suffix == ".risup":
         return Unused(name, failure="it is a preset in a packed form of RisuAI's own: export it there as JSON")
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return Unused(name, failure="it is no file")
-        if suffix not in _READ:
+        if suffix not in _READ and not is_named:
             return Unused(name, "pictures without a card" if suffix in _NO_PORTRAIT else f"{suffix or 'other'} files")
         head = read_beginning(path, _HEAD)
         if suffix in _WRITTEN:
@@ -199,15 +199,15 @@ def _part(data: bytes, suffix: str) -> Part | str:
         return Part.CARD if suffix == ".charx" or is_card(data) else Part.ARCHIVE
     try:
         check_json(data)
-        value = json.loads(data.decode("utf-8-sig", "replace").strip("\0 \t\r\n"), strict=False)
-    except TooMuchError as error:
-        return f"!{error}"
-    except RecursionError:
-        return "!its values are nested too deeply"
+        value = json.loads(decoded(data).strip("\0\ufeff \t\r\n"), strict=False)
+    except (TooMuchError, RecursionError):
+        return Part.CHAT  # which are read one by one, so that what is too much costs itself alone
     except ValueError as error:
         lines = [line for line in data[:_HEAD].splitlines() if line.strip()]
         if suffix == ".jsonl" or (len(lines) > 1 and lines[0].lstrip()[:1] == b"{" and lines[0].rstrip()[-1:] == b"}"):
             return Part.CHAT
+        if suffix != ".json" and data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] not in (b"{", b"["):
+            return "!it is of no kind that is known here"
         return f"!its JSON is broken ({sanitize(str(error), strict=True)[:80]})"
     return part_of_json(value)
 

@@ -271,3 +271,22 @@ def test_hostile_files_cost_themselves_alone(stores: Stores, tmp_path: Path) -> 
 
 def test_every_part_has_a_name() -> None:
     assert all(part.words for part in Part)
+
+
+@pytest.mark.parametrize("name", ["talk", "talk.txt", "talk.json.bak", "talk.JSON"])
+def test_a_file_that_is_named_is_read_whatever_its_ending(stores: Stores, tmp_path: Path, name: str) -> None:
+    said = [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello."}]
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        (tmp_path / name).write_text(json.dumps(said), encoding=encoding)
+        report = Importer(stores).run(tmp_path / name)
+        assert len((*report.came, *report.here)) == 1, encoding
+    (tmp_path / name).write_bytes(b"\x7fELF\0\0")
+    assert Importer(stores).run(tmp_path / name).failed
+
+
+def test_a_bomb_among_conversations_costs_itself_alone(stores: Stores, tmp_path: Path) -> None:
+    said = json.dumps({"messages": [{"role": "user", "content": "Hi."}]})
+    (tmp_path / "talks.json").write_text(f"[{said}, [{'0,' * 2_100_000}0], {said.replace('Hi', 'Ho')}]")
+    report = Importer(stores).run(tmp_path / "talks.json")
+    assert len(report.came) == 2
+    assert report.lost == "1 conversation"
