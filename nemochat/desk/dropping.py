@@ -23,7 +23,6 @@ from nemochat.desk.roles import Roles
 from nemochat.domain.sanitize import sanitize, shown
 from nemochat.errors import ImageError
 from nemochat.images.clipboard import read_clipboard_picture
-from nemochat.moving.finding import Found, look_at, may_bring
 from nemochat.numbers import count, plural
 from nemochat.reading import read_beginning, read_regular
 
@@ -177,7 +176,7 @@ class Dropping:
     async def _offer_folder(self, file: DroppedFile) -> None:
         pictures = await asyncio.to_thread(_pictures_in, file.path)
         attach = (Answer("pictures", f"Attach its {plural(len(pictures), 'picture')}"),) if pictures else ()
-        may_come = await asyncio.to_thread(may_bring, file.path)
+        may_come = await asyncio.to_thread(_may_bring, file.path)
         moves = (Answer("import", "Import its chats, characters and presets"),) if may_come else ()
         answers = (*moves, Answer("document", "Search its texts"), *attach, Answer("no", "Cancel"))
         conversation = self._takes.conversation
@@ -225,10 +224,19 @@ def _text_of(path: Path) -> str:
     return f"{path.name}:\n{sanitize(data.decode('utf-8', errors='replace')).strip()}\n"
 
 
+def _may_bring(folder: Path) -> bool:
+    """Whether there is anything in a folder that can be imported."""
+    from nemochat.moving.finding import may_bring
+
+    return may_bring(folder)
+
+
 def _what_may_come(path: Path) -> str:
     """What a file is called that can be imported; "" for one that cannot."""
     if path.suffix.lower() not in (".json", ".jsonl", *_PACKED):
         return ""
+    from nemochat.moving.finding import Found, look_at
+
     found = look_at(path, path.name)
     return found.part.words if isinstance(found, Found) else ""
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from nemochat.desk.port import Answer, AskOne, ChatsChanged, Port, Said, ShowText, Workbench, Working
 from nemochat.domain.sanitize import shown
-from nemochat.moving.importing import Importer, Stores
 from nemochat.moving.report import Report
 from nemochat.numbers import count
 from nemochat.personas.sampling_presets import PresetStore
@@ -26,6 +25,8 @@ class Moving:
 
     async def take(self, path: Path) -> None:
         """Take in a file or a folder, and show what came of it. Raises NemochatError when it cannot be read at all."""
+        from nemochat.moving.importing import Importer, Stores  # seldom needed: the program starts the sooner
+
         stop = threading.Event()
         self._stops.add(stop)
         loop = asyncio.get_running_loop()

@@ -9,13 +9,11 @@ import contextlib
 import json
 import math
 import os
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import tomlkit
 
 from nemochat.domain.personas import PersonaSampling
 from nemochat.domain.sampling import in_words
@@ -188,6 +186,8 @@ def for_persona(sampling: SamplingSettings) -> PersonaSampling:
 
 def write_toml(preset: Preset) -> str:
     """The preset as TOML; `read_toml` gives the same again."""
+    import tomlkit
+
     document = tomlkit.document()
     document.add(tomlkit.comment("How replies are made, by name: /preset, or `nemochat presets`."))
     document["name"] = preset.name
@@ -212,6 +212,8 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 def read_toml(text: str, name: str) -> Preset:
     """A preset from TOML; `name` is the file's, for messages and for a preset that names none. Raises NemochatError."""
+    import tomllib
+
     try:
         check_toml(text)
         read = msgspec.convert(tomllib.loads(text.removeprefix("\ufeff")), _File)

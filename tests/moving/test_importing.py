@@ -290,3 +290,27 @@ def test_a_bomb_among_conversations_costs_itself_alone(stores: Stores, tmp_path:
     report = Importer(stores).run(tmp_path / "talks.json")
     assert len(report.came) == 2
     assert report.lost == "1 conversation"
+
+
+def test_chats_of_other_programs_find_their_character_and_bring_their_lore(stores: Stores, tmp_path: Path) -> None:
+    """RisuAI keeps the greeting with the card, text-generation-webui the name in the folder, KoboldAI its world in the story."""
+    (tmp_path / "all" / "Mira").mkdir(parents=True)
+    card = v2(name="Mira", description="A clerk.", first_mes="Next!", alternate_greetings=["Closed, {{user}}."])
+    (tmp_path / "all" / "mira.json").write_text(card)
+    risu = {"message": [{"role": "user", "data": "Hi."}, {"role": "char", "data": "Yes?", "name": "Mira"}], "fmIndex": 0, "name": "Risu"}
+    lore = [{"key": "crane, hook", "content": "It is broken.", "insertorder": 1, "comment": "", "mode": "normal"}]
+    (tmp_path / "all" / "risu.json").write_text(json.dumps({"type": "risuChat", "ver": 2, "data": {**risu, "localLore": lore}}))
+    (tmp_path / "all" / "Mira" / "talk.json").write_text(json.dumps({"internal": [["Hello.", "Go away."]], "visible": []}))
+    story = {"gamestarted": True, "prompt": "Once.", "actions": ["There was."], "worldinfo": [{"key": "oak,elm", "content": "Old."}]}
+    (tmp_path / "all" / "story.json").write_text(json.dumps(story))
+    report = Importer(stores).run(tmp_path / "all")
+    assert not report.failed
+    read = {each.file: stores.library.load(each.id).chat for each in report.came if each.kind is Kind.CHAT}
+    assert [each.message.text for each in read["risu.json"].entries] == ["Closed, User.", "Hi.", "Yes?"]
+    assert {each.speaker for each in read["risu.json"].entries if each.message.role is Role.ASSISTANT} == {"Mira"}
+    webui = read["Mira/talk.json"]
+    assert webui.persona is not None
+    assert (webui.persona.name, webui.entries[1].speaker) == ("Mira", "Mira")
+    books = {name: stores.lorebooks.get(read[name].lorebooks[0]) for name in ("risu.json", "story.json")}
+    assert [book.entries[0].keys for book in books.values()] == [("crane", "hook"), ("oak", "elm")]
+    assert not Importer(stores).run(tmp_path / "all").came
