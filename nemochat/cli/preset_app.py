@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nemochat.cli.library_app import JsonOption
+from nemochat.cli.library_app import JsonOption, PersonaArgument
 
 presets_app = typer.Typer(help="Sampling presets: list, show, import, export, use and remove.", no_args_is_help=True)
 PresetArgument = Annotated[str, typer.Argument(help="A preset's name, or its beginning.")]
@@ -52,7 +52,7 @@ def presets_export(
 @presets_app.command("use")
 def presets_use(
     name: PresetArgument,
-    persona: Annotated[str, typer.Argument(help="A persona's name or id.")],
+    persona: PersonaArgument,
 ) -> None:
     """Let a persona reply as a preset says. In one chat: /preset NAME."""
     from nemochat.cli.presets import use
