@@ -61,6 +61,11 @@ def _personas(paths: Paths) -> Iterator[Offer]:
         yield (file.parent.name if file.name == "persona.toml" else file.stem), ""
 
 
+def _lorebooks(paths: Paths) -> Iterator[Offer]:
+    for file in sorted(paths.lorebooks.glob("*.json")):
+        yield file.stem, ""
+
+
 def _chats(paths: Paths) -> Iterator[Offer]:
     from nemochat.library.database import newest
 
@@ -78,4 +83,4 @@ def _content(file: Path) -> str:
 
 
 models, models_and_servers, servers = _offered(_models), _offered(_models_and_servers), _offered(_servers)
-personas, chats = _offered(_personas), _offered(_chats)
+personas, lorebooks, chats = _offered(_personas), _offered(_lorebooks), _offered(_chats)

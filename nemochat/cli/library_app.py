@@ -135,7 +135,7 @@ def personas_export(
     export(name, file)
 
 
-LorebookArgument = Annotated[str, typer.Argument(help="A lorebook's name or id.")]
+LorebookArgument = Annotated[str, typer.Argument(help="A lorebook's name or id.", autocompletion=completing.lorebooks)]
 
 
 @lore_app.command("list")

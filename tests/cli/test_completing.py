@@ -59,6 +59,9 @@ def test_names_are_those_that_are_here(nemochat: Run, tmp_path: Path) -> None:
     assert offered(nemochat, "models", "remove", "g") == ["gemma"]
     assert offered(nemochat, "servers", "check", "") == ["big-gpu"]
     assert {"innkeeper", "mira"} <= set(offered(nemochat, "personas", "show", ""))
+    (tmp_path / "data" / "lorebooks").mkdir()
+    (tmp_path / "data" / "lorebooks" / "woods.json").write_text("{")
+    assert offered(nemochat, "lore", "show", "w") == ["woods"]
     assert offered(nemochat, "mod") == ["models"]
 
 
@@ -93,7 +96,7 @@ def test_a_broken_file_offers_nothing_and_stays_where_it_is(nemochat: Run, tmp_p
 
 
 def test_tab_makes_nothing(nemochat: Run, tmp_path: Path) -> None:
-    for words in (("models", "use", ""), ("personas", "show", ""), ("--resume", ""), ("servers", "check", "")):
+    for words in (("models", "use", ""), ("personas", "show", ""), ("lore", "try", ""), ("--resume", ""), ("servers", "check", "")):
         offered(nemochat, *words)
     assert list(tmp_path.iterdir()) == []
 

@@ -19,6 +19,7 @@ from nemochat.desk.port import EditedPersona, PersonaAction, PersonaWish
 from nemochat.domain.personas import Lorebook, LoreEntry, Persona, PersonaSampling, Position
 from nemochat.errors import NemochatError
 from nemochat.personas.index import PersonaSummary
+from nemochat.personas.lorebooks import LorebookSummary
 from nemochat.personas.sampling_presets import Preset
 from nemochat.personas.store import PRESETS, PersonaStore
 from nemochat.settings import SamplingSettings
@@ -532,11 +533,51 @@ async def test_every_field_of_an_entry_comes_out() -> None:
         )  # fmt: skip
 
 
+async def test_the_rules_of_sillytavern_come_out_under_its_names() -> None:
+    app = Host(lambda: LoreForm(ENTRY))
+    async with app.run_test(size=(80, 80)) as pilot:
+        texts = {
+            "secondary_keys": "moon", "scan_depth": "9", "probability": "40", "groups": "sounds", "weight": "7", "sticky": "3",
+            "cooldown": "5", "delay": "2", "delayed": "1", "depth": "0", "only_names": "Mira\nAda", "only_tags": "elf",
+        }  # fmt: skip
+        for key, text in texts.items():
+            await write(pilot, app, key, text)
+        for key in ("selective", "whole_words", "wins", "is_no_chain", "ends_chain", "ignores_budget", "excludes"):
+            app.field(key).query_one(Switch).toggle()
+        for key, index in (("logic", 1), ("position", 2), ("speaker", 2)):
+            app.field(key).query_one(Select).value = index
+        await press(pilot, "ctrl+s")
+        assert app.answer == msgspec.structs.replace(
+            ENTRY, secondary_keys=("moon",), selective=True,
+            extensions={
+                "x": 1, "selectiveLogic": 3, "match_whole_words": False, "scan_depth": 9, "probability": 40, "group": "sounds",
+                "group_weight": 7, "group_override": True, "sticky": 3, "cooldown": 5, "delay": 2, "exclude_recursion": True,
+                "prevent_recursion": True, "delay_until_recursion": 1, "depth": 0, "role": 2, "ignore_budget": True, "position": 4,
+                "character_filter": {"isExclude": True, "names": ["Mira", "Ada"], "tags": ["elf"]},
+            },
+        )  # fmt: skip
+
+
+async def test_a_persona_names_its_lorebooks_by_id_or_name() -> None:
+    known = (LorebookSummary("woods", "The old woods"), LorebookSummary("sea", "Sea"))
+    app = Host(lambda: PersonaForm(msgspec.structs.replace(FULL, lorebooks=("gone",)), lorebooks=known))
+    async with app.run_test(size=(80, 60)) as pilot:
+        await write(pilot, app, "lorebooks", "the OLD woods\nnix")
+        await press(pilot, "ctrl+s")
+        assert app.answer is UNANSWERED
+        assert "There is no lorebook nix." in str(app.field("lorebooks").query_one(".problem", Static).content)
+        await write(pilot, app, "lorebooks", "the OLD woods\nsea\nwoods\ngone")
+        await press(pilot, "ctrl+s")
+        assert isinstance(app.answer, EditedPersona)
+        assert app.answer.persona.lorebooks == ("woods", "sea", "gone")
+
+
 async def test_an_entry_that_cannot_work_is_not_kept() -> None:
     wrong = (
         ("keys", "", "sword", "at least one key"),
         ("keys", "/(/", "sword", "no valid regular expression"),
         ("order", "first", "1", "a whole number"),
+        ("probability", "101", "100", "a whole number from 0 to 100"),
         ("content", " ", "said", "tells the model nothing"),
     )
     app = Host(lambda: LoreForm(ENTRY))
