@@ -53,7 +53,7 @@ def add(files: list[Path]) -> None:
         for notice in store.notices:
             print_note(notice)
         book = store.get(id_)
-        say(f"{book.name} is now one of your lorebooks, as {id_}: {plural(len(book.entries), 'entry', 'entries')}.", strict=True)
+        say(f"{book.name} is one of your lorebooks, as {id_}: {plural(len(book.entries), 'entry', 'entries')}.", strict=True)
     if failed:
         raise NemochatError(f"{failed} of {len(files)} files could not be added.")
 

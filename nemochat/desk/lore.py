@@ -105,7 +105,7 @@ class Lorebooks:
             Answer("later", "Later"),
         )
         size = plural(len(book.entries), "entry", "entries")
-        chosen = await self._port.ask(AskOne(f"{book.name} is now one of your lorebooks", f"It has {size}.", answers))
+        chosen = await self._port.ask(AskOne(f"{book.name} is one of your lorebooks", f"It has {size}.", answers))
         if chosen in (LoreAction.CHAT, LoreAction.PERSONA, LoreAction.EVERYWHERE):
             await self._give(LoreAction(chosen), id_)
         elif chosen == LoreAction.OPEN:

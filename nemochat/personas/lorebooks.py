@@ -148,8 +148,14 @@ class LorebookStore:
         return None
 
     def import_file(self, path: Path) -> str:
-        """Keep the lorebook of a file in any shape that `read_lorebook` knows; its id. Raises NemochatError."""
+        """Keep the lorebook of a file in any shape that `read_lorebook` knows; its id. Raises NemochatError.
+
+        One that says just the same as another is not kept twice: the id is that one's then.
+        """
         book, notices = read_lorebook(files.read(path, MAX_FILE), path.name)
+        if (known := self.find(book)) is not None:
+            self.notices = (f"{shown(path)} is here already, as {known}: it was not added again.",)
+            return known
         id_ = self.add(book)
         self.notices = notices
         return id_

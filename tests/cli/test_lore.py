@@ -28,11 +28,12 @@ def test_from_adding_to_removing(nemochat: Run, tmp_path: Path) -> None:
     added = nemochat("lore", "add", str(woods), str(none), str(valley))
     assert added.returncode == 1
     assert added.stdout.splitlines() == [
-        "Woods is now one of your lorebooks, as woods: 4 entries.", "Riverside is now one of your lorebooks, as riverside: 3 entries.",
+        "Woods is one of your lorebooks, as woods: 4 entries.", "Riverside is one of your lorebooks, as riverside: 3 entries.",
     ]  # fmt: skip
     assert "There is no such file" in added.stderr
     assert "What RisuAI calls regex has no meaning here" in added.stderr
     assert "1 of 3 files could not be added." in added.stderr
+    assert "is here already, as woods: it was not added again." in nemochat("lore", "add", str(woods)).stderr
     listed = nemochat("lore", "list").stdout
     assert "woods" in listed
     assert "4, 1 off" in listed

@@ -380,6 +380,11 @@ def test_imports_and_exports(store: LorebookStore, tmp_path: Path) -> None:
     assert (id_, len(store.notices)) == ("my-world", 1)
     assert store.find(store.get(id_)) == id_
     assert store.find(BOOK) is None
+    copy = tmp_path / "Copy.json"
+    copy.write_bytes(file.read_bytes())
+    assert store.import_file(copy) == id_
+    assert "is here already, as my-world" in store.notices[0]
+    assert len(store.list()) == 1
     store.export(id_, tmp_path / "v3.json")
     store.export(id_, tmp_path / "st.json", world_info=True)
     assert json.loads((tmp_path / "v3.json").read_text(encoding="utf-8"))["spec"] == "lorebook_v3"
