@@ -20,6 +20,8 @@ from nemochat.tui.themes import built_in_folder, load_themes
 from nemochat.tui.widgets.form_fields import Field
 from tests.idle import until
 
+GROUPS_SHOWN = ("interface", "engine", "sampling", "tools", "lore")
+
 UNANSWERED: dict[str, object] = {"": "not answered"}
 
 
@@ -75,7 +77,7 @@ async def test_every_setting_of_the_groups_is_there() -> None:
     async with app.run_test() as pilot:
         await pilot.pause()
         shown = [row.key for row in app.screen.query(Field)]
-        assert shown == [info.key for group in ("interface", "engine", "sampling", "tools") for info in describe(group)]
+        assert shown == [info.key for group in GROUPS_SHOWN for info in describe(group)]
 
 
 async def test_nothing_changed_nothing_saved() -> None:
@@ -200,7 +202,7 @@ async def test_the_arrows_pass_every_control_and_each_is_seen() -> None:
     app = Host(locked={"engine.batch": "NEMOCHAT_ENGINE_BATCH"})
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
-        passed, helps = [], {info.key: info.help for group in ("interface", "engine", "sampling", "tools") for info in describe(group)}
+        passed, helps = [], {info.key: info.help for group in GROUPS_SHOWN for info in describe(group)}
         for _ in helps:
             await pilot.press("down")
             await pilot.pause()

@@ -27,7 +27,9 @@ from nemochat.tui.screens.picker import preset_picker
 from nemochat.tui.themes import NamedTheme
 from nemochat.tui.widgets.form_fields import ChoiceField, Field, LineField, SwitchField, field_of
 
-_GROUP_TITLES = {"interface": "Interface", "engine": "Engine", "sampling": "Sampling", "tools": "Tools and documents"}
+_GROUP_TITLES = {
+    "interface": "Interface", "engine": "Engine", "sampling": "Sampling", "tools": "Tools and documents", "lore": "Lorebooks",
+}  # fmt: skip
 _SHORT = {"when the model is loaded again": "↻ model reload", "at the next start": "↻ next start"}
 _WORDS: dict[object, str] = {True: "on", False: "off", None: "automatic"}
 
