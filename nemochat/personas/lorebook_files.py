@@ -209,7 +209,7 @@ def _from_world(root: _Fields) -> _Read:
 
 def _world_entry(entry: _Fields, place: int) -> _Fields:
     """An entry of SillyTavern's world info, as the entry of a card that it would export."""
-    written = {"displayIndex": place, "addMemo": bool(entry.get("comment"))}
+    written = {"displayIndex": place, "addMemo": bool(mending.text(entry.get("comment"), "comment"))}
     entry = {key: value for key, value in entry.items() if key not in written or value != written[key]}
     fields: _Fields = {card: entry[theirs] for theirs, card in _WORLD_FIELDS.items() if theirs in entry}
     extensions = mending.mapping(entry.get("extensions"), "extensions")
