@@ -67,7 +67,11 @@ class ConversationError(NemochatError):
 
 
 class EngineError(NemochatError):
-    """The engine could not do what was asked."""
+    """The engine could not do what was asked. for_memory: there was too little of it, as far as is known."""
+
+    def __init__(self, message: str, hint: str = "", *, for_memory: bool = False) -> None:
+        super().__init__(message, hint)
+        self.for_memory = for_memory
 
 
 class EngineMissingError(EngineError):

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -47,6 +47,13 @@ class PictureProtocol(StrEnum):
 
 Auto = Literal["auto"]
 """A setting that is left to the model, or to the machine."""
+AUTO: Final = "auto"
+
+GpuLayers = Annotated[int, Meta(ge=-1)] | Auto
+DeviceNames = Annotated[str, Meta(min_length=1, max_length=400)]
+MainGpu = Annotated[int, Meta(ge=0, le=255)] | Auto
+TensorSplit = Annotated[tuple[Annotated[float, Meta(ge=0, le=1_000_000)], ...], Meta(max_length=64)]
+"""Kinds of settings that say where a model runs (`nemochat.domain.devices`)."""
 
 _AT_START = "at the next start"
 _AT_LOADING = "when the model is loaded again"
@@ -94,9 +101,16 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             description="How the model is spoken to: auto is as its file says; else nemotron, template, or the path of a .jinja file.",
         ),
     ] = "auto"
-    gpu_layers: Annotated[
-        Annotated[int, Meta(ge=-1)] | Auto, Meta(description="Layers on the GPU: auto is as many as fit, -1 all of them, 0 none.")
-    ] = "auto"
+    gpu_layers: Annotated[GpuLayers, Meta(description="Layers on the GPU: auto is as many as fit, -1 all of them, 0 none.")] = AUTO
+    device: Annotated[
+        DeviceNames, Meta(description="Devices that take layers, by their names in `nemochat doctor` with commas between; cpu is none.")
+    ] = AUTO
+    main_gpu: Annotated[
+        MainGpu, Meta(description="The one device that takes all of it, counted from 0; auto shares the layers among all devices.")
+    ] = AUTO
+    tensor_split: Annotated[
+        TensorSplit, Meta(description="How several devices share the layers: a part for each, such as 3, 1. Empty: by their free memory.")
+    ] = ()
     threads: Annotated[
         int, Meta(ge=0, le=1024, description="Threads for computing; 0 is one per physical core, and one alone for a very small model.")
     ] = 0
@@ -350,6 +364,15 @@ def parse_setting(key: str, text: str) -> object:
     return typed_value(key, kind, text.strip())
 
 
+def setting_text(value: object) -> str:
+    """A value as it stands in the settings file; "automatic" for what is not in it."""
+    if value is None:
+        return "automatic"
+    if isinstance(value, tuple):
+        return f"[{', '.join(f'{each:g}' if isinstance(each, float) else str(each) for each in value)}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def variable_of(key: str) -> str:
     """The environment variable that sets "engine.threads"."""
     return _PREFIX + key.replace(".", "_").upper()
@@ -410,12 +433,27 @@ def _from_environment(group: str, kind: _Group, environment: Mapping[str, str]) 
 
 
 def typed_value(name: str, kind: object, text: str) -> object:
-    """A value of a kind from text that somebody typed; a list or a table is JSON. Raises SettingsError saying what is allowed."""
+    """A value of a kind from text that somebody typed; a list or a table is JSON, and numbers may also stand with commas between them.
+
+    Raises SettingsError saying what is allowed.
+    """
+    typed = text
+    if _is_of_numbers(kind) and not text.startswith("["):
+        text = f"[{text}]"
     try:
         raw = msgspec.json.decode(text) if text.startswith(("[", "{")) else text
         return msgspec.convert(raw, kind, strict=False)
     except msgspec.MsgspecError as error:
-        raise SettingsError(f"{name} is {text!r}, which is not allowed.", f"Allowed: {_allowed(kind)}.") from error
+        raise SettingsError(f"{name} is {typed!r}, which is not allowed.", f"Allowed: {_allowed(kind)}.") from error
+
+
+def _is_of_numbers(kind: object) -> bool:
+    """Whether it is a list of numbers."""
+    info = msgspec.inspect.type_info(kind)
+    while isinstance(info, msgspec.inspect.Metadata):
+        info = info.type
+    kinds = info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
+    return any(isinstance(each, msgspec.inspect.VarTupleType) and isinstance(each.item_type, msgspec.inspect.FloatType) for each in kinds)
 
 
 def _plain(problem: str) -> str:

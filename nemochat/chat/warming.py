@@ -16,7 +16,7 @@ from nemochat.chat.previews import EMPTY, Preview, known_of
 from nemochat.chat.reader import PromptReader
 from nemochat.domain.chat import Chat
 from nemochat.domain.edits import Trim
-from nemochat.domain.events import Progress
+from nemochat.domain.events import Progress, Stage
 from nemochat.domain.messages import Message
 from nemochat.errors import NemochatError
 
@@ -183,7 +183,8 @@ class WarmAhead:
         return False
 
     def _report(self, progress: Progress) -> None:
-        if self._is_current():
+        # What a device is prepared for is waited for by whatever is wanted next as well.
+        if self._is_current() or progress.stage is Stage.COMPILE:
             self._watcher.reads_ahead(progress)
 
     def _ended(self, task: asyncio.Task[None]) -> None:

@@ -209,6 +209,11 @@ def ask(
         int | None, typer.Option(min=0, max=1_048_576, help="Tokens of the context window; 0 is the model's limit.", metavar="N")
     ] = None,
     gpu_layers: Annotated[int | None, typer.Option(min=-1, help="Layers to put on the GPU; -1 is all.", metavar="N")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Devices that take layers, by their names in `nemochat doctor`; cpu for none.", metavar="NAME,NAME")
+    ] = None,
+    main_gpu: Annotated[int | None, typer.Option(min=0, max=255, help="The one device that takes all of it, from 0.", metavar="N")] = None,
+    tensor_split: Annotated[str | None, typer.Option(help="How several devices share the layers.", metavar="N,N")] = None,
     threads: Annotated[
         int | None, typer.Option(min=0, max=1024, help="Processor threads; 0 is one per physical core.", metavar="N")
     ] = None,
@@ -228,7 +233,15 @@ def ask(
     from nemochat.cli.exchange import AskOptions
 
     overrides: dict[str, dict[str, object]] = {
-        **_engine(context_length=context_length, gpu_layers=gpu_layers, threads=threads, format=format_),
+        **_engine(
+            context_length=context_length,
+            gpu_layers=gpu_layers,
+            device=_setting("--device", "engine.device", device),
+            main_gpu=main_gpu,
+            tensor_split=_setting("--tensor-split", "engine.tensor_split", tensor_split),
+            threads=threads,
+            format=format_,
+        ),
         "sampling": {
             "max_tokens": _setting("--max-tokens", "sampling.max_tokens", max_tokens),
             "temperature": _setting("--temperature", "sampling.temperature", temperature),
@@ -414,7 +427,9 @@ def models_use(
 @models_app.command("set")
 def models_set(
     name: ModelArgument,
-    assignment: Annotated[str, typer.Argument(metavar="KEY=VALUE", help="format, picture_tokens or a sampling value; nothing unsets it.")],
+    assignment: Annotated[
+        str, typer.Argument(metavar="KEY=VALUE", help="format, picture_tokens, gpu_layers, device or a sampling value; nothing unsets it.")
+    ],
 ) -> None:
     """Set something for one model alone."""
     from nemochat.cli.models import set_one

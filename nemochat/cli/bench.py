@@ -12,16 +12,17 @@ import msgspec
 
 from nemochat.chat import ChatSession
 from nemochat.cli.offering import add_servers, build_toolset, open_servers
-from nemochat.cli.opening import SCRIPT_SUFFIX, available_memory, new_session, refuse_projector
+from nemochat.cli.opening import SCRIPT_SUFFIX, available_memory, devices_here, new_session, refuse_projector
 from nemochat.cli.output import print_note
 from nemochat.cli.passages import make_embedder
 from nemochat.cli.setup import Setup
 from nemochat.desk.port import ModelChoice, ToolChest
 from nemochat.documents.index import DocumentIndex
 from nemochat.documents.vectors import Embedder
+from nemochat.domain.devices import PLACING, chosen
 from nemochat.domain.servers import ServedModel
 from nemochat.engine import states
-from nemochat.errors import NemochatError
+from nemochat.errors import NemochatError, SettingsError
 from nemochat.files import reason, scratch_folder
 from nemochat.library import Library
 from nemochat.library.rescue import rescue_all, take_in
@@ -230,6 +231,17 @@ class Bench:
             self._setup.catalogue.use_served(name)
         elif not name.endswith(SCRIPT_SUFFIX) and name in {choice.name for choice in self.models()}:
             self._setup.catalogue.use(name)
+
+    async def misplaced(self, changes: Mapping[str, object]) -> str:
+        """By the devices that llama.cpp has here, which are only looked for where the changes say something of them."""
+        placing = {key.removeprefix("engine."): value for key, value in changes.items() if key.removeprefix("engine.") in PLACING}
+        wanted = msgspec.structs.replace(self.settings.engine, **placing)
+        try:
+            if placing:
+                chosen(wanted, await devices_here(wanted))
+        except SettingsError as error:
+            return f"{error.message} {error.hint}"
+        return ""
 
     def change_setting(self, key: str, value: object) -> None:
         """Write one setting and read all of them again."""

@@ -22,7 +22,7 @@ import msgspec
 from nemochat import __version__
 from nemochat.chat.remotes import Listing
 from nemochat.cli.models import name_in_use
-from nemochat.cli.opening import available_memory, device_room, with_layers
+from nemochat.cli.opening import LocalModel
 from nemochat.cli.output import print_json, say
 from nemochat.cli.setup import Setup
 from nemochat.domain.sanitize import sanitize
@@ -32,7 +32,7 @@ from nemochat.engine.tuning import Hardware
 from nemochat.errors import NemochatError
 from nemochat.files import log_problem, reason, try_writing
 from nemochat.library.database import look_over
-from nemochat.models import Catalogue, Entry, estimate_memory, inspect, memory_on_cpu, memory_on_gpu
+from nemochat.models import Catalogue, Entry
 from nemochat.numbers import plural, size_text
 from nemochat.paths import CACHE_VARIABLE, CONFIG_VARIABLE, DATA_VARIABLE, LOG_VARIABLE, Paths, find_paths
 from nemochat.settings import Settings, load_settings
@@ -45,6 +45,7 @@ _PACKAGES = ("textual", "pillow", "msgspec", "httpx2", "mcp")
 _DATABASE_SECONDS = 5.0
 _SERVER_SECONDS = 10.0
 _LITTLE_ROOM = 1_000_000_000
+_SMALLER = "Take a smaller quantisation or a shorter context_length."
 _MOST_MODELS = 50
 _FOLDERS = re.compile(r"""(?<![\w~.:/\\])(?:[A-Za-z]:)?[\\/](?:[^\s\\/,;:()"']+[\\/])+""")
 """The folders of a path that is not below the user's home."""
@@ -305,21 +306,18 @@ def _models(setup: Setup, hardware: Hardware) -> Iterator[Check]:
 def _model(setup: Setup, hardware: Hardware, entry: Entry, *, is_used: bool) -> Check:
     name = f"model {entry.name}"
     try:
-        files = setup.catalogue.resolve(entry.name)
-        card = inspect(files.model_path, files.mmproj_path)
+        model = LocalModel.of(setup, entry.name).on(hardware.devices)
     except NemochatError as error:
         return Check(name, error.message, State.ERROR, error.hint)
-    tokens = card.projector.budget(files.picture_tokens(setup.settings.engine)) if card.projector else 0
-    settings = with_layers(setup.settings.engine, card, device_room(hardware.devices), tokens)
-    on_gpu, on_cpu = memory_on_gpu(card, settings, tokens), memory_on_cpu(card, settings, tokens)
-    needs = on_cpu if on_gpu else estimate_memory(card, settings, tokens).total
-    layers = "all layers" if settings.on_gpu < 0 or settings.on_gpu > card.layers else f"{settings.on_gpu} of {card.layers} layers"
-    where = f"{size_text(needs)}, and {size_text(on_gpu)} on the GPU for {layers}" if on_gpu else size_text(needs)
-    sight = "sees pictures" if card.projector else "reads text only"
-    words = f"{'in use; ' if is_used else ''}whole, {sight}, needs {where}"
-    if needs > (free := available_memory()):
-        hint = "Take a smaller quantisation or a shorter context_length."
-        return Check(name, f"{words}; {size_text(free)} are available", State.WARNING, hint)
+    (_, own), *on_devices = model.needs
+    on_gpu = model.settings.on_gpu
+    layers = "all layers" if on_gpu < 0 or on_gpu > model.card.layers else f"{on_gpu} of {model.card.layers} layers"
+    where = "".join(f", and {size_text(each.total)} on {device}" for device, each in on_devices) + (f" for {layers}" if on_devices else "")
+    sight = "sees pictures" if model.card.projector else "reads text only"
+    words = f"{'in use; ' if is_used else ''}whole, {sight}, needs {size_text(own.total)}{where}"
+    if short := model.too_little:
+        hint = "Take a smaller quantisation, a shorter context_length, or fewer gpu_layers." if on_devices else _SMALLER
+        return Check(name, f"{words}; {short}", State.WARNING, hint)
     return Check(name, words)
 
 

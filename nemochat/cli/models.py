@@ -13,21 +13,22 @@ import msgspec
 from nemochat.chat.formats import NEMOTRON
 from nemochat.chat.remotes import Listing, about
 from nemochat.cli.model_servers import json_models
-from nemochat.cli.opening import free_on_devices, new_session, open_session, with_layers
+from nemochat.cli.opening import LocalModel, devices_here, new_session, open_session
 from nemochat.cli.output import print_json, print_note, print_table, say
 from nemochat.cli.setup import Setup, print_notices, read_setup
 from nemochat.domain.chat import Chat
+from nemochat.domain.devices import PLACING, chosen
 from nemochat.domain.sampling import InForce, Source, in_force, in_words
 from nemochat.domain.servers import ServedModel, Server
 from nemochat.engine.protocol import Counts
 from nemochat.errors import EngineError, ModelFileError, TemplateError, UsageError
-from nemochat.models import MemoryEstimate, ModelCard, estimate_memory, inspect, memory_on_cpu, memory_on_gpu
+from nemochat.models import MemoryEstimate, ModelCard, ModelFiles, estimate_memory, inspect
 from nemochat.models.catalogue import Entry
 from nemochat.models.pull import remove_files
 from nemochat.numbers import plural, size_text
 from nemochat.prompt.format import ChatFormat, Traits, turn_cost
 from nemochat.reading import all_parts
-from nemochat.settings import EngineSettings
+from nemochat.settings import EngineSettings, setting_text
 from nemochat.settings_file import sampling_layers
 
 
@@ -118,9 +119,16 @@ def set_one(name: str, assignment: str) -> None:
     key, equals, value = assignment.partition("=")
     if not equals:
         raise ModelFileError(f"{assignment} sets nothing.", "Write it as KEY=VALUE, such as picture_tokens=512.")
-    entry = catalogue.set(name, key.strip(), value.strip())
+    key, value = key.strip(), value.strip()
+
+    def check(files: ModelFiles) -> None:
+        placed = files.placed(setup.settings.engine)
+        if key in PLACING and value:
+            chosen(placed, asyncio.run(devices_here(placed)))
+
+    entry = catalogue.set(name, key, value, check)
     print_notices(catalogue)
-    own = ", ".join(f"{setting} = {said}" for setting, said in entry.settings.items())
+    own = ", ".join(f"{setting} = {setting_text(said)}" for setting, said in entry.settings.items())
     say(f"{entry.name}: {own}." if own else f"{entry.name} has no settings of its own.", strict=True)
 
 
@@ -140,19 +148,21 @@ def show(name: str, mmproj: Path | None, *, as_json: bool) -> None:
         print_notices(setup.servers)
         asyncio.run(_show_served(setup, served, mmproj, as_json=as_json))
         return
-    files = setup.catalogue.resolve(name, mmproj)
-    card = inspect(files.model_path, files.mmproj_path)
-    tokens = card.projector.budget(files.picture_tokens(setup.settings.engine)) if card.projector else 0
-    settings = with_layers(setup.settings.engine, card, asyncio.run(free_on_devices(setup.settings.engine)), tokens)
-    memory, on_gpu = estimate_memory(card, settings, tokens), memory_on_gpu(card, settings, tokens)
+    local = LocalModel.of(setup, name, mmproj)
+    local = local.on(asyncio.run(devices_here(local.settings)))
+    files, card, settings, tokens = local.files, local.card, local.settings, local.picture_tokens
+    memory = estimate_memory(card, settings, tokens)
+    (_, own), *on_devices = local.needs
+    on_gpu = sum(each.total for _, each in on_devices)
     spoken = asyncio.run(_spoken_to(setup, name, mmproj))
     of_model = {Source.MODEL_SETTING: files.sampling, Source.MODEL_FILE: card.recommended}
     now = in_force({**sampling_layers(setup.settings, setup.locked), **of_model})
     known = setup.catalogue.about(files, card)
     if as_json:
         paths = {"model_path": str(files.model_path), "mmproj_path": str(files.mmproj_path) if files.mmproj_path else None}
-        by_device = {"gpu_layers": settings.on_gpu, "on_gpu": on_gpu, "on_cpu": memory_on_cpu(card, settings, tokens)}
-        memory_json = {**msgspec.structs.asdict(memory), "total": memory.total}
+        of_each = [{"name": device, **_json_memory(each)} for device, each in on_devices]
+        by_device = {"gpu_layers": settings.on_gpu, "on_gpu": on_gpu, "on_cpu": own.total, "devices": of_each}
+        memory_json = _json_memory(memory)
         of_files = {"name": files.name, **paths, "card": card, "format": spoken, "size_on_disk": card.size_on_disk}
         print_json({**of_files, "memory": memory_json, "by_device": by_device, "sampling": now, "about": known})
         return
@@ -160,10 +170,11 @@ def show(name: str, mmproj: Path | None, *, as_json: bool) -> None:
     if files.mmproj_path is not None:
         places.append(("projector file", str(files.mmproj_path)))
     needed = _memory_rows(memory, card, settings)
-    if on_gpu:
+    if on_devices:
         layers = "all layers" if settings.on_gpu < 0 else plural(settings.on_gpu, "layer")
-        rest = size_text(memory_on_cpu(card, settings, tokens))
-        needed.append(("by device", f"{size_text(on_gpu)} on the GPU for {layers}, {rest} of the machine's own"))
+        needed.append(("by device", f"{size_text(on_gpu)} on the GPU for {layers}, {size_text(own.total)} of the machine's own"))
+        needed += [("", f"{device}: {_parts(each)}") for device, each in on_devices]
+        needed.append(("", f"the machine's own: {_parts(own)}"))
     described = [*_card_rows(card, tokens), *known.lines(), *_format_rows(spoken)]
     print_table((files.name, ""), [*described, *places, *_sampling_rows(now), *needed])
 
@@ -303,16 +314,20 @@ def _sampling_rows(now: InForce) -> list[tuple[str, str]]:
 
 def _memory_rows(memory: MemoryEstimate, card: ModelCard, settings: EngineSettings) -> list[tuple[str, str]]:
     window = min(settings.context_length or card.context_length, card.context_length)
-    parts = {
-        "weights": memory.weights,
-        "second copy": memory.repacked,
-        "projector": memory.projector,
-        "KV cache": memory.kv_cache,
-        "buffers": memory.compute,
-        "process": memory.process,
-    }
-    detail = ", ".join(f"{name} {size_text(n_bytes)}" for name, n_bytes in parts.items() if n_bytes)
-    return [("memory needed", f"about {size_text(memory.total)} at {window} tokens, KV in {settings.kv_type}"), ("", detail)]
+    needed = f"about {size_text(memory.total)} at {window} tokens, KV in {settings.kv_type}"
+    return [("memory needed", needed), ("", _parts(memory, is_whole=True))]
+
+
+def _parts(memory: MemoryEstimate, *, is_whole: bool = False) -> str:
+    """What there is of it, and before that how much together."""
+    names = {"weights": "weights", "repacked": "second copy", "projector": "projector", "kv_cache": "KV cache", "compute": "buffers"}
+    parts = [(words, getattr(memory, name)) for name, words in {**names, "process": "process"}.items()]
+    detail = ", ".join(f"{words} {size_text(n_bytes)}" for words, n_bytes in parts if n_bytes)
+    return detail if is_whole else f"{size_text(memory.total)} ({detail})"
+
+
+def _json_memory(memory: MemoryEstimate) -> dict[str, int]:
+    return {**msgspec.structs.asdict(memory), "total": memory.total}
 
 
 def _count_text(number: int) -> str:

@@ -8,26 +8,25 @@ import os
 import platform
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from nemochat.chat import ChatSession
-from nemochat.chat.formats import AUTO
 from nemochat.cli.output import print_note_once
 from nemochat.cli.setup import Setup, print_notices
+from nemochat.domain.devices import CPU, Device, chosen
 from nemochat.domain.sampling import Source
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.servers import ServedModel
 from nemochat.engine import states
 from nemochat.engine.client import WorkerEngine
 from nemochat.engine.protocol import LoadRequest
-from nemochat.engine.tuning import Device
 from nemochat.errors import UsageError
 from nemochat.files import log_problem
-from nemochat.models import ModelCard, fit_layers, inspect, memory_warning
-from nemochat.settings import EngineSettings, SamplingSettings
+from nemochat.models import MemoryEstimate, ModelCard, ModelFiles, fit_layers, inspect, memory_by_device, memory_warning, what_would_fit
+from nemochat.numbers import size_text
+from nemochat.settings import AUTO, EngineSettings
 from nemochat.settings_file import sampling_layers
 
 SCRIPT_SUFFIX = ".script.json"
@@ -94,15 +93,19 @@ async def new_session(
         if keeps_states and not setup.settings.engine.resume_mb:
             await asyncio.to_thread(_clear_states, setup.paths.states)
         kept_in = str(setup.paths.states) if keeps_states and setup.settings.engine.resume_mb else None
-        free = () if is_script or vocabulary_only else await free_on_devices(setup.settings.engine)
-        looked = partial(
-            _load_request, setup, wanted, mmproj, kept_in, free, is_script=is_script, vocabulary_only=vocabulary_only
-        )
-        request, own, image_size, notices = await asyncio.to_thread(looked)
-        for notice in notices:
-            warn(notice)
-        layers = {**sampling_layers(setup.settings, setup.locked), Source.MODEL_SETTING: own}
-        session = ChatSession(engine, request, layers, image_size)
+        if is_script and wanted is not None:
+            request = LoadRequest(Path(wanted).name, str(Path(wanted).absolute()), None, setup.settings.engine, kept_in)
+            session = ChatSession(engine, request, sampling_layers(setup.settings, setup.locked))
+        else:
+            local = await asyncio.to_thread(LocalModel.of, setup, wanted, mmproj)
+            if not vocabulary_only:
+                local = local.on(await devices_here(local.settings))
+                engine.relief = local.relief
+                for notice in await asyncio.to_thread(_notices, setup, local):
+                    warn(notice)
+            layers = {**sampling_layers(setup.settings, setup.locked), Source.MODEL_SETTING: local.files.sampling}
+            request = local.request(kept_in, vocabulary_only=vocabulary_only)
+            session = ChatSession(engine, request, layers, local.image_size)
         session.start_loading()
     except BaseException:
         await engine.close()
@@ -157,58 +160,115 @@ def _clear_states(folder: Path) -> None:
         logging.getLogger(__name__).warning("what was kept of chats cannot be removed: %s", error)
 
 
-def _load_request(
-    setup: Setup,
-    wanted: str | None,
-    mmproj: Path | None,
-    kept_in: str | None,
-    free: Sequence[int],
-    *,
-    is_script: bool,
-    vocabulary_only: bool,
-) -> tuple[LoadRequest, SamplingSettings, int | None, tuple[str, ...]]:
-    """What to load, the sampling that is set for this model, the side in pixels of what the projector gets when that is fixed, and what to
-    say: of a model that is used for the first time, and when memory is short."""
-    settings = setup.settings.engine
-    if is_script and wanted is not None:
-        return LoadRequest(Path(wanted).name, str(Path(wanted).absolute()), None, settings, kept_in), SamplingSettings(), None, ()
-    files = setup.catalogue.resolve(wanted, mmproj)
-    card = inspect(files.model_path, files.mmproj_path)
-    mmproj_path = str(files.mmproj_path) if files.mmproj_path else None
-    format_ = files.own.format if settings.format == AUTO else settings.format
-    tokens = card.projector.budget(files.picture_tokens(settings)) if card.projector else 0
-    settings = with_layers(settings, card, free, tokens)
-    request = LoadRequest(
-        files.name, str(files.model_path), mmproj_path, settings, kept_in, format_, tokens, vocabulary_only=vocabulary_only
+class LocalModel(msgspec.Struct, frozen=True):
+    """A model of this machine that is to be loaded, or is only looked at. settings: those of the engine that hold for it, with a number of
+    layers once it is known on which `devices` they go. picture_tokens: as in `LoadRequest`."""
+
+    files: ModelFiles
+    card: ModelCard
+    settings: EngineSettings
+    picture_tokens: int
+    devices: tuple[Device, ...] = ()
+
+    @classmethod
+    def of(cls, setup: Setup, wanted: str | None, mmproj: Path | None = None) -> LocalModel:
+        """Look at the model's files; None is the one in use. Raises ModelFileError."""
+        files = setup.catalogue.resolve(wanted, mmproj)
+        card = inspect(files.model_path, files.mmproj_path)
+        settings = files.placed(setup.settings.engine, setup.locked)
+        return cls(files, card, settings, card.projector.budget(files.picture_tokens(settings)) if card.projector else 0)
+
+    def on(self, devices: Sequence[Device]) -> LocalModel:
+        """The same on those of the machine's devices that the settings mean, with as many layers as fit where they leave that open.
+
+        Raises SettingsError, naming the devices that there are, where they mean others.
+        """
+        meant = chosen(self.settings, devices)
+        layers = self.settings.on_gpu if meant else 0
+        if meant and self.settings.gpu_layers == AUTO:
+            layers = fit_layers(self.card, self.settings, _room(meant), self.picture_tokens)
+        settings = msgspec.structs.replace(self.settings, gpu_layers=layers)
+        return msgspec.structs.replace(self, settings=settings, devices=meant if layers else ())
+
+    def at(self, settings: EngineSettings, devices: Sequence[Device]) -> LocalModel:
+        """The same with other settings, on those of the machine's devices that they mean. Raises SettingsError."""
+        return msgspec.structs.replace(self, settings=settings).on(devices)
+
+    @property
+    def name(self) -> str:
+        """What people call it, sanitised."""
+        return sanitize(self.files.name, strict=True)
+
+    @property
+    def needs(self) -> Sequence[tuple[str, MemoryEstimate]]:
+        """What it will take, by where that is: "" for the machine's own memory, then each device that takes layers."""
+        shares = self.settings.tensor_split or _room(self.devices)
+        estimates = memory_by_device(self.card, self.settings, shares, self.picture_tokens)
+        return list(zip(("", *(device.name for device in self.devices)), estimates, strict=True))
+
+    @property
+    def too_little(self) -> str:
+        """Where it will not fit by what is free now, as in "4 GB are available"; "" where it fits."""
+        own = sum(each.total for name, each in self.needs if not name or self.shares_memory)
+        available = available_memory()
+        return f"{size_text(available)} are available" if own > available else self.too_little_there
+
+    @property
+    def too_little_there(self) -> str:
+        """The same of the devices alone."""
+        needs = [each.total for name, each in self.needs if name]
+        short = [(each.name, free) for each, free, need in zip(self.devices, _room(self.devices), needs, strict=True) if need > free]
+        return " and ".join(f"{size_text(free)} are free on {name}" for name, free in short)
+
+    @property
+    def image_size(self) -> int | None:
+        """The side in pixels of what the projector gets, where that is fixed."""
+        projector = self.card.projector
+        return projector.image_size if projector is not None and projector.is_fixed_size else None
+
+    @property
+    def shares_memory(self) -> bool:
+        """Whether all of it is in the machine's own memory, wherever it is computed."""
+        return bool(self.devices) and (platform.system() == "Darwin" or all(device.kind == "igpu" for device in self.devices))
+
+    def request(self, kept_in: str | None = None, *, vocabulary_only: bool = False) -> LoadRequest:
+        """What the engine is asked for."""
+        files, settings = self.files, self.settings
+        mmproj = str(files.mmproj_path) if files.mmproj_path else None
+        format_ = files.own.format if settings.format == AUTO else settings.format
+        path, tokens = str(files.model_path), self.picture_tokens
+        return LoadRequest(files.name, path, mmproj, settings, kept_in, format_, tokens, vocabulary_only=vocabulary_only)
+
+    async def relief(self) -> str:
+        """What to do when there was too little memory for it, by what there is now."""
+        here = {device.name: device for device in await devices_here(self.settings)}
+        free = _room([here.get(device.name, device) for device in self.devices])
+        shares, tokens = self.shares_memory, self.picture_tokens
+        return what_would_fit(self.card, self.settings, available_memory(), free, is_shared=shares, picture_tokens=tokens)
+
+
+def _notices(setup: Setup, local: LocalModel) -> Sequence[str]:
+    """What to say of a model that is used for the first time, and when memory is short."""
+    tokens = local.picture_tokens
+    warning = memory_warning(
+        local.name, local.card, local.settings, available_memory(), is_shared=local.shares_memory, picture_tokens=tokens
     )
-    image_size = card.projector.image_size if card.projector is not None and card.projector.is_fixed_size else None
-    if vocabulary_only:
-        return request, files.sampling, image_size, ()
-    name = sanitize(files.name, strict=True)
-    warning = memory_warning(name, card, settings, available_memory(), is_shared=gpu_shares_memory(), picture_tokens=tokens)
-    first = setup.catalogue.first_use(files, card)
-    return request, files.sampling, image_size, tuple(filter(None, (first, warning)))
+    return [*filter(None, (setup.catalogue.first_use(local.files, local.card), warning))]
 
 
-async def free_on_devices(settings: EngineSettings) -> Sequence[int]:
-    """Bytes that are free on each device that layers can be put on, where the settings leave their number open and there may be any."""
+async def devices_here(settings: EngineSettings) -> Sequence[Device]:
+    """The devices that layers can be put on; none is looked for where this build has none, or the settings want none."""
     from nemochat.engine.trials import look_at_hardware, may_have_gpu
 
-    if settings.gpu_layers != "auto" or not may_have_gpu():
+    device = settings.device.strip().lower()
+    if device == CPU or (settings.gpu_layers == 0 and device == AUTO) or not may_have_gpu():
         return ()
-    return device_room((await look_at_hardware()).devices)
+    return (await look_at_hardware()).devices
 
 
-def device_room(devices: Sequence[Device]) -> Sequence[int]:
-    """The same of devices that were looked at. One with the machine's own memory has no more of it than is available there."""
+def _room(devices: Sequence[Device]) -> Sequence[int]:
+    """Bytes that are free on each. One with the machine's own memory has no more of it than is available there."""
     return [min(each.free or each.total, available_memory()) if each.kind == "igpu" else each.free for each in devices]
-
-
-def with_layers(settings: EngineSettings, card: ModelCard, free: Sequence[int], picture_tokens: int) -> EngineSettings:
-    """The settings with as many layers as fit, where they leave that open."""
-    if settings.gpu_layers != "auto":
-        return settings
-    return msgspec.structs.replace(settings, gpu_layers=fit_layers(card, settings, free, picture_tokens) if free else 0)
 
 
 def available_memory() -> int:
@@ -216,8 +276,3 @@ def available_memory() -> int:
     from nemochat.system.memory import memory
 
     return memory().available
-
-
-def gpu_shares_memory() -> bool:
-    """Whether a GPU has no memory of its own here."""
-    return platform.system() == "Darwin"

@@ -16,6 +16,7 @@ from nemochat.errors import NemochatError
 
 STAGE_WORDS = {
     Stage.LOAD: "loading the model",
+    Stage.COMPILE: "preparing the GPU, which takes long the first time",
     Stage.ENCODE: "looking at the picture",
     Stage.PREFILL: "reading the prompt",
     Stage.SERVER: "waiting for the server",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from nemochat.cli.opening import SCRIPT_SUFFIX, available_memory, device_room, gpu_shares_memory, with_layers
+from nemochat.cli.opening import SCRIPT_SUFFIX, LocalModel, available_memory
 from nemochat.cli.output import StatusLine, print_json, print_note, print_note_once, say
 from nemochat.cli.setup import Setup, print_notices, read_setup
 from nemochat.domain.sanitize import sanitize
@@ -35,7 +35,6 @@ from nemochat.engine.tuning import (
 )
 from nemochat.errors import EngineError, UsageError
 from nemochat.files import log_problem
-from nemochat.models import estimate_memory, inspect, memory_on_cpu
 from nemochat.settings import EngineSettings, KvType, WhenFull
 from nemochat.settings_file import locked_settings, replace_settings, write_setting
 
@@ -99,6 +98,7 @@ class _Plan(msgspec.Struct, frozen=True):
     backend: BackendName
     task: Task
     predict: Callable[[EngineSettings], int]
+    misfit: Callable[[EngineSettings], str] = lambda _: ""
 
 
 def run(model: str | None, mmproj: Path | None, *, seconds: float, is_dry: bool, as_json: bool) -> None:
@@ -144,7 +144,7 @@ async def _search(setup: Setup, model: str | None, mmproj: Path | None, seconds:
     with StatusLine() as status:
         status.show("looking at the model and the machine ...")
         plan = await _planned(setup, model, mmproj)
-        search = Search(plan.task, plan.predict, seconds, time.monotonic)
+        search = Search(plan.task, plan.predict, seconds, time.monotonic, plan.misfit)
         bench = Bench(plan.request, setup.paths.engine_log, seconds=seconds * _MEASURED_SHARE, backend=plan.backend)
         files = [Path(path) for path in (plan.request.model_path, plan.request.mmproj_path) if path is not None]
         if sum(file.stat().st_size for file in files) < plan.task.available // 2:
@@ -183,21 +183,21 @@ async def _planned(setup: Setup, model: str | None, mmproj: Path | None) -> _Pla
         return _Plan(script.name, LoadRequest(script.name, str(script), None, settings), "scripted", task, lambda _: 0)
     if not is_installed():
         raise not_installed()
-    files = setup.catalogue.resolve(wanted, mmproj)
+    local = LocalModel.of(setup, wanted, mmproj).on(hardware.devices)
     print_notices(setup.catalogue)
-    card = inspect(files.model_path, files.mmproj_path)
-    tokens = card.projector.budget(files.picture_tokens(settings)) if card.projector else 0
-    settings = with_layers(settings, card, device_room(hardware.devices), tokens)
+    card, tokens = local.card, local.picture_tokens
     least_batch = card.projector.least_batch(tokens) if card.projector else 1
-    mmproj_path = str(files.mmproj_path) if files.mmproj_path else None
-    request = LoadRequest(files.name, str(files.model_path), mmproj_path, settings, picture_tokens=tokens)
     threads = 1 if card.parameters < hardware.small_model else hardware.cores
-    task = msgspec.structs.replace(task, base=settings, layers=card.layers, auto_threads=threads, least_batch=least_batch)
+    task = msgspec.structs.replace(task, base=local.settings, layers=card.layers, auto_threads=threads, least_batch=least_batch)
 
     def predict(wanted: EngineSettings) -> int:
-        return estimate_memory(card, wanted, tokens).total if gpu_shares_memory() else memory_on_cpu(card, wanted, tokens)
+        placed = local.at(wanted, hardware.devices)
+        return sum(each.total for name, each in placed.needs if not name or placed.shares_memory)
 
-    return _Plan(sanitize(files.name, strict=True), request, "llama", task, predict)
+    def misfit(wanted: EngineSettings) -> str:
+        return local.at(wanted, hardware.devices).too_little_there
+
+    return _Plan(local.name, local.request(), "llama", task, predict, misfit)
 
 
 class _Board:

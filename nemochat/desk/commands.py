@@ -304,7 +304,7 @@ async def _theme(desk: Desk, argument: str) -> None:
 
 async def _settings(desk: Desk, _: str) -> None:
     presets = await asyncio.to_thread(desk.presets.list)
-    changes = await desk.port.ask(AskSettings(desk.bench.settings, desk.bench.locked, desk.sampling, presets))
+    changes = await desk.port.ask(AskSettings(desk.bench.settings, desk.bench.locked, desk.sampling, presets, desk.bench.misplaced))
     if changes:
         await desk.settings_changed(changes)
 

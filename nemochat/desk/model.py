@@ -32,6 +32,8 @@ class OpenModel:
         self._opening: asyncio.Task[ChatSession | None] | None = None
         self._loaded = asyncio.Event()
         self._is_closed, self._is_opening = False, True  # the program opens one when it starts
+        self.coming = ""
+        """The model that is being opened, as it was asked for; "" where that is left to the settings."""
         self.session: ChatSession | None = None
         """The session, whose model may still be loading."""
         self.is_loaded = False
@@ -116,6 +118,9 @@ class OpenModel:
                     yield (f"{name}/" if name else ""), rows
 
         local = [self._item(each.name, each.detail) for each in self._bench.models()]
+        if self.name and self.name not in {item.value for item in local} and not any(self.name.startswith(f"{s.name}/") for s in servers):
+            is_served = self.session is not None and self.session.served is not None
+            local.insert(0, self._item(self.name, "of a server that was taken out" if is_served else "opened by its path"))
         adds = Item(_ADD, "Add a model…", "a GGUF file; its projector is found beside it")
         gets = Item(_GET, "Get a model…", "from Hugging Face, NGC or an address; a short list of good ones")
         asked = [Item(f"{server.name}/", f"{server.name}/", "asking …") for server in servers]
@@ -160,7 +165,7 @@ class OpenModel:
             before.cancel()
             await asyncio.gather(before, return_exceptions=True)
         self._hold()
-        self._is_opening = True
+        self._is_opening, self.coming = True, name or ""
         try:
             served = await self._bench.find(name)
             may_open = served is None or await self._may_leave(served)

@@ -343,13 +343,17 @@ class AskAllowed(msgspec.Struct, frozen=True):
 
 
 class AskSettings(msgspec.Struct, frozen=True):
-    """The settings. sampling: what is in force of it, None while there is no model. presets: to choose among. Returns the changed ones by
-    ``group.name``."""
+    """The settings. sampling: what is in force of it, None while there is no model. presets: to choose among.
+    misplaced: as `Workbench.misplaced`.
+
+    Returns the changed ones by ``group.name``.
+    """
 
     settings: Settings
     locked: Mapping[str, str]
     sampling: InForce | None = None
     presets: tuple[Preset, ...] = ()
+    misplaced: Callable[[Mapping[str, object]], Awaitable[str]] | None = None
 
 
 class PreviewLine(msgspec.Struct, frozen=True):
@@ -614,6 +618,9 @@ class Workbench(Protocol):
 
     def use_model(self, name: str) -> None:
         """Remember the model for the next start."""
+
+    async def misplaced(self, changes: Mapping[str, object]) -> str:
+        """Why no model can run where these changed settings say, in words with the devices that there are; "" where it can."""
 
     def change_setting(self, key: str, value: object) -> None:
         """Write a setting (``group.name``) and put it in force."""

@@ -10,9 +10,11 @@ from nemochat.domain.messages import Part
 
 
 class Stage(StrEnum):
-    """What the engine is busy with before the first token; SERVER: a server has it, which does not tell."""
+    """What the engine is busy with before the first token; COMPILE: a device gets its programs for what it has not done before; SERVER: a
+    server has it, which does not tell."""
 
     LOAD = "load"
+    COMPILE = "compile"
     ENCODE = "encode"
     PREFILL = "prefill"
     SERVER = "server"
@@ -30,7 +32,7 @@ class FinishReason(StrEnum):
 class Progress(msgspec.Struct, frozen=True, tag="progress"):
     """`done` of `total`: thousandths of the file for LOAD, pictures for ENCODE, tokens for PREFILL (reused ones not counted).
 
-    For SERVER they say nothing.
+    For COMPILE and SERVER they say nothing.
     """
 
     stage: Stage

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -85,7 +85,7 @@ class WorkerEngine:
     Another model gets another process, so unloading really returns the memory. When the process dies, the request under way fails
     with EngineDiedError and the next one starts the process and loads the model again; a request on which it died twice is refused
     until another one has been tried or `load` is called. A worker that does not hold a picture of a prompt, or no
-    longer, is given it again (`find_image`).
+    longer, is given it again (`find_image`). An error for want of memory gets the hint that `relief` gives.
     An instance belongs to one event loop and must be closed.
     """
 
@@ -98,6 +98,7 @@ class WorkerEngine:
         self._wanted: LoadRequest | None = None
         self._info: ModelInfo | None = None
         self.find_image: Callable[[str], RgbImage | None] = lambda digest: None
+        self.relief: Callable[[], Awaitable[str]] | None = None
         self._running: Request | None = None
         self._is_cancelled = False
         self._waiting = 0
@@ -241,8 +242,11 @@ class WorkerEngine:
         self._running, self._is_cancelled = command, False
         try:
             yield
-        except EngineDiedError as death:
-            self._deaths = _Deaths(command, deaths.times + 1 if deaths else 1, death.message)
+        except EngineError as error:
+            if isinstance(error, EngineDiedError):
+                self._deaths = _Deaths(command, deaths.times + 1 if deaths else 1, error.message)
+            if error.for_memory and self.relief is not None:
+                error.hint = await self.relief()
             raise
         else:
             if deaths:
@@ -400,4 +404,7 @@ def failure(report: Failed) -> NemochatError:
     kind = getattr(errors, report.kind, EngineError)
     if not (isinstance(kind, type) and issubclass(kind, NemochatError)):
         kind = EngineError
-    return kind(report.message, report.hint)
+    error = kind(report.message, report.hint)
+    if isinstance(error, EngineError):
+        error.for_memory = report.for_memory
+    return error

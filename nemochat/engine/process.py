@@ -119,7 +119,7 @@ class WorkerProcess:
                     self.send(Ping())
         if isinstance(report, EngineDiedError):
             self._received.put_nowait(report)
-            raise EngineDiedError(report.message, report.hint)
+            raise EngineDiedError(report.message, report.hint, for_memory=report.for_memory)
         return report
 
     def reject(self, report: Report) -> EngineDiedError:
@@ -201,9 +201,9 @@ def cause_of_death(code: int, log_path: Path) -> EngineDiedError:
         case Cause.CODE:
             return EngineDiedError(f"The engine ended unexpectedly ({name}).", details)
         case Cause.KILLED:
-            return EngineDiedError("The engine was killed, most likely because the machine ran out of memory.", less)
+            return EngineDiedError("The engine was killed, most likely because the machine ran out of memory.", less, for_memory=True)
         case Cause.MEMORY:
-            return EngineDiedError(f"The engine ran out of memory ({name}).", less)
+            return EngineDiedError(f"The engine ran out of memory ({name}).", less, for_memory=True)
         case Cause.ABORTED:
             return EngineDiedError(f"The engine stopped on a failed check inside llama.cpp ({name}).", details)
         case Cause.INSTRUCTION:

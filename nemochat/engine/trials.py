@@ -83,7 +83,7 @@ class Bench:
         try:
             async with asyncio.timeout(trial.seconds):
                 info = await engine.load(request)
-                reads, writes = await self._measure(_Talk(engine), info)
+                reads, writes = await self._measure(_Talk(engine), info, compiles=settings.on_gpu != 0)
                 prefill, prefill_spread = _middle([run.per_second for run in reads])
                 decode, decode_spread = _middle([run.per_second for run in writes])
                 return Measured(
@@ -101,11 +101,15 @@ class Bench:
         finally:
             await engine.close()
 
-    async def _measure(self, talk: _Talk, info: ModelInfo) -> tuple[list[_Run], list[_Run]]:
-        """Reading and writing, each a few times, behind the first evaluation, in which memory is touched that nobody had used."""
+    async def _measure(self, talk: _Talk, info: ModelInfo, *, compiles: bool) -> tuple[list[_Run], list[_Run]]:
+        """Reading and writing, each a few times, behind the first evaluation, in which memory is touched that nobody had used. compiles: a
+        device gets its programs for prompts of each length when it meets the first of them, which is not measured either."""
         words = min(_WARM_WORDS, info.context_length // 8)
         await talk.read(words)
         size = self._size = self._size or await self._sizes(talk, words, info.context_length)
+        if compiles:
+            await talk.read(size.words)
+            await talk.write(size.reply)
         reads = await self._repeated(lambda: talk.read(size.words))
         return reads, await self._repeated(lambda: talk.write(size.reply))
 

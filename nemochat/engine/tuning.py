@@ -11,7 +11,10 @@ from typing import Any
 
 import msgspec
 
-from nemochat.settings import EngineSettings, KvType
+from nemochat.domain.devices import CPU
+from nemochat.domain.devices import Device as Device
+from nemochat.settings import AUTO, EngineSettings, KvType
+from nemochat.settings import setting_text as setting_text
 
 TURN_PROMPT_TOKENS = 400
 TURN_REPLY_TOKENS = 150
@@ -34,19 +37,8 @@ _LAST_SECONDS = 10.0
 _MUCH_QUICKER = 0.5
 _BATCHES = (128, 256, 512, 1024)
 
-TUNED = ("gpu_layers", "threads", "amx", "flash_attention", "kv_type", "batch", "mmap")
+TUNED = ("device", "main_gpu", "tensor_split", "gpu_layers", "threads", "amx", "flash_attention", "kv_type", "batch", "mmap")
 """The settings that are tried, in the order of what they usually bring."""
-
-
-class Device(msgspec.Struct, frozen=True):
-    """What can compute beside the processor. kind: "gpu" with a memory of its own, "igpu" with the machine's. total, free: its memory in
-    bytes, 0 where it does not say."""
-
-    name: str
-    description: str
-    kind: str
-    total: int
-    free: int
 
 
 class Hardware(msgspec.Struct, frozen=True):
@@ -138,14 +130,23 @@ class Search:
     which the machine was busy does not decide.
     """
 
-    def __init__(self, task: Task, predict: Callable[[EngineSettings], int], seconds: float, clock: Callable[[], float]) -> None:
-        """predict: bytes that settings will need. seconds: the budget, by `clock`, which may start anywhere."""
+    def __init__(
+        self,
+        task: Task,
+        predict: Callable[[EngineSettings], int],
+        seconds: float,
+        clock: Callable[[], float],
+        misfit: Callable[[EngineSettings], str] = lambda _: "",
+    ) -> None:
+        """predict: bytes of the machine's own memory that settings will need. misfit: why devices have no room for their part, "" where
+        they have. seconds: the budget, by `clock`, which may start anywhere."""
         self.rows: list[Row] = []
         self.best: Row | None = None
         self.untried: list[str] = []
         """What the time was too short for."""
         self._task = task
         self._predict = predict
+        self._misfit = misfit
         self._seconds = seconds
         self._clock = clock
         self._started = clock()
@@ -201,6 +202,7 @@ class Search:
             yield from self._dimension("attention and KV cache", self._attention())
             yield from self._dimension("mmap", self._mmap())
         yield from self._dimension("GPU layers", self._gpu_layers())
+        yield from self._dimension("devices", self._devices())
         if self.best is not None and self.base is not None and self._seconds_of(self.best) < self.base.turn_seconds * _MUCH_QUICKER:
             yield from self._attempt(self.settings, "the same, measured longer", is_longer=True)
         yield from self._dimension("threads", self._threads())
@@ -227,8 +229,11 @@ class Search:
         needs, available = self._predict(settings), self._task.available
         if needs > available and self.best is None and self.rows and needs >= self._predict(self._task.base):
             return  # the present settings do not fit, and nothing larger will
+        reason = self._misfit(settings)
         if needs > available:
-            reason = f"not tried: needs about {needs / 1e9:.2f} GB, and {available / 1e9:.2f} GB are available"
+            reason = f"needs about {needs / 1e9:.2f} GB, and {available / 1e9:.2f} GB are available"
+        if reason:
+            reason = f"not tried: {reason}"
             self.rows.append(Row(trial, Failed(reason, was_tried=False), is_kept=False))
         else:
             yield trial
@@ -237,13 +242,28 @@ class Search:
         if not self._task.hardware.has_gpu or "gpu_layers" in self._task.locked:
             return
         base, layers = self._task.base.on_gpu, self._task.layers
+        on_any: dict[str, Any] = {}
+        if self._task.base.device.lower() == CPU:
+            if "device" in self._task.locked:
+                return
+            on_any = {"device": AUTO}
         for number in dict.fromkeys((-1, layers * 3 // 4, layers // 2)):
             if number != base:
-                yield self._changed(gpu_layers=number)
+                yield self._changed(gpu_layers=number, **on_any)
             if self._has_worked(number):
                 break  # fewer are for a GPU whose memory is too small for these
         if base:
             yield self._changed(gpu_layers=0)
+
+    def _devices(self) -> Iterator[EngineSettings]:
+        """Each device alone, which spares the way from one to another, and all of them in equal parts."""
+        devices, layers = self._task.hardware.devices, self.settings.on_gpu or -1
+        if len(devices) < 2 or not self._task.locked.isdisjoint(("device", "main_gpu", "tensor_split", "gpu_layers")):
+            return
+        for device in devices:
+            yield self._changed(device=device.name, main_gpu=AUTO, tensor_split=(), gpu_layers=layers)
+        names = ",".join(device.name for device in devices)
+        yield self._changed(device=names, main_gpu=AUTO, tensor_split=(1.0,) * len(devices), gpu_layers=layers)
 
     def _threads(self) -> Iterator[EngineSettings]:
         hardware, auto = self._task.hardware, self._task.auto_threads
@@ -356,13 +376,6 @@ class Search:
         now = self.settings
         names = [name for name in TUNED if getattr(settings, name) != getattr(now, name)]
         return ", ".join(f"{name} = {setting_text(getattr(settings, name))}" for name in names)
-
-
-def setting_text(value: object) -> str:
-    """A value as it stands in the settings file; "automatic" for what is not in it."""
-    if value is None:
-        return "automatic"
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _was_tried(row: Row) -> bool:

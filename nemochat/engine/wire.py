@@ -118,12 +118,16 @@ class Forgotten(msgspec.Struct, frozen=True, tag=True):
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
-    """A request failed. `kind` is the name of a class in nemochat.errors; after a fatal failure the worker ends itself."""
+    """A request failed. `kind` is the name of a class in nemochat.errors; after a fatal failure the worker ends itself.
+
+    for_memory: there was too little of it.
+    """
 
     kind: str
     message: str
     hint: str = ""
     fatal: bool = False
+    for_memory: bool = False
 
 
 class Pong(msgspec.Struct, frozen=True, tag=True):

@@ -168,7 +168,11 @@ class Worker:
             try:
                 self._answer(backend, request)
             except NemochatError as error:
-                self._wire.send(Failed(type(error).__name__, error.message, error.hint))
+                self._wire.send(Failed(type(error).__name__, error.message, error.hint, for_memory=getattr(error, "for_memory", False)))
+            except MemoryError:
+                log.exception("Out of memory")
+                self._wire.send(Failed(EngineError.__name__, "The engine ran out of memory.", fatal=True, for_memory=True))
+                return
             except Exception as error:
                 log.exception("A bug in the engine")
                 message = f"The engine failed in a way it should not ({type(error).__name__}); this is a bug."

@@ -3,7 +3,16 @@
 from nemochat.models.card import ModelCard, ProjectorCard, inspect
 from nemochat.models.catalogue import Catalogue, Entry, ModelFiles
 from nemochat.models.keys import Keys
-from nemochat.models.memory import MemoryEstimate, estimate_memory, fit_layers, memory_on_cpu, memory_on_gpu, memory_warning
+from nemochat.models.memory import (
+    MemoryEstimate,
+    estimate_memory,
+    fit_layers,
+    memory_by_device,
+    memory_on_cpu,
+    memory_on_gpu,
+    memory_warning,
+    what_would_fit,
+)
 from nemochat.models.servers import Servers
 
 __all__ = [
@@ -18,7 +27,9 @@ __all__ = [
     "estimate_memory",
     "fit_layers",
     "inspect",
+    "memory_by_device",
     "memory_on_cpu",
     "memory_on_gpu",
     "memory_warning",
+    "what_would_fit",
 ]

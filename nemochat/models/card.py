@@ -17,6 +17,7 @@ from nemochat.models.gguf import GgufFile, Tensor
 from nemochat.models.kinds import MERGED_PATCHES, PICTURE_TOKENS, READS_BOTH_WAYS, READS_FORWARD_WIDTHS
 
 _LONGEST_LABEL = 200
+_LOOKED_UP = frozenset({"token_embd.weight", "per_layer_token_embd.weight"})
 
 
 class ProjectorCard(msgspec.Struct, frozen=True):
@@ -67,7 +68,9 @@ class ModelCard(msgspec.Struct, frozen=True):
     context_length: tokens. width: values of an embedding. heads, kv_heads: the most in any layer; kv_values: keys and values of one token
     in the KV cache, over all layers. licence: "" when the file does not say. weights_bytes: tensor data; file_bytes: size on disk.
     repackable_bytes: the part of the weights that llama.cpp may hold in a second layout on a CPU. tied_bytes: the token embeddings where
-    they serve as the output matrix too, which llama.cpp then holds twice; else 0. recommended: the sampling that its maker recommends.
+    they serve as the output matrix too, which llama.cpp then holds twice; else 0. embedding_bytes: what is only looked up, and stays with
+    the processor wherever layers go. output_bytes: the output matrix, which goes where the last layer does. recommended: the sampling that
+    its maker recommends.
     """
 
     architecture: str
@@ -87,6 +90,8 @@ class ModelCard(msgspec.Struct, frozen=True):
     weights_bytes: int
     repackable_bytes: int
     tied_bytes: int
+    embedding_bytes: int
+    output_bytes: int
     file_bytes: int
     recommended: Sampling = Sampling()
     projector: ProjectorCard | None = None
@@ -120,7 +125,7 @@ def _model_card(header: GgufFile, architecture: str) -> ModelCard:
     value_width = header.integer(f"{architecture}.attention.value_length") or head_width
     if not (0 < key_width <= 1 << 20 and 0 < value_width <= 1 << 20):
         raise wrong(header, "has attention heads of an impossible width")
-    embeddings = header.tensors["token_embd.weight"]
+    embeddings, output = header.tensors["token_embd.weight"], header.tensors.get("output.weight")
     return ModelCard(
         architecture=architecture,
         name=_label(header, "general.name") or _line(header.path.stem),
@@ -138,7 +143,9 @@ def _model_card(header: GgufFile, architecture: str) -> ModelCard:
         has_chat_template=bool(header.text("tokenizer.chat_template")),
         weights_bytes=_weights(header.tensors.values()),
         repackable_bytes=_weights(tensor for tensor in header.tensors.values() if _is_repacked(tensor)),
-        tied_bytes=0 if "output.weight" in header.tensors else embeddings.n_bytes,
+        tied_bytes=0 if output is not None else embeddings.n_bytes,
+        embedding_bytes=_weights(tensor for name, tensor in header.tensors.items() if name in _LOOKED_UP),
+        output_bytes=(output or embeddings).n_bytes,
         file_bytes=header.file_bytes,
         recommended=recommended({name: number for name, key in SAMPLING_KEYS.items() if (number := header.number(key)) is not None}),
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, TypeVar, cast
 
 import msgspec
 
+from nemochat.domain.devices import PLACING
 from nemochat.errors import ModelFileError
 from nemochat.files import reason, set_aside, write_whole
 from nemochat.models.card import ModelCard, inspect
@@ -22,25 +23,30 @@ from nemochat.models.known import About, about
 from nemochat.models.naming import file_label, meant, slug, typed_name
 from nemochat.paths import at_home
 from nemochat.reading import all_parts, read_regular
-from nemochat.settings import EngineSettings, SamplingSettings, typed_value
+from nemochat.settings import DeviceNames, EngineSettings, GpuLayers, MainGpu, SamplingSettings, TensorSplit, typed_value
 
 DEMO_NAME = "nemochat-demo"
 _DEMO_FOLDER = Path(__file__).parent / "demo"
 _MAX_BYTES = 1 << 20
 _MOST_NAMED = 5
 _MOST_TOLD = 1000
-Scalar = str | int | float | bool
+Value = str | int | float | bool | tuple[float, ...]
 
 
 class OwnSettings(msgspec.Struct, frozen=True):
     """What is set for one model alone, besides its sampling.
 
     format: the chat format, "auto" for the one that its file says, "nemotron", "template", or a template's file. picture_tokens: the most
-    tokens that a picture may take, where the projector can make them fewer; 0 leaves it to the file.
+    tokens that a picture may take, where the projector can make them fewer; 0 leaves it to the file. gpu_layers, device, main_gpu,
+    tensor_split: as in the settings of the engine; None is as for all models.
     """
 
     format: str = "auto"
     picture_tokens: Annotated[int, msgspec.Meta(ge=0, le=65_536)] = 0
+    gpu_layers: GpuLayers | None = None
+    device: DeviceNames | None = None
+    main_gpu: MainGpu | None = None
+    tensor_split: TensorSplit | None = None
 
 
 class ModelFiles(msgspec.Struct, frozen=True):
@@ -55,6 +61,11 @@ class ModelFiles(msgspec.Struct, frozen=True):
     def picture_tokens(self, settings: EngineSettings) -> int:
         """The most tokens that a picture may take: as is set for this model, else for all of them. 0 leaves it to the file."""
         return self.own.picture_tokens or settings.picture_tokens
+
+    def placed(self, settings: EngineSettings, locked: Container[str] = ()) -> EngineSettings:
+        """The settings with what is set for this model alone of where it runs. locked: the keys ("engine.device") that go before that."""
+        own = {name: getattr(self.own, name) for name in PLACING if f"engine.{name}" not in locked}
+        return msgspec.structs.replace(settings, **{name: value for name, value in own.items() if value is not None})
 
 
 Own = TypeVar("Own", OwnSettings, SamplingSettings)
@@ -77,7 +88,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     model_path: str
     mmproj_path: str | None = None
     is_builtin: bool = False
-    settings: dict[str, Scalar] = {}
+    settings: dict[str, Value] = {}
     origin: Origin = Origin()
 
     @property
@@ -220,10 +231,11 @@ class Catalogue:
         self._write(msgspec.structs.replace(stored, default=default, models=models))
         return entry
 
-    def set(self, name: str, key: str, value: str) -> Entry:
+    def set(self, name: str, key: str, value: str, check: Callable[[ModelFiles], None] = lambda _: None) -> Entry:
         """Set something for one model alone, as it was typed; nothing at all leaves it as it is for all.
 
-        Raises ModelFileError, and SettingsError saying what is allowed.
+        check: looks at the model as it would be, before it is stored. Raises ModelFileError, SettingsError saying what is allowed, and
+        what `check` does.
         """
         entry, stored = self._kept(self._added(name)[0])
         kinds = {field.name: field.type for group in (OwnSettings, SamplingSettings) for field in msgspec.structs.fields(group)}
@@ -232,8 +244,9 @@ class Catalogue:
             raise ModelFileError(f"There is no setting {shown(Path(key))} of a model.", f"There are {', '.join(kinds)}.")
         settings = {other: said for other, said in entry.settings.items() if other != key}
         if value:
-            settings[key] = cast(Scalar, typed_value(key, kinds[key], value))
+            settings[key] = cast(Value, typed_value(key, kinds[key], value))
         changed = msgspec.structs.replace(entry, settings=settings)
+        check(changed.files)
         models = tuple(changed if other.name == entry.name else other for other in stored.models)
         self._write(msgspec.structs.replace(stored, models=models))
         return changed

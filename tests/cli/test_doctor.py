@@ -5,22 +5,28 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import socket
 import sqlite3
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 import pytest
 
 from nemochat.cli import doctor
 from nemochat.cli.doctor import Check, State, examine, private
-from nemochat.engine.tuning import Device, Hardware
+from nemochat.cli.setup import read_setup
+from nemochat.domain.devices import Device
+from nemochat.engine.tuning import Hardware
 from nemochat.models import Catalogue
 from nemochat.system import memory, terminal
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, command
 from tests.remote.wires import OPENAI
+from tests.terminal.tty import Terminal
 from tests.tiny_gguf import write_language_model, write_projector
 
 GB = 1_000_000_000
@@ -169,6 +175,58 @@ def test_a_device_that_is_used(tmp_path: Path) -> None:
     assert lines[-1] == Check("device", "CUDA0: NVIDIA GeForce RTX 4090, 20 GB of 24 GB free")
 
 
+# -- models by device
+
+
+@pytest.fixture
+def fits(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Check]:
+    """The line of the demo model, at these settings of the engine and with these devices."""
+
+    def line(*devices: Device, **engine: Any) -> Check:
+        for name, value in engine.items():
+            monkeypatch.setenv(f"NEMOCHAT_ENGINE_{name.upper()}", str(value))
+        setup = read_setup()
+        hardware = Hardware(2, 4, has_gpu=bool(devices), devices=devices)
+        [check, *_] = doctor._models(setup, hardware)
+        return check
+
+    return line
+
+
+CARD = Device("CUDA0", "a card", "gpu", 24 * GB, 20 * GB)
+OTHER = Device("CUDA1", "another card", "gpu", 24 * GB, 20 * GB)
+
+
+def test_what_a_model_takes_is_said_by_device(fits: Callable[..., Check]) -> None:
+    one = fits(CARD)
+    assert one.state is State.OK
+    assert re.search(r"needs \d+(\.\d)? MB, and \d+(\.\d)? MB on CUDA0 for all layers$", one.words)
+    assert re.search(r"MB, and \d+(\.\d+)? MB on CUDA0, and \d+(\.\d+)? MB on CUDA1 for all layers$", fits(CARD, OTHER).words)
+    assert "CUDA" not in fits().words
+
+
+def test_layers_that_a_device_has_no_room_for_are_a_warning(fits: Callable[..., Check]) -> None:
+    full = msgspec.structs.replace(CARD, free=1_000_000)
+    check = fits(full, gpu_layers=-1)
+    assert check.state is State.WARNING
+    assert check.words.endswith("; 1 MB are free on CUDA0")
+    assert "fewer gpu_layers" in check.hint
+    assert fits(full, gpu_layers="auto").state is State.OK, "by itself it takes none there"
+
+
+@pytest.mark.parametrize("wrong", [{"device": "CUDA5"}, {"main_gpu": 3}, {"tensor_split": "1, 2, 3"}])
+def test_devices_that_are_not_there_are_an_error_that_names_those_that_are(fits: Callable[..., Check], wrong: dict[str, Any]) -> None:
+    check = fits(CARD, **wrong)
+    assert check.state is State.ERROR
+    assert check.hint == "There are CUDA0 (a card) and the processor (cpu)."
+
+
+def test_the_command_says_the_same_of_this_build(nemochat: Run) -> None:
+    state, words, hint = told(nemochat, NEMOCHAT_ENGINE_DEVICE="Nonsense7")["model nemochat-demo"]
+    assert (state, words) == ("error", "There is no device Nonsense7 here.")
+    assert "the processor (cpu)" in hint.lower()
+
+
 # -- memory of containers
 
 
@@ -242,6 +300,15 @@ def test_a_terminal_that_only_shows_lines(monkeypatch: pytest.MonkeyPatch) -> No
     lines = _of_terminal(b"", monkeypatch, TERM="dumb")
     assert list(lines) == ["terminal"]
     assert lines["terminal"].words == "TERM=dumb: it can only show lines"
+
+
+@pytest.mark.parametrize("term", ["dumb", ""])
+def test_the_command_in_such_a_terminal_prints_lines_and_nothing_else(tmp_path: Path, term: str) -> None:
+    """Fails when it asks a terminal that cannot answer, or prints what is no text."""
+    with Terminal(command("doctor"), {"TERM": term, "NO_COLOR": "1"}, tmp_path, columns=200) as terminal:
+        terminal.wait_for(lambda text: "it can only show lines" in text and "model nemochat-demo" in text)
+        assert "nemochat works line by line in it." in terminal.text
+        assert b"\x1b" not in terminal.written
 
 
 @pytest.mark.usefixtures("at_terminal")

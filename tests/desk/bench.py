@@ -156,6 +156,9 @@ class Bench:
     def use_model(self, name: str) -> None:
         self.used.append(name)
 
+    async def misplaced(self, changes: Mapping[str, object]) -> str:
+        return f"There is no device {changes['engine.device']} here." if changes.get("engine.device", "auto") != "auto" else ""
+
     def change_setting(self, key: str, value: object) -> None:
         write_setting(self.paths.settings_file, key, value)
         group, _, name = key.partition(".")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import nemochat.models
+from nemochat.engine import trials
 from nemochat.engine.protocol import LoadRequest
 from nemochat.engine.scripted import Fault, FaultKind, FaultStage, Reply, Script
 from nemochat.engine.trials import Bench, look_at_hardware, peak_memory, read_through
@@ -50,6 +51,29 @@ async def test_the_rates_are_those_of_the_script(tmp_path: Path) -> None:
     assert isinstance(found, Measured)
     assert found.decode_per_second == pytest.approx(500), "2 ms a token"
     assert found.prefill_per_second > 10_000, "1 ms for every 256 tokens"
+
+
+@pytest.mark.parametrize("layers", [0, -1])
+async def test_what_a_device_compiles_is_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layers: int) -> None:
+    """Fails when the first prompt of a length, for which a device gets its programs, is among those that are measured."""
+    lengths: list[int] = []
+    read = trials._Talk.read
+
+    async def counted(self: trials._Talk, words: int) -> trials._Run:
+        lengths.append(words)
+        run = await read(self, words)
+        return run._replace(milliseconds=60_000.0) if layers and lengths.count(words) == 1 else run
+
+    monkeypatch.setattr(trials._Talk, "read", counted)
+    monkeypatch.setattr(trials.Bench, "_sizes", lambda *_: _size())
+    found = await scripted(tmp_path, SPEAKS, trial(gpu_layers=layers))
+    assert isinstance(found, Measured)
+    assert found.prefill_per_second > 100
+    assert lengths[:2] == [24, 64]
+
+
+async def _size() -> trials._Size:
+    return trials._Size(64, 16)
 
 
 async def test_a_crash_while_loading_or_reading_is_an_outcome(tmp_path: Path) -> None:

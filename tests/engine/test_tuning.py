@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
+from nemochat.domain.devices import Device
 from nemochat.engine.tuning import Failed, Hardware, Measured, Outcome, Row, Search, Task, Trial, setting_text
 from nemochat.settings import EngineSettings, KvType
 
@@ -35,11 +36,12 @@ class Made:
         predict: Callable[[EngineSettings], float] = lambda settings: 3.4,
         locked: frozenset[str] = frozenset(),
         least_batch: int = 1,
+        misfit: Callable[[EngineSettings], str] = lambda _: "",
     ) -> None:
         self.now = 1000.0
         self.trials: list[Trial] = []
         task = Task(base, hardware, 32, hardware.cores, int(available * GB), locked, least_batch)
-        self.search = Search(task, lambda settings: int(predict(settings) * GB), seconds, lambda: self.now)
+        self.search = Search(task, lambda settings: int(predict(settings) * GB), seconds, lambda: self.now, misfit)
         while (trial := self.search.next()) is not None:
             self.trials.append(trial)
             self.now += trial_seconds
@@ -282,6 +284,60 @@ def test_a_gpu_with_little_memory_gets_as_many_layers_as_fit() -> None:
     machine = Made(with_gpu(20), hardware=GPU)
     assert [what for what in machine.tried if "gpu" in what] == ["gpu_layers = -1", "gpu_layers = 24", "gpu_layers = 16"]
     assert machine.settings.gpu_layers == 16
+
+
+TWO = replace(GPU, devices=tuple(Device(name, "a card", "gpu", 8 * GB, 8 * GB) for name in ("CUDA0", "CUDA1")))
+
+
+def by_device(**seconds: float) -> Law:
+    """A machine on which a layer takes so many seconds on each device, and as long again to get from one to the other."""
+
+    def law(settings: EngineSettings) -> Outcome:
+        if settings.on_gpu == 0:
+            return measured(10, 2)
+        factor = seconds.get(settings.device, sum(seconds.values()))
+        return measured(1000 / factor, 200 / factor)
+
+    return law
+
+
+@pytest.mark.parametrize("quick", ["CUDA0", "CUDA1"])
+def test_of_two_devices_the_quicker_one_alone_is_found(quick: str) -> None:
+    times = {"CUDA0": 3.0, "CUDA1": 3.0, quick: 1.0}
+    machine = Made(by_device(**times), hardware=TWO, seconds=1000)
+    assert (machine.settings.device, machine.settings.gpu_layers) == (quick, -1)
+    assert {"device = CUDA0", "device = CUDA1"} <= set(machine.tried)
+    assert any("tensor_split = [1, 1]" in what for what in machine.tried)
+
+
+def test_devices_that_gain_nothing_alone_share_as_before() -> None:
+    machine = Made(lambda settings: measured(10, 2) if settings.on_gpu == 0 else measured(1000, 200), hardware=TWO, seconds=1000)
+    assert (machine.settings.device, machine.settings.tensor_split) == ("auto", ())
+
+
+def test_one_device_is_not_tried_against_itself() -> None:
+    machine = Made(with_gpu(33), hardware=replace(TWO, devices=TWO.devices[:1]), seconds=1000)
+    assert not any("device" in what or "tensor_split" in what for what in machine.tried)
+
+
+def test_the_processor_is_left_for_a_device_that_is_quicker() -> None:
+    machine = Made(by_device(auto=1.0), base=replace(DEFAULTS, device="cpu", gpu_layers=0), hardware=replace(TWO, devices=TWO.devices[:1]))
+    assert (machine.settings.device, machine.settings.gpu_layers) == ("auto", -1)
+
+
+@pytest.mark.parametrize("name", ["device", "gpu_layers", "tensor_split", "main_gpu"])
+def test_devices_stay_as_the_environment_has_them(name: str) -> None:
+    machine = Made(by_device(CUDA0=1.0, CUDA1=3.0), hardware=TWO, seconds=1000, locked=frozenset({name}))
+    assert not any("device" in what for what in machine.tried)
+
+
+def test_what_a_device_has_no_room_for_is_not_tried() -> None:
+    def misfit(settings: EngineSettings) -> str:
+        return "1 GB is free on CUDA1" if settings.device == "CUDA1" else ""
+
+    machine = Made(by_device(CUDA0=3.0, CUDA1=1.0), hardware=TWO, seconds=1000, misfit=misfit)
+    assert machine.row("device = CUDA1").outcome == Failed("not tried: 1 GB is free on CUDA1", was_tried=False)
+    assert machine.settings.device == "CUDA0"
 
 
 def test_what_the_environment_sets_is_left_alone() -> None:

@@ -5,7 +5,17 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from nemochat.models import ModelCard, estimate_memory, fit_layers, inspect, memory_on_cpu, memory_on_gpu, memory_warning
+from nemochat.models import (
+    ModelCard,
+    estimate_memory,
+    fit_layers,
+    inspect,
+    memory_by_device,
+    memory_on_cpu,
+    memory_on_gpu,
+    memory_warning,
+    what_would_fit,
+)
 from nemochat.settings import EngineSettings, KvType
 from tests.models import raw_gguf as raw
 
@@ -106,6 +116,78 @@ def test_both_sides_are_the_whole_with_working_buffers_on_each(nemovision: Model
     whole = estimate_memory(nemovision, settings)
     assert memory_on_cpu(nemovision, settings) + memory_on_gpu(nemovision, settings) == whole.total + whole.compute
     assert memory_on_gpu(nemovision, EngineSettings()) == 0
+
+
+def test_each_device_gets_its_part_and_all_parts_are_the_whole(nemovision: ModelCard) -> None:
+    """As llama.cpp shares them: the first layers to the first device, the output matrix as the last layer, the projector to the first."""
+    assert nemovision.projector is not None
+    settings = EngineSettings(gpu_layers=-1)
+    whole = estimate_memory(nemovision, settings)
+    own, first, second = memory_by_device(nemovision, settings, (3, 1))
+    assert (own.weights, own.kv_cache, own.projector) == (nemovision.embedding_bytes, 0, 0)
+    assert first.weights + second.weights == pytest.approx(whole.weights - nemovision.embedding_bytes, abs=2)
+    assert first.kv_cache + second.kv_cache == whole.kv_cache
+    assert first.kv_cache == whole.kv_cache * 25 // 32, "24.75 of 33 layers"
+    assert second.weights > nemovision.output_bytes
+    assert (first.projector, second.projector) == (nemovision.projector.weights_bytes, 0)
+    assert (first.process, first.repacked, own.process) == (0, 0, whole.process)
+    assert first.compute > second.compute > 0, "pictures are encoded on the first"
+
+
+def test_the_last_layer_on_a_device_is_the_output_matrix(nemovision: ModelCard) -> None:
+    own, only = memory_by_device(nemovision, EngineSettings(gpu_layers=1))
+    assert (only.weights, only.kv_cache) == (nemovision.output_bytes, 0)
+    assert own.weights + only.weights == estimate_memory(nemovision, EngineSettings(gpu_layers=1)).weights
+
+
+def test_a_device_that_gets_no_layer_needs_nothing_for_text(nemovision: ModelCard) -> None:
+    _, none, everything = memory_by_device(nemovision, EngineSettings(gpu_layers=-1), (0, 1))
+    assert (none.weights, none.kv_cache) == (0, 0)
+    assert none.projector > 0
+    assert everything.kv_cache == estimate_memory(nemovision, EngineSettings(gpu_layers=-1)).kv_cache
+
+
+def test_layers_are_fewer_where_one_of_two_devices_is_small(nemovision: ModelCard) -> None:
+    even, uneven = replace(EngineSettings(), tensor_split=(1.0, 1.0)), replace(EngineSettings(), tensor_split=(5.0, 1.0))
+    free = (4_000_000_000, 1_000_000_000)
+    assert fit_layers(nemovision, uneven, free) > fit_layers(nemovision, even, free) > 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "available", "free", "says"),
+    [
+        (EngineSettings(gpu_layers=-1), 8.0, (3.0,), "It would fit with gpu_layers = 28, or choose a smaller model"),
+        (EngineSettings(gpu_layers=-1), 8.0, (0.3,), "It would fit with gpu_layers = 0, or choose"),
+        (EngineSettings(gpu_layers=20), 8.0, (8.0,), "By the estimate it fits: close other programs, lift a limit on memory, or choose"),
+        (EngineSettings(gpu_layers=0), 16.0, (), "By the estimate it fits"),
+        (
+            EngineSettings(gpu_layers=0, kv_type=KvType.F16),
+            3.55,
+            (),
+            'It would fit with kv_type = "q8_0", or with context_length = 2048, or choose a smaller model or a smaller quantisation of it.',
+        ),
+        (EngineSettings(gpu_layers=0, kv_type=KvType.F16, flash_attention=False), 3.34, (), "together, or choose"),
+        (EngineSettings(gpu_layers=0), 3.43, (), "It would fit with spare_tokens = 0, or with context_length = 2048, or choose"),
+        (EngineSettings(gpu_layers=0), 2.0, (), "It needs about 3.46 GB, and no setting makes it fit: choose a smaller model"),
+    ],
+)
+def test_what_would_fit(nemovision: ModelCard, settings: EngineSettings, available: float, free: tuple[float, ...], says: str) -> None:
+    assert says in what_would_fit(nemovision, settings, int(available * 1e9), [int(each * 1e9) for each in free])
+
+
+def test_what_is_said_to_fit_does(nemovision: ModelCard) -> None:
+    """Every way by itself, over the whole range of what there may be."""
+    for tenths in range(5, 40):
+        free = (tenths * 100_000_000,)
+        told = what_would_fit(nemovision, EngineSettings(gpu_layers=-1), 8_000_000_000, free)
+        if "gpu_layers = " in told:
+            layers = int(told.partition("gpu_layers = ")[2].partition(",")[0])
+            assert memory_on_gpu(nemovision, EngineSettings(gpu_layers=layers)) < free[0]
+
+
+def test_a_device_with_the_machines_memory_is_part_of_it(nemovision: ModelCard) -> None:
+    settings = EngineSettings(gpu_layers=-1)
+    assert "no setting makes it fit" in what_would_fit(nemovision, settings, 2_000_000_000, (8_000_000_000,), is_shared=True)
 
 
 @pytest.mark.parametrize(

@@ -266,6 +266,17 @@ async def test_a_text_that_does_not_fit_says_by_how_much(tmp_path: Path) -> None
         assert str(driver.host.query_one("#count", Static).render()) == "too long by 120 tokens"
 
 
+@pytest.mark.parametrize(
+    ("room", "said"), [(-1, "1 token too few for the reply"), (-512, "512 tokens too few for the reply"), (-513, "too long by 1 token")]
+)
+async def test_a_text_that_fits_without_room_for_the_reply_says_so(tmp_path: Path, room: int, said: str) -> None:
+    """Fails when the prompt is called too long though only what is kept for the reply does not fit."""
+    async with prompt(tmp_path) as (driver, press):
+        driver.prompt.token_count, driver.prompt.room, driver.prompt.reserve = 3000, room, 512
+        await press()
+        assert str(driver.host.query_one("#count", Static).render()) == said
+
+
 async def test_enter_right_behind_a_typed_path_sends_the_picture_with_it(tmp_path: Path) -> None:
     draw_circle(tmp_path / "cat.png", (220, 40, 40))
     async with prompt(tmp_path) as (driver, press):

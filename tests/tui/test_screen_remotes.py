@@ -71,6 +71,29 @@ async def test_models_of_servers_stand_beside_those_of_this_machine(tmp_path: Pa
         assert highlighted(driver) == "demo"
 
 
+async def test_the_model_in_use_is_marked_when_its_server_was_taken_out(tmp_path: Path, bench: Bench) -> None:
+    """Fails when the list then marks none, as if nothing answered."""
+    async with running(tmp_path, bench=bench) as driver:
+        await choose(driver, *"here/")
+        await driver.until(lambda: driver.desk.model.name == SMALL.name and driver.desk.model.is_loaded)
+        bench.remotes.servers.remove("here")
+        await driver.press("f3")
+        await driver.dialog(Picker)
+        assert "here/small of a server that was taken out · in use" in rows(driver)
+        assert highlighted(driver) == "here/small"
+
+
+async def test_while_a_server_hangs_the_model_that_is_opened_is_named(tmp_path: Path, bench: Bench) -> None:
+    """Fails when the status line says that there is no model, and that it is being loaded."""
+    gate = bench.remotes.gates[SMALL.name] = asyncio.Event()
+    async with running(tmp_path, bench=bench) as driver:
+        driver.desk.do(lambda: driver.desk.model.open(SMALL.name))
+        await driver.until(lambda: driver.desk.model.coming == SMALL.name)
+        assert "no model" not in driver.shown
+        gate.set()
+        await driver.until(lambda: driver.desk.model.name == SMALL.name)
+
+
 async def test_a_server_that_says_nothing_delays_nothing_and_moves_nothing(tmp_path: Path, bench: Bench) -> None:
     gate = bench.remotes.gates["gpu"] = asyncio.Event()
     async with running(tmp_path, bench=bench) as driver:

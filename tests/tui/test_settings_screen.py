@@ -43,7 +43,12 @@ class Host(App[None]):
         for theme in load_themes(built_in_folder(), Path("/nonexistent"))[0]:
             self.register_theme(theme)
         self.theme = "nemochat-dark"
-        self.push_screen(SettingsScreen(self.settings, self.locked, self.sampling, self.presets), self.keep)
+        self.push_screen(SettingsScreen(self.settings, self.locked, self.sampling, self.presets, self.misplaced), self.keep)
+
+    async def misplaced(self, changes: Mapping[str, object]) -> str:
+        """As on a machine with one device."""
+        wanted = changes.get("engine.device", "auto")
+        return "" if wanted in ("auto", "CUDA0") else f"There is no device {wanted} here. There are CUDA0 (a card) and the processor (cpu)."
 
     def keep(self, answer: dict[str, object] | None) -> None:
         self.answer = answer
@@ -313,3 +318,28 @@ async def test_sampling_is_filled_in_from_a_preset_and_saved_only_then() -> None
         await pilot.press("ctrl+s")
         await until(lambda: app.answer is not UNANSWERED)
     assert app.answer == {"sampling.temperature": 0.3, "sampling.stop": ("END",), "sampling.top_k": None}
+
+
+async def test_a_device_that_is_not_there_keeps_the_screen_open_with_what_was_typed() -> None:
+    """Fails when changes are lost over a name that only the machine can judge, or when the sentence does not name the devices there."""
+    app = Host()
+    async with app.run_test(size=(100, 40)) as pilot:
+        await type_into(pilot, app, "engine.device", "CUDA3")
+        await type_into(pilot, app, "engine.threads", "3")
+        await pilot.press("ctrl+s")
+        await until(lambda: "There is no device CUDA3 here." in app.said("#settings-help"))
+        assert "CUDA0 (a card)" in app.said("#settings-help")
+        assert app.answer is UNANSWERED
+        await type_into(pilot, app, "engine.device", "CUDA0")
+        await pilot.press("ctrl+s")
+        await until(lambda: app.answer == {"engine.device": "CUDA0", "engine.threads": 3})
+
+
+async def test_a_split_is_typed_with_commas() -> None:
+    app = Host()
+    async with app.run_test(size=(100, 40)) as pilot:
+        await type_into(pilot, app, "engine.tensor_split", "3; 1")
+        assert "such as 3, 1" in str(app.row("engine.tensor_split").query_one(".problem", Static).content)
+        await type_into(pilot, app, "engine.tensor_split", "3, 1")
+        await pilot.press("ctrl+s")
+        await until(lambda: app.answer == {"engine.tensor_split": (3.0, 1.0)})

@@ -47,6 +47,7 @@ def text_of(line: StatusLine) -> list[str]:
         (Progress(Stage.ENCODE, 1, 2), "reading the picture 2 of 2"),
         (Progress(Stage.ENCODE, 2, 2), "reading the picture 2 of 2"),
         (Progress(Stage.ENCODE, 0, 1), "reading the picture"),
+        (Progress(Stage.COMPILE, 0, 0), "preparing the GPU, which takes long the first time"),
         (Progress(Stage.PREFILL, 312, 960), "reading 312 of 960 tokens"),
         (Progress(Stage.PREFILL, 1000, 2000), "reading 1,000 of 2,000 tokens"),
         (Progress(Stage.PREFILL, 0, 0), "reading"),
@@ -89,6 +90,14 @@ def test_the_sparkline_is_relative_to_the_largest_and_shows_the_last_twelve() ->
     assert sparkline([]) == ""
     assert sparkline([0, 0]) == "▁▁"
     assert len(sparkline(range(1, 100))) == 12
+
+
+async def test_a_model_that_is_not_known_yet_leaves_no_gap() -> None:
+    app = Host()
+    async with app.run_test(size=(60, 10)) as pilot:
+        app.query_one(StatusLine).show(StatusView("", "loading the model", 0, 0, None))
+        await pilot.pause()
+        assert text_of(app.query_one(StatusLine))[0].strip() == "loading the model"
 
 
 async def test_the_line_says_everything_where_there_is_room() -> None:

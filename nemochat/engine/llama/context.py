@@ -5,14 +5,17 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import llama_cpp
 import numpy as np
 import numpy.typing as npt
 
-from nemochat.engine.backend import Cancelled
+from nemochat.domain.events import Progress, Stage
+from nemochat.engine.backend import Cancelled, ProgressSink
 from nemochat.engine.llama.model import Model
 from nemochat.engine.llama.native_log import native_log
 from nemochat.errors import EngineError
@@ -25,10 +28,45 @@ _SEQUENCES = 8
 _ABORTED = 2
 _NO_ROOM = 1
 _TO_THE_END = -1
+_NOTHING = nullcontext()
+_QUICK_SECONDS = 2.0
 
 
 class Aborted(Exception):
     """An evaluation stopped because `cancelled` turned true. The cache may hold a part of what was being evaluated."""
+
+
+class FirstTimes:
+    """Tells, while it lasts, that a device does something for the first time: it compiles its programs for that, which can take a minute.
+
+    Only what takes longer than `_QUICK_SECONDS` is told. On the processor there is nothing to compile, and nothing is told.
+    """
+
+    def __init__(self, tell: ProgressSink | None) -> None:
+        """tell: hears of it every few seconds, from another thread; None on the processor."""
+        self._tell = tell
+        self._seen: set[object] = set()
+
+    def of(self, kind: object) -> AbstractContextManager[None]:
+        """A block in which something of a kind is done."""
+        return _NOTHING if self._tell is None or kind in self._seen else self._watched(kind, self._tell)
+
+    @contextmanager
+    def _watched(self, kind: object, tell: ProgressSink) -> Iterator[None]:
+        is_over = threading.Event()
+
+        def watch() -> None:
+            while not is_over.wait(_QUICK_SECONDS):
+                tell(Progress(Stage.COMPILE, 0, 0))
+
+        watcher = threading.Thread(target=watch, name="first time", daemon=True)
+        watcher.start()
+        try:
+            yield
+            self._seen.add(kind)
+        finally:
+            is_over.set()
+            watcher.join()  # nothing is told behind the answer to a request
 
 
 class CacheFull(EngineError):
@@ -45,8 +83,12 @@ class Context:
     from 0.
     """
 
-    def __init__(self, model: Model, *, length: int, rows: int, threads: int, settings: EngineSettings) -> None:
+    def __init__(
+        self, model: Model, *, length: int, rows: int, threads: int, settings: EngineSettings, first: FirstTimes | None = None
+    ) -> None:
         """Allocate a cache of `length` cells. Raises EngineError when that fails, most likely for want of memory."""
+        self.first = first or FirstTimes(None)
+        self._is_on_device = settings.on_gpu != 0
         self.batch_size = min(settings.batch, length)
         self.rows = min(rows, self.batch_size)
         self.sequences = min(_SEQUENCES, self.batch_size)  # llama.cpp wants a batch to have room for one token of each
@@ -57,10 +99,7 @@ class Context:
             kv_type = KvType.F16
             pointer = self._create(model, length, threads, settings, kv_type)
         if not pointer:
-            raise EngineError(
-                f"llama.cpp could not set up a context of {length} tokens: {native_log().reason}.",
-                "Choose a smaller context length or batch.",
-            )
+            raise native_log().refusal(f"could not set up a context of {length} tokens", "Choose a smaller context length or batch.")
         self.pointer: int | None = pointer
         self._memory = llama_cpp.llama_get_memory(pointer)
         # With a quantised cache llama.cpp says that it can, and crashes (SIGSEGV in build_rope_shift, seen with llama-cpp-python 0.3.36).
@@ -130,8 +169,8 @@ class Context:
             self._positions[index] = position + index
             self._outputs[index] = all_rows
         self._outputs[len(tokens) - 1] = 1
-        with self.abortable(cancelled):
-            check(llama_cpp.llama_decode(self.pointer, batch), "the prompt")
+        with self.abortable(cancelled), self.first.of(_shape(len(tokens))):
+            check(self._decoded(batch), "the prompt")
 
     def decode_one(self, token: int, position: int, sequence: int) -> None:
         """Evaluate one token, without a look at cancellation: the abort callback would cost a small model a tenth of its speed."""
@@ -141,7 +180,8 @@ class Context:
         self._ids[0] = token
         self._positions[0] = position
         self._outputs[0] = 1
-        check(llama_cpp.llama_decode(self.pointer, batch), "the reply")
+        with self.first.of(1):
+            check(self._decoded(batch), "the reply")
 
     def decode_embeddings(
         self, values: ctypes.Array[ctypes.c_float], count: int, position: int, sequence: int, cancelled: Cancelled | None
@@ -160,8 +200,19 @@ class Context:
         for index in range(count):
             self._positions[index] = position + index
             self._outputs[index] = 0
-        with self.abortable(cancelled):
-            check(llama_cpp.llama_decode(self.pointer, batch), "the picture")
+        with self.abortable(cancelled), self.first.of(("picture", _shape(count))):
+            check(self._decoded(batch), "the picture")
+
+    def _decoded(self, batch: llama_cpp.llama_batch) -> int:
+        status: int = llama_cpp.llama_decode(self.pointer, batch)
+        self.finish()
+        return status
+
+    def finish(self) -> None:
+        """Wait until a device has done what it was asked for: else time is taken where it is not spent, and pieces that are to be short
+        pile up. The processor is done at once."""
+        if self._is_on_device:
+            llama_cpp.llama_synchronize(self.pointer)
 
     def distribution(self, row: int) -> npt.NDArray[np.float32]:
         """The logits after a token of the last evaluation, valid until the next one: by the token's place, or -1 for the last one.
@@ -263,6 +314,11 @@ class _Abortable:
         self._context.watch(None)
 
 
+def _shape(tokens: int) -> int:
+    """Batches of about this size are computed by the same programs of a device; few tokens by those for just so many."""
+    return tokens if tokens <= _SEQUENCES else _SEQUENCES + tokens.bit_length()
+
+
 def check(status: int, what: str) -> None:
     """Turn the status of an evaluation into Aborted, CacheFull or EngineError."""
     if status == _ABORTED:
@@ -270,4 +326,4 @@ def check(status: int, what: str) -> None:
     if status == _NO_ROOM:
         raise CacheFull(f"There is no room for {what} in the KV cache.", "Choose a longer context or start a new chat.")
     if status != 0:
-        raise EngineError(f"llama.cpp failed to evaluate {what} (status {status}): {native_log().reason}.")
+        raise native_log().refusal(f"failed to evaluate {what} (status {status})")

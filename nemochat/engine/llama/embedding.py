@@ -64,9 +64,7 @@ class EmbeddingModel:
             llama_cpp.llama_free(pointer)
             pointer = self._context(threads, llama_cpp.LLAMA_POOLING_TYPE_MEAN)
         if not pointer:
-            raise EngineError(
-                f"llama.cpp could not set up the embedding model: {native_log().reason}.", "Choose another one, or free some memory."
-            )
+            raise native_log().refusal("could not set up the embedding model", "Choose another one, or free some memory.")
         if llama_cpp.llama_pooling_type(pointer) == llama_cpp.LLAMA_POOLING_TYPE_RANK:
             llama_cpp.llama_free(pointer)
             raise EngineError("The embedding model is one that ranks texts and makes no vectors.", "Choose another one.")

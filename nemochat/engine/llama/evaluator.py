@@ -208,7 +208,9 @@ class Evaluator:
             if cancelled():
                 raise Aborted
             started = time.perf_counter()
-            encoded = self._vision().encode(prompt.pictures[digest][0], partial(_both, cancelled, partial(waiting.drops, digest)))
+            dropped = partial(_both, cancelled, partial(waiting.drops, digest))
+            with self.context.first.of("encoder"):
+                encoded = self._vision().encode(prompt.pictures[digest][0], dropped)
             outcome.encode_ms += (time.perf_counter() - started) * 1000
             outcome.encoded_images += 1
             for span, embedding in encoded.items():

@@ -12,7 +12,8 @@ import msgspec
 from nemochat.domain.events import Progress, Stage
 from nemochat.domain.images import RgbImage
 from nemochat.engine.backend import ProgressSink
-from nemochat.engine.llama.context import Context
+from nemochat.engine.llama.context import Context, FirstTimes
+from nemochat.engine.llama.devices import placement
 from nemochat.engine.llama.evaluator import Evaluator, Prompt
 from nemochat.engine.llama.kv_cache import KvCache
 from nemochat.engine.llama.ledger import tokens_of
@@ -61,12 +62,19 @@ class Loaded:
 
     def __init__(self, request: LoadRequest, on_progress: ProgressSink) -> None:
         settings = request.settings
-        use_gpu = settings.on_gpu != 0
+        place = placement(settings)
+        on_device = bool(place.handles)
+        if not on_device:
+            settings = msgspec.structs.replace(settings, gpu_layers=0)
         progress = _LoadProgress(request, on_progress)
         with ExitStack() as stack:
-            mmap = use_gpu if settings.mmap is None else settings.mmap
             self.model = Model(
-                request.model_path, gpu_layers=settings.on_gpu, mmap=mmap, on_progress=progress.model, use_amx=settings.amx
+                request.model_path,
+                gpu_layers=settings.on_gpu,
+                place=place,
+                mmap=on_device if settings.mmap is None else settings.mmap,
+                on_progress=progress.model,
+                use_amx=settings.amx,
             )
             stack.callback(self.model.close)
             threads = settings.threads or (1 if self.model.parameters < SMALL_MODEL else physical_cores())
@@ -75,7 +83,7 @@ class Loaded:
                 self.projector = Projector(
                     request.mmproj_path,
                     self.model,
-                    use_gpu=use_gpu,
+                    device=place.handles[0] if on_device else None,
                     threads=threads,
                     on_progress=progress.projector,
                     most_tokens=request.picture_tokens,
@@ -90,6 +98,7 @@ class Loaded:
                 rows=MOST_ROWS if settings.prompt_lookup else 1,
                 threads=threads,
                 settings=settings,
+                first=FirstTimes(on_progress if on_device else None),
             )
             stack.callback(context.close)
             self._pictures: dict[str, Picture] = {}

@@ -14,8 +14,8 @@ import llama_cpp
 
 from nemochat.domain.sampling import SAMPLING_KEYS, Sampling, recommended
 from nemochat.engine.llama import amx
+from nemochat.engine.llama.devices import ON_PROCESSOR, Placement
 from nemochat.engine.llama.native_log import native_log
-from nemochat.errors import EngineError
 
 FractionSink = Callable[[float], None]
 
@@ -47,11 +47,12 @@ class Model:
         gpu_layers: int,
         mmap: bool,
         on_progress: FractionSink,
+        place: Placement = ON_PROCESSOR,
         use_amx: bool = False,
         vocabulary_only: bool = False,
     ) -> None:
-        """Read the file; `on_progress` gets fractions from 0 to 1. vocabulary_only: without weights. Raises EngineError when llama.cpp
-        refuses it."""
+        """Read the file; `on_progress` gets fractions from 0 to 1. place: the devices that take the layers. vocabulary_only: without
+        weights. Raises EngineError when llama.cpp refuses it."""
 
         def report(fraction: float, _user_data: int | None) -> bool:
             on_progress(fraction)
@@ -61,8 +62,13 @@ class Model:
         callback = llama_cpp.llama_progress_callback(report)
         params = llama_cpp.llama_model_default_params()
         params.n_gpu_layers = gpu_layers
-        params.split_mode = llama_cpp.LLAMA_SPLIT_MODE_LAYER
+        # An empty list, unlike none at all, keeps llama.cpp away from every device.
+        devices = (ctypes.c_void_p * (len(place.handles) + 1))(*place.handles, None)
+        params.devices = ctypes.addressof(devices)
+        params.split_mode = llama_cpp.LLAMA_SPLIT_MODE_NONE if len(place.handles) == 1 else llama_cpp.LLAMA_SPLIT_MODE_LAYER
         params.main_gpu = 0
+        if place.split:
+            params.tensor_split = (ctypes.c_float * max(len(place.split), llama_cpp.LLAMA_MAX_DEVICES))(*place.split)
         params.load_mode = llama_cpp.LLAMA_LOAD_MODE_MMAP if mmap else llama_cpp.LLAMA_LOAD_MODE_NONE
         params.lazy_mode = llama_cpp.LLAMA_LAZY_MODE_OFF
         params.progress_callback = callback
@@ -76,10 +82,7 @@ class Model:
         with nullcontext() if use_amx else amx.refused():
             pointer = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
         if not pointer:
-            raise EngineError(
-                f"llama.cpp could not load {Path(path).name}: {log.reason}.",
-                "Check the file with `nemochat models show`, or free some memory.",
-            )
+            raise log.refusal(f"could not load {Path(path).name}", "Check the file with `nemochat models show`, or free some memory.")
         self.pointer = pointer
         self.vocab = llama_cpp.llama_model_get_vocab(pointer)
         self.vocab_size: int = llama_cpp.llama_vocab_n_tokens(self.vocab)

@@ -56,11 +56,12 @@ class Projector:
     """
 
     def __init__(
-        self, path: str, model: Model, *, use_gpu: bool, threads: int, on_progress: FractionSink, most_tokens: int = 0
+        self, path: str, model: Model, *, device: int | None, threads: int, on_progress: FractionSink, most_tokens: int = 0
     ) -> None:
         """Read the file; `on_progress` gets fractions from 0 to 1. Raises EngineError when llama.cpp refuses it or it cannot see.
 
-        most_tokens: of a picture, where the resolution is dynamic; 0 leaves it to the file.
+        device: llama.cpp's handle of the one that runs it, None for the processor. most_tokens: of a picture, where the resolution is
+        dynamic; 0 leaves it to the file.
         """
 
         def report(fraction: float, _user_data: int | None) -> bool:
@@ -70,7 +71,7 @@ class Projector:
         log = native_log()
         callback = mtmd_cpp.mtmd_progress_callback(report)
         params = mtmd_cpp.mtmd_context_params_default()
-        params.use_gpu = use_gpu
+        params.use_gpu, params.device = device is not None, device
         params.print_timings = False
         params.n_threads = threads
         params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_AUTO
@@ -87,10 +88,7 @@ class Projector:
         log.forget_errors()
         pointer = mtmd_cpp.mtmd_init_from_file(os.fsencode(path), model.pointer, params)
         if not pointer:
-            raise EngineError(
-                f"llama.cpp could not load the projector {Path(path).name}: {log.reason}.",
-                "Check that it was made for this model.",
-            )
+            raise log.refusal(f"could not load the projector {Path(path).name}", "Check that it was made for this model.")
         self._pointer = pointer
         self._embedding_length = model.embedding_length
         if not mtmd_cpp.mtmd_support_vision(pointer):
@@ -137,7 +135,7 @@ class Projector:
                 if dropped():
                     raise Aborted
                 if status != 0:
-                    raise EngineError(f"llama.cpp could not encode the picture: {native_log().reason}.")
+                    raise native_log().refusal("could not encode the picture")
                 embedding = (ctypes.c_float * (span.tokens * self._embedding_length))()
                 ctypes.memmove(embedding, mtmd_cpp.mtmd_get_output_embd(self._pointer), ctypes.sizeof(embedding))
                 embeddings[span] = embedding
@@ -170,7 +168,7 @@ class Projector:
             raise EngineError(f"A picture of {tokens} tokens is to be read at once, and a batch has {context.batch_size}.", hint)
         native_log().forget_errors()
         next_position = llama_cpp.llama_pos(position)
-        with context.abortable(cancelled):
+        with context.abortable(cancelled), context.first.of(("picture", tokens)):
             status = mtmd_cpp.mtmd_helper_decode_image_chunk(
                 self._pointer,
                 context.pointer,
@@ -183,6 +181,7 @@ class Projector:
                 mtmd_cpp.mtmd_helper_post_decode_callback(),
                 ctypes.c_void_p(0),
             )
+            context.finish()
         check(status, "the picture")
 
     def decode_piece(

@@ -82,7 +82,7 @@ def screen_for(ask: Ask, app: App[None], pictures: str, copy: Callable[[str], No
         case AskSettings():
             from nemochat.tui.screens.settings import SettingsScreen
 
-            return SettingsScreen(ask.settings, ask.locked, ask.sampling, ask.presets)
+            return SettingsScreen(ask.settings, ask.locked, ask.sampling, ask.presets, ask.misplaced)
         case AskFound():
             from nemochat.tui.screens.search import SearchScreen
 

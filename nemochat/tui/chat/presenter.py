@@ -251,7 +251,8 @@ class Presenter:
         used, limit, is_exact = (view.used, view.limit, view.is_exact) if view else (0, 0, True)
         last = desk.last or self._ttfts[2]
         model = desk.model
-        name, state, ttfts = model.name or "no model", f"{self.state}{self._fetching}", self._ttfts[1]
+        name = model.name or ("no model" if model.is_missing else model.coming)
+        state, ttfts = f"{self.state}{self._fetching}", self._ttfts[1]
         seen = StatusView(name, state, used, limit, last, ttfts, model.leaves, model.is_unprotected, is_exact)
         self._status.show(seen)
         self._prompt.state = self._prompt_state()
@@ -401,12 +402,15 @@ class Presenter:
                 self.set_state(words) if words else self.settle()
             case ReadingAhead(progress) if not is_busy:
                 self._read_ahead(progress)
+            case ReadingAhead(Progress(stage=Stage.COMPILE) as progress):
+                self._wait(state_words(progress))
             case EngineFailed(error):
                 self.set_state(f"stopped: {error.message}")
             case Counted(view, tokens):
                 self._prompt.token_count = tokens
                 self._prompt.is_exact = view is None or view.is_exact
                 if tokens is not None and view is not None:
+                    self._prompt.reserve = view.reserve
                     self._prompt.room = view.limit - view.reserve - view.used
                     self._draw_if_changed()
                     self.draw_status()

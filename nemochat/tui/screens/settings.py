@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
 from functools import partial
 from typing import ClassVar
@@ -39,6 +39,7 @@ class SettingsScreen(Modal[dict[str, object] | None]):
 
     locked: the settings that cannot be changed now, by key, with what has set them (a variable of the environment, "the command line").
     sampling: what is in force of it, and who has set it, as far as that is known. presets: what sampling can be filled in with.
+    misplaced: says what is wrong with changes that only the machine can tell, "" for nothing.
     """
 
     CSS_PATH = "settings.tcss"
@@ -52,10 +53,15 @@ class SettingsScreen(Modal[dict[str, object] | None]):
     ]
 
     def __init__(
-        self, settings: Settings, locked: Mapping[str, str], sampling: InForce | None = None, presets: Sequence[Preset] = ()
+        self,
+        settings: Settings,
+        locked: Mapping[str, str],
+        sampling: InForce | None = None,
+        presets: Sequence[Preset] = (),
+        misplaced: Callable[[Mapping[str, object]], Awaitable[str]] | None = None,
     ) -> None:
         super().__init__()
-        self._presets = {each.name: each for each in presets}
+        self._presets, self._misplaced = {each.name: each for each in presets}, misplaced
         self._settings, self._locked, self._sampling = settings, locked, sampling
         self._searched: dict[str, str] = {}
         self._filter = Input(placeholder="Type to filter", compact=True, id="settings-filter")
@@ -111,14 +117,19 @@ class SettingsScreen(Modal[dict[str, object] | None]):
         """Write the filter anew."""
         self._filter.focus()
 
-    def action_save(self) -> None:
-        """Close with the changes; a value that is not allowed keeps the screen open and gets the focus."""
+    async def action_save(self) -> None:
+        """Close with the changes; what is not allowed keeps the screen open, and a value of that kind gets the focus."""
         wrong = next((row for row in self.query(Field) if row.problem), None)
-        if wrong is None:
-            self.dismiss({row.key: row.value for row in self.query(Field) if row.is_changed})
+        if wrong is not None:
+            self._filter.value = ""
+            self.call_after_refresh(wrong.take_focus)
             return
-        self._filter.value = ""
-        self.call_after_refresh(wrong.take_focus)
+        changes = {row.key: row.value for row in self.query(Field) if row.is_changed}
+        problem = await self._misplaced(changes) if self._misplaced is not None else ""
+        if problem:
+            self._help.update(f"✗ {sanitize(problem, strict=True)}")
+        elif self.is_current:
+            self.dismiss(changes)
 
     def action_preset(self) -> None:
         """Fill in sampling from a preset; nothing is saved by that yet."""
@@ -223,6 +234,8 @@ class _LockedField(Field):
 
 
 def _allowed(info: SettingInfo) -> str:
+    if info.key == "engine.tensor_split":
+        return f"{info.allowed}, such as 3, 1"
     if isinstance(info.kind, VarTupleType):
         return f'{info.allowed}, such as ["END", "stop"]'
     if info.key == "sampling.logit_bias":

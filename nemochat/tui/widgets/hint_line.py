@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
-from nemochat.numbers import count
+from nemochat.numbers import count, plural
 
 _GAP = 1
 """Columns between words and figures."""
@@ -46,7 +46,8 @@ class PromptState(StrEnum):
 
 
 class Hint(msgspec.Struct, frozen=True):
-    """What the line says. tokens: of the draft, None while they are being counted. room: what is free behind it, None when not known.
+    """What the line says. tokens: of the draft, None while they are being counted. room: what is free behind it and behind `reserve` tokens
+    that are kept for the reply, None when not known.
 
     is_empty: there is no draft. keys: of what has the focus, each with what it does; () while that is the prompt. is_exact: of both
     numbers, as in `numbers.count`.
@@ -55,6 +56,7 @@ class Hint(msgspec.Struct, frozen=True):
     state: PromptState
     tokens: int | None = None
     room: int | None = None
+    reserve: int = 0
     is_empty: bool = True
     keys: tuple[str, ...] = ()
     is_exact: bool = True
@@ -64,8 +66,10 @@ class Hint(msgspec.Struct, frozen=True):
         """The cost of the draft and what is left; what is never sent costs nothing. Keys get its place."""
         if self.keys:
             return ""
+        if self.room is not None and -self.reserve <= self.room < 0:
+            return f"{plural(-self.room, 'token', is_exact=self.is_exact)} too few for the reply"
         if self.room is not None and self.room < 0:
-            return f"too long by {count(-self.room, is_exact=self.is_exact)} tokens"
+            return f"too long by {plural(-self.room - self.reserve, 'token', is_exact=self.is_exact)}"
         free = "" if self.room is None else f"{count(self.room, is_exact=self.is_exact)} free"
         if self.is_empty or self.state in (PromptState.RUNS, PromptState.LOST):
             return free

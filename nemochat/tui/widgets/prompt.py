@@ -129,6 +129,7 @@ class Prompt(Vertical):
     state: reactive[PromptState] = reactive(PromptState.WAITS)
     token_count: reactive[int | None] = reactive(None)
     room: reactive[int | None] = reactive(None)
+    reserve: reactive[int] = reactive(0)
     is_exact: reactive[bool] = reactive(True)
     """Whether both numbers are what the model reads, or near it."""
 
@@ -400,6 +401,10 @@ class Prompt(Vertical):
         """Another number."""
         self._draw_hint()
 
+    def watch_reserve(self) -> None:
+        """Another number."""
+        self._draw_hint()
+
     def watch_is_exact(self) -> None:
         """Other signs before the numbers."""
         self._draw_hint()
@@ -436,7 +441,7 @@ class Prompt(Vertical):
     def _draw_hint(self) -> None:
         text = self._area.text
         self._hint_line.hint = Hint(
-            self._state(), self.token_count, self.room, is_empty=not text, keys=self.keys, is_exact=self.is_exact
+            self._state(), self.token_count, self.room, self.reserve, is_empty=not text, keys=self.keys, is_exact=self.is_exact
         )
 
     def _state(self) -> PromptState:

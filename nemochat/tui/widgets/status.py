@@ -33,9 +33,9 @@ _NAME, _LEAST_NAME, _WINDOW = 16, 8, len(" 12,345/32,768")
 class StatusView(msgspec.Struct, frozen=True):
     """What the line shows.
 
-    state: in words. used and limit: tokens of the window, limit 0 when unknown. ttfts: ms of the conversation's replies, oldest first.
-    leaves: words leave this machine. is_unprotected: what others have written can become control tokens. is_exact: whether `used` is what
-    the model reads, or near it.
+    model: "" while it is not known which one is coming. state: in words. used and limit: tokens of the window, limit 0 when unknown.
+    ttfts: ms of the conversation's replies, oldest first. leaves: words leave this machine. is_unprotected: what others have written can
+    become control tokens. is_exact: whether `used` is what the model reads, or near it.
     """
 
     model: str
@@ -66,6 +66,8 @@ def state_words(progress: Progress) -> str:
     match progress.stage:
         case Stage.LOAD:
             return f"loading the model {round(100 * done / total)} %" if total else "loading the model"
+        case Stage.COMPILE:
+            return "preparing the GPU, which takes long the first time"
         case Stage.ENCODE:
             return f"reading the picture {min(done + 1, total)} of {total}" if total > 1 else "reading the picture"
         case Stage.PREFILL:
@@ -189,7 +191,8 @@ class StatusLine(Widget, can_focus=True):
         if view.limit and room - _WINDOW >= _NAME:
             room -= _WINDOW
         name = Content(model).truncate(max(_LEAST_NAME, room), ellipsis=True)
-        shown = Content.assemble((name.plain, "bold"), (marked, "$text-warning"), (_GAP, "$text-muted"), state)
+        gap = _GAP if model or marks else ""
+        shown = Content.assemble((name.plain, "bold"), (marked, "$text-warning"), (gap, "$text-muted"), state)
         left = shown.truncate(width, ellipsis=True)
         right = _GAP.join(figures(view, width - left.cell_length - 2))
         space = width - left.cell_length - Content(right).cell_length
