@@ -131,6 +131,7 @@ async def test_what_would_fit_on_a_device_is_asked_anew(monkeypatch: pytest.Monk
     assert (await local.relief()).startswith("It would fit with gpu_layers = ")
 
 
+@pytest.mark.usefixtures("_little_memory")
 async def test_the_interface_has_the_warning_as_a_notice_before_the_model_is_there(desk: Bench) -> None:
     session = await desk.open(None)
     try:
