@@ -67,6 +67,11 @@ class Paths:
         return self.data_dir / "personas"
 
     @property
+    def variables(self) -> Path:
+        """The variables of macros that all chats share."""
+        return self.data_dir / "variables.json"
+
+    @property
     def lorebooks(self) -> Path:
         """The lorebooks that belong to no single persona."""
         return self.data_dir / "lorebooks"

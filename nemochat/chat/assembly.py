@@ -16,15 +16,18 @@ from collections.abc import Sequence
 
 import msgspec
 
-from nemochat.chat.lore import macros_in, system_of
-from nemochat.domain.chat import Chat
+from nemochat.chat.cast import Moment, actors, is_joined, macros_of, named, opening, readers
+from nemochat.chat.lore import lore_by_member, macros_in, own_lore, system_of
+from nemochat.domain.chat import Chat, Entry
+from nemochat.domain.edits import applied
 from nemochat.domain.messages import ContextPart, Conversation, Message, Part, Role, Speaker, TextPart
-from nemochat.domain.personas import AuthorNote
+from nemochat.domain.personas import AuthorNote, Persona
 from nemochat.domain.summaries import Summary
 from nemochat.personas import examples, prompt_text
-from nemochat.personas.lore import Lore, lore_of, notes
+from nemochat.personas.lore import Lore, notes
 from nemochat.personas.lore_rules import DEPTH, Place
 from nemochat.personas.macros import Macros
+from nemochat.personas.scene import Scene
 from nemochat.prompt.window import Fit
 
 _SUMMARY = "What was said before, in short:"
@@ -36,6 +39,7 @@ class Assembled(msgspec.Struct, frozen=True):
 
     first_kept: where the window's unbroken tail begins, as an index into the messages. left_out: entries before all of these, which were
     forgotten long ago. summary: index of the message that is a summary, None without one; summed: the entries in whose place it stands.
+    scene: in which the texts were read. opening: the name with which the next message begins, in a group.
     """
 
     conversation: Conversation
@@ -44,6 +48,8 @@ class Assembled(msgspec.Struct, frozen=True):
     left_out: tuple[int, ...] = ()
     summary: int | None = None
     summed: tuple[int, ...] = ()
+    scene: Scene | None = None
+    opening: str = ""
 
     def indices(self, messages: Sequence[int]) -> tuple[int, ...]:
         """The chat's entries behind these messages; examples and a summary are left out."""
@@ -65,31 +71,50 @@ class Assembled(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(chat, examples_gone=examples_gone, first_kept=source or 0)
 
 
-def assemble(chat: Chat, start: int = 0, lore: Lore | None = None) -> Assembled:
-    """What the model is to read, before the window decides what fits. start: so many messages, forgotten long ago, are left out. lore:
-    of the conversation; None is the persona's own.
+def assemble(
+    chat: Chat,
+    start: int = 0,
+    lore: Lore | None = None,
+    moment: Moment | None = None,
+    *,
+    speaks: Role = Role.ASSISTANT,
+    opens: bool | None = True,
+) -> Assembled:
+    """What the model is to read, before the window decides what fits.
+
+    start: so many messages, forgotten long ago, are left out. lore: of the conversation; None is the personas' own. moment: when it is
+    read, None is now. speaks: who says what comes next. opens: in a group, that message can be begun with a name; else the model is asked
+    in words to speak as that one. None: as nobody.
     """
-    lore = lore_of(chat.playing) if lore is None else lore
+    scene = (moment or Moment.present()).scene(chat)
+    lore = own_lore(chat) if lore is None else lore
     summary = held if (held := chat.summary) is not None and held.is_on else None
     shown, summed = _without_summed(chat, start, len(summary.covers) if summary is not None else 0)
     first = bisect.bisect_left(shown, chat.first_kept)
-    messages = _moved([chat.entries[index].message for index in shown], first)
-    note, persona, macros = chat.note, chat.persona, macros_in(chat, lore)
-    system = system_of(chat, lore)
+    messages = _moved([named(chat, chat.entries[index]) for index in shown], first)
+    system, note, macros = system_of(chat, lore, scene), chat.note, macros_in(chat, lore, scene)
+    books = ((lore, macros), *lore_by_member(chat, scene))
+    cast = actors(chat, scene) if is_joined(chat) else tuple((persona, macros) for persona in readers(chat))
     dialogues: tuple[Message, ...] = ()
-    if persona is not None:
+    begins = opening(chat, speaks) if opens is not None else ""
+    if chat.playing is not None:
+        speaker = macros_of(chat, chat.playing, scene) if is_joined(chat) else macros
+        near = msgspec.structs.replace(speaker, near_end=True)
         if not start:
-            dialogues = tuple(message for block in examples.blocks(persona, macros) for message in block)
-        messages = _with_note(messages, prompt_text.post_history(persona, "", macros), 0)
-        note = None if note is None else AuthorNote(macros.expand(note.text), note.depth)
-    note = _with_lore(lore, note, macros)
-    for rules in notes(lore):
+            dialogues = tuple(message for persona, its in cast for message in _examples(chat, persona, its))
+        messages = _with_note(messages, prompt_text.post_history(chat.playing, "", near), 0)
+        note = None if note is None else AuthorNote(near.expand(note.text), note.depth)
+    note = _with_lore(books, note)
+    for rules, its in ((rules, its) for one, its in books for rules in notes(one)):
         if rules.depth is not None:
-            messages = _put(messages, macros.expand(rules.said.text).strip(), rules.depth, rules.speaker)
-    if persona is not None and (own := prompt_text.character_note(persona, macros)):
-        messages = _with_note(messages, own.text, own.depth)
+            messages = _put(messages, its.expand(rules.said.text).strip(), rules.depth, rules.speaker)
+    for persona, its in cast:
+        if own := prompt_text.character_note(persona, msgspec.structs.replace(its, near_end=True)):
+            messages = _with_note(messages, own.text, own.depth)
     if note is not None:
         messages = _with_note(messages, note.text, note.depth)
+    if begins and opens is False and speaks is Role.ASSISTANT:
+        messages = _with_note(messages, f"[Write what {begins.removesuffix(':')} says next, and only that.]", 0)
     before = (*dialogues, *([_told(summary)] if summary is not None else []))
     return Assembled(
         conversation=msgspec.structs.replace(chat.frame, system=system, memory=_memory(chat), messages=(*before, *messages)),
@@ -98,6 +123,8 @@ def assemble(chat: Chat, start: int = 0, lore: Lore | None = None) -> Assembled:
         left_out=chat.shown[:start],
         summary=len(dialogues) if summary is not None else None,
         summed=summed,
+        scene=scene,
+        opening=begins if opens else "",
     )
 
 
@@ -123,14 +150,29 @@ def _told(summary: Summary) -> Message:
 
 
 def _memory(chat: Chat) -> str:
-    """What the user wants to be remembered: with this persona, and in this chat."""
-    remembered = (*(chat.persona.remembered if chat.persona is not None else ()), *chat.remembered)
+    """What the user wants to be remembered: with these personas, and in this chat."""
+    remembered = dict.fromkeys((*(text for persona in readers(chat) for text in persona.remembered), *chat.remembered))
     return "\n".join([_MEMORY, *(f"- {text}" for text in remembered)]) if remembered else ""
 
 
-def _with_lore(lore: Lore, note: AuthorNote | None, macros: Macros) -> AuthorNote | None:
+def settled(chat: Chat, lore: Lore, moment: Moment) -> tuple[Chat, Scene]:
+    """The chat with all of its texts read, and the reading: what is read ahead of the first message stays what it is."""
+    scene = assemble(chat, lore=lore, moment=moment).scene
+    assert scene is not None
+    return chat if scene.read is None else applied(chat, scene.read), scene
+
+
+def _examples(chat: Chat, persona: Persona, macros: Macros) -> list[Message]:
+    """The example dialogues of a persona; in a group with the names of those who speak."""
+    said = [message for block in examples.blocks(persona, macros) for message in block]
+    return [named(chat, Entry(message, speaker=persona.name)) for message in said]
+
+
+def _with_lore(books: Sequence[tuple[Lore, Macros]], note: AuthorNote | None) -> AuthorNote | None:
     """The author's note with the entries that are always above or below it; they make one where there is none."""
-    texts = {place: [macros.expand(each.said.text).strip() for each in notes(lore) if each.place is place] for place in Place}
+    texts = {
+        place: [its.expand(each.said.text).strip() for lore, its in books for each in notes(lore) if each.place is place] for place in Place
+    }
     lines = [*texts[Place.NOTE_TOP], *([note.text] if note is not None else []), *texts[Place.NOTE_BOTTOM]]
     return AuthorNote("\n".join(lines), note.depth if note is not None else DEPTH) if lines else None
 

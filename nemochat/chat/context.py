@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from nemochat.chat.held import Held
 from nemochat.chat.previews import Prompt, Sent
@@ -25,10 +26,11 @@ async def view_of(
     left_out_tokens: int = 0,
     counts: Counts = Counts.EXACT,
     lore: Scan,
+    switches: Mapping[str, int],
 ) -> ContextView:
     """The window with the next prompt of `chat` in it, which ends with a draft or not. The numbers are those of what stands, not of what a
     trim would leave; what is read is of what is sent. held: None where nobody knows. left_out_tokens: of what the prompt was assembled
-    without. counts: where they come from. lore: as there."""
+    without. counts: where they come from. lore, switches: as there."""
     assembled = prompt.assembled
     now = await prompt.of_fit(prompt.standing())
     sent, trims = now, False
@@ -58,6 +60,7 @@ async def view_of(
         tells_cached=held is not None,
         contexts=tuple(part for message in said for part in message.contexts),
         lore=lore,
+        switches=switches,
     )
 
 

@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
+from nemochat.chat.cast import Moment, actors, group_macros, is_joined, macros_of, readers
 from nemochat.domain.chat import Chat
 from nemochat.domain.messages import ContextPart, Message, Role
-from nemochat.domain.personas import Lorebook, Persona, UserProfile
+from nemochat.domain.personas import Lorebook, Persona
 from nemochat.errors import NemochatError
 from nemochat.personas import prompt_text
 from nemochat.personas.lore import Fired, Lore, Scan, Situation, lore_of, outlets, scan, standing
 from nemochat.personas.lore_rules import DEPTH, Place
 from nemochat.personas.macros import Macros
+from nemochat.personas.scene import Scene
 from nemochat.settings import LoreSettings
 
 SHARE = 0.25
@@ -47,15 +49,17 @@ class Shelf:
     def lore_of(self, chat: Chat) -> Lore:
         """What is scanned in a conversation. A lorebook that cannot be read is named in its problems; one that changed counts as it is now.
 
-        One that is attached to several of these is there once: as one of all chats, else as the chat's.
+        One that is attached to several of these is there once: as one of all chats, else as the chat's. The books within the cards of a
+        group whose cards are joined are not among them (`lore_by_member`).
         """
         persona, everywhere = chat.playing, dict.fromkeys(self.settings.books)
+        attached = [id_ for each in readers(chat) for id_ in each.lorebooks]
         own = [id_ for id_ in dict.fromkeys(chat.lorebooks) if id_ not in everywhere]
-        theirs = [id_ for id_ in dict.fromkeys(persona.lorebooks if persona is not None else ()) if id_ not in {*everywhere, *own}]
+        theirs = [id_ for id_ in dict.fromkeys(attached) if id_ not in {*everywhere, *own}]
         problems: list[str] = []
         books = [
             *self._books(own, problems),
-            *([persona.book] if persona is not None and persona.book is not None else []),
+            *([persona.book] if persona is not None and persona.book is not None and not is_joined(chat) else []),
             *self._books(theirs, problems),
             *self._books(everywhere, problems),
         ]
@@ -91,44 +95,69 @@ class Shelf:
         return books
 
 
-def macros_in(chat: Chat, lore: Lore) -> Macros:
-    """The macros of a conversation's texts, with what stands in the outlets of its lorebooks."""
-    persona, user, seed = chat.playing or PLAIN, chat.user or UserProfile(), str(chat.seed)
-    macros = prompt_text.macros_of(persona, user, seed=seed)
+def macros_in(chat: Chat, lore: Lore, scene: Scene | None = None) -> Macros:
+    """The macros of a conversation's texts, with what stands in the outlets of its lorebooks; those of the whole group where its cards are
+    joined. scene: where they are read, None for now."""
+    scene = scene or Moment.present().scene(chat)
+    joined = chat.group is not None and is_joined(chat)
+    macros = group_macros(chat, scene) if joined else macros_of(chat, chat.playing or PLAIN, scene)
     if not lore.outlets:
         return macros
     values = {f"outlet::{name}": macros.expand(text) for name, text in outlets(lore).items()}
-    return prompt_text.macros_of(persona, user, seed=seed, values=values)
+    return msgspec.structs.replace(macros, values={**macros.values, **values})
 
 
-def with_lore(chat: Chat, message: Message, room: int | None = None, lore: Lore | None = None) -> Message:
-    """The message that is about to be added, with the entries of its lorebooks that fire on it; `room` and `lore` as for `fired`."""
+def lore_by_member(chat: Chat, scene: Scene) -> tuple[tuple[Lore, Macros], ...]:
+    """The books within the cards of a group whose cards are joined, each with its own macros."""
+    return tuple((lore_of(persona), macros) for persona, macros in actors(chat, scene)) if is_joined(chat) else ()
+
+
+def with_lore(
+    chat: Chat, message: Message, room: int | None = None, lore: Lore | None = None, scene: Scene | None = None
+) -> Message:
+    """The message that is about to be added, with the entries of its lorebooks that fire on it; the rest as for `fired`."""
     if message.role is not Role.USER:
         return message
-    contexts = (_part(chat, each) for each in fired(chat, message, room, lore).fired)
+    contexts = (_part(chat, each) for each in fired(chat, message, room, lore, scene).fired)
     return msgspec.structs.replace(message, parts=(*message.parts, *contexts))
 
 
-def fired(chat: Chat, message: Message, room: int | None = None, lore: Lore | None = None) -> Scan:
+def fired(
+    chat: Chat, message: Message, room: int | None = None, lore: Lore | None = None, scene: Scene | None = None
+) -> Scan:
     """What fires when `message` comes next. What the window still holds is not said again.
 
     room: tokens of the window that are not kept for the reply; None is not known. lore: of the conversation; None is the persona's own.
+    scene: where the entries are read, None for now.
     """
-    lore = lore_of(chat.playing) if lore is None else lore
+    scene = scene or Moment.present().scene(chat)
+    lore = own_lore(chat) if lore is None else lore
+    scans = [_fired(chat, message, room, lore, macros_in(chat, lore, scene), scene)]
+    scans += [_fired(chat, message, room, theirs, macros, scene) for theirs, macros in lore_by_member(chat, scene) if theirs.books]
+    if len(scans) == 1:
+        return scans[0]
+    return Scan(**{field: tuple(each for one in scans for each in getattr(one, field)) for field in Scan.__struct_fields__})
+
+
+def own_lore(chat: Chat) -> Lore:
+    """What is part of the cards alone; nothing of a group whose cards are joined (`lore_by_member`)."""
+    return Lore() if is_joined(chat) else lore_of(chat.playing)
+
+
+def _fired(chat: Chat, message: Message, room: int | None, lore: Lore, macros: Macros, scene: Scene) -> Scan:
     if not lore.books:
         return Scan(notices=lore.problems)
     kept = [entry for entry in chat.entries[chat.first_seen :] if not entry.message.excluded]
     replies = [entry for entry in chat.entries if entry.message.role is Role.ASSISTANT]
     greeting = chat.alternatives(0).index(chat.entries[0].id) if chat.entries and chat.entries[0] in replies else None
     n_messages, before = _history(chat)
-    macros = macros_in(chat, lore)
     return scan(
         lore,
         [*(_said(each.message, each.speaker, lore, macros) for each in kept), _said(message, "", lore, macros)],
         macros,
         count=_tokens,
         already={context.text for each in kept for context in each.message.contexts},
-        budget=None if room is None else _budget(chat, message, lore, room),
+        budget=None if room is None else _budget(chat, message, lore, room, scene),
         situation=Situation(len(replies), greeting, n_messages + 1, before),
     )
 
@@ -146,13 +175,14 @@ def tried(lore: Lore, text: str, chat: Chat | None = None) -> Scan:
     return scan(lore, [text], macros_in(chat or Chat(), lore), count=_tokens)
 
 
-def system_of(chat: Chat, lore: Lore) -> str:
+def system_of(chat: Chat, lore: Lore, scene: Scene) -> str:
     """The system text of a conversation, with what its lorebooks always have there."""
-    persona, system, macros = chat.playing, chat.frame.system, macros_in(chat, lore)
+    persona, system, macros = chat.playing, chat.frame.system, macros_in(chat, lore, scene)
     if persona is None:
         return prompt_text.plain_system_text(system, lore, macros) if lore.books else system
-    user = chat.user or UserProfile()
-    return prompt_text.system_text(persona, user, system, seed=str(chat.seed), values=macros.values, lore=lore)
+    if is_joined(chat):
+        return prompt_text.together(actors(chat, scene), system, macros, lore)
+    return prompt_text.alone(persona, macros, system, lore, in_group=chat.group is not None and len(chat.group.members) > 1)
 
 
 def _said(message: Message, speaker: str, lore: Lore, macros: Macros) -> str:
@@ -179,12 +209,12 @@ def _texts_of(chat: Chat) -> dict[str, str]:
     return texts
 
 
-def _budget(chat: Chat, message: Message, lore: Lore, room: int) -> int:
+def _budget(chat: Chat, message: Message, lore: Lore, room: int, scene: Scene) -> int:
     """What entries may take: what the lorebooks say, of which those that are always there are a part, within what will be free.
 
     Those that do not say share a part of the window.
     """
-    free = room - _tokens(system_of(chat, lore)) - _tokens(message.text)
+    free = room - _tokens(system_of(chat, lore, scene)) - _tokens(message.text)
     said = [book.token_budget for book in lore.books if book.token_budget is not None]
     asked = max(0, sum(said) - sum(_tokens(text) for text in standing(lore))) if said else 0
     share = SHARE * room if len(said) < len(lore.books) else 0

@@ -14,11 +14,11 @@ import regex
 
 from nemochat.chat.assembly import Assembled
 from nemochat.domain.messages import Conversation, Message, Role, TextPart
-from nemochat.domain.segments import Segment
+from nemochat.domain.segments import Plain, Segment
 from nemochat.engine.protocol import Asked
 from nemochat.errors import WindowError
 from nemochat.prompt import window
-from nemochat.prompt.format import ChatFormat, Layout
+from nemochat.prompt.format import ChatFormat, Label, Layout, Piece
 from nemochat.prompt.window import Fit, PromptSize
 
 Counter = Callable[[Sequence[Segment], Asked], Awaitable[list[int]]]
@@ -90,6 +90,9 @@ class Prompt(msgspec.Struct, frozen=True):
             nonlocal last
             if last is None or last[0] != conversation:
                 layout = await format_.lay_out(conversation, continue_reply=continues, speaks=speaks, thinks=thinks)
+                if assembled.opening:
+                    head = (*layout.reply_head, Piece(Plain(assembled.opening), Label.TEMPLATE))
+                    layout = msgspec.structs.replace(layout, reply_head=head)
                 counts = await count(layout.segments, msgspec.structs.replace(asked, conversation=conversation))
                 tokens.update(zip(layout.segments, counts, strict=True))
                 last = conversation, layout, counts

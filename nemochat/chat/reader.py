@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 
 import msgspec
@@ -11,6 +13,7 @@ import msgspec
 from nemochat.chat import summing
 from nemochat.chat.album import Album
 from nemochat.chat.assembly import assemble
+from nemochat.chat.cast import Moment, spoken_by
 from nemochat.chat.context import view_of
 from nemochat.chat.counting import Counting
 from nemochat.chat.held import Held
@@ -24,13 +27,16 @@ from nemochat.chat.values import Attachment, ContextView
 from nemochat.domain.chat import Chat, Entry, without_pictures
 from nemochat.domain.edits import Trim, trim_between
 from nemochat.domain.events import Progress
+from nemochat.domain.groups import Cards
 from nemochat.domain.images import Original, RgbImage
-from nemochat.domain.messages import ImagePart, Message, Role, ToolSpec
+from nemochat.domain.messages import ImagePart, Message, Role, TextPart, ToolSpec
 from nemochat.domain.replies import ModelRef
 from nemochat.domain.sampling import InForce, Layers, Source, in_force
 from nemochat.domain.segments import Control, ImageSlot, Plain, Segment
 from nemochat.engine.protocol import Counts, Engine, LoadRequest, Place, Prepared
 from nemochat.errors import EngineError, ImageError, WindowError
+from nemochat.personas.scene import Scene
+from nemochat.personas.shared_variables import SharedVariables
 from nemochat.prompt.format import Piece
 from nemochat.settings import WhenFull
 
@@ -38,6 +44,8 @@ RESERVE = 512
 """Tokens that are kept free for a reply whose length is left to the model."""
 NEAR = 0.6
 """The prompt that will follow is read once the present one takes this share of the room."""
+_MOST_SWITCHES = 12
+"""Members of a group for whom it is counted what a switch to them costs."""
 _LAST = 256
 """So many of the last messages are always part of a prompt that is made, because notes stand among them."""
 
@@ -61,8 +69,9 @@ class _Sizes:
     def keep(self, chat: Chat, prompt: Prompt) -> None:
         """Know the sizes of a prompt's messages."""
         first = chat.entries[0].message if chat.entries else None
-        if first is not self._begins[0] or chat.persona is not self._begins[1]:
-            self._begins, self._of = (first, chat.persona), {}
+        cast = chat.group.members if chat.group is not None else chat.persona
+        if first is not self._begins[0] or cast is not self._begins[1]:
+            self._begins, self._of = (first, cast), {}
         if len(chat.entries) <= _LAST:
             return
         if not prompt.assembled.left_out:
@@ -92,6 +101,9 @@ class PromptReader:
         self.album = Album()
         self.shelf = Shelf()
         self.side = image_size
+        self.clock: Callable[[], datetime] = lambda: datetime.now().astimezone()
+        self.shared = SharedVariables()
+        """The variables of all chats; whoever opens sessions gives all of them the same."""
         self.left_out: tuple[str, ...] = ()
         """The values of sampling of which the user was told that the server does not take them."""
         self.sums_up = False
@@ -119,7 +131,7 @@ class PromptReader:
 
         The length of a reply that nobody asked for takes no more than half the window, which a server may have made small.
         """
-        info, persona = self.engine.info, chat.persona
+        info, persona = self.engine.info, chat.playing
         of_chat = {Source.CHAT: chat.sampling, Source.PERSONA: persona.sampling if persona is not None else None}
         of_model = Source.SERVER if self._request.server else Source.MODEL_FILE
         layers = {**self.layers, **of_chat, of_model: info.recommended if info is not None else None}
@@ -188,14 +200,26 @@ class PromptReader:
 
     # -- prompts
 
-    async def prompt(self, chat: Chat, *, continues: bool = False, speaks: Role = Role.ASSISTANT) -> Prompt:
-        """The prompt of a chat: whatever is sent, evaluated ahead or shown is made of this. Raises EngineError."""
+    async def prompt(
+        self,
+        chat: Chat,
+        *,
+        continues: bool = False,
+        speaks: Role = Role.ASSISTANT,
+        names: bool = True,
+        shared: Mapping[str, str] | None = None,
+    ) -> Prompt:
+        """The prompt of a chat: whatever is sent, evaluated ahead or shown is made of this. names: in a group, who speaks next is said.
+        shared: the variables of all chats, None for those that are kept. Raises EngineError.
+        """
         loaded = await self.load.model()
         info = self.engine.info or loaded  # a server may have turned out to be another than it was thought to be
         reserve, start = self.in_force(chat).sampling.max_tokens or RESERVE, self._start(chat, info.context_length)
         seen = await self._with_pictures(chat, start, can_see=info.has_vision)
+        moment = self.moment() if shared is None else Moment(self.clock(), shared)
+        opens = self.opens_with_name if names and not continues else None
         prompt = await Prompt.of(
-            assemble(seen, start, self.shelf.lore_of(chat)),
+            assemble(seen, start, self.shelf.lore_of(chat), moment, speaks=speaks, opens=opens),
             self.load.format,
             self._count,
             info.context_length,
@@ -267,9 +291,21 @@ class PromptReader:
         await self.load.model()
         return await self.tools.costs(specs)
 
-    def with_lore(self, chat: Chat, message: Message) -> Message:
-        """The message that is about to be added, with the entries of its lorebooks that fire on it."""
-        return with_lore(chat, message, self._room(chat), self.shelf.lore_of(chat))
+    def with_lore(self, chat: Chat, message: Message, scene: Scene | None = None) -> Message:
+        """The message that is about to be added, with the entries of lorebooks that fire on it."""
+        scene = scene or self.moment().scene(chat)
+        return with_lore(chat, message, self._room(chat), self.shelf.lore_of(chat), scene)
+
+    def moment(self) -> Moment:
+        """Now, with the variables of all chats."""
+        return Moment(self.clock(), self.shared.values)
+
+    @property
+    def opens_with_name(self) -> bool:
+        """Whether a reply can be begun with the name of who speaks. Where words are laid out by a server, or the model may think before it
+        speaks, it is asked in words."""
+        info, style = self.engine.info, self.load.format.style
+        return not (info is not None and info.takes_messages) and style.reasoning is None and style.text == ("", "")
 
     def _room(self, chat: Chat) -> int | None:
         """Tokens of the window that are not kept for the reply; None before the model is loaded."""
@@ -293,9 +329,25 @@ class PromptReader:
         left_out = sum(self._sizes.of(chat.entries[index].message) or 0 for index in prompt.assembled.left_out)
         left_out += self._sizes.examples if left_out else 0
         held, counts = self.held if self._knows_cache else None, self.counts_of(prompt.layout.segments)
+        switches = await self._switches(whole, held) if held is not None else {}
         return await view_of(
-            chat, prompt, held, has_draft=draft is not None, left_out_tokens=left_out, counts=counts, lore=found
+            chat, prompt, held, has_draft=draft is not None, left_out_tokens=left_out, counts=counts, lore=found, switches=switches
         )
+
+    async def _switches(self, chat: Chat, held: Held) -> dict[str, int]:
+        """What would have to be read if somebody else of a group spoke, where that one's card takes the place of the speaker's."""
+        group = chat.group
+        if group is None or group.cards is not Cards.OWN or group.speaker is None:
+            return {}
+        found: dict[str, int] = {}
+        for name in group.names[:_MOST_SWITCHES]:
+            if name == group.speaker.name:
+                continue
+            prompt = await self.prompt(spoken_by(chat, name))
+            with contextlib.suppress(WindowError):
+                sent = await prompt.sent()
+                found[name] = sent.tokens - held.common(sent.layout.segments, prompt.tokens)
+        return found
 
     def counts_of(self, segments: Sequence[Segment]) -> Counts:
         """Where the counts of a prompt come from. What a server makes of a picture it tells afterwards, whatever it counts before."""
@@ -330,7 +382,7 @@ class PromptReader:
 
         Passages are found for whole messages only, and stand before the words: with documents, the words are not part of it.
         """
-        known = known_of(draft)
+        known = known_of(_without_macros(draft) if chat.playing is not None else draft)
         if self.find_passages is not None and chat.collections:
             known = Message(Role.USER, known.images)
         await self.load.model()
@@ -392,3 +444,9 @@ class PromptReader:
         """Tokens of all prompts together that the engine has room for."""
         info = self.engine.info
         return (info.context_length if info is not None else 0) + self._request.settings.spare_tokens
+
+
+def _without_macros(draft: Message) -> Message:
+    """A draft up to its first macro, whose words are not there before it is sent."""
+    text, mark, _ = draft.text.partition("{{")
+    return Message(draft.role, (*draft.images, *((TextPart(text),) if text else ()))) if mark else draft

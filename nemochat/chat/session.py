@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from enum import Enum, auto
 
 import msgspec
 
 from nemochat.chat import summing, titles
 from nemochat.chat.answering import Answering
+from nemochat.chat.cast import Lead, heard, spoken_by, stops, unknown_macros
 from nemochat.chat.formats import style_of
 from nemochat.chat.previews import Prompt, Sent
 from nemochat.chat.reader import PromptReader
@@ -23,7 +24,7 @@ from nemochat.chat.stopping import Stop, Stopped
 from nemochat.chat.toolbox import Toolbox, misfit
 from nemochat.chat.values import ChatEvent, Proposed, ReplyForm, RoundEnded, ToolsAnswered, visible
 from nemochat.domain.chat import Chat, Entry
-from nemochat.domain.edits import Edit, Put, applied, trim_between
+from nemochat.domain.edits import Edit, Put, Speaks, applied, trim_between
 from nemochat.domain.events import EngineEvent, Finished, FinishReason, Progress, TextDelta, Timings, Usage
 from nemochat.domain.messages import Message, Part, ReasoningPart, Role, TextPart, ToolCall, ToolCallPart, ToolSpec
 from nemochat.domain.replies import ReplyRecord, TurnResult
@@ -35,6 +36,7 @@ from nemochat.domain.summaries import Summary
 from nemochat.domain.tools import Approval, ToolRequest
 from nemochat.engine.protocol import Engine, GenerateRequest, LoadRequest, ModelInfo
 from nemochat.errors import ConversationError, EngineError, NemochatError, ServerError, WindowError
+from nemochat.personas.scene import Scene
 from nemochat.prompt.grammar import json_grammar
 from nemochat.prompt.replies import ReplyStyle, StreamParser, as_left_open, generated_call, parse_reply
 from nemochat.tools.approval import Approvals
@@ -102,15 +104,35 @@ class ChatSession:
     # -- turns
 
     async def send(
-        self, chat: Chat, message: Message, stop: Stop, *, id_: int = 0, key: str = "", asked_at: float | None = None
+        self,
+        chat: Chat,
+        message: Message,
+        stop: Stop,
+        *,
+        id_: int = 0,
+        key: str = "",
+        asked_at: float | None = None,
+        replies: bool = True,
     ) -> AsyncGenerator[ChatEvent, None]:
         """Propose a message of the user or a tool at the end of the conversation and stream the reply; the TurnResult comes last.
 
         id_: the message's own where it has one (`Chat.waiting`). `asked_at`: when Enter was pressed (time.perf_counter), if that was before
-        this call. Raises WindowError, before anything is proposed, for a message that does not fit, and EngineError.
+        this call. replies: else nobody answers, and there is no TurnResult. In a group, `Group.speaking` replies. Raises WindowError,
+        before anything is proposed, for a message that does not fit, and EngineError.
         """
         turn = _Turn(chat, stop, key, asked_at or time.perf_counter())
-        async with contextlib.aclosing(self._send(turn, message, id_)) as events:
+        async with contextlib.aclosing(self._send(turn, message, id_, replies=replies)) as events:
+            async for event in events:
+                yield event
+
+    async def speak(self, chat: Chat, stop: Stop, *, key: str = "", asked_at: float | None = None) -> AsyncGenerator[ChatEvent, None]:
+        """Let `Group.speaking` say something behind what is there, beside what was said there before. `asked_at` as for `send`. Raises as
+        that, and ConversationError."""
+        if not chat.entries:
+            raise ConversationError("There is no message to reply to.")
+        turn = _Turn(chat, stop, key, asked_at or time.perf_counter())
+        turn.others = sum(node.parent == chat.entries[-1].id for node in chat.aside.values())
+        async with contextlib.aclosing(self._rounds(turn)) as events:
             async for event in events:
                 yield event
 
@@ -124,9 +146,7 @@ class ChatSession:
         users = [at for at, entry in enumerate(chat.entries) if entry.message.role is Role.USER and index in (None, at)]
         if not users:
             raise ConversationError("There is no message to reply to.")
-        turn = _Turn(chat.cut(users[-1] + 1), stop, key, asked_at or time.perf_counter())
-        turn.others = sum(node.parent == chat.entries[users[-1]].id for node in turn.chat.aside.values())
-        async with contextlib.aclosing(self._rounds(turn)) as events:
+        async with contextlib.aclosing(self.speak(chat.cut(users[-1] + 1), stop, key=key, asked_at=asked_at)) as events:
             async for event in events:
                 yield event
 
@@ -136,7 +156,7 @@ class ChatSession:
         """Let the model go on from the end of its last reply. `asked_at` as for `send`. Raises as that, and ConversationError."""
         if not chat.entries or chat.entries[-1].message.role is not Role.ASSISTANT or chat.entries[-1].message.excluded:
             raise ConversationError("There is no reply to continue.")
-        turn = _Turn(chat, stop, key, asked_at or time.perf_counter(), continues=True)
+        turn = _Turn(spoken_by(chat, chat.entries[-1].speaker), stop, key, asked_at or time.perf_counter(), continues=True)
         async with contextlib.aclosing(self._rounds(turn)) as events:
             async for event in events:
                 yield event
@@ -194,42 +214,73 @@ class ChatSession:
 
     # -- what turns are made of
 
-    async def _send(self, turn: _Turn, message: Message, id_: int) -> AsyncGenerator[ChatEvent, None]:
+    async def _send(self, turn: _Turn, message: Message, id_: int, *, replies: bool) -> AsyncGenerator[ChatEvent, None]:
         async for progress in self.reader.load.reports(lambda: turn.stop.is_set):
             yield progress
         # Whatever it was stopped at, what was sent is said; only what does not fit is not.
-        entry = Entry(message, id=id_ or turn.new_id())
+        scene = self.reader.moment().scene(turn.chat)
+        id_ = id_ or turn.new_id()
+        entry = Entry(heard(turn.chat, message, id_, scene), id=id_, at=scene.now.timestamp())
         try:
-            entry = Entry(await turn.stop.over(self._with_contexts(turn.chat, message)), id=entry.id)
+            with_contexts = await turn.stop.over(self._with_contexts(turn.chat, entry.message, scene))
+            entry = msgspec.structs.replace(entry, message=with_contexts)
             said = applied(turn.chat, turn.behind(entry))
+            said = said if scene.read is None else applied(said, scene.read)
             if message.role is Role.USER:
                 await turn.stop.over(self.reader.tools.settle(said, message.text))
-            prompt = await turn.stop.over(self._prompt(said))
+            prompt = await turn.stop.over(self._prompt(said, shared=scene.shared))
             await turn.stop.over(prompt.sent())
         except WindowError:
             raise
         except Stopped:
-            yield turn.propose(turn.behind(entry), stores=True)
+            for each in (turn.behind(entry), *await self._read(turn, scene)):
+                yield turn.propose(each, stores=isinstance(each, Put))
             yield _NOTHING
             return
         except NemochatError:
-            yield turn.propose(turn.behind(entry), stores=True)
+            for each in (turn.behind(entry), *await self._read(turn, scene)):
+                yield turn.propose(each, stores=isinstance(each, Put))
             raise
-        yield turn.propose(turn.behind(entry), stores=True)
+        for each in (turn.behind(entry), *await self._read(turn, scene)):
+            yield turn.propose(each, stores=isinstance(each, Put))
+        if not replies:
+            return
         async with contextlib.aclosing(self._rounds(turn, prompt)) as events:
             async for event in events:
                 yield event
 
-    async def _prompt(self, chat: Chat, *, continues: bool = False, purpose: _Purpose = _Purpose.REPLY) -> Prompt:
-        """The prompt of a chat, whose pictures the engine knows then. Raises EngineError."""
+    async def _read(self, turn: _Turn, scene: Scene | None) -> tuple[Edit, ...]:
+        """What the conversation is to keep of a reading of its texts; what that changes in all chats is kept here."""
+        if scene is None:
+            return ()
+        if scene.unknown:
+            turn.notes.append(unknown_macros(scene))
+        if scene.changes:
+            try:
+                await asyncio.to_thread(self.reader.shared.change, tuple(scene.changes))
+            except NemochatError as error:
+                turn.notes.append(f"{error.message} {error.hint}".strip())
+            scene.changes.clear()
+        return () if scene.read is None else (scene.read,)
+
+    async def _prompt(
+        self,
+        chat: Chat,
+        *,
+        continues: bool = False,
+        purpose: _Purpose = _Purpose.REPLY,
+        shared: Mapping[str, str] | None = None,
+    ) -> Prompt:
+        """The prompt of a chat, whose pictures the engine knows then; `shared` as in `PromptReader.prompt`. Raises EngineError."""
         asking = Entry(Message(Role.USER, (TextPart(titles.QUESTION),)))
         asked = self.reader.tools.in_force(chat.added(asking) if purpose is _Purpose.TITLE else chat)
         speaks = Role.USER if purpose is _Purpose.DRAFT else Role.ASSISTANT
-        return await self.reader.prompt(asked, continues=continues, speaks=speaks)
+        names = purpose in (_Purpose.REPLY, _Purpose.DRAFT)
+        return await self.reader.prompt(asked, continues=continues, speaks=speaks, names=names, shared=shared)
 
-    async def _with_contexts(self, chat: Chat, message: Message) -> Message:
-        """The user's message with what belongs beside it: entries of the lorebook that fire, passages of documents."""
-        message = self.reader.with_lore(chat, message)
+    async def _with_contexts(self, chat: Chat, message: Message, scene: Scene) -> Message:
+        """The user's message with what belongs beside it: entries of lorebooks that fire, passages of documents."""
+        message = self.reader.with_lore(chat, message, scene)
         find = self.reader.find_passages
         if find is None or message.role is not Role.USER or not chat.collections:
             return message
@@ -241,6 +292,8 @@ class ChatSession:
         prompt: of the first one, where it is there already.
         """
         is_told, form = False, self.form
+        if turn.chat.group is not None and turn.chat.group.speaker is not None:
+            yield turn.propose(Speaks(turn.chat.group.speaker.name), stores=False)
         for left in reversed(range(MAX_ROUNDS)):
             result: TurnResult | None = None
             async with contextlib.aclosing(self._reply(turn, _Purpose.REPLY, prompt, form)) as events:
@@ -305,6 +358,9 @@ class ChatSession:
         prompt, fit = ready, sent.fit
         if turn.continues and not info.leaves_open and not turn.was_too_long:
             turn.notes.append(f"{reader.model_name} cannot go on from the last word of a reply: it was asked to, in words.")
+        if is_reply:
+            for change in await self._read(turn, prompt.assembled.scene):
+                yield turn.propose(change, stores=False)
         if is_reply and (trim := trim_between(turn.chat, prompt.assembled.trimmed(turn.chat, fit))) is not None:
             yield turn.propose(trim, stores=False)
         sampling = reader.in_force(turn.chat).sampling.another(turn.others)
@@ -316,9 +372,10 @@ class ChatSession:
             sampling = msgspec.structs.replace(sampling, max_tokens=titles.TOKENS)
         elif purpose is _Purpose.SUMMARY:
             sampling = msgspec.structs.replace(sampling, max_tokens=summing.tokens_of(info.context_length))
+        asked = msgspec.structs.replace(sampling, stop=(*(sampling.stop or ()), *stops(turn.chat))) if turn.chat.group else sampling
         told_of = prompt.assembled.conversation.tools
-        reading = _Reading(turn, style_of(reader.load.format, sent.layout), told_of)
-        request, opened = self._request(turn, purpose, sent, sampling, form, reading.style)
+        reading = _Reading(turn, style_of(reader.load.format, sent.layout), told_of, reader.clock().timestamp())
+        request, opened = self._request(turn, purpose, sent, asked, form, reading.style)
         finished: Finished | None = None
         pieces = reading.pieces
         try:
@@ -379,7 +436,7 @@ class ChatSession:
         )
         if edit is not None:
             if pieces:
-                record = ReplyRecord(result, request.sampling, reader.model, request.segments)
+                record = ReplyRecord(result, sampling, reader.model, request.segments)
                 edit = Put(msgspec.structs.replace(edit.entry, record=record), edit.after)
             yield turn.propose(edit, stores=True)
         yield result
@@ -514,11 +571,11 @@ def _now() -> float:
 class _Reading:
     """A reply as it comes: read by its style, timed, and on its way into the conversation: one that begins, or the last one as it goes on.
 
-    pieces: what was generated. first_at, first_text_at, first_thought_at: when anything, text to be seen, and a thought came
-    (time.perf_counter). thought: all that was thought, with how long it took.
+    began: in seconds since the epoch. pieces: what was generated. first_at, first_text_at, first_thought_at: when anything, text to be
+    seen, and a thought came (time.perf_counter). thought: all that was thought, with how long it took.
     """
 
-    def __init__(self, turn: _Turn, style: ReplyStyle, tools: Sequence[ToolSpec]) -> None:
+    def __init__(self, turn: _Turn, style: ReplyStyle, tools: Sequence[ToolSpec], began: float) -> None:
         entries = turn.chat.entries
         self.style, self._tools = style, tools
         self.pieces: list[str] = []
@@ -535,31 +592,39 @@ class _Reading:
             self._after = entries[-1].id if entries else 0
         self._turn = turn
         self._id = self._last.id if self._last is not None else 0
-        self._at = _now()
+        self._at, self._began = _now(), began
         self._speaks_from: float | None = None
         self._words: list[str] = []
+        self._lead = None if self._last is not None else Lead.of(turn.chat)
 
     def push(self, text: str) -> TextDelta:
         """Take a piece of the reply."""
         now = time.perf_counter()
         self.first_at = self.first_at or now
         self.pieces.append(text)
-        parts = self._parser.push(text)
+        parts = self._led(self._parser.push(text))
         self._speaks_from = self._speaks_from or now
         self._note(parts)
-        return TextDelta(text if self.style.reasoning is None else self._shown(parts), parts)
+        return TextDelta(text if self._shows_all else self._shown(parts), parts)
 
     def finish(self) -> TextDelta:
         """The reply has ended: what was held back."""
-        parts = self._parser.finish()
+        parts = self._led(self._parser.finish())
+        if self._lead is not None and (held := self._lead.finish()):
+            parts = (*parts, TextPart(held))
         self._note(parts)
-        return TextDelta("" if self.style.reasoning is None else self._shown(parts), parts)
+        return TextDelta("" if self._shows_all else self._shown(parts), parts)
 
     @property
     def text(self) -> str:
         """What was generated, without what was only thought."""
         text = "".join(self.pieces)
-        return text if self.style.reasoning is None else "".join(self._words)
+        return text if self._shows_all else "".join(self._words)
+
+    @property
+    def _shows_all(self) -> bool:
+        """Whether what was generated is what is shown."""
+        return self.style.reasoning is None and self._lead is None
 
     def grown(self) -> Put | None:
         """The reply as far as it has come, when it is time to propose that again."""
@@ -576,14 +641,23 @@ class _Reading:
             return None
         self._id = self._id or self._turn.new_id()
         parts = tuple(map(self._with_facts, parse_reply(text, self.style, self._tools)))
+        if self._lead is not None:
+            parts = self._lead.kept(parts)
         if self._last is not None:
             message = msgspec.structs.replace(self._last.message, parts=parts)
             entry = msgspec.structs.replace(self._last, message=message, interrupted=is_interrupted)
         else:
-            persona = self._turn.chat.persona
+            persona = self._turn.chat.playing
             speaker = persona.name if persona is not None else ""
-            entry = Entry(Message(Role.ASSISTANT, parts), interrupted=is_interrupted, speaker=speaker, id=self._id)
+            entry = Entry(Message(Role.ASSISTANT, parts), interrupted=is_interrupted, speaker=speaker, id=self._id, at=self._began)
         return Put(self._turn.chat.called(entry), self._after)
+
+    def _led(self, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        """Without the name before the words, in a group."""
+        if self._lead is None:
+            return parts
+        led = (msgspec.structs.replace(part, text=self._lead.push(part.text)) if isinstance(part, TextPart) else part for part in parts)
+        return tuple(part for part in led if not isinstance(part, TextPart) or part.text)
 
     def _note(self, parts: tuple[Part, ...]) -> None:
         """When what came. A call is certain when it is whole, but it was begun with what came first, or next after a thought."""

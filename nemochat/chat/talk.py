@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator
 
+from nemochat.chat.cast import spoken_by
 from nemochat.chat.session import IDS, ChatSession
 from nemochat.chat.stopping import Stop
 from nemochat.chat.values import ChatEvent, Proposed
@@ -36,6 +37,11 @@ class Talk:
         """As `ChatSession.send`; what is proposed is done and not told."""
         chat, stop = self._begun()
         return self._applied(self.session.send(chat, message, stop, key=self.key, asked_at=asked_at))
+
+    def speak(self, name: str, *, asked_at: float | None = None) -> AsyncGenerator[ChatEvent, None]:
+        """As `ChatSession.speak`, by the member of a group with that name."""
+        chat, stop = self._begun()
+        return self._applied(self.session.speak(spoken_by(chat, name), stop, key=self.key, asked_at=asked_at))
 
     def regenerate(self, index: int | None = None, *, asked_at: float | None = None) -> AsyncGenerator[ChatEvent, None]:
         """As `ChatSession.regenerate`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -38,6 +38,7 @@ class ContextView(msgspec.Struct, frozen=True):
     summary: tokens of the summary that stands in place of `summed` of the forgotten messages; memory: of what the user wants remembered.
     summary_state: why there is a summary that the model does not read, in words.
     contexts: what stands beside messages that the model sees, the draft's among them: entries of a lorebook that fired, passages.
+    switches: in a group whose speaker's card alone is read, what would have to be read if each of the others spoke, by name.
     counts: where the numbers come from. lore: what the lorebook was called to with the draft or else with the last message of the user.
     """
 
@@ -64,6 +65,7 @@ class ContextView(msgspec.Struct, frozen=True):
     counts: Counts = Counts.EXACT
     tells_cached: bool = True
     lore: Scan = Scan()
+    switches: Mapping[str, int] = {}
 
     @property
     def is_exact(self) -> bool:

@@ -291,6 +291,8 @@ class Plain:
                 if said and not self._is_own:
                     self._print_entry(said[-1])
                 self._is_own = False
+                if (turn := self.desk.turns.running) is not None and not turn.replies:
+                    return
                 hides = self.desk.model.session is None or self.desk.model.session.toolbox is not None
                 speaker = self.desk.speaker if sys.stdout.isatty() and sys.stderr.isatty() else ""
                 self._printer = ReplyPrinter(None, is_quiet=False, hides_calls=hides, speaker=speaker)

@@ -353,6 +353,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("model", "Change the model", lambda desk, name: desk.choose_model(name), "[NAME]", _CHOICE),
     Command("get", "Get a model from Hugging Face, NGC or an address", _get, "[SOURCE]", _TEXT),
     Command("persona", "Choose the persona that the model plays", _persona, "[NAME | import FILE | off]", _CHOICE),
+    Command("group", "Let several personas speak in this chat", lambda desk, text: desk.groups.run(text), "[add NAME | ...]", _CHOICE),
+    Command("speak", "Let a member of the group speak now", lambda desk, name: desk.groups.speak(name), "[NAME]", _CHOICE),
     Command("me", "Set who you are in a roleplay", lambda desk, text: desk.roles.profile(text), "[NAME: ABOUT]", _TEXT),
     Command("note", "Write an author's note that stays near the end", lambda desk, text: desk.roles.note(text), "[@DEPTH TEXT]", _TEXT),
     Command("lore", "Show the lorebooks; with NAME use one in this chat", _lore, "[NAME | import FILE | try TEXT]", _CHOICE),

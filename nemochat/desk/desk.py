@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
+import msgspec
+
 from nemochat.chat import Chat, ChatSession, Stop, TurnResult
 from nemochat.chat.album import Album
+from nemochat.chat.assembly import settled
+from nemochat.chat.cast import Moment, next_speakers, opened, unknown_macros
 from nemochat.chat.lore import Shelf
 from nemochat.chat.pictures import OpenedPicture
 from nemochat.chat.recall import DraftFile, PromptHistory
@@ -19,6 +24,7 @@ from nemochat.desk.documents import Documents
 from nemochat.desk.downloads import Downloads
 from nemochat.desk.draft import Draft
 from nemochat.desk.dropping import Dropping
+from nemochat.desk.groups import Groups
 from nemochat.desk.jobs import Jobs, Rank
 from nemochat.desk.lore import Lorebooks
 from nemochat.desk.memory import Memory
@@ -43,6 +49,7 @@ from nemochat.desk.sending import LEAVE_SECONDS, Sending
 from nemochat.desk.tools import Servers, Tools
 from nemochat.desk.turns import Turn, Turns
 from nemochat.domain.chat import pictures_of
+from nemochat.domain.edits import applied
 from nemochat.domain.events import FinishReason
 from nemochat.domain.images import Original, RgbImage
 from nemochat.domain.messages import Role
@@ -55,6 +62,7 @@ from nemochat.library.claims import Claims
 from nemochat.models.naming import meant
 from nemochat.numbers import plural
 from nemochat.personas.sampling_presets import PresetStore
+from nemochat.personas.shared_variables import SharedVariables
 from nemochat.settings_file import sampling_layers
 from nemochat.tools.builtin.search import Passage
 
@@ -66,6 +74,8 @@ class Desk:
 
     def __init__(self, bench: Workbench, port: Port, jobs: Jobs, history: PromptHistory) -> None:
         self.bench, self.port, self.jobs = bench, port, jobs
+        self.variables = SharedVariables(bench.paths.variables)
+        """Of macros, shared by all chats."""
         self.tools = Tools(port, bench, self.picture, self._search)
         self.documents = Documents(port, bench)
         self.moving = Moving(port, bench)
@@ -87,11 +97,14 @@ class Desk:
         self.memory = Memory(port, jobs, bench, self)
         self.reading = Reading(port, jobs, self, self.draft, self.memory)
         self.roles = Roles(port, bench, self)
+        self.groups = Groups(port, bench, self)
         self.lore = Lorebooks(port, bench, self.shelf, self)
         self.messages = Messages(port, self.draft, history, self.sending, self)
         self.dropping = Dropping(port, self.draft, self.documents, self.roles, self.lore, self.moving, self)
         self.last: TurnResult | None = None
         """What came of the last turn of this conversation in this run."""
+        self.draw: Callable[[], float] = secrets.SystemRandom().random
+        """Chance, of who of a group speaks."""
         self.last_words: list[str] = []
         """What the user has to be told when nothing shows the desk any more."""
         self._forgotten = 0
@@ -172,7 +185,8 @@ class Desk:
     @property
     def speaker(self) -> str:
         """Who replies."""
-        return self.chat.persona.name if self.chat.persona is not None else self.model.name
+        turn, playing = self.turns.running, self.chat.playing
+        return (turn.speaker if turn is not None else "") or (playing.name if playing is not None else self.model.name)
 
     @property
     def is_busy(self) -> bool:
@@ -220,8 +234,28 @@ class Desk:
         if self.sending.holds_new():
             return True
         chat = self.chat
-        fresh = Chat().framed(chat.frame.system) if chat.persona is None else self.roles.opened(chat.persona, chat.frame.system)
+        fresh = Chat().framed(chat.frame.system)
+        if chat.playing is not None:
+            fresh = self.opened(msgspec.structs.replace(fresh, persona=chat.persona, group=chat.group))
         return self.begin(with_tools(fresh, chat.frame.tools))
+
+    def opened(self, chat: Chat) -> Chat:
+        """A new conversation in which the persona, or everybody of the group, has greeted the user; all texts are read."""
+        chat = msgspec.structs.replace(chat, user=self.roles.user, seed=secrets.randbits(32))
+        greeting = self.moment().scene(chat)
+        chat = opened(chat, greeting)
+        chat = chat if greeting.read is None else applied(chat, greeting.read)
+        chat, reading = settled(chat, self.shelf.lore_of(chat), Moment(greeting.now, greeting.shared))
+        if greeting.unknown or reading.unknown:
+            reading.unknown = {**greeting.unknown, **reading.unknown}
+            self.port.tell(Said(unknown_macros(reading)))
+        if changes := (*greeting.changes, *reading.changes):
+            self.do(partial(asyncio.to_thread, self.variables.change, changes))
+        return chat
+
+    def moment(self) -> Moment:
+        """Now, with the variables of all chats."""
+        return Moment(Moment.present().now, self.variables.values)
 
     def undo(self) -> None:
         """Take back the last thing that the user did to the conversation."""
@@ -247,6 +281,10 @@ class Desk:
     async def ready(self) -> ChatSession:
         """The session, as soon as its model is loaded."""
         return await self.model.ready()
+
+    def due(self, chat: Chat, said: str) -> tuple[str, ...]:
+        """Who of a group is to answer a message of the user, in their order."""
+        return next_speakers(chat, said, self.draw, answers=True)
 
     def turn_begins(self) -> None:
         """The engine is needed."""
@@ -446,6 +484,7 @@ class Desk:
     def _equip(self, session: ChatSession) -> None:
         """Before its model is loaded."""
         session.reader.album, session.reader.shelf = self.album, self.shelf
+        session.reader.shared = self.variables
         session.toolbox = self.tools.toolbox
         session.reader.find_passages = self.documents.find
         session.reader.tools.budget = self.bench.settings.tools.budget
@@ -455,8 +494,9 @@ class Desk:
 
     def _tell_notices(self) -> None:
         """What was found when files were read; also why a model that is about to be loaded may not fit."""
-        for notice in self.bench.take_notices():
+        for notice in (*self.bench.take_notices(), *self.variables.notices):
             self.port.tell(Said(notice))
+        self.variables.notices.clear()
 
     def _tell_of_lore(self, book: Lorebook) -> None:
         """Somebody has changed the file of a lorebook that is in use."""

@@ -12,7 +12,7 @@ from nemochat.desk.documents import sources
 from nemochat.desk.draft import Draft, unsaid
 from nemochat.desk.port import Answer, AskMenu, AskOne, AskText, Port, Said, ShowText, Wanted
 from nemochat.desk.sending import Sending
-from nemochat.desk.turns import Play, Turn
+from nemochat.desk.turns import Play, Turn, speaking
 from nemochat.domain.events import FinishReason
 from nemochat.domain.messages import Message, Role
 from nemochat.domain.sampling import InForce, Sampling, in_words
@@ -38,6 +38,9 @@ class Board(Protocol):
     @property
     def sampling(self) -> InForce | None:
         """How replies in this conversation are made, None while there is no model."""
+
+    def due(self, chat: Chat, said: str) -> tuple[str, ...]:
+        """Who of a group is to answer a message of the user, in their order."""
 
 
 class Messages:
@@ -133,7 +136,8 @@ class Messages:
             case "regenerate":
                 self._regenerate(conversation, index)
             case "continue":
-                self._sending.submit(Turn(conversation, "let it go on", play=_continue, continues=True))
+                speaker = chat.entries[-1].speaker
+                self._sending.submit(Turn(conversation, "let it go on", play=_continue, continues=True, speaker=speaker))
             case "fork":
                 if self._board.begin(chat.forked(index + 1)):
                     self._port.tell(Said("This is a new chat now; the earlier one is in the list: /open"))
@@ -150,18 +154,29 @@ class Messages:
                 self._swipe(conversation, index, 1 if name == "swipe_right" else -1)
 
     def _regenerate(self, conversation: OpenConversation, index: int) -> None:
-        """Another reply to the user's message at or before `index`, beside the one that is there."""
-        entries = conversation.chat.entries
+        """Another reply to the user's message at or before `index`, beside the one that is there; in a group, to what stands before it."""
+        chat, entries = conversation.chat, conversation.chat.entries
         user = next((entries[at] for at in range(index, -1, -1) if entries[at].message.role is Role.USER), None)
         if user is None:
             self._port.tell(Said("There is no message to reply to."))
             return
-        keeps = (conversation.chat.index_of(user.id) or 0) + 1
+        keeps = (chat.index_of(user.id) or 0) + 1
+        play, names = _again(user.id), list[str]()
+        if chat.group is not None:
+            is_reply = entries[index].message.role is not Role.USER
+            keeps = _turn_begins(chat, index) if is_reply else keeps
+            behind = [entry.speaker for entry in entries[keeps : keeps + 1]]
+            names = behind if is_reply else [*self._board.due(chat.cut(keeps), user.message.text)] or behind
+            if not names:
+                self._port.tell(Said("Nobody is due to speak. /speak NAME lets somebody."))
+                return
+            play = speaking(names[0], entries[keeps - 1].id)
         if keeps < len(entries) and (now := self._board.sampling) is not None and now.sampling.temperature == 0:
             another = now.sampling.another(1).temperature
             said = f"Temperature 0 ({now.sources['temperature']}) would say the same again: this reply is made at {another:g}."
             self._port.tell(Said(said))
-        self._sending.submit(Turn(conversation, "another reply", play=_again(user.id), keeps=keeps))
+        speaker, then = next(iter(names), ""), tuple(names[1:])
+        self._sending.submit(Turn(conversation, "another reply", play=play, keeps=keeps, speaker=speaker, then=then))
 
     def _swipe(self, conversation: OpenConversation, index: int, by: int) -> None:
         """To the next alternative of a message; to the right of the newest reply a new one is made. Greetings go round."""
@@ -169,8 +184,11 @@ class Messages:
         ids = chat.alternatives(index)
         to = ids.index(chat.entries[index].id) + by
         is_reply = chat.entries[index].message.role is Role.ASSISTANT
-        if is_reply and index == len(chat.entries) - 1 and index > 0 and to == len(ids):
+        opens = all(entry.message.role is Role.ASSISTANT for entry in chat.entries[: index + 1])
+        if is_reply and index == len(chat.entries) - 1 and index > 0 and to == len(ids) and not opens:
             self._regenerate(conversation, index)
+        elif len(ids) > 1 and opens and chat.group is not None:
+            conversation.change(lambda chat: chat.exchanged(index, ids[to % len(ids)]), can_undo=False)  # the others' greetings stay
         elif len(ids) > 1 and (index == 0 or 0 <= to < len(ids)):
             conversation.change(lambda chat: chat.swiped(index, ids[to % len(ids)]), can_undo=False)
         else:
@@ -225,6 +243,13 @@ def _again(user: int) -> Play:
         return session.regenerate(chat, stop, chat.index_of(user), key=key, asked_at=asked_at)
 
     return play
+
+
+def _turn_begins(chat: Chat, index: int) -> int:
+    """Where the turn begins that a reply is part of: its speaker may have called tools before it."""
+    while index > 1 and (chat.entries[index - 1].message.role is Role.TOOL or chat.entries[index - 1].message.tool_calls):
+        index -= 1
+    return index
 
 
 def _at(id_: int, edit: Callable[[Chat, int], Chat]) -> Callable[[Chat], Chat]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +10,7 @@ from typing import Protocol
 import msgspec
 
 from nemochat.chat import Chat
+from nemochat.chat.cast import Moment, opened
 from nemochat.chat.toolbox import with_tools
 from nemochat.desk.conversation import OpenConversation
 from nemochat.desk.port import (
@@ -38,7 +38,6 @@ from nemochat.errors import NemochatError
 from nemochat.paths import at_home
 from nemochat.personas.index import named
 from nemochat.personas.profiles import Profiles
-from nemochat.personas.prompt_text import greetings
 from nemochat.personas.sampling_presets import PresetStore
 
 _MAX_DEPTH = 100
@@ -55,6 +54,12 @@ class Cast(Protocol):
 
     def begin(self, chat: Chat) -> bool:
         """Put a new conversation on the desk; False, and the user is told why, while a reply is being written."""
+
+    def opened(self, chat: Chat) -> Chat:
+        """A new conversation in which the persona has greeted the user."""
+
+    def moment(self) -> Moment:
+        """Now, with the variables of all chats."""
 
     def refuse_while_busy(self) -> bool:
         """Whether a reply is being written; says so."""
@@ -119,24 +124,20 @@ class Roles:
             chosen = await self._port.ask(AskOne(persona.name, "This chat has begun already.", answers))
             if chosen == "here":
                 user = self.user
-                conversation.change(lambda chat: msgspec.structs.replace(chat, persona=persona, user=user, examples_gone=0))
+                conversation.change(lambda chat: msgspec.structs.replace(chat, persona=persona, group=None, user=user, examples_gone=0))
                 self._use_model(persona)
                 self._port.tell(RolesChanged())
             if chosen != "new":
                 return
         chat = self._cast.conversation.chat
-        if self._cast.begin(with_tools(self.opened(persona, chat.frame.system), chat.frame.tools)):
+        if self._cast.begin(with_tools(self._cast.opened(Chat(persona=persona).framed(chat.frame.system)), chat.frame.tools)):
             self._use_model(persona)
-
-    def opened(self, persona: Persona, system: str) -> Chat:
-        """A new conversation in which the persona has greeted the user."""
-        chat = Chat(persona=persona, user=self.user, seed=secrets.randbits(32)).framed(system)
-        return chat.opened(greetings(persona, self.user, seed=str(chat.seed)), persona.name)
 
     def give_up(self) -> None:
         """The model is itself again, in this chat."""
         if not self._cast.refuse_while_busy():
-            self._cast.conversation.change(lambda chat: msgspec.structs.replace(chat, persona=None, user=None, examples_gone=0))
+            bare = {"persona": None, "group": None, "user": None, "examples_gone": 0}
+            self._cast.conversation.change(lambda chat: msgspec.structs.replace(chat, **bare))
             self._port.tell(Said("The model is itself again. /persona chooses another role."))
 
     async def import_file(self, path: Path) -> None:
@@ -224,9 +225,9 @@ class Roles:
             except NemochatError as error:
                 self._port.tell(Complained(error))  # and once more to the form; what was written in the editor is there again with Ctrl+G
                 continue
-            conversation, mine = self._cast.conversation, self._cast.conversation.chat.persona
-            if mine is not None and mine.name == saved.name:
-                conversation.change(_playing(persona))
+            conversation = self._cast.conversation
+            if saved.name and saved.name in _players(conversation.chat):
+                conversation.change(_playing(saved.name, persona))
             return kept
 
     # -- the user
@@ -271,9 +272,10 @@ class Roles:
         """Keep the profiles, and be the current one in the conversation on the desk."""
         await asyncio.to_thread(self._bench.personas.save_profiles, profiles)
         current, conversation = self._bench.personas.profiles().current, self._cast.conversation
-        if conversation.chat.persona is not None:
+        if conversation.chat.playing is not None:
             greets = not _is_answered(conversation.chat)  # what it then says anew is not taken back with the profile
-            conversation.change(lambda chat: _met_as(chat, current), can_undo=not greets)
+            moment = self._cast.moment()
+            conversation.change(lambda chat: _met_as(chat, current, moment), can_undo=not greets)
         self._port.tell(Said(f"You are {current.name}."))
 
     async def note(self, text: str) -> None:
@@ -308,22 +310,39 @@ def _is_answered(chat: Chat) -> bool:
     return any(entry.message.role is not Role.ASSISTANT or entry.record is not None for entry in chat.entries)
 
 
-def _met_as(chat: Chat, user: UserProfile) -> Chat:
+def _met_as(chat: Chat, user: UserProfile, moment: Moment) -> Chat:
     """With another user. A greeting that was not answered yet is said to this one; one that was written anew stays."""
-    persona, before = chat.persona, chat.user or UserProfile()
-    chat = msgspec.structs.replace(chat, user=user)
-    if persona is None or _is_answered(chat):
+    before, chat = chat, msgspec.structs.replace(chat, user=user)
+    if _is_answered(chat):
         return chat
-    old, new = (greetings(persona, each, seed=str(chat.seed)) for each in (before, user))
-    said = dict(zip(old, new, strict=False)) if len(old) == len(new) else {}
+    bare = {"entries": (), "aside": {}, "next_id": 1, "variables": {}}
+    old, new = (opened(each, moment.scene(each)) for each in (msgspec.structs.replace(one, **bare) for one in (before, chat)))
+    said = dict(zip(_greetings(old), _greetings(new), strict=False)) if len(old.nodes) == len(new.nodes) else {}
 
     def greeted(entry: Entry) -> Entry:
-        text = said.get(entry.message.text)
-        return entry if text is None else msgspec.structs.replace(entry, message=Message(Role.ASSISTANT, (TextPart(text),)))
+        text = said.get((entry.speaker, entry.message.text))
+        return entry if text is None else msgspec.structs.replace(entry, message=Message(Role.ASSISTANT, (TextPart(text[1]),)))
 
     aside = {id_: msgspec.structs.replace(node, entry=greeted(node.entry)) for id_, node in chat.aside.items()}
     return msgspec.structs.replace(chat, entries=tuple(map(greeted, chat.entries)), aside=aside)
 
 
-def _playing(persona: Persona) -> Callable[[Chat], Chat]:
-    return lambda chat: msgspec.structs.replace(chat, persona=persona)
+def _greetings(chat: Chat) -> list[tuple[str, str]]:
+    """Who says what, in the order of the messages' ids."""
+    return [(node.entry.speaker, node.entry.message.text) for node in sorted(chat.nodes, key=lambda node: node.id)]
+
+
+def _players(chat: Chat) -> tuple[str, ...]:
+    """The names of all whom the model plays in a chat."""
+    return chat.group.names if chat.group is not None else (chat.persona.name,) if chat.persona is not None else ()
+
+
+def _playing(name: str, persona: Persona) -> Callable[[Chat], Chat]:
+    """With another card for who is called so."""
+
+    def change(chat: Chat) -> Chat:
+        if chat.group is None or (member := chat.group.member(name)) is None:
+            return chat if chat.group is not None else msgspec.structs.replace(chat, persona=persona)
+        return msgspec.structs.replace(chat, group=chat.group.changed(name, msgspec.structs.replace(member, persona=persona)))
+
+    return change

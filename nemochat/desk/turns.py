@@ -15,6 +15,7 @@ from typing import Protocol
 import msgspec
 
 from nemochat.chat import Chat, ChatEvent, ChatSession, Entry, Proposed, Stop, ToolRun, TurnResult, visible
+from nemochat.chat.cast import spoken_by
 from nemochat.chat.session import IDS
 from nemochat.chat.stopping import Stopped
 from nemochat.desk.conversation import OpenConversation
@@ -24,7 +25,7 @@ from nemochat.desk.port import Port, QueueChanged, TurnBegan, TurnEnded, TurnOpe
 from nemochat.desk.tools import Tools
 from nemochat.domain.events import TextDelta
 from nemochat.domain.messages import ImagePart
-from nemochat.errors import NemochatError, WindowError
+from nemochat.errors import ConversationError, NemochatError, WindowError
 
 Play = Callable[[ChatSession, Chat, Stop, str, float], AsyncGenerator[ChatEvent, None]]
 """Begins a turn that has no message: with the conversation, the stop, its key, and when it was asked for (time.perf_counter)."""
@@ -34,7 +35,9 @@ Play = Callable[[ChatSession, Chat, Stop, str, float], AsyncGenerator[ChatEvent,
 class Turn:
     """A turn that waits or runs. waiting: the id of its message, 0 for a turn that `play` begins. pictures: of the message, in order.
 
-    is_kept: its message is on the disk (or cannot be written); before that it is not shown as one that waits.
+    is_kept: its message is on the disk (or cannot be written); before that it is not shown as one that waits. speaker: who replies, "" for
+    whoever the conversation has. then: who speaks behind that, in a group; a stop ends their turns as well. replies: somebody does.
+    is_behind: its clock begins when the turn before it has ended.
     continues: the last reply goes on. keeps: how many of the messages stay on the screen, None for all. drafts: gets the text in place of
     the conversation.
     """
@@ -49,8 +52,25 @@ class Turn:
     keeps: int | None = None
     drafts: Callable[[str], None] | None = None
     is_kept: bool = True
+    speaker: str = ""
+    then: tuple[str, ...] = ()
+    replies: bool = True
+    is_behind: bool = False
     stop: Stop = field(default_factory=Stop)
     asked_at: float = field(default_factory=time.perf_counter)
+
+
+def speaking(name: str, after: int = 0) -> Play:
+    """Lets the member of a group with that name speak, at the end or behind the message with the id `after`."""
+
+    def play(session: ChatSession, chat: Chat, stop: Stop, key: str, asked_at: float) -> AsyncGenerator[ChatEvent, None]:
+        if name and (chat.group is None or chat.group.member(name) is None):
+            raise ConversationError(f"{name} is not in this chat any more.", "/group lists who is.")
+        index = chat.index_of(after) if after else None
+        chat = chat if index is None else chat.cut(index + 1)
+        return session.speak(spoken_by(chat, name), stop, key=key, asked_at=asked_at)
+
+    return play
 
 
 class Around(Protocol):
@@ -58,6 +78,9 @@ class Around(Protocol):
 
     async def ready(self) -> ChatSession:
         """The session, as soon as its model is loaded."""
+
+    def due(self, chat: Chat, said: str) -> tuple[str, ...]:
+        """Who of a group is to answer a message of the user, in their order."""
 
     def turn_begins(self) -> None:
         """The engine is needed: nothing is asked of it ahead any more."""
@@ -88,6 +111,11 @@ class Turns:
             return ()
         return tuple(Entry(each.message, id=each.id) for each in turn.conversation.chat.waiting if each.id == turn.waiting)
 
+    @property
+    def speakers(self) -> list[str]:
+        """Who of a group speaks behind the turn that runs, in their order."""
+        return [turn.speaker for turn in self._queue if turn.is_behind]
+
     def submit(self, turn: Turn) -> None:
         """Run it now, or behind those that wait. Its conversation is held from here on."""
         turn.conversation.hold()
@@ -115,7 +143,17 @@ class Turns:
         if self.running is None:
             return self._is_serving
         self.running.stop.set()
+        self._drop_with(self.running)
         return True
+
+    def _drop_with(self, turn: Turn) -> None:
+        """Those who were to speak behind a turn that was stopped, or that failed, do not."""
+        dropped = [each for each in self._queue if each.stop is turn.stop]
+        for each in dropped:
+            self._queue.remove(each)
+            each.conversation.release()
+        if dropped:
+            self.announce()
 
     def leave(self) -> None:
         """The program ends: what runs is stopped, and what waits stays with its conversation for the next time.
@@ -132,6 +170,8 @@ class Turns:
         try:
             while self._queue:
                 turn = self.running = self._queue.popleft()
+                if turn.is_behind:
+                    turn.asked_at = time.perf_counter()
                 self.announce()
                 self._around.turn_begins()
                 await self._run(turn)
@@ -164,6 +204,7 @@ class Turns:
             pass_on = True
         except NemochatError as failure:
             error, pass_on = failure, isinstance(failure, WindowError) or not is_said
+            self._drop_with(turn)
         else:
             pass_on = False
         finally:
@@ -177,6 +218,10 @@ class Turns:
     async def _begun(self, turn: Turn) -> AsyncGenerator[ChatEvent, None]:
         """The stream of a turn, once the model is loaded, nothing else uses it, and the message's pictures are there."""
         await turn.conversation.stored()  # what is shown as sent is kept, and the engine knows the chat by its id
+        if turn.waiting and turn.conversation.chat.group is not None:
+            turn.speaker, *then = self._around.due(turn.conversation.chat, turn.text) or ("",)
+            turn.then, turn.replies = tuple(then), bool(turn.speaker)
+        self._queue_those_behind(turn)
         if turn.drafts is None:
             self._port.tell(TurnOpened(turn.keeps, turn.continues))
         session = await self._around.ready()
@@ -191,7 +236,18 @@ class Turns:
         chat = turn.conversation.lend(IDS)
         if (index := chat.index_of(waiting.replaces)) is not None:
             chat = chat.cut(index)
-        return session.send(chat, message, turn.stop, id_=turn.waiting, key=turn.conversation.id, asked_at=turn.asked_at)
+        chat = spoken_by(chat, turn.speaker) if turn.speaker else chat
+        key = turn.conversation.id
+        return session.send(chat, message, turn.stop, id_=turn.waiting, key=key, asked_at=turn.asked_at, replies=turn.replies)
+
+    def _queue_those_behind(self, turn: Turn) -> None:
+        """Who speaks behind a turn has the next ones, before what was sent meanwhile."""
+        for name in reversed(turn.then):
+            behind = Turn(turn.conversation, f"{name} speaks", play=speaking(name), speaker=name, stop=turn.stop, is_behind=True)
+            turn.conversation.hold()
+            self._queue.appendleft(behind)
+        if turn.then:
+            self.announce()
 
     def _report(self, turn: Turn, event: ChatEvent) -> None:
         if turn.drafts is not None and isinstance(event, TextDelta):

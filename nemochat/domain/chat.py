@@ -29,7 +29,8 @@ class Entry(msgspec.Struct, frozen=True):
     """A message of the conversation with how it came to be.
 
     record: of the Assistant's replies. interrupted: the engine or the program ended in the middle of this reply. speaker: the persona
-    that spoke, "" for the model itself. id: within its conversation, 0 until it is part of one.
+    that spoke, "" for the model itself. id: within its conversation, 0 until it is part of one. at: when it was said, in seconds since the
+    epoch; 0 is not known.
     """
 
     message: Message
@@ -37,6 +38,7 @@ class Entry(msgspec.Struct, frozen=True):
     interrupted: bool = False
     speaker: str = ""
     id: int = 0
+    at: float = 0.0
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -84,7 +86,7 @@ class Chat(msgspec.Struct, frozen=True):
     the persona's macros hangs on, so that a text stays the same in one chat. collections: of documents that are searched for each message.
     waiting: what was sent and is not part of the conversation yet, in the order in which it will be answered. sampling: what is asked for
     in this conversation alone. group: several personas in the place of the one. variables: of macros. readings: of texts with macros whose
-    words are not always the same (`nemochat.chat.macro_texts`), by what tells the text. lorebooks: ids of those of this conversation.
+    words are not always the same (`nemochat.personas.scene`), by what tells the text. lorebooks: ids of those of this conversation.
     summaries: of beginnings of its paths, the newest last. remembered: what the model is always told in this conversation.
     """
 
@@ -272,13 +274,26 @@ class Chat(msgspec.Struct, frozen=True):
         return chat
 
     def opened(self, greetings: Sequence[str], speaker: str) -> Chat:
-        """An empty conversation in which `speaker` has spoken first: the first of these texts, the others beside it."""
+        """With what `speaker` says of its own accord at the end of the path: the first of these texts, the others beside it."""
+        before = self.entries[-1].id if self.entries else 0
         entries = [
             Entry(Message(Role.ASSISTANT, (TextPart(text),)), speaker=speaker, id=self.next_id + index)
             for index, text in enumerate(greetings)
         ]
-        aside = {entry.id: Node(entry, 0) for entry in entries[1:]}
-        return msgspec.structs.replace(self, entries=tuple(entries[:1]), aside=aside, next_id=self.next_id + len(entries))
+        aside = {**self.aside, **{entry.id: Node(entry, before) for entry in entries[1:]}}
+        return msgspec.structs.replace(
+            self, entries=(*self.entries, *entries[:1]), aside=aside, next_id=self.next_id + len(entries)
+        )
+
+    def exchanged(self, index: int, chosen: int) -> Chat:
+        """With the message `chosen` of `alternatives(index)` in its place, and what stands behind as it is."""
+        if chosen == self.entries[index].id:
+            return self
+        old, new = self.entries[index], self.aside[chosen]
+        hung = {id_: msgspec.structs.replace(node, parent=chosen) if node.parent == old.id else node for id_, node in self.aside.items()}
+        del hung[chosen]
+        aside = {**hung, old.id: Node(old, new.parent)}
+        return msgspec.structs.replace(self, entries=(*self.entries[:index], new.entry, *self.entries[index + 1 :]), aside=aside)
 
     def forked(self, length: int) -> Chat:
         """Another conversation: the first `length` entries of the path alone."""
@@ -383,7 +398,7 @@ class Chat(msgspec.Struct, frozen=True):
         if not text.strip() and not message.images:
             raise ConversationError("A message cannot be empty.", "Delete it instead.")
         parts = _reworded(message, text)
-        new = Entry(msgspec.structs.replace(message, parts=parts), speaker=entry.speaker, id=self.next_id)
+        new = Entry(msgspec.structs.replace(message, parts=parts), speaker=entry.speaker, id=self.next_id, at=entry.at)
         before = self.entries[index - 1].id if index else 0
         return msgspec.structs.replace(
             self,

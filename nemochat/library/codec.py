@@ -100,6 +100,7 @@ class _Rest(msgspec.Struct, frozen=True, omit_defaults=True):
     example: bool = False
     interrupted: bool = False
     speaker: str = ""
+    at: float = 0.0
     record: _Record | None = None
     v: int = FIRST_VERSION
 
@@ -131,6 +132,7 @@ def to_columns(entry: Entry) -> tuple[str, str, str]:
         message.example,
         entry.interrupted,
         entry.speaker,
+        entry.at,
         None if entry.record is None else _to_record(entry.record, text),
         VERSION,
     )
@@ -153,7 +155,7 @@ def from_columns(id_: int, role: object, text: object, rest: object) -> ReadEntr
             msgspec.structs.replace(part, text=words) if isinstance(part, TextPart | ToolResultPart) else part for part in parts
         )
     message = Message(who, parts, read.pinned, read.excluded, read.example)
-    return ReadEntry(Entry(message, record, read.interrupted, read.speaker, id_), whole, is_earlier)
+    return ReadEntry(Entry(message, record, read.interrupted, read.speaker, id_, read.at), whole, is_earlier)
 
 
 def scene_to_json(frame: Conversation, roleplay: Roleplay) -> tuple[str, str]:

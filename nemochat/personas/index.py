@@ -6,10 +6,11 @@ The index is a copy of what the files say, so nothing is lost with it: when it i
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -147,15 +148,22 @@ Called = TypeVar("Called", bound=_Called)
 def named(name: str, summaries: Iterable[Called]) -> list[Called]:
     """Those that somebody may mean by a name: with that id or name, else whose name begins with it, else in whose name it is a word's
     beginning. Case and accents do not matter."""
-    wanted, every = _folded(name), list(summaries)
+    every = list(summaries)
+    return [every[at] for at in named_in(name, [each.name for each in every], [each.id for each in every])]
+
+
+def named_in(name: str, names: Sequence[str], ids: Sequence[str] = ()) -> list[int]:
+    """Which of these names somebody may mean, by their places; see `named`."""
+    wanted = _folded(name)
     if not wanted:
         return []
-    ways: tuple[Callable[[Called], bool], ...] = (
-        lambda each: wanted in (each.id.lower(), _folded(each.name)),
-        lambda each: _folded(each.name).startswith(wanted),
-        lambda each: re.search(rf"\b{re.escape(wanted)}", _folded(each.name)) is not None,
+    folded = [(_folded(each), id_.lower()) for each, id_ in itertools.zip_longest(names, ids, fillvalue="")]
+    ways: tuple[Callable[[str, str], bool], ...] = (
+        lambda each, id_: wanted in (id_, each),
+        lambda each, _: each.startswith(wanted),
+        lambda each, _: re.search(rf"\b{re.escape(wanted)}", each) is not None,
     )
-    return next((found for way in ways if (found := [each for each in every if way(each)])), [])
+    return next((found for way in ways if (found := [at for at, each in enumerate(folded) if way(*each)])), [])
 
 
 def _folded(text: str) -> str:

@@ -1,15 +1,21 @@
 """Macros in the texts of a persona: ``{{char}}``, ``{{random:a,b}}`` and the like. Names are compared without case.
 
-- ``{{char}} <BOT> <CHAR>``, ``{{user}} <USER>``, ``{{original}}``, and every name in `Macros.values` (description, personality, scenario,
-  persona, time, date, ...)
-- ``{{random:a,b}}``, ``{{pick:a,b}}``; ``::`` separates too (``{{random::a::b}}``), ``\\,`` is a comma that does not
+- ``{{char}} <BOT> <CHAR>``, ``{{user}} <USER>``, ``{{group}} <GROUP>``, ``{{original}}``, every name in `Macros.values` and in
+  `Macros.texts` (description, personality, scenario, persona, mesExamples, ...)
+- ``{{random:a,b}}``, ``{{pick:a,b}}``; ``::`` separates too (``{{random::a::b}}``, also over several lines and with one before the first),
+  ``\\,`` is a comma that does not
 - ``{{roll:6}}``, ``{{roll:d6}}``, ``{{roll:2d6+1}}``
 - ``{{reverse:text}}``, ``{{newline}}``, ``{{trim}}`` (takes the line breaks around it away), ``{{noop}}``
 - ``{{outlet::name}}``: the entries of a lorebook that want to stand there (`Macros.values` under ``outlet::name``), nothing without any
 - ``{{// text}}``, ``{{comment:text}}``, ``{{hidden_key:text}}``: nothing; the last counts where a lorebook looks for its keys
+- where there is a scene (`nemochat.personas.scene`): ``{{time}}``, ``{{date}}``, ``{{weekday}}``, ``{{isotime}}``, ``{{isodate}}``,
+  ``{{time_UTC+2}}``, ``{{datetimeformat DD.MM.YYYY}}``, ``{{idle_duration}}``, ``{{lastMessage}}``, ``{{lastUserMessage}}``, ``{{input}}``,
+  ``{{lastCharMessage}}``, ``{{lastMessageId}}``; ``{{getvar::name}}``, ``{{setvar::name::value}}``, ``{{addvar::name::value}}``,
+  ``{{incvar::name}}``, ``{{decvar::name}}``, and the same of all chats (``{{getglobalvar::name}}``, ...)
 
 Anything else stays as it is. What is put in is not looked at again, so a user called ``{{random:a,b}}`` is called just that. Chance comes
-from `seed` and from which of the text's chances it is: the same text with the same seed always gives the same. One pass, in linear time:
+from `seed` and from which of the text's chances it is: the same text with the same seed always gives the same. With a scene, a text whose
+words are not always the same is read once. One pass, in linear time:
 at most `_MAX_DEPTH` macros are open within one another (the outermost counts as plain text when there are more), and what is put in has a
 limit, behind which macros stay as they are.
 """
@@ -22,15 +28,22 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from nemochat.personas.scene import KNOWN, Scene, formatted
+
 _MAX_DEPTH = 16
 _MAX_INSERTED = 1_000_000
 _MAX_DICE, _MAX_SIDES = 100, 1_000_000
+_MAX_FORMAT = 200
 
 _CLOSE = "}}"
-_TOKEN = re.compile(r"\{{2,}|\}\}|<(?:bot|char|user)>", re.IGNORECASE)
-_HEAD = re.compile(r"\s*(//|[A-Za-z_][A-Za-z0-9_]*)[ \t]*(::?|(?=\s)|$)")
+_TOKEN = re.compile(r"\{{2,}|\}\}|<(?:bot|char|user|group|charifnotgroup)>", re.IGNORECASE)
+_HEAD = re.compile(r"\s*(?:(//)|([A-Za-z_][A-Za-z0-9_]*)(?:(?<=time_utc)([+-]\d{1,2}))?[ \t]*(::?|(?=\s)|$))", re.IGNORECASE)
 _ROLL = re.compile(r"(\d{0,3})d?(\d{1,7})([+-]\d{1,7})?", re.IGNORECASE)
 _COMMA = re.compile(r"(?<!\\),")
+_OWN = frozenset(("//", "comment", "hidden_key", "random", "pick", "roll", "reverse", "trim"))
+"""Macros that are known with any arguments."""
+_ALWAYS = frozenset(("user", "original", "newline", "noop"))
+"""Names that stand for the same whoever of a group speaks."""
 
 
 class _Value(str):
@@ -49,51 +62,80 @@ _Pieces = list[str]
 
 
 class Macros(msgspec.Struct, frozen=True, kw_only=True):
-    """What the macros of a persona's texts stand for. seed: what chance comes from. values: further names, in small letters."""
+    """What the macros of a persona's texts stand for. seed: what chance comes from. values: further names, in small letters. texts: the
+    same, with macros in them. scene: where they are read, None for nowhere in particular. near_end: they are read anew with each message of
+    the user.
+    """
 
     char: str
     user: str
     seed: str = ""
     values: Mapping[str, str] = {}
+    texts: Mapping[str, str] = {}
+    scene: Scene | None = None
+    near_end: bool = False
 
     def expand(self, text: str, *, original: str = "") -> str:
         """The text with its macros replaced; see the module."""
-        return expand(text, char=self.char, user=self.user, original=original, seed=self.seed, values=self.values)
+        if "{{" not in text and "<" not in text:
+            return text
+        if self.scene is None:
+            return self._run(text, original).text
+        return self.scene.words(
+            text,
+            (self.user, original),
+            lambda: (self.char, *self.values.values(), *self.texts.values()),
+            lambda: self._run(text, original).found,
+            near_end=self.near_end,
+        )
+
+    def once(self, text: str) -> str:
+        """What a text says now, whatever it said before."""
+        return self._run(text, "").text
 
     def searched(self, text: str) -> str:
-        """The text as a lorebook searches it: with what only ``{{hidden_key:...}}`` says."""
-        return expand(text, char=self.char, user=self.user, seed=self.seed, values=self.values, hidden=True)
+        """The text as a lorebook searches it: with what only ``{{hidden_key:...}}`` says. It leaves nothing behind."""
+        scene = self.scene.aside() if self.scene is not None else None
+        return _Expansion(msgspec.structs.replace(self, scene=scene), "", hidden=True).run(text).text
+
+    def own(self, name: str) -> str:
+        """What one of `texts` says."""
+        return msgspec.structs.replace(self, texts={}).expand(self.texts.get(name, "")).strip()
+
+    def _run(self, text: str, original: str) -> _Expansion:
+        return _Expansion(self, original).run(text)
 
 
 def expand(
-    text: str,
-    *,
-    char: str,
-    user: str,
-    original: str = "",
-    seed: str = "",
-    values: Mapping[str, str] | None = None,
-    hidden: bool = False,
+    text: str, *, char: str, user: str, original: str = "", seed: str = "", values: Mapping[str, str] | None = None
 ) -> str:
-    """The text with its macros replaced; see the module. hidden: with the text of hidden keys."""
-    if "{{" not in text and "<" not in text:
-        return text
-    named = {**(values or {}), "char": char, "bot": char, "user": user, "original": original, "newline": "\n", "noop": ""}
-    return _Expansion(named, seed, hidden=hidden).run(text)
+    """The text with its macros replaced; see the module."""
+    return Macros(char=char, user=user, seed=seed, values=values or {}).expand(text, original=original)
 
 
 class _Expansion:
-    """One pass through a text. `open` holds what stands behind each ``{{`` that was not closed yet, the text itself first."""
+    """One pass through a text. `open` holds what stands behind each ``{{`` that was not closed yet, the text itself first.
 
-    def __init__(self, values: Mapping[str, str], seed: str, *, hidden: bool) -> None:
-        self.values = values
-        self.seed = seed
-        self.hidden = hidden
+    text: what came of it. varies: it is not always the same. is_named: it hangs on who speaks.
+    """
+
+    def __init__(self, macros: Macros, original: str, *, hidden: bool = False) -> None:
+        own = {"char": macros.char, "bot": macros.char, "user": macros.user, "original": original, "newline": "\n", "noop": ""}
+        group = dict.fromkeys(("group", "charifnotgroup"), macros.char)
+        self.values: dict[str, str] = {**group, **macros.values, **own}
+        self.macros, self.scene, self.hidden = macros, macros.scene, hidden
+        self.text = ""
+        self.varies = self.is_named = False
         self.chances = 0
         self.room = _MAX_INSERTED
         self.open: list[_Pieces] = [[]]
 
-    def run(self, text: str) -> str:
+    @property
+    def found(self) -> tuple[str, bool, bool]:
+        """What came of it."""
+        return self.text, self.varies, self.is_named
+
+    def run(self, text: str) -> _Expansion:
         place = 0
         for match in _TOKEN.finditer(text):
             self._say(text[place : match.start()])
@@ -115,7 +157,8 @@ class _Expansion:
         self._say(text[place:])
         while len(self.open) > 1:
             self._close_outermost()
-        return _joined(self.open[0])
+        self.text = _joined(self.open[0])
+        return self
 
     def _say(self, text: str, *, outermost: bool = False) -> None:
         if text:
@@ -133,11 +176,18 @@ class _Expansion:
         self.open[0].extend(pieces)
 
     def _put(self, name: str, written: str) -> None:
-        value = self._afforded(self.values[name])
-        self.open[-1].append(written if value is None else value)
+        self.open[-1].append(self._value(name) or written)
 
-    def _afforded(self, value: str) -> _Value | None:
-        if len(value) > self.room:
+    def _value(self, name: str) -> _Value | None:
+        """What a name stands for, as long as there is room for it; None for a name that says nothing here."""
+        value = self.values.get(name)
+        if value is None and name in self.macros.texts:
+            value = self.values[name] = self.macros.own(name)
+        if value is not None:
+            self.is_named |= name not in _ALWAYS
+        elif self.scene is not None and (value := self.scene.value(name)) is not None:
+            self.varies = True
+        if value is None or len(value) > self.room:
             return None
         self.room -= len(value)
         return _Value(value)
@@ -146,15 +196,22 @@ class _Expansion:
         """What a closed macro with this inside stands for; itself when it is not known."""
         head = _HEAD.match(pieces[0]) if pieces and not isinstance(pieces[0], _Value) else None
         if head is not None:
-            name, arguments = head[1].lower(), [pieces[0][head.end() :], *pieces[1:]]
-            result = self._named(name, arguments, alone=not head[2] and len(pieces) == 1 and not arguments[0].strip())
+            note, name, hours, separator = head.groups()
+            arguments = [pieces[0][head.end() :], *pieces[1:]]
+            if note:
+                return []
+            alone = not separator and len(pieces) == 1 and not arguments[0].strip()
+            result = self._named(f"{name}{hours or ''}".lower(), arguments, separator, alone=alone)
             if result is not None:
                 return result
+            if (alone or separator) and self.scene is not None and name.lower() not in KNOWN | _OWN | self.values.keys():
+                self.varies = True
+                self.scene.unknown[name] = None
         return ["{{", *pieces, "}}"]
 
-    def _named(self, name: str, arguments: _Pieces, *, alone: bool) -> _Pieces | None:
+    def _named(self, name: str, arguments: _Pieces, separator: str, *, alone: bool) -> _Pieces | None:
         match name:
-            case "//" | "comment":
+            case "comment":
                 return []
             case "hidden_key":
                 return [_Value(" "), *arguments, _Value(" ")] if self.hidden else []
@@ -168,10 +225,26 @@ class _Expansion:
                 return [_Value(self.values.get(f"outlet::{''.join(arguments).strip().casefold()}", ""))]
             case "trim" if alone:
                 return [_Trim("")]
-            case _ if alone and name in self.values:
-                value = self._afforded(self.values[name])
+            case "datetimeformat" if self.scene is not None and len(form := "".join(arguments).strip()) <= _MAX_FORMAT:
+                self.varies = True
+                return [_Value(formatted(self.scene.now, form))]
+            case _ if separator == "::" and self.scene is not None and name.endswith("var") and name in KNOWN:
+                return self._variable(self.scene, name, arguments)
+            case _ if alone:
+                value = self._value(name)
                 return None if value is None else [value]
         return None
+
+    def _variable(self, scene: Scene, macro: str, arguments: _Pieces) -> _Pieces | None:
+        name, *value = _cut(arguments, lambda piece: piece.split("::", 1), most=1 if macro.startswith(("set", "add")) else 0)
+        if macro.startswith(("set", "add")) != bool(value):
+            return None
+        self.varies = True
+        found = scene.variable(macro, "".join(name), "".join(value[0]) if value else "")
+        if found is None or len(found) > self.room:
+            return None
+        self.room -= len(found)
+        return [_Value(found)] if found else []
 
     def _choice(self, name: str, arguments: _Pieces) -> _Pieces | None:
         choices = _split(arguments)
@@ -193,21 +266,30 @@ class _Expansion:
 
     def _chance(self, kind: str, n: int) -> int:
         self.chances += 1
-        digest = hashlib.blake2b(f"{self.seed}\0{kind}\0{self.chances}".encode(errors="replace"), digest_size=8).digest()
+        seed = self.macros.seed
+        if kind != "pick":
+            self.varies = True
+            if self.scene is not None and self.macros.near_end:
+                seed = f"{seed}\0{self.scene.after}"
+        digest = hashlib.blake2b(f"{seed}\0{kind}\0{self.chances}".encode(errors="replace"), digest_size=8).digest()
         return int.from_bytes(digest) % n
 
 
 def _split(arguments: _Pieces) -> list[_Pieces]:
-    """The choices of a list: between ``::`` when there is one, else between commas, white space around them gone."""
-    if any("::" in piece for piece in arguments if not isinstance(piece, _Value)):
-        return _cut(arguments, lambda piece: piece.split("::"))
-    return [_stripped(choice) for choice in _cut(arguments, _at_commas)]
+    """The choices of a list: between ``::`` when there is one, else between commas, white space around them gone. A list with ``::`` may
+    begin with one, and have its choices on lines of their own."""
+    if not any("::" in piece for piece in arguments if not isinstance(piece, _Value)):
+        return [_stripped(choice) for choice in _cut(arguments, _at_commas)]
+    first, *others = (_on_a_line(choice) for choice in _cut(arguments, lambda piece: piece.split("::")))
+    begins = not any(each.strip() for each in first)
+    return [choice for choice in ([] if begins else [first]) + others if choice] or [first]
 
 
-def _cut(arguments: _Pieces, pieces_of: Callable[[str], list[str]]) -> list[_Pieces]:
+def _cut(arguments: _Pieces, pieces_of: Callable[[str], list[str]], most: int | None = None) -> list[_Pieces]:
+    """The arguments in parts, cut by `pieces_of` at most so often."""
     choices: list[_Pieces] = [[]]
     for piece in arguments:
-        if isinstance(piece, _Value):
+        if isinstance(piece, _Value) or (most is not None and len(choices) > most):
             choices[-1].append(piece)
             continue
         first, *others = pieces_of(piece)
@@ -218,6 +300,18 @@ def _cut(arguments: _Pieces, pieces_of: Callable[[str], list[str]]) -> list[_Pie
 
 def _at_commas(piece: str) -> list[str]:
     return [part.replace("\\,", ",") for part in _COMMA.split(piece)]
+
+
+def _on_a_line(choice: _Pieces) -> _Pieces:
+    """Without the line breaks around it and the white space beside those; empty when it is nothing else."""
+    choice, whole = list(choice), choice
+    if choice and not isinstance(choice[0], _Value):
+        bare = choice[0].lstrip()
+        choice[0] = bare if "\n" in choice[0][: len(choice[0]) - len(bare)] else choice[0]
+    if choice and not isinstance(choice[-1], _Value):
+        bare = choice[-1].rstrip()
+        choice[-1] = bare if "\n" in choice[-1][len(bare) :] else choice[-1]
+    return [] if choice == [""] != whole else choice
 
 
 def _stripped(choice: _Pieces) -> _Pieces:

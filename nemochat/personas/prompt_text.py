@@ -7,32 +7,50 @@ none of it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-
-import msgspec
+from collections.abc import Iterable, Mapping, Sequence
 
 from nemochat.domain.personas import AuthorNote, LoreEntry, Persona, UserProfile
 from nemochat.domain.sanitize import sanitize
 from nemochat.personas.lore import Lore, constants, lore_of
 from nemochat.personas.macros import Macros
+from nemochat.personas.scene import Scene
 
 _ROLE = "You are {{char}}. Speak and act as {{char}} would, and stay in this role."
 # The last ones are the full stop, the exclamation mark and the question mark of Chinese and Japanese.
 _SENTENCE_END = re.compile("[.!?\N{HORIZONTAL ELLIPSIS}\u3002\uff01\uff1f]\\W{0,3}$")
 _MAX_DEPTH = 1_000
+_NEAR = 200
+"""Where near the beginning of what is told of a member its name has to stand, in characters."""
+_GROUP = (
+    "You are {{group}}, who are talking with {{user}} and with one another. Each of your replies is by one of you alone, whose name begins "
+    "it. Speak and act as that one would, and say nothing for the others or for {{user}}."
+)
+_OTHERS = "{{notChar}} are there too. The name of who says something stands before it. Write what {{char}} says, nothing for the others."
 
 
-def macros_of(persona: Persona, user: UserProfile, *, seed: str, values: Mapping[str, str] | None = None) -> Macros:
-    """The macros of this persona with this user. values: further ones, such as ``time`` and ``date``."""
-    name = sanitize(persona.user_name or user.name, strict=True).strip() or "User"
-    bare = Macros(char=persona.called, user=name, seed=seed, values=values or {})
-    own = {
+def user_name(user: UserProfile, persona: Persona | None = None) -> str:
+    """What the user is called, by this persona."""
+    return sanitize((persona.user_name if persona is not None else "") or user.name, strict=True).strip() or "User"
+
+
+def macros_of(
+    persona: Persona, user: UserProfile, *, seed: str, values: Mapping[str, str] | None = None, scene: Scene | None = None
+) -> Macros:
+    """The macros of this persona with this user. values: further ones, such as ``group``. scene: where its texts are read."""
+    texts = {
         "description": persona.description,
         "personality": persona.personality,
         "scenario": persona.scenario,
         "persona": sanitize(user.description),
+        "mesexamples": persona.examples,
+        "mesexamplesraw": persona.examples,
+        "charprompt": persona.system,
+        "charinstruction": persona.post_history,
+        "charjailbreak": persona.post_history,
+        "charversion": persona.version,
+        "char_version": persona.version,
     }
-    return msgspec.structs.replace(bare, values={**bare.values, **{key: bare.expand(text).strip() for key, text in own.items()}})
+    return Macros(char=persona.called, user=user_name(user, persona), seed=seed, values=values or {}, texts=texts, scene=scene)
 
 
 def system_text(
@@ -44,25 +62,50 @@ def system_text(
     values: Mapping[str, str] | None = None,
     lore: Lore | None = None,
 ) -> str:
-    """The whole system text. own_system: the user's, which stands where the persona has none, and at ``{{original}}``. lore: of the
-    conversation; None is the persona's own.
+    """The whole system text of a persona, as `alone` has it; lore: None is the persona's own."""
+    return alone(persona, macros_of(persona, user, seed=seed, values=values), own_system, lore_of(persona) if lore is None else lore)
+
+
+def alone(persona: Persona, macros: Macros, own_system: str, lore: Lore, *, in_group: bool = False) -> str:
+    """The system text of one persona. own_system: the user's, which stands where the persona has none, and at ``{{original}}``. lore: of
+    the conversation. in_group: others are there.
 
     In this order: system text; entries of the lorebook that are always there, before; description, personality, scenario, who the user is;
     such entries, after. A persona without a system text of its own gets a sentence that says whom to play.
     """
-    macros = macros_of(persona, user, seed=seed, values=values)
     own = macros.expand(own_system).strip()
     system = macros.expand(persona.system, original=own).strip()
-    before, after = constants(lore_of(persona) if lore is None else lore)
+    before, after = constants(lore)
     parts = [
         *([system] if system else [own, _role(macros)]),
         *_lore(before, macros),
-        macros.values["description"],
-        _personality(macros),
-        _scenario(macros),
+        *_card(macros),
         _user(macros),
         *_lore(after, macros),
+        macros.expand(_OTHERS) if in_group else "",
     ]
+    return _paragraphs(parts)
+
+
+def together(cast: Sequence[tuple[Persona, Macros]], own_system: str, shared: Macros, lore: Lore) -> str:
+    """The system text of several personas, the same whoever of them speaks. shared: the macros of the whole group. lore: of the chat,
+    without the books within their cards."""
+    first, last = constants(lore)
+    parts = [shared.expand(own_system).strip(), shared.expand(_GROUP), *_lore(first, shared)]
+    for persona, macros in cast:
+        before, after = constants(lore_of(persona))
+        system = macros.expand(persona.system).strip()
+        about = _paragraphs([system, *_lore(before, macros), *_card(macros), *_lore(after, macros)])
+        names_itself = macros.char.casefold() in about[:_NEAR].casefold()
+        parts += [about if not about or names_itself else f"This is {macros.char}.\n\n{about}"]
+    return _paragraphs([*parts, _user(shared), *_lore(last, shared)])
+
+
+def _card(macros: Macros) -> list[str]:
+    return [macros.own("description"), _personality(macros), _scenario(macros)]
+
+
+def _paragraphs(parts: Iterable[str]) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
@@ -81,8 +124,15 @@ def post_history(persona: Persona, own: str, macros: Macros) -> str:
 def greetings(persona: Persona, user: UserProfile, *, seed: str, values: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """How the persona may open, its greeting first; the others are swipes of it. None when it lets the user begin."""
     macros = macros_of(persona, user, seed=seed, values=values)
-    texts = (macros.expand(text).strip() for text in (persona.greeting, *persona.greetings))
+    texts = (macros.expand(text).strip() for text in openings(persona))
     return tuple(text for text in texts if text)
+
+
+def openings(persona: Persona, *, in_group: bool = False) -> tuple[str, ...]:
+    """Its greetings as they are written. in_group: those that are for groups alone, where it has any."""
+    kept = persona.card.get("group_only_greetings") if in_group else None
+    own = [text for text in kept if isinstance(text, str) and text.strip()] if isinstance(kept, list) else []
+    return tuple(own) or (persona.greeting, *persona.greetings)
 
 
 def character_note(persona: Persona, macros: Macros) -> AuthorNote | None:
@@ -103,22 +153,22 @@ def _lore(entries: Iterable[LoreEntry], macros: Macros) -> list[str]:
 
 def _role(macros: Macros) -> str:
     """Whom to play, unless the description begins with it."""
-    return "" if macros.values["description"].casefold().startswith("you are") else macros.expand(_ROLE)
+    return "" if macros.own("description").casefold().startswith("you are") else macros.expand(_ROLE)
 
 
 def _personality(macros: Macros) -> str:
     """The personality. Most cards have a list of words there, which needs to say whose it is."""
-    text = macros.values["personality"]
+    text = macros.own("personality")
     return text if not text or _is_prose(text) else f"{_whose(macros.char)} personality: {text}."
 
 
 def _scenario(macros: Macros) -> str:
-    text = macros.values["scenario"]
+    text = macros.own("scenario")
     return text if not text or _is_prose(text) else f"What is going on: {text}."
 
 
 def _user(macros: Macros) -> str:
-    text = macros.values["persona"]
+    text = macros.own("persona")
     return f"{macros.char} is talking with {macros.user}. {text}" if text else ""
 
 

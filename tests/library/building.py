@@ -60,7 +60,7 @@ def open_library(folder: Path, clock: Clock | None = None, busy_seconds: float =
 
 
 def user(text: str, *parts: ImagePart | ContextPart) -> Entry:
-    return Entry(Message(Role.USER, (*parts, TextPart(text))))
+    return Entry(Message(Role.USER, (*parts, TextPart(text))), at=1.5)
 
 
 def reply(text: str, record: ReplyRecord | None = None) -> Entry:

@@ -38,7 +38,7 @@ def test_every_field_of_a_conversation_is_stored() -> None:
         "collections", "waiting", "sampling", "group", "variables", "readings", "lorebooks",
         "summaries", "remembered",
     )  # fmt: skip
-    assert Entry.__struct_fields__ == ("message", "record", "interrupted", "speaker", "id")
+    assert Entry.__struct_fields__ == ("message", "record", "interrupted", "speaker", "id", "at")
     assert Node.__struct_fields__ == ("entry", "parent", "chosen")
     assert Message.__struct_fields__ == ("role", "parts", "pinned", "excluded", "example")
 

@@ -206,7 +206,7 @@ def test_a_macro_stands_for_what_its_outlet_has() -> None:
     assert outlets(lore) == {"sky": "It rains on {{char}}.\nB", "none": ""}
     values = {f"outlet::{name}": MACROS.expand(text) for name, text in outlets(lore).items()}
     macros = macros_of(persona, UserProfile(), seed="1", values=values)
-    assert macros.values["description"] == "Above: It rains on Ada.\nB ."
+    assert macros.own("description") == "Above: It rains on Ada.\nB ."
     assert system_text(persona, UserProfile(), "", seed="1", values=values, lore=lore).endswith("Above: It rains on Ada.\nB .")
 
 

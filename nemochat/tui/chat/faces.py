@@ -8,6 +8,7 @@ from textual.screen import Screen
 
 from nemochat.desk.port import Workbench
 from nemochat.domain.chat import Chat
+from nemochat.domain.personas import Persona
 from nemochat.errors import NemochatError
 from nemochat.tui.themes import accent_on
 from nemochat.tui.widgets.transcript import Transcript
@@ -27,8 +28,7 @@ class Faces:
         """Bring the faces of those who speak in this chat, or in the last one that was named."""
         self._chat = chat or self._chat
         speakers = {entry.speaker for entry in self._chat.entries if entry.speaker}
-        if self._chat.persona is not None:
-            speakers.add(self._chat.persona.name)
+        speakers |= {persona.name for persona in self._players()}
         self._transcript.show_portraits = self._bench.settings.interface.portraits
         if speakers - self._sought:
             self._screen.run_worker(self._find(speakers - self._sought), group="portraits")
@@ -37,11 +37,14 @@ class Faces:
 
     def show_accents(self) -> None:
         """Colour the names, as they can be read on the theme."""
-        persona = self._chat.persona
-        if persona is not None:
-            self._accents[persona.name] = persona.accent
+        self._accents |= {persona.name: persona.accent for persona in self._players()}
         theme = self._screen.app.current_theme
         self._transcript.accents = {name: accent_on(accent, theme) for name, accent in self._accents.items() if accent}
+
+    def _players(self) -> tuple[Persona, ...]:
+        if self._chat.group is not None:
+            return tuple(each.persona for each in self._chat.group.members)
+        return () if self._chat.persona is None else (self._chat.persona,)
 
     async def _find(self, names: set[str]) -> None:
         found = await asyncio.to_thread(self._found, names)

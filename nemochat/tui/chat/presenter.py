@@ -221,7 +221,7 @@ class Presenter:
         """The messages."""
         desk = self.desk
         chat, view = desk.chat, desk.reading.view
-        system = f"{chat.persona.name}: {chat.persona.summary}".rstrip(": ") if chat.persona is not None else chat.frame.system
+        system = f"{chat.persona.name}: {chat.persona.summary}".rstrip(": ") if chat.persona is not None else chat.cast or chat.frame.system
         self._shown = self._seen(entries)
         summary = chat.summary
         told = None if summary is None else ShownSummary(chat.shown[len(summary.covers)], summary.text, summary.is_on)
@@ -335,7 +335,11 @@ class Presenter:
                 self.draw_status()
 
     def _begin_reply(self, *, continues: bool = False) -> None:
-        self._transcript.begin_reply(self.desk.speaker, continues=continues)
+        turn = self.desk.turns.running
+        if turn is not None and not turn.replies:
+            return
+        speaker = self.desk.chat.playing is not None and self.desk.speaker
+        self._transcript.begin_reply(self.desk.speaker, continues=continues, speaker=speaker or "")
         self._transcript.waiting(self.state)
 
     def _report(self, event: Progress | TextDelta | ToolRun | RoundEnded | ToolsAnswered) -> None:

@@ -258,7 +258,7 @@ class ChatScreen(Screen[None]):
         self.desk.dropping.take(drop)
 
     def _complete(self, text: str) -> Completion | None:
-        choices: dict[str, list[str]] = {"persona": []}
+        choices: dict[str, list[str]] = {"persona": [], **self.desk.groups.choices()}
         if text.startswith("/model"):  # reading what models there are takes a file, so not for every key
             choices["model"] = [*(choice.name for choice in self.bench.models()), *self.bench.remotes.names()]
         elif text.startswith("/think"):
