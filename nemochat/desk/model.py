@@ -59,6 +59,12 @@ class OpenModel:
         return self.session is not None and self.session.served is not None and self.session.served.leaves
 
     @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices that it runs on, none where that is the processor, or not known."""
+        info = self.session.reader.engine.info if self.session is not None and self.is_loaded else None
+        return info.devices if info is not None else ()
+
+    @property
     def is_unprotected(self) -> bool:
         """Whether somebody's words could become control tokens; that may change with a picture."""
         return self.session is not None and self.is_loaded and not self.session.reader.engine.capabilities.keeps_words_apart

@@ -43,7 +43,8 @@ class ModelInfo(msgspec.Struct, frozen=True):
     From its file: architecture; chat_template, a text that nobody has checked, "" for none; begin_text and end_text, the names of the
     tokens that begin and end a text; adds_begin: every prompt begins with the begin token, and one that says so itself is not given two;
     recommended: the sampling that it asks for. can_take_back: what was read can be cut back anywhere. Where it cannot (recurrent models), a
-    prompt that does not go on from all that was read is read anew as a whole, so only what will stand should be read ahead.
+    prompt that does not go on from all that was read is read anew as a whole, so only what will stand should be read ahead. devices: the
+    names of those that have layers of it, none for the processor alone.
     takes_messages: the engine lays conversations out by itself: it is asked in messages (`Asked`), and segments are there to be counted.
     Of those, takes_tools: it can be told of tools in a place of their own; has_think_switch: it can be told whether the model is to think;
     leaves_open: a reply can be left open, so that the model goes on from its last word, where others are asked to in words; takes_sampling:
@@ -67,6 +68,7 @@ class ModelInfo(msgspec.Struct, frozen=True):
     has_think_switch: bool = False
     leaves_open: bool = True
     takes_sampling: tuple[str, ...] | None = None
+    devices: tuple[str, ...] = ()
 
 
 class Place(msgspec.Struct, frozen=True):

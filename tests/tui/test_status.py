@@ -149,6 +149,13 @@ def test_how_full_the_window_is_stays_beside_long_names_and_marks(width: int, na
     assert "~1,234/4,096" in line
 
 
+@pytest.mark.parametrize(("width", "said"), [(118, "vl · on CUDA0, CUDA1 · ready"), (50, "vl · GPU · ready"), (20, "vl · ready")])
+def test_it_says_where_the_model_runs_where_that_is_not_the_processor(width: int, said: str) -> None:
+    """Fails when a GPU that is used, or is not, cannot be seen."""
+    assert said in StatusLine._line(msgspec.structs.replace(VIEW, devices=("CUDA0", "CUDA1")), width).plain
+    assert "on " not in StatusLine._line(VIEW, width).plain
+
+
 async def test_model_and_state_stay_on_a_narrow_terminal() -> None:
     app = Host()
     async with app.run_test(size=(40, 10)) as pilot:

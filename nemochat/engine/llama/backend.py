@@ -51,6 +51,7 @@ class LlamaBackend:
             architecture=loaded.model.architecture,
             recommended=loaded.model.recommended,
             can_take_back=loaded.model.can_take_back,
+            devices=self._loaded.devices if self._loaded is not None else (),
         )
 
     def add_image(self, image: RgbImage) -> int:

@@ -42,10 +42,12 @@ _FUNCTIONS = (
 
 class Placement(NamedTuple):
     """Where a model goes, as llama.cpp has it. handles: of the devices that take layers, the first of which takes the projector, none for
-    the processor alone. split: a part of the layers for each of them, none where llama.cpp shares them by what they have free."""
+    the processor alone. split: a part of the layers for each of them, none where llama.cpp shares them by what they have free.
+    """
 
     handles: tuple[int, ...] = ()
     split: tuple[float, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 ON_PROCESSOR = Placement()
@@ -58,7 +60,7 @@ def placement(settings: EngineSettings) -> Placement:
     found = _found()
     handles = {device.name: handle for device, handle in found}
     names = [device.name for device in chosen(settings, [device for device, _ in found])]
-    return Placement(tuple(handles[name] for name in names), settings.tensor_split if len(names) > 1 else ())
+    return Placement(tuple(handles[name] for name in names), settings.tensor_split if len(names) > 1 else (), tuple(names))
 
 
 def all_devices() -> Sequence[Device]:

@@ -64,6 +64,7 @@ class Loaded:
         settings = request.settings
         place = placement(settings)
         on_device = bool(place.handles)
+        self.devices = place.names
         if not on_device:
             settings = msgspec.structs.replace(settings, gpu_layers=0)
         progress = _LoadProgress(request, on_progress)

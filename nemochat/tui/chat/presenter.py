@@ -253,7 +253,7 @@ class Presenter:
         model = desk.model
         name = model.name or ("no model" if model.is_missing else model.coming)
         state, ttfts = f"{self.state}{self._fetching}", self._ttfts[1]
-        seen = StatusView(name, state, used, limit, last, ttfts, model.leaves, model.is_unprotected, is_exact)
+        seen = StatusView(name, state, used, limit, last, ttfts, model.leaves, model.is_unprotected, is_exact, model.devices)
         self._status.show(seen)
         self._prompt.state = self._prompt_state()
         self._welcome.is_demo, self._welcome.leaves = model.name == desk.bench.demo_model, model.leaves

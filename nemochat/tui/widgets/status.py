@@ -35,7 +35,7 @@ class StatusView(msgspec.Struct, frozen=True):
 
     model: "" while it is not known which one is coming. state: in words. used and limit: tokens of the window, limit 0 when unknown.
     ttfts: ms of the conversation's replies, oldest first. leaves: words leave this machine. is_unprotected: what others have written can
-    become control tokens. is_exact: whether `used` is what the model reads, or near it.
+    become control tokens. is_exact: whether `used` is what the model reads, or near it. devices: what it runs on beside the processor.
     """
 
     model: str
@@ -47,11 +47,14 @@ class StatusView(msgspec.Struct, frozen=True):
     leaves: bool = False
     is_unprotected: bool = False
     is_exact: bool = True
+    devices: tuple[str, ...] = ()
 
     def marks(self, width: int) -> str:
         """What is said of the model for as long as it holds: in words, where they and the window fit into `width`, else in signs."""
         state = cell_len(self.state) + 2 * len(_GAP)
-        said = [(LEAVES, "↗") for _ in range(self.leaves)] + [(UNPROTECTED, "unprotected") for _ in range(self.is_unprotected)]
+        said = [(LEAVES, "↗")] * self.leaves + [(UNPROTECTED, "unprotected")] * self.is_unprotected
+        if self.devices:
+            said.append((f"on {sanitize(', '.join(self.devices), strict=True)}", "GPU"))
         words, short = (_GAP.join(each) for each in ([long for long, _ in said], [short for _, short in said]))
         if cell_len(words) + state + min(cell_len(self.model), _NAME) + _WINDOW <= width:
             return words
@@ -192,7 +195,8 @@ class StatusLine(Widget, can_focus=True):
             room -= _WINDOW
         name = Content(model).truncate(max(_LEAST_NAME, room), ellipsis=True)
         gap = _GAP if model or marks else ""
-        shown = Content.assemble((name.plain, "bold"), (marked, "$text-warning"), (gap, "$text-muted"), state)
+        colour = "$text-warning" if view.leaves or view.is_unprotected else "$text-muted"
+        shown = Content.assemble((name.plain, "bold"), (marked, colour), (gap, "$text-muted"), state)
         left = shown.truncate(width, ellipsis=True)
         right = _GAP.join(figures(view, width - left.cell_length - 2))
         space = width - left.cell_length - Content(right).cell_length
