@@ -1,8 +1,7 @@
-"""Textual for tests: it is waited for until it has nothing to do, draws when it rests, and each style sheet is parsed once.
+"""Textual for tests: it is waited for until it has nothing to do, and each style sheet is parsed once.
 
 Textual's own wait sleeps for 20 ms, twice for a key, and takes a process that got no processor in that time for one that is idle: it is
-slow on a quiet machine and too quick on a busy one. A third of the tests' time went into frames that nobody read: what is dirty is drawn
-when everything else has been done, once.
+slow on a quiet machine and too quick on a busy one.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ import textual.app
 import textual.pilot
 from textual.css.model import RuleSet
 from textual.css.stylesheet import Stylesheet
-from textual.screen import Screen
 
 PATIENCE = 120.0
 """Seconds that something may take on a busy machine: a limit against hanging, not a measurement."""
@@ -28,13 +26,10 @@ _LITTLE = 0.05
 """Seconds that are waited for a thread which has held up an earlier wait: many tests hold one until they let it go."""
 _run_in_executor = asyncio.BaseEventLoop.run_in_executor
 _parse_rules = Stylesheet._parse_rules
-_draw = Screen._compositor_refresh
 _working: WeakSet[asyncio.Future[Any]] = WeakSet()
 """What threads do for event loops."""
 _slow: WeakSet[asyncio.Future[Any]] = WeakSet()
 """What of it a wait has given up."""
-_undrawn: WeakSet[Screen[Any]] = WeakSet()
-"""Screens with something to draw."""
 _parsed: dict[object, list[RuleSet]] = {}
 
 
@@ -58,10 +53,6 @@ async def until_idle(min_sleep: float = _MOMENT, max_sleep: float = 1.0) -> None
                 _slow.update(threads)
         elif (due := min((each.when() for each in loop._scheduled if not each.cancelled()), default=end)) <= soon:
             await asyncio.sleep(due - loop.time())
-        elif undrawn := [each for each in _undrawn if each.is_running]:
-            for screen in undrawn:
-                screen.call_next(_draw_at_rest, screen)
-            await asyncio.sleep(0)
         else:
             return
 
@@ -77,19 +68,6 @@ async def until(holds: Callable[[], object]) -> None:
         await until_idle()
         await asyncio.sleep(pause)
         pause = min(pause * 1.2, 0.1)
-
-
-def _refresh(screen: Screen[Any]) -> None:
-    if screen is screen.app.screen:
-        screen._dirty_widgets.clear()  # their regions are kept by the compositor
-        _undrawn.add(screen)
-    else:
-        _draw(screen)
-
-
-def _draw_at_rest(screen: Screen[Any]) -> None:
-    _undrawn.discard(screen)
-    _draw(screen)
 
 
 def _noted(loop: asyncio.BaseEventLoop, executor: Executor | None, work: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
@@ -109,5 +87,4 @@ def install() -> None:
     """From now on, for all tests."""
     asyncio.BaseEventLoop.run_in_executor = _noted  # type: ignore[method-assign, assignment]
     textual.app.wait_for_idle = textual.pilot.wait_for_idle = until_idle  # type: ignore[attr-defined]
-    Screen._compositor_refresh = _refresh  # type: ignore[method-assign, assignment]
     Stylesheet._parse_rules = _parsed_once  # type: ignore[method-assign, assignment]

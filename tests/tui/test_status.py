@@ -13,6 +13,7 @@ from nemochat.chat import TurnResult
 from nemochat.domain.events import FinishReason, Progress, Stage, Timings, Usage
 from nemochat.numbers import count, duration, plural, speed
 from nemochat.tui.widgets.status import StatusLine, StatusView, figures, sparkline, split, state_words
+from tests.idle import until
 
 RESULT = TurnResult(
     "Hello",
@@ -175,9 +176,9 @@ async def test_the_split_is_a_second_line_while_the_line_has_the_focus() -> None
         await pilot.pause()
         assert text_of(line)[1].strip() == "pictures 310 ms · prompt 780 ms (312 of 960 tokens read, 648 reused) · first token 95 ms"
         await pilot.press("enter")
-        assert line.size.height == 1
+        await until(lambda: line.size.height == 1)
         await pilot.press("enter")
-        assert line.size.height == 2
+        await until(lambda: line.size.height == 2)
         app.query_one(Input).focus()
         await pilot.pause()
         assert line.size.height == 1
