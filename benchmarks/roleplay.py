@@ -1,4 +1,4 @@
-"""A long roleplay past the window, with every evaluated token explained: lore with chance and cooldown, a summary, a memory, a restart.
+"""A long roleplay of three past the window, every evaluated token explained: lore with chance and cooldown, variables, a summary, a restart.
 
     python -m benchmarks.roleplay [--turns 60] [--window 1024] [--every]
 
@@ -21,7 +21,7 @@ import nemochat
 from nemochat.chat.previews import EMPTY
 from nemochat.domain.chat import Chat, Entry
 from nemochat.domain.events import EngineEvent, Finished, FinishReason, TextDelta, Usage
-from nemochat.domain.personas import AuthorNote, Lorebook, LoreEntry, Persona, UserProfile
+from nemochat.domain.personas import Lorebook, LoreEntry, Persona
 from nemochat.domain.segments import Control, Plain, Segment
 from nemochat.engine.client import WorkerEngine
 from nemochat.engine.llama.loaded import Vocabulary
@@ -87,7 +87,8 @@ class Explained(WorkerEngine):
                 case Finished():
                     usage, reason = event.usage, event.reason
             yield event
-        text = "".join(pieces).strip()
+        # Behind a name a reply begins with a blank, which stands in the next prompt as well.
+        text = "".join(pieces).rstrip()
         self.costs.append(Cost(SUMS_UP in as_text(request.segments), usage, _left(held, wanted), as_text(request.segments)))
         (self._replies[text],) = (await self.count([Plain(text)])) if text else (0,)
         said: list[Cell] = [(text, at) for at in range(self._replies[text])]
@@ -147,21 +148,11 @@ def bench_of(folder: Path, window: int) -> Bench:
 
 
 async def begin(sitting: Sitting) -> None:
-    """The beginning of the roleplay: with three personas where this nemochat has groups, with Mira alone where it has none."""
-    groups = getattr(sitting.desk, "groups", None)
-    if groups is None:
-        sitting.desk.begin(scene())
-        return
+    """The beginning of the roleplay with three personas."""
     for persona in (MIRA, TOM, ORRIN):
-        await groups.run(f"add {sitting.bench.personas.save(persona)}")
+        await sitting.desk.groups.run(f"add {sitting.bench.personas.save(persona)}")
     await sitting.desk.memory.remember("Anna has one arm.")
     await sitting.desk.roles.note("@4 It rains.")
-
-
-def scene() -> Chat:
-    """The same with Mira alone."""
-    chat = Chat(persona=MIRA, user=UserProfile("Anna", "A tired traveller."), note=AuthorNote("It rains.", 4), seed=7)
-    return msgspec.structs.replace(chat.opened(["Come in, Anna, and shake off the rain."], "Mira"), remembered=("Anna has one arm.",))
 
 
 async def play(folder: Path, turns: int, window: int) -> tuple[list[Cost], str, str, Chat]:

@@ -42,7 +42,7 @@ def asked_of(chat: Chat, until: int, words: str, limit: int, lore: Lore) -> Asse
 
     words: what the user wants to be kept above all. limit: the window, in tokens. lore: of the conversation.
     """
-    whole = assemble(msgspec.structs.replace(chat, first_kept=0), lore=lore)
+    whole = assemble(msgspec.structs.replace(chat, first_kept=0), lore=lore, opens=None)  # nobody of a group speaks
     messages, sources = whole.conversation.messages, whole.sources
     n_examples = sum(message.example for message in messages)
     start = n_examples if chat.first_kept else min(chat.examples_gone, n_examples)
