@@ -1,4 +1,4 @@
-"""A long roleplay of three past the window, every evaluated token explained: lore with chance and cooldown, variables, a summary, a restart.
+"""A long roleplay of three past the window, every token explained: lore with chance and cooldown, variables, a summary, a restart.
 
     python -m benchmarks.roleplay [--turns 60] [--window 1024] [--every]
 
