@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -24,6 +25,8 @@ from nemochat.tui.widgets.picture import Picture
 WIDTHS = [(0, "-narrow"), (72, "-wide")]
 """Classes of a dialog's screen by its columns."""
 _HEIGHTS = [(0, "-low"), (18, "-high")]
+_ROOM, _AROUND_LABEL = 66, 5
+"""Columns within a dialog, and of a button beside its words."""
 
 
 class _Dialog(Modal[str | None]):
@@ -61,7 +64,8 @@ class Choose(_Dialog):
                 yield Static(Content(self._text))
                 if self._hint:
                     yield Static(Content(self._hint), classes="hint")
-            with Horizontal(classes="buttons"):
+            needed = sum(cell_len(answer.label) + _AROUND_LABEL for answer in self._answers)
+            with Horizontal(classes="buttons -stacked" if needed > _ROOM else "buttons"):
                 for index, answer in enumerate(self._answers):
                     yield Button(Content(answer.label), id=f"answer-{index}", variant="primary" if index == 0 else "default")
 
