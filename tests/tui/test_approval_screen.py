@@ -287,3 +287,16 @@ async def test_a_question_with_a_long_text_keeps_its_answers_in_sight(size: tupl
         await pilot.press("pagedown", "right", "enter")
         await pilot.pause()
         assert app.screen is not screen
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+async def test_answers_that_do_not_fit_beside_each_other_stand_below_each_other(size: tuple[int, int]) -> None:
+    """The last ones of four ended in the middle, or outside of the dialog."""
+    labels = ("Use it in this chat", "Use it in every chat", "Look at its entries", "Later")
+    app = App[None]()
+    async with app.run_test(size=size) as pilot:
+        screen = Choose("A lorebook", "It has 3 entries.", [Answer(label, label) for label in labels])
+        app.push_screen(screen)
+        await until(lambda: all(label in "\n".join(strip.text for strip in screen._compositor.render_strips()) for label in labels))
+        await pilot.press("down", "down", "down", "enter")
+        await until(lambda: app.screen is not screen)
