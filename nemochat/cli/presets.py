@@ -26,7 +26,7 @@ def print_list(*, as_json: bool) -> None:
     elif found:
         print_table(("name", ""), [(each.name, said_by(each.sampling)) for each in found])
     else:
-            print_note("There are no presets yet: `nemochat presets import` takes those of SillyTavern, /preset save NAME makes one.")
+        print_note("There are no presets yet: `nemochat presets import` takes those of SillyTavern, /preset save NAME makes one.")
 
 
 def show(name: str) -> None:
@@ -53,7 +53,8 @@ def use(name: str, persona: str) -> None:
 
 def remove(name: str) -> None:
     """Take a preset away. Raises NemochatError."""
-    say(f"{_store().remove(name)} is no preset any more.", strict=True)
+    removed, place = _store().remove(name)
+    say(f"{removed} is no preset any more. It lies in {place}.", strict=True)
 
 
 def _store() -> PresetStore:

@@ -36,7 +36,7 @@ from nemochat.desk.port import (
 )
 from nemochat.domain.messages import Role
 from nemochat.domain.sampling import COST, wanted_by_user
-from nemochat.domain.sanitize import sanitize
+from nemochat.domain.sanitize import sanitize, shown
 from nemochat.domain.ttft import rows_of
 from nemochat.errors import SettingsError
 from nemochat.images import sample_source
@@ -213,8 +213,8 @@ async def _preset(desk: Desk, argument: str) -> None:
         await asyncio.to_thread(desk.presets.save, Preset(rest, wanted))
         desk.port.tell(Said(f"Kept as {rest}. /preset {rest} makes replies so in another chat."))
     elif word == "remove" and rest:
-        name = await asyncio.to_thread(desk.presets.remove, rest)
-        desk.port.tell(Said(f"{name} is no preset any more."))
+        name, place = await asyncio.to_thread(desk.presets.remove, rest)
+        desk.port.tell(Said(f"{name} is no preset any more. It lies in {shown(place)}."))
     elif argument == "off":
         if not desk.refuse_while_busy():
             desk.conversation.change(lambda chat: msgspec.structs.replace(chat, sampling=None))
@@ -520,6 +520,8 @@ def run(desk: Desk, name: str, argument: str = "") -> None:
 
 def path_of(argument: str) -> Path:
     """The file that an argument names in any of the ways of a dropped path; as it stands when there is none."""
+    if argument[:1] in ("'", '"') and argument.count(argument[0]) == 1:  # left open by a completed folder
+        argument = argument[1:]
     found = find_drops(argument, working_folder(), Path.home()).files
     return found[0].path if found else at_home(argument)
 

@@ -20,6 +20,7 @@ MOST = 50
 """The most candidates that are given."""
 _MOST_ENTRIES = 20_000
 """The most entries of a folder that are read."""
+_TAKE_FOLDERS = ("doc", "import")
 _COMMAND_WORD = re.compile(r"/[^\s/]*")
 _COMMAND_AND_ARGUMENT = re.compile(r"/([^\s/]+)[ \t]+(?P<argument>\S[^\r\n]*)?")
 # A word that begins like a path, its blanks escaped, or such a path in a quote that is still open. A lone slash is no path yet.
@@ -36,10 +37,14 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 class Completion(msgspec.Struct, frozen=True):
-    """`candidates` replace the text from `start` (an index into the text before the cursor) to the cursor."""
+    """`candidates` replace the text from `start` (an index into the text before the cursor) to the cursor.
+
+    is_enough: what stands there is a folder that the command takes as it is, so no candidate is chosen until the user does.
+    """
 
     start: int
     candidates: tuple[Candidate, ...]
+    is_enough: bool = False
 
 
 def complete(text_before_cursor: str, choices: Mapping[str, Sequence[str]], cwd: Path, home: Path) -> Completion | None:
@@ -81,7 +86,9 @@ def _argument(
     paths = _paths(typed, cwd, home, pictures_first=command.name == "image")
     if not paths and "\\" in argument:
         paths = _paths(unescaped(typed), cwd, home)
-    return _completion(text, start, paths)
+    found = _completion(text, start, paths)
+    is_enough = command.name in _TAKE_FOLDERS and typed.endswith("/")
+    return msgspec.structs.replace(found, is_enough=True) if found is not None and is_enough else found
 
 
 def _is_finished(name: str) -> bool:

@@ -96,7 +96,7 @@ def _trimmed(chat: Chat, edit: Trim) -> Chat:
 
 # -- taking back
 
-_AROUND = ("name", "persona", "user", "note", "collections", "sampling", "group", "summaries", "remembered")
+_AROUND = ("name", "persona", "user", "note", "collections", "sampling", "group", "lorebooks", "summaries", "remembered")
 """What stands around the messages, and is taken back as a whole."""
 
 

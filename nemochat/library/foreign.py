@@ -169,7 +169,7 @@ def _items(data: bytes, path: Path) -> Iterable[_Item]:
     except ValueError as error:
         lines = io.BytesIO(data)
         if data.count(b"\n") > _MAX_CONVERSATIONS or not any(map(_is_json, itertools.islice(lines, _TRIED_LINES))):
-            raise LibraryError(f"{shown(path)} is not a JSON file of conversations.") from error
+            raise LibraryError(f"{shown(path.name)} is not a JSON file of conversations.") from error
         lines.seek(0)
         return (line for line in lines if line.strip())
     if isinstance(content, dict):

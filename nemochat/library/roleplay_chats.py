@@ -23,7 +23,7 @@ from nemochat.domain.messages import ContextPart, ImagePart, Message, Part, Reas
 from nemochat.domain.personas import AuthorNote
 from nemochat.domain.replies import ModelRef
 from nemochat.domain.sanitize import sanitize
-from nemochat.library.errors import LibraryError
+from nemochat.library.errors import LibraryError, taking
 from nemochat.library.values import ForeignChat
 
 _Json = Mapping[str, Any]
@@ -86,8 +86,8 @@ def of_lines(first: object, second: object) -> bool:
     return (is_header and (second is None or "mes" in second)) or ("mes" in first and ("is_user" in first or "name" in first))
 
 
-def of_value(value: object) -> Callable[[Any], Iterator[ForeignChat]] | None:
-    """What reads the conversations in a value of JSON; None where it is none of these programs'."""
+def of_value(value: object) -> Callable[[Any], Iterator[ForeignChat | str]] | None:
+    """What reads the conversations in a value of JSON, or says why one cannot be read; None where it is none of these programs'."""
     match value:
         case {"type": "risuChat" | "risuAllChats", "data": list() | dict()}:
             return _risu
@@ -240,40 +240,52 @@ def _note(metadata: _Json) -> AuthorNote | None:
 # -- the others
 
 
-def _risu(value: _Json) -> Iterator[ForeignChat]:
-    chats = value["data"] if isinstance(value["data"], list) else [value["data"]]
-    for each in chats:
-        if not isinstance(each, dict) or not isinstance(each.get("message"), list):
-            raise LibraryError("There are no messages in it.")
-        _check_number(len(each["message"]))
-        said: list[_Said] = []
-        for line in each["message"]:
-            if not isinstance(line, dict) or not isinstance(line.get("data"), str):
-                continue
-            if line.get("disabled") == "allBefore":
-                said = [_hidden(before) for before in said]
-            role = Role.USER if line.get("role") == "user" else Role.ASSISTANT
-            is_hidden = bool(line.get("disabled")) or line.get("isComment") is True
-            entry = Entry(Message(role, (TextPart(sanitize(line["data"])),), excluded=is_hidden), speaker=_line(line.get("name")))
-            said.append(_Said((entry,), 0, _when(line.get("time"))))
-        note, opening = _text(each.get("note")).strip(), each.get("fmIndex")
-        state = {key.removeprefix("$"): value for key, value in _mapping(each.get("scriptstate")).items()}
-        lost = [key for key in ("hypaV2Data", "hypaV3Data", "supaMemoryData", "sdData", "modules", "bookmarks") if each.get(key)]
-        yield _built(
-            said,
-            name=_line(each.get("name")),
-            note=AuthorNote(note) if note else None,
-            opening=max(0, opening + 1) if isinstance(opening, int) and not isinstance(opening, bool) else None,
-            lore={"type": "risu", "ver": 1, "data": lore} if (lore := _list(each.get("localLore"))) else {},
-            variables=_variables(state),
-            meaningless=(_named("what RisuAI keeps with a chat as", lost),) if lost else (),
-        )
+def _each(chats: Sequence[object], read: Callable[[object], ForeignChat]) -> Iterator[ForeignChat | str]:
+    """All of several, or a sentence about one that cannot be read."""
+    for number, each in enumerate(chats, 1):
+        try:
+            with taking("It cannot be read"):
+                found = read(each)
+        except LibraryError as error:
+            yield f"Conversation {number}: {error.message}"
+        else:
+            yield found
+
+
+def _risu(value: _Json) -> Iterator[ForeignChat | str]:
+    return _each(value["data"] if isinstance(value["data"], list) else [value["data"]], _of_risu)
+
+
+def _of_risu(each: object) -> ForeignChat:
+    if not isinstance(each, dict) or not isinstance(each.get("message"), list):
+        raise LibraryError("There are no messages in it.")
+    _check_number(len(each["message"]))
+    said: list[_Said] = []
+    for line in each["message"]:
+        if not isinstance(line, dict) or not isinstance(line.get("data"), str):
+            continue
+        if line.get("disabled") == "allBefore":
+            said = [_hidden(before) for before in said]
+        role = Role.USER if line.get("role") == "user" else Role.ASSISTANT
+        is_hidden = bool(line.get("disabled")) or line.get("isComment") is True
+        entry = Entry(Message(role, (TextPart(sanitize(line["data"])),), excluded=is_hidden), speaker=_line(line.get("name")))
+        said.append(_Said((entry,), 0, _when(line.get("time"))))
+    note, opening = _text(each.get("note")).strip(), each.get("fmIndex")
+    state = {key.removeprefix("$"): value for key, value in _mapping(each.get("scriptstate")).items()}
+    lost = [key for key in ("hypaV2Data", "hypaV3Data", "supaMemoryData", "sdData", "modules", "bookmarks") if each.get(key)]
+    return _built(
+        said,
+        name=_line(each.get("name")),
+        note=AuthorNote(note) if note else None,
+        opening=max(0, opening + 1) if isinstance(opening, int) and not isinstance(opening, bool) else None,
+        lore={"type": "risu", "ver": 1, "data": lore} if (lore := _list(each.get("localLore"))) else {},
+        variables=_variables(state),
+        meaningless=(_named("what RisuAI keeps with a chat as", lost),) if lost else (),
+    )
 
 
 def _hidden(said: _Said) -> _Said:
-    entries = (
-        msgspec.structs.replace(each, message=msgspec.structs.replace(each.message, excluded=True)) for each in said.versions
-    )  # fmt: skip
+    entries = (msgspec.structs.replace(each, message=msgspec.structs.replace(each.message, excluded=True)) for each in said.versions)
     return msgspec.structs.replace(said, versions=tuple(entries))
 
 
@@ -342,17 +354,20 @@ def _kobold(value: _Json) -> Iterator[ForeignChat]:
     )
 
 
-def _cai_tools(value: _Json) -> Iterator[ForeignChat]:
-    for history in value["histories"]["histories"]:
-        lines = [line for line in _list(_mapping(history).get("msgs")) if isinstance(line, dict)]
-        _check_number(len(lines))
-        said = []
-        for line in lines:
-            source = _mapping(line.get("src"))
-            role = Role.USER if source.get("is_human") else Role.ASSISTANT
-            entry = Entry(Message(role, (TextPart(_text(line.get("text"))),)), speaker=_line(source.get("name")))
-            said.append(_Said((entry,), 0, _when(line.get("created"))))
-        yield _built(said)
+def _cai_tools(value: _Json) -> Iterator[ForeignChat | str]:
+    return _each(value["histories"]["histories"], _of_cai_tools)
+
+
+def _of_cai_tools(history: object) -> ForeignChat:
+    lines = [line for line in _list(_mapping(history).get("msgs")) if isinstance(line, dict)]
+    _check_number(len(lines))
+    said = []
+    for line in lines:
+        source = _mapping(line.get("src"))
+        role = Role.USER if source.get("is_human") else Role.ASSISTANT
+        entry = Entry(Message(role, (TextPart(_text(line.get("text"))),)), speaker=_line(source.get("name")))
+        said.append(_Said((entry,), 0, _when(line.get("created"))))
+    return _built(said)
 
 
 # -- pieces
@@ -394,6 +409,8 @@ def _when(value: object) -> float | None:
         case bool():
             return None
         case int() | float():
+            if abs(value) > 1e15:  # in no unit
+                return None
             seconds = value / 1000 if abs(value) > 1e11 else float(value)  # milliseconds, as programs in JavaScript have it
         case str() if value.strip().isdecimal():
             return _when(int(value.strip()[:16]))

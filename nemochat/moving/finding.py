@@ -5,6 +5,7 @@ A folder of SillyTavern says by its parts what lies in them; everywhere else a f
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -131,7 +133,6 @@ _NO_PORTRAIT = (".png", ".apng", ".webp", ".jpg", ".jpeg", ".gif")
 _READ = (".json", ".jsonl", ".png", ".apng", ".charx", ".risum", ".yaml", ".yml", ".zip", ".toml", ".lorebook", ".saveto", ".jpg", ".jpeg")
 
 
-
 def find(path: Path, stop: Callable[[], bool] = lambda: False) -> Iterator[Found | Unused]:
     """What there is at a path, a file or a folder, in no order. Raises OSError when the path itself cannot be read."""
     if not path.is_dir():
@@ -139,11 +140,16 @@ def find(path: Path, stop: Callable[[], bool] = lambda: False) -> Iterator[Found
         yield look_at(path, path.name, is_named=True)
         return
     bases = tavern_folders(path)
+    unread: list[OSError] = []
+    walk = partial(_walk, stop=stop, unread=unread.append)
     for base in bases:
-        yield from _of_tavern(base, path, stop)
+        yield from _of_tavern(base, path, walk)
     if not bases:
-        for file in _walk(path, stop):
+        for file in walk(path):
             yield look_at(file, _below(file, path))
+    for error in unread:
+        place = _below(Path(error.filename), path)
+        yield Unused(place if place != "." else path.name, failure=f"the folder cannot be read ({reason(error)})")
 
 
 def tavern_folders(path: Path) -> list[Path]:
@@ -158,7 +164,7 @@ def may_bring(path: Path) -> bool:
     """Whether there is anything among the first files of a folder that can be imported."""
     if tavern_folders(path):
         return True
-    files = (file for file in islice(_walk(path, lambda: False), _LOOKED_AT) if file.suffix.lower() in _TRIED_ENDINGS)
+    files = (file for file in islice(_walk(path), _LOOKED_AT) if file.suffix.lower() in _TRIED_ENDINGS)
     return any(isinstance(look_at(file, ""), Found) for file in islice(files, _TRIED))
 
 
@@ -266,12 +272,12 @@ def _is_tavern(path: Path) -> bool:
     return len(names & _NAMES_OF_TAVERN) >= 2 and bool(names & {"characters", "chats", "group chats", "worlds"})
 
 
-def _of_tavern(base: Path, top: Path, stop: Callable[[], bool]) -> Iterator[Found | Unused]:
+def _of_tavern(base: Path, top: Path, walk: Callable[[Path], Iterator[Path]]) -> Iterator[Found | Unused]:
     for each in sorted(_listed(base)):
         name = _below(each, top)
         if each.name in _OF_TAVERN and each.is_dir():
             part = _OF_TAVERN[each.name]
-            for file in _walk(each, stop):
+            for file in walk(each):
                 if file.parent != each:
                     yield Unused(_below(file, top), "pictures of characters' expressions")
                 elif part is Part.CARD and file.suffix.lower() in _NO_PORTRAIT:
@@ -281,7 +287,7 @@ def _of_tavern(base: Path, top: Path, stop: Callable[[], bool]) -> Iterator[Foun
                     yield msgspec.structs.replace(found, base=base, owner=file.stem) if isinstance(found, Found) else found
         elif each.name in ("chats", "group chats") and each.is_dir():
             is_group = each.name == "group chats"
-            for file in _walk(each, stop):
+            for file in walk(each):
                 owner = file.stem if is_group or file.parent == each else file.relative_to(each).parts[0]
                 if file.suffix.lower() in (".jsonl", ".json"):
                     yield Found(file, Part.CHAT, _below(file, top), base, owner, is_group)
@@ -291,22 +297,29 @@ def _of_tavern(base: Path, top: Path, stop: Callable[[], bool]) -> Iterator[Foun
             yield Found(each, Part.SETTINGS, name, base)
         elif each.name in _MEANINGLESS:
             if _MEANINGLESS[each.name]:
-                for file in _walk(each, stop) if each.is_dir() else [each]:
+                for file in walk(each) if each.is_dir() else [each]:
                     yield Unused(_below(file, top), _MEANINGLESS[each.name])
         elif each.is_dir():
-            for file in _walk(each, stop):
+            for file in walk(each):
                 yield Unused(_below(file, top), f"files in {sanitize(each.name, strict=True)[:60]}")
         else:
             found = look_at(each, name)
             yield msgspec.structs.replace(found, base=base) if isinstance(found, Found) else found
 
 
-def _walk(folder: Path, stop: Callable[[], bool]) -> Iterator[Path]:
-    """The files below a folder, by name; nothing hidden, and no folder that is a link. Raises OSError for too many."""
+def _walk(
+    folder: Path, stop: Callable[[], bool] = lambda: False, unread: Callable[[OSError], None] = lambda _: None
+) -> Iterator[Path]:
+    """The files below a folder, by name; nothing hidden, and no folder that is a link. unread: gets why a folder was not looked into.
+
+    Raises OSError for too many.
+    """
     seen = 0
-    for place, folders, names in os.walk(folder):
-        depth = len(Path(place).relative_to(folder).parts)
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _SKIPPED and depth < _MAX_DEPTH)
+    for place, folders, names in os.walk(folder, onerror=unread):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _SKIPPED)
+        if folders and len(Path(place).relative_to(folder).parts) >= _MAX_DEPTH:
+            unread(OSError(errno.ELOOP, "it lies too deep", str(Path(place, folders[0]))))
+            folders.clear()
         for name in sorted(names):
             if stop():
                 return

@@ -264,7 +264,7 @@ class Importer:
     def _group(self, found: Found) -> None:
         """What a group is; it comes with each of its chats."""
         root = _object(found.path)
-        for chat in {*_list(root.get("chats")), root.get("chat_id")}:
+        for chat in [*_list(root.get("chats")), root.get("chat_id")]:
             if isinstance(chat, str):
                 self._groups[found.base, chat] = root
 
@@ -277,7 +277,8 @@ class Importer:
                 continue
             self._failed += [Failure(found.name, problem, "conversation", is_part=True) for problem in each.problems]
             if each.chat.entries:
-                self._keep_chat(each, found)
+                with _reported(self._failed, found.name, "conversation"):
+                    self._keep_chat(each, found)
             elif not each.problems:
                 self._failed.append(Failure(found.name, "no message in it could be read", "conversation"))
 
@@ -307,8 +308,9 @@ class Importer:
             chat = chat.named(chat.name or read.character or sanitize(found.path.stem, strict=True)[:_MAX_NAME])
         books = [self._book_named(found.base, read.book)] if read.book else []
         if read.lore:
-            book, notices = read_lorebook(json.dumps(dict(read.lore)).encode(), f"{chat.title}.json")
-            books.append(self._keep_book(book, found.name, notices))
+            with _reported(self._failed, found.name, "lorebook", is_part=True):
+                book, notices = read_lorebook(json.dumps(dict(read.lore)).encode(), f"{chat.title}.json")
+                books.append(self._keep_book(book, found.name, notices))
         if read.scenario and persona is None:
             chat = chat.framed("\n\n".join(filter(None, [chat.frame.system, read.scenario])))
         return msgspec.structs.replace(chat, lorebooks=tuple(filter(None, books)))
@@ -334,8 +336,8 @@ class Importer:
         muted = {Path(each).stem for each in _list(root.get("disabled_members")) if isinstance(each, str)}
         name = root.get("name")
         group = Group(
-            order=_ORDERS.get(root.get("activation_strategy", 0), Order.NATURAL),
-            cards=_CARDS.get(root.get("generation_mode", 0), Cards.OWN),
+            order=next((order for number, order in _ORDERS.items() if number == root.get("activation_strategy")), Order.NATURAL),
+            cards=next((cards for number, cards in _CARDS.items() if number == root.get("generation_mode")), Cards.OWN),
             self_replies=root.get("allow_self_responses") is True,
             name=sanitize(name, strict=True)[:_MAX_NAME] if isinstance(name, str) else "",
         )
@@ -406,18 +408,20 @@ class Importer:
 
 
 @contextmanager
-def _reported(failed: list[Failure], name: str) -> Iterator[None]:
-    """One file: whatever is wrong with it is reported, and costs no other one."""
+def _reported(failed: list[Failure], name: str, what: str = "file", *, is_part: bool = False) -> Iterator[None]:
+    """One file, or something in it: whatever is wrong with it is reported, and costs no other one."""
     try:
         yield
+        return
     except NemochatError as error:
-        failed.append(Failure(name, error.message))
+        why = error.message
     except OSError as error:
-        failed.append(Failure(name, f"it cannot be read ({reason(error)})"))
+        why = f"it cannot be read ({reason(error)})"
     except MemoryError:
-        failed.append(Failure(name, "there is not enough memory for it"))
+        why = "there is not enough memory for it"
     except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
-        failed.append(Failure(name, f"it holds what no such file does ({sanitize(str(error), strict=True)[:100]})"))
+        why = f"it holds what no such file does ({sanitize(str(error), strict=True)[:100]})"
+    failed.append(Failure(name, why, what, is_part))
 
 
 def _greeted(chat: Chat, persona: Persona, user: UserProfile, opening: int) -> Chat:

@@ -16,7 +16,7 @@ import msgspec
 from nemochat.domain.personas import Lorebook
 from nemochat.domain.sanitize import sanitize, shown
 from nemochat.errors import NemochatError, UsageError
-from nemochat.files import make_folder, write_whole
+from nemochat.files import export_file, make_folder, write_whole
 from nemochat.personas import files
 from nemochat.personas.cleaning import clean_book
 from nemochat.personas.limits import MAX_BOOK, MAX_BOOK_NODES, MAX_FILE, Unreadable
@@ -99,18 +99,24 @@ class LorebookStore:
 
     def add(self, book: Lorebook) -> str:
         """Keep a new lorebook; its id. Raises NemochatError."""
-        wish, number = slug(book.name, "lorebook"), 1
+        wish, number, data = slug(book.name, "lorebook"), 1, _written(book)
         with files.saving(f"The lorebook {book.name}"):
+            make_folder(self._folder)
             taken = {id_.casefold() for id_ in self._ids()}
-        while (id_ := wish if number == 1 else f"{wish}-{number}") in taken:
-            number += 1
-        self._write(id_, book)
-        return id_
+            while True:
+                id_ = wish if number == 1 else f"{wish}-{number}"
+                number += 1
+                if id_ not in taken:
+                    with contextlib.suppress(FileExistsError):  # another program was quicker
+                        export_file(self._folder / f"{id_}{_SUFFIX}", data)
+                        return id_
 
     def save(self, id_: str, book: Lorebook) -> None:
         """Keep a lorebook in place of the one with this id, or as a new one. Raises NemochatError; what was there is then as it was."""
-        self._path(id_)
-        self._write(id_, book)
+        path, data = self._path(id_), _written(book)
+        with files.saving(f"The lorebook {book.name}"):
+            write_whole(path, data, by_hand=True)
+        self._read.pop(id_, None)
 
     def remove(self, id_: str) -> str:
         """Take a lorebook away; what is returned brings it back with `restore`. Raises NemochatError."""
@@ -140,8 +146,10 @@ class LorebookStore:
         return id_
 
     def find(self, book: Lorebook) -> str | None:
-        """The id of a lorebook that says just the same, whatever it is called; None where there is none."""
-        for id_ in self._ids():
+        """The id of a lorebook that says just the same, whatever it is called; None where there is none. Raises NemochatError."""
+        with files.saving(f"The lorebook {book.name}"):
+            ids = list(self._ids())
+        for id_ in ids:
             with contextlib.suppress(NemochatError):
                 if msgspec.structs.replace(self.get(id_), name=book.name) == book:
                     return id_
@@ -183,16 +191,16 @@ class LorebookStore:
             raise NemochatError(f"There is no lorebook “{sanitize(id_, strict=True)[:100]}”.", "nemochat lore list shows all.")
         return self._folder / f"{id_}{_SUFFIX}"
 
-    def _write(self, id_: str, book: Lorebook) -> None:
-        try:
-            book = clean_book(book, [MAX_BOOK_NODES])
-        except Unreadable as problem:
-            raise NemochatError(f"The lorebook cannot be saved: {problem}.") from None
-        text = write_lorebook_v3(book)
-        if len(text) > MAX_BOOK:
-            text = write_lorebook_v3(book, indent=None)
-        if len(text) > MAX_BOOK:
-            raise NemochatError(f"The lorebook cannot be saved: it is larger than {MAX_BOOK // 1024 // 1024} MiB.")
-        with files.saving(f"The lorebook {book.name}"):
-            write_whole(self._folder / f"{id_}{_SUFFIX}", text.encode(), by_hand=True)
-        self._read.pop(id_, None)
+
+def _written(book: Lorebook) -> bytes:
+    """What is in its file. Raises NemochatError for one that is too large."""
+    try:
+        book = clean_book(book, [MAX_BOOK_NODES])
+    except Unreadable as problem:
+        raise NemochatError(f"The lorebook cannot be saved: {problem}.") from None
+    text = write_lorebook_v3(book)
+    if len(text) > MAX_BOOK:
+        text = write_lorebook_v3(book, indent=None)
+    if len(text) > MAX_BOOK:
+        raise NemochatError(f"The lorebook cannot be saved: it is larger than {MAX_BOOK // 1024 // 1024} MiB.")
+    return text.encode()

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from nemochat.domain.personas import PersonaSampling
 from nemochat.domain.sampling import in_words
 from nemochat.domain.sanitize import sanitize, shown
 from nemochat.errors import NemochatError, UsageError
-from nemochat.files import make_folder, write_whole
+from nemochat.files import export_file, free_name, make_folder, reason, write_whole
 from nemochat.personas import files
 from nemochat.personas.cleaning import clean_json, one_line
 from nemochat.personas.limits import MAX_NAME, MAX_NODES, MAX_TOML, Unreadable
@@ -27,10 +25,14 @@ from nemochat.personas.store import slug
 from nemochat.personas.toml_text import toml_string
 from nemochat.reading import check_json, check_toml
 from nemochat.settings import SamplingSettings
+from nemochat.system import disk
 
 _MAX_JSON = 4 << 20
+_DELETED = "deleted"
 _WHOLE_WINDOW = 1_000_000
 _MOST_NAMED = 12
+_ENDLESS = 1e15
+"""What is as large, or infinite, is no number that anything is set to."""
 # Our name, theirs (text completion; KoboldAI and chat completion where they differ).
 _NUMBERS = {
     "temperature": ("temp", "temperature"),
@@ -257,18 +259,24 @@ class PresetStore:
         if not name or one_line(name, "name", 1_000)[:MAX_NAME] != name:
             raise NemochatError("A preset needs a name of one line.", "/preset save NAME")
         here = {each.name.casefold(): path for path, each in self._read()}
-        path = here.get(name.casefold()) or self._free(slug(name))
+        data = write_toml(msgspec.structs.replace(preset, name=name)).encode()
+        if len(data) > MAX_TOML:
+            raise NemochatError(f"The preset {name} cannot be saved: it is larger than {MAX_TOML >> 20} MiB.")
         with files.saving(f"The preset {name}"):
-            make_folder(self._folder)
-            write_whole(path, write_toml(msgspec.structs.replace(preset, name=name)).encode(), by_hand=True)
+            if path := here.get(name.casefold()):
+                write_whole(path, data, by_hand=True)
+            else:
+                self._write_new(slug(name), data)
 
-    def remove(self, name: str) -> str:
-        """Take a preset away; its whole name. Raises NemochatError."""
+    def remove(self, name: str) -> tuple[str, Path]:
+        """Take a preset away; its whole name, and where it lies now. Raises NemochatError."""
         found = self.find(name)
         path = next(path for path, each in self._read() if each.name == found.name)
         with files.saving("The change"):
-            path.unlink(missing_ok=True)
-        return found.name
+            make_folder(self._folder / _DELETED)
+            target = free_name(self._folder / _DELETED / path.name)
+            disk.move(path, target)
+        return found.name, target
 
     def export(self, name: str, path: Path) -> None:
         """Write a preset as TOML, or as JSON in SillyTavern's form. Raises UsageError and NemochatError."""
@@ -283,11 +291,11 @@ class PresetStore:
         found: _Read = []
         problems: list[str] = []
         paths: list[Path] = []
-        with contextlib.suppress(FileNotFoundError):
-            try:
-                paths = sorted(each for each in self._folder.iterdir() if each.suffix == ".toml" and not each.name.startswith("."))
-            except NotADirectoryError as error:
-                problems.append(f"The presets in {shown(self._folder)} cannot be listed ({error.strerror}).")
+        try:
+            paths = sorted(each for each in self._folder.iterdir() if each.suffix == ".toml" and not each.name.startswith("."))
+        except OSError as error:
+            if not isinstance(error, FileNotFoundError):
+                problems.append(f"The presets in {shown(self._folder)} cannot be listed ({reason(error)}).")
         for path in paths:
             try:
                 found.append((path, read_toml(files.read(path, MAX_TOML).decode("utf-8", "replace"), path.name)))
@@ -296,11 +304,13 @@ class PresetStore:
         self.notices = tuple(problems)
         return found
 
-    def _free(self, stem: str) -> Path:
-        number = 1
-        while os.path.lexists(path := self._folder / f"{stem if number == 1 else f'{stem}-{number}'}.toml"):
-            number += 1
-        return path
+    def _write_new(self, stem: str, data: bytes) -> None:
+        """Raises OSError."""
+        make_folder(self._folder)
+        while True:
+            with contextlib.suppress(FileExistsError):  # another program was quicker
+                export_file(free_name(self._folder / f"{stem}.toml"), data)
+                return
 
 
 def read_foreign_file(data: bytes, name: str) -> ForeignPreset:
@@ -334,7 +344,7 @@ def _number(root: Mapping[str, Any], names: Iterable[str]) -> float | None:
         if isinstance(value, str):
             with contextlib.suppress(ValueError):
                 value = float(value)
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _ENDLESS:
             return int(value) if float(value).is_integer() else value
     return None
 

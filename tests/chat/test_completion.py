@@ -50,7 +50,7 @@ def test_all_commands_are_offered_after_a_slash(home: Path) -> None:
 
 
 def test_commands_by_beginning_then_by_letters(home: Path) -> None:
-    assert inserts("/re", home)[:2] == ["/rename ", "/regen"]
+    assert inserts("/re", home)[:3] == ["/rename ", "/remember ", "/regen"]
     assert inserts("/IM", home)[0] == "/image "
     assert inserts("/xpt", home) == ["/export "]
     assert inserts("/att", home) == ["/image "]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from nemochat.chat.album import Album
 from nemochat.desk.conversation import OpenConversation
 from nemochat.domain.chat import Entry
 from nemochat.domain.edits import Put, Trim, applied, taken_back
+from nemochat.domain.groups import Group
 from nemochat.domain.images import Original, RgbImage
 from nemochat.domain.messages import ImagePart, Message, Role, TextPart, ToolCall, ToolCallPart
 from nemochat.domain.replies import ModelRef
@@ -223,6 +225,15 @@ def test_what_is_taken_back_at_once_is_as_it_was(action: int, at: int) -> None:
     back = taken_back(after, TALK, after)
     assert (texts(back), back.name, back.frame) == (texts(TALK), "", TALK.frame)
     assert [entry.message for entry in back.entries] == [entry.message for entry in TALK.entries]
+
+
+def test_all_that_stands_around_the_messages_is_taken_back() -> None:
+    """What is forgotten here makes /undo take back what the user did before that."""
+    told = {"first_kept", "examples_gone", "next_id", "seed", "waiting", "readings"}  # by turns, or once
+    path = {"entries", "aside", "frame", "variables"}  # have ways of their own
+    for field in set(Chat.__struct_fields__) - told - path:
+        after: Chat = msgspec.structs.replace(TALK, **{field: Group() if field == "group" else "another"})
+        assert taken_back(after, TALK, after) == TALK, field
 
 
 @pytest.mark.parametrize("action", range(len(ACTIONS)))

@@ -51,7 +51,7 @@ def line(mes: str, *, is_user: bool = False, **more: Any) -> dict[str, Any]:
         ("February 3, 2024 12:03pm", time.mktime((2024, 2, 3, 12, 3, 0, 0, 0, -1))),
         ("Feb 03, 2024 22:03", time.mktime((2024, 2, 3, 22, 3, 0, 0, 0, -1))),
         ("yesterday", None), ("", None), (None, None), (True, None), (-5, None), ("9999-99-99@99h99m99s", None), ([], None),
-        ("Fnord 3, 2024 10:03am", None), (float("inf"), None), ("9" * 50, None),
+        ("Fnord 3, 2024 10:03am", None), (float("inf"), None), ("9" * 50, None), (10**400, None),
     ],
 )  # fmt: skip
 def test_times_in_all_their_forms(written: object, seconds: float | None) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -267,6 +270,45 @@ def test_hostile_files_cost_themselves_alone(stores: Stores, tmp_path: Path) -> 
     assert "\x1b" not in report.text
     read = chat(stores, report, name="escapes")
     assert (read.entries[0].speaker, read.entries[0].message.text) == ("[31mM", "]52;c;xhi")
+
+
+def test_a_folder_that_cannot_be_read_is_named(stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scandir = os.scandir
+
+    def refusing(path: str) -> Any:
+        if Path(path).name == "locked":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    (tmp_path / "bag" / "locked").mkdir(parents=True)
+    deep = tmp_path / "bag" / "/".join("d" * 17)
+    deep.mkdir(parents=True)
+    (deep / "chat.jsonl").write_text(lines(HEADER, *MESSAGES))
+    monkeypatch.setattr(os, "scandir", refusing)
+    report = Importer(stores).run(tmp_path / "bag")
+    why = {"the folder cannot be read (Permission denied)", "the folder cannot be read (it lies too deep)"}
+    assert {each.why for each in report.failed} == why
+    alone = Importer(stores).run(tmp_path / "bag" / "locked")
+    assert [each.words for each in alone.failed] == ["locked: the folder cannot be read (Permission denied)"]
+
+
+def test_what_is_wrong_with_one_part_of_a_chat_costs_no_other(stores: Stores, tmp_path: Path) -> None:
+    """Lore that is none, settings of a group that are none, and one of several chats in a file: all that can be read comes."""
+    said = {"role": "user", "data": "one", "time": 10**400}
+    risu = [{"message": [said], "localLore": ["junk"]}, {"message": 3}, {"message": [{**said, "data": "three"}]}]
+    (tmp_path / "risu.json").write_text(json.dumps({"type": "risuAllChats", "data": risu}))
+    report = Importer(stores).run(tmp_path / "risu.json")
+    assert came(report) == {Kind.CHAT: ["one", "three"]}
+    assert [(each.what, each.is_part) for each in report.failed] == [("lorebook", True), ("conversation", False)]
+    base = make(tmp_path / "st")
+    root = {"members": ["Mira.png", 3], "chats": ["odd", []], "chat_id": {}, "activation_strategy": [], "generation_mode": {}}
+    (base / "groups" / "odd.json").write_text(json.dumps(root))
+    (base / "group chats" / "odd.jsonl").write_text(lines(HEADER, {"mes": "odd", "is_user": False}))
+    report = Importer(stores).run(tmp_path / "st")
+    assert not [each for each in report.failed if "odd" in each.file]
+    group = chat(stores, report, Kind.GROUP, "odd").group
+    assert group is not None
+    assert [each.name for each in group.members] == ["Mira"]
 
 
 def test_every_part_has_a_name() -> None:

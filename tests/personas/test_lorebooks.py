@@ -325,6 +325,13 @@ def test_a_book_stays_one_value_until_its_file_changes(store: LorebookStore, tmp
     assert store.get("riverside").entries[0].content == "The mill grinds by day."
 
 
+def test_two_programs_take_no_file_from_each_other(store: LorebookStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one has looked for a free name at the same moment."""
+    monkeypatch.setattr(store, "_ids", list)
+    ids = [store.add(msgspec.structs.replace(BOOK, description=text)) for text in ("one", "two")]
+    assert [store.get(id_).description for id_ in ids] == ["one", "two"]
+
+
 def test_a_removed_one_can_be_brought_back(store: LorebookStore) -> None:
     store.add(BOOK)
     removed = store.remove("riverside")

@@ -126,9 +126,30 @@ def test_presets_are_found_by_the_beginning_of_their_names(store: PresetStore) -
         store.find("x")
     store.save(Preset("calm", SamplingSettings(temperature=2)))
     assert [each.name for each in store.list()] == ["calm", "Calmer", "Wild ☃"]
-    assert store.remove("Wild") == "Wild ☃"
+    name, place = store.remove("Wild")
+    assert (name, place.is_file()) == ("Wild ☃", True)  # a beginning of a name may mean another one: it can be brought back
+    assert [each.name for each in store.list()] == ["calm", "Calmer"]
     with pytest.raises(UsageError):
         store.export("calm", Path("x.png"))
+
+
+def test_two_programs_take_no_file_from_each_other(store: PresetStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one has looked for a free name at the same moment."""
+    monkeypatch.setattr(store, "_read", list)
+    for name in ("Calm!", "Calm?"):
+        store.save(Preset(name))
+    assert [each.name for each in PresetStore(tmp_path / "presets").list()] == ["Calm!", "Calm?"]
+
+
+def test_a_preset_that_would_be_too_large_to_read_is_not_saved(store: PresetStore) -> None:
+    with pytest.raises(NemochatError, match="larger than"):
+        store.save(Preset("Large", original={"x": "\x01" * 3_000_000}))
+    assert store.list() == ()
+
+
+@pytest.mark.parametrize("fields", [{"top_k": 10**400}, {"seed": 10**300}, {"temp": "1e999"}, {"min_p": float("nan")}])
+def test_numbers_beyond_all_bounds_are_none(fields: dict[str, Any]) -> None:
+    assert read(**fields).preset.sampling.top_p == 1
 
 
 @pytest.mark.parametrize("name", ["", "  ", "a\nb", "\x1b[31m", "x" * 400])

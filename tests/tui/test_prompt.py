@@ -408,3 +408,15 @@ async def test_the_line_that_was_chosen_in_the_list_is_the_one_that_enter_takes(
     async with prompt(tmp_path) as (driver, press):
         await press(*"/image ", "down", "enter")
         assert driver.area.text == "/image two.png"
+
+
+async def test_a_whole_folder_is_taken_with_enter_and_what_lies_in_it_only_when_it_is_chosen(tmp_path: Path) -> None:
+    """Each Enter went one folder deeper, so that none could ever be imported."""
+    (tmp_path / "My bag" / "inside").mkdir(parents=True)
+    async with prompt(tmp_path) as (driver, press):
+        await press(*"/import My", "enter")
+        assert driver.area.text == '/import "My bag/'
+        await press("enter")
+        assert [event.text for event in driver.host.heard if isinstance(event, Prompt.Submitted)] == ['/import "My bag/']
+        await press(*'/import "My bag/', "down", "enter")
+        assert driver.area.text == '/import "My bag/inside/'

@@ -45,7 +45,7 @@ class CompletionList(OptionList, can_focus=False):
             longest = max(cell_len(candidate.label) for candidate in completion.candidates)
             width = min(max(longest, _LEAST_WIDTH), _MOST_WIDTH)
             self.add_options(Option(_line(candidate, width)) for candidate in completion.candidates)
-            self.highlighted = 0
+            self.highlighted = None if completion.is_enough else 0
 
     @property
     def is_open(self) -> bool:
@@ -55,7 +55,7 @@ class CompletionList(OptionList, can_focus=False):
     def move(self, by: int) -> None:
         """To another candidate, round the ends."""
         if self.option_count:
-            self.highlighted = ((self.highlighted or 0) + by) % self.option_count
+            self.highlighted = (by - (by > 0) if self.highlighted is None else self.highlighted + by) % self.option_count
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Clicked."""

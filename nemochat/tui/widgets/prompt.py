@@ -237,8 +237,9 @@ class Prompt(Vertical):
     def _send(self) -> None:
         """Enter. The text is taken at once, so that letters that come right behind it are not sent with it."""
         self._catch_up()
-        if self._list.is_open and self._completion is not None and not _is_whole(self._completion, self._area.text):
-            self._accept(self._list.highlighted or 0)
+        chosen = self._list.highlighted
+        if self._list.is_open and self._completion is not None and chosen is not None and not _is_whole(self._completion, self._area.text):
+            self._accept(chosen)
             return
         self._close_list()
         # In a terminal without bracketed paste the Enter may come right behind a dropped path, and even belong to the drop.
