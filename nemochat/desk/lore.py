@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -241,21 +241,14 @@ class Lorebooks:
                 return chat
             return msgspec.structs.replace(chat, persona=msgspec.structs.replace(mine, lorebooks=_toggled(mine.lorebooks, id_)))
 
-        conversation.change(given)
+        conversation.change(given, can_undo=False)  # /undo would take it from this chat alone
         self._port.tell(RolesChanged())
         is_there = id_ not in persona.lorebooks
         await asyncio.to_thread(
-            self._keep_persona,
-            persona.name,
+            self._bench.personas.change_kept,
+            persona,
             lambda kept: msgspec.structs.replace(kept, lorebooks=_with(kept.lorebooks, id_, is_there=is_there)),
         )
-
-    def _keep_persona(self, name: str, change: Callable[[Persona], Persona]) -> None:
-        """Change the kept persona of that name, where there is just one. Raises NemochatError."""
-        store = self._bench.personas
-        found = [each.id for each in store.list() if each.name == name]
-        if len(found) == 1:
-            store.save(change(store.load(found[0])[0]), found[0])
 
     # -- its entries
 
@@ -275,7 +268,7 @@ class Lorebooks:
         if id_ == _OWN and mine is not None and (new := mine.book) is not book:
             # The persona that is kept under that name, unless it says something else by now.
             same = partial(_with_book, before=book, book=new)
-            await asyncio.to_thread(self._keep_persona, mine.name, same)
+            await asyncio.to_thread(self._bench.personas.change_kept, msgspec.structs.replace(mine, book=book), same)
 
     def _save(self, id_: str, book: Lorebook) -> None:
         """Keep it soon; a newer state takes the place of one that was not written yet."""

@@ -15,6 +15,7 @@ from nemochat.chat.stopping import Stopped
 from nemochat.desk.conversation import OpenConversation
 from nemochat.desk.jobs import Jobs, Rank
 from nemochat.desk.port import Answer, AskItem, AskMenu, AskText, Complained, Item, Port, Said, Workbench, Working
+from nemochat.domain.personas import Persona
 from nemochat.domain.summaries import LONGEST, Summary
 from nemochat.errors import NemochatError
 from nemochat.numbers import plural
@@ -246,28 +247,30 @@ class Memory:
     async def _note_down(self, conversation: OpenConversation, old: str | None, new: str, *, is_personas: bool) -> None:
         """`new` in the place of `old`, or behind all others; nothing in its place when it is empty."""
         persona, new = conversation.chat.persona, new[:LONGEST]
-        if not (old or new):
-            self._port.tell(Said(f"Write what is to be remembered behind {PERSONA}."))
-            return
-        if not is_personas:
-            remembered = _noted(conversation.chat.remembered, old, new)
-            if len(remembered) > MOST_REMEMBERED:
-                self._port.tell(Said(f"A chat remembers {MOST_REMEMBERED} things at most: /remember forgets one of them."))
-            elif conversation.change(lambda chat: msgspec.structs.replace(chat, remembered=_noted(chat.remembered, old, new))):
-                self._port.tell(Said(f"The model is told so{'' if new else ' no more'} in this chat. /undo takes it back."))
-            return
-        if persona is None:
+        if is_personas and persona is None:
             self._port.tell(Said("Nobody is played in this chat: /persona chooses a persona, /remember TEXT is for this chat."))
             return
-        store = self._bench.personas
-        id_ = next((each.id for each in await asyncio.to_thread(store.list) if each.name == persona.name), None)
-        if id_ is None:
-            self._port.tell(Said(f"{persona.name} is none of your personas any more: /remember TEXT is for this chat."))
+        here = persona.remembered if is_personas and persona is not None else conversation.chat.remembered
+        if not (old or new):
+            self._port.tell(Said(f"Write what is to be remembered behind {PERSONA}."))
+        elif not old and new in here:
+            self._port.tell(Said("That is remembered already."))
+        elif len(_noted(here, old, new)) > MOST_REMEMBERED:
+            self._port.tell(Said(f"At most {MOST_REMEMBERED} things are remembered: /remember forgets one of them."))
+        elif is_personas and persona is not None:
+            await self._note_down_with(persona, conversation, old, new)
+        elif conversation.change(lambda chat: msgspec.structs.replace(chat, remembered=_noted(chat.remembered, old, new))):
+            self._port.tell(Said(f"The model is told so{'' if new else ' no more'} in this chat. /undo takes it back."))
+
+    async def _note_down_with(self, persona: Persona, conversation: OpenConversation, old: str | None, new: str) -> None:
+        def noted(kept: Persona) -> Persona:
+            return msgspec.structs.replace(kept, remembered=_noted(kept.remembered, old, new))
+
+        kept = await asyncio.to_thread(self._bench.personas.change_kept, persona, noted)
+        if kept is None:
+            self._port.tell(Said(f"{persona.name} is none of your personas, or one of several alike: /remember TEXT is for this chat."))
             return
-        kept, _ = await asyncio.to_thread(store.load, id_)
-        remembered = _noted(kept.remembered, old, new)
-        await asyncio.to_thread(store.save, msgspec.structs.replace(kept, remembered=remembered), id_)
-        conversation.change(partial(_with_persona_told, persona.name, remembered))
+        conversation.change(partial(_with_persona_told, persona.name, kept.remembered), can_undo=False)
         told = "is told so" if new else "is told so no more"
         self._port.tell(Said(f"The model {told} here and in every new chat with {persona.name}. /remember lists it."))
 
@@ -302,7 +305,7 @@ def _with(summary: Summary, chat: Chat) -> Chat:
 
 def _noted(remembered: tuple[str, ...], old: str | None, new: str) -> tuple[str, ...]:
     at = remembered.index(old) if old in remembered else len(remembered)
-    return (*remembered[:at], *([new] if new else []), *remembered[at + 1 :])
+    return tuple(dict.fromkeys((*remembered[:at], *([new] if new else []), *remembered[at + 1 :])))
 
 
 def _with_persona_told(name: str, remembered: tuple[str, ...], chat: Chat) -> Chat:

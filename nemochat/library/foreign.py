@@ -31,7 +31,6 @@ from nemochat.library.ids import id_of
 from nemochat.library.roleplay_chats import Beside
 from nemochat.library.store import Library
 from nemochat.library.values import ForeignChat
-from nemochat.numbers import plural
 from nemochat.reading import TooLargeError, TooMuchError, check_json, read_beginning, read_regular
 
 _MAX_BYTES = 256 * MIB
@@ -120,7 +119,8 @@ def _tavern_lines(data: bytes) -> tuple[list[object], list[str]] | None:
     check = list(enumerate((line for line in data.splitlines() if line.strip()), 1))
     read = [(number, _json_or_none(line)) for number, line in check]
     bad = [number for number, line in read if not isinstance(line, dict)]
-    said = f"{plural(len(bad), 'line')}, the first of them number {bad[0]:,}, could not be read and left out." if bad else ""
+    lines = f"Line {bad[0]:,}" if len(bad) == 1 else f"{len(bad):,} lines, the first of them number {bad[0]:,}," if bad else ""
+    said = f"{lines} could not be read: left out." if bad else ""
     return [line for _, line in read if isinstance(line, dict)], [said] if said else []
 
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import threading
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -67,6 +68,7 @@ class PersonaStore:
         self._folder = folder
         self._presets = presets
         self._index = Index(folder / ".index.json")
+        self._changing = threading.Lock()
         self.notices: tuple[str, ...] = ()
 
     def list(self) -> tuple[PersonaSummary, ...]:
@@ -120,6 +122,20 @@ class PersonaStore:
             if picture == b"":
                 (folder / _AVATAR).unlink(missing_ok=True)
         return id_
+
+    def change_kept(self, persona: Persona, change: Callable[[Persona], Persona]) -> Persona | None:
+        """Change the one that the persona of a chat is: the only one of its name, among several the one that says the same but for its
+        memory and lorebooks; as it is then. None where there is none, or no telling which. Raises NemochatError.
+        """
+        with self._changing:
+            found = [each.id for each in self.list() if each.name == persona.name]
+            if len(found) > 1:
+                found = [id_ for id_ in found if _bare(self.load(id_)[0]) == _bare(persona)]
+            if len(found) != 1:
+                return None
+            changed = change(self.load(found[0])[0])
+            self.save(changed, found[0])
+            return changed
 
     def duplicate(self, id_: str) -> str:
         """A copy under another name; its id."""
@@ -291,6 +307,10 @@ class PersonaStore:
                 with contextlib.suppress(FileExistsError):
                     make_new_folder(self._folder / id_)
                     return id_
+
+
+def _bare(persona: Persona) -> Persona:
+    return msgspec.structs.replace(persona, lorebooks=(), remembered=())
 
 
 def slug(name: str, otherwise: str = "persona") -> str:

@@ -18,7 +18,7 @@ def test_a_folder_comes_once(tmp_path: Path, nemochat: Run) -> None:
     assert done.stdout.startswith("2 personas, 1 lorebook, 2 conversations, 1 group chat, 2 profiles of yours and 1 sampling preset added")
     assert "Without meaning here:" in done.stdout
     assert "torn.png: " in done.stderr
-    assert "1 line, the first of them number 2, could not be read" in done.stderr
+    assert "Line 2 could not be read: left out" in done.stderr
     assert done.stderr.endswith("Error: 2 files could not be read.\n")
     again = nemochat("library", "import", str(tmp_path / "st"), "--json")
     report = json.loads(again.stdout)

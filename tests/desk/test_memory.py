@@ -405,6 +405,34 @@ async def test_what_is_remembered_with_a_persona_is_told_in_all_of_its_chats(tmp
     await sitting.close()
 
 
+async def test_what_is_remembered_twice_is_remembered_once(tmp_path: Path) -> None:
+    sitting = await Sitting(bench_of(tmp_path)).begin()
+    await sitting.send("/remember It is 1912.")
+    await sitting.send("/remember It is 1912.")
+    assert (remembered(sitting), sitting.port.notices[-1]) == (("It is 1912.",), "That is remembered already.")
+    await sitting.send("/remember It rains.")
+    sitting.port.answers.extend(["0It rains.", "It is 1912."])
+    await sitting.send("/remember")
+    assert remembered(sitting) == ("It is 1912.",)
+    await sitting.close()
+
+
+async def test_of_two_personas_of_one_name_the_one_that_is_played_remembers(tmp_path: Path) -> None:
+    """Also two notes in a burst: each changes what the other left."""
+    bench = bench_of(tmp_path)
+    one, two = (bench.personas.save(Persona(name="Mira", personality=text)) for text in ("one", "two"))
+    sitting = await Sitting(bench).begin()
+    await sitting.desk.roles.use(two)
+    await asyncio.gather(*(sitting.desk.memory.remember(f"@persona {text}") for text in ("a", "b")))
+    assert bench.personas.load(one)[0].remembered == ()
+    assert sorted(bench.personas.load(two)[0].remembered) == ["a", "b"]
+    same = bench.personas.save(msgspec.structs.replace(bench.personas.load(two)[0], remembered=()))
+    await sitting.send("/remember @persona c")
+    assert "one of several alike" in sitting.port.notices[-1]
+    assert bench.personas.load(same)[0].remembered == ()
+    await sitting.close()
+
+
 def test_a_fork_keeps_the_summaries_that_hold_in_it() -> None:
     chat = Chat().with_messages(Message(role, (TextPart("x"),)) for role in (Role.USER, Role.ASSISTANT) * 4)
     chat = chat.summed_up(Summary("a", (1, 2))).summed_up(Summary("b", (1, 2, 3, 4)))
