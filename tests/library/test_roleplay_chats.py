@@ -211,4 +211,5 @@ def test_any_values_do_no_harm(one: Any, two: Any, three: Any) -> None:
         reads = of_value(form)
         assert reads is not None
         for each in reads(form):
+            assert not isinstance(each, str), each
             assert len(each.chat.nodes) < 20
