@@ -64,7 +64,7 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class Score(msgspec.Struct, frozen=True):
-    """What a reply is worth. right: from 0 to 1. parts: further figures of the same reply, from 0 to 1 except where their name says a count.
+    """What a reply is worth. right: from 0 to 1. parts: further figures of the same reply, which the rule's `score` names.
     guessed: the official rule found no answer and drew one at random. why: for people, what is wrong; "" where there is nothing to say.
     """
 
