@@ -8,8 +8,8 @@
 
 FOLDER is not part of the project; llama-index-core is there for nltk's `punkt_tab`, which lm-eval would download. `ifeval`: constructed
 replies to instructions with random arguments, and those of a model to `prompts`; each instruction is compared, strictly and loosely.
-`bfcl`: calls made from `possible_answer`, right ones and changed ones, for the four parts. Prints what was compared and each difference; exit
-code 1 where there is one.
+`bfcl`: calls made from `possible_answer`, right ones and changed ones, for the four parts. Prints what was compared and each difference;
+exit code 1 where there is one.
 """
 
 from __future__ import annotations
@@ -30,21 +30,25 @@ from nemochat.domain.messages import ToolCall, ToolSpec
 from nemochat.evaluation import bfcl, ifeval
 from nemochat.evaluation.values import Kind, Question, Reply
 
+# fmt: off
 SENTENCES = (
     "The cat sat on the mat.", "Dr. Smith, who lives in the U.S., paid $3.50 for it!", "WHY NOT?", "It was 5 p.m. when NASA called",
     "Wait... what?", "I think (as ever) that it's fine.", "HELLO WORLD", "e.g. this one", "Mr. and Mrs. O'Neil won't go; they can't.",
-    "NATO and the EU met in N.Y. They left at noon.", '"Yes," he said. "No!"', "all is lower here", "A. B. C.", "The END", "1. First of all",
-    "Le chat est assis sur le tapis et il regarde la rue.", "Der Hund läuft schnell durch den großen Wald.", "El perro corre por el parque.",
-    "Кошка сидит на ковре и смотрит в окно.", "बिल्ली चटाई पर बैठी है।", "猫はマットの上に座っています。", "Il gatto dorme sul divano.", "قطة على السجادة",
+    "NATO and the EU met in N.Y. They left at noon.", '"Yes," he said. "No!"', "all is lower here", "A. B. C.", "The END",
+    "1. First of all", "Le chat est assis sur le tapis et il regarde la rue.", "Der Hund läuft schnell durch den großen Wald.",
+    "El perro corre por el parque.", "Кошка сидит на ковре и смотрит в окно.", "बिल्ली चटाई पर बैठी है।",
+    "猫はマットの上に座っています。", "Il gatto dorme sul divano.", "قطة على السجادة",
     "THIS IS ENGLISH TEXT, WRITTEN IN CAPITALS ONLY.", "this is english text without a single capital letter.", "Any other questions?",
     "My answer is yes.", "My answer is maybe.", "my answer is no.", "Is there anything else I can help with?", "", "42", "😀 😀", "É È",
 )
 MARKS = (
-    "* a point", "*  ", "*\n* b", "- a dash", " - indented", "** bold **", "**bold**", "*high*", "* * *", "***", "\n***\n", "******", "*** ***",
-    "[name]", "[a] [b]", "[]", "[broken", "<<title>>", "<< >>", "<<a>> <<", "<<<deep>>>", "Section 1", "SECTION 2\n", "Section1", "Section x", "PARAGRAPH 3",
-    "P.S. more", "p.s. less", "P. S. x", "P.P.S even more", "P.P.S. x", "p. p. s", "PS none", '{"a": 1}', "```json\n{}\n```", "[1, 2", "```\n3\n```", "null",
-    "'Quoted", "hello, you", "It's", "The", '"', '"quoted"', "don't", "river, mountain", "River", "mountains", "rivers.", "#tag", "\n\n", "\n", "\n\n\n", ",", "  ", "\t", "\r\n", "\u2028", "\xa0",
+    "* a point", "*  ", "*\n* b", "- a dash", " - indented", "** bold **", "**bold**", "*high*", "* * *", "***", "\n***\n", "******",
+    "*** ***", "[name]", "[a] [b]", "[]", "[broken", "<<title>>", "<< >>", "<<a>> <<", "<<<deep>>>", "Section 1", "SECTION 2\n",
+    "Section1", "Section x", "PARAGRAPH 3", "P.S. more", "p.s. less", "P. S. x", "P.P.S even more", "P.P.S. x", "p. p. s", "PS none",
+    '{"a": 1}', "```json\n{}\n```", "[1, 2", "```\n3\n```", "null", "'Quoted", "hello, you", "It's", "The", '"', '"quoted"', "don't",
+    "river, mountain", "River", "mountains", "rivers.", "#tag", "\n\n", "\n", "\n\n\n", ",", "  ", "\t", "\r\n", "\u2028", "\xa0",
 )
+# fmt: on
 WORDS = ("river", "mountain", "cat", "English", "a", "question", "the", "bank", "hello", "answer")
 TOPICS = ("a dragon", "your favourite dish", "how rain is made", "a letter to a landlord", "two planets", "learning the piano")
 PARTS = ("simple_python", "multiple", "parallel", "parallel_multiple")
@@ -205,14 +209,17 @@ def changed(draw: random.Random, value: Any) -> Any:
     if isinstance(value, int | float):
         return draw.choice((value + 1, float(value), str(value), -value, [value], value == 1))
     if isinstance(value, str):
-        return draw.choice((value.upper(), value.replace(" ", "-"), f"{value}.", f"the {value}", value[:-1], "", 3, [value], value.replace("'", '"')))
+        same = (value.upper(), value.replace(" ", "-"), f"{value}.", value.replace("'", '"'))
+        return draw.choice((*same, f"the {value}", value[:-1], "", 3, [value]))
     if isinstance(value, list):
         inner = [*value[:-1], changed(draw, value[-1])] if value else ["x"]
-        return draw.choice((value[:-1], [*value, *value[:1]], list(reversed(value)), inner, inner, str(value), [], [str(each) for each in value]))
+        texts = [str(each) for each in value]
+        return draw.choice((value[:-1], [*value, *value[:1]], list(reversed(value)), inner, inner, str(value), [], texts))
     if isinstance(value, dict):
         key = draw.choice(list(value)) if value else "x"
-        inner = {**value, key: changed(draw, value.get(key, ""))}
-        return draw.choice(({each: value[each] for each in value if each != key}, {**value, "extra": 1}, inner, inner, inner, {}, str(value)))
+        other = {**value, key: changed(draw, value.get(key, ""))}
+        fewer = {each: value[each] for each in value if each != key}
+        return draw.choice((fewer, {**value, "extra": 1}, other, other, other, {}, str(value)))
     return value
 
 

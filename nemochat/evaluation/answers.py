@@ -260,11 +260,13 @@ def open_answers(text: str) -> set[str | float]:
 
 
 def _numbers(text: str) -> Sequence[str]:
-    """Numbers with commas, with an exponent, and plain ones, by the official patterns."""
+    """Numbers with commas, with an exponent, and plain ones, by the official patterns; here they begin at no later digit of a number, where
+    they would fail again.
+    """
     return [
         *re.findall(r"-?\b\d{1,3}(?:,\d{3})+\b", text),
-        *re.findall(r"-?\d+(?:\.\d+)?[eE][+-]?\d+", text),
-        *re.findall(r"-?(?:\d+\.\d+|\.\d+|\d+\b)(?![eE][+-]?\d+)(?![,\d])", text),
+        *re.findall(r"-?(?<!\d)\d+(?:\.\d+)?[eE][+-]?\d+", text),
+        *re.findall(r"-?(?:(?<!\d)\d+\.\d+|\.\d+|(?<!\d)\d+\b)(?![eE][+-]?\d+)(?![,\d])", text),
     ]
 
 

@@ -340,7 +340,7 @@ def checks(question: Question) -> Sequence[Check]:
         raise UsageError(f'The question "{question.id}" has no list of instructions with as many "kwargs".', "Use IFEval's own data file.")
     made = []
     for name, values in zip(names, options, strict=True):
-        if name not in INSTRUCTIONS or not isinstance(values, Mapping):
+        if not isinstance(name, str) or name not in INSTRUCTIONS or not isinstance(values, Mapping):
             raise UsageError(f'The question "{question.id}" has an instruction that is not known: {str(name)[:80]!r}.')
         made.append(INSTRUCTIONS[name](Options(name, values)))
     return made
