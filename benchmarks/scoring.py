@@ -52,6 +52,7 @@ MARKS = (
 WORDS = ("river", "mountain", "cat", "English", "a", "question", "the", "bank", "hello", "answer")
 TOPICS = ("a dragon", "your favourite dish", "how rain is made", "a letter to a landlord", "two planets", "learning the piano")
 PARTS = ("simple_python", "multiple", "parallel", "parallel_multiple")
+BEGINNINGS = ("Hello, you", "The cat", "it", "Why? Not", "River", "'Quoted'", '"The end"')
 ENDINGS = ("Any other questions?", "the END", "Is there anything else I can help with?")
 
 
@@ -121,7 +122,8 @@ def constructed(draw: random.Random) -> str:
     few = draw.sample(MARKS, 2)
     kinds = draw.choice((SENTENCES, SENTENCES + MARKS, MARKS, few, (*few, *SENTENCES[:3]), SENTENCES[15:25], SENTENCES[:15]))
     text = draw.choice(("\n", " ", "\n\n", "\n***\n", "")).join(draw.choice(kinds) for _ in range(draw.randint(1, 14)))
-    shape = draw.choice(("", "", "", "upper", "lower", "quote", "json", "end", "repeat", "fence", "twice", "stars"))
+    begun = [f"{draw.choice(BEGINNINGS)} {draw.choice(SENTENCES)}" for _ in range(4)]
+    section = draw.choice(("Section ", "SECTION ", "PARAGRAPH", "section "))
     shapes = {
         "": text,
         "upper": text.upper(),
@@ -133,8 +135,10 @@ def constructed(draw: random.Random) -> str:
         "fence": f"```JSON\n{json.dumps(text)}\n```",
         "twice": f"{text}******{draw.choice((text, 'Another.'))}",
         "stars": f"Sure:\n*{text}*\nBye",
+        "begun": "\n\n".join(begun[: draw.randint(1, 4)]),
+        "sections": "\n".join(f"{section}{number}\n{draw.choice(kinds)}" for number in range(1, draw.randint(2, 5))),
     }
-    return shapes[shape]
+    return shapes[draw.choice(("", "", "", *shapes))]
 
 
 def prompts(folder: Path, draw: random.Random, count: int) -> Iterator[dict[str, Any]]:
