@@ -32,6 +32,7 @@ from nemochat.desk.port import (
     Workbench,
 )
 from nemochat.domain.personas import Lorebook, Persona
+from nemochat.domain.sanitize import shown
 from nemochat.errors import NemochatError, SettingsError
 from nemochat.numbers import plural
 from nemochat.paths import at_home
@@ -70,7 +71,10 @@ class Lorebooks:
         self._port, self._bench, self._shelf, self._reader = port, bench, shelf, reader
         self._writer = ThreadPoolExecutor(1, "lorebooks")
         self._latest: dict[str, Lorebook] = {}
-        self._last: Future[None] | None = None
+        """What is not on the disk yet."""
+        self._known: dict[str, Lorebook] = {}
+        """What was on the disk when it was last read or written here."""
+        self._last: Future[Path | None] | None = None
 
     async def visit(self, argument: str) -> None:
         """The list; with a name, that one into this chat or out of it; ``try TEXT`` says what the text would call. Raises NemochatError."""
@@ -112,10 +116,18 @@ class Lorebooks:
             await self._open(id_)
 
     async def written(self) -> None:
-        """Wait until what was changed is on the disk."""
-        if self._last is not None:
-            await asyncio.wait([asyncio.wrap_future(self._last)])
+        """Wait until what was changed is on the disk; what could not be written is tried once more."""
+        await self._settled()
+        for id_, book in tuple(self._latest.items()):
+            self._save(id_, book)
+        await self._settled()
         self._writer.shutdown()
+
+    async def _settled(self) -> None:
+        if self._last is not None:
+            done, _ = await asyncio.wait([asyncio.wrap_future(self._last)])
+            for each in done:
+                each.exception()  # was told where it was written
 
     # -- the list
 
@@ -166,6 +178,7 @@ class Lorebooks:
     async def _act(self, wish: LoreWish) -> str:
         """What the list asks for with a lorebook; the id to come back to. Raises NemochatError."""
         store, id_ = self._bench.lorebooks, wish.id
+        await self._settled()
         if id_ == _OWN and wish.action not in (LoreAction.OPEN, LoreAction.NEW, LoreAction.IMPORT):
             self._port.tell(Said("This lorebook is part of the persona: it goes where the persona goes."))
             return id_
@@ -186,6 +199,7 @@ class Lorebooks:
             case LoreAction.EXPORT:
                 await self._export(id_)
             case LoreAction.DELETE:
+                self._latest.pop(id_, None)
                 removed = await asyncio.to_thread(store.remove, id_)
                 self._reader.lore_changed()
                 answers = (Answer("yes", "Good"), Answer("undo", "Bring it back"))
@@ -255,6 +269,8 @@ class Lorebooks:
     async def _open(self, id_: str) -> None:
         """The entries of a lorebook, until they are left. Raises NemochatError."""
         book = await asyncio.to_thread(self._load, id_)
+        if id_ not in self._latest:
+            self._known[id_] = book
         save = self._save_own if id_ == _OWN else partial(self._save, id_)
         chat = self._reader.conversation.chat
         persona = chat.playing
@@ -276,18 +292,24 @@ class Lorebooks:
         self._shelf.own.add(id_)
         loop = asyncio.get_running_loop()
 
-        def write() -> None:
-            if self._latest.get(id_) is book:
-                self._bench.lorebooks.save(id_, book)
+        def write() -> Path | None:
+            if self._latest.get(id_) is not book:
+                return None
+            aside = self._bench.lorebooks.save(id_, book, self._known.get(id_))
+            self._known[id_] = self._bench.lorebooks.get(id_)
+            return aside
 
-        def done(future: Future[None]) -> None:
-            loop.call_soon_threadsafe(self._saved, id_, book, future.exception())
+        def done(future: Future[Path | None]) -> None:
+            error = future.exception()
+            loop.call_soon_threadsafe(self._saved, id_, book, error, future.result() if error is None else None)
 
         self._last = self._writer.submit(write)
         self._last.add_done_callback(done)
 
-    def _saved(self, id_: str, book: Lorebook, error: BaseException | None) -> None:
-        if self._latest.get(id_) is book:
+    def _saved(self, id_: str, book: Lorebook, error: BaseException | None, aside: Path | None) -> None:
+        if aside is not None:
+            self._port.tell(Said(f"{book.name} was changed elsewhere meanwhile. What it was there lies in {shown(aside)}."))
+        if error is None and self._latest.get(id_) is book:
             del self._latest[id_]
             self._shelf.lore_of(self._reader.conversation.chat)  # it is known now
             self._shelf.own.discard(id_)

@@ -111,24 +111,37 @@ class LorebookStore:
                         export_file(self._folder / f"{id_}{_SUFFIX}", data)
                         return id_
 
-    def save(self, id_: str, book: Lorebook) -> None:
-        """Keep a lorebook in place of the one with this id, or as a new one. Raises NemochatError; what was there is then as it was."""
+    def save(self, id_: str, book: Lorebook, before: Lorebook | None = None) -> Path | None:
+        """Keep a lorebook in place of the one with this id, or as a new one. Raises NemochatError; what was there is then as it was.
+
+        before: what was there when the caller read it. Where somebody else has changed it since, that is kept among the deleted ones, and
+        its place returned.
+        """
         path, data = self._path(id_), _written(book)
+        aside = self._free_deleted(id_) if before is not None and self._is_another(id_, before) else None
         with files.saving(f"The lorebook {book.name}"):
+            if aside is not None:
+                make_folder(aside.parent)
+                write_whole(aside, files.read(path, MAX_FILE))
             write_whole(path, data, by_hand=True)
         self._read.pop(id_, None)
+        return aside
+
+    def _is_another(self, id_: str, book: Lorebook) -> bool:
+        """Whether there is a lorebook, or a broken one, that is not this one."""
+        try:
+            return self.get(id_) != book
+        except NemochatError:
+            return self._path(id_).exists()
 
     def remove(self, id_: str) -> str:
         """Take a lorebook away; what is returned brings it back with `restore`. Raises NemochatError."""
         source = self._path(id_)
         if not os.path.lexists(source):
             self.get(id_)
-        folder = self._folder / _DELETED
         with files.saving("The change"):
-            make_folder(folder)
-            number = 1
-            while os.path.lexists(target := folder / f"{id_}~{number}{_SUFFIX}"):
-                number += 1
+            make_folder(self._folder / _DELETED)
+            target = self._free_deleted(id_)
             disk.move(source, target)
         self._read.pop(id_, None)
         return target.stem
@@ -177,6 +190,12 @@ class LorebookStore:
             files.write_new(path, (write_world_info(book) if world_info else write_lorebook_v3(book)).encode())
 
     # -- places
+
+    def _free_deleted(self, id_: str) -> Path:
+        number = 1
+        while os.path.lexists(path := self._folder / _DELETED / f"{id_}~{number}{_SUFFIX}"):
+            number += 1
+        return path
 
     def _ids(self) -> Iterable[str]:
         try:

@@ -13,6 +13,7 @@ import pytest
 from nemochat.chat.drops import find_drops
 from nemochat.desk.port import AskLore, AskLorebook, AskOne, AskPersonaEdited, LoreAction, LoreWish, ShowText
 from nemochat.domain.personas import AuthorNote, Lorebook, LoreEntry, Persona
+from nemochat.errors import NemochatError
 from nemochat.prompt.format import as_text
 from nemochat.settings import LoreSettings, Settings
 from tests.desk.bench import Bench
@@ -177,6 +178,52 @@ async def test_a_lorebook_that_cannot_be_written_says_so(bench: Bench, monkeypat
     await sitting.until(lambda: any("cannot be saved" in notice for notice in sitting.port.notices))
     assert bench.lorebooks.get("woods") == WOODS
     await sitting.close()
+
+
+async def test_what_another_program_has_written_meanwhile_is_not_lost(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older value of the whole lorebook was written over it."""
+    sitting = await begun(bench, LoreWish(LoreAction.OPEN, "woods"), None)
+    theirs, ours = (msgspec.structs.replace(WOODS, description=text) for text in ("theirs", "ours"))
+    ask = sitting.port.ask
+
+    async def asked(what: Any) -> Any:
+        if isinstance(what, AskLorebook):
+            Bench(tmp_path, {}).lorebooks.save("woods", theirs)
+            what.save(ours)
+        return await ask(what)
+
+    monkeypatch.setattr(sitting.port, "ask", asked)
+    await sitting.send("/lore")
+    await sitting.close()
+    assert bench.lorebooks.get("woods") == ours
+    assert any("was changed elsewhere meanwhile" in notice for notice in sitting.port.notices)
+    assert bench.lorebooks.get(bench.lorebooks.restore("woods~1")) == theirs
+
+
+async def test_what_the_disk_did_not_take_is_written_when_it_does(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was forgotten as soon as the screen was left."""
+    sitting = await begun(bench, LoreWish(LoreAction.OPEN, "woods"), None)
+    ours = msgspec.structs.replace(WOODS, description="ours")
+    ask, save, refused = sitting.port.ask, bench.lorebooks.save, [NemochatError("The disk is full.")]
+
+    def refusing(id_: str, book: Lorebook, before: Lorebook | None = None) -> Path | None:
+        if refused:
+            raise refused.pop()
+        return save(id_, book, before)
+
+    async def asked(what: Any) -> Any:
+        if isinstance(what, AskLorebook):
+            what.save(ours)
+        return await ask(what)
+
+    monkeypatch.setattr(bench.lorebooks, "save", refusing)
+    monkeypatch.setattr(sitting.port, "ask", asked)
+    await sitting.send("/lore")
+    await sitting.until(lambda: not refused)
+    await sitting.close()
+    assert bench.lorebooks.get("woods") == ours
 
 
 async def test_the_persona_s_own_is_changed_in_the_chat_and_with_the_persona(
