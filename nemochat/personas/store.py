@@ -96,10 +96,12 @@ class PersonaStore:
         except NemochatError:
             return persona, None
 
-    def save(self, persona: Persona, id_: str | None = None, avatar: bytes | None = None) -> str:
+    def save(self, persona: Persona, id_: str | None = None, avatar: bytes | None = None, original: bytes | None = None) -> str:
         """Keep a persona, and give its id. Without `id_` it is a new one. With the id of a built-in one the user gets a copy in its place.
 
-        avatar: a picture; None leaves the one that is there, b"" takes it away. Raises NemochatError; the persona is then as it was.
+        avatar: a picture; None leaves the one that is there, b"" takes it away. original: the card that it comes from.
+
+        Raises NemochatError; the persona is then as it was.
         """
         try:
             persona = clean(persona)
@@ -118,6 +120,8 @@ class PersonaStore:
             folder = self._folder / id_
             if picture:
                 write_whole(folder / _AVATAR, picture)
+            if original is not None:
+                write_whole(folder / _ORIGINAL, original)
             write_whole(folder / _TOML, text, by_hand=True)
             if picture == b"":
                 (folder / _AVATAR).unlink(missing_ok=True)
@@ -144,11 +148,8 @@ class PersonaStore:
         stem, number = _COPY.sub("", persona.name), 1
         while (name := f"{stem} (copy)" if number == 1 else f"{stem} (copy {number})") in names:
             number += 1
-        copy = self.save(msgspec.structs.replace(persona, name=name, nickname=persona.nickname or persona.name), avatar=avatar)
-        if (original := self._original(id_)) is not None:
-            with files.saving(f"The persona {name}"):
-                write_whole(self._folder / copy / _ORIGINAL, original)
-        return copy
+        named = msgspec.structs.replace(persona, name=name, nickname=persona.nickname or persona.name)
+        return self.save(named, avatar=avatar, original=self._original(id_))
 
     def delete(self, id_: str) -> str:
         """Take a persona away; what is returned brings it back with `restore`. Raises NemochatError for a built-in one."""
@@ -191,10 +192,7 @@ class PersonaStore:
 
     def keep(self, read: ReadPersona) -> str:
         """Keep what was read; its id. Raises NemochatError."""
-        id_ = self.save(read.persona, avatar=read.avatar)
-        if read.original is not None:
-            with files.saving(f"The persona {read.persona.name}"):
-                write_whole(self._folder / id_ / _ORIGINAL, read.original)
+        id_ = self.save(read.persona, avatar=read.avatar, original=read.original)
         self.notices = read.notices
         return id_
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -14,7 +15,7 @@ from nemochat.domain.personas import Persona, UserProfile
 from nemochat.errors import NemochatError, UsageError
 from nemochat.personas.cards import read_card, write_png
 from nemochat.personas.profiles import Profiles
-from nemochat.personas.store import PersonaStore, slug
+from nemochat.personas.store import PersonaStore, ReadPersona, slug
 from nemochat.personas.toml_text import write_toml
 from tests.personas.build import charx, golden, png, text_chunk, v2
 
@@ -32,6 +33,20 @@ def store(tmp_path: Path) -> PersonaStore:
 
 def names(store: PersonaStore) -> list[tuple[str, str, bool]]:
     return [(each.id, each.name, each.is_builtin) for each in store.list()]
+
+
+def test_a_persona_is_there_with_its_card_or_not_at_all(store: PersonaStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that was ended in between left one without its card, and the next import took that for the whole."""
+
+    def full(path: Path, data: bytes, **_: object) -> None:
+        if path.name == "original.card":
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        path.write_bytes(data)
+
+    monkeypatch.setattr("nemochat.personas.store.write_whole", full)
+    with pytest.raises(NemochatError, match="No space"):
+        store.keep(ReadPersona(ADA, original=b"{}"))
+    assert [name for _, name, _ in names(store)] == ["Smith"]
 
 
 def test_what_is_saved_is_listed_and_loaded(store: PersonaStore) -> None:

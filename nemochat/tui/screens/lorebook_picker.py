@@ -100,6 +100,8 @@ class LorebookPicker(Modal[LoreWish | None]):
         words = f"Enter open  F2 this chat  {whose}F4 every chat  F6 new  F7 import  F8 delete  F9 export"
         if len(words) + 4 > event.size.width:
             words = words.replace("this chat", "chat").replace("every chat", "all").replace("  F", " F")
+        if len(words) + 2 > event.size.width:
+            words = "Enter open F2 chat F4 all F6 new F8 delete"
         self._hint.update(Content(words))
         self.call_after_refresh(self._choices.scroll_to_highlight)
 
