@@ -71,7 +71,7 @@ def test_a_folder_of_silly_tavern_comes_as_a_whole(stores: Stores, tmp_path: Pat
     why = {each.file.rpartition("/")[2]: each.why for each in report.failed}
     assert set(why) == {"torn.png", "old.jsonl", "empty.jsonl"}
     assert "picture without a card" in why["torn.png"]
-    assert "1 line" in why["old.jsonl"]
+    assert "Line 2" in why["old.jsonl"]
     left = report.text
     told = "instruct templates|expressions|begin with|my_extension|custom_background|backups|tfs|portraits|themes"
     for word in told.split("|"):
