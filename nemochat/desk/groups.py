@@ -170,9 +170,11 @@ class Groups:
         conversation = self._stage.conversation
         chat = conversation.chat
         if chat.playing is None:
-            raise ConversationError("Nobody is in this chat but the model.", "/persona chooses whom it plays.")
+            self._port.tell(Said("Nobody is in this chat but the model: /persona chooses whom it plays."))
+            return
         if not chat.entries:
-            raise ConversationError("Nothing was said yet.", "Write the first message.")
+            self._port.tell(Said("Nothing was said yet: write the first message."))
+            return
         if name.strip() or chat.group is None:
             speaker = self._member(name).name if name.strip() and chat.group is not None else ""
         else:

@@ -88,8 +88,9 @@ class Registry:
             return failed(f"The arguments cannot be checked ({type(error).__name__}).")
         if wrong:
             return failed(f"The arguments of {call.name} do not fit: {wrong}")
-        refusal = await self._refusal(tool, offered, frozen, approve, approvals)
-        return ToolOutcome(refusal, is_error=True, is_refused=True) if refusal else await self._run(tool, call.name, json.loads(frozen))
+        if refusal := await self._refusal(tool, offered, frozen, approve, approvals):
+            return msgspec.structs.replace(failed(refusal), is_refused=True)
+        return await self._run(tool, call.name, json.loads(frozen))
 
     async def _refusal(self, tool: Tool, offered: OfferedTool, frozen: str, approve: Approve, approvals: Approvals) -> str:
         """Why it may not run, "" when it may."""

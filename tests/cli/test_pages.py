@@ -25,7 +25,6 @@ from tests.cli.conftest import Fork, command
 from tests.documents.writers import pdf
 from tests.homes.test_homes import HOMES
 from tests.models.hub import Hub
-from tests.moving.tavern import WORLD
 from tests.moving.tavern import make as make_tavern
 from tests.remote.llama_server import running
 from tests.terminal.tty import PATIENCE, Terminal
@@ -100,7 +99,7 @@ def _furnish(folder: Path, page: Path, stack: ExitStack) -> Home:
     for name in ("conversation.json", "conversations.json"):
         (folder / name).write_text(json.dumps(said))
     make_tavern(folder / "SillyTavern", is_broken=False)
-    (folder / "world.json").write_text(json.dumps(WORLD))
+    (folder / "world.json").write_text(json.dumps({"entries": {"0": {"key": ["mill"], "comment": "Mill", "content": "The mill burned down."}}}))
     (folder / "requests.jsonl").write_text("".join(blocks(page, "json")))
     leave = "There are 30 days of annual leave for everybody."
     (folder / "handbook.pdf").write_bytes(pdf([leave]))

@@ -133,7 +133,7 @@ def test_an_unknown_command_comes_back_and_is_the_next_draft(nemochat: Run, scri
 
 def test_a_question_that_is_left_open_takes_no_line_that_is_no_answer(nemochat: Run, script: WriteScript) -> None:
     done = nemochat("--plain", "--model", script("Yes."), input="/model\nIs it?\n")
-    assert "1. nemochat-demo: " in done.stderr
+    assert "nemochat-demo: built in" in done.stderr
     assert done.stdout == "Yes.\n"
 
 

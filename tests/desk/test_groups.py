@@ -227,7 +227,7 @@ async def test_what_cannot_be_done_is_said(sitting: Sitting, line: str, words: s
 
 async def test_a_chat_without_a_group_says_so(tmp_path: Path) -> None:
     sitting = await Sitting(Bench(tmp_path, {"demo": engine_of()})).begin()
-    for line, words in (("/group mute Tom", "This chat has no group."), ("/speak", "Nobody is in this chat but the model.")):
+    for line, words in (("/group mute Tom", "This chat has no group."), ("/speak", "Nobody is in this chat but the model")):
         sitting.enter(line)
         await sitting.settle()
         assert sitting.port.notices[-1].startswith(words)

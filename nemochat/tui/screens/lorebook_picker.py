@@ -154,7 +154,7 @@ class LorebookPicker(Modal[LoreWish | None]):
         ranked = rank(query, self._items)
         self._found = tuple(item for item, _ in ranked[:_SHOWN])
         self._choices.clear_options()
-        self._choices.add_options(Option(line_of(item, marks, self._width)) for item, marks in ranked[:_SHOWN])
+        self._choices.add_options(Option(Content.assemble(line_of(item, marks, self._width))) for item, marks in ranked[:_SHOWN])
         self._choices.display, self._nothing.display = bool(self._found), not self._found
         none_yet = "There are no lorebooks yet. F6 writes one, F7 imports a file of SillyTavern, NovelAI, Agnai or RisuAI."
         self._nothing.update(Content(f"Nothing fits “{sanitize(query, strict=True)}”." if self._items else none_yet))
