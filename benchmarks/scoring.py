@@ -1,15 +1,17 @@
-"""The scoring of IFEval and BFCL beside the reference implementations, on the same replies: are the verdicts the same?
+"""The scoring of IFEval, BFCL and MMMU beside the reference implementations, on the same replies: are the verdicts the same?
 
     pip install --no-deps --target FOLDER lm-eval bfcl-eval immutabledict llama-index-core
     python -m benchmarks.scoring FOLDER prompts --count N > PROMPTS
     nemochat ask --jsonl --model M --temperature 0 --max-tokens 300 < PROMPTS > REPLIES
     python -m benchmarks.scoring FOLDER ifeval [--count N] [--seed N] [--prompts PROMPTS --replies REPLIES]
     python -m benchmarks.scoring FOLDER bfcl [--count N] [--seed N]
+    python -m benchmarks.scoring FOLDER mmmu [--count N] [--seed N]
 
 FOLDER is not part of the project; llama-index-core is there for nltk's `punkt_tab`, which lm-eval would download. `ifeval`: constructed
 replies to instructions with random arguments, and those of a model to `prompts`; each instruction is compared, strictly and loosely.
-`bfcl`: calls made from `possible_answer`, right ones and changed ones, for the four parts. Prints what was compared and each difference;
-exit code 1 where there is one.
+`bfcl`: calls made from `possible_answer`, right ones and changed ones, for the four parts. `mmmu`: constructed replies, by the parser of
+MMMU-Benchmark/MMMU, whose mmmu/utils/eval_utils.py lies in FOLDER. Prints what was compared and each difference; exit code 1 where there is
+one.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from nemochat.domain.messages import ToolCall, ToolSpec
-from nemochat.evaluation import bfcl, ifeval
+from nemochat.evaluation import answers, bfcl, ifeval
 from nemochat.evaluation.values import Kind, Question, Reply
 
 # fmt: off
@@ -48,6 +50,12 @@ MARKS = (
     '{"a": 1}', "```json\n{}\n```", "[1, 2", "```\n3\n```", "null", "'Quoted", "hello, you", "It's", "The", '"', '"quoted"', "don't",
     "river, mountain", "River", "mountains", "rivers.", "#tag", "\n\n", "\n", "\n\n\n", ",", "  ", "\t", "\r\n", "\u2028", "\xa0",
 )
+PHRASES = (
+    "A", "B", "C", "D", "(A)", "(B)", "(C)", "A.", "B,", "answer is", "The answer is", "so ", "is", "therefore", "result", "final", "=", "42",
+    "3.14", "1,234", "2e5", ".5", "-7", "x", "cat", "red house", "a big dog", "blue", "\n", ". ", "option", "!", "?", ":", "'", "$5", "10%", "1,2",
+    "12,345.6", "nan", "yes", "could be", "thus", "K", "½", "٣", "1.5e3,", "007", "12.5.6",
+)
+OPTIONS = ("cat", "red house", "a big dog", "blue", "42", "Cat", "None of the above", "$5")
 # fmt: on
 WORDS = ("river", "mountain", "cat", "English", "a", "question", "the", "bank", "hello", "answer")
 TOPICS = ("a dragon", "your favourite dish", "how rain is made", "a letter to a landlord", "two planets", "learning the piano")
@@ -294,11 +302,34 @@ def compare_bfcl(folder: Path, draw: random.Random, count: int) -> int:
     return differences
 
 
+def compare_mmmu(folder: Path, draw: random.Random, count: int) -> int:
+    """`count` replies to a question with options, and as many to an open one. Prints what was compared; the number of differences."""
+    theirs = reference(folder, "eval_utils")
+    theirs.random = SimpleNamespace(choice=lambda _: "")  # a guess, which both then mark with ""
+    differences, verdicts = 0, Counter[str]()
+    for _ in range(count):
+        options = draw.sample(OPTIONS, draw.randint(2, 5))
+        letters = "ABCDE"[: len(options)]
+        text = draw.choice((" ", " ", "")).join(draw.choice(PHRASES) for _ in range(draw.randint(0, 12)))
+        wanted = theirs.parse_multi_choice_response(text, list(letters), dict(zip(letters, options, strict=True)))
+        right = draw.sample((*PHRASES, *OPTIONS), draw.randint(1, 2))
+        is_right = theirs.eval_open(right, theirs.parse_open_response(text))
+        score = answers.score(Question("", "", answers=tuple(right), kind=Kind.MMMU), Reply(text))
+        verdicts.update({"letter read" if wanted else "letter guessed", f"open answer {'right' if is_right else 'wrong'}"})
+        if wanted != answers.chosen_letter(text, options) or is_right != bool(score.right):
+            differences += 1
+            print(f"MMMU {wanted!r} and {is_right}, nemochat {answers.chosen_letter(text, options)!r} and {score}: {text!r} {options} {right}")
+    for line, times in sorted(verdicts.items()):
+        print(f"{times:6} {line}")
+    print(f"{count} replies twice, {differences} differences")
+    return differences
+
+
 def main() -> int:
     """Exit code 1 where a verdict differs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("what", choices=("prompts", "ifeval", "bfcl"))
+    parser.add_argument("what", choices=("prompts", "ifeval", "bfcl", "mmmu"))
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--prompts", type=Path)
@@ -313,6 +344,8 @@ def main() -> int:
         return 0
     if options.what == "bfcl":
         return bool(compare_bfcl(options.folder, draw, options.count))
+    if options.what == "mmmu":
+        return bool(compare_mmmu(options.folder, draw, options.count))
     own: list[tuple[dict[str, Any], str]] = []
     if options.prompts and options.replies:
         asked, answered = rows(options.prompts), rows(options.replies)

@@ -112,6 +112,8 @@ def test_several_calls_are_right_in_any_order() -> None:
     assert bfcl.score(asked, Reply("", (rome, oslo))).why == "2 instead of 3 calls"
     assert bfcl.score(asked, Reply("", (rome, oslo, other, other))).right == 0
     assert bfcl.score(asked, Reply("I cannot.")).parts == {"with a call": 0}
+    twice = question({"weather.get": {"city": ["Rome"]}}, {"weather.get": {"city": ["Rome"]}})
+    assert [bfcl.score(twice, Reply("", calls)).right for calls in ((rome, rome), (rome, oslo))] == [1, 0]
 
 
 def test_another_tool_is_wrong() -> None:

@@ -71,7 +71,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, bool]]] = [
     ("detectable_format:constrained_response", {}, {"Well. My answer is no.": True, "my answer is no.": False, "My answer is no": False}),
     (HIGHLIGHTS, {"num_highlights": 2}, {"*a* **b**": True, "*a* * *": False, "**a**": False, "*a\n* b*": False}),
     (SECTIONS, {"section_spliter": "Section", "num_sections": 2}, {"Section 1 a Section 2": True, "SECTION 1 SECTION 2": False}),
-    ("detectable_format:json_format", {}, {'```json\n{"a": 1}\n```': True, "[1]": True, "{a: 1}": False, "[" * 40_000: False}),
+    ("detectable_format:json_format", {}, {'```json\n{"a": 1}\n```': True, "```JSON 3```": True, "```3": True, "[1]": True, "{a: 1}": False, "[" * 40_000: False}),
     ("detectable_format:title", {}, {"<<a>>": True, "<< >>": False, "<<a\n>>": False, "<<a>": False, "<<<>>> <<b>>": True}),
     ("combination:two_responses", {}, {"a******b": True, "a****** a": False, "******a******b": True, "a************b": False, "a": False}),
     ("combination:repeat_prompt", {"prompt_to_repeat": "Say this. "}, {" say THIS. No.": True, "I say this.": False}),
@@ -143,6 +143,8 @@ def test_the_arguments_of_the_published_data_set_hold_every_name_and_null() -> N
         ({"instruction_id_list": [["x"]], "kwargs": [{}]}, "not known"),
         ({"instruction_id_list": [BULLETS], "kwargs": [{"num_bullets": None}]}, '"num_bullets" that is a number'),
         ({"instruction_id_list": [BULLETS], "kwargs": [{"num_bullets": "3"}]}, '"num_bullets" that is a number'),
+        ({"instruction_id_list": [BULLETS], "kwargs": [{"num_bullets": 0}]}, '"num_bullets" that is a number'),
+        ({"instruction_id_list": ["keywords:existence"], "kwargs": [{"keywords": []}]}, '"keywords" that is a list of texts'),
         ({"instruction_id_list": ["keywords:existence"], "kwargs": [{"keywords": "cat"}]}, '"keywords" that is a list of texts'),
         ({"instruction_id_list": ["keywords:existence"], "kwargs": [{"keywords": ["("]}]}, "no valid pattern"),
         (
@@ -178,8 +180,8 @@ def test_a_missing_library_is_named_with_what_to_install(monkeypatch: pytest.Mon
 
 
 def test_a_pattern_in_the_data_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ifeval, "PATTERN_SECONDS", 0.05)
-    assert not follows("keywords:existence", {"keywords": ["(a+)+$"]}, "a" * 60 + "b")
+    monkeypatch.setattr(ifeval, "PATTERN_SECONDS", 0.01)
+    assert not follows("keywords:existence", {"keywords": ["(a|aa)+$"]}, "a" * 60 + "b")
 
 
 @pytest.mark.parametrize("part", ["[", "<<", "\n", "*", " a."])
