@@ -51,8 +51,9 @@ MARKS = (
     "river, mountain", "River", "mountains", "rivers.", "#tag", "\n\n", "\n", "\n\n\n", ",", "  ", "\t", "\r\n", "\u2028", "\xa0",
 )
 PHRASES = (
-    "A", "B", "C", "D", "(A)", "(B)", "(C)", "A.", "B,", "answer is", "The answer is", "so ", "is", "therefore", "result", "final", "=", "42",
-    "3.14", "1,234", "2e5", ".5", "-7", "x", "cat", "red house", "a big dog", "blue", "\n", ". ", "option", "!", "?", ":", "'", "$5", "10%", "1,2",
+    "A", "B", "C", "D", "(A)", "(B)", "(C)", "A.", "B,", "answer is", "The answer is", "so ", "is", "therefore", "result", "final", "=",
+    "42", "3.14", "1,234", "2e5", ".5", "-7", "x", "cat", "red house", "a big dog", "blue", "\n", ". ", "option", "!", "?", ":", "'", "$5",
+    "10%", "1,2",
     "12,345.6", "nan", "yes", "could be", "thus", "K", "½", "٣", "1.5e3,", "007", "12.5.6",
 )
 OPTIONS = ("cat", "red house", "a big dog", "blue", "42", "Cat", "None of the above", "$5")
@@ -316,9 +317,10 @@ def compare_mmmu(folder: Path, draw: random.Random, count: int) -> int:
         is_right = theirs.eval_open(right, theirs.parse_open_response(text))
         score = answers.score(Question("", "", answers=tuple(right), kind=Kind.MMMU), Reply(text))
         verdicts.update({"letter read" if wanted else "letter guessed", f"open answer {'right' if is_right else 'wrong'}"})
-        if wanted != answers.chosen_letter(text, options) or is_right != bool(score.right):
+        found = answers.chosen_letter(text, options)
+        if (found, bool(score.right)) != (wanted, is_right):
             differences += 1
-            print(f"MMMU {wanted!r} and {is_right}, nemochat {answers.chosen_letter(text, options)!r} and {score}: {text!r} {options} {right}")
+            print(f"MMMU {wanted!r} and {is_right}, nemochat {found!r} and {score}: {text!r} {options} {right}")
     for line, times in sorted(verdicts.items()):
         print(f"{times:6} {line}")
     print(f"{count} replies twice, {differences} differences")

@@ -71,7 +71,11 @@ CASES: list[tuple[str, dict[str, Any], dict[str, bool]]] = [
     ("detectable_format:constrained_response", {}, {"Well. My answer is no.": True, "my answer is no.": False, "My answer is no": False}),
     (HIGHLIGHTS, {"num_highlights": 2}, {"*a* **b**": True, "*a* * *": False, "**a**": False, "*a\n* b*": False}),
     (SECTIONS, {"section_spliter": "Section", "num_sections": 2}, {"Section 1 a Section 2": True, "SECTION 1 SECTION 2": False}),
-    ("detectable_format:json_format", {}, {'```json\n{"a": 1}\n```': True, "```JSON 3```": True, "```3": True, "[1]": True, "{a: 1}": False, "[" * 40_000: False}),
+    (
+        "detectable_format:json_format",
+        {},
+        {'```json\n{"a": 1}\n```': True, "```JSON 3```": True, "```3": True, "[1]": True, "{a: 1}": False, "[" * 40_000: False},
+    ),
     ("detectable_format:title", {}, {"<<a>>": True, "<< >>": False, "<<a\n>>": False, "<<a>": False, "<<<>>> <<b>>": True}),
     ("combination:two_responses", {}, {"a******b": True, "a****** a": False, "******a******b": True, "a************b": False, "a": False}),
     ("combination:repeat_prompt", {"prompt_to_repeat": "Say this. "}, {" say THIS. No.": True, "I say this.": False}),
