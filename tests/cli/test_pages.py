@@ -99,7 +99,8 @@ def _furnish(folder: Path, page: Path, stack: ExitStack) -> Home:
     for name in ("conversation.json", "conversations.json"):
         (folder / name).write_text(json.dumps(said))
     make_tavern(folder / "SillyTavern", is_broken=False)
-    (folder / "world.json").write_text(json.dumps({"entries": {"0": {"key": ["mill"], "comment": "Mill", "content": "The mill burned down."}}}))
+    mill = {"key": ["mill"], "comment": "Mill", "content": "The mill burned down."}
+    (folder / "world.json").write_text(json.dumps({"entries": {"0": mill}}))
     (folder / "requests.jsonl").write_text("".join(blocks(page, "json")))
     leave = "There are 30 days of annual leave for everybody."
     (folder / "handbook.pdf").write_bytes(pdf([leave]))
