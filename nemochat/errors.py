@@ -9,6 +9,7 @@ NemochatError
 ├── TemplateError      a model's chat template is broken, hostile, or cannot say a conversation
 ├── WindowError        a single message does not fit the context window
 ├── ConversationError  a conversation file or request has the wrong shape
+├── EvaluationError    a benchmark's questions or a run cannot be used
 └── EngineError        the engine died, hung, refused or could not load
     ├── EngineMissingError it is not installed
     ├── EngineDiedError    its process ended (signal, out of memory, start-up failure) or stopped answering
@@ -64,6 +65,10 @@ class WindowError(NemochatError):
 
 class ConversationError(NemochatError):
     """A conversation file or a request line has the wrong shape."""
+
+
+class EvaluationError(NemochatError):
+    """A benchmark's questions, or what a run has left, cannot be used."""
 
 
 class EngineError(NemochatError):

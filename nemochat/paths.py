@@ -77,6 +77,11 @@ class Paths:
         return self.data_dir / "lorebooks"
 
     @property
+    def evaluations(self) -> Path:
+        """The runs of benchmarks, a folder each."""
+        return self.data_dir / "evaluations"
+
+    @property
     def presets(self) -> Path:
         """Sampling by name, a TOML file each."""
         return self.data_dir / "presets"

@@ -88,11 +88,12 @@ class PromptReader:
     side: in pixels, of what the projector gets when that is fixed, else None. load: the loading of the model. tools: which of a chat's
     tools the model is told of. find_passages: of a chat's documents, for each of the user's messages. held: what the KV cache holds. album:
     the pictures, shelf: the lorebooks; whoever opens sessions one after the other gives them all the same ones. layers: what is asked of
-    sampling outside of the chats.
+    sampling outside of the chats. request: what the model was opened with.
     """
 
     def __init__(self, engine: Engine, request: LoadRequest, layers: Layers, image_size: int | None = None) -> None:
         self.layers = layers
+        self.request = request
         self.find_passages: FindPassages | None = None
         self.engine = engine
         self.load = Loading(engine, request)
@@ -112,19 +113,18 @@ class PromptReader:
         self._gone: set[str] = set()
         engine.find_image = self.seen
         self._sizes = _Sizes()
-        self._request = request
         self._count = Counting(engine)
 
     @property
     def model_name(self) -> str:
         """What people call the model."""
-        return self._request.name
+        return self.request.name
 
     @property
     def model(self) -> ModelRef:
         """The model, as it is stored."""
-        server = self._request.server
-        return ModelRef(self._request.name.removeprefix(f"{server}/") if server else self._request.name, server)
+        server = self.request.server
+        return ModelRef(self.request.name.removeprefix(f"{server}/") if server else self.request.name, server)
 
     def in_force(self, chat: Chat) -> InForce:
         """How replies in this chat are made; what the model's file or its server asks for is known when it is loaded.
@@ -133,9 +133,9 @@ class PromptReader:
         """
         info, persona = self.engine.info, chat.playing
         of_chat = {Source.CHAT: chat.sampling, Source.PERSONA: persona.sampling if persona is not None else None}
-        of_model = Source.SERVER if self._request.server else Source.MODEL_FILE
+        of_model = Source.SERVER if self.request.server else Source.MODEL_FILE
         layers = {**self.layers, **of_chat, of_model: info.recommended if info is not None else None}
-        now = in_force(layers, is_served=bool(self._request.server) or (info is not None and info.takes_messages))
+        now = in_force(layers, is_served=bool(self.request.server) or (info is not None and info.takes_messages))
         longest = now.sampling.max_tokens
         if info is None or longest is None or now.sources["max_tokens"] is not Source.DEFAULT or 2 * longest <= info.context_length:
             return now
@@ -370,7 +370,7 @@ class PromptReader:
     @property
     def can_warm(self) -> bool:
         """Whether prompts are to be evaluated ahead, and can be."""
-        return self._request.settings.warm_ahead and self.engine.capabilities.can_prepare
+        return self.request.settings.warm_ahead and self.engine.capabilities.can_prepare
 
     @property
     def can_take_back(self) -> bool:
@@ -393,7 +393,7 @@ class PromptReader:
     def can_read_following(self, shown: Preview) -> bool:
         """Whether the prompt that will follow is known, is worth reading ahead, and is held beside the present one."""
         is_known = bool(shown.following) and not self.sums_up
-        is_worth_it = is_known and self._request.settings.when_full is WhenFull.REREAD and shown.filled > NEAR
+        is_worth_it = is_known and self.request.settings.when_full is WhenFull.REREAD and shown.filled > NEAR
         return is_worth_it and self.engine.capabilities.can_hold_next and shown.both <= self._held_at_most
 
     async def prepare(
@@ -443,7 +443,7 @@ class PromptReader:
     def _held_at_most(self) -> int:
         """Tokens of all prompts together that the engine has room for."""
         info = self.engine.info
-        return (info.context_length if info is not None else 0) + self._request.settings.spare_tokens
+        return (info.context_length if info is not None else 0) + self.request.settings.spare_tokens
 
 
 def _without_macros(draft: Message) -> Message:

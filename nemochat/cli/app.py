@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 
 from nemochat import __version__
 from nemochat.cli import completing
+from nemochat.cli.eval_app import eval_app
 from nemochat.cli.library_app import JsonOption, library_app, lore_app, personas_app, search
 from nemochat.cli.preset_app import presets_app
 from nemochat.cli.server_app import servers_app
@@ -78,6 +79,7 @@ app.add_typer(presets_app, name="presets")
 app.add_typer(tools_app, name="tools")
 app.add_typer(mcp_app, name="mcp")
 app.add_typer(docs_app, name="docs")
+app.add_typer(eval_app, name="eval")
 app.command()(search)
 
 ModelOption = Annotated[

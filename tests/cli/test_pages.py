@@ -110,6 +110,8 @@ def _furnish(folder: Path, page: Path, stack: ExitStack) -> Home:
     tiny.parent.mkdir()
     write_language_model(tiny)
     write_projector(projector)
+    (folder / "mine.jsonl").write_text(blocks(page, "json")[0] if "mine.jsonl" in shown else "")
+    _bfcl(folder / "bfcl")
     environment = dict(os.environ) | {
         "HOME": str(folder),
         "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
@@ -133,6 +135,21 @@ def _furnish(folder: Path, page: Path, stack: ExitStack) -> Home:
     if "--model gpu" in shown:
         elsewhere["http://127.0.0.1:8080"] = stack.enter_context(running()).url
     return Home(folder, environment, elsewhere)
+
+
+def _bfcl(folder: Path) -> None:
+    """Two questions of BFCL."""
+    parameters = {"type": "dict", "properties": {"expression": {"type": "string"}}, "required": ["expression"]}
+    function = {"name": "calculator", "description": "Computes.", "parameters": parameters}
+    (folder / "possible_answer").mkdir(parents=True)
+    for number in (3, 4):
+        asked = [[{"role": "user", "content": f"What is {number} * 7?"}]]
+        for name, row in (
+            ("BFCL_v3_simple.json", {"question": asked, "function": [function]}),
+            ("possible_answer/BFCL_v3_simple.json", {"ground_truth": [{"calculator": {"expression": [f"{number} * 7"]}}]}),
+        ):
+            with (folder / name).open("a") as file:
+                file.write(json.dumps({"id": f"simple_{number}", **row}) + "\n")
 
 
 @pytest.mark.parametrize("page", [page for page, lines in SHOWN.items() if lines], ids=of_page)

@@ -1,0 +1,355 @@
+"""``nemochat eval``: benchmarks, their runs, and own questions."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+
+from nemochat import __version__
+from nemochat.chat import ChatSession
+from nemochat.cli.library import opened
+from nemochat.cli.opening import SCRIPT_SUFFIX, open_beside, open_session
+from nemochat.cli.output import StatusLine, print_json, print_note, print_table, say
+from nemochat.cli.setup import Setup, read_setup
+from nemochat.domain.messages import Role, ToolSpec
+from nemochat.domain.sanitize import shortened, shown
+from nemochat.domain.servers import ServedModel
+from nemochat.errors import EvaluationError, UsageError
+from nemochat.evaluation import own
+from nemochat.evaluation import report as reporting
+from nemochat.evaluation.asking import Asking
+from nemochat.evaluation.benchmarks import BENCHMARKS, Benchmark, Item, benchmark_named, questions, sampled
+from nemochat.evaluation.runs import Answer, Run, Setting, Told, Writer, read_run, runs_in, sha256, writing
+from nemochat.evaluation.scoring import Difference, difference
+from nemochat.files import export_file, make_missing, reason
+from nemochat.paths import find_paths
+from nemochat.reading import read_regular
+from nemochat.system.limits import let_others_go_first
+
+_LINE_SECONDS = 30.0
+"""Between two lines about how far a run is, where there is no terminal."""
+_SHOWN = 300
+_MOST_CHANGED = 20
+_MAX_OWN = 256 << 20
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """The command line of ``eval run``."""
+
+    benchmark: str
+    data: Path
+    model: str | None = None
+    mmproj: Path | None = None
+    limit: int | None = None
+    seed: int = 0
+    out: Path | None = None
+    parallel: int = 4
+    grammar: bool = True
+
+
+def print_list(*, as_json: bool) -> None:
+    """The benchmarks, and the runs of the folder in which they are kept."""
+    runs = []
+    for folder in runs_in(_folder()):
+        try:
+            runs.append(read_run(folder))
+        except EvaluationError as error:
+            print_note(error.message)
+    if as_json:
+        listed = [{"name": each.name, "title": each.title, "data": each.data, "card": each.card} for each in BENCHMARKS.values()]
+        print_json({"benchmarks": listed, "runs": [_json(run) for run in runs]})
+        return
+    rows = [(each.name, each.title, " / ".join(f"{value:.2f}" for value in each.card.values()), each.data) for each in BENCHMARKS.values()]
+    print_table(("benchmark", "set", "card", "--data"), rows)
+    if runs:
+        say()
+        print_table(("run", "result (95 %)", "questions"), [(run.folder.name, _result(run), _count(run)) for run in runs])
+
+
+def run(wish: Wish, *, as_json: bool) -> None:
+    """Begin a run, or go on with it. Raises NemochatError; KeyboardInterrupt when the engine has ended and the answers are kept."""
+    benchmark = benchmark_named(wish.benchmark)
+    with StatusLine() as status:
+        status.show("reading the questions ...")
+        items, files = questions(benchmark, wish.data)
+        items = sampled(items, wish.limit, wish.seed)
+        digests = {file.name: sha256(file) for file in files}
+    let_others_go_first()  # also before the engine, whose process begins as this one is
+    done = asyncio.run(_run(wish, benchmark, items, digests))
+    if as_json:
+        print_json(_json(done))
+    else:
+        _tell(done)
+
+
+async def _run(wish: Wish, benchmark: Benchmark, items: Sequence[Item], digests: dict[str, str]) -> Run:
+    setup = read_setup()
+    model = await setup.remotes.find(setup.wanted(wish.model), setup.catalogue, waits=print_note) or wish.model
+    async with open_session(setup, model, wish.mmproj) as session, AsyncExitStack() as stack:
+        with StatusLine() as status:
+            status.show("loading the model ...")
+            async for progress in session.loaded():
+                status.show_progress(progress)
+            setting = await asyncio.to_thread(_setting, setup, wish, benchmark, session, digests)
+        began = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        told = Told(setting, str(wish.data.absolute()), len(items), _versions(session), began)
+        folder = wish.out or _folder() / setting.name
+        with writing(folder, told) as writer:
+            print_note(f"The answers are kept in {shown(folder)}.")
+            sessions = [session]
+            if isinstance(model, ServedModel):
+                more = min(wish.parallel, len(items)) - 1
+                sessions += [await stack.enter_async_context(open_beside(setup, session)) for _ in range(more)]
+            with _Watch(writer, len(items)) as watch:
+                asking = Asking(benchmark, items, writer, watch.see)
+                try:
+                    await asking.run(sessions)
+                except asyncio.CancelledError:
+                    watch.stop()
+                    print_note(f"Stopped. {len(writer.answers):,} answers are kept: the same command goes on with them.")
+                    raise
+            return writer.now
+
+
+def show(name: str, *, wrong: int, as_json: bool) -> None:
+    """A result, and so many of its wrong answers. Raises EvaluationError."""
+    done = _read(name)
+    missed = [each for each in done.answers.values() if each.is_wrong]
+    if as_json:
+        print_json({**_json(done), "wrong": missed[:wrong]})
+        return
+    _tell(done)
+    print_table(("", ""), reporting.conditions(done))
+    for answer in missed[:wrong]:
+        say()
+        say(f"Question {answer.id}", strict=True)
+        say(shortened(answer.prompt, _SHOWN))
+        say(f"Right:    {shortened(answer.expected, _SHOWN) or '-'}", strict=True)
+        say(f"Answered: {shortened(reporting.got(answer), _SHOWN)}", strict=True)
+        if answer.score.why:
+            say(f"Because:  {shortened(answer.score.why, _SHOWN)}", strict=True)
+    if len(missed) > wrong:
+        print_note(f"{len(missed) - wrong:,} more are wrong: --wrong N shows N, and nemochat eval report --html FILE their pictures too.")
+
+
+def compare(first: str, second: str, *, as_json: bool) -> None:
+    """Two runs beside each other. Raises EvaluationError where they have no question in common."""
+    one, other = _read(first), _read(second)
+    if one.benchmark.name != other.benchmark.name:
+        raise EvaluationError(f"{one.benchmark.title} and {other.benchmark.title} cannot be compared.", "Name two runs of one benchmark.")
+    between = difference(one.scored, other.scored)
+    if between is None:
+        raise EvaluationError("The two runs have no question in common.", "Name two runs over the same data.")
+    if as_json:
+        print_json(between)
+        return
+    _tell_difference(one, other, between)
+
+
+def report(names: Sequence[str], page: Path | None) -> None:
+    """Print the Markdown, and write the page. Raises EvaluationError."""
+    runs = [_read(name) for name in names]
+    say(reporting.markdown(runs), end="")
+    if page is not None:
+        try:
+            export_file(page, reporting.html(runs).encode(), replace=True)
+        except OSError as error:
+            raise EvaluationError(f"The page cannot be written to {shown(page)}: {reason(error)}.", "Name another file.") from None
+        print_note(f"The page is {shown(page)}.")
+
+
+def add(file: Path, chat: str, *, answers: tuple[str, ...], regex: str, call: str, message: int | None) -> None:
+    """Append a question of the user's to a file of own questions. Raises NemochatError."""
+    try:
+        wanted = msgspec.json.decode(call, type=own.OwnCall) if call else None
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise UsageError(f"--call is no call: {error}.", 'Write {"name": "tool", "arguments": {...}}.') from None
+    with opened() as library:
+        stored = library.load(library.find(chat).id).chat
+        users = [entry.message for entry in stored.entries if entry.message.role is Role.USER]
+        if not users or (message is not None and message > len(users)):
+            raise UsageError(f"The chat has {len(users)} messages of yours.", "Choose one of them with --message N.")
+        asked = users[(message or len(users)) - 1]
+        seen = users[: users.index(asked) + 1]
+        images = next((each.images for each in reversed(seen) if each.images), ())
+        originals = [library.original(image.digest) for image in images]
+    tools: tuple[ToolSpec, ...] = stored.frame.tools if wanted is not None else ()
+    question = own.OwnQuestion(asked.text, answers, regex, wanted, stored.frame.system, tools, f"{chat}-{message or len(users)}")
+    try:
+        own.check(question)
+    except ValueError as error:
+        raise UsageError(f"The question cannot be kept: {error}.", "Give one of --answer, --regex and --call.") from None
+    names = []
+    try:
+        for original in originals:
+            if original is None:
+                raise EvaluationError("A picture of this message is not in the library any more.", "Choose another message.")
+            names.append(f"{file.stem}-pictures/{original.digest[:16]}.{original.suffix}")
+            _keep_picture(file.parent / names[-1], original.data)
+        before = read_regular(file, _MAX_OWN) if file.exists() else b""
+        line = msgspec.json.encode({"pictures": names, **msgspec.to_builtins(question)}) + b"\n"
+        export_file(file, before + (b"\n" if before and not before.endswith(b"\n") else b"") + line, replace=True)
+    except OSError as error:
+        raise EvaluationError(f"{shown(file)} cannot be written: {reason(error)}.", "Name another file.") from None
+    say(f"Kept in {shown(file)}. Ask it with: nemochat eval run own --data {shown(file)}", strict=True)
+
+
+# -- what a result depends on
+
+
+def _setting(setup: Setup, wish: Wish, benchmark: Benchmark, session: ChatSession, digests: dict[str, str]) -> Setting:
+    """Reads the model's files as a whole."""
+    setting = Setting(
+        benchmark.name,
+        digests,
+        session.model_name,
+        limit=wish.limit,
+        seed=wish.seed,
+        grammar=wish.grammar,
+        max_tokens=benchmark.max_tokens,
+    )
+    if (served := session.served) is not None:
+        return msgspec.structs.replace(setting, server=f"{served.server.name} {served.server.url}")
+    engine = {name: value for name, value in msgspec.to_builtins(session.reader.request.settings).items() if name in _ENGINE}
+    engine["format"] = session.reader.load.format.name
+    model, projector = session.reader.request.model_path, session.reader.request.mmproj_path
+    return msgspec.structs.replace(
+        setting, model_sha256=sha256(Path(model)), projector_sha256=sha256(Path(projector)) if projector else "", engine=engine
+    )
+
+
+_ENGINE = ("context_length", "kv_type", "flash_attention", "batch")
+"""The others are of the machine: a run may go on with more or fewer layers on the GPU."""
+
+
+def _versions(session: ChatSession) -> dict[str, str]:
+    versions = {"nemochat": __version__, "Python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
+    is_played = session.reader.request.model_path.endswith(SCRIPT_SUFFIX)
+    if session.served is None and not is_played:
+        settings = session.reader.request.settings
+        versions["llama-cpp-python"] = metadata.version("llama-cpp-python")
+        versions |= {"threads": str(settings.threads or "auto"), "GPU layers": str(settings.gpu_layers)}
+    return versions
+
+
+# -- what is told
+
+
+class _Watch:
+    """How far a run is: a line that moves on a terminal, a line now and then elsewhere. All on stderr."""
+
+    def __init__(self, writer: Writer, count: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._writer, self._count = writer, count
+        self._is_terminal = sys.stderr.isatty()
+        self._bar = Progress(
+            BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}", markup=False),
+            console=Console(stderr=True), disable=not self._is_terminal, transient=True,
+        )  # fmt: skip
+        before = [each for each in writer.answers.values() if not each.error]
+        self._begun_with, self._done = len(before), len(before)
+        self._right = sum(each.score.right for each in before)
+        self._task = self._bar.add_task("", total=count, completed=self._done)
+        self._began = self._said = time.monotonic()
+
+    def __enter__(self) -> _Watch:
+        self._bar.start()
+        if self._begun_with:
+            print_note(f"{self._begun_with:,} of {self._count:,} questions are answered already.")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Take the moving line away."""
+        self._bar.stop()
+
+    def see(self, answer: Answer) -> None:
+        """Tell of one more answer."""
+        self._done += 1
+        self._right += answer.score.right
+        so_far = f"{100 * self._right / self._done:.1f} % so far"
+        self._bar.update(self._task, completed=self._done, description=so_far)
+        now = time.monotonic()
+        if not self._is_terminal and now - self._said >= _LINE_SECONDS and self._done < self._count:
+            self._said = now
+            left = (now - self._began) / (self._done - self._begun_with) * (self._count - self._done)
+            print_note(f"{self._done:,} of {self._count:,}, {so_far}, about {_time(left)} left.")
+
+
+def _time(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{max(1, minutes)} min"
+
+
+def _tell(done: Run) -> None:
+    rows = [(figure.name, figure.in_words, figure.of_card) for figure in done.figures]
+    say(f"{done.benchmark.title}, {done.told.setting.model}: {_count(done)} questions", strict=True)
+    print_table(("", "result (95 %)", "card"), rows)
+    for remark in done.remarks:
+        say(remark, strict=True)
+
+
+def _tell_difference(one: Run, other: Run, between: Difference) -> None:
+    is_chance = between.low <= 0 <= between.high
+    moved = 100 * (between.second - between.first)
+    say(f"{one.benchmark.title}, {between.count:,} questions that both have", strict=True)
+    print_table(("", "right"), [(_name(one), f"{100 * between.first:.2f}"), (_name(other), f"{100 * between.second:.2f}")])
+    say(f"Difference: {moved:+.2f} ({100 * between.low:+.2f} to {100 * between.high:+.2f}, 95 %){', which may be chance' * is_chance}.")
+    say(f"{len(between.better):,} better, {len(between.worse):,} worse.")
+    for word, names in (("better", between.better), ("worse", between.worse)):
+        for name in names[:_MOST_CHANGED]:
+            then, now = (run.answers.get(name) for run in (one, other))
+            if then is not None and now is not None:
+                say(f"  {word}: {name}: {shortened(reporting.got(then), 60)} -> {shortened(reporting.got(now), 60)}", strict=True)
+        if len(names) > _MOST_CHANGED:
+            say(f"  {len(names) - _MOST_CHANGED:,} more {word}")
+
+
+def _name(run: Run) -> str:
+    return f"{run.told.setting.model} ({run.folder.name})"
+
+
+def _result(run: Run) -> str:
+    return run.figures[0].in_words if run.figures else "-"
+
+
+def _count(run: Run) -> str:
+    return f"{len(run.answers):,} of {run.told.count:,}"
+
+
+def _json(run: Run) -> dict[str, object]:
+    told: dict[str, object] = msgspec.to_builtins(run.told)
+    counts = {"answered": len(run.answers) - run.failed, "failed": run.failed, "guesses": run.guesses}
+    return {"run": str(run.folder), **told, **counts, "figures": run.figures}
+
+
+# -- where things are
+
+
+def _folder() -> Path:
+    return find_paths(os.environ).evaluations
+
+
+def _read(name: str) -> Run:
+    folder = Path(name)
+    return read_run(folder if folder.is_dir() or not (_folder() / name).is_dir() else _folder() / name)
+
+
+def _keep_picture(path: Path, data: bytes) -> None:
+    """Its name is that of what it holds, so that one which is there is the same."""
+    if not path.exists():
+        make_missing(path.parent)
+        export_file(path, data)

@@ -1,0 +1,367 @@
+"""The benchmarks of the model's card: which there are, what the card says of them, and their questions in the files that people have."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from nemochat.domain.messages import ToolSpec
+from nemochat.domain.sanitize import shortened, shown
+from nemochat.errors import EvaluationError
+from nemochat.evaluation import own
+from nemochat.evaluation.reading import Embedded, Folder, Picture, Row, literal, rows
+from nemochat.evaluation.values import Kind, Question
+
+WORD = "Answer the question using a single word or phrase."
+LETTER = "Answer with the option's letter from the given choices directly."
+_LETTERS = "ABCDEFGHIJ"
+_CIRCLE = 1_000_000
+"""MMBench's rows of a question whose options have been turned round have its index and a multiple of this."""
+_MOST_NAMED = 3
+
+
+class Item(msgspec.Struct, frozen=True):
+    """A question, the places of its pictures, and the system text. group: of questions that count as one, right when all are."""
+
+    question: Question
+    pictures: tuple[Picture, ...] = ()
+    system: str = ""
+    group: str = ""
+
+
+class Benchmark(msgspec.Struct, frozen=True):
+    """A set of questions. data: what --data names. card: figures of the model's card in percent, by the names of `summary`.
+
+    max_tokens: the longest reply. names: patterns of the files in a folder. note: what is to be known of the card's figure.
+    """
+
+    name: str
+    title: str
+    kind: Kind | None
+    data: str
+    make: Callable[[Benchmark, Row, Folder], Item | None]
+    names: tuple[str, ...]
+    card: Mapping[str, float] = {}
+    max_tokens: int = 64
+    note: str = ""
+
+
+def questions(benchmark: Benchmark, path: Path) -> tuple[list[Item], tuple[Path, ...]]:
+    """The questions in a file, or in the files of a folder, and those files. Raises EvaluationError."""
+    file = _file_of(benchmark, path)
+    folder = Folder(path if path.is_dir() else path.parent)
+    answers = _answers_of(benchmark, file)
+    known = {_id_of(row): row for row in rows(answers)} if answers else {}
+    items: dict[str, Item] = {}
+    by_index: dict[str, list[Any]] = {}
+    for number, row in enumerate(rows(file), 1):
+        if answers and (id_ := _id_of(row)) not in known:
+            raise EvaluationError(f"{shown(answers)} has no answer to question {shown(id_)}.", "Are the two files of the same set?")
+        row = {**known.get(_id_of(row), {}), **row}
+        _share_picture(row, by_index)
+        try:
+            if (item := benchmark.make(benchmark, row, folder)) is None:
+                continue
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            missing = f"it has no {error}" if isinstance(error, KeyError) else shortened(str(error), 200)
+            raise EvaluationError(
+                f"Question {number} of {shown(file)} is not one of {benchmark.title}: {shown(missing).rstrip('.')}.",
+                f"{benchmark.name} takes {benchmark.data}.",
+            ) from None
+        id_ = item.question.id or str(number)
+        while id_ in items:
+            id_ += "+"
+        items[id_] = msgspec.structs.replace(item, question=msgspec.structs.replace(item.question, id=id_))
+    if not items:
+        raise EvaluationError(f"There are no questions of {benchmark.title} in {shown(file)}.", f"{benchmark.name} takes {benchmark.data}.")
+    return list(items.values()), (file, answers) if answers else (file,)
+
+
+def sampled(items: Sequence[Item], limit: int | None, seed: int) -> list[Item]:
+    """So many of them, drawn by a digest of seed and id: the same for every model, in every version of Python. Groups stay whole."""
+    if limit is None or limit >= len(items):
+        return list(items)
+    groups = dict.fromkeys(each.group or each.question.id for each in items)
+    drawn = set(sorted(groups, key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())[:limit])
+    return [each for each in items if (each.group or each.question.id) in drawn]
+
+
+def together(items: Iterable[Item]) -> list[Item]:
+    """Those with the same pictures and tools behind each other, so that what they share is read once."""
+    grouped: dict[Any, list[Item]] = {}
+    for item in items:
+        tools = msgspec.json.encode(item.question.tools)
+        grouped.setdefault((tools, item.system, item.pictures), []).append(item)
+    return [item for group in grouped.values() for item in group]
+
+
+# -- files
+
+
+def _file_of(benchmark: Benchmark, path: Path) -> Path:
+    if path.is_file() or not path.exists():
+        if not path.exists():
+            raise EvaluationError(f"There is no {shown(path)}.", f"{benchmark.name} takes {benchmark.data}.")
+        return path
+    for pattern in benchmark.names:
+        found = sorted(each for each in path.glob(pattern) if each.is_file())
+        if len(found) == 1:
+            return found[0]
+        if found:
+            named = ", ".join(shown(each.name) for each in found[:_MOST_NAMED])
+            raise EvaluationError(f"Several files in {shown(path)} may be meant: {named}.", "Name one of them with --data.")
+    raise EvaluationError(f"There are no questions of {benchmark.title} in {shown(path)}.", f"{benchmark.name} takes {benchmark.data}.")
+
+
+def _answers_of(benchmark: Benchmark, file: Path) -> Path | None:
+    """The file of the answers where they are not in that of the questions (VQAv2, BFCL, MMMU)."""
+    if benchmark.kind is Kind.CALLS:
+        places = [file.parent / "possible_answer" / file.name]
+    elif benchmark.kind is Kind.VQA and "question" in file.name.lower() and file.suffix == ".json":
+        places = sorted(file.parent.glob("*annotations*.json"))
+    elif benchmark.kind is Kind.MMMU and file.suffix != ".parquet":
+        places = [file.parent / "answer_dict_val.json"]
+    else:
+        return None
+    if len(places) == 1 and places[0].is_file():
+        return places[0]
+    if benchmark.kind is Kind.MMMU:
+        return None
+    wanted = "possible_answer/" + file.name if benchmark.kind is Kind.CALLS else "one file *annotations*.json"
+    raise EvaluationError(f"The answers to {shown(file)} are not there.", f"Put {shown(wanted)} beside it.")
+
+
+def _share_picture(row: Row, by_index: dict[str, list[Any]]) -> None:
+    """In VLMEvalKit's tables a short text in place of a picture names the row that has it."""
+    index, image = str(row.get("index", "")), row.get("image")
+    if not index:
+        return
+    if isinstance(image, str) and image in by_index:
+        row["image"] = by_index[image]
+    elif image:
+        by_index[index] = image if isinstance(image, list) else [image]
+
+
+# -- rows
+
+
+def _id_of(row: Row) -> str:
+    names = ("id", "question_id", "questionId", "index", "qid", "pid", "key", "data_id")
+    return next((str(row[name]) for name in names if row.get(name) not in (None, "")), "")
+
+
+def _text(row: Row, *names: str) -> str:
+    """Raises KeyError for none of them, and ValueError for what is no text."""
+    for name in names:
+        if row.get(name) is not None:
+            if not isinstance(row[name], str | int | float):
+                raise ValueError(f"{name} is no text")
+            return str(row[name])
+    raise KeyError(names[0])
+
+
+def _pictures(row: Row, folder: Folder) -> tuple[Picture, ...]:
+    """What a row has of pictures. Raises EvaluationError for one that is not there."""
+    columns = [name for name in ("image", "images", "picture", "pictures", *(f"image_{n}" for n in range(1, 10))) if row.get(name)]
+    found: list[Picture] = []
+    for name in columns:
+        cell = row[name]
+        for each in cell if isinstance(cell, list) else [cell]:
+            found.append(each if isinstance(each, bytes | Embedded) else _beside(folder, row, str(literal(each))))
+    if found:
+        return tuple(found)
+    named = next((row[name] for name in ("image_path", "image_id", "imageId", "data_id") if row.get(name) not in (None, "")), None)
+    return () if named is None else (_beside(folder, row, str(named)),)
+
+
+def _beside(folder: Folder, row: Row, name: str) -> Path:
+    names = [name, f"{name}.jpg", f"{name}.png"]
+    if name.isdigit():
+        padded = f"{int(name):012}"
+        names += [f"{padded}.jpg", f"COCO_val2014_{padded}.jpg", f"COCO_train2014_{padded}.jpg", f"COCO_test2015_{padded}.jpg"]
+    split = str(row.get("split", ""))
+    if (path := folder.find(*(f"{split}/{_id_of(row)}/{each}" for each in names), *names)) is None:
+        hint = "Put the pictures into a folder beside the questions, or name the folder that holds both with --data."
+        raise EvaluationError(f"The picture {shown(name)} of question {shown(_id_of(row))} is not below {shown(folder.root)}.", hint)
+    return path
+
+
+def _people(row: Row) -> tuple[str, ...]:
+    """The answers of people: texts, or objects with an answer each."""
+    given = literal(row["answers"] if row.get("answers") is not None else row["answer"])
+    listed = given if isinstance(given, list | tuple) else [given]
+    return tuple(str(each["answer"] if isinstance(each, Mapping) else each) for each in listed)
+
+
+def _options(row: Row) -> tuple[str, ...]:
+    """The texts of the options in the order of their letters."""
+    if (given := literal(row.get("options") or row.get("choices"))) is not None:
+        if not isinstance(given, list | tuple) or len(given) > len(_LETTERS):
+            raise ValueError("its options are no list")
+        return tuple(map(str, given))
+    named = [row.get(letter, row.get(f"choice_{letter.lower()}")) for letter in _LETTERS]
+    return tuple(str(each) for each in named if each not in (None, ""))
+
+
+def _letter_of(row: Row, options: Sequence[str]) -> str:
+    answer = row["answer"]
+    if isinstance(answer, int):
+        answer = _LETTERS[answer]
+    answer = str(answer).strip()
+    if len(answer) != 1 or answer not in _LETTERS[: len(options)]:
+        raise ValueError(f"its answer {shortened(answer, 20)!r} is none of its {len(options)} options")
+    return answer
+
+
+def _listed(options: Sequence[str]) -> str:
+    return "\n".join(f"{letter}. {text}" for letter, text in zip(_LETTERS, options, strict=False))
+
+
+# -- a row of each benchmark
+
+
+def _short(benchmark: Benchmark, row: Row, folder: Folder) -> Item:
+    """VQAv2, TextVQA, GQA, POPE."""
+    if benchmark.kind is Kind.YES_NO:
+        answers: tuple[str, ...] = (_text(row, "label", "answer").strip().lower(),)
+        if answers[0] not in ("yes", "no"):
+            raise ValueError("its answer is neither yes nor no")
+    else:
+        answers = _people(row)
+    prompt = f"{_text(row, 'question', 'text')}\n{WORD}"
+    return Item(Question(_id_of(row), prompt, answers=answers, kind=_kind(benchmark)), _pictures(row, folder))
+
+
+def _choice(benchmark: Benchmark, row: Row, folder: Folder) -> Item | None:
+    """ScienceQA, MMBench, SEED. Of ScienceQA's problems, those of the test with a picture; of SEED's, those about pictures."""
+    of_science = benchmark.name == "scienceqa"
+    if (of_science and row.get("split", "test") != "test") or str(row.get("data_type", "image")) != "image":
+        return None
+    if not (pictures := _pictures(row, folder)) and of_science:
+        return None
+    hint = str(row.get("hint") or "").strip()
+    hint = f"{'Context: ' if of_science else ''}{hint}\n" if hint else ""
+    options = _options(row)
+    prompt = f"{hint}{_text(row, 'question')}\n{_listed(options)}\n{LETTER}"
+    answer, id_ = _letter_of(row, options), _id_of(row)
+    group = str(int(id_) % _CIRCLE) if benchmark.kind is Kind.OPTION and id_.isdigit() else ""
+    question = Question(id_, prompt, answers=(answer,), kind=_kind(benchmark), meta={"options": options})
+    return Item(question, pictures, group=group)
+
+
+def _mmmu(benchmark: Benchmark, row: Row, folder: Folder) -> Item:
+    options = _options(row)
+    given = literal(row.get("answer") if row.get("answer") is not None else row["ground_truth"])
+    id_ = _id_of(row)
+    if options and str(row.get("question_type", "multiple-choice")) == "multiple-choice":
+        prompt = f"{_text(row, 'question')}\n\n{_listed(options)}\n\n{LETTER}"
+        answers: tuple[str, ...] = (_letter_of({"answer": given}, options),)
+    else:
+        prompt, options = f"{_text(row, 'question')}\n\n{WORD}", ()
+        answers = _people({"answers": given})
+    return Item(Question(id_, prompt, answers=answers, kind=Kind.MMMU, meta={"options": options}), _pictures(row, folder))
+
+
+def _ifeval(benchmark: Benchmark, row: Row, folder: Folder) -> Item:
+    names, arguments = row["instruction_id_list"], row["kwargs"]
+    if not isinstance(names, list) or not isinstance(arguments, list) or len(names) != len(arguments):
+        raise ValueError("instruction_id_list and kwargs are not lists of one length")
+    meta = {"instruction_id_list": names, "kwargs": arguments}
+    return Item(Question(_id_of(row), _text(row, "prompt"), kind=Kind.IFEVAL, meta=meta))
+
+
+def _bfcl(benchmark: Benchmark, row: Row, folder: Folder) -> Item:
+    [messages] = row["question"][:1]
+    words = {role: "\n".join(str(each["content"]) for each in messages if each["role"] == role) for role in ("system", "user")}
+    answers = tuple(msgspec.json.encode(each).decode() for each in row["ground_truth"]) if benchmark.kind is Kind.CALLS else ()
+    tools = tuple(ToolSpec(_text(each, "name"), _text(each, "description"), _schema(each["parameters"])) for each in row["function"])
+    return Item(Question(_id_of(row), words["user"], tools=tools, answers=answers, kind=_kind(benchmark)), system=words["system"])
+
+
+_TYPES = {"dict": "object", "float": "number", "tuple": "array", "any": None}
+"""What BFCL calls types of JSON Schema."""
+
+
+def _schema(given: Any) -> Any:
+    """BFCL's parameters as a JSON Schema."""
+    if isinstance(given, list):
+        return [_schema(each) for each in given]
+    if not isinstance(given, dict):
+        return given
+    schema = {name: _schema(each) for name, each in given.items()}
+    if isinstance(kind := schema.get("type"), str) and kind in _TYPES:
+        schema["type"] = _TYPES[kind]
+        if schema["type"] is None:
+            del schema["type"]
+    return schema
+
+
+def _own(benchmark: Benchmark, row: Row, folder: Folder) -> Item:
+    item = msgspec.convert({name: each for name, each in row.items() if name not in ("picture", "pictures")}, own.OwnQuestion)
+    own.check(item)
+    question = Question(item.id, item.question, tools=item.tools, answers=item.answers, meta={"regex": item.regex, "call": item.call})
+    return Item(question, _pictures(row, folder), item.system)
+
+
+def _kind(benchmark: Benchmark) -> Kind:
+    assert benchmark.kind is not None
+    return benchmark.kind
+
+
+_TABLE_OF = "a TSV of VLMEvalKit, JSON, JSONL or parquet"
+_BFCL = "BFCL's JSONL with possible_answer/ beside it"
+_VQA_NOTE = "The card does not say on which part of the set."
+
+
+def _bfcl_part(name: str, title: str, of_card: float, kind: Kind = Kind.CALLS, file: str = "") -> Benchmark:
+    data = _BFCL if kind is Kind.CALLS else "BFCL's JSONL"
+    names = (f"BFCL_v*_{file or name}.json", f"BFCL_v*_{file or name}_python.json")
+    return Benchmark(f"bfcl-{name.replace('_', '-')}", f"BFCL {title}", kind, data, _bfcl, names, {"right": of_card}, 512)
+
+
+BENCHMARKS = {
+    each.name: each
+    for each in (
+        Benchmark(
+            "vqav2", "VQAv2", Kind.VQA, f"the official questions with *annotations*.json beside them, {_TABLE_OF}", _short,
+            ("*[qQ]uestions*.json", "*VQA*.tsv", "*.parquet", "*.jsonl"), {"right": 73.92}, note=_VQA_NOTE,
+        ),
+        Benchmark("gqa", "GQA", Kind.EXACT, f"the official questions.json, {_TABLE_OF}", _short,
+                  ("*questions*.json", "*GQA*.tsv", "*.parquet", "*.jsonl"), {"right": 53.47}, note=_VQA_NOTE),
+        Benchmark("scienceqa", "ScienceQA (pictures)", Kind.LETTER, f"the official problems.json, {_TABLE_OF}", _choice,
+                  ("problems.json", "*ScienceQA*.tsv", "*.parquet", "*.jsonl"), {"right": 69.81}),
+        Benchmark("textvqa", "TextVQA", Kind.VQA, f"the official TextVQA_0.5.1_val.json, {_TABLE_OF}", _short,
+                  ("TextVQA*_val.json", "*TextVQA*.tsv", "*.parquet", "*.jsonl"), {"right": 57.03}),
+        Benchmark("pope", "POPE (popular)", Kind.YES_NO, f"the official coco_pope_popular.json, {_TABLE_OF}", _short,
+                  ("*pope_popular*.json", "*POPE*.tsv", "*.parquet", "*.jsonl"), {"right": 87.13}),
+        Benchmark("mmbench", "MMBench-en", Kind.OPTION, _TABLE_OF, _choice, ("*MMBench*.tsv", "*.parquet", "*.jsonl"), {"right": 59.96},
+                  note="Where the data has the options turned round, a question is right when it is right each time. "
+                       "The official rule asks GPT about replies that its own rule cannot read; here those are wrong."),
+        Benchmark("seed", "SEED (pictures)", Kind.FIRST_LETTER, f"the official SEED-Bench.json, {_TABLE_OF}", _choice,
+                  ("SEED-Bench*.json", "*SEED*.tsv", "*.parquet", "*.jsonl"), {"right": 66.18},
+                  note="With its videos, which are not asked here, the card has 58.89."),
+        Benchmark("mmmu", "MMMU val", Kind.MMMU, _TABLE_OF, _mmmu, ("*MMMU*.tsv", "*MMMU*.json*", "*.parquet", "*.jsonl"), {"right": 36.8},
+                  256, note="The card used 5 beams; here the likeliest token is taken each time, for llama.cpp has no beam search."),
+        Benchmark("ifeval", "IFEval", Kind.IFEVAL, "the official input_data.jsonl", _ifeval, ("input_data.jsonl", "*ifeval*.jsonl"),
+                  {"right": 46.95, "instruction strict": 57.79}, 1280,
+                  note="The card does not say by which rule; both of its figures are taken for the strict one's."),
+        _bfcl_part("simple", "simple", 85.25),
+        _bfcl_part("multiple", "multiple", 90.0),
+        _bfcl_part("parallel", "parallel", 77.5),
+        _bfcl_part("parallel_multiple", "parallel multiple", 76.5),
+        _bfcl_part("relevance", "relevance", 17.08, Kind.NO_CALL, "irrelevance"),
+        Benchmark("own", "own questions", None, "a JSONL of picture, question, and answers, regex or call", _own, ("*.jsonl",),
+                  max_tokens=256),
+    )
+}  # fmt: skip
+
+
+def benchmark_named(name: str) -> Benchmark:
+    """Raises EvaluationError."""
+    if (found := BENCHMARKS.get(name.lower())) is None:
+        raise EvaluationError(f"There is no benchmark {shown(name)}.", f"There are: {', '.join(BENCHMARKS)}.")
+    return found

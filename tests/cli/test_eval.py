@@ -1,0 +1,249 @@
+"""``nemochat eval``: runs that go on where they ended, whatever ended them, and results that are shown, compared and kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nemochat.domain.chat import Chat
+from nemochat.domain.images import Original
+from nemochat.domain.messages import Conversation, ImagePart, Message, Role, TextPart
+from nemochat.library import Library
+from tests.cli.conftest import Run, WriteScript, command
+from tests.terminal.tty import Terminal
+
+Ask = Callable[..., dict[str, Any]]
+COUNT = 24
+
+
+def write_questions(folder: Path, count: int = COUNT) -> Path:
+    """Every other one has the picture red.png; the right answer of each is its number."""
+    rows = [{"question": f"Number {n}.", "answers": [str(n)]} | ({"picture": "red.png"} if n % 2 else {}) for n in range(count)]
+    file = folder / "mine.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+def knowing(script: WriteScript, count: int = COUNT, **fields: Any) -> str:
+    """A model that is right about the numbers that three divides."""
+    replies = [{"text": str(n) if n % 3 == 0 else "no", "when": f"Number {n}."} for n in range(count)]
+    return script(replies=[*replies, {"text": "?"}], **fields)
+
+
+@pytest.fixture
+def ask(nemochat: Run, tmp_path: Path, red: str) -> Ask:
+    """Run the own questions to the end; the result."""
+
+    def run(model: str, *more: str, out: str = "out") -> dict[str, Any]:
+        done = nemochat("eval", "run", "own", "--data", "mine.jsonl", "--model", model, "--out", out, "--json", *more)
+        assert done.returncode == 0, done.stderr
+        return {**json.loads(done.stdout), "stderr": done.stderr}
+
+    return run
+
+
+def answers(folder: Path) -> dict[str, tuple[str, Any]]:
+    """What was answered to each question, the last of each, and what that is worth."""
+    found = {}
+    for line in (folder / "answers.jsonl").read_text().splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        found[row["id"]] = (row.get("text", ""), row.get("score", {}).get("right"))
+    return found
+
+
+def test_a_run_says_its_result_and_all_that_it_depends_on(ask: Ask, script: WriteScript, tmp_path: Path) -> None:
+    write_questions(tmp_path)
+    result = ask(knowing(script), "--seed", "7")
+    [figure] = result["figures"]
+    assert (figure["value"], result["answered"], result["failed"], result["guesses"]) == (8 / COUNT, COUNT, 0, 0)
+    assert figure["low"] < 8 / COUNT < figure["high"]
+    setting = result["setting"]
+    assert (setting["seed"], setting["temperature"], setting["benchmark"]) == (7, 0, "own")
+    assert len(setting["model_sha256"]) == len(setting["files"]["mine.jsonl"]) == 64
+    assert {"nemochat", "Python", "system"} <= result["versions"].keys()
+
+
+def test_a_picture_and_what_is_before_it_are_read_once(ask: Ask, script: WriteScript, tmp_path: Path) -> None:
+    write_questions(tmp_path)
+    ask(knowing(script))
+    rows = [json.loads(line) for line in (tmp_path / "out/answers.jsonl").read_text().splitlines()]
+    assert sum(row.get("pictures", 0) for row in rows) == 1
+    assert sum(row.get("reused", 0) > 16 for row in rows) == COUNT // 2 - 1
+
+
+def test_the_same_command_goes_on_and_asks_nothing_twice(ask: Ask, script: WriteScript, tmp_path: Path) -> None:
+    write_questions(tmp_path)
+    model = knowing(script)
+    first = ask(model)
+    lines = (tmp_path / "out/answers.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "out/answers.jsonl").write_text("".join(lines[:10]) + lines[10][:40])  # the last line is torn
+    again = ask(model)
+    assert "10 of 24 questions are answered already." in again["stderr"]
+    assert again["figures"] == first["figures"]
+    assert len((tmp_path / "out/answers.jsonl").read_text().splitlines()) == COUNT + 1
+
+
+def test_killed_at_any_moment_it_goes_on_to_the_same_result(ask: Ask, script: WriteScript, tmp_path: Path) -> None:
+    write_questions(tmp_path)
+    whole = ask(knowing(script), out="whole")
+    slow = knowing(script, token_seconds=0.03)
+    arguments = ("eval", "run", "own", "--data", "mine.jsonl", "--model", slow, "--out", "killed")
+    rng = random.Random(19)
+    for kills in range(2):
+        process = subprocess.Popen(command(*arguments), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wanted, deadline = 5 * kills + 2, time.monotonic() + 60
+        while len(answers_so_far(tmp_path / "killed")) < wanted:
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(rng.random() * 0.1)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    result = ask(slow, out="killed")
+    assert result["figures"] == whole["figures"]
+    assert answers(tmp_path / "killed") == answers(tmp_path / "whole")
+
+
+def answers_so_far(folder: Path) -> dict[str, tuple[str, Any]]:
+    return answers(folder) if (folder / "answers.jsonl").exists() else {}
+
+
+def test_ctrl_c_keeps_all_and_says_so(script: WriteScript, tmp_path: Path, red: str) -> None:
+    write_questions(tmp_path)
+    arguments = ("eval", "run", "own", "--data", "mine.jsonl", "--model", knowing(script, token_seconds=0.2), "--out", "out")
+    with Terminal(command(*arguments), dict(os.environ), tmp_path) as terminal:
+        deadline = time.monotonic() + 60
+        while len(answers_so_far(tmp_path / "out")) < 2:
+            assert time.monotonic() < deadline, terminal.text
+            terminal.read(0.05)
+        terminal.send("\x03")
+        assert terminal.wait_for_end() == 130
+        assert "the same command goes on with them" in terminal.text.replace("\n", " ")
+    assert len(answers(tmp_path / "out")) >= 2
+
+
+def test_a_model_that_crashes_on_one_question_loses_that_one_alone(ask: Ask, script: WriteScript, tmp_path: Path) -> None:
+    write_questions(tmp_path)
+    crash = {"at": "prefill", "kind": "segv", "when": "Number 9."}
+    broken = ask(knowing(script, faults=[crash]))
+    assert (broken["answered"], broken["failed"], broken["figures"][0]["value"]) == (COUNT - 1, 1, 7 / COUNT)
+    again = ask(knowing(script, faults=[crash]))
+    assert "23 of 24 questions are answered already." in again["stderr"]
+    assert again["failed"] == 1
+
+
+def test_a_model_that_answers_nothing_ends_the_run_with_its_reason(nemochat: Run, script: WriteScript, tmp_path: Path, red: str) -> None:
+    write_questions(tmp_path)
+    refuse = {"at": "prefill", "kind": "refuse"}
+    done = nemochat("eval", "run", "own", "--data", "mine.jsonl", "--model", knowing(script, faults=[refuse]), "--out", "out")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(("Error: ", "Hint: "))
+    assert len(answers(tmp_path / "out")) < COUNT
+
+
+def test_another_run_or_program_in_the_folder_is_refused(nemochat: Run, ask: Ask, script: WriteScript, tmp_path: Path) -> None:
+    write_questions(tmp_path)
+    model = knowing(script)
+    ask(model)
+    done = nemochat("eval", "run", "own", "--data", "mine.jsonl", "--model", model, "--out", "out", "--seed", "2")
+    assert (done.returncode, "its seed differs" in done.stderr) == (1, True)
+    (tmp_path / "out/run.json").unlink()
+    done = nemochat("eval", "run", "own", "--data", "mine.jsonl", "--model", model, "--out", "out")
+    assert (done.returncode, "is of no run" in done.stderr) == (1, True)
+
+
+OTHER = b'{"setting": {"benchmark": "x", "files": {}, "model": ""}, "data": "", "count": 1, "versions": {}}'
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff", OTHER, b"[" * 9999], ids=["empty", "{}", "no UTF-8", "other", "deep"])
+def test_a_run_that_is_none_is_said(content: bytes, nemochat: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "data/evaluations/x"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_bytes(content)
+    for words in (("show", "x"), ("report", "x"), ("compare", "x", "x"), ("show", "gone")):
+        done = nemochat("eval", *words)
+        assert (done.returncode, done.stderr.startswith("Error: "), "bug" in done.stderr) == (1, True, False), done.stderr
+    assert nemochat("eval", "list").returncode == 0
+
+
+def test_show_compare_and_report(nemochat: Run, ask: Ask, script: WriteScript, tmp_path: Path) -> None:
+    write_questions(tmp_path)
+    ask(knowing(script), out="one")
+    replies = [{"text": str(n) if n % 2 else "<b>\x1b[31m|`no`", "when": f"Number {n}."} for n in range(COUNT)]
+    ask(script(replies=replies), out="two")
+    shown = nemochat("eval", "show", "one", "--wrong", "2").stdout
+    assert "33.33 (" in shown
+    assert "Number 2.\nRight:    2\nAnswered: no\n" in shown
+    compared = nemochat("eval", "compare", "one", "two").stdout
+    assert "Difference: +16.67 (" in compared
+    assert "8 better, 4 worse" in compared
+    done = nemochat("eval", "report", "one", "two", "--html", "page.html")
+    assert done.stdout.count("| own questions |") == 2
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("<img") == 8  # of the wrong ones with a picture, in the first run alone
+    assert "<b>" not in page
+    assert "\x1b" not in page
+    assert "<script" not in page
+    (tmp_path / "mine.jsonl").unlink()
+    assert nemochat("eval", "report", "one", "--html", "page.html").returncode == 0
+
+
+def test_a_question_of_a_chat_becomes_an_own_question(nemochat: Run, ask: Ask, script: WriteScript, tmp_path: Path, red: str) -> None:
+    original = Original(Path(red).read_bytes(), "png")
+    said = (
+        Message(Role.USER, (ImagePart(original.digest, "red.png"), TextPart("Look."))),
+        Message(Role.ASSISTANT, (TextPart("I see."),)),
+        Message(Role.USER, (TextPart("Which colour?"),)),
+        Message(Role.ASSISTANT, (TextPart("Blue."),)),
+    )
+    library, _ = Library.open(tmp_path / "data/library")
+    with library:
+        library.put_picture(original.digest, original)
+        saved = library.save(None, 0, None, Chat.of(Conversation(system="Be brief.", messages=said)))
+    assert nemochat("eval", "add", "mine.jsonl", "--chat", saved.id, "--answer", "red").returncode == 0
+    assert nemochat("eval", "add", "mine.jsonl", "--chat", saved.id, "--message", "1", "--regex", "ok").returncode == 0
+    rows = [json.loads(line) for line in (tmp_path / "mine.jsonl").read_text().splitlines()]
+    assert [row["question"] for row in rows] == ["Which colour?", "Look."]
+    assert (tmp_path / rows[0]["pictures"][0]).read_bytes() == original.data
+    assert ask(script("Red."))["figures"][0]["value"] == 0.5
+    for words in ((), ("--answer", "a", "--regex", "b"), ("--regex", "("), ("--call", "{"), ("--message", "3", "--answer", "a")):
+        done = nemochat("eval", "add", "mine.jsonl", "--chat", saved.id, *words)
+        assert (done.returncode, "bug" in done.stderr) == (2, False), done.stderr
+    assert len((tmp_path / "mine.jsonl").read_text().splitlines()) == 2
+
+
+def test_calls_are_asked_once_whatever_is_wrong_with_them(nemochat: Run, script: WriteScript, tmp_path: Path) -> None:
+    """A call that does not fit is scored as it is: nobody tells the model to try again."""
+    parameters = {"type": "dict", "properties": {"b": {"type": "integer"}}, "required": ["b"]}
+    function = {"name": "area", "description": "", "parameters": parameters}
+    asked = [{"id": f"simple_{n}", "question": [[{"role": "user", "content": f"Area {n}?"}]], "function": [function]} for n in range(3)]
+    (tmp_path / "possible_answer").mkdir()
+    truth = [{"id": row["id"], "ground_truth": [{"area": {"b": [10]}}]} for row in asked]
+    for name, rows in (("BFCL_v3_simple.json", asked), ("possible_answer/BFCL_v3_simple.json", truth)):
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    said = ['{"name": "area", "arguments": {"b": 10}}', '{"name": "area", "arguments": {"b": "x"}}', "{broken"]
+    replies = [{"text": f"<toolcall> {text} </toolcall>", "when": f"Area {n}?"} for n, text in enumerate(said)]
+    model = script(replies=[*replies, {"text": "Sorry."}])
+    done = nemochat("eval", "run", "bfcl-simple", "--data", ".", "--model", model, "--no-grammar", "--json", "--out", "out")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["figures"][0]["value"] == pytest.approx(1 / 3)
+    assert {id_: right for id_, (_, right) in answers(tmp_path / "out").items()} == {"simple_0": 1, "simple_1": 0, "simple_2": 0}
+    assert not any("Sorry" in text for text, _ in answers(tmp_path / "out").values())
+
+
+def test_a_sample_says_that_it_is_one(ask: Ask, nemochat: Run, script: WriteScript, tmp_path: Path) -> None:
+    write_questions(tmp_path)
+    assert ask(knowing(script), "--limit", "5")["count"] == 5
+    assert "drawn with seed 0" in nemochat("eval", "show", "out").stdout
