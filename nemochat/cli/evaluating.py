@@ -29,7 +29,7 @@ from nemochat.evaluation import report as reporting
 from nemochat.evaluation.asking import Asking
 from nemochat.evaluation.benchmarks import BENCHMARKS, Benchmark, Item, benchmark_named, questions, sampled
 from nemochat.evaluation.runs import Answer, Run, Setting, Told, Writer, read_run, runs_in, sha256, writing
-from nemochat.evaluation.scoring import Difference, difference
+from nemochat.evaluation.scoring import Difference, check, difference
 from nemochat.files import export_file, make_missing, reason
 from nemochat.paths import find_paths
 from nemochat.reading import read_regular
@@ -82,6 +82,7 @@ def run(wish: Wish, *, as_json: bool) -> None:
         status.show("reading the questions ...")
         items, files = questions(benchmark, wish.data)
         items = sampled(items, wish.limit, wish.seed)
+        check(item.question for item in items)
         digests = {file.name: sha256(file) for file in files}
     let_others_go_first()  # also before the engine, whose process begins as this one is
     done = asyncio.run(_run(wish, benchmark, items, digests))
@@ -233,8 +234,7 @@ _ENGINE = ("context_length", "kv_type", "flash_attention", "batch")
 
 def _versions(session: ChatSession) -> dict[str, str]:
     versions = {"nemochat": __version__, "Python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
-    is_played = session.reader.request.model_path.endswith(SCRIPT_SUFFIX)
-    if session.served is None and not is_played:
+    if session.served is None and not session.reader.request.model_path.endswith(SCRIPT_SUFFIX):
         settings = session.reader.request.settings
         versions["llama-cpp-python"] = metadata.version("llama-cpp-python")
         versions |= {"threads": str(settings.threads or "auto"), "GPU layers": str(settings.gpu_layers)}
@@ -264,9 +264,9 @@ class _Watch:
         self._began = self._said = time.monotonic()
 
     def __enter__(self) -> _Watch:
-        self._bar.start()
         if self._begun_with:
             print_note(f"{self._begun_with:,} of {self._count:,} questions are answered already.")
+        self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:

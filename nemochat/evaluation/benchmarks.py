@@ -319,7 +319,7 @@ _VQA_NOTE = "The card does not say on which part of the set."
 
 def _bfcl_part(name: str, title: str, of_card: float, kind: Kind = Kind.CALLS, file: str = "") -> Benchmark:
     data = _BFCL if kind is Kind.CALLS else "BFCL's JSONL"
-    names = (f"BFCL_v*_{file or name}.json", f"BFCL_v*_{file or name}_python.json")
+    names = (f"BFCL_v[0-9]_{file or name}.json", f"BFCL_v[0-9]_{file or name}_python.json")
     return Benchmark(f"bfcl-{name.replace('_', '-')}", f"BFCL {title}", kind, data, _bfcl, names, {"right": of_card}, 512)
 
 

@@ -19,7 +19,7 @@ from nemochat.errors import EvaluationError
 from nemochat.evaluation import own
 from nemochat.evaluation.benchmarks import Benchmark, Item, benchmark_named
 from nemochat.evaluation.scoring import Figure, Scored, figures
-from nemochat.evaluation.values import Reply, Score
+from nemochat.evaluation.values import Kind, Reply, Score
 from nemochat.files import make_missing, open_to_append, reason, write_whole
 from nemochat.reading import open_regular, read_regular
 from nemochat.system.locks import lock
@@ -244,7 +244,8 @@ def _expected(item: Item) -> str:
     question = item.question
     if question.meta.keys() & {"regex", "call"}:
         return shortened(own.expected(question), _SHOWN)
-    return shortened(" or ".join(dict.fromkeys(question.answers)) or ", ".join(question.meta.get("instruction_id_list", ())), _SHOWN)
+    joined = " and " if question.kind is Kind.CALLS else " or "
+    return shortened(joined.join(dict.fromkeys(question.answers)) or ", ".join(question.meta.get("instruction_id_list", ())), _SHOWN)
 
 
 def sha256(path: Path) -> str:

@@ -72,6 +72,15 @@ class Difference(msgspec.Struct, frozen=True):
     worse: tuple[str, ...]
 
 
+def check(questions: Iterable[Question]) -> None:
+    """Find out before a long run whether each of them can be scored. Raises NemochatError where one cannot, or a library is missing."""
+    for question in questions:
+        if question.kind is Kind.IFEVAL:
+            ifeval.checks(question)
+        elif question.kind is Kind.CALLS:
+            bfcl.expected_calls(question)
+
+
 def score(benchmark: Benchmark, question: Question, reply: Reply, seed: int = 0) -> Score:
     """What a reply is worth by the benchmark's rule. Guesses hang on the seed and the question alone.
 

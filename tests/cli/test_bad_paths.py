@@ -31,6 +31,8 @@ READING = {
     "models add": ["models", "add", "{}"],
     "models show --mmproj": ["models", "show", "nemochat-demo", "--mmproj", "{}"],
     "docs add": ["docs", "add", "{}"],
+    "eval run": ["eval", "run", "own", "--data", "{}"],
+    "eval show": ["eval", "show", "{}"],
 }
 WRITING = {
     "library export": ["library", "export", "{}"],
@@ -54,6 +56,9 @@ OWN = {
     ("DATA", "lorebooks/x.json"): ["lore", "list"],
     ("DATA", "library"): ["library", "list"],
     ("DATA", "library/library.db"): ["library", "list"],
+    ("DATA", "evaluations"): ["eval", "list"],
+    ("DATA", "evaluations/x/run.json"): ["eval", "list"],
+    ("DATA", "evaluations/x/answers.jsonl"): ["eval", "list"],
 }
 
 OWN_KINDS = ("pipe", "folder", "loop", "socket", "hole", "fake zip", "/dev/zero", "/proc/kmsg")

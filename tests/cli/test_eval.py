@@ -8,7 +8,7 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from nemochat.domain.images import Original
 from nemochat.domain.messages import Conversation, ImagePart, Message, Role, TextPart
 from nemochat.library import Library
 from tests.cli.conftest import Run, WriteScript, command
+from tests.remote.llama_server import LlamaServer, running
 from tests.terminal.tty import Terminal
 
 Ask = Callable[..., dict[str, Any]]
@@ -241,6 +242,26 @@ def test_calls_are_asked_once_whatever_is_wrong_with_them(nemochat: Run, script:
     assert json.loads(done.stdout)["figures"][0]["value"] == pytest.approx(1 / 3)
     assert {id_: right for id_, (_, right) in answers(tmp_path / "out").items()} == {"simple_0": 1, "simple_1": 0, "simple_2": 0}
     assert not any("Sorry" in text for text, _ in answers(tmp_path / "out").values())
+
+
+@pytest.fixture(scope="module")
+def llama() -> Iterator[LlamaServer]:
+    """The demo pair behind a real llama-server with four slots."""
+    with running(slots=4) as server:
+        yield server
+
+
+def test_several_at_a_time_on_a_server(nemochat: Run, llama: LlamaServer, tmp_path: Path, red: str) -> None:
+    rows = [{"question": f"What is in picture {n}?", "regex": "x", "picture": "red.png"} for n in range(8)]
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert nemochat("servers", "add", "here", llama.url).returncode == 0
+    for parallel in ("1", "4"):
+        arguments = ("eval", "run", "own", "--data", "mine.jsonl", "--model", "here", "--out", parallel, "--parallel", parallel, "--json")
+        done = nemochat(*arguments)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["answered"] == 8
+        assert json.loads(done.stdout)["setting"]["server"] == f"here {llama.url}"
+    assert answers(tmp_path / "1").keys() == answers(tmp_path / "4").keys()
 
 
 def test_a_sample_says_that_it_is_one(ask: Ask, nemochat: Run, script: WriteScript, tmp_path: Path) -> None:
