@@ -68,8 +68,8 @@ def print_list(*, as_json: bool) -> None:
         listed = [{"name": each.name, "title": each.title, "data": each.data, "card": each.card} for each in BENCHMARKS.values()]
         print_json({"benchmarks": listed, "runs": [_json(run) for run in runs]})
         return
-    rows = [(each.name, each.title, " / ".join(f"{value:.2f}" for value in each.card.values()), each.data) for each in BENCHMARKS.values()]
-    print_table(("benchmark", "set", "card", "--data"), rows)
+    rows = [(each.name, each.title, " / ".join(f"{value:.2f}" for value in each.card.values()) or "-") for each in BENCHMARKS.values()]
+    print_table(("benchmark", "set", "card"), rows)
     if runs:
         say()
         print_table(("run", "result (95 %)", "questions"), [(run.folder.name, _result(run), _count(run)) for run in runs])
