@@ -19,8 +19,10 @@ async def test_every_token_that_is_read_follows_from_what_was_read_before(tmp_pa
     assert [cost.usage.evaluated_tokens for cost in costs] == [cost.expected for cost in costs]
     summaries = [cost for cost in costs if cost.is_summary]
     assert len(summaries) >= 2
-    questions = {cost.usage.evaluated_tokens for cost in summaries[1:]}
-    assert max(questions) - min(questions) <= 2, "an earlier summary, and the turns that go next, are in the cache already"
+    # Who speaks, and which lore, is by chance; that a summary is asked right behind another one is rare.
+    again = "an earlier summary, and the turns that go next, were in the cache already"
+    assert min(cost.usage.evaluated_tokens for cost in summaries[1:]) <= 130, again
+    assert all(cost.usage.reused_tokens > 0.3 * cost.usage.prompt_tokens for cost in summaries), again
     assert chat.summary is not None
     assert chat.summary.text in before
     assert next(iter(lines(1))) not in before
