@@ -305,6 +305,7 @@ _WRITERS = {
     "library/transfer.py": {"ZipFile"},  # into a file of exporting
     "personas/charx.py": {"ZipFile"},  # into memory
     "personas/lorebooks.py": {"move"},  # a lorebook, to the deleted ones and back
+    "personas/sampling_presets.py": {"move"},  # a preset, to the deleted ones
     "personas/store.py": {"move"},  # a persona's folder, to the deleted ones and back
     "system/databases.py": {"move"},  # a broken one, to a name beside it
     "system/disk.py": {"rename", "replace"},  # for all of these

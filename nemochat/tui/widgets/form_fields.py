@@ -128,15 +128,16 @@ class LineField(Field):
         super().__init__(key, label, value, help=help)
         self._text = self.text = str(value) if text is None else text
         """What is written there, at first and now."""
-        self._parse, self._hint, self._is_short = parse, hint, is_short
+        self._parse = parse
+        self._input = Input(_one_line(self._text), placeholder=hint, compact=True, classes="-short" if is_short else None)
 
     def controls(self) -> ComposeResult:
         """An input."""
-        yield Input(_one_line(self._text), placeholder=self._hint, compact=True, classes="-short" if self._is_short else None)
+        yield self._input
 
     def fill(self, text: str) -> None:
         """Write something else, as if it were typed."""
-        self.query_one(Input).value = _one_line(text)
+        self._input.value = _one_line(text)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Look at each letter, so that the sentence is there while it is typed."""
