@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from nemochat.prompt.replies import StreamParser, parse_reply
 from nemochat.tui.widgets import markdown_blocks, reply_stream, reply_text
 from nemochat.tui.widgets.markdown_blocks import split
 from nemochat.tui.widgets.markdown_table import Table, lay_out
+from tests.idle import until_idle
 
 BLOCKS = [
     "A paragraph with **bold**, `code` and [a link](https://example.com/a%20b).\n\n",
@@ -94,6 +96,7 @@ class StreamHost(Host):
             await stream.flush()
         stream.append(parser.finish())
         await stream.finish()
+        await until_idle()
         shown = [looks(child) for child in home.children]
         await home.remove()
         return shown, stream.parts
@@ -102,6 +105,7 @@ class StreamHost(Host):
         home = VerticalScroll()
         await self.column.mount(home)
         await home.mount_all(reply_stream.widgets_of(reply_stream.joined(parse_reply(text))))
+        await until_idle()  # a list mounts its items, and they mount theirs later
         shown = [looks(child) for child in home.children]
         await home.remove()
         return shown
@@ -210,7 +214,7 @@ async def test_flushes_are_at_most_ten_a_second(monkeypatch: pytest.MonkeyPatch)
     """Fails when every token costs a repaint. The first text is not held back."""
     delays: list[float] = []
     now = 100.0
-    monkeypatch.setattr("nemochat.tui.widgets.reply_stream.time.monotonic", lambda: now)
+    monkeypatch.setattr(reply_stream, "time", SimpleNamespace(monotonic=lambda: now))
     app = StreamHost()
     async with app.run_test(size=(80, 24)):
 
@@ -264,7 +268,7 @@ def test_the_language_of_code_is_never_guessed(monkeypatch: pytest.MonkeyPatch) 
 def test_while_the_user_types_a_flush_waits_for_the_gap_behind_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     delays: list[float] = []
     clock = [100.0]
-    monkeypatch.setattr("nemochat.tui.widgets.reply_stream.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(reply_stream, "time", SimpleNamespace(monotonic=lambda: clock[0]))
 
     class Driver:
         def set_timer(self, delay: float, callback: object) -> Driver:

@@ -10,6 +10,7 @@ from textual.app import App, ComposeResult
 from textual.containers import Horizontal
 from textual.events import Key
 from textual.pilot import Pilot
+from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from nemochat.chat import ContextView, ToolRun, ToolState
@@ -293,20 +294,20 @@ async def test_the_same_widgets_serve_both_forms() -> None:
         assert not host.side.is_open  # a narrower window does not cover the conversation by itself
 
 
+def _is_entered(host: Host, pane: str, kind: type[Widget]) -> bool:
+    return pane in host.visible_panes and isinstance(host.focused, kind)
+
+
 async def test_open_pane_shows_unfolds_and_focuses_whatever_the_form() -> None:
     for narrow, size in ((False, (120, 40)), (True, (80, 24))):
         host = Host(narrow=narrow)
-        async with host.run_test(size=size) as pilot:
+        async with host.run_test(size=size):
             host.side.toggle()  # the column hides, the drawer opens
             host.query_one("#context", PaneFrame).folded = True
             host.side.open_pane("context")
-            await pilot.pause()
-            assert "context" in host.visible_panes
-            assert isinstance(host.focused, ContextPane)
+            await until(partial(_is_entered, host, "context", ContextPane))
             host.side.open_pane("tools")
-            await pilot.pause()
-            assert "tools" in host.visible_panes
-            assert isinstance(host.focused, PaneTab if narrow else PaneTitle)  # nothing else in it takes the focus
+            await until(partial(_is_entered, host, "tools", PaneTab if narrow else PaneTitle))  # nothing else in it takes the focus
 
 
 class Notes(Pane, can_focus=True):
