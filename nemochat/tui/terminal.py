@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, cast
 
@@ -28,12 +29,11 @@ _PIECE_SECONDS = 0.1
 """How long the rest of one is waited for."""
 
 
+@dataclass
 class TerminalAnswered(Message):
     """The answer to `QUESTION`."""
 
-    def __init__(self, has_sixel: bool) -> None:
-        super().__init__()
-        self.has_sixel = has_sixel
+    has_sixel: bool
 
 
 class _AnswerParser(XTermParser):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import msgspec
@@ -214,33 +215,31 @@ class AttachmentsPane(Pane, can_focus=False):
     title = "Attachments"
     follows: ClassVar[tuple[type[Event], ...]] = (PicturesChanged,)
 
+    @dataclass
     class Moved(Message):
         """The user wants this picture of the draft `offset` places later."""
 
-        def __init__(self, key: str, offset: int) -> None:
-            super().__init__()
-            self.key, self.offset = key, offset
+        key: str
+        offset: int
 
+    @dataclass
     class Resized(Message):
         """The user wants this picture of the draft to take fewer tokens, or as many as before."""
 
-        def __init__(self, key: str, *, is_smaller: bool) -> None:
-            super().__init__()
-            self.key, self.is_smaller = key, is_smaller
+        key: str
+        is_smaller: bool
 
+    @dataclass
     class Removed(Message):
         """The user takes this picture out of the draft."""
 
-        def __init__(self, key: str) -> None:
-            super().__init__()
-            self.key = key
+        key: str
 
+    @dataclass
     class Opened(Message):
         """The user wants to see this picture large."""
 
-        def __init__(self, key: str) -> None:
-            super().__init__()
-            self.key = key
+        key: str
 
     class AttachRequested(Message):
         """The user wants to choose a picture."""

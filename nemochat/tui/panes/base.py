@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import ClassVar
 
 from textual.containers import VerticalScroll
@@ -55,12 +56,11 @@ class Pane(VerticalScroll, Late, can_focus=False):
 class Sign(Static):
     """A sign to click on."""
 
+    @dataclass
     class Pressed(Message):
         """It was clicked; `action` says what it stands for."""
 
-        def __init__(self, action: str) -> None:
-            super().__init__()
-            self.action = action
+        action: str
 
     ALLOW_SELECT = False
     DEFAULT_CSS = """

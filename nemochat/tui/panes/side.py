@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -131,12 +132,13 @@ class PaneTab(Static, can_focus=True):
     PaneTab:focus { text-style: bold reverse; }
     """
 
+    @dataclass
     class Chosen(Message):
         """The user wants this pane, `offset` tabs further; `enters` puts the focus into it."""
 
-        def __init__(self, name: str, offset: int = 0, *, enters: bool = False) -> None:
-            super().__init__()
-            self.name, self.offset, self.enters = name, offset, enters
+        name: str
+        offset: int = 0
+        enters: bool = False
 
     def __init__(self, name: str) -> None:
         super().__init__(Content(name), id=f"tab-{name.lower()}")

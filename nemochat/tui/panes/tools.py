@@ -6,6 +6,7 @@ import json
 import re
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import msgspec
@@ -200,12 +201,12 @@ class ToolsPane(Pane, can_focus=False):
     title = "Tools"
     follows: ClassVar[tuple[type[Event], ...]] = (ToolsChanged,)
 
+    @dataclass
     class Toggled(Message):
         """The user wants this tool to be offered, or not."""
 
-        def __init__(self, name: str, enabled: bool) -> None:
-            super().__init__()
-            self.name, self.enabled = name, enabled
+        name: str
+        enabled: bool
 
     DEFAULT_CSS = """
     ToolsPane {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -53,22 +54,22 @@ class ApprovalScreen(Modal[str | None]):
         Binding("d", "describe", "Description", show=False, id="approval.describe", tooltip="All that the tool says of itself"),
     ]
 
+    @dataclass
     class Painted(Message):
         """A frame was painted with all that had changed, and what had come from the terminal before it was dealt with.
 
         is_whole: the text and every answer were in it. focused: what was drawn as having the focus.
         """
 
-        def __init__(self, change: int, is_whole: bool, focused: Widget | None) -> None:
-            super().__init__()
-            self.change, self.is_whole, self.focused = change, is_whole, focused
+        change: int
+        is_whole: bool
+        focused: Widget | None
 
+    @dataclass
     class Opened(Message):
         """The moment after the first frame is over; what had come in it was dealt with."""
 
-        def __init__(self, showing: int) -> None:
-            super().__init__()
-            self.showing = showing
+        showing: int
 
     def __init__(self, question: AskAllowed) -> None:
         super().__init__()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from rich.cells import cell_len
 from textual.content import Content
 from textual.message import Message
@@ -30,12 +32,11 @@ class CompletionList(OptionList, can_focus=False):
     }
     """
 
+    @dataclass
     class Accepted(Message):
         """A candidate was clicked."""
 
-        def __init__(self, index: int) -> None:
-            super().__init__()
-            self.index = index
+        index: int
 
     def show(self, completion: Completion | None) -> None:
         """Show these candidates, or close."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -76,13 +77,12 @@ class ConversationList(ScrollView, can_focus=True):
     help_title = "Conversations"
     ALLOW_SELECT = False
 
+    @dataclass
     class Asked(Message):
         """The user wants something done: with `row`, or, when it is None, with no row in particular."""
 
-        def __init__(self, name: str, row: ConversationRow | None) -> None:
-            super().__init__()
-            self.name = name
-            self.row = row
+        name: str
+        row: ConversationRow | None
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "ask('open')", "Open", id="chats.open", tooltip="Go on with this conversation"),

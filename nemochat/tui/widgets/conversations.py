@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import on
@@ -29,26 +30,24 @@ _WIDTH = 32
 class ConversationsDrawer(Vertical):
     """The conversations, newest first: a column beside the open one, or over it on a narrow screen. It begins closed."""
 
+    @dataclass
     class Action(Message):
         """The user wants something done with a conversation: open, rename, tags, archive, unarchive, delete, undo, export or menu.
 
         ``undo`` brings back a conversation that was deleted here; ``menu`` asks for `menu_of` to be shown and its answer given to `ask`.
         """
 
-        def __init__(self, row: ConversationRow, name: str) -> None:
-            super().__init__()
-            self.row = row
-            self.name = name
+        row: ConversationRow
+        name: str
 
     class New(Message):
         """The user wants a new chat."""
 
+    @dataclass
     class Search(Message):
         """The user wants to search in everything for these words."""
 
-        def __init__(self, words: str) -> None:
-            super().__init__()
-            self.words = words
+        words: str
 
     class Left(Message):
         """The user goes back to the conversation: somebody else should take the focus."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar, cast
 
 from textual.app import ComposeResult
@@ -27,12 +28,12 @@ class ListField(Field, Generic[T]):
     Enter on a line posts `Opened`; whoever writes the thing then calls `put`. Delete takes one away and Ctrl+Z brings the last one back.
     """
 
+    @dataclass
     class Opened(Message):
         """Something shall be written: the one at `index`, or a new one where that is the end."""
 
-        def __init__(self, field: ListField[object], index: int) -> None:
-            super().__init__()
-            self.field, self.index = field, index
+        field: ListField[object]
+        index: int
 
     DEFAULT_CSS = """
     ListField {

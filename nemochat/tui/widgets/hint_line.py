@@ -134,14 +134,7 @@ class HintLine(Horizontal):
         yield self._figures
 
     def watch_hint(self) -> None:
-        """Other words."""
-        self._draw()
-
-    def on_resize(self) -> None:
-        """More or less room."""
-        self._draw()
-
-    def _draw(self) -> None:
+        """Other words, or more or less room."""
         hint = self.hint
         is_too_long = hint.room is not None and hint.room < 0
         drawn = hint.words(self.content_size.width), hint.figures, is_too_long
@@ -149,3 +142,5 @@ class HintLine(Horizontal):
             self._drawn = drawn
             self._words.update(Content(drawn[0]))
             self._figures.update(Content.styled(hint.figures, "bold $text-error" if is_too_long else ""))
+
+    on_resize = watch_hint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import ClassVar
 
 import msgspec
@@ -66,12 +67,11 @@ class MessageLabel(Widget):
     ALLOW_SELECT = False
     DEFAULT_CSS = "MessageLabel { height: 1; width: 1fr; color: $text-muted; }"
 
+    @dataclass
     class Swiped(TextualMessage):
         """A sign beside the counter was clicked; by: -1 or 1."""
 
-        def __init__(self, by: int) -> None:
-            super().__init__()
-            self.by = by
+        by: int
 
     def __init__(self) -> None:
         super().__init__(markup=False)
@@ -117,13 +117,12 @@ class MessageView(SteadyItem, can_focus=True):
 
     help_title = "A message"
 
+    @dataclass
     class Asked(TextualMessage):
         """The user wants something done with a message."""
 
-        def __init__(self, view: MessageView, name: str) -> None:
-            super().__init__()
-            self.view = view
-            self.name = name
+        view: MessageView
+        name: str
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *(

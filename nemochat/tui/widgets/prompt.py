@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
@@ -66,59 +67,52 @@ class Prompt(Vertical):
         Binding("f9", "unqueue", "Take back", show=False, id="prompt.unqueue", tooltip="Take the last queued message back"),
     ]
 
+    @dataclass
     class Submitted(Message):
         """Enter, with the text and the keys of the tokens in it. Both have left the prompt; `put_back` brings them back.
 
         drop: files that were found in the text at the last moment, as they come without bracketed paste.
         """
 
-        def __init__(self, text: str, tokens: list[str], drop: Drop | None) -> None:
-            super().__init__()
-            self.text = text
-            self.tokens = tokens
-            self.drop = drop
+        text: str
+        tokens: list[str]
+        drop: Drop | None
 
+    @dataclass
     class Changed(Message):
         """The text is another one."""
 
-        def __init__(self, text: str) -> None:
-            super().__init__()
-            self.text = text
+        text: str
 
+    @dataclass
     class TokenRemoved(Message):
         """An attachment was deleted from the text."""
 
-        def __init__(self, key: str) -> None:
-            super().__init__()
-            self.key = key
+        key: str
 
+    @dataclass
     class Notice(Message):
         """Something that the user should know."""
 
-        def __init__(self, text: str) -> None:
-            super().__init__()
-            self.text = text
+        text: str
 
+    @dataclass
     class EditInEditor(Message):
         """Ctrl+G."""
 
-        def __init__(self, text: str) -> None:
-            super().__init__()
-            self.text = text
+        text: str
 
+    @dataclass
     class Unqueue(Message):
         """A queued message is wanted back."""
 
-        def __init__(self, index: int) -> None:
-            super().__init__()
-            self.index = index
+        index: int
 
+    @dataclass
     class Swipe(Message):
         """Left or Right in an empty prompt: another version of the last reply."""
 
-        def __init__(self, to_right: bool) -> None:
-            super().__init__()
-            self.to_right = to_right
+        to_right: bool
 
     class Left(Message):
         """What was typed before `leave` has been taken in, and all that came of it has been told."""
@@ -391,28 +385,10 @@ class Prompt(Vertical):
     # -- hints
 
     def watch_state(self) -> None:
-        """Other words."""
+        """Other words or numbers."""
         self._draw_hint()
 
-    def watch_token_count(self) -> None:
-        """Another number."""
-        self._draw_hint()
-
-    def watch_room(self) -> None:
-        """Another number."""
-        self._draw_hint()
-
-    def watch_reserve(self) -> None:
-        """Another number."""
-        self._draw_hint()
-
-    def watch_is_exact(self) -> None:
-        """Other signs before the numbers."""
-        self._draw_hint()
-
-    def watch_keys(self) -> None:
-        """Something else has the focus."""
-        self._draw_hint()
+    watch_token_count = watch_room = watch_reserve = watch_is_exact = watch_keys = watch_state
 
     def watch_covered(self, covered: tuple[int, int]) -> None:
         """More or less room for the hint."""

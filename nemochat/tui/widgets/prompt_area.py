@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from rich.text import Text
@@ -53,12 +54,11 @@ class PromptArea(TextArea):
     it would bring back a label without its picture.
     """
 
+    @dataclass
     class Removed(Message):
         """A token was deleted."""
 
-        def __init__(self, key: str) -> None:
-            super().__init__()
-            self.key = key
+        key: str
 
     help_title = "Prompt"
     BINDINGS: ClassVar[list[BindingType]] = [

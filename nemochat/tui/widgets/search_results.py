@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -36,19 +37,17 @@ class Results(OptionList, can_focus=False):
 
     ALLOW_SELECT = False
 
+    @dataclass
     class Reached(Message):
         """The cursor has come to a hit."""
 
-        def __init__(self, hit: Hit) -> None:
-            super().__init__()
-            self.hit = hit
+        hit: Hit
 
+    @dataclass
     class Chosen(Message):
         """The user wants to go to a hit."""
 
-        def __init__(self, hit: Hit) -> None:
-            super().__init__()
-            self.hit = hit
+        hit: Hit
 
     DEFAULT_CSS = """
     Results { border: none; padding: 0; background: $background; scrollbar-size-vertical: 1; scrollbar-gutter: stable; overflow-x: hidden; }

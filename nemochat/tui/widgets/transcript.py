@@ -6,6 +6,7 @@ All changes run one after another, in the order of the calls, in the widget's ow
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 from urllib.parse import urlsplit
 
@@ -30,20 +31,18 @@ _ROOM_FOR_PORTRAITS = 56
 class Transcript(MessageWindow):
     """Shows a conversation. `empty` is what stands there while there is no message."""
 
+    @dataclass
     class Action(TextualMessage):
         """The user wants something done with a message: a name as in the ids of the bindings, without ``message.``."""
 
-        def __init__(self, message_id: int, name: str) -> None:
-            super().__init__()
-            self.message_id = message_id
-            self.name = name
+        message_id: int
+        name: str
 
+    @dataclass
     class LinkClicked(TextualMessage):
         """A web address in a reply was clicked. It is not opened here."""
 
-        def __init__(self, url: str) -> None:
-            super().__init__()
-            self.url = url
+        url: str
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down", "step(1)", "Next", id="transcript.down", tooltip="Down: the rest of this message, then the next one", show=False),
@@ -148,24 +147,15 @@ class Transcript(MessageWindow):
         return self.accents.get(entry.speaker, "") if entry.speaker and entry.message.role is Role.ASSISTANT else ""
 
     def watch_accents(self) -> None:
-        """Other colours."""
-        self._redraw()
+        """Other colours or pictures."""
+        if self.is_mounted and self.entries:
+            self.call_later(self._set_again)
 
-    def watch_portraits(self) -> None:
-        """Other pictures."""
-        self._redraw()
-
-    def watch_show_portraits(self) -> None:
-        """With or without them."""
-        self._redraw()
+    watch_portraits = watch_show_portraits = watch_accents
 
     def on_resize(self) -> None:
         """Where it is narrow, the words need the room."""
         self.set_class(self.outer_size.width >= _ROOM_FOR_PORTRAITS, "-roomy")
-
-    def _redraw(self) -> None:
-        if self.is_mounted and self.entries:
-            self.call_later(self._set_again)
 
     async def _set_again(self) -> None:
         await self.set_window(self.first, self.stop)

@@ -3,6 +3,8 @@ lies outside the window."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import msgspec
 from textual.content import Content
 from textual.events import Click
@@ -77,12 +79,11 @@ class SystemText(Static):
 class Jump(_Note):
     """A line that says what lies outside the window; a click goes there."""
 
+    @dataclass
     class Clicked(Message):
         """The user wants to go there."""
 
-        def __init__(self, jump: Jump) -> None:
-            super().__init__()
-            self.jump = jump
+        jump: Jump
 
     DEFAULT_CSS = """
     Jump { height: 1; width: 1fr; text-align: center; color: $text-muted; display: none; margin: 0 0 1 0; }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -60,12 +61,11 @@ class TryLine(Static, can_focus=True):
 class Welcome(Vertical):
     """Shown while there is no message."""
 
+    @dataclass
     class Asked(Message):
         """The user wants to try this question, counted from 1."""
 
-        def __init__(self, number: int) -> None:
-            super().__init__()
-            self.number = number
+        number: int
 
     DEFAULT_CSS = """
     Welcome {
