@@ -288,7 +288,7 @@ def _model_kinds() -> dict[str, Kind]:
 
 def _document_kinds() -> dict[str, Kind]:
     """Documents are taken apart here as their own process does it, whose memory is bounded as this one's is."""
-    from nemochat.documents.kinds.pages import draw_pages
+    from nemochat.documents.kinds.pdf import draw_pages
     from nemochat.documents.load import read_document
     from tests.documents import test_kinds as made
     from tests.documents.test_encodings import FOUND, TEXTS

@@ -361,13 +361,12 @@ def _prints(tree: ast.Module) -> Iterator[int]:
 
 _WRITERS = {
     "documents/database.py": {"connect"},  # behind make_file
-    "documents/kinds/pages.py": {"save"},  # into memory
+    "documents/kinds/pdf.py": {"save"},  # into memory
     "engine/states.py": {"replace"},  # what llama.cpp has written to a file of make_file
     "engine/worker.py": {"replace"},  # the full log becomes the older one
-    "library/adopting.py": {"save"},  # into the library
     "library/database.py": {"connect"},  # behind make_file
     "library/rescue.py": {"ZipFile"},  # into memory
-    "library/transfer.py": {"ZipFile"},  # into a file of exporting
+    "library/transfer.py": {"ZipFile", "save"},  # into a file of exporting, and into the library
     "personas/charx.py": {"ZipFile"},  # into memory
     "personas/lorebooks.py": {"move"},  # a lorebook, to the deleted ones and back
     "personas/sampling_presets.py": {"move"},  # a preset, to the deleted ones

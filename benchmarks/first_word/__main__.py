@@ -14,7 +14,7 @@ With --server a binary is taken instead; one of the same source with the same pr
 
     pip download --no-deps --no-binary llama-cpp-python llama-cpp-python==0.3.36
     cmake -S vendor/llama.cpp -B build -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_USE_PREBUILT_UI=OFF
-    (on a processor with AMX also -DGGML_NATIVE=OFF and its other features by name: see nemochat/engine/llama/amx.py)
+    (on a processor with AMX also -DGGML_NATIVE=OFF and its other features by name: see nemochat/engine/llama/processor.py)
     cmake --build build --target llama-server
 
 Progress goes to standard error as it comes.

@@ -8,7 +8,7 @@ import llama_cpp
 
 from benchmarks.first_word.program import Peer, peak_of
 from benchmarks.first_word.values import Memory, Send, Spec, Turn
-from nemochat.engine.llama import amx
+from nemochat.engine.llama import processor
 
 
 class Bare(Peer):
@@ -22,7 +22,7 @@ class Bare(Peer):
         params = llama_cpp.llama_model_default_params()
         params.n_gpu_layers = 0
         params.load_mode = llama_cpp.LLAMA_LOAD_MODE_NONE
-        with amx.refused():
+        with processor.amx_refused():
             self._model = llama_cpp.llama_model_load_from_file(pair.model.encode(), params)
         context = llama_cpp.llama_context_default_params()
         context.n_ctx, context.n_batch, context.n_ubatch = self.spec.context, self.spec.batch, self.spec.batch

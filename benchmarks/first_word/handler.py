@@ -10,7 +10,7 @@ from llama_cpp.llama_chat_format import MTMDChatHandler
 
 from benchmarks.first_word.program import Peer, peak_of
 from benchmarks.first_word.values import Memory, Send, Spec, Turn
-from nemochat.engine.llama import amx
+from nemochat.engine.llama import processor
 
 TURN_TOKENS = 4
 
@@ -28,7 +28,7 @@ class ChatHandler(Peer):
     async def start(self) -> None:
         """With the same settings as all."""
         pair = self.spec.pair
-        with amx.refused():  # see there: this library ends the process otherwise
+        with processor.amx_refused():  # see there: this library ends the process otherwise
             self._llama = llama_cpp.Llama(
                 pair.model,
                 n_ctx=self.spec.context,

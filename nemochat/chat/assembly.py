@@ -23,7 +23,7 @@ from nemochat.domain.edits import applied
 from nemochat.domain.messages import ContextPart, Conversation, Message, Part, Role, Speaker, TextPart
 from nemochat.domain.personas import AuthorNote, Persona
 from nemochat.domain.summaries import Summary
-from nemochat.personas import examples, prompt_text
+from nemochat.personas import prompt_text
 from nemochat.personas.lore import Lore, notes
 from nemochat.personas.lore_rules import DEPTH, Place
 from nemochat.personas.macros import Macros
@@ -164,7 +164,7 @@ def settled(chat: Chat, lore: Lore, moment: Moment) -> tuple[Chat, Scene]:
 
 def _examples(chat: Chat, persona: Persona, macros: Macros) -> list[Message]:
     """The example dialogues of a persona; in a group with the names of those who speak."""
-    said = [message for block in examples.blocks(persona, macros) for message in block]
+    said = [message for block in prompt_text.example_dialogues(persona, macros) for message in block]
     return [named(chat, Entry(message, speaker=persona.name)) for message in said]
 
 

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from nemochat.chat.file_kinds import FileKind, file_kind
-from nemochat.chat.locations import has_known_suffix, is_rooted, locations
+from nemochat.chat.locations import FileKind, file_kind, has_known_suffix, is_rooted, locations
 from nemochat.chat.quoting import BLANKS, LONGEST_PATH, shell_word, unescaped
 from nemochat.system import places
 

@@ -14,13 +14,11 @@ from nemochat.chat import summing
 from nemochat.chat.album import Album
 from nemochat.chat.assembly import assemble
 from nemochat.chat.cast import Moment, spoken_by
-from nemochat.chat.context import view_of
-from nemochat.chat.counting import Counting
-from nemochat.chat.held import Held
+from nemochat.chat.context import Counting, Held, view_of
 from nemochat.chat.loading import Loading
 from nemochat.chat.lore import Shelf, fired, fired_last, with_lore
+from nemochat.chat.meaning import FindPassages
 from nemochat.chat.offered import Offered
-from nemochat.chat.passages import FindPassages
 from nemochat.chat.previews import EMPTY, Preview, Prompt, known_of, preview
 from nemochat.chat.toolbox import with_tools
 from nemochat.chat.values import Attachment, ContextView

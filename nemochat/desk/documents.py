@@ -13,8 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from nemochat.chat import Chat
-from nemochat.chat.meaning import Meaning
-from nemochat.chat.passages import Passages
+from nemochat.chat.meaning import Meaning, Passages
 from nemochat.desk.conversation import OpenConversation
 from nemochat.desk.port import Answer, AskItem, AskOne, Item, Port, Said, ShowText, Workbench, Working
 from nemochat.documents.index import DocumentIndex
@@ -57,7 +56,7 @@ class Documents:
         self._port.tell(Said(text))
 
     async def find(self, chat: Chat, message: Message) -> tuple[ContextPart, ...]:
-        """What goes beside a message (nemochat.chat.passages.FindPassages)."""
+        """What goes beside a message (nemochat.chat.meaning.FindPassages)."""
         await self._refresh(chat)
         retriever = self._meaning.retriever(self._index, self._bench.embedder)
         return tuple(await Passages(retriever, self._bench.settings.tools.document_tokens, self._say).find(chat, message))

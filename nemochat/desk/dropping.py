@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from nemochat.chat.drops import Drop, DroppedFile, FileKind
-from nemochat.chat.file_kinds import file_kind
-from nemochat.chat.locations import has_picture_suffix
+from nemochat.chat.locations import file_kind, has_picture_suffix
 from nemochat.chat.pictures import OpenedPicture, opened
 from nemochat.desk.conversation import OpenConversation
 from nemochat.desk.documents import Documents

@@ -11,11 +11,10 @@ import time
 
 import msgspec
 
-from nemochat.documents import limits, wire
+from nemochat.documents import wire
 from nemochat.documents.load import read_document
 from nemochat.documents.values import DocumentError, NotTextError
-from nemochat.system import children
-from nemochat.system import limits as bounds
+from nemochat.system import children, limits
 
 _GRACE_SECONDS = 5
 _UNCOLLECTED = 50_000
@@ -25,8 +24,8 @@ _PATIENT = 0.75
 
 def main() -> None:
     """Read what comes, and answer."""
-    bounds.limit("RLIMIT_AS", limits.MEMORY)
-    bounds.let_others_go_first()
+    limits.limit("RLIMIT_AS", wire.MEMORY)
+    limits.let_others_go_first()
     documents: queue.SimpleQueue[tuple[wire.Request, bytes]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(documents,), daemon=True).start()
     encoder = msgspec.msgpack.Encoder()
@@ -52,20 +51,20 @@ def _listen(documents: queue.SimpleQueue[tuple[wire.Request, bytes]]) -> None:
 
 
 def _next() -> tuple[wire.Request, bytes]:
-    request = children.receive(sys.stdin.buffer, limits.MAX_BYTES)
-    data = children.receive(sys.stdin.buffer, limits.MAX_BYTES)
+    request = children.receive(sys.stdin.buffer, wire.MAX_BYTES)
+    data = children.receive(sys.stdin.buffer, wire.MAX_BYTES)
     if request is None or data is None:
         raise EOFError
     return msgspec.msgpack.decode(request, type=wire.Request), data
 
 
 def _answer(request: wire.Request, data: bytes) -> wire.Answer:
-    seconds = limits.seconds_of(len(data))
-    bounds.limit_time(seconds, _GRACE_SECONDS)
+    seconds = wire.seconds_of(len(data))
+    limits.limit_time(seconds, _GRACE_SECONDS)
     until = time.process_time() + seconds * _PATIENT
     try:
         if request.pages:
-            from nemochat.documents.kinds.pages import draw_pages
+            from nemochat.documents.kinds.pdf import draw_pages
 
             return draw_pages(data, request.name, min(request.pages, wire.MAX_PAGES))
         return read_document(data, request.name, lambda: time.process_time() < until)

@@ -11,7 +11,7 @@ from types import TracebackType
 
 import msgspec
 
-from nemochat.documents import rows, walking
+from nemochat.documents import adding, rows
 from nemochat.documents.adding import Batch, Job, read_bytes
 from nemochat.documents.database import Database
 from nemochat.documents.isolated import DocumentReader
@@ -190,8 +190,8 @@ class DocumentIndex:
             stopped = True
             with contextlib.suppress(StoppedError):  # what is ready is kept, unless it is long as well
                 batch.flush()
-        if len(paths) >= walking.MAX_FILES:
-            batch.tell(f"There are too many files: only the first {walking.MAX_FILES:,} were looked at. Add folders further down.")
+        if len(paths) >= adding.MAX_FILES:
+            batch.tell(f"There are too many files: only the first {adding.MAX_FILES:,} were looked at. Add folders further down.")
         if not stopped and paths:
             progress(Progress(len(paths), len(paths), ""))
         return batch.report(stopped=stopped)
@@ -270,7 +270,7 @@ def _files_of(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     try:
-        return list(walking.files_below(path))
+        return list(adding.files_below(path))
     except OSError as error:
         raise DocumentError(f"The folder {shown(path)} cannot be read: {reason(error)}.", "Check its permissions.") from error
 

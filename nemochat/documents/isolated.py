@@ -15,7 +15,7 @@ from enum import Enum
 
 import msgspec
 
-from nemochat.documents import limits, wire
+from nemochat.documents import wire
 from nemochat.documents.values import Cancelled, DocumentError, DrawnPages, LoadedDocument, NotTextError, StoppedError, never, too_large
 from nemochat.domain.sanitize import sanitize
 from nemochat.system import children, environments
@@ -55,7 +55,7 @@ class DocumentReader:
 
     def _asked(self, request: wire.Request, data: bytes, cancelled: Cancelled) -> wire.Answer:
         """The answer, when it is the turn of this document."""
-        if len(data) > limits.MAX_BYTES:
+        if len(data) > wire.MAX_BYTES:
             raise too_large(request.name, len(data))
         while not self._turn.acquire(timeout=_LOOK_SECONDS):
             _unless(cancelled)
@@ -129,7 +129,7 @@ class _Child:
         """Its answer to a document; None when it has died of it or talks nonsense. Raises DocumentError when it takes too long."""
         payload: Future[bytes | None] = Future()
         threading.Thread(target=self._exchange, args=(payload, msgspec.msgpack.encode(request), data), daemon=True).start()
-        watch = _Watch(self.process.pid, limits.seconds_of(len(data)))
+        watch = _Watch(self.process.pid, wire.seconds_of(len(data)))
         while True:
             try:
                 answer = payload.result(_LOOK_SECONDS)
@@ -139,7 +139,7 @@ class _Child:
             match watch.look():
                 case _Over.TIME:
                     raise DocumentError(
-                        f"{request.name} takes too long to read (over {limits.seconds_of(len(data)):,.0f} seconds).",
+                        f"{request.name} takes too long to read (over {wire.seconds_of(len(data)):,.0f} seconds).",
                         "Split it or save it anew.",
                     )
                 case _Over.MEMORY:
@@ -188,7 +188,7 @@ class _Watch:
             self._before = used
         if now - self._began > self._seconds * _WALL or used - self._before > self._seconds:
             return _Over.TIME
-        return _Over.MEMORY if held > limits.MEMORY else _Over.NOTHING
+        return _Over.MEMORY if held > wire.MEMORY else _Over.NOTHING
 
 
 def _usage(pid: int) -> tuple[float, int]:

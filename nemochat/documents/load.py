@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from nemochat.documents import limits
+from nemochat.documents import wire
 from nemochat.documents.encodings import decode
 from nemochat.documents.kinds import docx, foreign, markdown, markup, notebook, opendocument, plain, records, rtf, xlsx
 from nemochat.documents.split import split_sections
@@ -63,10 +63,10 @@ def read_document(data: bytes, name: str, has_time: Callable[[], bool] = lambda:
     """The passages of a document, as far as limits and time go. Raises DocumentError; NotTextError for what has no text."""
     kind, sections, notices = sections_of(data, name)
     pieces: list[Piece] = []
-    left = limits.characters_of(len(data))
+    left = wire.characters_of(len(data))
     for piece in split_sections(sections):
         left -= len(piece.text) + len(piece.locator.heading)
-        if left < 0 or len(pieces) == limits.MAX_PASSAGES:
+        if left < 0 or len(pieces) == wire.MAX_PASSAGES:
             notices.append(f"{name} is very long: {_only(pieces)}")
             break
         pieces.append(piece)
@@ -105,7 +105,7 @@ def _read(data: bytes, name: str) -> Parsed:
     if data.startswith(b"PK\x03\x04"):
         return _read_archive(data, name, notices)
     foreign.refuse_foreign(data, name)
-    if len(data) > limits.MAX_TEXT_BYTES:
+    if len(data) > wire.MAX_TEXT_BYTES:
         raise too_large(name, len(data))
     if data.lstrip(_BLANKS).startswith(b"{\\rtf"):
         return Parsed(Kind.RTF, rtf.rtf_sections(data.lstrip(_BLANKS), name), notices)

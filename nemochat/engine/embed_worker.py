@@ -57,7 +57,7 @@ def _serve(model_path: str, log_path: Path, outgoing: int, requests: queue.Simpl
     """Load and answer for ever; returns when the model cannot be loaded."""
     try:
         from nemochat.engine.llama.embedding import EmbeddingModel
-        from nemochat.engine.llama.threads import physical_cores
+        from nemochat.engine.llama.processor import physical_cores
 
         model = EmbeddingModel(model_path, threads=physical_cores())
     except EngineError as error:

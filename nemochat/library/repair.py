@@ -10,7 +10,6 @@ from nemochat.domain.chat import Chat, Node, pictures_of
 from nemochat.domain.replies import ModelRef
 from nemochat.domain.sanitize import sanitize
 from nemochat.library import earlier
-from nemochat.library.adopting import Arriving, adopt
 from nemochat.library.codec import ROLEPLAY, as_int, as_seconds, as_text, from_columns, scene_from_json, waiting_from_json
 from nemochat.library.database import DAMAGED
 from nemochat.library.errors import LibraryError, NewerError, cannot, taking
@@ -19,6 +18,7 @@ from nemochat.library.mending import cleaned, mended
 from nemochat.library.pages import Pages, Row, Value
 from nemochat.library.pictures import Pictures, is_digest, original_digest
 from nemochat.library.store import Library
+from nemochat.library.transfer import Arriving, adopt
 from nemochat.library.values import RepairReport
 
 _LOST_NAME = "Recovered"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,17 +25,58 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.domain.summaries import Summary
 from nemochat.files import exporting
 from nemochat.library import earlier
-from nemochat.library.adopting import Arriving, adopt
 from nemochat.library.archives import MIB, Archive, open_archive
 from nemochat.library.codec import MAX_ID, ROLEPLAY, can_wait, from_columns, from_json, storable, to_columns, to_json
-from nemochat.library.difference import first_of
-from nemochat.library.errors import LibraryError, NewerError, cannot, taking
+from nemochat.library.errors import ConflictError, LibraryError, NewerError, cannot, taking
+from nemochat.library.ids import is_id
 from nemochat.library.mending import cleaned, mended
 from nemochat.library.pictures import is_digest, pixel_digest
+from nemochat.library.saving import first_of
 from nemochat.library.store import Library
 from nemochat.library.values import ExportReport, ImportReport, ListQuery, StoredChat
 from nemochat.reading import check_json
 from nemochat.settings import SamplingSettings
+
+
+class Arriving(msgspec.Struct, frozen=True):
+    """What it was there. id: "" where that is not known."""
+
+    id: str
+    chat: Chat
+    model: ModelRef
+    created: float
+    updated: float
+    tags: tuple[str, ...]
+    archived: bool
+
+
+def adopt(library: Library, arriving: Arriving, follows: int = 0) -> str | None:
+    """Store it and return its id; None where the very same is here. Nothing is overwritten: under a taken id it becomes a copy.
+
+    What is here but in the bin is taken out of it. follows: the version of which it is the next one, 0 for none: it takes its place.
+    """
+    if follows and is_id(arriving.id):
+        with suppress(ConflictError):
+            return library.save(arriving.id, follows, None, arriving.chat, model=arriving.model).id
+    id_: str | None = arriving.id if is_id(arriving.id) else None
+    if id_ is not None and library.holds(id_):
+        here = library.load(id_)
+        if cleaned(here.chat) == cleaned(arriving.chat):
+            if not here.deleted:
+                return None
+            library.restore(id_)
+            return id_
+        id_ = None
+    return library.add(
+        arriving.chat,
+        model=arriving.model,
+        created=arriving.created,
+        updated=arriving.updated,
+        tags=arriving.tags,
+        archived=arriving.archived,
+        id=id_,
+    ).id
+
 
 _MANIFEST = "nemochat-library.json"
 _CONVERSATION = re.compile(r"conversations/[0-9a-z]{1,32}\.json")

@@ -24,7 +24,7 @@ class ProjectorCard(msgspec.Struct, frozen=True):
     """The vision encoder and projector of a model.
 
     kind: clip.projector_type. image_size, patch_size: pixels. image_tokens: what a picture costs in the prompt; None is known only after
-    loading. is_fixed_size: the encoder gets one square of image_size pixels (`nemochat.images.fit`). width, layers, heads, ffn_width: of
+    loading. is_fixed_size: the encoder gets one square of image_size pixels (`nemochat.images.decode`). width, layers, heads, ffn_width: of
     the vision encoder. weights_bytes: tensor data; file_bytes: size on disk. merged: patches of each side that become one token.
     least_tokens, most_tokens: of a picture of dynamic resolution, 0 where there is none. is_whole: a picture has to be evaluated in one
     batch, because its tokens attend to those behind them.

@@ -24,7 +24,7 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.files import reason
 from nemochat.library import roleplay_chats
 from nemochat.personas.cards import decoded, is_card
-from nemochat.personas.limits import MAX_FILE
+from nemochat.personas.files import MAX_FILE
 from nemochat.personas.lorebook_files import is_lorebook
 from nemochat.personas.sampling_presets import is_foreign_preset
 from nemochat.reading import TooMuchError, check_json, read_beginning, read_regular

@@ -7,7 +7,7 @@ import binascii
 import io
 
 from nemochat.personas import png_chunks
-from nemochat.personas.limits import MAX_AVATAR
+from nemochat.personas.files import MAX_AVATAR
 from nemochat.pixels import BadPictureError, decoded
 
 _LONGEST = 1024

@@ -19,7 +19,7 @@ import msgspec
 from nemochat.domain.personas import Lorebook, LoreEntry, Persona, PersonaSampling, Position
 from nemochat.personas import mending
 from nemochat.personas.cleaning import clean
-from nemochat.personas.limits import MAX_ENTRIES, MAX_JSON, Unreadable
+from nemochat.personas.files import MAX_ENTRIES, MAX_JSON, Unreadable
 from nemochat.personas.lore_rules import is_of_silly_tavern
 
 TOP, KEPT, OURS = "nemochat/top", "nemochat/card", "nemochat"

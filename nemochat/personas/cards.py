@@ -19,8 +19,8 @@ from nemochat.personas import avatars, png_chunks
 from nemochat.personas.card_json import Spec, from_fields, from_json, parse, to_json
 from nemochat.personas.charx import Charx, is_zip, member_name, zipped
 from nemochat.personas.decorators import without_decorators
+from nemochat.personas.files import MAX_AVATAR, MAX_FILE, Unreadable
 from nemochat.personas.foreign_cards import from_foreign, from_yaml
-from nemochat.personas.limits import MAX_AVATAR, MAX_FILE, Unreadable
 
 __all__ = ["Card", "Spec", "is_card", "read_card", "write_charx", "write_json", "write_png"]
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from nemochat.personas.limits import MAX_AVATAR, MAX_JSON, Unreadable
+from nemochat.personas.files import MAX_AVATAR, MAX_JSON, Unreadable
 from nemochat.zips import Zip, ZipError
 
 _SCHEMES = ("embeded://", "embedded://")  # the specification spells it with one d

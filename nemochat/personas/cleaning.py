@@ -13,7 +13,7 @@ import msgspec
 
 from nemochat.domain.personas import Lorebook, LoreEntry, Persona, PersonaSampling
 from nemochat.domain.sanitize import sanitize
-from nemochat.personas.limits import MAX_DEPTH, MAX_ENTRIES, MAX_ITEMS, MAX_JSON, MAX_NAME, MAX_NODES, MAX_TEXT, Unreadable
+from nemochat.personas.files import MAX_DEPTH, MAX_ENTRIES, MAX_ITEMS, MAX_JSON, MAX_NAME, MAX_NODES, MAX_TEXT, Unreadable
 from nemochat.settings import SamplingSettings
 
 _NAMES = ("name", "nickname", "version", "model", "user_name")

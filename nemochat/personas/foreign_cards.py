@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from nemochat.personas import mending
-from nemochat.personas.limits import MAX_DEPTH, MAX_NODES, Unreadable
+from nemochat.personas.files import MAX_DEPTH, MAX_NODES, Unreadable
 
 _Fields = dict[str, object]
 _MAX_YAML = 256 * 1024

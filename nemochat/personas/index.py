@@ -21,7 +21,7 @@ from nemochat.domain.sanitize import sanitize, shortened, shown
 from nemochat.errors import NemochatError
 from nemochat.files import write_whole
 from nemochat.personas import files
-from nemochat.personas.limits import MAX_TOML
+from nemochat.personas.files import MAX_TOML
 from nemochat.personas.macros import Macros
 from nemochat.personas.toml_text import read_toml
 

@@ -29,8 +29,8 @@ from nemochat.personas import decorators, mending, png_chunks
 from nemochat.personas.card_json import book_fields, book_of, parse, without_kept
 from nemochat.personas.cards import decoded, from_base64
 from nemochat.personas.cleaning import clean_book
+from nemochat.personas.files import MAX_BOOK, MAX_BOOK_NODES, MAX_FILE, MAX_NAME, Unreadable
 from nemochat.personas.foreign_cards import agnai_book, lost
-from nemochat.personas.limits import MAX_BOOK, MAX_BOOK_NODES, MAX_FILE, MAX_NAME, Unreadable
 from nemochat.personas.lore_rules import is_of_silly_tavern
 from nemochat.reading import TooMuchError, check_json
 

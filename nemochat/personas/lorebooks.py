@@ -19,7 +19,7 @@ from nemochat.errors import NemochatError, UsageError
 from nemochat.files import export_file, make_folder, write_whole
 from nemochat.personas import files
 from nemochat.personas.cleaning import clean_book
-from nemochat.personas.limits import MAX_BOOK, MAX_BOOK_NODES, MAX_FILE, Unreadable
+from nemochat.personas.files import MAX_BOOK, MAX_BOOK_NODES, MAX_FILE, Unreadable
 from nemochat.personas.lorebook_files import read_lorebook, write_lorebook_v3, write_world_info
 from nemochat.personas.store import is_plain, slug
 from nemochat.system import disk

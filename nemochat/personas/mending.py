@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from nemochat.personas.limits import MAX_ITEMS, Unreadable
+from nemochat.personas.files import MAX_ITEMS, Unreadable
 
 _LARGEST = 1_000_000_000
 _YES, _NO = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}

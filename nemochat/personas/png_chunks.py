@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from nemochat.personas.limits import MAX_JSON, Unreadable
+from nemochat.personas.files import MAX_JSON, Unreadable
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 KEYWORDS = ("ccv3", "chara")

@@ -14,7 +14,7 @@ from nemochat.errors import NemochatError
 from nemochat.files import set_aside, write_whole
 from nemochat.personas import files
 from nemochat.personas.cleaning import one_line
-from nemochat.personas.limits import MAX_NAME, MAX_TEXT, Unreadable
+from nemochat.personas.files import MAX_NAME, MAX_TEXT, Unreadable
 from nemochat.personas.toml_text import toml_string
 from nemochat.reading import check_toml
 

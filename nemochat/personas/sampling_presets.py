@@ -20,7 +20,7 @@ from nemochat.errors import NemochatError, UsageError
 from nemochat.files import export_file, free_name, make_folder, reason, write_whole
 from nemochat.personas import files
 from nemochat.personas.cleaning import clean_json, one_line
-from nemochat.personas.limits import MAX_NAME, MAX_NODES, MAX_TOML, Unreadable
+from nemochat.personas.files import MAX_NAME, MAX_NODES, MAX_TOML, Unreadable
 from nemochat.personas.store import slug
 from nemochat.personas.toml_text import toml_string
 from nemochat.reading import check_json, check_toml

@@ -25,8 +25,8 @@ from nemochat.files import make_folder, make_new_folder, write_whole
 from nemochat.personas import avatars, files, profiles
 from nemochat.personas.cards import Spec, read_card, write_charx, write_json, write_png
 from nemochat.personas.cleaning import clean
+from nemochat.personas.files import MAX_FILE, MAX_TOML, Unreadable
 from nemochat.personas.index import Index, PersonaSummary, load_toml
-from nemochat.personas.limits import MAX_FILE, MAX_TOML, Unreadable
 from nemochat.personas.profiles import Profiles
 from nemochat.personas.toml_text import read_toml, write_toml
 from nemochat.system import disk

@@ -17,7 +17,7 @@ from nemochat.domain.personas import Lorebook, LoreEntry, Persona, PersonaSampli
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
 from nemochat.personas.cleaning import clean
-from nemochat.personas.limits import MAX_ENTRIES, MAX_TOML, Unreadable
+from nemochat.personas.files import MAX_ENTRIES, MAX_TOML, Unreadable
 from nemochat.reading import TooMuchError, check_toml
 
 _GROUPS = (

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from nemochat.chat.counting import Counting
+from nemochat.chat.context import Counting
 from nemochat.domain.messages import Conversation, Message, Role, TextPart, ToolSpec
 from nemochat.domain.segments import Control, Plain, Segment
 from nemochat.engine.llama import LlamaBackend

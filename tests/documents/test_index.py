@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from nemochat.documents import walking
+from nemochat.documents import adding
 from nemochat.documents.index import DocumentIndex
 from nemochat.documents.text import stem, words
 from nemochat.documents.values import DocumentError, Progress, chat_collection, named_collection
@@ -67,7 +67,7 @@ def test_hidden_binary_and_linked_files_are_passed_over(index: DocumentIndex, fo
 
 
 def test_a_folder_with_too_many_files_says_so(index: DocumentIndex, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walking, "MAX_FILES", 1)
+    monkeypatch.setattr(adding, "MAX_FILES", 1)
     report = index.add(folder, HERE)
     assert (len(report.read), len(report.notices)) == (1, 1)
 

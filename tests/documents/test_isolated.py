@@ -15,7 +15,7 @@ import msgspec
 import psutil
 import pytest
 
-from nemochat.documents import limits, wire
+from nemochat.documents import wire
 from nemochat.documents.isolated import DocumentReader
 from nemochat.documents.values import DocumentError, Kind, LoadedDocument, NotTextError, StoppedError
 from nemochat.system import children, processes
@@ -82,13 +82,13 @@ def test_a_process_with_little_memory_left_is_replaced_so_that_no_document_depen
 
 
 def test_where_the_system_limits_no_memory_the_parent_does(reader: DocumentReader, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "MEMORY", 10_000_000)  # of this process alone, as the other one has its own idea
+    monkeypatch.setattr(wire, "MEMORY", 10_000_000)  # of this process alone, as the other one has its own idea
     with pytest.raises(DocumentError, match="takes too much memory"):
         reader.read(SLOW, "a.txt")
 
 
 def test_a_document_that_takes_too_long_is_given_up(reader: DocumentReader, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "seconds_of", lambda _: 0.2)
+    monkeypatch.setattr(wire, "seconds_of", lambda _: 0.2)
     reader.read(b"one", "a.txt")
     first = reader.pid
     with pytest.raises(DocumentError, match="takes too long"):
@@ -98,7 +98,7 @@ def test_a_document_that_takes_too_long_is_given_up(reader: DocumentReader, monk
 
 
 def test_a_process_that_gets_no_time_is_not_waited_for_for_ever(reader: DocumentReader, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "seconds_of", lambda _: 0.2)
+    monkeypatch.setattr(wire, "seconds_of", lambda _: 0.2)
     reader.read(b"one", "a.txt")
     assert reader.pid is not None
     psutil.Process(reader.pid).suspend()
@@ -190,7 +190,7 @@ def test_frames_that_are_no_answer_are_not_taken() -> None:
     assert children.receive(io.BytesIO(b"\0\0\0\x05hello"), 5) == b"hello"
     for stream in (b"", b"\0\0", b"\0\0\0\x05hell", b"\xff\xff\xff\xffhello"):
         assert children.receive(io.BytesIO(stream), 5) is None
-    many = msgspec.msgpack.encode({"pieces": [{"text": "", "locator": {}}] * (limits.MAX_PASSAGES + 1)})
+    many = msgspec.msgpack.encode({"pieces": [{"text": "", "locator": {}}] * (wire.MAX_PASSAGES + 1)})
     with pytest.raises(msgspec.ValidationError, match="length"):
         msgspec.msgpack.decode(many, type=wire.Answer)
 

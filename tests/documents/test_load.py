@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from nemochat.documents import limits
+from nemochat.documents import wire
 from nemochat.documents.adding import read_bytes
 from nemochat.documents.kinds import docx as docx_kind
 from nemochat.documents.load import read_document, sections_of
@@ -243,7 +243,7 @@ def test_paths_that_are_no_files(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "MAX_BYTES", 10)
+    monkeypatch.setattr(wire, "MAX_BYTES", 10)
     (tmp_path / "a.txt").write_text("x" * 11)
     with pytest.raises(DocumentError, match="too large"):
         read_bytes(tmp_path / "a.txt")
@@ -252,10 +252,10 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytes
 def test_no_more_than_so_many_passages_and_characters_are_taken_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     data = b"{" + b",".join(b'"%d":{"a":"b"}' % at for at in range(100)) + b"}"
     assert len(read_document(data, "a.json").pieces) == 100
-    monkeypatch.setattr(limits, "MAX_PASSAGES", 10)
+    monkeypatch.setattr(wire, "MAX_PASSAGES", 10)
     few = read_document(data, "a.json")
     assert (len(few.pieces), few.notices) == (10, ("a.json is very long: only its first 10 passages (60 characters) were read.",))
-    monkeypatch.setattr(limits, "MAX_CHARACTERS", 40)
+    monkeypatch.setattr(wire, "MAX_CHARACTERS", 40)
     assert read_document(data, "a.json").notices == ("a.json is very long: only its first 5 passages (30 characters) were read.",)
     slow = read_document(data, "a.json", lambda: False)
     assert slow.notices == ("a.json takes very long to read: only its first 1 passages (6 characters) were read.",)

@@ -19,7 +19,7 @@ from nemochat.domain.messages import Role
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.segments import Control, ImageSlot, Plain
 from nemochat.engine.llama import LlamaBackend
-from nemochat.engine.llama.threads import physical_cores
+from nemochat.engine.llama.processor import physical_cores
 from nemochat.engine.protocol import GenerateRequest, LoadRequest
 from nemochat.errors import EngineError
 from nemochat.prompt.nemotron import render

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from nemochat.errors import ImageError
 from nemochat.images import decode_data_uri
-from nemochat.images.source import MAX_BYTES
+from nemochat.images.decode import MAX_BYTES
 
 
 @given(st.binary(min_size=1, max_size=200), st.sampled_from(["png", "jpeg", "svg+xml", "vnd.microsoft.icon", "WEBP"]))

@@ -8,7 +8,7 @@ from PIL import Image
 
 from nemochat.domain.images import RgbImage
 from nemochat.images import fit
-from nemochat.images.fit import PAD_COLOUR
+from nemochat.images.decode import PAD_COLOUR
 from tests.images.pictures import farthest, noise, pixel
 
 

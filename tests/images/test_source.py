@@ -10,7 +10,7 @@ import pytest
 
 from nemochat.errors import ImageError
 from nemochat.images import load
-from nemochat.images.source import MAX_BYTES
+from nemochat.images.decode import MAX_BYTES
 from tests.images.pictures import encode, grid
 
 

@@ -13,8 +13,8 @@ from nemochat.domain.messages import ImagePart, Message, Role, TextPart, ToolCal
 from nemochat.domain.personas import UserProfile
 from nemochat.domain.replies import ModelRef
 from nemochat.library import ConflictError, LibraryError
-from nemochat.library.difference import Difference, difference
 from nemochat.library.ids import is_id, new_id
+from nemochat.library.saving import Difference, difference
 from tests.calls import call_part
 from tests.library.building import MIRA, Clock, everything, open_library, record, reply, rows, stored, talk, user
 

@@ -17,7 +17,7 @@ from nemochat.domain.personas import LoreEntry, Persona, Position
 from nemochat.errors import NemochatError
 from nemochat.personas.card_json import KEPT, TOP
 from nemochat.personas.cards import Spec, read_card, write_json, write_png
-from nemochat.personas.limits import MAX_FILE
+from nemochat.personas.files import MAX_FILE
 from tests.personas.build import SIGNATURE, charx, chunk, golden, international_chunk, packed_text_chunk, png, text_chunk, v2
 from tests.personas.strategies import JSON
 

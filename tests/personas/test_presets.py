@@ -14,7 +14,7 @@ from textual.color import Color
 from nemochat.domain.messages import Role
 from nemochat.domain.personas import LoreEntry, Persona, UserProfile
 from nemochat.domain.sanitize import sanitize
-from nemochat.personas import examples, prompt_text
+from nemochat.personas import prompt_text
 from nemochat.personas.lore import lore_of, scan
 from nemochat.personas.store import PRESETS, PersonaStore
 from nemochat.personas.toml_text import read_toml, write_toml
@@ -105,7 +105,7 @@ def test_a_greeting_invites_an_answer(path: Path) -> None:
 @each
 def test_an_example_is_said_by_both(path: Path) -> None:
     persona = read(path)
-    dialogues = examples.blocks(persona, prompt_text.macros_of(persona, USER, seed="1"))
+    dialogues = prompt_text.example_dialogues(persona, prompt_text.macros_of(persona, USER, seed="1"))
     assert 1 <= len(dialogues) <= 2
     for dialogue in dialogues:
         assert [message.role for message in dialogue][:2] == [Role.USER, Role.ASSISTANT]

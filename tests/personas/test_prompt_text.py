@@ -5,9 +5,9 @@ import pytest
 
 from nemochat.domain.messages import Message, Role, TextPart
 from nemochat.domain.personas import AuthorNote, Lorebook, LoreEntry, Persona, Position, UserProfile
-from nemochat.personas import examples, lore
+from nemochat.personas import lore
 from nemochat.personas.cards import read_card
-from nemochat.personas.prompt_text import character_note, greetings, macros_of, post_history, system_text
+from nemochat.personas.prompt_text import character_note, example_dialogues, greetings, macros_of, post_history, system_text
 from tests.personas.build import golden
 
 ROLE = "You are Ada. Speak and act as Ada would, and stay in this role."
@@ -116,7 +116,7 @@ def test_a_note_of_the_character(kept: object, expected: AuthorNote | None) -> N
 
 def dialogue(text: str, name: str = "Ada", user: str = "Tom") -> list[list[tuple[Role, str]]]:
     persona = Persona(name=name, nickname="Addie", examples=text)
-    blocks = examples.blocks(persona, macros_of(persona, UserProfile(user), seed="1"))
+    blocks = example_dialogues(persona, macros_of(persona, UserProfile(user), seed="1"))
     assert all(message.example for block in blocks for message in block)
     return [[(message.role, message.text) for message in block] for block in blocks]
 
@@ -125,7 +125,7 @@ USER, CHAR = Role.USER, Role.ASSISTANT
 
 
 def test_the_examples_of_a_card() -> None:
-    blocks = examples.blocks(bran(), macros_of(bran(), TOM, seed="1"))
+    blocks = example_dialogues(bran(), macros_of(bran(), TOM, seed="1"))
     assert blocks[0][0] == Message(Role.USER, (TextPart("Can you mend this?"),), example=True)
     assert blocks[0][1].text in ("*He turns it over.*\nAye. Tomorrow.", "*He turns it over.*\nAye. By noon.")
     assert [message.text for message in blocks[1]] == ["Mind the coals."]

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from nemochat.chat import Chat, TurnResult
-from nemochat.chat.passages import Passages
+from nemochat.chat.meaning import Passages
 from nemochat.chat.toolbox import Toolbox, with_tools
 from nemochat.chat.values import ChatEvent, RoundEnded
 from nemochat.documents.index import DocumentIndex

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nemochat.chat import file_kinds
 from nemochat.chat.drops import find_drops
+from nemochat.chat.locations import FileKind
 from nemochat.system import places
 
 WINDOWS = {"UserProfile": r"C:\Users\me", "TEMP": r"D:\t" + "\\", "SHARE": r"\\nas\me", "NAME": "me", "SECRET": "sk-1"}
@@ -118,4 +118,4 @@ def test_a_variable_of_windows_leads_to_a_file(tmp_path: Path, monkeypatch: pyte
     for text in ("%USERPROFILE%/a.txt", "%USERPROFILE%\\a.txt".replace("\\", "/"), "read $env:USERPROFILE/a.txt now"):
         [file] = find_drops(text, tmp_path, tmp_path).files
         assert file.path == tmp_path / "a.txt"
-        assert file.kind is file_kinds.FileKind.TEXT
+        assert file.kind is FileKind.TEXT

@@ -8,8 +8,7 @@ import pytest
 
 from nemochat.cli.bench import Bench as RealBench
 from nemochat.domain.personas import UserProfile
-from nemochat.personas.examples import blocks
-from nemochat.personas.prompt_text import macros_of
+from nemochat.personas.prompt_text import example_dialogues, macros_of
 from nemochat.prompt.format import as_text
 from nemochat.tui.app import NemochatApp
 from tests.tui.bench import Bench, Driver
@@ -45,7 +44,7 @@ async def test_the_persona_stays_the_examples_go_first_and_no_turn_reads_more_th
         persona = driver.desk.chat.persona
         assert persona is not None
         macros = macros_of(persona, UserProfile(), seed=str(driver.desk.chat.seed))
-        examples = [message.text for block in blocks(persona, macros) for message in block]
+        examples = [message.text for block in example_dialogues(persona, macros) for message in block]
         assert examples
         # It is read from the first line of the persona on as soon as its chat is open; that takes a moment to begin.
         await driver.until(lambda: driver.screen.desk.reading.warming.warm > OPENING)

@@ -1,4 +1,7 @@
-"""PDF, with pypdf. Called in a process of its own: a broken file may take very long or very much memory."""
+"""PDF: its text with pypdf, its pages as pictures with PDFium.
+
+Called in a process of its own: a broken file may take very long or very much memory, and a hostile one may crash PDFium.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,12 @@ from typing import TYPE_CHECKING
 
 from nemochat.documents.text import clean
 from nemochat.documents.values import DocumentError, Section
+from nemochat.documents.wire import Answer
 
 if TYPE_CHECKING:
+    import pypdfium2
     from pypdf import PageObject
+
 
 MAX_PAGES = 5000
 _FEW_WORDS = 25
@@ -104,3 +110,32 @@ def _joined(text: str) -> str:
     """Lines of a paragraph as the paragraph they are, as far as can be told, and the letters of ligatures, which are a matter of print."""
     text = text.translate(_LIGATURES)
     return _LINE_END.sub(" ", _HYPHENATED.sub("", "\n".join(line.rstrip() for line in text.split("\n"))))
+
+
+_LONGEST_SIDE = 1600
+"""Pixels: print of the usual size can still be read."""
+_LARGEST_SCALE = 4.0
+
+
+def draw_pages(data: bytes, name: str, most: int) -> Answer:
+    """The first pages as PNG files. Raises DocumentError."""
+    import pypdfium2
+
+    try:
+        document = pypdfium2.PdfDocument(data)
+        total = len(document)
+        pages = tuple(_drawn(document[at]) for at in range(min(most, total)))
+    except pypdfium2.PdfiumError as error:
+        if "password" in str(error).lower():
+            raise DocumentError(f"{name} is encrypted.", "Save it without a password and add it again.") from error
+        raise DocumentError(f"{name} is broken: its pages cannot be drawn.", "Open it elsewhere and save it anew.") from error
+    if not pages:
+        raise DocumentError(f"{name} has no pages.", "Open it elsewhere and save it anew.")
+    return Answer(pages=pages, total=total)
+
+
+def _drawn(page: pypdfium2.PdfPage) -> bytes:
+    scale = min(_LONGEST_SIDE / max(*page.get_size(), 1.0), _LARGEST_SCALE)
+    out = io.BytesIO()
+    page.render(scale=scale).to_pil().convert("RGB").save(out, "PNG")
+    return out.getvalue()

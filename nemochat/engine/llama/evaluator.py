@@ -13,9 +13,8 @@ from nemochat.domain.images import RgbImage
 from nemochat.engine.backend import NO_MATTER, Cancelled, Waiting
 from nemochat.engine.llama.context import Aborted, CacheFull
 from nemochat.engine.llama.kv_cache import KvCache
-from nemochat.engine.llama.ledger import Cell, ImageSpan, tokens_of
+from nemochat.engine.llama.ledger import Cell, ImageSpan, KvSequence, tokens_of
 from nemochat.engine.llama.projector import Embedding, Picture, Projector
-from nemochat.engine.llama.sequences import KvSequence
 from nemochat.engine.lru import LruCache
 from nemochat.engine.protocol import Place
 from nemochat.engine.stride import Stride

@@ -11,9 +11,8 @@ import llama_cpp
 import msgspec
 import psutil
 
-from nemochat.engine.llama.amx import has_amx
 from nemochat.engine.llama.devices import all_devices
-from nemochat.engine.llama.threads import SMALL_MODEL, physical_cores
+from nemochat.engine.llama.processor import SMALL_MODEL, has_amx, physical_cores
 from nemochat.engine.tuning import Hardware
 
 

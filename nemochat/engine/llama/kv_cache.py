@@ -10,8 +10,7 @@ import msgspec
 
 from nemochat.engine.backend import Cancelled
 from nemochat.engine.llama.context import Aborted, CacheFull, Context
-from nemochat.engine.llama.ledger import Cell, is_lone, positions_of, removed, reusable
-from nemochat.engine.llama.sequences import KvSequence, Sequences
+from nemochat.engine.llama.ledger import Cell, KvSequence, Sequences, is_lone, positions_of, removed, reusable
 from nemochat.engine.protocol import Place
 from nemochat.engine.states import StateFolder
 from nemochat.errors import EngineError

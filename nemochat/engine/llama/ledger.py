@@ -1,10 +1,16 @@
-"""What a sequence of the KV cache holds, and how much of it a new prompt can use. Pure: the cache itself is llama.cpp's."""
+"""What the sequences of the KV cache hold, how much of it a new prompt can use, which one serves it, and which one has to go.
+
+Pure: the cache itself is llama.cpp's.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 
 import msgspec
+
+from nemochat.engine.protocol import Place
 
 
 class ImageSpan(msgspec.Struct, frozen=True):
@@ -145,3 +151,64 @@ class Ledger:
         del self._cells[start:stop]
         self._position = positions_of(self._cells)
         self._tokens = tokens_of(self._cells)
+
+
+class KvSequence:
+    """One sequence: `number` is llama.cpp's name for it. is_kept: what it holds is on the disk as well."""
+
+    def __init__(self, number: int, place: Place) -> None:
+        self.number = number
+        self.place = place
+        self.ledger = Ledger()
+        self.is_kept = False
+        self.used = 0
+
+    def reused(self, wanted: Sequence[Cell]) -> int:
+        """How many of the first cells of a prompt it holds."""
+        return reusable(self.ledger.cells, wanted, with_logits=False)
+
+
+class Sequences:
+    """At most one sequence for each place. Pure bookkeeping: whoever drops or forks one does the same in the cache."""
+
+    def __init__(self, most: int) -> None:
+        """`most`: how many the cache tells apart."""
+        self._most = most
+        self._all: list[KvSequence] = []
+        self._clock = itertools.count(1)
+
+    def __iter__(self) -> Iterator[KvSequence]:
+        return iter(self._all)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the cache tells no further one apart."""
+        return len(self._all) == self._most
+
+    def at(self, place: Place) -> KvSequence | None:
+        """The sequence of a place."""
+        return next((each for each in self._all if each.place == place), None)
+
+    def best(self, wanted: Sequence[Cell]) -> KvSequence | None:
+        """The one that holds most of the beginning of a prompt; None when none holds any of it."""
+        held = max(self._all, key=lambda each: each.reused(wanted), default=None)
+        return held if held is not None and held.reused(wanted) else None
+
+    def of(self, conversation: str) -> list[KvSequence]:
+        """Those of a conversation."""
+        return [each for each in self._all if each.place.conversation == conversation]
+
+    def add(self, place: Place) -> KvSequence:
+        """A new, empty one. There must be room for it."""
+        taken = {each.number for each in self._all}
+        sequence = KvSequence(next(number for number in range(self._most) if number not in taken), place)
+        self._all.append(sequence)
+        return sequence
+
+    def remove(self, sequence: KvSequence) -> None:
+        """It is gone."""
+        self._all.remove(sequence)
+
+    def touch(self, sequence: KvSequence) -> None:
+        """It was used just now."""
+        sequence.used = next(self._clock)

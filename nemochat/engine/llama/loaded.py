@@ -19,9 +19,9 @@ from nemochat.engine.llama.kv_cache import KvCache
 from nemochat.engine.llama.ledger import tokens_of
 from nemochat.engine.llama.lookup import MOST_ROWS, Pace
 from nemochat.engine.llama.model import Model
+from nemochat.engine.llama.processor import SMALL_MODEL, physical_cores
 from nemochat.engine.llama.projector import Picture, Projector
 from nemochat.engine.llama.sampler import Samplers
-from nemochat.engine.llama.threads import SMALL_MODEL, physical_cores
 from nemochat.engine.protocol import LoadRequest
 from nemochat.engine.states import StateFolder, fingerprint
 from nemochat.engine.tokens import Tokenizer

@@ -13,7 +13,7 @@ from pathlib import Path
 import llama_cpp
 
 from nemochat.domain.sampling import SAMPLING_KEYS, Sampling, recommended
-from nemochat.engine.llama import amx
+from nemochat.engine.llama import processor
 from nemochat.engine.llama.devices import ON_PROCESSOR, Placement
 from nemochat.engine.llama.native_log import native_log
 
@@ -79,7 +79,7 @@ class Model:
         params.no_alloc = False
         params.load_mtp = False
         log.forget_errors()
-        with nullcontext() if use_amx else amx.refused():
+        with nullcontext() if use_amx else processor.amx_refused():
             pointer = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
         if not pointer:
             raise log.refusal(f"could not load {Path(path).name}", "Check the file with `nemochat models show`, or free some memory.")

@@ -12,7 +12,7 @@ from nemochat.desk.port import EditedPersona
 from nemochat.domain.personas import Lorebook, LoreEntry, Persona, PersonaSampling
 from nemochat.domain.sanitize import shortened
 from nemochat.errors import SettingsError
-from nemochat.personas.limits import MAX_NAME
+from nemochat.personas.files import MAX_NAME
 from nemochat.personas.lore import title
 from nemochat.personas.lore_rules import SCAN_DEPTH
 from nemochat.personas.lorebooks import LorebookSummary

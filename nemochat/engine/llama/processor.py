@@ -1,4 +1,4 @@
-"""Keeps llama.cpp off Intel's AMX units, where it cannot be trusted with them.
+"""What llama.cpp gets of the processor: threads, and never Intel's AMX units, with which it cannot be trusted.
 
 Compiled with GCC 12, llama.cpp loads a tile configuration that was never written, and every quantised model ends the process (SIGSEGV,
 seen with llama-cpp-python 0.3.36). There is no switch, but it asks the kernel for the units when a model is first loaded, and the kernel
@@ -12,6 +12,22 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
+
+SMALL_MODEL = 50_000_000
+"""Parameters below which one thread is chosen: a second one gains next to nothing, and when another process holds its core, the
+first spins at every operation until it comes back (measured: 75 times slower)."""
+
+
+def physical_cores() -> int:
+    """Physical cores that this process may use, at least 1."""
+    process = psutil.Process()
+    # macOS has no affinity.
+    allowed = len(process.cpu_affinity() or ()) if hasattr(process, "cpu_affinity") else psutil.cpu_count()
+    physical = psutil.cpu_count(logical=False) or allowed or 1
+    return max(1, min(physical, allowed or physical))
+
 
 _SMALL_STACK_BYTES = 8192
 """Enough for a handler with AVX-512 registers, too little for those of AMX, which take 8 KiB by themselves."""
@@ -32,7 +48,7 @@ def has_amx() -> bool:
 
 
 @contextmanager
-def refused() -> Iterator[None]:
+def amx_refused() -> Iterator[None]:
     """A block in which the kernel refuses the units to this process. Who asks there does not ask again."""
     if not has_amx():
         yield
