@@ -103,7 +103,7 @@ class ChatSession:
 
     # -- turns
 
-    async def send(
+    def send(
         self,
         chat: Chat,
         message: Message,
@@ -121,22 +121,18 @@ class ChatSession:
         before anything is proposed, for a message that does not fit, and EngineError.
         """
         turn = _Turn(chat, stop, key, asked_at or time.perf_counter())
-        async with contextlib.aclosing(self._send(turn, message, id_, replies=replies)) as events:
-            async for event in events:
-                yield event
+        return self._send(turn, message, id_, replies=replies)
 
-    async def speak(self, chat: Chat, stop: Stop, *, key: str = "", asked_at: float | None = None) -> AsyncGenerator[ChatEvent, None]:
+    def speak(self, chat: Chat, stop: Stop, *, key: str = "", asked_at: float | None = None) -> AsyncGenerator[ChatEvent, None]:
         """Let `Group.speaking` say something behind what is there, beside what was said there before. `asked_at` as for `send`. Raises as
         that, and ConversationError."""
         if not chat.entries:
             raise ConversationError("There is no message to reply to.")
         turn = _Turn(chat, stop, key, asked_at or time.perf_counter())
         turn.others = sum(node.parent == chat.entries[-1].id for node in chat.aside.values())
-        async with contextlib.aclosing(self._rounds(turn)) as events:
-            async for event in events:
-                yield event
+        return self._rounds(turn)
 
-    async def regenerate(
+    def regenerate(
         self, chat: Chat, stop: Stop, index: int | None = None, *, key: str = "", asked_at: float | None = None
     ) -> AsyncGenerator[ChatEvent, None]:
         """Make another reply to the user's message at `index` (None: the last one), beside the one that is there.
@@ -146,29 +142,19 @@ class ChatSession:
         users = [at for at, entry in enumerate(chat.entries) if entry.message.role is Role.USER and index in (None, at)]
         if not users:
             raise ConversationError("There is no message to reply to.")
-        async with contextlib.aclosing(self.speak(chat.cut(users[-1] + 1), stop, key=key, asked_at=asked_at)) as events:
-            async for event in events:
-                yield event
+        return self.speak(chat.cut(users[-1] + 1), stop, key=key, asked_at=asked_at)
 
-    async def continue_reply(
-        self, chat: Chat, stop: Stop, *, key: str = "", asked_at: float | None = None
-    ) -> AsyncGenerator[ChatEvent, None]:
+    def continue_reply(self, chat: Chat, stop: Stop, *, key: str = "", asked_at: float | None = None) -> AsyncGenerator[ChatEvent, None]:
         """Let the model go on from the end of its last reply. `asked_at` as for `send`. Raises as that, and ConversationError."""
         if not chat.entries or chat.entries[-1].message.role is not Role.ASSISTANT or chat.entries[-1].message.excluded:
             raise ConversationError("There is no reply to continue.")
         turn = _Turn(spoken_by(chat, chat.entries[-1].speaker), stop, key, asked_at or time.perf_counter(), continues=True)
-        async with contextlib.aclosing(self._rounds(turn)) as events:
-            async for event in events:
-                yield event
+        return self._rounds(turn)
 
-    async def impersonate(
-        self, chat: Chat, stop: Stop, *, key: str = "", asked_at: float | None = None
-    ) -> AsyncGenerator[ChatEvent, None]:
+    def impersonate(self, chat: Chat, stop: Stop, *, key: str = "", asked_at: float | None = None) -> AsyncGenerator[ChatEvent, None]:
         """Let the model write what the user might say next. It does not become part of the conversation. Raises as `send`."""
         turn = _Turn(chat, stop, key, asked_at or time.perf_counter())
-        async with contextlib.aclosing(self._reply(turn, _Purpose.DRAFT)) as events:
-            async for event in events:
-                yield event
+        return self._reply(turn, _Purpose.DRAFT)
 
     async def suggest_title(self, chat: Chat, stop: Stop, *, key: str = "") -> str:
         """A title for the conversation by the model, in few words; "" when it finds none or is stopped. Nothing is proposed.

@@ -29,7 +29,7 @@ from nemochat.domain.servers import RemoteModel, ServerKind
 from nemochat.engine.protocol import Asked, LoadRequest, ModelInfo
 from nemochat.engine.remote.client import ServerClient
 from nemochat.engine.remote.finding import items, list_models, member
-from nemochat.engine.remote.messages_engine import CallDelta, Delta, End, Files
+from nemochat.engine.remote.messages_engine import CallDelta, Delta, End, Files, Lacking
 from nemochat.engine.remote.pictures import PictureLimits, data_uri
 from nemochat.errors import ServerError
 from nemochat.prompt.messages import GO_ON, SPEAK_AS_USER, asking, openai_messages
@@ -50,7 +50,6 @@ _MOST_STOPS = 4
 _HOSTED = PictureLimits(together=180_000 * 3 // 4)
 _HOSTED_BY_NVIDIA = (".api.nvidia.com", "api.nvcf.nvidia.com")
 
-_REFUSED = (400, 404, 422, 500, 501)
 _TELL_TALES = {
     "max_tokens": re.compile(r"max_completion_tokens"),
     "stream_options": re.compile(r"stream_options"),
@@ -90,10 +89,7 @@ _WAYS = {ServerKind.VLLM: _SERVED_BY_VLLM, ServerKind.NIM: _SERVED_BY_VLLM, Serv
 
 
 class ChatServer:
-    """A model of such a server (see `nemochat.engine.remote.messages_engine.Dialect`).
-
-    What a server turns out not to take is left out from then on: it is asked again, once for each.
-    """
+    """A model of such a server (see `nemochat.engine.remote.messages_engine.Dialect`)."""
 
     tells_stages = False
 
@@ -103,7 +99,7 @@ class ChatServer:
         self.limits = _HOSTED if host.endswith(_HOSTED_BY_NVIDIA) else PictureLimits()
         self._kind, self._ways = kind, _WAYS.get(kind, Ways(_OPENAI))
         self._client, self._model = client, model
-        self._lacks: set[str] = set()
+        self._lacking = Lacking(_TELL_TALES)
         self._opened: set[bool | None] = set()
         """The switches for thinking with which the template itself begins the thought, so that a reply never shows where it begins."""
         self.counts = False
@@ -150,22 +146,14 @@ class ChatServer:
 
     async def reply(self, asked: Asked, sampling: Sampling, files: Files) -> AsyncGenerator[Delta | End, None]:
         """As `Dialect.reply`."""
-        has_begun = False
-        while True:
-            body = self._body(asked, sampling, files)
-            try:
-                async with contextlib.aclosing(self._stream(body)) as deltas:
-                    async for delta in deltas:
-                        is_thought = not has_begun and not asked.continues and asked.thinks in self._opened
-                        # A server that tells thoughts apart says so from the first word on.
-                        if is_thought and isinstance(delta, Delta) and delta.text and not delta.thought:
-                            delta = msgspec.structs.replace(delta, text=_OPENS_THOUGHT + delta.text)
-                        has_begun = True
-                        yield delta
-                return
-            except ServerError as error:
-                if has_begun or not self._does_without(error, body):
-                    raise
+        is_thought = not asked.continues and asked.thinks in self._opened
+        async with contextlib.aclosing(self._lacking.reply(lambda: self._body(asked, sampling, files), self._stream)) as deltas:
+            async for delta in deltas:
+                # A server that tells thoughts apart says so from the first word on.
+                if is_thought and isinstance(delta, Delta) and delta.text and not delta.thought:
+                    delta = msgspec.structs.replace(delta, text=_OPENS_THOUGHT + delta.text)
+                is_thought = False
+                yield delta
 
     async def warm(self, asked: Asked, files: Files) -> End:
         """One token, which is not looked at: the prompt's beginning is kept then."""
@@ -182,7 +170,7 @@ class ChatServer:
 
     def _body(self, asked: Asked, sampling: Sampling, files: Files) -> dict[str, Any]:
         body = self._messages(asked, files) | {"model": self._model, "stream": True}
-        if "stream_options" not in self._lacks:
+        if "stream_options" not in self._lacking.fields:
             body["stream_options"] = {"include_usage": True}
         for name, value in msgspec.structs.asdict(sampling).items():
             if value not in (None, ()) and (key := self._ways.sampling.get(name)):
@@ -191,21 +179,21 @@ class ChatServer:
             body["top_k"] = -1  # what is off there
         if "stop" in body and self._kind is ServerKind.OPENAI:
             body["stop"] = body["stop"][:_MOST_STOPS]
-        if "max_tokens" in self._lacks and "max_tokens" in body:
+        if "max_tokens" in self._lacking.fields and "max_tokens" in body:
             body["max_completion_tokens"] = body.pop("max_tokens")
         if asked.calls and "tools" in body:
             body["tool_choice"] = {"type": "function", "function": {"name": asked.tool}} if asked.tool else "required"
-        if asked.schema is not None and "response_format" not in self._lacks:
+        if asked.schema is not None and "response_format" not in self._lacking.fields:
             body["response_format"] = {"type": "json_schema", "json_schema": {"name": "reply", "schema": asked.schema}}
         return body
 
     def _messages(self, asked: Asked, files: Files) -> dict[str, Any]:
         """The fields that say what the prompt is. Pictures that are not in `files` are left out of it."""
-        continues = self._ways.continues and "continue_final_message" not in self._lacks and ends_in_words(asked)
+        continues = self._ways.continues and "continue_final_message" not in self._lacking.fields and ends_in_words(asked)
         messages, tools = openai_messages(
             worded(asked, continues=continues),
             lambda digest: {"type": "image_url", "image_url": {"url": data_uri(files[digest])}} if digest in files else _NO_PICTURE,
-            tells_tools="tools" in self._lacks,
+            tells_tools="tools" in self._lacking.fields,
             reasoning=self._ways.reasoning,
         )
         fields: dict[str, Any] = {"messages": [_without_gaps(message) for message in messages]}
@@ -213,26 +201,16 @@ class ChatServer:
             fields["tools"] = tools
         if continues:
             fields |= {"continue_final_message": True, "add_generation_prompt": False}
-        if asked.thinks is not None and self._ways.switches_thinking and "chat_template_kwargs" not in self._lacks:
+        if asked.thinks is not None and self._ways.switches_thinking and "chat_template_kwargs" not in self._lacking.fields:
             fields["chat_template_kwargs"] = {"enable_thinking": asked.thinks}
         return fields
-
-    def _does_without(self, error: ServerError, body: dict[str, Any]) -> bool:
-        """Whether a request can be made in another way, after the server has said of a field that it does not take it."""
-        if error.status not in _REFUSED or error.is_length:
-            return False
-        for field, sign in _TELL_TALES.items():
-            if field in body and field not in self._lacks and sign.search(error.message):
-                self._lacks.add(field)
-                return True
-        return False
 
     async def _opens_thought(self, thinks: bool | None) -> bool:
         """Whether a prompt ends with what opens a thought, as the tokenizer writes it."""
         fields = self._messages(msgspec.structs.replace(_ANY, thinks=thinks), {})
         answer = await self._ask(_TOKENIZE, {"model": self._model, "return_token_strs": True, **fields})
-        said = member(answer, "token_strs")
-        return isinstance(said, list) and "".join(map(str, said[-8:])).rstrip(_SPACES).endswith(_OPENS_THOUGHT)
+        said = member(answer, list, "token_strs") or []
+        return "".join(map(str, said[-8:])).rstrip(_SPACES).endswith(_OPENS_THOUGHT)
 
     async def _loaded_window(self) -> int:
         """The window of a model that LM Studio loads now, 0 where it does not tell."""
@@ -242,7 +220,7 @@ class ChatServer:
             if error.status not in (404, 405, 501):
                 raise
             return 0  # older ones load a model when it is first asked
-        return number(member(answer, "load_config", "context_length")) or 0
+        return number(member(answer, int, "load_config", "context_length")) or 0
 
     async def _ask(self, path: str, body: dict[str, Any]) -> Any:
         """An answer that may be lacking: where the server counts nothing, or not just this, or not soon, guesses have to do."""
@@ -258,7 +236,7 @@ class ChatServer:
 
     @staticmethod
     def _count_of(answer: Any) -> int | None:
-        return number(member(answer, "count"))
+        return number(member(answer, int, "count"))
 
     # -- what is answered
 
@@ -268,11 +246,11 @@ class ChatServer:
         async with contextlib.aclosing(self._client.stream(_CHAT, body)) as values:
             async for value in values:
                 choice = next(iter(items(value, "choices")), {})
-                message = choice.get("delta") if isinstance(choice.get("delta"), dict) else choice.get("message")
-                if delta := _delta(message):
+                message = member(choice, dict, "delta")
+                if delta := _delta(member(choice, dict, "message") or {} if message is None else message):
                     yield delta
                 reason = choice.get("finish_reason") or reason
-                usage = member(value, "usage") or usage
+                usage = member(value, dict, "usage") or usage
         if reason is None:
             raise self._client.broke_off()
         if reason == "content_filter":
@@ -309,10 +287,8 @@ def _without_gaps(message: dict[str, Any]) -> dict[str, Any]:
     return {**message, "content": left if has_pictures else "".join(part["text"] for part in left)}
 
 
-def _delta(message: Any) -> Delta | None:
+def _delta(message: dict[str, Any]) -> Delta | None:
     """A piece of a reply, None where there is nothing in it."""
-    if not isinstance(message, dict):
-        return None
     thought = message.get("reasoning_content") or message.get("reasoning")
     text = message.get("content") or message.get("refusal")
     if isinstance(text, list):
@@ -323,23 +299,16 @@ def _delta(message: Any) -> Delta | None:
 
 
 def _call(item: dict[str, Any]) -> CallDelta:
-    index, id_, function = item.get("index"), item.get("id"), item.get("function")
-    name, arguments = member(function, "name"), member(function, "arguments")
-    return CallDelta(
-        index if isinstance(index, int) and not isinstance(index, bool) else None,
-        id_ if isinstance(id_, str) else "",
-        name if isinstance(name, str) else "",
-        arguments if isinstance(arguments, str | dict) else "",
-    )
+    arguments = member(item, str, "function", "arguments") or member(item, dict, "function", "arguments") or ""
+    return CallDelta(member(item, int, "index"), member(item, str, "id") or "", member(item, str, "function", "name") or "", arguments)
 
 
 def _end(answer: Any, reason: str | None) -> End:
-    usage = member(answer, "usage")
     return End(
         _REASONS.get(str(reason), FinishReason.STOP),
-        number(member(usage, "prompt_tokens")),
-        number(member(usage, "prompt_tokens_details", "cached_tokens")),
-        number(member(usage, "completion_tokens")),
+        number(member(answer, int, "usage", "prompt_tokens")),
+        number(member(answer, int, "usage", "prompt_tokens_details", "cached_tokens")),
+        number(member(answer, int, "usage", "completion_tokens")),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -32,6 +32,7 @@ _ASKED_AT_ONCE = 4  # models that are told of one by one
 _SECONDS_FOR_EACH = 5.0  # after which no more are asked about
 _LARGEST_CONTEXT = 1 << 31
 _NIM_SAYS = frozenset({"modelinfo", "licenseinfo", "assetinfo"})
+Kind = TypeVar("Kind")
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -58,13 +59,13 @@ async def find_kind(client: ServerClient) -> ServerKind:
         return ServerKind.LLAMA_SERVER
     if isinstance(metadata, dict) and _NIM_SAYS & {str(name).replace("_", "").lower() for name in metadata}:
         return ServerKind.NIM
-    if isinstance(member(version, "version"), str) and isinstance(tags, dict) and "models" in tags:
+    if member(version, str, "version") is not None and isinstance(tags, dict) and "models" in tags:
         return ServerKind.OLLAMA
     if any("key" in item for item in items(lm_studio, "models")) or any("state" in item for item in items(older, "data")):
         return ServerKind.LM_STUDIO
     if "vllm" in owners:
         return ServerKind.VLLM
-    if isinstance(listed, dict) and isinstance(listed.get("data"), list):
+    if member(listed, list, "data") is not None:
         return ServerKind.OPENAI
     raise listed if isinstance(listed, ServerError) else client.misread("lists no models")
 
@@ -110,7 +111,7 @@ async def _of_llama_server(client: ServerClient) -> list[RemoteModel]:
     if not (isinstance(props, dict) and props.get("role") == "router"):
         return [_with_props(msgspec.structs.replace(model, is_loaded=True), props) for _, model in models]
     loaded = [
-        msgspec.structs.replace(model, is_loaded=member(item, "status", "value") in ("loaded", "sleeping")) for item, model in models
+        msgspec.structs.replace(model, is_loaded=member(item, str, "status", "value") in ("loaded", "sleeping")) for item, model in models
     ]
     untold = [
         (f"/props?model={quote(model.id, safe='')}&autoload=false", None) if model.is_loaded and not model.context_length else None
@@ -120,11 +121,10 @@ async def _of_llama_server(client: ServerClient) -> list[RemoteModel]:
 
 
 def _with_props(model: RemoteModel, props: Any) -> RemoteModel:
-    context = _tokens(member(props, "default_generation_settings", "n_ctx"))
-    vision = member(props, "modalities", "vision")
-    return msgspec.structs.replace(
-        model, context_length=context or model.context_length, has_vision=vision if isinstance(vision, bool) else model.has_vision
-    )
+    context = _tokens(member(props, int, "default_generation_settings", "n_ctx"))
+    vision = member(props, bool, "modalities", "vision")
+    has_vision = model.has_vision if vision is None else vision
+    return msgspec.structs.replace(model, context_length=context or model.context_length, has_vision=has_vision)
 
 
 async def _of_ollama(client: ServerClient) -> list[RemoteModel]:
@@ -135,18 +135,18 @@ async def _of_ollama(client: ServerClient) -> list[RemoteModel]:
     told = await _ask_each(client, [("/api/show", {"model": _name(item)}) for item in listed])
     models = []
     for item, shown in zip(listed, told, strict=True):
-        name, about, capabilities = _name(item), member(shown, "model_info"), member(shown, "capabilities")
-        contexts = [value for key, value in about.items() if key.endswith(".context_length")] if isinstance(about, dict) else []
-        if isinstance(capabilities, list) and capabilities and "completion" not in capabilities:
+        name, about, capabilities = _name(item), member(shown, dict, "model_info") or {}, member(shown, list, "capabilities")
+        contexts = [value for key, value in about.items() if key.endswith(".context_length")]
+        if capabilities and "completion" not in capabilities:
             continue
         is_elsewhere = name.endswith((":cloud", "-cloud")) or any(
-            member(where, key) for where in (item, shown) for key in ("remote_host", "remote_model")
+            member(where, str, key) for where in (item, shown) for key in ("remote_host", "remote_model")
         )
         models.append(
             RemoteModel(
                 name,
                 context_length=_tokens(contexts[0]) if contexts else 0,
-                has_vision="vision" in capabilities if isinstance(capabilities, list) else None,
+                has_vision="vision" in capabilities if capabilities is not None else None,
                 is_loaded=name in loaded if isinstance(running, dict) else None,
                 is_elsewhere=is_elsewhere,
             )
@@ -171,10 +171,10 @@ async def _of_lm_studio(client: ServerClient) -> list[RemoteModel]:
         RemoteModel(
             _text(item.get("key")),
             context_length=next(
-                (length for one in items(item, "loaded_instances") if (length := _tokens(member(one, "config", "context_length")))),
+                (length for one in items(item, "loaded_instances") if (length := _tokens(member(one, int, "config", "context_length")))),
                 _tokens(item.get("max_context_length")),
             ),
-            has_vision=member(item, "capabilities", "vision") is True,
+            has_vision=member(item, bool, "capabilities", "vision") is True,
             is_loaded=bool(items(item, "loaded_instances")),
         )
         for item in _listed(client, answer, "models")
@@ -185,11 +185,11 @@ async def _of_lm_studio(client: ServerClient) -> list[RemoteModel]:
 def _of_openai(item: dict[str, Any]) -> RemoteModel:
     """A model of ``/v1/models``; OpenAI's shape has its id alone, most add how long a prompt may be, and some what it takes."""
     lengths = [item.get(key) for key in ("max_model_len", "context_length", "context_window", "max_context_length")]
-    taken = member(item, "architecture", "input_modalities")
+    taken = member(item, list, "architecture", "input_modalities")
     return RemoteModel(
         _text(item.get("id")),
-        context_length=next(filter(None, map(_tokens, [*lengths, member(item, "meta", "n_ctx")])), 0),
-        has_vision="image" in taken if isinstance(taken, list) else None,
+        context_length=next(filter(None, map(_tokens, [*lengths, member(item, int, "meta", "n_ctx")])), 0),
+        has_vision="image" in taken if taken is not None else None,
     )
 
 
@@ -224,15 +224,21 @@ def _listed(client: ServerClient, answer: Any, name: str) -> list[dict[str, Any]
 
 def items(answer: Any, name: str) -> list[dict[str, Any]]:
     """The objects of a list in an answer, so many of them as can be meant; none where there is no such list."""
-    found = member(answer, name)
-    return [item for item in found if isinstance(item, dict)][:_MOST_MODELS] if isinstance(found, list) else []
+    return [item for item in member(answer, list, name) or () if isinstance(item, dict)][:_MOST_MODELS]
 
 
-def member(value: Any, *names: str) -> Any:
-    """What stands in an answer under these names, one in the other; None where there is nothing."""
-    for name in names:
+def member(value: Any, kind: type[Kind], *path: str) -> Kind | None:
+    """What stands in an answer under these names, one in the other; None where it is not there or is of another kind.
+
+    Whole numbers are numbers, booleans are not.
+    """
+    for name in path:
         value = value.get(name) if isinstance(value, dict) else None
-    return value
+    if isinstance(value, bool) and kind is not bool:
+        return None
+    if kind is float and isinstance(value, int):
+        value = float(value)
+    return value if isinstance(value, kind) else None
 
 
 def _name(item: dict[str, Any]) -> str:

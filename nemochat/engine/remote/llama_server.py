@@ -26,9 +26,10 @@ from nemochat.domain.segments import ImageSlot, Segment
 from nemochat.engine.lru import LruCache
 from nemochat.engine.protocol import UNNAMED, Asked, Capabilities, GenerateRequest, LoadRequest, ModelInfo, Place, Prepared
 from nemochat.engine.remote.client import ServerClient
+from nemochat.engine.remote.finding import member
 from nemochat.engine.remote.pictures import PictureFile, as_file, data_uri
 from nemochat.engine.remote.prompts import ServerPrompt, Writer, common
-from nemochat.engine.remote.replies import KEPT_FIELDS, Read, Reply, formed, member, read_of, sampled
+from nemochat.engine.remote.replies import KEPT_FIELDS, Read, Reply, formed, read_of, sampled
 from nemochat.engine.remote.slots import Held, Slot, Slots, slots_of
 from nemochat.engine.remote.vocabulary import ServerVocabulary
 from nemochat.engine.stride import Stride

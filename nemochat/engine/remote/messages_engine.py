@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -51,6 +51,8 @@ _NO_PICTURES = re.compile(
     re.I,
 )
 """How a server says that its model reads text only."""
+_REFUSED = (400, 404, 422, 500, 501)
+"""Statuses with which servers say that they do not take a field."""
 _TOO_FEW = 1.25
 """By how much a prompt is larger than was thought, at least, where the server refuses one that should have fitted."""
 _TOO_MUCH = 0.75
@@ -124,6 +126,36 @@ class Dialect(Protocol):
 
     async def close(self) -> None:
         """Close the connections."""
+
+
+class Lacking:
+    """What a server turns out not to take is left out from then on: it is asked again, once for each.
+
+    signs: how it says so, by the names of the fields of a request. fields: those that it lacks.
+    """
+
+    def __init__(self, signs: Mapping[str, re.Pattern[str]]) -> None:
+        self.fields: set[str] = set()
+        self._signs = signs
+
+    async def reply(
+        self, body: Callable[[], dict[str, Any]], stream: Callable[[dict[str, Any]], AsyncGenerator[Delta | End, None]]
+    ) -> AsyncGenerator[Delta | End, None]:
+        """The reply to a body, which is made anew without what the server lacks as long as no reply has begun. Raises ServerError."""
+        while True:
+            asked, has_begun = body(), False
+            try:
+                async with contextlib.aclosing(stream(asked)) as deltas:
+                    async for delta in deltas:
+                        has_begun = True
+                        yield delta
+                return
+            except ServerError as error:
+                told = (name for name, sign in self._signs.items() if name in asked and sign.search(error.message))
+                lacks = next((name for name in told if name not in self.fields), None)
+                if has_begun or lacks is None or error.is_length or error.status not in _REFUSED:
+                    raise
+                self.fields.add(lacks)
 
 
 class _Warmed(msgspec.Struct, frozen=True):

@@ -21,7 +21,7 @@ from nemochat.engine.protocol import Asked, LoadRequest, ModelInfo
 from nemochat.engine.remote.chat_server import ends_in_words, number, worded
 from nemochat.engine.remote.client import ServerClient
 from nemochat.engine.remote.finding import items, member
-from nemochat.engine.remote.messages_engine import CallDelta, Delta, End, Files
+from nemochat.engine.remote.messages_engine import CallDelta, Delta, End, Files, Lacking
 from nemochat.engine.remote.pictures import PictureLimits
 from nemochat.errors import ServerError
 from nemochat.prompt.messages import openai_messages
@@ -55,20 +55,19 @@ class Ollama:
 
     def __init__(self, client: ServerClient, model: str) -> None:
         self._client, self._model = client, model
-        self._lacks: set[str] = set()
+        self._lacking = Lacking(_TELL_TALES)
         self._thinks = False
         self._window = 0
 
     async def load(self, request: LoadRequest) -> ModelInfo:
         """What Ollama says of the model, which it loads by an empty request, with the window that the settings ask for beyond its own."""
         shown = await self._client.post(_SHOW, {"model": self._model})
-        capabilities = member(shown, "capabilities")
-        can = set(map(str, capabilities)) if isinstance(capabilities, list) else {"completion", "vision", "tools"}
-        told_of = member(shown, "model_info")
-        about: dict[str, Any] = told_of if isinstance(told_of, dict) else {}
+        capabilities = member(shown, list, "capabilities")
+        can = set(map(str, capabilities)) if capabilities is not None else {"completion", "vision", "tools"}
+        about: dict[str, Any] = member(shown, dict, "model_info") or {}
         trained = next((number(value) or 0 for key, value in about.items() if key.endswith(".context_length")), 0)
-        told = _SET_WINDOW.search(str(member(shown, "parameters") or ""))
-        self._lacks = {name for name in _TELL_TALES if name == "tools" and "tools" not in can}
+        told = _SET_WINDOW.search(member(shown, str, "parameters") or "")
+        self._lacking.fields = set() if "tools" in can else {"tools"}
         self._thinks = "thinking" in can
         wanted = request.settings.context_length
         if wanted > (int(told[1]) if told else _USUAL_WINDOW):
@@ -77,7 +76,7 @@ class Ollama:
         await self._client.post(_CHAT, loads)
         self._window = await self._running_window() or self._window or (int(told[1]) if told else 0)
         if not self._window:
-            self._window = trained if member(shown, "remote_host") and trained else _USUAL_WINDOW
+            self._window = trained if member(shown, str, "remote_host") and trained else _USUAL_WINDOW
         return ModelInfo(
             name=request.name,
             context_length=self._window,
@@ -85,7 +84,7 @@ class Ollama:
             vocab_size=0,
             load_ms=0.0,
             architecture=str(about.get("general.architecture") or ""),
-            takes_tools="tools" not in self._lacks,
+            takes_tools="tools" not in self._lacking.fields,
             has_think_switch=self._thinks,
             takes_sampling=tuple(_SAMPLING),
         )
@@ -98,22 +97,9 @@ class Ollama:
         """Nor this."""
         return None
 
-    async def reply(self, asked: Asked, sampling: Sampling, files: Files) -> AsyncGenerator[Delta | End, None]:
+    def reply(self, asked: Asked, sampling: Sampling, files: Files) -> AsyncGenerator[Delta | End, None]:
         """As `Dialect.reply`."""
-        has_begun = False
-        while True:
-            body = self._body(asked, sampling, files)
-            try:
-                async with contextlib.aclosing(self._stream(body)) as deltas:
-                    async for delta in deltas:
-                        has_begun = True
-                        yield delta
-                return
-            except ServerError as error:
-                lacks = {name for name, sign in _TELL_TALES.items() if name in body and sign.search(error.message)}
-                if has_begun or not lacks or lacks <= self._lacks:
-                    raise
-                self._lacks |= lacks
+        return self._lacking.reply(lambda: self._body(asked, sampling, files), self._stream)
 
     async def warm(self, asked: Asked, files: Files) -> End:
         """Never asked for (see `warms`)."""
@@ -129,7 +115,7 @@ class Ollama:
         messages, tools = openai_messages(
             worded(asked, continues=ends_in_words(asked)),
             lambda digest: {"type": "image", "data": base64.b64encode(files[digest].data).decode()},
-            tells_tools="tools" in self._lacks,
+            tells_tools="tools" in self._lacking.fields,
             reasoning="thinking" if self._thinks else "",
             arguments_as_text=False,
         )
@@ -144,7 +130,7 @@ class Ollama:
         }
         if tools:
             body["tools"] = tools
-        if asked.thinks is not None and self._thinks and "think" not in self._lacks:
+        if asked.thinks is not None and self._thinks and "think" not in self._lacking.fields:
             body["think"] = asked.thinks
         if asked.schema is not None:
             body["format"] = asked.schema
@@ -172,17 +158,13 @@ class Ollama:
     async def _stream(self, body: dict[str, Any]) -> AsyncGenerator[Delta | End, None]:
         async with contextlib.aclosing(self._client.stream(_CHAT, body)) as values:
             async for value in values:
-                message = member(value, "message")
-                text, thought = member(message, "content"), member(message, "thinking")
-                delta = Delta(
-                    text if isinstance(text, str) else "",
-                    thought if isinstance(thought, str) else "",
-                    # Each comes whole; their indices are not to be relied on.
-                    tuple(_call(item) for item in items(message, "tool_calls")),
-                )
+                message = member(value, dict, "message")
+                text, thought = member(message, str, "content") or "", member(message, str, "thinking") or ""
+                # Each call comes whole; their indices are not to be relied on.
+                delta = Delta(text, thought, tuple(_call(item) for item in items(message, "tool_calls")))
                 if delta != Delta():
                     yield delta
-                if member(value, "done") is True:
+                if member(value, bool, "done"):
                     yield _end(value)
                     return
         raise self._client.broke_off()
@@ -201,8 +183,8 @@ def _as_ollama(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def _call(item: dict[str, Any]) -> CallDelta:
-    name, arguments = member(item, "function", "name"), member(item, "function", "arguments")
-    return CallDelta(name=name if isinstance(name, str) else "", arguments=arguments if isinstance(arguments, str | dict) else "")
+    arguments = member(item, str, "function", "arguments") or member(item, dict, "function", "arguments") or ""
+    return CallDelta(name=member(item, str, "function", "name") or "", arguments=arguments)
 
 
 def _end(value: dict[str, Any]) -> End:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -14,6 +14,7 @@ from nemochat.domain.sampling import Sampling
 from nemochat.domain.segments import Control
 from nemochat.engine.cutter import Cutter
 from nemochat.engine.protocol import GenerateRequest
+from nemochat.engine.remote.finding import member
 from nemochat.engine.remote.prompts import ServerPrompt
 from nemochat.engine.remote.vocabulary import ServerVocabulary
 from nemochat.prompt.grammar import behind_trigger
@@ -28,7 +29,6 @@ _TOKEN, _PATTERN = 0, 2
 """Kinds of triggers of a grammar, as llama.cpp numbers them."""
 _SPECIAL = re.compile(r"[.^$|()\[\]{}*+?\\/]")
 """What means something in its patterns."""
-_Kind = TypeVar("_Kind")
 
 
 def sampled(sampling: Sampling) -> dict[str, Any]:
@@ -223,14 +223,3 @@ class _Call:
             self._is_open = not self._is_open
         self._tail = self._tail[-self._longest :] if self._longest else ""
         return was_open or self._is_open
-
-
-def member(value: Any, kind: type[_Kind], *path: str) -> _Kind | None:
-    """A member of what a server said, None where it is not there or something else; whole numbers are numbers, booleans are not."""
-    for name in path:
-        value = value.get(name) if isinstance(value, dict) else None
-    if isinstance(value, bool) and kind is not bool:
-        return None
-    if kind is float and isinstance(value, int):
-        value = float(value)
-    return value if isinstance(value, kind) else None
