@@ -10,7 +10,7 @@ from typing import Protocol
 from nemochat.chat import Chat
 from nemochat.chat.album import Album
 from nemochat.chat.import_file import read_conversation
-from nemochat.desk.conversation import OpenConversation, Store
+from nemochat.desk.conversation import Around, OpenConversation, Store
 from nemochat.desk.port import (
     AboutToAsk,
     Answer,
@@ -39,12 +39,8 @@ _AROUND = 3
 """Messages that the preview of a search shows before and after what was found."""
 
 
-class Shelf(Protocol):
+class Shelf(Around, Protocol):
     """What the conversations need of the rest of the desk."""
-
-    @property
-    def conversation(self) -> OpenConversation:
-        """The one on the desk."""
 
     album: Album
 
@@ -54,9 +50,6 @@ class Shelf(Protocol):
 
     def put(self, conversation: OpenConversation, node: int = 0) -> bool:
         """Put another one on the desk; False, and the user is told why, while a reply is being written."""
-
-    def refuse_while_busy(self) -> bool:
-        """Whether a reply is being written; says so."""
 
     async def written(self) -> None:
         """Wait until what is on the desk, and what was there before, is on the disk or cannot be written."""

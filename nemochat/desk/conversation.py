@@ -11,6 +11,7 @@ from typing import Protocol
 
 import msgspec
 
+from nemochat.chat import ChatSession
 from nemochat.chat.album import Album
 from nemochat.domain.chat import Chat, pictures_of
 from nemochat.domain.edits import Edit, applied, taken_back
@@ -41,6 +42,29 @@ class Store(Protocol):
 
     def copied(self) -> None:
         """Another program is at work in it: it goes on as a copy."""
+
+
+class Around(Protocol):
+    """What the parts of the desk need of the rest of it; some need more."""
+
+    @property
+    def conversation(self) -> OpenConversation:
+        """The one on the desk."""
+
+    def refuse_while_busy(self) -> bool:
+        """Whether a reply is being written; says so."""
+
+    def begin(self, chat: Chat) -> bool:
+        """Put a new conversation on the desk; False, and the user is told why, while a reply is being written."""
+
+    def opened(self, chat: Chat) -> Chat:
+        """A new conversation in which the persona, or everybody of the group, has greeted the user."""
+
+    def free_session(self) -> ChatSession | None:
+        """The session when its model is loaded and it has nothing to do for the user."""
+
+    def do(self, work: Callable[[], object]) -> None:
+        """Do something that may wait, and say what went wrong with it."""
 
 
 class OpenConversation:

@@ -7,12 +7,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
 
 from nemochat.chat.drops import Drop, DroppedFile, FileKind
 from nemochat.chat.locations import file_kind, has_picture_suffix
 from nemochat.chat.pictures import OpenedPicture, opened
-from nemochat.desk.conversation import OpenConversation
+from nemochat.desk.conversation import Around
 from nemochat.desk.documents import Documents
 from nemochat.desk.draft import Draft
 from nemochat.desk.lore import Lorebooks
@@ -44,24 +43,13 @@ _DOCUMENT_SUFFIXES = (
 )  # fmt: skip
 
 
-class Takes(Protocol):
-    """Where files are taken."""
-
-    @property
-    def conversation(self) -> OpenConversation:
-        """The one on the desk."""
-
-    def do(self, work: Callable[[], object]) -> None:
-        """Do something that may wait."""
-
-
 class Dropping:
     """Takes what was dropped: pictures at once, in their order; what must be asked about one after the other, in theirs."""
 
     def __init__(
-        self, port: Port, draft: Draft, documents: Documents, roles: Roles, lore: Lorebooks, moving: Moving, takes: Takes
+        self, port: Port, draft: Draft, documents: Documents, roles: Roles, lore: Lorebooks, moving: Moving, around: Around
     ) -> None:
-        self._port, self._draft, self._documents, self._roles, self._lore, self._takes = port, draft, documents, roles, lore, takes
+        self._port, self._draft, self._documents, self._roles, self._lore, self._around = port, draft, documents, roles, lore, around
         self._moving = moving
         self._asking = asyncio.Lock()
 
@@ -71,9 +59,11 @@ class Dropping:
             if file.kind is FileKind.FOLDER:
                 self._ask(self._offer_folder, file)
             elif _may_be_card(file.path):
-                self._ask(self._offer_card, file)
+                add = Answer("card", "Add it as a persona")
+                self._ask(partial(self._offer_character, "a character card", add, self._roles.import_file), file)
             elif _may_be_lorebook(file.path):
-                self._ask(self._offer_lorebook, file)
+                add = Answer("lore", "Add it to your lorebooks")
+                self._ask(partial(self._offer_character, "a lorebook", add, self._lore.offer), file)
             elif file.path.suffix.lower() == ".svg":
                 self._ask(self._offer_drawing, file)
             elif file.path.suffix.lower() in _PACKED:
@@ -100,27 +90,15 @@ class Dropping:
             async with self._asking:
                 await offer(file)
 
-        self._takes.do(ask)
+        self._around.do(ask)
 
-    async def _offer_card(self, file: DroppedFile) -> None:
+    async def _offer_character(self, what: str, add: Answer, take: Callable[[Path], Awaitable[None]], file: DroppedFile) -> None:
+        """A card or a lorebook, which may be a picture as well. what: it is; add: what `take` does with it."""
         is_picture = file.kind is FileKind.PICTURE
-        other = Answer("other", "Attach it as a picture" if is_picture else "Use it as a file")
-        title = f"{file.path.name} is a character card"
-        answer = await self._port.ask(AskOne(title, _WHAT, (Answer("card", "Add it as a persona"), other)))
-        if answer == "card":
-            await self._roles.import_file(file.path)
-        elif answer == "other" and is_picture:
-            self._draft.add_source(str(file.path))
-        elif answer == "other":
-            await self._offer_text(file)
-
-    async def _offer_lorebook(self, file: DroppedFile) -> None:
-        is_picture = file.kind is FileKind.PICTURE
-        other = Answer("other", "Attach it as a picture" if is_picture else "Use it as a file")
-        title = f"{shown(Path(file.path.name))} is a lorebook"
-        answer = await self._port.ask(AskOne(title, _WHAT, (Answer("lore", "Add it to your lorebooks"), other)))
-        if answer == "lore":
-            await self._lore.offer(file.path)
+        answers = (add, Answer("other", "Attach it as a picture" if is_picture else "Use it as a file"))
+        answer = await self._port.ask(AskOne(f"{shown(Path(file.path.name))} is {what}", _WHAT, answers))
+        if answer == add.value:
+            await take(file.path)
         elif answer == "other" and is_picture:
             self._draft.add_source(str(file.path))
         elif answer == "other":
@@ -135,7 +113,7 @@ class Dropping:
             Answer("path", "Insert its path"),
             Answer("no", "Cancel"),
         )
-        conversation = self._takes.conversation
+        conversation = self._around.conversation
         match await self._port.ask(AskOne(f"{file.path.name} is {what or 'a text file'}", _WHAT, answers)):
             case "import":
                 await self._moving.take(file.path)
@@ -149,7 +127,7 @@ class Dropping:
     async def _offer_document(self, what: str, file: DroppedFile) -> None:
         pages = (Answer("pages", "Attach its pages"),) if what == "a PDF" else ()
         answers = (Answer("document", "Search it"), *pages, Answer("text", "Insert its text"), Answer("no", "Cancel"))
-        conversation = self._takes.conversation
+        conversation = self._around.conversation
         match await self._port.ask(AskOne(f"{shown(Path(file.path.name))} is {what}", _WHAT, answers)):
             case "document":
                 await self._documents.add(conversation, file.path)
@@ -178,7 +156,7 @@ class Dropping:
         may_come = await asyncio.to_thread(_may_bring, file.path)
         moves = (Answer("import", "Import its chats, characters and presets"),) if may_come else ()
         answers = (*moves, Answer("document", "Search its texts"), *attach, Answer("no", "Cancel"))
-        conversation = self._takes.conversation
+        conversation = self._around.conversation
         match await self._port.ask(AskOne(f"{shown(Path(file.path.name))} is a folder", _WHAT, answers)):
             case "import":
                 await self._moving.take(file.path)
@@ -266,24 +244,22 @@ def _pictures_in(folder: Path) -> list[Path]:
 
 
 def _may_be_lorebook(path: Path) -> bool:
-    """Whether a dropped file is a lorebook; as `_may_be_card`."""
-    if path.suffix.lower() not in (".png", ".json", ".lorebook", ".risum"):
-        return False
+    """Whether a dropped file is a lorebook."""
     from nemochat.personas.lorebook_files import is_lorebook
 
-    try:
-        return is_lorebook(read_regular(path, MAX_CARD))
-    except OSError:
-        return False
+    return path.suffix.lower() in (".png", ".json", ".lorebook", ".risum") and _is(is_lorebook, path)
 
 
 def _may_be_card(path: Path) -> bool:
-    """Whether a dropped file is a character card; one that cannot be read is left to those who will say why."""
-    if path.suffix.lower() not in (".png", ".apng", ".json", ".charx"):
-        return False
+    """Whether a dropped file is a character card."""
     from nemochat.personas.cards import is_card
 
+    return path.suffix.lower() in (".png", ".apng", ".json", ".charx") and _is(is_card, path)
+
+
+def _is(kind: Callable[[bytes], bool], path: Path) -> bool:
+    """Whether a file is of a kind; one that cannot be read is left to those who will say why."""
     try:
-        return is_card(read_regular(path, MAX_CARD))
+        return kind(read_regular(path, MAX_CARD))
     except OSError:
         return False

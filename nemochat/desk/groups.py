@@ -11,7 +11,7 @@ import msgspec
 
 from nemochat.chat import Chat
 from nemochat.chat.cast import next_speakers
-from nemochat.desk.conversation import OpenConversation
+from nemochat.desk.conversation import Around
 from nemochat.desk.port import Answer, AskItem, AskMenu, AskPersona, AskText, Item, PersonaAction, Port, RolesChanged, Said, Workbench
 from nemochat.desk.sending import Sending
 from nemochat.desk.turns import Turn, speaking
@@ -37,21 +37,11 @@ _SWITCH = {"on": True, "off": False}
 _MOST_NAMED = 8
 
 
-class Stage(Protocol):
+class Stage(Around, Protocol):
     """What groups need of the rest of the desk."""
 
     sending: Sending
     draw: Callable[[], float]
-
-    @property
-    def conversation(self) -> OpenConversation:
-        """The one on the desk."""
-
-    def refuse_while_busy(self) -> bool:
-        """Whether a reply is being written; says so."""
-
-    def opened(self, chat: Chat) -> Chat:
-        """A new conversation in which everybody of the group has greeted the user."""
 
 
 class Groups:

@@ -13,7 +13,7 @@ import msgspec
 
 from nemochat.chat import Chat
 from nemochat.chat.lore import Shelf, tried
-from nemochat.desk.conversation import OpenConversation
+from nemochat.desk.conversation import Around, OpenConversation
 from nemochat.desk.port import (
     AboutToAsk,
     Answer,
@@ -47,12 +47,8 @@ _OWN = "\0own"
 _MOST_NAMED = 8
 
 
-class Reader(Protocol):
+class Reader(Around, Protocol):
     """What lorebooks need of the rest of the desk."""
-
-    @property
-    def conversation(self) -> OpenConversation:
-        """The one on the desk."""
 
     async def settings_changed(self, changes: Mapping[str, object]) -> None:
         """Keep settings and put them into force."""

@@ -12,7 +12,7 @@ import msgspec
 
 from nemochat.chat import Chat, ChatSession, Stop
 from nemochat.chat.stopping import Stopped
-from nemochat.desk.conversation import OpenConversation
+from nemochat.desk.conversation import Around, OpenConversation
 from nemochat.desk.jobs import Jobs, Rank
 from nemochat.desk.port import Answer, AskItem, AskMenu, AskText, Complained, Item, Port, Said, Workbench, Working
 from nemochat.domain.personas import Persona
@@ -28,22 +28,12 @@ _NONE = "This chat has no summary. /compact writes one."
 _OUTDATED = "This chat has no summary that holds: what it told of was changed. /compact writes one."
 
 
-class Looked(Protocol):
+class Looked(Around, Protocol):
     """What summaries need of the rest of the desk."""
-
-    @property
-    def conversation(self) -> OpenConversation:
-        """The one on the desk."""
-
-    def refuse_while_busy(self) -> bool:
-        """Whether a reply is being written; says so."""
 
     @property
     def is_busy(self) -> bool:
         """Whether a reply is being written, or waits for something."""
-
-    def free_session(self) -> ChatSession | None:
-        """The session when its model is loaded and it has nothing to do for the user."""
 
     def summed_up(self) -> None:
         """No summary is being written any more: what comes next can be read ahead."""

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from nemochat.chat import Chat, ChatEvent, ChatSession, Entry, Stop
 from nemochat.chat.recall import PromptHistory
-from nemochat.desk.conversation import OpenConversation
+from nemochat.desk.conversation import Around, OpenConversation
 from nemochat.desk.documents import sources
 from nemochat.desk.draft import Draft, unsaid
 from nemochat.desk.port import Answer, AskMenu, AskOne, AskText, Port, Said, ShowText, Wanted
@@ -22,18 +22,8 @@ from nemochat.numbers import count, duration, speed
 from nemochat.prompt.format import as_text
 
 
-class Board(Protocol):
+class Board(Around, Protocol):
     """What messages need of the rest of the desk."""
-
-    @property
-    def conversation(self) -> OpenConversation:
-        """The one on the desk."""
-
-    def refuse_while_busy(self) -> bool:
-        """Whether a reply is being written; says so."""
-
-    def begin(self, chat: Chat) -> bool:
-        """Put a new conversation on the desk."""
 
     @property
     def sampling(self) -> InForce | None:

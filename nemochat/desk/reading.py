@@ -7,10 +7,10 @@ from typing import Protocol
 
 import msgspec
 
-from nemochat.chat import Chat, ChatSession, ContextView, Stop
+from nemochat.chat import Chat, ContextView, Stop
 from nemochat.chat.stopping import Stopped
 from nemochat.chat.warming import AtHand, WarmAhead
-from nemochat.desk.conversation import OpenConversation
+from nemochat.desk.conversation import Around
 from nemochat.desk.draft import Draft
 from nemochat.desk.jobs import Jobs, Rank
 from nemochat.desk.memory import Memory
@@ -28,15 +28,8 @@ TITLE_SECONDS = 4.0
 """How long nothing must have happened before the model is asked for a title."""
 
 
-class Looked(Protocol):
+class Looked(Around, Protocol):
     """What is looked at while nothing else is to be done."""
-
-    @property
-    def conversation(self) -> OpenConversation:
-        """The one on the desk."""
-
-    def free_session(self) -> ChatSession | None:
-        """The session when its model is loaded and it has nothing to do for the user."""
 
     def wants_title(self, chat: Chat) -> bool:
         """Whether the model is to name the conversation."""

@@ -12,7 +12,7 @@ import msgspec
 from nemochat.chat import Chat
 from nemochat.chat.cast import Moment, opened
 from nemochat.chat.toolbox import with_tools
-from nemochat.desk.conversation import OpenConversation
+from nemochat.desk.conversation import Around
 from nemochat.desk.port import (
     AboutToAsk,
     Answer,
@@ -45,24 +45,11 @@ _MOST_NAMED = 8
 _NEW = "\0new"
 
 
-class Cast(Protocol):
+class Cast(Around, Protocol):
     """What roles need of the rest of the desk."""
-
-    @property
-    def conversation(self) -> OpenConversation:
-        """The one on the desk."""
-
-    def begin(self, chat: Chat) -> bool:
-        """Put a new conversation on the desk; False, and the user is told why, while a reply is being written."""
-
-    def opened(self, chat: Chat) -> Chat:
-        """A new conversation in which the persona has greeted the user."""
 
     def moment(self) -> Moment:
         """Now, with the variables of all chats."""
-
-    def refuse_while_busy(self) -> bool:
-        """Whether a reply is being written; says so."""
 
     def use_model(self, name: str) -> str:
         """Open a model by its name if it is there; "" then, else the name of the one that is used."""

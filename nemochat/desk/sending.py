@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -17,7 +17,7 @@ import msgspec
 
 from nemochat.chat import Chat, ChatEvent, ChatSession, Stop
 from nemochat.chat.recall import PromptHistory
-from nemochat.desk.conversation import OpenConversation
+from nemochat.desk.conversation import Around, OpenConversation
 from nemochat.desk.draft import Draft, message_of, said, unsaid
 from nemochat.desk.port import Port, Said
 from nemochat.desk.turns import Turn, Turns
@@ -27,21 +27,11 @@ LEAVE_SECONDS = 2.0
 """How long the end of the program waits for pictures, and for a reply to stop."""
 
 
-class Sender(Protocol):
+class Sender(Around, Protocol):
     """What sending needs of the rest of the desk."""
-
-    @property
-    def conversation(self) -> OpenConversation:
-        """The one on the desk."""
 
     def new(self) -> bool:
         """Begin a new chat; False, and the user is told why, while a reply is being written."""
-
-    def refuse_while_busy(self) -> bool:
-        """Whether a reply is being written; says so."""
-
-    def do(self, work: Callable[[], object]) -> None:
-        """Do something that may wait."""
 
 
 class Held(msgspec.Struct, frozen=True):
