@@ -83,7 +83,8 @@ def run(wish: Wish, *, as_json: bool) -> None:
         items, files = questions(benchmark, wish.data)
         items = sampled(items, wish.limit, wish.seed)
         check(item.question for item in items)
-        digests = {file.name: sha256(file) for file in files}
+        root = wish.data if wish.data.is_dir() else wish.data.parent
+        digests = {file.relative_to(root).as_posix(): sha256(file) for file in files}
     let_others_go_first()  # also before the engine, whose process begins as this one is
     done = asyncio.run(_run(wish, benchmark, items, digests))
     if as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,21 @@ from nemochat.domain.messages import ToolSpec
 from nemochat.domain.sanitize import shortened, shown
 from nemochat.errors import EvaluationError
 from nemochat.evaluation import own
-from nemochat.evaluation.reading import Embedded, Folder, Picture, Row, literal, rows
+from nemochat.evaluation.reading import MAX_ROWS, Embedded, Folder, Picture, Row, literal, rows
 from nemochat.evaluation.values import Kind, Question
 
 WORD = "Answer the question using a single word or phrase."
 LETTER = "Answer with the option's letter from the given choices directly."
 _LETTERS = "ABCDEFGHIJ"
+_MMMU_PICTURE, _PLACE = re.compile(r"image_[1-9]"), re.compile(r"<image [1-9]>")
 _CIRCLE = 1_000_000
 """MMBench's rows of a question whose options have been turned round have its index and a multiple of this."""
 _MOST_NAMED = 3
+_SHARD = re.compile(r"(.+)-\d{5}-of-(\d{5})(?:-[0-9a-f]+)?\.parquet")
+"""A part of a set in parquet, as Hugging Face names them."""
+_SPLIT = re.compile(r"(?:train|val|test)\d{4}")
+_NONE = (None, "", "nan")
+"""No value: lmms-eval's MMBench has written pandas' word for it into its columns of text."""
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -52,17 +59,17 @@ class Benchmark(msgspec.Struct, frozen=True):
 
 def questions(benchmark: Benchmark, path: Path) -> tuple[list[Item], tuple[Path, ...]]:
     """The questions in a file, or in the files of a folder, and those files. Raises EvaluationError."""
-    file = _file_of(benchmark, path)
+    files = _files_of(benchmark, path)
     folder = Folder(path if path.is_dir() else path.parent)
-    answers = _answers_of(benchmark, file)
+    answers = _answers_of(benchmark, files[0])
     known = {_id_of(row): row for row in rows(answers)} if answers else {}
     items: dict[str, Item] = {}
-    by_index: dict[str, list[Any]] = {}
-    for number, row in enumerate(rows(file), 1):
+    pictures = _SharedPictures(files)
+    for number, (file, row) in enumerate(((each, row) for each in files for row in rows(each)), 1):
         if answers and (id_ := _id_of(row)) not in known:
             raise EvaluationError(f"{shown(answers)} has no answer to question {shown(id_)}.", "Are the two files of the same set?")
         row = {**known.get(_id_of(row), {}), **row}
-        _share_picture(row, by_index)
+        pictures.put_into(row)
         try:
             if (item := benchmark.make(benchmark, row, folder)) is None:
                 continue
@@ -76,9 +83,12 @@ def questions(benchmark: Benchmark, path: Path) -> tuple[list[Item], tuple[Path,
         while id_ in items:
             id_ += "+"
         items[id_] = msgspec.structs.replace(item, question=msgspec.structs.replace(item.question, id=id_))
+        if len(items) > MAX_ROWS:
+            raise EvaluationError(f"{shown(path)} has more than {MAX_ROWS:,} questions.", "Name one file of it.")
     if not items:
-        raise EvaluationError(f"There are no questions of {benchmark.title} in {shown(file)}.", f"{benchmark.name} takes {benchmark.data}.")
-    return list(items.values()), (file, answers) if answers else (file,)
+        where = f"{shown(files[0])}{f' and {len(files) - 1} more files' if files[1:] else ''}"
+        raise EvaluationError(f"There are no questions of {benchmark.title} in {where}.", f"{benchmark.name} takes {benchmark.data}.")
+    return list(items.values()), (*files, answers) if answers else files
 
 
 def sampled(items: Sequence[Item], limit: int | None, seed: int) -> list[Item]:
@@ -102,19 +112,30 @@ def together(items: Iterable[Item]) -> list[Item]:
 # -- files
 
 
-def _file_of(benchmark: Benchmark, path: Path) -> Path:
-    if path.is_file() or not path.exists():
+def _files_of(benchmark: Benchmark, path: Path) -> tuple[Path, ...]:
+    if not path.is_dir():
         if not path.exists():
             raise EvaluationError(f"There is no {shown(path)}.", f"{benchmark.name} takes {benchmark.data}.")
-        return path
+        return _with_shards(path)
     for pattern in benchmark.names:
         found = sorted(each for each in path.glob(pattern) if each.is_file())
-        if len(found) == 1:
-            return found[0]
+        if found and ("/" in pattern or set(found) == set(_with_shards(found[0]))):
+            return tuple(found)
         if found:
             named = ", ".join(shown(each.name) for each in found[:_MOST_NAMED])
             raise EvaluationError(f"Several files in {shown(path)} may be meant: {named}.", "Name one of them with --data.")
     raise EvaluationError(f"There are no questions of {benchmark.title} in {shown(path)}.", f"{benchmark.name} takes {benchmark.data}.")
+
+
+def _with_shards(file: Path) -> tuple[Path, ...]:
+    """The file, or all the parts of the set that it is a part of."""
+    if (named := _SHARD.fullmatch(file.name)) is None:
+        return (file,)
+    stem, count = named.groups()
+    parts = [each for each in sorted(file.parent.iterdir()) if (part := _SHARD.fullmatch(each.name)) and part.groups() == (stem, count)]
+    if len(parts) != int(count):
+        raise EvaluationError(f"{shown(file)} is one of {int(count)} parts, and {len(parts)} are there.", "Put all of them beside it.")
+    return tuple(parts)
 
 
 def _answers_of(benchmark: Benchmark, file: Path) -> Path | None:
@@ -123,6 +144,8 @@ def _answers_of(benchmark: Benchmark, file: Path) -> Path | None:
         places = [file.parent / "possible_answer" / file.name]
     elif benchmark.kind is Kind.VQA and "question" in file.name.lower() and file.suffix == ".json":
         places = sorted(file.parent.glob("*annotations*.json"))
+        if part := _SPLIT.search(file.name):
+            places = [each for each in places if part.group() in each.name] or places
     elif benchmark.kind is Kind.MMMU and file.suffix != ".parquet":
         places = [file.parent / "answer_dict_val.json"]
     else:
@@ -135,15 +158,29 @@ def _answers_of(benchmark: Benchmark, file: Path) -> Path | None:
     raise EvaluationError(f"The answers to {shown(file)} are not there.", f"Put {shown(wanted)} beside it.")
 
 
-def _share_picture(row: Row, by_index: dict[str, list[Any]]) -> None:
-    """In VLMEvalKit's tables a short text in place of a picture names the row that has it."""
-    index, image = str(row.get("index", "")), row.get("image")
-    if not index:
-        return
-    if isinstance(image, str) and image in by_index:
-        row["image"] = by_index[image]
-    elif image:
-        by_index[index] = image if isinstance(image, list) else [image]
+class _SharedPictures:
+    """In VLMEvalKit's tables a short text in place of a picture names the row that has it, before or behind."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._files = files
+        self._by_index: dict[str, list[Any]] = {}
+        self._is_whole = False
+
+    def put_into(self, row: Row) -> None:
+        """The picture in place of the number of its row."""
+        self._note(row)
+        if not isinstance(image := row.get("image"), str) or not row.get("index"):
+            return
+        if image.isdigit() and image not in self._by_index and not self._is_whole:
+            self._is_whole = True
+            for each in (row for file in self._files for row in rows(file)):
+                self._note(each)
+        row["image"] = self._by_index.get(image, image)
+
+    def _note(self, row: Row) -> None:
+        index, image = str(row.get("index", "")), row.get("image")
+        if index and image and not (isinstance(image, str) and image.isdigit()):
+            self._by_index[index] = image if isinstance(image, list) else [image]
 
 
 # -- rows
@@ -198,23 +235,28 @@ def _people(row: Row) -> tuple[str, ...]:
 
 
 def _options(row: Row) -> tuple[str, ...]:
-    """The texts of the options in the order of their letters."""
-    if (given := literal(row.get("options") or row.get("choices"))) is not None:
-        if not isinstance(given, list | tuple) or len(given) > len(_LETTERS):
-            raise ValueError("its options are no list")
-        return tuple(map(str, given))
-    named = [row.get(letter, row.get(f"choice_{letter.lower()}")) for letter in _LETTERS]
-    return tuple(str(each) for each in named if each not in (None, ""))
+    """The texts of the options in the order of their letters. Raises ValueError."""
+    given = literal(row["options"] if row.get("options") is not None else row.get("choices"))
+    if given in _NONE:
+        given = [row.get(letter, row.get(f"choice_{letter.lower()}")) for letter in _LETTERS]
+        while given and given[-1] in _NONE:
+            given.pop()
+    if not isinstance(given, list | tuple) or len(given) > len(_LETTERS):
+        raise ValueError("its options are no list")
+    options = tuple("" if each in _NONE else str(each) for each in given)
+    if "" in options:
+        raise ValueError(f"its option {_LETTERS[options.index('')]} is empty")
+    return options
 
 
-def _letter_of(row: Row, options: Sequence[str]) -> str:
-    answer = row["answer"]
-    if isinstance(answer, int):
-        answer = _LETTERS[answer]
-    answer = str(answer).strip()
-    if len(answer) != 1 or answer not in _LETTERS[: len(options)]:
-        raise ValueError(f"its answer {shortened(answer, 20)!r} is none of its {len(options)} options")
-    return answer
+def _letter_of(answer: Any, options: Sequence[str]) -> str:
+    """Raises ValueError."""
+    if answer in (*_NONE, "?", -1):
+        raise ValueError("it has no answer, as in a test set whose answers are kept back")
+    letter = _LETTERS[answer] if isinstance(answer, int) else str(answer).strip()
+    if len(letter) != 1 or letter not in _LETTERS[: len(options)]:
+        raise ValueError(f"its answer {shortened(letter, 20)!r} is none of its {len(options)} options")
+    return letter
 
 
 def _listed(options: Sequence[str]) -> str:
@@ -224,9 +266,11 @@ def _listed(options: Sequence[str]) -> str:
 # -- a row of each benchmark
 
 
-def _short(benchmark: Benchmark, row: Row, folder: Folder) -> Item:
-    """VQAv2, TextVQA, GQA, POPE."""
+def _short(benchmark: Benchmark, row: Row, folder: Folder) -> Item | None:
+    """VQAv2, TextVQA, GQA, POPE. Of POPE's rows, in which a question may be of several kinds, the popular ones."""
     if benchmark.kind is Kind.YES_NO:
+        if "popular" not in str(row.get("category", "popular")).split(","):
+            return None
         answers: tuple[str, ...] = (_text(row, "label", "answer").strip().lower(),)
         if answers[0] not in ("yes", "no"):
             raise ValueError("its answer is neither yes nor no")
@@ -243,27 +287,36 @@ def _choice(benchmark: Benchmark, row: Row, folder: Folder) -> Item | None:
         return None
     if not (pictures := _pictures(row, folder)) and of_science:
         return None
-    hint = str(row.get("hint") or "").strip()
+    hint = "" if row.get("hint") in _NONE else str(row["hint"]).strip()
     hint = f"{'Context: ' if of_science else ''}{hint}\n" if hint else ""
     options = _options(row)
     prompt = f"{hint}{_text(row, 'question')}\n{_listed(options)}\n{LETTER}"
-    answer, id_ = _letter_of(row, options), _id_of(row)
+    answer, id_ = _letter_of(row["answer"], options), _id_of(row)
     group = str(int(id_) % _CIRCLE) if benchmark.kind is Kind.OPTION and id_.isdigit() else ""
     question = Question(id_, prompt, answers=(answer,), kind=_kind(benchmark), meta={"options": options})
     return Item(question, pictures, group=group)
 
 
-def _mmmu(benchmark: Benchmark, row: Row, folder: Folder) -> Item:
-    options = _options(row)
+def _mmmu(benchmark: Benchmark, row: Row, folder: Folder) -> Item | None:
+    """The questions of the validation, with the pictures that their words name, or all where they name none."""
+    id_, options = _id_of(row), _options(row)
+    if str(row.get("split") or id_).startswith(("dev", "test")):
+        return None
     given = literal(row.get("answer") if row.get("answer") is not None else row["ground_truth"])
-    id_ = _id_of(row)
-    if options and str(row.get("question_type", "multiple-choice")) == "multiple-choice":
+    if options and str(row.get("question_type") or "multiple-choice") == "multiple-choice":
         prompt = f"{_text(row, 'question')}\n\n{_listed(options)}\n\n{LETTER}"
-        answers: tuple[str, ...] = (_letter_of({"answer": given}, options),)
+        answers = tuple(_letter_of(each, options) for each in (given if isinstance(given, list) else [given]))
     else:
         prompt, options = f"{_text(row, 'question')}\n\n{WORD}", ()
         answers = _people({"answers": given})
-    return Item(Question(id_, prompt, answers=answers, kind=Kind.MMMU, meta={"options": options}), _pictures(row, folder))
+    columns = [name for name in row if _MMMU_PICTURE.fullmatch(name) and row[name]]
+    pictures = {int(name[-1]): _pictures({**row, **dict.fromkeys(columns), name: row[name]}, folder)[0] for name in columns}
+    pictures = pictures or dict(enumerate(_pictures(row, folder), 1))
+    named = [number for number in pictures if f"<image {number}>" in prompt] or list(pictures)
+    place = {f"<image {number}>": f"<image {at}>" for at, number in enumerate(named, 1)}
+    prompt = _PLACE.sub(lambda found: place.get(found[0], found[0]), prompt)
+    question = Question(id_, prompt, answers=answers, kind=Kind.MMMU, meta={"options": options})
+    return Item(question, tuple(pictures[number] for number in named))
 
 
 def _ifeval(benchmark: Benchmark, row: Row, folder: Folder) -> Item:
@@ -344,7 +397,8 @@ BENCHMARKS = {
         Benchmark("seed", "SEED (pictures)", Kind.FIRST_LETTER, f"the official SEED-Bench.json, {_TABLE_OF}", _choice,
                   ("SEED-Bench*.json", "*SEED*.tsv", "*.parquet", "*.jsonl"), {"right": 66.18},
                   note="With its videos, which are not asked here, the card has 58.89."),
-        Benchmark("mmmu", "MMMU val", Kind.MMMU, _TABLE_OF, _mmmu, ("*MMMU*.tsv", "*MMMU*.json*", "*.parquet", "*.jsonl"), {"right": 36.8},
+        Benchmark("mmmu", "MMMU val", Kind.MMMU, _TABLE_OF, _mmmu,
+                  ("*MMMU*.tsv", "*MMMU*.json*", "validation-*.parquet", "*/validation-*.parquet", "*.parquet", "*.jsonl"), {"right": 36.8},
                   256, note="The card used 5 beams; here the likeliest token is taken each time, for llama.cpp has no beam search."),
         Benchmark("ifeval", "IFEval", Kind.IFEVAL, "the official input_data.jsonl", _ifeval, ("input_data.jsonl", "*ifeval*.jsonl"),
                   {"right": 46.95, "instruction strict": 57.79}, 1280,

@@ -21,6 +21,7 @@ import msgspec
 
 from nemochat.domain.sanitize import shortened, shown
 from nemochat.errors import EvaluationError
+from nemochat.evaluation import parquet
 from nemochat.files import reason
 from nemochat.reading import TooMuchError, check_json, open_regular, read_regular
 
@@ -41,7 +42,7 @@ Row = dict[str, Any]
 
 
 class Embedded(msgspec.Struct, frozen=True):
-    """A picture in a file of questions. start, length: of its row, in bytes; in parquet, its group of rows and its number in that.
+    """A picture in a file of questions. start, length: of its row, in bytes; in parquet, the row's number and 0.
 
     number: among the pictures of the cell.
     """
@@ -60,9 +61,9 @@ class Embedded(msgspec.Struct, frozen=True):
 
     def data(self) -> bytes:
         """The file of the picture. Raises EvaluationError when the file of questions has changed."""
-        if self.file.suffix == ".parquet":
-            return _parquet_picture(self)
         try:
+            if self.file.suffix.lower() == ".parquet":
+                return parquet.picture(self.file, self.start, self.column, self.number)
             with open_regular(self.file) as file:
                 file.seek(self.start)
                 raw = file.read(self.length)
@@ -192,34 +193,9 @@ def _json(path: Path) -> Iterator[Row]:
 
 
 def _parquet(path: Path) -> Iterator[Row]:
-    try:
-        import pyarrow.parquet as parquet
-    except ImportError:
-        raise EvaluationError("Reading parquet needs pyarrow, which is not installed.", "Install it: pip install pyarrow") from None
-    try:
-        file = parquet.ParquetFile(path)
-        names = file.schema_arrow.names
-        pictures = [name for name in names if _PICTURE_COLUMN.fullmatch(name)]
-        others = [name for name in names if name not in pictures]
-        for group in range(file.num_row_groups):
-            there = {name: file.read_row_group(group, columns=[name])[name].is_valid().to_pylist() for name in pictures}
-            for number, row in enumerate(file.read_row_group(group, columns=others).to_pylist()):
-                yield row | {name: Embedded(path, group, number, name) for name in pictures if there[name][number]}
-    except OSError:
-        raise
-    except Exception as error:  # pyarrow's own, of several classes  # noqa: BLE001
-        raise TooMuchError(f"{error}") from None
-
-
-def _parquet_picture(place: Embedded) -> bytes:
-    import pyarrow.parquet as parquet
-
-    try:
-        cell = parquet.ParquetFile(place.file).read_row_group(place.start, columns=[place.column])[place.column][place.length].as_py()
-    except Exception:  # noqa: BLE001 - pyarrow's own, of several classes
-        raise EvaluationError(f"A picture cannot be read from {shown(place.file)} any more.", "Has the file changed?") from None
-    data = cell.get("bytes") if isinstance(cell, dict) else cell
-    return data if isinstance(data, bytes) else b""
+    for number, (row, counts) in enumerate(parquet.rows(path, _PICTURE_COLUMN)):
+        places = {name: [Embedded(path, number, 0, name, each) for each in range(count)] for name, count in counts.items()}
+        yield row | {name: each if len(each) > 1 else each[0] for name, each in places.items() if each}
 
 
 # -- pictures

@@ -6,9 +6,13 @@ import base64
 import csv
 import json
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as arrow
+import pyarrow.parquet as parquet
 import pytest
 
 from nemochat.domain.images import RgbImage
@@ -16,7 +20,8 @@ from nemochat.errors import EvaluationError
 from nemochat.evaluation import reading
 from nemochat.evaluation.asking import open_one
 from nemochat.evaluation.benchmarks import BENCHMARKS, Item, benchmark_named, questions, sampled, together
-from nemochat.evaluation.values import Question
+from nemochat.evaluation.scoring import score
+from nemochat.evaluation.values import Kind, Question, Reply
 from nemochat.images import to_png
 
 WORD = "\nAnswer the question using a single word or phrase."
@@ -127,6 +132,66 @@ def test_mmmu_keeps_the_places_of_its_pictures(tmp_path: Path) -> None:
     assert (second.question.prompt, second.question.answers) == ("How much?\n" + WORD, ("1/4", "0.25"))
 
 
+def test_vqav2_takes_the_answers_of_its_own_part(tmp_path: Path) -> None:
+    """In the folder of somebody who has the whole set."""
+    put(tmp_path, COCO_val2014_000000000042=5)
+    for part, answer in (("train2014", "wrong"), ("val2014", "cat")):
+        asked = {"questions": [{"image_id": 42, "question": "What?", "question_id": 1}]}
+        (tmp_path / f"v2_OpenEnded_mscoco_{part}_questions.json").write_text(json.dumps(asked))
+        people = {"annotations": [{"question_id": 1, "answers": [{"answer": answer}] * 10}]}
+        (tmp_path / f"v2_mscoco_{part}_annotations.json").write_text(json.dumps(people))
+    [item] = read("vqav2", tmp_path / "v2_OpenEnded_mscoco_val2014_questions.json")
+    assert item.question.answers == ("cat",) * 10
+
+
+def test_pope_asks_the_popular_ones_alone(tmp_path: Path) -> None:
+    """VLMEvalKit's table and lmms-eval's parquet have all three kinds, in the table a row may be of several."""
+    kinds = ("popular", "random", "adversarial,popular", "adversarial")
+    rows = [{"index": n, "question": f"{n}?", "answer": "Yes", "category": kind, "image": encoded(n)} for n, kind in enumerate(kinds, 1)]
+    assert [shades(each) for each in read("pope", write_tsv(tmp_path / "POPE.tsv", rows))] == [[1], [3]]
+
+
+def test_mmmu_has_the_pictures_that_its_words_name(tmp_path: Path) -> None:
+    """In the options too; those that only an explanation needs are not shown, and a number keeps its picture."""
+    pictures = {f"image_{n}": {"bytes": encoded(n)} for n in (1, 2, 4, 5)}
+    row = {"id": "validation_A_1", "question": "Which?", "options": "['<image 2>', '<image 4> or <image 7>']", "answer": "['A', 'B']",
+           "question_type": "multiple-choice", **pictures}  # fmt: skip
+    table = {"index": 7, "id": "validation_A_2", "split": "validation", "question": "<image 2>?", "A": "x", "B": "y", "answer": "B",
+             "image": str([encoded(1), encoded(2)])}  # fmt: skip
+    [item] = read("mmmu", write_lines(tmp_path / "MMMU.jsonl", [row]))
+    assert item.question.prompt == "Which?\n\nA. <image 1>\nB. <image 2> or <image 7>\n" + LETTER
+    assert (item.question.answers, shades(item)) == (("A", "B"), [2, 4])
+    dev = {**table, "index": 8, "id": "dev_A_1", "split": "dev"}
+    [item] = read("mmmu", write_tsv(tmp_path / "MMMU_DEV_VAL.tsv", [table, dev]))
+    assert (item.question.prompt[:10], shades(item)) == ("<image 1>?", [2])
+
+
+def test_mmmu_guesses_hang_on_the_seed_of_the_run_alone() -> None:
+    """So that `run.json` says what was drawn, and a run that goes on draws the same."""
+    asked = [Question(f"q{n}", "", answers=("A",), kind=Kind.MMMU, meta={"options": ["1", "2", "3", "4"]}) for n in range(40)]
+    drawn = {seed: [score(benchmark_named("mmmu"), each, Reply("?"), seed) for each in asked] for seed in (1, 2)}
+    assert all(each.guessed for each in drawn[1])
+    assert drawn[1] == [score(benchmark_named("mmmu"), each, Reply("?"), 1) for each in asked]
+    assert drawn[1] != drawn[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "wrong"),
+    [
+        ("mmbench", {"answer": ""}, "no answer, as in a test set"),
+        ("mmbench", {"B": ""}, "its option B is empty"),
+        ("mmbench", {"answer": "D"}, "none of its 3 options"),
+        ("mmmu", {"answer": "?"}, "no answer, as in a test set"),
+        ("mmmu", {"options": "['a', ''"}, "options are no list"),
+        ("scienceqa", {"choices": ["a"], "answer": 4}, "none of its 1 options"),
+    ],
+)
+def test_a_question_that_cannot_be_scored_is_named(name: str, change: dict[str, Any], wrong: str, tmp_path: Path) -> None:
+    row = {"index": 4, "question": "Q?", "A": "x", "B": "y", "C": "z", "answer": "A", "image": encoded(1), **change}
+    with pytest.raises(EvaluationError, match=wrong):
+        read(name, write_lines(tmp_path / "a.jsonl", [row]))
+
+
 def test_ifeval_and_bfcl(tmp_path: Path) -> None:
     asked = {"key": 1000, "prompt": "Write.", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}
     [item] = read("ifeval", write_lines(tmp_path / "input_data.jsonl", [asked]))
@@ -148,7 +213,7 @@ def test_ifeval_and_bfcl(tmp_path: Path) -> None:
     assert read("bfcl-relevance", tmp_path)[0].question.answers == ()
 
 
-# -- VLMEvalKit's tables, and parquet
+# -- VLMEvalKit's tables
 
 
 def test_a_table_has_its_pictures_inside_and_shares_them(tmp_path: Path) -> None:
@@ -163,16 +228,160 @@ def test_a_table_has_its_pictures_inside_and_shares_them(tmp_path: Path) -> None
     assert turned.pictures == first.pictures
 
 
-def test_parquet_reads_its_pictures_when_they_are_asked_for(tmp_path: Path) -> None:
-    arrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
-    rows = [{"question_id": n, "question": f"{n}?", "answers": ["a"], "image": {"bytes": png(n), "path": f"{n}.png"}} for n in range(5)]
-    parquet.write_table(arrow.Table.from_pylist(rows), tmp_path / "val.parquet", row_group_size=2)
-    items = read("textvqa", tmp_path)
-    assert [(each.question.prompt, shades(each)) for each in items] == [(f"{n}?{WORD}", [n]) for n in range(5)]
-    (tmp_path / "broken.parquet").write_bytes(b"PAR1 and junk")
-    with pytest.raises(EvaluationError, match="cannot be understood"):
-        read("textvqa", tmp_path / "broken.parquet")
+def test_a_table_may_name_a_row_that_comes_later(tmp_path: Path) -> None:
+    row = {"question": "?", "A": "x", "B": "y", "answer": "A"}
+    rows = [{"index": 1, **row, "image": "2"}, {"index": 2, **row, "image": encoded(8)}, {"index": 3, **row, "image": "1"}]
+    file = write_tsv(tmp_path / "MMBench_DEV_EN.tsv", rows[:2])
+    assert [shades(each) for each in read("mmbench", file)] == [[8], [8]]
+    with pytest.raises(EvaluationError, match="picture 1 of question 3 is not below"):
+        read("mmbench", write_tsv(tmp_path / "MMBench_chain.tsv", rows[2:]))
+
+
+# -- parquet, with the columns that lmms-eval's sets and the makers' own have
+
+
+def write_parquet(path: Path, rows: list[dict[str, Any]], **options: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(arrow.Table.from_pylist(rows), path, **options)
+    return path
+
+
+def cell(shade: int) -> dict[str, Any]:
+    return {"bytes": png(shade), "path": f"{shade}.png"}
+
+
+CHOICES = {"A": "x", "B": "y", "C": "nan", "D": "nan", "hint": "nan"}
+PEOPLE = [{"answer": "cat", "answer_id": n, "answer_confidence": "yes"} for n in range(10)]
+PARQUET: dict[str, tuple[dict[str, Any], str, tuple[str, ...]]] = {
+    "vqav2": ({"question_id": 3, "question": "Q?", "answers": PEOPLE, "image_id": 5, "question_type": "what"}, "Q?" + WORD, ("cat",) * 10),
+    "gqa": ({"id": "3", "question": "Q?", "answer": "cat", "fullAnswer": "It is a cat.", "imageId": "n5"}, "Q?" + WORD, ("cat",)),
+    "textvqa": ({"question_id": 3, "question": "Q?", "answers": ["a", "b"], "ocr_tokens": ["STOP"]}, "Q?" + WORD, ("a", "b")),
+    "pope": ({"id": "3", "question_id": "1", "question": "Q?", "answer": "yes", "category": "popular"}, "Q?" + WORD, ("yes",)),
+    "scienceqa": ({"question": "Q?", "choices": ["x", "y"], "answer": 1, "hint": "H."}, "Context: H.\nQ?\nA. x\nB. y" + LETTER, ("B",)),
+    "mmbench": ({"index": 3, "question": "Q?", "answer": "B", **CHOICES, "L2-category": "l"}, "Q?\nA. x\nB. y" + LETTER, ("B",)),
+    "seed": ({"question_id": "3", "question": "Q?", "answer": "D", **{f"choice_{each}": each for each in "abcd"}, "data_type": "image",
+              "data_id": "1_2", "segment": None}, "Q?\nA. a\nB. b\nC. c\nD. d" + LETTER, ("D",)),
+    "mmmu": ({"id": "validation_Art_1", "question": "Q?", "options": "['x', 'y']", "answer": "B", "question_type": "multiple-choice"},
+             "Q?\n\nA. x\nB. y\n" + LETTER, ("B",)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PARQUET)
+def test_each_set_in_parquet(name: str, tmp_path: Path) -> None:
+    row, prompt, answers = PARQUET[name]
+    column = "image_1" if name == "mmmu" else "image"
+    file = write_parquet(tmp_path / "test-00000-of-00001.parquet", [{**row, column: [cell(7)] if name == "seed" else cell(7)}])
+    [item] = read(name, file)
+    assert (item.question.prompt, item.question.answers, shades(item)) == (prompt, answers, [7])
+
+
+def test_parquet_reads_its_pictures_when_they_are_asked_for_in_any_order(tmp_path: Path) -> None:
+    rows = [{"question_id": n, "question": f"{n}?", "answers": ["a"], "image": cell(n) if n != 3 else None} for n in range(7)]
+    rows = [{**row, "image_id": "x"} for row in rows]
+    put(tmp_path, x=99)
+    items = read("textvqa", write_parquet(tmp_path / "val.parquet", rows, row_group_size=2))
+    assert [items[n].question.prompt for n in (0, 6)] == ["0?" + WORD, "6?" + WORD]
+    assert [shades(items[n])[0] for n in (0, 1, 2, 6, 5, 0, 3, 4)] == [0, 1, 2, 6, 5, 0, 99, 4]
+
+
+def test_several_pictures_in_a_cell_and_bytes_alone(tmp_path: Path) -> None:
+    rows = [{"question": f"{n}?", "answers": ["a"], "images": [cell(n), cell(n + 1)], "image": png(n + 2)} for n in range(3)]
+    items = read("textvqa", write_parquet(tmp_path / "val.parquet", rows))
+    assert [shades(each) for each in items] == [[n + 2, n, n + 1] for n in range(3)]
+
+
+def test_the_parts_of_a_set_are_read_together(tmp_path: Path) -> None:
+    for part in range(3):
+        rows = [{"question": f"{part}?", "answers": ["a"], "image": cell(part)}]
+        write_parquet(tmp_path / f"validation-{part:05}-of-00003-{part}abc.parquet", rows)
+    for path in (tmp_path, tmp_path / "validation-00001-of-00003-1abc.parquet"):
+        assert [shades(each) for each in read("textvqa", path)] == [[0], [1], [2]]
+    write_parquet(tmp_path / "train-00000-of-00001.parquet", [{"question": "t?", "answers": ["a"], "image": cell(9)}])
+    with pytest.raises(EvaluationError, match="Several files"):
+        read("textvqa", tmp_path)
+    (tmp_path / "validation-00002-of-00003-2abc.parquet").unlink()
+    with pytest.raises(EvaluationError, match="one of 3 parts, and 2 are there"):
+        read("textvqa", tmp_path / "validation-00000-of-00003-0abc.parquet")
+
+
+def test_mmmu_is_its_validation_in_a_folder_for_each_subject(tmp_path: Path) -> None:
+    for at, subject in enumerate(("Art", "Music")):
+        row = {"id": f"validation_{subject}_1", "question": "Q?", "options": "['x', 'y']", "answer": "A", "image_1": cell(at)}
+        write_parquet(tmp_path / subject / "validation-00000-of-00001.parquet", [row])
+        write_parquet(tmp_path / subject / "dev-00000-of-00001.parquet", [{**row, "id": f"dev_{subject}_1"}])
+    items, files = questions(benchmark_named("mmmu"), tmp_path)
+    assert [(each.question.id, shades(each)) for each in items] == [("validation_Art_1", [0]), ("validation_Music_1", [1])]
+    assert len(files) == 2
+    with pytest.raises(EvaluationError, match="no questions of MMMU val"):
+        read("mmmu", tmp_path / "Art" / "dev-00000-of-00001.parquet")
+
+
+def _bomb(path: Path) -> None:
+    """A text of a megabyte, stored once, in 20,000 rows: 20 GB."""
+    texts = arrow.DictionaryArray.from_arrays(arrow.array([0] * 20_000, arrow.int32()), arrow.array(["x" * (1 << 20)]))
+    parquet.write_table(arrow.table({"question": texts, "answer": ["yes"] * 20_000, "answers": texts}), path, compression="zstd")
+
+
+def _too_many(path: Path) -> None:
+    parquet.write_table(arrow.table({"question": arrow.nulls(reading.MAX_ROWS + 1, arrow.int8())}), path)
+
+
+def _nested(path: Path) -> None:
+    value: Any = 1
+    for _ in range(60):
+        value = [value]
+    parquet.write_table(arrow.table({"question": [value], "answers": [value], "image": [value]}), path)
+
+
+def _cut(path: Path) -> None:
+    write_parquet(path, [{"question": "?", "answers": ["a"], "image": cell(1)}])
+    data = path.read_bytes()
+    path.write_bytes(data[:4] + bytes(len(data) // 2) + data[4 + len(data) // 2 :])
+
+
+HOSTILE_PARQUET: dict[str, Callable[[Path], object]] = {
+    "bomb": _bomb, "too many rows": _too_many, "nested": _nested, "cut": _cut,
+    "junk": lambda path: path.write_bytes(b"PAR1 and junk"), "empty": lambda path: path.write_bytes(b""),
+    "no rows": lambda path: parquet.write_table(arrow.table({"question": arrow.array([], arrow.string())}), path),
+    "no columns": lambda path: parquet.write_table(arrow.table({}), path),
+    "other columns": lambda path: write_parquet(path, [{"x": 1}]),
+    "wrong types": lambda path: write_parquet(path, [{"question": {"a": 1}, "answers": 3, "image": 5, "index": {"b": b"\xff"}}]),
+    "escapes": lambda path: write_parquet(path, [{"question": "\x1b]52;c;YQ==\x07", "answer": {"\x1b[31m": 1}}]),
+    "folder": lambda path: path.mkdir(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", HOSTILE_PARQUET)
+def test_whatever_parquet_holds_is_one_sentence(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nemochat.evaluation.parquet._MAX_TEXT", 32 << 20)
+    monkeypatch.setattr("nemochat.evaluation.parquet._MAX_BATCH", 4 << 20)
+    file = tmp_path / "questions.parquet"
+    HOSTILE_PARQUET[kind](file)
+    for name in ("gqa", "mmmu", "pope", "own"):
+        with pytest.raises(EvaluationError) as raised:
+            questions(benchmark_named(name), file)
+        assert not {"\n", "\x1b"} & set(raised.value.message)
+        assert len(raised.value.message) < 500 + len(str(tmp_path))
+
+
+def test_a_picture_in_parquet_has_a_bound_and_may_be_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write_parquet(tmp_path / "a.parquet", [{"question": f"{n}?", "answers": ["a"], "image": cell(n)} for n in range(3)])
+    items = read("textvqa", file)
+    monkeypatch.setattr("nemochat.evaluation.parquet._MAX_PICTURE", 10)
+    with pytest.raises(EvaluationError, match="cannot be read from"):
+        open_one(items[2].pictures[0])
+    monkeypatch.undo()
+    file.write_bytes(b"")
+    with pytest.raises(EvaluationError, match="cannot be read from"):
+        open_one(items[0].pictures[0])
+
+
+def test_without_pyarrow_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    (tmp_path / "a.parquet").write_bytes(b"PAR1")
+    with pytest.raises(EvaluationError) as raised:
+        read("gqa", tmp_path / "a.parquet")
+    assert "pip install 'nemochat[parquet]'" in raised.value.hint
 
 
 # -- own questions
