@@ -41,6 +41,8 @@ NOT_RUN = {
     "pip install .": "compiles llama.cpp",
     "pip install -r docs/without-engine.txt && pip install --no-deps .": "test_without_engine.py has such an environment",
     'pip install ".[keyring]"': "loads a package from the network",
+    'pip install ".[eval]"': "loads packages from the network",
+    'pip install ".[parquet]"': "loads a package from the network",
     "nemochat --install-completion": "wants a shell around it: test_completing.py runs it in some",
 }
 """Lines that cannot be run here, and why."""
