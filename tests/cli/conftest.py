@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 WriteScript = Callable[..., str]
-Fork = Callable[[Sequence[str], str, Path, Mapping[str, str]], subprocess.CompletedProcess[str]]
+Fork = Callable[..., subprocess.CompletedProcess[str]]
 LIMIT_SECONDS = 120
 
 
@@ -45,14 +45,15 @@ def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
-@pytest.fixture(scope="session")
-def fork() -> Iterator[Fork]:
-    """Run the command in a fork of a process that has imported everything (tests/cli/forking.py)."""
+def forks() -> Iterator[Fork]:
+    """Run the command, or without arguments many of them, in a fork of a process that has imported everything (tests/cli/forking.py)."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     server = subprocess.Popen([sys.executable, "-m", "tests.cli.forking"], stdin=theirs.fileno(), cwd=ROOT)
     theirs.close()
 
-    def run(arguments: Sequence[str], input: str, folder: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    def run(
+        arguments: Sequence[str] | None, input: str, folder: Path, environment: Mapping[str, str], limit: float = LIMIT_SECONDS
+    ) -> subprocess.CompletedProcess[str]:
         asked = {"arguments": arguments, "folder": str(folder), "environment": dict(environment)}
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
             reading, writing = os.pipe()
@@ -61,17 +62,23 @@ def fork() -> Iterator[Fork]:
             feeding = threading.Thread(target=_feed, args=(writing, input.encode()))
             feeding.start()
             pid = int(ours.recv(99))
-            if not select.select([ours], [], [], LIMIT_SECONDS)[0]:
+            if not select.select([ours], [], [], limit)[0]:
                 os.kill(pid, signal.SIGKILL)
             status = int(ours.recv(99))
             feeding.join()
             for file in (out, err):
                 file.seek(0)
-            return subprocess.CompletedProcess(["nemochat", *arguments], os.waitstatus_to_exitcode(status), out.read(), err.read())
+            return subprocess.CompletedProcess(["nemochat", *(arguments or ())], os.waitstatus_to_exitcode(status), out.read(), err.read())
 
     yield run
     ours.close()
     server.wait()
+
+
+@pytest.fixture(scope="session")
+def fork() -> Iterator[Fork]:
+    """See `forks`."""
+    yield from forks()
 
 
 def _feed(descriptor: int, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Run as a program: many commands in one process with little memory, each with a time limit, and one JSON line about each.
+"""Many commands in one process with little memory, each with a time limit, and one JSON line about each; started by `forking`.
 
 Standard input: a JSON list of [name, [argument, ...], {variable: value}]. The commands are those that users run (`nemochat.cli.main`).
 """
@@ -15,9 +15,6 @@ import sys
 import time
 from collections.abc import Sequence
 
-import typer.main
-
-import nemochat.cli.app as cli
 from nemochat.cli import main
 
 MEMORY = 1 << 30
@@ -51,10 +48,10 @@ def _stop(*_: object) -> None:
     raise _Late
 
 
-if __name__ == "__main__":
+def run_all() -> None:
+    """Run those that standard input names. They end with this process, which is given no more memory again."""
     signal.signal(signal.SIGALRM, _stop)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    cli.app = typer.main.get_command(cli.app)  # type: ignore[assignment] # made once instead of for each
     for name, wanted, variables in json.loads(sys.stdin.read()):
         os.environ.update(variables)
         sys.__stdout__.write(json.dumps([name, *run(wanted)]) + "\n")  # type: ignore[union-attr]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.cli.bad_paths import HOLE, make_bad_paths
-from tests.cli.conftest import Run, WriteScript, command
+from tests.cli.conftest import Fork, Run, WriteScript, command
 
 SECONDS = 6.0
 """What one may take where both processors are busy with other tests; alone it is a fraction of a second."""
@@ -73,12 +72,9 @@ class Ended(NamedTuple):
     seconds: float
 
 
-def run_all(jobs: list[Job], folder: Path) -> list[Ended]:
+def run_all(fork: Fork, jobs: list[Job], folder: Path) -> list[Ended]:
     """All of them in one process with 1 GB of memory; see `many_commands`."""
-    program = [sys.executable, "-m", "tests.cli.many_commands"]
-    done = subprocess.run(
-        program, input=json.dumps(jobs), capture_output=True, text=True, cwd=folder, env=os.environ, check=False, timeout=1200
-    )
+    done = fork(None, json.dumps(jobs), folder, os.environ, limit=1200)
     assert done.returncode == 0, done.stderr[-2000:]
     return [Ended(*json.loads(line)) for line in done.stdout.splitlines()]
 
@@ -96,7 +92,7 @@ def problem_with(ended: Ended, *, may_succeed: bool = False) -> str:
     return ""
 
 
-def test_every_command_that_reads_a_path_refuses_what_is_no_file_with_a_sentence_at_once(tmp_path: Path) -> None:
+def test_every_command_that_reads_a_path_refuses_what_is_no_file_with_a_sentence_at_once(fork: Fork, tmp_path: Path) -> None:
     paths = make_bad_paths(tmp_path / "bad")
     jobs: list[Job] = [
         (f"{name}: {kind}", [part.format(path) for part in parts], {})
@@ -104,14 +100,14 @@ def test_every_command_that_reads_a_path_refuses_what_is_no_file_with_a_sentence
         for kind, path in paths.items()
         if (name, kind) not in EXPECTED
     ]
-    found = run_all(jobs, tmp_path)
+    found = run_all(fork, jobs, tmp_path)
     assert len(found) == len(jobs)
     wrong = list(filter(None, map(problem_with, found)))
     assert not wrong, "\n".join(wrong)
     assert (tmp_path / "bad" / "hole").stat().st_size == HOLE
 
 
-def test_a_file_to_write_never_takes_the_place_of_a_device_a_pipe_or_a_folder(tmp_path: Path) -> None:
+def test_a_file_to_write_never_takes_the_place_of_a_device_a_pipe_or_a_folder(fork: Fork, tmp_path: Path) -> None:
     paths = make_bad_paths(tmp_path / "bad")
     in_the_way = ("pipe", "folder", "socket", "NUL", "long name")
     special = {kind: path for kind, path in paths.items() if path.startswith("/dev") or kind in in_the_way}
@@ -119,12 +115,12 @@ def test_a_file_to_write_never_takes_the_place_of_a_device_a_pipe_or_a_folder(tm
     jobs: list[Job] = [
         (f"{name}: {kind}", [part.format(path) for part in parts], {}) for name, parts in WRITING.items() for kind, path in special.items()
     ]
-    wrong = list(filter(None, map(problem_with, run_all(jobs, tmp_path))))
+    wrong = list(filter(None, map(problem_with, run_all(fork, jobs, tmp_path))))
     assert not wrong, "\n".join(wrong)
     assert {path: os.lstat(path).st_mode for path in before} == before
 
 
-def test_whatever_stands_in_place_of_a_file_of_nemochats_own_nothing_waits_or_takes_memory(tmp_path: Path) -> None:
+def test_whatever_stands_in_place_of_a_file_of_nemochats_own_nothing_waits_or_takes_memory(fork: Fork, tmp_path: Path) -> None:
     paths = make_bad_paths(tmp_path / "bad")
     kinds = {kind: Path(path) for kind, path in paths.items() if kind in OWN_KINDS}
     jobs: list[Job] = []
@@ -136,7 +132,7 @@ def test_whatever_stands_in_place_of_a_file_of_nemochats_own_nothing_waits_or_ta
         (folder / name).symlink_to(path)
         everywhere = {f"NEMOCHAT_{each}_DIR": str(tmp_path / "other" / str(number)) for each in ("CONFIG", "DATA")}
         jobs.append((f"{name}: {kind}", parts, everywhere | {f"NEMOCHAT_{variable}_DIR": str(folder)}))
-    found = run_all(jobs, tmp_path)
+    found = run_all(fork, jobs, tmp_path)
     assert len(found) == len(jobs)
     wrong = [problem for ended in found if (problem := problem_with(ended, may_succeed=True))]
     assert not wrong, "\n".join(wrong)

@@ -21,7 +21,7 @@ from nemochat.domain.replies import ModelRef
 from nemochat.images import load, to_png
 from nemochat.library import Library
 from nemochat.library.transfer import export_library
-from tests.cli.conftest import Run, WriteScript
+from tests.cli.conftest import Fork, Run, WriteScript
 from tests.cli.test_bad_paths import Ended, Job, run_all
 from tests.library.building import user
 from tests.personas import build
@@ -56,9 +56,9 @@ TOML = {
 }
 
 
-def ended_well(jobs: list[Job], folder: Path) -> str:
+def ended_well(fork: Fork, jobs: list[Job], folder: Path) -> str:
     """What is wrong with how they ended; "" when each said a sentence in time."""
-    found = run_all(jobs, folder)
+    found = run_all(fork, jobs, folder)
     assert len(found) == len(jobs)
     return "\n".join(filter(None, map(problem_with, found)))
 
@@ -72,7 +72,7 @@ def problem_with(ended: Ended) -> str:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_json_that_stands_for_much_is_a_sentence(tmp_path: Path, shape: str) -> None:
+def test_json_that_stands_for_much_is_a_sentence(fork: Fork, tmp_path: Path, shape: str) -> None:
     for size, names in ((2 * MB, ("card", "mcp", "models")), (8 * MB, ("lore",)), (LARGE, ("talk",))):
         for name in names:
             (tmp_path / f"{name}.json").write_bytes(SHAPES[shape](size))
@@ -94,10 +94,10 @@ def test_json_that_stands_for_much_is_a_sentence(tmp_path: Path, shape: str) -> 
     ]
     if shape != "a conversation":  # which is one, to be printed
         jobs.append((f"render: {shape}", ["render", str(tmp_path / "talk.json")], {}))
-    assert ended_well(jobs, tmp_path) == ""
+    assert ended_well(fork, jobs, tmp_path) == ""
 
 
-def test_toml_that_stands_for_much_is_a_sentence(tmp_path: Path) -> None:
+def test_toml_that_stands_for_much_is_a_sentence(fork: Fork, tmp_path: Path) -> None:
     jobs: list[Job] = []
     for number, (shape, content) in enumerate(TOML.items()):
         (tmp_path / f"{number}.toml").write_bytes(content)
@@ -105,10 +105,10 @@ def test_toml_that_stands_for_much_is_a_sentence(tmp_path: Path) -> None:
         (tmp_path / f"c{number}" / "config.toml").write_bytes(content)
         jobs.append((f"persona: {shape}", ["personas", "import", str(tmp_path / f"{number}.toml")], {}))
         jobs.append((f"settings: {shape}", ["models", "list"], {"NEMOCHAT_CONFIG_DIR": str(tmp_path / f"c{number}")}))
-    assert ended_well(jobs, tmp_path) == ""
+    assert ended_well(fork, jobs, tmp_path) == ""
 
 
-def test_cards_that_stand_for_much_are_a_sentence(tmp_path: Path) -> None:
+def test_cards_that_stand_for_much_are_a_sentence(fork: Fork, tmp_path: Path) -> None:
     zeros, entries = b"\0" * (80 * MB), ",".join(['{"keys": ["/(a+)+$/"], "content": "x"}'] * 80_000)
     packed = zlib.compress(zeros, 9)
     cards = {
@@ -123,7 +123,7 @@ def test_cards_that_stand_for_much_are_a_sentence(tmp_path: Path) -> None:
     del zeros
     for name, content in cards.items():
         (tmp_path / name).write_bytes(content)
-    assert ended_well([(name, ["personas", "import", str(tmp_path / name)], {}) for name in cards], tmp_path) == ""
+    assert ended_well(fork, [(name, ["personas", "import", str(tmp_path / name)], {}) for name in cards], tmp_path) == ""
 
 
 def lying_png(side: int) -> bytes:
