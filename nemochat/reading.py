@@ -9,12 +9,13 @@ import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path, PurePath
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 MAX_VALUES = 2_000_000
 """How many values JSON may hold: some 250 MB of memory, while the largest files that people have hold a tenth."""
 
 AnyPath = TypeVar("AnyPath", bound=PurePath)
+Kind = TypeVar("Kind")
 
 _CHUNK = 1 << 20
 _NUMBERED = re.compile(r"(.+)-(\d{5})-of-(\d{5})")
@@ -128,6 +129,35 @@ def check_toml(text: str) -> None:
     """
     if any(piece["long"] for piece in _PIECES.finditer(text)):
         raise TooMuchError("it holds a name of more than 64 parts")
+
+
+def member(value: object, kind: type[Kind], *path: str) -> Kind | None:
+    """What stands in a value of JSON or TOML under these names, one in the other; None where it is not there or is of another kind.
+
+    Whole numbers are numbers, booleans are not.
+    """
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    if isinstance(value, bool) and kind is not bool:
+        return None
+    if kind is float and isinstance(value, int):
+        value = float(value)
+    return value if isinstance(value, kind) else None
+
+
+def mapping(value: object, *path: str) -> dict[str, Any]:
+    """The same of an object; an empty one where there is none."""
+    return member(value, dict, *path) or {}
+
+
+def listed(value: object, *path: str) -> list[Any]:
+    """The same of a list."""
+    return member(value, list, *path) or []
+
+
+def tables(value: object, *path: str) -> list[dict[str, Any]]:
+    """The objects of a list."""
+    return [each for each in listed(value, *path) if isinstance(each, dict)]
 
 
 def part_of(path: PurePath) -> tuple[str, int, int] | None:

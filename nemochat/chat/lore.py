@@ -17,6 +17,7 @@ from nemochat.personas.lore import Fired, Lore, Scan, Situation, lore_of, outlet
 from nemochat.personas.lore_rules import DEPTH, Place
 from nemochat.personas.macros import Macros
 from nemochat.personas.scene import Scene
+from nemochat.reading import member
 from nemochat.settings import LoreSettings
 
 SHARE = 0.25
@@ -197,12 +198,10 @@ def _texts_of(chat: Chat) -> dict[str, str]:
     persona, user = chat.playing, chat.user
     texts = {"match_persona_description": user.description if user is not None else ""}
     if persona is not None:
-        kept = persona.extensions.get("depth_prompt")
-        note = kept.get("prompt") if isinstance(kept, dict) else ""
         texts |= {
             "match_character_description": persona.description,
             "match_character_personality": persona.personality,
-            "match_character_depth_prompt": note if isinstance(note, str) else "",
+            "match_character_depth_prompt": member(persona.extensions, str, "depth_prompt", "prompt") or "",
             "match_scenario": persona.scenario,
             "match_creator_notes": persona.creator_notes,
         }

@@ -28,19 +28,18 @@ from nemochat.library import roleplay_chats
 from nemochat.library.archives import MIB, open_archive
 from nemochat.library.errors import LibraryError, cannot, taking
 from nemochat.library.ids import id_of
-from nemochat.library.roleplay_chats import Beside
+from nemochat.library.roleplay_chats import MAX_MESSAGES, MAX_NAME, Beside, check_number, one_line
 from nemochat.library.store import Library
 from nemochat.library.values import ForeignChat
-from nemochat.reading import TooLargeError, TooMuchError, check_json, read_beginning, read_regular
+from nemochat.reading import TooLargeError, TooMuchError, check_json, mapping, member, read_beginning, read_regular, tables
 
 _MAX_BYTES = 256 * MIB
-_MAX_CONVERSATIONS, _MAX_MESSAGES, _TRIED_LINES = 100_000, 100_000, 20
+_MAX_CONVERSATIONS, _TRIED_LINES = 100_000, 20
 _MAX_VALUES = 8_000_000  # in the whole file; of them only those of one conversation at a time are values
 _HEAD = 8 * MIB  # within it the first two lines of a conversation of SillyTavern end
 _BLANK = b" \t\r\n"
 # One escape of JSON after the other, so that no backslash is taken for another's; what is in the group is half a character.
 _ESCAPE = re.compile(rb"\\(?:[^u]|u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|u)", re.DOTALL)
-_MAX_NAME = 200
 _MAX_TIME = 1e12
 _CHATGPT = "conversations.json"
 _ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT, "tool": Role.TOOL, "function": Role.TOOL}
@@ -114,8 +113,8 @@ def _tavern_lines(data: bytes) -> tuple[list[object], list[str]] | None:
     first, second = (_json_or_none(line) for line in [*(line for line in data[:_HEAD].splitlines() if line.strip()), b"", b""][:2])
     if not roleplay_chats.of_lines(first, second):
         return None
-    if data.count(b"\n") > 2 * _MAX_MESSAGES:
-        raise LibraryError(f"It holds more than {_MAX_MESSAGES:,} messages.")
+    if data.count(b"\n") > 2 * MAX_MESSAGES:
+        raise LibraryError(f"It holds more than {MAX_MESSAGES:,} messages.")
     check = list(enumerate((line for line in data.splitlines() if line.strip()), 1))
     read = [(number, _json_or_none(line)) for number, line in check]
     bad = [number for number, line in read if not isinstance(line, dict)]
@@ -231,7 +230,7 @@ def _openai(item: object, problems: list[str]) -> ForeignChat:
     messages = body.get("messages")
     if not isinstance(messages, list):
         raise LibraryError("There are no messages in it.")
-    _check_number(len(messages))
+    check_number(len(messages))
     system = [_text(body.get("system"))]
     said: list[Entry] = []
     bad: list[int] = []
@@ -245,14 +244,14 @@ def _openai(item: object, problems: list[str]) -> ForeignChat:
     if bad:
         problems.append(f"{len(bad):,} of its messages, the first of them number {bad[0]:,}, are not objects and were left out.")
     chat = Chat().with_messages([entry.message for entry in said], [entry.speaker for entry in said])
-    chat = chat.framed("\n\n".join(filter(None, system))).named(_name(body.get("title") or body.get("name")))
-    return ForeignChat(chat, ModelRef(_name(body.get("model"))), _time(body.get("created")), _time(body.get("updated")))
+    chat = chat.framed("\n\n".join(filter(None, system))).named(one_line(body.get("title") or body.get("name")))
+    return ForeignChat(chat, ModelRef(one_line(body.get("model"))), _time(body.get("created")), _time(body.get("updated")))
 
 
 def _said(message: _Json) -> str:
     """Content and calls; the calls of other programs are history, nothing to be run, so they are text."""
-    calls = [call.get("function") for call in _list(message.get("tool_calls")) if isinstance(call, dict)]
-    written = [f"{_text(call.get('name'))}({_text(call.get('arguments'))})" for call in calls if isinstance(call, dict)]
+    calls = [call["function"] for call in tables(message, "tool_calls") if isinstance(call.get("function"), dict)]
+    written = [f"{_text(call.get('name'))}({_text(call.get('arguments'))})" for call in calls]
     return "\n\n".join(filter(None, [_text(message.get("content")), *written]))
 
 
@@ -263,7 +262,7 @@ def _chatgpt(item: _Json) -> ForeignChat:
     mapping = item["mapping"]
     if not isinstance(mapping, dict):
         raise LibraryError("Its messages are not a mapping.")
-    _check_number(len(mapping))
+    check_number(len(mapping))
     nodes = {key: node for key, node in mapping.items() if isinstance(node, dict)}
     entries = {key: entry for key, node in nodes.items() if (entry := _node_entry(node)) is not None}
     order = list(_walk(nodes))
@@ -275,9 +274,9 @@ def _chatgpt(item: _Json) -> ForeignChat:
     following = _path(_current(item.get("current_node"), nodes, ids), {ids[key]: parents[key] for key in ids})
     chosen = {id_: following.get(id_, max(children.get(id_, [0]))) for id_ in (0, *ids.values())}
     tree = [Node(msgspec.structs.replace(entries[key], id=id_), parents[key], chosen[id_]) for key, id_ in ids.items()]
-    chat = Chat.of_nodes(tree, chosen[0], Chat(name=_name(item.get("title"))))
+    chat = Chat.of_nodes(tree, chosen[0], Chat(name=one_line(item.get("title"))))
     model = next((model for key in reversed(ids) if (model := _metadata(nodes[key], "model_slug"))), "")
-    return ForeignChat(chat, ModelRef(_name(model)), _time(item.get("create_time")), _time(item.get("update_time")))
+    return ForeignChat(chat, ModelRef(one_line(model)), _time(item.get("create_time")), _time(item.get("update_time")))
 
 
 def _node_entry(node: _Json) -> Entry | None:
@@ -285,11 +284,10 @@ def _node_entry(node: _Json) -> Entry | None:
     message = node.get("message")
     if not isinstance(message, dict) or _metadata(node, "is_visually_hidden_from_conversation") is True:
         return None
-    author = message.get("author")
     content = message.get("content")
     if not isinstance(content, dict) or content.get("content_type") in _UNSEEN:
         return None
-    return _entry(author.get("role") if isinstance(author, dict) else None, _text(content))
+    return _entry(member(message, str, "author", "role"), _text(content))
 
 
 def _walk(nodes: Mapping[str, _Json]) -> Iterator[tuple[str, str]]:
@@ -311,11 +309,7 @@ def _walk(nodes: Mapping[str, _Json]) -> Iterator[tuple[str, str]]:
 
 
 def _in_time(keys: list[str], nodes: Mapping[str, _Json]) -> list[str]:
-    def made(key: str) -> float:
-        message = nodes[key].get("message")
-        return (_time(message.get("create_time")) if isinstance(message, dict) else None) or 0.0
-
-    return sorted(keys, key=made)
+    return sorted(keys, key=lambda key: _time(mapping(nodes[key], "message").get("create_time")) or 0.0)
 
 
 def _kept_parents(order: list[tuple[str, str]], ids: Mapping[str, int]) -> dict[str, int]:
@@ -351,17 +345,12 @@ def _path(last: int, parents: Mapping[int, int]) -> dict[int, int]:
 # -- pieces
 
 
-def _check_number(messages: int) -> None:
-    if messages > _MAX_MESSAGES:
-        raise LibraryError(f"It holds {messages:,} messages, more than {_MAX_MESSAGES:,}.")
-
-
 def _entry(role: object, text: str, message: _Json = _NOTHING) -> Entry | None:
     if not isinstance(role, str) or role not in _ROLES or not text.strip():
         return None
-    who = _name(message.get("name"))
+    who = one_line(message.get("name"))
     if _ROLES[role] is Role.TOOL:
-        return Entry(Message(Role.TOOL, (ToolResultPart(_name(message.get("tool_call_id")), text),)))
+        return Entry(Message(Role.TOOL, (ToolResultPart(one_line(message.get("tool_call_id")), text),)))
     thought = message.get("reasoning_content")
     parts: tuple[Part, ...] = (TextPart(text),)
     if _ROLES[role] is Role.ASSISTANT and isinstance(thought, str) and thought.strip():
@@ -390,22 +379,12 @@ def _text(content: object) -> str:
 
 
 def _missing(name: str) -> str:
-    return f"[picture not in the file: {sanitize(name, strict=True)[:_MAX_NAME]}]"
+    return f"[picture not in the file: {sanitize(name, strict=True)[:MAX_NAME]}]"
 
 
 def _metadata(node: _Json, field: str) -> object:
-    message = node.get("message")
-    metadata = message.get("metadata") if isinstance(message, dict) else None
-    return metadata.get(field) if isinstance(metadata, dict) else None
-
-
-def _name(value: object) -> str:
-    return sanitize(value, strict=True).strip()[:_MAX_NAME] if isinstance(value, str) else ""
+    return mapping(node, "message", "metadata").get(field)
 
 
 def _time(value: object) -> float | None:
     return float(value) if isinstance(value, (int, float)) and abs(value) < _MAX_TIME else None
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -25,10 +25,11 @@ from nemochat.domain.replies import ModelRef
 from nemochat.domain.sanitize import sanitize
 from nemochat.library.errors import LibraryError, taking
 from nemochat.library.values import ForeignChat
+from nemochat.reading import listed, mapping, member, tables
 
 _Json = Mapping[str, Any]
-_MAX_MESSAGES, _MAX_VERSIONS = 100_000, 1_000
-_MAX_NAME, _MAX_DEPTH, _MOST_NAMED = 200, 100, 12
+MAX_MESSAGES, _MAX_VERSIONS = 100_000, 1_000
+MAX_NAME, _MAX_DEPTH, _MOST_NAMED = 200, 100, 12
 _MAX_VARIABLES, _LONGEST_VARIABLE = 1_000, 10_000
 _LAST = 253_402_300_799.0
 
@@ -110,19 +111,19 @@ def silly_tavern(lines: Sequence[object], problems: Sequence[str] = (), beside: 
     beside = beside or Beside()
     header = next((line for line in lines if isinstance(line, dict) and "mes" not in line), {})
     messages = [line for line in lines if isinstance(line, dict) and "mes" in line]
-    _check_number(len(messages))
-    metadata = _mapping(header.get("chat_metadata"))
+    check_number(len(messages))
+    metadata = mapping(header, "chat_metadata")
     lost: dict[str, None] = {}
     said = [each for line in messages for each in _of_tavern(line, beside, lost)]
     if unknown := [key for key, value in metadata.items() if key not in _IDLE_HEADER and value not in (None, "", [], {}, False)]:
         lost[_named("what SillyTavern keeps with a chat as", unknown)] = None
-    model = next((name for line in reversed(messages) if (name := _line(_mapping(line.get("extra")).get("model")))), "")
-    user, character = _line(header.get("user_name")), _line(header.get("character_name"))
+    model = next((name for line in reversed(messages) if (name := one_line(mapping(line, "extra").get("model")))), "")
+    user, character = one_line(header.get("user_name")), one_line(header.get("character_name"))
     # Newer ones say "unused" there.
     if user in ("", "unused"):
-        user = next((_line(line.get("name")) for line in reversed(messages) if line.get("is_user")), "")
+        user = next((one_line(line.get("name")) for line in reversed(messages) if line.get("is_user")), "")
     if character in ("", "unused"):
-        character = next((_line(line.get("name")) for line in messages if not line.get("is_user") and not line.get("is_system")), "")
+        character = next((one_line(line.get("name")) for line in messages if not line.get("is_user") and not line.get("is_system")), "")
     made = _when(header.get("create_date"))
     return _built(
         said,
@@ -134,7 +135,7 @@ def silly_tavern(lines: Sequence[object], problems: Sequence[str] = (), beside: 
         user=user,
         character=character,
         scenario=_text(metadata.get("scenario")).strip(),
-        book=_line(metadata.get("world_info")),
+        book=one_line(metadata.get("world_info")),
         variables=_variables(metadata.get("variables")),
         mark=_mark(messages),
     )
@@ -150,11 +151,11 @@ def _of_tavern(line: _Json, beside: Beside, lost: dict[str, None]) -> Iterator[_
     """One message with its swipes, and behind it the pictures that a character sent: chat formats know none in a reply, so the model is
     not shown them."""
     texts, chosen = _swipes(line)
-    about = [_mapping(each) for each in _list(line.get("swipe_info"))]
+    about = [mapping(each) for each in listed(line, "swipe_info")]
     entries = []
     for index, text in enumerate(texts):
         said = about[index] if index < len(about) and index != chosen else line
-        entries.append(_tavern_entry(line, text, _mapping(said.get("extra")), beside, lost))
+        entries.append(_tavern_entry(line, text, mapping(said, "extra"), beside, lost))
     when = _when(line.get("send_date"))
     sent = entries[chosen].message.images if entries[chosen].message.role is Role.ASSISTANT else ()
     yield _Said(tuple(map(_without_pictures, entries) if sent else entries), chosen, when)
@@ -170,7 +171,7 @@ def _without_pictures(entry: Entry) -> Entry:
 def _swipes(line: _Json) -> tuple[list[str], int]:
     """The texts of a message and which of them it is. An edit may have changed the message alone."""
     text = _text(line.get("mes"))
-    texts = [_text(each) for each in _list(line.get("swipes"))[:_MAX_VERSIONS]]
+    texts = [_text(each) for each in listed(line, "swipes")[:_MAX_VERSIONS]]
     chosen = line.get("swipe_id")
     if not isinstance(chosen, int) or not 0 <= chosen < len(texts):
         if text not in texts:
@@ -195,11 +196,11 @@ def _tavern_entry(line: _Json, text: str, extra: _Json, beside: Beside, lost: di
             missing.append(f"[picture not in the file: {_address(address)}]")
         else:
             parts.append(picture)
-    for each in [extra.get("file"), *_list(extra.get("files"))]:
+    for each in [extra.get("file"), *listed(extra, "files")]:
         if isinstance(each, dict) and (content := _file_text(each, beside)):
-            parts.append(ContextPart(content, _line(each.get("name")) or "file", "attached"))
+            parts.append(ContextPart(content, one_line(each.get("name")) or "file", "attached"))
         elif isinstance(each, dict):
-            missing.append(f"[file not in the chat: {_line(each.get('name')) or _address(str(each.get('url', '')))}]")
+            missing.append(f"[file not in the chat: {one_line(each.get('name')) or _address(str(each.get('url', '')))}]")
     parts.append(TextPart("\n\n".join(filter(None, [text, *missing]))))
     for key, value in extra.items():
         if key in _MEANINGLESS_EXTRA and value not in (None, "", [], {}):
@@ -209,23 +210,22 @@ def _tavern_entry(line: _Json, text: str, extra: _Json, beside: Beside, lost: di
         lost[_named("what extensions keep with messages as", unknown)] = None
     # What the program says for itself is marked like what somebody hid: the model saw neither.
     role = Role.USER if is_user else Role.ASSISTANT
-    return Entry(Message(role, tuple(parts), excluded=line.get("is_system") is True), speaker=_line(line.get("name")))
+    return Entry(Message(role, tuple(parts), excluded=line.get("is_system") is True), speaker=one_line(line.get("name")))
 
 
 def _pictures(extra: _Json) -> list[str]:
     """The addresses of the pictures of a message."""
     single = extra.get("image")
-    several = [each.get("url") if isinstance(each, dict) else each for each in [*_list(extra.get("images")), *_list(extra.get("media"))]]
+    several = [each.get("url") if isinstance(each, dict) else each for each in [*listed(extra, "images"), *listed(extra, "media")]]
     found = [each for each in (single, *several) if isinstance(each, str) and each.strip()]
     return list(dict.fromkeys(found))[:100]
 
 
 def _file_text(file: _Json, beside: Beside) -> str:
-    text = file.get("text")
-    if isinstance(text, str) and text.strip():
+    if (text := member(file, str, "text") or "").strip():
         return sanitize(text)
-    address = file.get("url")
-    return sanitize(beside.text(address) or "") if isinstance(address, str) else ""
+    address = member(file, str, "url")
+    return "" if address is None else sanitize(beside.text(address) or "")
 
 
 def _note(metadata: _Json) -> AuthorNote | None:
@@ -259,7 +259,7 @@ def _risu(value: _Json) -> Iterator[ForeignChat | str]:
 def _of_risu(each: object) -> ForeignChat:
     if not isinstance(each, dict) or not isinstance(each.get("message"), list):
         raise LibraryError("There are no messages in it.")
-    _check_number(len(each["message"]))
+    check_number(len(each["message"]))
     said: list[_Said] = []
     for line in each["message"]:
         if not isinstance(line, dict) or not isinstance(line.get("data"), str):
@@ -268,17 +268,17 @@ def _of_risu(each: object) -> ForeignChat:
             said = [_hidden(before) for before in said]
         role = Role.USER if line.get("role") == "user" else Role.ASSISTANT
         is_hidden = bool(line.get("disabled")) or line.get("isComment") is True
-        entry = Entry(Message(role, (TextPart(sanitize(line["data"])),), excluded=is_hidden), speaker=_line(line.get("name")))
+        entry = Entry(Message(role, (TextPart(sanitize(line["data"])),), excluded=is_hidden), speaker=one_line(line.get("name")))
         said.append(_Said((entry,), 0, _when(line.get("time"))))
     note, opening = _text(each.get("note")).strip(), each.get("fmIndex")
-    state = {key.removeprefix("$"): value for key, value in _mapping(each.get("scriptstate")).items()}
+    state = {key.removeprefix("$"): value for key, value in mapping(each, "scriptstate").items()}
     lost = [key for key in ("hypaV2Data", "hypaV3Data", "supaMemoryData", "sdData", "modules", "bookmarks") if each.get(key)]
     return _built(
         said,
-        name=_line(each.get("name")),
+        name=one_line(each.get("name")),
         note=AuthorNote(note) if note else None,
         opening=max(0, opening + 1) if isinstance(opening, int) and not isinstance(opening, bool) else None,
-        lore={"type": "risu", "ver": 1, "data": lore} if (lore := _list(each.get("localLore"))) else {},
+        lore={"type": "risu", "ver": 1, "data": lore} if (lore := listed(each, "localLore")) else {},
         variables=_variables(state),
         meaningless=(_named("what RisuAI keeps with a chat as", lost),) if lost else (),
     )
@@ -291,9 +291,9 @@ def _hidden(said: _Said) -> _Said:
 
 def _webui(value: _Json) -> Iterator[ForeignChat]:
     rows = value["internal"] if "internal" in value else value["data"]
-    shown = _list(value.get("visible", value.get("data_visible")))
-    _check_number(2 * len(rows))
-    about = _mapping(value.get("metadata"))
+    shown = listed(value.get("visible", value.get("data_visible")))
+    check_number(2 * len(rows))
+    about = mapping(value, "metadata")
     said = []
     for number, row in enumerate(rows):
         seen = shown[number] if number < len(shown) else ()
@@ -301,36 +301,36 @@ def _webui(value: _Json) -> Iterator[ForeignChat]:
             text = _cell(row, at) or _cell(seen, at)
             if not text.strip() or text == _WEBUI_BEGINS:
                 continue
-            known = _mapping(about.get(f"{key}_{number}"))
-            texts = [_text(_mapping(each).get("content")) for each in _list(known.get("versions"))[:_MAX_VERSIONS]]
+            known = mapping(about.get(f"{key}_{number}"))
+            texts = [_text(mapping(each).get("content")) for each in listed(known, "versions")[:_MAX_VERSIONS]]
             chosen = known.get("current_version_index")
             if not isinstance(chosen, int) or not 0 <= chosen < len(texts):
                 texts, chosen = [*(each for each in texts if each != text), text], len([each for each in texts if each != text])
             texts[chosen] = text
-            entries = tuple(Entry(Message(role, (TextPart(each),)), speaker=_line(known.get("name"))) for each in texts)
+            entries = tuple(Entry(Message(role, (TextPart(each),)), speaker=one_line(known.get("name"))) for each in texts)
             said.append(_Said(entries, chosen, _when(known.get("timestamp"))))
     yield _built(said)
 
 
 def _agnai(value: _Json) -> Iterator[ForeignChat]:
     messages = [each for each in value["messages"] if isinstance(each, dict) and isinstance(each.get("msg"), str)]
-    _check_number(len(messages))
+    check_number(len(messages))
     said = []
     for line in messages:
         role = Role.USER if line.get("userId") else Role.ASSISTANT
-        texts = [_text(line["msg"]), *(_text(each) for each in _list(line.get("retries"))[:_MAX_VERSIONS])]
-        who = _line(line.get("handle") if line.get("userId") else line.get("name"))
+        texts = [_text(line["msg"]), *(_text(each) for each in listed(line, "retries")[:_MAX_VERSIONS])]
+        who = one_line(line.get("handle") if line.get("userId") else line.get("name"))
         is_hidden = line.get("ooc") is True
         entries = tuple(Entry(Message(role, (TextPart(each),), excluded=is_hidden), speaker=who) for each in texts)
         said.append(_Said(entries, 0, _when(line.get("createdAt"))))
-    name = _line(value.get("name"))
+    name = one_line(value.get("name"))
     lost = ("example dialogues of a chat of Agnai's",) if _text(value.get("sampleChat")).strip() else ()
     yield _built(said, name="" if name == "Exported" else name, scenario=_text(value.get("scenario")).strip(), meaningless=lost)
 
 
 def _kobold(value: _Json) -> Iterator[ForeignChat]:
     actions = [_text(each) for each in value["actions"]]
-    _check_number(len(actions))
+    check_number(len(actions))
     prompt = _text(value.get("prompt"))
     whole = "".join([prompt, *actions])
     turns: list[tuple[Role, str]] = []
@@ -350,7 +350,7 @@ def _kobold(value: _Json) -> Iterator[ForeignChat]:
         said,
         system=_text(value.get("memory")).strip(),
         note=AuthorNote(note) if note else None,
-        lore={"kobold": True, "entries": lore} if (lore := _list(value.get("worldinfo"))) else {},
+        lore={"kobold": True, "entries": lore} if (lore := listed(value, "worldinfo")) else {},
     )
 
 
@@ -359,13 +359,13 @@ def _cai_tools(value: _Json) -> Iterator[ForeignChat | str]:
 
 
 def _of_cai_tools(history: object) -> ForeignChat:
-    lines = [line for line in _list(_mapping(history).get("msgs")) if isinstance(line, dict)]
-    _check_number(len(lines))
+    lines = tables(history, "msgs")
+    check_number(len(lines))
     said = []
     for line in lines:
-        source = _mapping(line.get("src"))
+        source = mapping(line, "src")
         role = Role.USER if source.get("is_human") else Role.ASSISTANT
-        entry = Entry(Message(role, (TextPart(_text(line.get("text"))),)), speaker=_line(source.get("name")))
+        entry = Entry(Message(role, (TextPart(_text(line.get("text"))),)), speaker=one_line(source.get("name")))
         said.append(_Said((entry,), 0, _when(line.get("created"))))
     return _built(said)
 
@@ -439,18 +439,19 @@ def _seconds(text: str) -> float:
 
 def _named(what: str, names: Sequence[str]) -> str:
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return f"{what} {', '.join(_line(name)[:40] for name in sorted(names)[:_MOST_NAMED])}{more}"
+    return f"{what} {', '.join(one_line(name)[:40] for name in sorted(names)[:_MOST_NAMED])}{more}"
 
 
 def _variables(value: object) -> dict[str, str]:
-    known = [(_line(name), each) for name, each in list(_mapping(value).items())[:_MAX_VARIABLES]]
+    known = [(one_line(name), each) for name, each in list(mapping(value).items())[:_MAX_VARIABLES]]
     texts = ((name, str(each)) for name, each in known if name and isinstance(each, str | int | float))
     return {name: sanitize(text)[:_LONGEST_VARIABLE] for name, text in texts}
 
 
-def _check_number(messages: int) -> None:
-    if messages > _MAX_MESSAGES:
-        raise LibraryError(f"It holds {messages:,} messages, more than {_MAX_MESSAGES:,}.")
+def check_number(messages: int) -> None:
+    """Raise LibraryError for more messages than a conversation may have."""
+    if messages > MAX_MESSAGES:
+        raise LibraryError(f"It holds {messages:,} messages, more than {MAX_MESSAGES:,}.")
 
 
 def _cell(row: object, at: int) -> str:
@@ -459,22 +460,13 @@ def _cell(row: object, at: int) -> str:
 
 def _text(value: object) -> str:
     """The words of a text; Chub's chats have it in an object."""
-    if isinstance(value, dict):
-        value = value.get("message")
-    return sanitize(value) if isinstance(value, str) else ""
+    return sanitize(member(value, str) or member(value, str, "message") or "")
 
 
-def _line(value: object) -> str:
-    return sanitize(value, strict=True).strip()[:_MAX_NAME] if isinstance(value, str) else ""
+def one_line(value: object) -> str:
+    """The name of something, "" for what is no text."""
+    return sanitize(value, strict=True).strip()[:MAX_NAME] if isinstance(value, str) else ""
 
 
 def _address(value: str) -> str:
-    return "inline" if value.startswith("data:") else sanitize(value, strict=True)[:_MAX_NAME]
-
-
-def _mapping(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
+    return "inline" if value.startswith("data:") else sanitize(value, strict=True)[:MAX_NAME]

@@ -25,7 +25,7 @@ from nemochat.files import make_folder, open_to_append, put, reason, write_whole
 from nemochat.models import gguf, web
 from nemochat.models.web import Place, RefusedError
 from nemochat.numbers import size_text
-from nemochat.reading import open_regular, read_regular
+from nemochat.reading import listed, member, open_regular, read_regular
 from nemochat.system.disk import REPLACES_OPEN_FILES
 from nemochat.system.locks import lock
 
@@ -232,8 +232,8 @@ class _Part:
             if not answer.headers.get("content-type", "").lower().startswith("application/json"):
                 return url
         said = web.get_json(self._asker, url, self._place)
-        urls = said.get("urls") if isinstance(said, dict) else None
-        found = urls[0] if isinstance(urls, list) and urls else said.get("url") if isinstance(said, dict) else None
+        urls = listed(said, "urls")
+        found = urls[0] if urls else member(said, str, "url")
         if not isinstance(found, str):
             raise DownloadError(f"{web.host(url)} does not say where {_shown(self._name)} is.", f"Look at {self._place.page}.")
         web.checked(found)

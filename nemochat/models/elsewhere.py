@@ -16,7 +16,7 @@ import msgspec
 
 from nemochat.models.naming import models_among, projector_for
 from nemochat.paths import at_home
-from nemochat.reading import TooMuchError, all_parts, check_json, part_of, read_regular
+from nemochat.reading import TooMuchError, all_parts, check_json, member, part_of, read_regular, tables
 
 _MOST_MANIFEST = 1 << 20
 _MOST_LOOKED_AT = 20_000
@@ -104,9 +104,9 @@ def _lm_studio(environment: Mapping[str, str]) -> Iterator[Found]:
     homes = [at_home("~/.lmstudio"), at_home("~/.cache/lm-studio")]
     folders = [home / "models" for home in homes]
     for home in homes:
-        said = _json(home / "settings.json")
-        if isinstance(said, dict) and isinstance(chosen := said.get("downloadsFolder"), str) and Path(chosen).is_absolute():
-            folders.append(Path(chosen))
+        chosen = Path(member(_json(home / "settings.json"), str, "downloadsFolder") or "")
+        if chosen.is_absolute():
+            folders.append(chosen)
     for folder in dict.fromkeys(folders):
         yield from _of_folder(folder, "LM Studio")
 
@@ -130,10 +130,9 @@ def _ollama(environment: Mapping[str, str]) -> Iterator[Found]:
 def _layers(manifest: Any) -> dict[str, str]:
     """The digest of each kind of file. Of several of one kind the first counts, as with Ollama."""
     found: dict[str, str] = {}
-    listed = manifest.get("layers") if isinstance(manifest, dict) else None
-    for layer in listed if isinstance(listed, list) else ():
-        kind, digest = (layer.get("mediaType"), layer.get("digest")) if isinstance(layer, dict) else ("", "")
-        if kind in (_MODEL, _PROJECTOR) and (matched := _DIGEST.fullmatch(str(digest))):
+    for layer in tables(manifest, "layers"):
+        kind = member(layer, str, "mediaType")
+        if kind in (_MODEL, _PROJECTOR) and (matched := _DIGEST.fullmatch(str(layer.get("digest")))):
             found.setdefault(kind, matched[1])
     return found
 

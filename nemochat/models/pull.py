@@ -26,7 +26,7 @@ from nemochat.models.sources import Offer, Source, look, read_source, safe_path
 from nemochat.models.web import Place
 from nemochat.numbers import duration, size_text
 from nemochat.paths import at_home
-from nemochat.reading import read_regular
+from nemochat.reading import listed, read_regular
 from nemochat.zips import Zip, ZipError
 
 _SPARE = 64 << 20
@@ -203,8 +203,7 @@ class Puller:
         note = self._note_of(wish)
         try:
             said = msgspec.json.decode(read_regular(note, _MOST_WISH), type=dict[str, object])
-            listed = said.get("parts")
-            for each in listed if isinstance(listed, list) else ():
+            for each in listed(said, "parts"):
                 target = (self._folder / str(each)).absolute()
                 if target.is_relative_to(self._folder.absolute()) and ".." not in Path(str(each)).parts:
                     discard(target)

@@ -17,6 +17,7 @@ from nemochat.errors import DownloadError
 from nemochat.models import web
 from nemochat.models.download import Remote
 from nemochat.models.web import Place, RefusedError
+from nemochat.reading import listed, mapping, member, tables
 
 if TYPE_CHECKING:
     import httpx2
@@ -131,13 +132,13 @@ def _look_at_hub(asker: httpx2.Client, source: Source, environment: Mapping[str,
     return Offer(source, tuple(files), place, PurePosixPath("hf", source.name), _hub_licence(said), terms)
 
 
-def _hub_files(listed: object, key: str, page: str, revision: str) -> list[Remote]:
+def _hub_files(said: object, key: str, page: str, revision: str) -> list[Remote]:
     files = []
-    for each in listed[:_MOST_FILES] if isinstance(listed, list) else ():
-        path = each.get(key) if isinstance(each, dict) else None
-        if not isinstance(path, str) or not path.lower().endswith((".gguf", ".zip")) or each.get("type", "file") != "file":
+    for each in tables(said)[:_MOST_FILES]:
+        path = member(each, str, key)
+        if path is None or not path.lower().endswith((".gguf", ".zip")) or each.get("type", "file") != "file":
             continue
-        lfs = _inner(each, "lfs")
+        lfs = mapping(each, "lfs")
         sha256 = lfs.get("sha256") or lfs.get("oid")
         url = f"{page}/resolve/{quote(revision, safe='')}/{quote(path)}"
         files.append(Remote(path, url, _size(lfs.get("size", each.get("size"))), _hash(sha256)))
@@ -145,16 +146,14 @@ def _hub_files(listed: object, key: str, page: str, revision: str) -> list[Remot
 
 
 def _hub_licence(said: Mapping[str, Any]) -> str:
-    card = _inner(said, "cardData")
+    card = mapping(said, "cardData")
     licence = card.get("license")
     if licence == "other" or isinstance(licence, list):
         licence = card.get("license_name") or (licence[0] if isinstance(licence, list) and licence else "other")
     if not isinstance(licence, str):
-        listed = said.get("tags")
-        tags = [tag for tag in listed if isinstance(tag, str)] if isinstance(listed, list) else []
-        licence = next((tag[8:] for tag in tags if tag.startswith("license:")), "")
-    link = card.get("license_link")
-    where = f" ({link})" if isinstance(link, str) and link.startswith("https://") else ""
+        licence = next((tag[8:] for tag in listed(said, "tags") if isinstance(tag, str) and tag.startswith("license:")), "")
+    link = member(card, str, "license_link") or ""
+    where = f" ({link})" if link.startswith("https://") else ""
     return _line(f"{licence}{where}") if licence else ""
 
 
@@ -187,9 +186,8 @@ def _look_at_ngc(asker: httpx2.Client, source: Source, environment: Mapping[str,
     place = msgspec.structs.replace(place, what=f"{source.name}:{version}")
     files = []
     for each in _ngc_pages(asker, f"{about}/versions/{quote(version)}/files?page-size=1000", place):
-        path = each.get("path")
-        if isinstance(path, str) and path.lower().endswith((".gguf", ".zip")):
-            path = path.lstrip("/")
+        path = (member(each, str, "path") or "").lstrip("/")
+        if path.lower().endswith((".gguf", ".zip")):
             url = f"{files_of}/{quote(version)}/files?path={quote(path, safe='')}"
             files.append(Remote(path, url, _size(each.get("sizeInBytes")), _hash_of_base64(each.get("sha256_base64"))))
     licence, terms = _ngc_terms(said, page)
@@ -205,22 +203,20 @@ def _ngc_model(asker: httpx2.Client, about: str, place: Place) -> Mapping[str, A
         if error.status not in (404, 405):
             raise
         return {}
-    return _inner(said, "model")
+    return mapping(said, "model")
 
 
 def _ngc_pages(asker: httpx2.Client, url: str, place: Place) -> Iterator[Mapping[str, Any]]:
     for number in range(_MOST_PAGES):
         said = _table(web.get_json(asker, f"{url}&page-number={number}" if number else url, place), place)
-        listed = said.get("modelFiles")
-        yield from (each for each in listed if isinstance(each, dict)) if isinstance(listed, list) else ()
-        total = _inner(said, "paginationInfo").get("totalPages")
+        yield from tables(said, "modelFiles")
+        total = mapping(said, "paginationInfo").get("totalPages")
         if not isinstance(total, int) or number + 1 >= total:
             return
 
 
 def _ngc_terms(said: Mapping[str, Any], page: str) -> tuple[str, str]:
-    listed = said.get("licenseTerms")
-    terms = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    terms = tables(said, "licenseTerms")
     names = [each.get("title") or each.get("governingTerms") or each.get("licenseId") for each in terms]
     licence = _line(", ".join(name for name in names if isinstance(name, str)))
     needed = any(each.get("needsAcceptance") is True for each in terms)
@@ -252,11 +248,6 @@ def _table(said: object, place: Place) -> Mapping[str, Any]:
     return said
 
 
-def _inner(said: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = said.get(key)
-    return value if isinstance(value, dict) else {}
-
-
 def _base(url: str) -> str:
     return (url if "://" in url else f"https://{url}").rstrip("/")
 
@@ -271,10 +262,9 @@ def _hash(value: object) -> str:
 
 def _hash_of_base64(value: object) -> str:
     try:
-        digest = base64.b64decode(value, validate=True).hex() if isinstance(value, str) else ""
+        return _hash(base64.b64decode(value, validate=True).hex()) if isinstance(value, str) else ""
     except ValueError:
         return ""
-    return _hash(digest)
 
 
 def _line(text: str) -> str:

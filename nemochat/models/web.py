@@ -23,7 +23,7 @@ import msgspec
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import DownloadError
 from nemochat.paths import at_home
-from nemochat.reading import TooMuchError, check_json, read_regular
+from nemochat.reading import TooMuchError, check_json, member, read_regular
 
 if TYPE_CHECKING:
     import httpx2
@@ -265,9 +265,8 @@ def ngc_secret(asker: httpx2.Client, api: str, auth: str, org: str, team: str, e
     basic = base64.b64encode(f"$oauthtoken:{key}".encode()).decode()
     scope = "".join(f"&scope=group/ngc:{each}" for each in (org, f"{org}/{team}" if team else "") if each)
     place = Place("a token for your key", _NGC_KEYS, "ngc", Secret(f"Basic {basic}", origin(auth), said_by))
-    answer = get_json(asker, f"{auth}/token?service=ngc{scope}", place)
-    token = answer.get("token") if isinstance(answer, dict) else None
-    if not isinstance(token, str) or not _SECRET.fullmatch(token):
+    token = member(get_json(asker, f"{auth}/token?service=ngc{scope}", place), str, "token") or ""
+    if not _SECRET.fullmatch(token):
         raise DownloadError(f"{host(auth)} gave no token for the key of {said_by}.", f"Make another key: {_NGC_KEYS}")
     return Secret(f"Bearer {token}", origin(api), said_by)
 

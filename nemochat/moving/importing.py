@@ -39,7 +39,7 @@ from nemochat.personas.profiles import Profiles
 from nemochat.personas.prompt_text import greetings
 from nemochat.personas.sampling_presets import PresetStore, read_foreign_file
 from nemochat.personas.store import PersonaStore, ReadPersona
-from nemochat.reading import check_json, read_regular
+from nemochat.reading import check_json, listed, mapping, member, read_regular
 
 _MAX_JSON, _MAX_TEXT = 64 << 20, 4 << 20
 _MAX_NAME, _MOST_FIELDS = 200, 20
@@ -164,8 +164,7 @@ class Importer:
 
     def _add_card(self, read: ReadPersona, name: str, key: tuple[Path | None, str] | None) -> None:
         persona = read.persona
-        world = persona.extensions.get("world")
-        book = self._book_named(key[0] if key else None, world if isinstance(world, str) else "")
+        book = self._book_named(key[0] if key else None, member(persona.extensions, str, "world") or "")
         if book and persona.book is None:
             read = msgspec.structs.replace(read, persona=msgspec.structs.replace(persona, lorebooks=(book,)))
         id_ = self._stores.personas.keep(read)
@@ -221,10 +220,10 @@ class Importer:
 
     def _settings(self, found: Found) -> None:
         settings = _object(found.path)
-        power = _mapping(settings.get("power_user"))
-        lore = _mapping(_mapping(settings.get("world_info_settings")).get("world_info"))
+        power = mapping(settings, "power_user")
+        lore = mapping(settings, "world_info_settings", "world_info")
         self._take_profiles(power, found.name)
-        if chosen := [each for each in _list(lore.get("globalSelect")) if isinstance(each, str)]:
+        if chosen := [each for each in listed(lore, "globalSelect") if isinstance(each, str)]:
             names = ", ".join(sanitize(each, strict=True)[:60] for each in chosen[:12])
             self._notes[f"SillyTavern used these lorebooks in every chat: {names}. F4 in /lore does so here."] = None
         self._without_meaning("other settings of SillyTavern")
@@ -234,18 +233,17 @@ class Importer:
 
     def _take_profiles(self, root: Mapping[str, Any], file: str) -> None:
         """The user's personas, all of them or none."""
-        about = _mapping(root.get("persona_descriptions"))
+        about = mapping(root, "persona_descriptions")
         known_here = self._stores.personas.profiles()
         before = {each.name.casefold() for each in known_here.profiles}
         new: list[UserProfile] = []
         came: list[Thing] = []
-        for avatar, name in list(_mapping(root.get("personas")).items())[:1_000]:
+        for avatar, name in list(mapping(root, "personas").items())[:1_000]:
             said = sanitize(name, strict=True).strip()[:_MAX_NAME] if isinstance(name, str) else ""
             if not said:
                 continue
             known = about.get(avatar)
-            text = known if isinstance(known, str) else _mapping(known).get("description")
-            profile = UserProfile(said, sanitize(text) if isinstance(text, str) else "")
+            profile = UserProfile(said, sanitize(member(known, str) or member(known, str, "description") or ""))
             if profile in (*known_here.profiles, *new):
                 self._here.append(Thing(Kind.PROFILE, said, file))
             elif said.casefold() in before:
@@ -264,7 +262,7 @@ class Importer:
     def _group(self, found: Found) -> None:
         """What a group is; it comes with each of its chats."""
         root = _object(found.path)
-        for chat in [*_list(root.get("chats")), root.get("chat_id")]:
+        for chat in [*listed(root, "chats"), root.get("chat_id")]:
             if isinstance(chat, str):
                 self._groups[found.base, chat] = root
 
@@ -302,8 +300,8 @@ class Importer:
             chat = chat if read.opening is None else _greeted(chat, persona, user or UserProfile(), read.opening)
         if found.is_group:
             chat = msgspec.structs.replace(chat, group=self._group_of(root, chat, found))
-            name = root.get("name")
-            chat = chat.named(sanitize(name, strict=True)[:_MAX_NAME]) if isinstance(name, str) else chat
+            name = member(root, str, "name")
+            chat = chat if name is None else chat.named(sanitize(name, strict=True)[:_MAX_NAME])
         if persona is None and not any(entry.message.role is Role.USER for entry in chat.entries):
             chat = chat.named(chat.name or read.character or sanitize(found.path.stem, strict=True)[:_MAX_NAME])
         books = [self._book_named(found.base, read.book)] if read.book else []
@@ -329,17 +327,16 @@ class Importer:
 
     def _group_of(self, root: Mapping[str, Any], chat: Chat, found: Found) -> Group | None:
         """The group of a chat: its members as far as their cards came or are here, else those who speak in it."""
-        files = [each for each in _list(root.get("members")) if isinstance(each, str)]
+        files = [each for each in listed(root, "members") if isinstance(each, str)]
         ids = [self._cards.get((found.base, Path(each).stem)) for each in files]
         names = dict.fromkeys(each.speaker for each in chat.entries if each.speaker and each.message.role is Role.ASSISTANT)
         ids = ids if any(ids) else [self._named(name) for name in names]
-        muted = {Path(each).stem for each in _list(root.get("disabled_members")) if isinstance(each, str)}
-        name = root.get("name")
+        muted = {Path(each).stem for each in listed(root, "disabled_members") if isinstance(each, str)}
         group = Group(
             order=next((order for number, order in _ORDERS.items() if number == root.get("activation_strategy")), Order.NATURAL),
             cards=next((cards for number, cards in _CARDS.items() if number == root.get("generation_mode")), Cards.OWN),
             self_replies=root.get("allow_self_responses") is True,
-            name=sanitize(name, strict=True)[:_MAX_NAME] if isinstance(name, str) else "",
+            name=sanitize(member(root, str, "name") or "", strict=True)[:_MAX_NAME],
         )
         for index, id_ in enumerate(ids):
             if id_ is None:
@@ -465,11 +462,3 @@ def _object(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise TypeError("it is no object")
     return value
-
-
-def _mapping(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -21,6 +21,7 @@ from nemochat.personas import mending
 from nemochat.personas.cleaning import clean
 from nemochat.personas.files import MAX_ENTRIES, MAX_JSON, Unreadable
 from nemochat.personas.lore_rules import is_of_silly_tavern
+from nemochat.reading import mapping
 
 TOP, KEPT, OURS = "nemochat/top", "nemochat/card", "nemochat"
 
@@ -106,7 +107,7 @@ def to_json(persona: Persona, spec: Spec, *, indent: int | None = 2) -> str:
     data |= {"alternate_greetings": list(persona.greetings), "tags": list(persona.tags), "extensions": _extensions(persona)}
     if persona.book is not None:
         data["character_book"] = book_fields(persona.book)
-    whole = {**(top if isinstance(top, dict) else {}), "spec": spec.value, "spec_version": _VERSIONS[spec], "data": {**card, **data}}
+    whole = {**mapping(top), "spec": spec.value, "spec_version": _VERSIONS[spec], "data": {**card, **data}}
     return json.dumps(whole, ensure_ascii=False, indent=indent, allow_nan=False)
 
 
@@ -183,8 +184,7 @@ def _extensions(persona: Persona) -> _Fields:
         ours["sampling"] = sampling
     if not ours:
         return dict(persona.extensions)
-    theirs = persona.extensions.get(OURS)
-    return {**persona.extensions, OURS: {**(theirs if isinstance(theirs, dict) else {}), **ours}}
+    return {**persona.extensions, OURS: {**mapping(persona.extensions, OURS), **ours}}
 
 
 def book_of(fields: _Fields) -> Lorebook:
@@ -254,8 +254,7 @@ def _with_kept(fields: _Fields, known: Iterable[str]) -> dict[str, Any]:
     known = set(known)
     unknown = {key: value for key, value in fields.items() if key not in known}
     if unknown:
-        earlier = extensions.get(KEPT)
-        extensions[KEPT] = {**(earlier if isinstance(earlier, dict) else {}), **unknown}
+        extensions[KEPT] = {**mapping(extensions, KEPT), **unknown}
     return extensions
 
 

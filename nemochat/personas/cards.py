@@ -6,7 +6,6 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterable
 from pathlib import PurePath
 
 import msgspec
@@ -21,6 +20,7 @@ from nemochat.personas.charx import Charx, is_zip, member_name, zipped
 from nemochat.personas.decorators import without_decorators
 from nemochat.personas.files import MAX_AVATAR, MAX_FILE, Unreadable
 from nemochat.personas.foreign_cards import from_foreign, from_yaml
+from nemochat.reading import tables
 
 __all__ = ["Card", "Spec", "is_card", "read_card", "write_charx", "write_json", "write_png"]
 
@@ -91,8 +91,7 @@ def write_png(persona: Persona, avatar_png: bytes) -> bytes:
 def write_charx(persona: Persona, avatar_png: bytes, original: bytes | None = None) -> bytes:
     """The persona as version 3 in a zip with its portrait, and with what else is in the charx that it came from (`original`)."""
     icon = "assets/icon/nemochat/main.png"
-    assets = persona.card.get("assets")
-    others = [asset for asset in _mappings(assets) if (asset.get("type"), asset.get("name")) != ("icon", "main")]
+    others = [asset for asset in tables(persona.card, "assets") if (asset.get("type"), asset.get("name")) != ("icon", "main")]
     mine = {"type": "icon", "uri": f"embeded://{icon}", "name": "main", "ext": "png"}
     persona = msgspec.structs.replace(persona, card={**persona.card, "assets": [mine, *others]})
     members = {"card.json": to_json(persona, Spec.V3).encode(), icon: avatar_png}
@@ -170,8 +169,7 @@ def _spec(text: str) -> Spec:
 
 def _icons(persona: Persona) -> list[str]:
     """Addresses of the pictures that the card names as portraits, the main one first."""
-    assets = persona.card.get("assets")
-    icons = [asset for asset in _mappings(assets) if asset.get("type") == "icon" and isinstance(asset.get("uri"), str)]
+    icons = [asset for asset in tables(persona.card, "assets") if asset.get("type") == "icon" and isinstance(asset.get("uri"), str)]
     return [str(asset["uri"]) for asset in sorted(icons, key=lambda asset: asset.get("name") != "main")][:16]
 
 
@@ -181,10 +179,6 @@ def _with_own_icon(persona: Persona, uri: str) -> Persona:
         {**asset, "uri": "ccdefault:"} if isinstance(asset, dict) and asset.get("uri") == uri else asset for asset in persona.card["assets"]
     ]
     return msgspec.structs.replace(persona, card={**persona.card, "assets": assets})
-
-
-def _mappings(value: object) -> Iterable[dict[str, object]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def from_base64(value: bytes) -> str:

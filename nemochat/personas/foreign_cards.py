@@ -10,6 +10,7 @@ from typing import Any
 
 from nemochat.personas import mending
 from nemochat.personas.files import MAX_DEPTH, MAX_NODES, Unreadable
+from nemochat.reading import mapping
 
 _Fields = dict[str, object]
 _MAX_YAML = 256 * 1024
@@ -94,8 +95,7 @@ def agnai_book(book: Mapping[str, Any]) -> _Fields:
 
 def _persona_lines(persona: object) -> Iterator[str]:
     """Who it is: a text, or attributes with their values."""
-    attributes = persona.get("attributes") if isinstance(persona, dict) else None
-    for name, values in attributes.items() if isinstance(attributes, dict) else ():
+    for name, values in mapping(persona, "attributes").items():
         said = ", ".join(mending.texts(values, "persona"))
         if said:
             yield said if name == "text" else f"{name}: {said}"

@@ -16,6 +16,7 @@ import msgspec
 from nemochat.domain.messages import Speaker
 from nemochat.domain.personas import Lorebook, LoreEntry, Position
 from nemochat.personas import decorators
+from nemochat.reading import listed, member
 
 _MARKS = ("selectiveLogic", "display_index")
 _MOST = 1_000_000
@@ -149,8 +150,8 @@ def _rules(entry: LoreEntry, said: decorators.Decorated, book: Lorebook, at: int
     extensions, is_theirs = entry.extensions, is_of_silly_tavern(entry)
     is_expression = entry.use_regex and not is_theirs
     has_keys = any(key.strip() for key in entry.keys)
-    case = entry.case_sensitive if entry.case_sensitive is not None else _flag(extensions, "case_sensitive")
-    whole = _flag(extensions, "match_whole_words")
+    case = entry.case_sensitive if entry.case_sensitive is not None else member(extensions, bool, "case_sensitive")
+    whole = member(extensions, bool, "match_whole_words")
     keys, needs, excluded = entry.keys, said.needs, said.excluded
     if is_expression:  # as version 3 has it: further keys are then more of the same, and these others mean nothing
         keys, needs, excluded = (*keys, *(key for each in needs for key in each)), (), ()
@@ -166,7 +167,7 @@ def _rules(entry: LoreEntry, said: decorators.Decorated, book: Lorebook, at: int
         depth = DEPTH
     group, logic = extensions.get("group"), _whole(extensions, "selectiveLogic")
     depth_wanted = said.scan_depth if said.scan_depth is not None else _whole(extensions, "scan_depth")
-    uses_probability = _flag(extensions, "useProbability") is not False
+    uses_probability = member(extensions, bool, "useProbability") is not False
     return Rules(
         entry=entry,
         said=said,
@@ -185,21 +186,21 @@ def _rules(entry: LoreEntry, said: decorators.Decorated, book: Lorebook, at: int
         probability=_number(extensions, "probability", 100) if uses_probability else 100,
         groups=tuple(name for each in group.split(",") if (name := each.strip())) if isinstance(group, str) else (),
         weight=int(_number(extensions, "group_weight", 100)),
-        wins=bool(_flag(extensions, "group_override")),
-        scores=bool(_flag(extensions, "use_group_scoring")),
+        wins=bool(member(extensions, bool, "group_override")),
+        scores=bool(member(extensions, bool, "use_group_scoring")),
         sticky=_whole(extensions, "sticky") or 0,
         cooldown=_whole(extensions, "cooldown") or 0,
         delay=_whole(extensions, "delay") or 0,
-        is_no_chain=bool(_flag(extensions, "exclude_recursion")),
-        ends_chain=bool(_flag(extensions, "prevent_recursion")),
+        is_no_chain=bool(member(extensions, bool, "exclude_recursion")),
+        ends_chain=bool(member(extensions, bool, "prevent_recursion")),
         delayed=1 if extensions.get("delay_until_recursion") is True else _whole(extensions, "delay_until_recursion") or 0,
         place=place,
         depth=depth,
         speaker=said.role or _SPEAKERS.get(_whole(extensions, "role") or 0, Speaker.SYSTEM),
         only=_only(extensions.get("character_filter")),
-        sources=frozenset(name for name in SOURCES if _flag(extensions, name)),
+        sources=frozenset(name for name in SOURCES if member(extensions, bool, name)),
         outlet=outlet.strip().casefold() if isinstance(outlet := extensions.get("outlet_name"), str) else "",
-        ignores_budget=bool(_flag(extensions, "ignore_budget")),
+        ignores_budget=bool(member(extensions, bool, "ignore_budget")),
         book_at=at,
         book_depth=SCAN_DEPTH if book.scan_depth is None else max(0, book.scan_depth),
         chains=book.recursive,
@@ -208,18 +209,8 @@ def _rules(entry: LoreEntry, said: decorators.Decorated, book: Lorebook, at: int
 
 def _only(value: object) -> Only:
     """As SillyTavern writes it: names, tags, isExclude."""
-    if not isinstance(value, dict):
-        return Only()
-    names, tags = (
-        tuple(each for each in listed if isinstance(each, str)) if isinstance(listed := value.get(field), list) else ()
-        for field in ("names", "tags")
-    )
-    return Only(names, tags, value.get("isExclude") is True)
-
-
-def _flag(extensions: Mapping[str, Any], name: str) -> bool | None:
-    value = extensions.get(name)
-    return value if isinstance(value, bool) else None
+    names, tags = (tuple(each for each in listed(value, field) if isinstance(each, str)) for field in ("names", "tags"))
+    return Only(names, tags, member(value, bool, "isExclude") is True)
 
 
 def _number(extensions: Mapping[str, Any], name: str, default: float) -> float:

@@ -15,6 +15,7 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.personas.lore import Lore, constants, lore_of
 from nemochat.personas.macros import Macros
 from nemochat.personas.scene import Scene
+from nemochat.reading import listed, member
 
 _ROLE = "You are {{char}}. Speak and act as {{char}} would, and stay in this role."
 # The last ones are the full stop, the exclamation mark and the question mark of Chinese and Japanese.
@@ -131,21 +132,18 @@ def greetings(persona: Persona, user: UserProfile, *, seed: str, values: Mapping
 
 def openings(persona: Persona, *, in_group: bool = False) -> tuple[str, ...]:
     """Its greetings as they are written. in_group: those that are for groups alone, where it has any."""
-    kept = persona.card.get("group_only_greetings") if in_group else None
-    own = [text for text in kept if isinstance(text, str) and text.strip()] if isinstance(kept, list) else []
+    kept = listed(persona.card, "group_only_greetings") if in_group else ()
+    own = [text for text in kept if isinstance(text, str) and text.strip()]
     return tuple(own) or (persona.greeting, *persona.greetings)
 
 
 def character_note(persona: Persona, macros: Macros) -> AuthorNote | None:
     """The note that SillyTavern's cards keep with the character (``depth_prompt``), to stay near the end; None without one."""
-    kept = persona.extensions.get("depth_prompt")
-    if not isinstance(kept, dict) or not isinstance(kept.get("prompt"), str):
-        return None
-    text = macros.expand(kept["prompt"]).strip()
+    text = macros.expand(member(persona.extensions, str, "depth_prompt", "prompt") or "").strip()
     if not text:
         return None
-    depth = kept.get("depth")
-    return AuthorNote(text, depth) if isinstance(depth, int) and 0 <= depth <= _MAX_DEPTH else AuthorNote(text)
+    depth = member(persona.extensions, int, "depth_prompt", "depth")
+    return AuthorNote(text, depth) if depth is not None and 0 <= depth <= _MAX_DEPTH else AuthorNote(text)
 
 
 def _lore(entries: Iterable[LoreEntry], macros: Macros) -> list[str]:

@@ -23,7 +23,7 @@ from nemochat.personas.cleaning import clean_json, one_line
 from nemochat.personas.files import MAX_NAME, MAX_NODES, MAX_TOML, Unreadable
 from nemochat.personas.store import slug
 from nemochat.personas.toml_text import toml_string
-from nemochat.reading import check_json, check_toml
+from nemochat.reading import check_json, check_toml, listed, member, tables
 from nemochat.settings import SamplingSettings
 from nemochat.system import disk
 
@@ -128,7 +128,7 @@ def from_foreign(root: Mapping[str, Any], name: str) -> ForeignPreset:
         wanted["temperature"] = 0.0
     wanted["dry_sequence_breakers"] = _texts(root.get("dry_sequence_breakers"))
     banned, ids = _banned(root.get("banned_tokens"))
-    bias = {str(each["text"]): each["value"] for each in _mappings(root.get("logit_bias")) if "text" in each and "value" in each}
+    bias = {str(each["text"]): each["value"] for each in tables(root, "logit_bias") if "text" in each and "value" in each}
     wanted |= {"banned_strings": banned, "logit_bias": bias, "stop": _texts(root.get("stopping_strings"))}
     for switch, parts in _PARTS.items():
         if not wanted.get(switch):
@@ -325,8 +325,7 @@ def read_foreign_file(data: bytes, name: str) -> ForeignPreset:
         root = root.get("preset", root) if isinstance(root, dict) and "temp" not in root else root
         if not isinstance(root, dict) or not is_foreign_preset(root):
             raise Unreadable("it holds no sampling")
-        called = root.get("name") if isinstance(root.get("name"), str) else ""
-        return from_foreign(root, str(called).strip() or Path(name).stem)
+        return from_foreign(root, (member(root, str, "name") or "").strip() or Path(name).stem)
     except (Unreadable, ValueError, RecursionError) as problem:
         why = str(problem) if isinstance(problem, Unreadable) else "it is no JSON that can be read"
         raise NemochatError(f"{said} cannot be read as a preset: {why}.") from None
@@ -356,16 +355,12 @@ def _texts(value: object) -> tuple[str, ...]:
             value = json.loads(value)
         except (ValueError, RecursionError):
             return ()
-    return tuple(sanitize(each) for each in value if isinstance(each, str)) if isinstance(value, list) else ()
+    return tuple(sanitize(each) for each in listed(value) if isinstance(each, str))
 
 
 def _banned(value: object) -> tuple[tuple[str, ...], bool]:
     """What is banned as text, and whether something is by the numbers of its tokens, which another model does not share."""
-    lines = [line.strip() for line in value.splitlines() if line.strip()] if isinstance(value, str) else []
+    lines = [line.strip() for line in (member(value, str) or "").splitlines() if line.strip()]
     texts = [line for line in lines if not (line.startswith("[") and line.endswith("]"))]
     plain = (text[1:-1] if len(text) > 2 and text[0] == text[-1] == '"' else text for text in texts)
     return tuple(map(sanitize, plain)), len(texts) < len(lines)
-
-
-def _mappings(value: object) -> list[Mapping[str, Any]]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

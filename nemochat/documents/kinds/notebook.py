@@ -9,6 +9,7 @@ import msgspec
 from nemochat.documents.kinds import markdown
 from nemochat.documents.text import clean
 from nemochat.documents.values import Section
+from nemochat.reading import listed, mapping, tables
 
 _LONGEST_OUTPUT = 20_000
 
@@ -28,8 +29,8 @@ def _cells(book: object) -> list[object] | None:
     if not isinstance(book, dict) or "nbformat" not in book:
         return None
     if isinstance(sheets := book.get("worksheets"), list):
-        return [cell for sheet in sheets if isinstance(sheet, dict) for cell in _list(sheet.get("cells"))]
-    return _list(book.get("cells"))
+        return [cell for sheet in sheets if isinstance(sheet, dict) for cell in listed(sheet, "cells")]
+    return listed(book, "cells")
 
 
 def _sections(cells: list[object]) -> Iterator[Section]:
@@ -43,7 +44,7 @@ def _sections(cells: list[object]) -> Iterator[Section]:
                 heading = section.heading or heading
                 yield Section(section.text, heading=section.heading or heading)
             continue
-        printed = [_printed(output) for output in _list(cell.get("outputs")) if isinstance(output, dict)]
+        printed = [_printed(output) for output in tables(cell, "outputs")]
         body = "\n\n".join(filter(None, (source, *printed)))
         if body.strip():
             yield Section(clean(body), heading=heading)
@@ -52,14 +53,10 @@ def _sections(cells: list[object]) -> Iterator[Section]:
 def _printed(output: dict[str, object]) -> str:
     """What a cell has shown as text; a table that it has shown as HTML as well is there as text too."""
     data = output.get("data", output)
-    text = _joined(output.get("text")) or (_joined(data.get("text/plain")) if isinstance(data, dict) else "")
+    text = _joined(output.get("text")) or _joined(mapping(data).get("text/plain"))
     if output.get("output_type") in ("error", "pyerr"):
         text = f"{_joined(output.get('ename'))}: {_joined(output.get('evalue'))}"
     return text[:_LONGEST_OUTPUT]
-
-
-def _list(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
 
 
 def _joined(value: object) -> str:

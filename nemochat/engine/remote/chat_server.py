@@ -28,11 +28,12 @@ from nemochat.domain.sampling import Sampling
 from nemochat.domain.servers import RemoteModel, ServerKind
 from nemochat.engine.protocol import Asked, LoadRequest, ModelInfo
 from nemochat.engine.remote.client import ServerClient
-from nemochat.engine.remote.finding import items, list_models, member
+from nemochat.engine.remote.finding import items, list_models
 from nemochat.engine.remote.messages_engine import CallDelta, Delta, End, Files, Lacking
 from nemochat.engine.remote.pictures import PictureLimits, data_uri
 from nemochat.errors import ServerError
 from nemochat.prompt.messages import GO_ON, SPEAK_AS_USER, asking, openai_messages
+from nemochat.reading import mapping, member
 
 UNTOLD_WINDOW = 8192
 """The window of a model whose server does not tell it, in tokens, unless the settings say more. What is too long is learnt from."""
@@ -247,7 +248,7 @@ class ChatServer:
             async for value in values:
                 choice = next(iter(items(value, "choices")), {})
                 message = member(choice, dict, "delta")
-                if delta := _delta(member(choice, dict, "message") or {} if message is None else message):
+                if delta := _delta(mapping(choice, "message") if message is None else message):
                     yield delta
                 reason = choice.get("finish_reason") or reason
                 usage = member(value, dict, "usage") or usage

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -17,6 +17,7 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.domain.servers import RemoteModel, Server, ServerKind
 from nemochat.engine.remote.client import Limits, ServerClient
 from nemochat.errors import ServerError
+from nemochat.reading import mapping, member, tables
 
 USUAL_PORTS = (8080, 8000, 11434, 1234)
 """Where llama-server, vLLM and NIM, Ollama, and LM Studio listen unless they are told otherwise."""
@@ -32,7 +33,6 @@ _ASKED_AT_ONCE = 4  # models that are told of one by one
 _SECONDS_FOR_EACH = 5.0  # after which no more are asked about
 _LARGEST_CONTEXT = 1 << 31
 _NIM_SAYS = frozenset({"modelinfo", "licenseinfo", "assetinfo"})
-Kind = TypeVar("Kind")
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -135,7 +135,7 @@ async def _of_ollama(client: ServerClient) -> list[RemoteModel]:
     told = await _ask_each(client, [("/api/show", {"model": _name(item)}) for item in listed])
     models = []
     for item, shown in zip(listed, told, strict=True):
-        name, about, capabilities = _name(item), member(shown, dict, "model_info") or {}, member(shown, list, "capabilities")
+        name, about, capabilities = _name(item), mapping(shown, "model_info"), member(shown, list, "capabilities")
         contexts = [value for key, value in about.items() if key.endswith(".context_length")]
         if capabilities and "completion" not in capabilities:
             continue
@@ -224,21 +224,7 @@ def _listed(client: ServerClient, answer: Any, name: str) -> list[dict[str, Any]
 
 def items(answer: Any, name: str) -> list[dict[str, Any]]:
     """The objects of a list in an answer, so many of them as can be meant; none where there is no such list."""
-    return [item for item in member(answer, list, name) or () if isinstance(item, dict)][:_MOST_MODELS]
-
-
-def member(value: Any, kind: type[Kind], *path: str) -> Kind | None:
-    """What stands in an answer under these names, one in the other; None where it is not there or is of another kind.
-
-    Whole numbers are numbers, booleans are not.
-    """
-    for name in path:
-        value = value.get(name) if isinstance(value, dict) else None
-    if isinstance(value, bool) and kind is not bool:
-        return None
-    if kind is float and isinstance(value, int):
-        value = float(value)
-    return value if isinstance(value, kind) else None
+    return tables(answer, name)[:_MOST_MODELS]
 
 
 def _name(item: dict[str, Any]) -> str:

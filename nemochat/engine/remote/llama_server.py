@@ -26,7 +26,6 @@ from nemochat.domain.segments import ImageSlot, Segment
 from nemochat.engine.lru import LruCache
 from nemochat.engine.protocol import UNNAMED, Asked, Capabilities, GenerateRequest, LoadRequest, ModelInfo, Place, Prepared
 from nemochat.engine.remote.client import ServerClient
-from nemochat.engine.remote.finding import member
 from nemochat.engine.remote.pictures import PictureFile, as_file, data_uri
 from nemochat.engine.remote.prompts import ServerPrompt, Writer, common
 from nemochat.engine.remote.replies import KEPT_FIELDS, Read, Reply, formed, read_of, sampled
@@ -34,6 +33,7 @@ from nemochat.engine.remote.slots import Held, Slot, Slots, slots_of
 from nemochat.engine.remote.vocabulary import ServerVocabulary
 from nemochat.engine.stride import Stride
 from nemochat.errors import EngineError, ServerError
+from nemochat.reading import mapping, member
 
 ProgressCallback = Callable[[Progress], None]
 
@@ -325,11 +325,11 @@ class LlamaServerEngine:
 
     def _understood(self, said: Any) -> _Model:
         """What ``/props`` says, as far as it makes sense; an older server says less."""
-        settings = member(said, dict, "default_generation_settings") or {}
+        settings = mapping(said, "default_generation_settings")
         context_length = member(settings, int, "n_ctx") or 0
         if context_length <= 0:
             raise self._client.misread("says nothing of a model")
-        params = member(settings, dict, "params") or settings
+        params = mapping(settings, "params") or settings
         asks = {name: float(value) for name in SAMPLING_KEYS if (value := member(params, float, name)) is not None}
         has_slots = member(said, bool, "endpoint_slots")
         template = member(said, str, "chat_template") or ""

@@ -20,11 +20,12 @@ from nemochat.domain.sampling import Sampling
 from nemochat.engine.protocol import Asked, LoadRequest, ModelInfo
 from nemochat.engine.remote.chat_server import ends_in_words, number, worded
 from nemochat.engine.remote.client import ServerClient
-from nemochat.engine.remote.finding import items, member
+from nemochat.engine.remote.finding import items
 from nemochat.engine.remote.messages_engine import CallDelta, Delta, End, Files, Lacking
 from nemochat.engine.remote.pictures import PictureLimits
 from nemochat.errors import ServerError
 from nemochat.prompt.messages import openai_messages
+from nemochat.reading import mapping, member
 
 _CHAT, _SHOW, _RUNNING = "/api/chat", "/api/show", "/api/ps"
 _KEEP_ALIVE = "30m"
@@ -64,7 +65,7 @@ class Ollama:
         shown = await self._client.post(_SHOW, {"model": self._model})
         capabilities = member(shown, list, "capabilities")
         can = set(map(str, capabilities)) if capabilities is not None else {"completion", "vision", "tools"}
-        about: dict[str, Any] = member(shown, dict, "model_info") or {}
+        about = mapping(shown, "model_info")
         trained = next((number(value) or 0 for key, value in about.items() if key.endswith(".context_length")), 0)
         told = _SET_WINDOW.search(member(shown, str, "parameters") or "")
         self._lacking.fields = set() if "tools" in can else {"tools"}

@@ -14,10 +14,10 @@ from nemochat.domain.sampling import Sampling
 from nemochat.domain.segments import Control
 from nemochat.engine.cutter import Cutter
 from nemochat.engine.protocol import GenerateRequest
-from nemochat.engine.remote.finding import member
 from nemochat.engine.remote.prompts import ServerPrompt
 from nemochat.engine.remote.vocabulary import ServerVocabulary
 from nemochat.prompt.grammar import behind_trigger
+from nemochat.reading import member
 
 KEPT_FIELDS = ("content", "tokens", "stop", "stop_type", "id_slot", "tokens_cached", "tokens_evaluated", "timings")
 """Of the last event of a request, which would hold the whole prompt again."""
