@@ -6,21 +6,17 @@ is inside llama.cpp. Whatever native code prints goes to the log.
 
 from __future__ import annotations
 
-import faulthandler
 import logging
 import os
 import queue
-import signal
 import sys
 import threading
 from pathlib import Path
 
-from nemochat.engine.embed_wire import Answer, Embed, Failed, Ready, Vector, pack, request_reader
 from nemochat.engine.installed import not_started
-from nemochat.engine.wire import WireError
-from nemochat.engine.worker import LogFile, take_wire
+from nemochat.engine.wire import Embed, Failed, Ready, Vector, WireError, embed_reader, encode
+from nemochat.engine.worker import LogFile, set_up, write_all
 from nemochat.errors import EngineError
-from nemochat.system import limits
 
 _READ_BYTES = 64 * 1024
 
@@ -29,7 +25,7 @@ log = logging.getLogger(__name__)
 
 def _listen(incoming: int, requests: queue.SimpleQueue[Embed], log_file: LogFile) -> None:
     """Hand requests on until the wire ends, then end the process, whatever it is doing."""
-    frames = request_reader()
+    frames = embed_reader()
     try:
         while data := os.read(incoming, _READ_BYTES):
             log_file.trim()
@@ -43,16 +39,6 @@ def _listen(incoming: int, requests: queue.SimpleQueue[Embed], log_file: LogFile
     os._exit(0)
 
 
-def _send(outgoing: int, answer: Answer) -> None:
-    """Write one frame. When the client is gone the process ends here."""
-    left = memoryview(pack(answer))
-    try:
-        while left:
-            left = left[os.write(outgoing, left) :]
-    except OSError:  # Windows calls a pipe that nobody reads an invalid argument
-        os._exit(0)
-
-
 def _serve(model_path: str, log_path: Path, outgoing: int, requests: queue.SimpleQueue[Embed]) -> None:
     """Load and answer for ever; returns when the model cannot be loaded."""
     try:
@@ -61,31 +47,26 @@ def _serve(model_path: str, log_path: Path, outgoing: int, requests: queue.Simpl
 
         model = EmbeddingModel(model_path, threads=physical_cores())
     except EngineError as error:
-        _send(outgoing, Failed(EngineError.__name__, error.message, error.hint))
+        write_all(outgoing, encode(Failed(EngineError.__name__, error.message, error.hint)))
         return
     except (ImportError, OSError, RuntimeError) as error:
         log.exception("The embedding model cannot be loaded")
         told = not_started(error, log_path)
-        _send(outgoing, Failed(EngineError.__name__, told.message, told.hint))
+        write_all(outgoing, encode(Failed(EngineError.__name__, told.message, told.hint)))
         return
-    _send(outgoing, Ready(model.length))
+    write_all(outgoing, encode(Ready(model.length)))
     while True:
         try:
             for text in requests.get().texts:
-                _send(outgoing, Vector(tuple(model.embed_one(text))))
+                write_all(outgoing, encode(Vector(tuple(model.embed_one(text)))))
         except EngineError as error:
-            _send(outgoing, Failed(EngineError.__name__, error.message, error.hint))
+            write_all(outgoing, encode(Failed(EngineError.__name__, error.message, error.hint)))
 
 
 def main() -> None:
     """Run the process; the arguments are the paths of the model and of the log file."""
     model_path, log_path = sys.argv[1], Path(sys.argv[2])
-    incoming, outgoing = take_wire()
-    faulthandler.enable()
-    limits.let_others_go_first()
-    limits.die_quietly()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
+    incoming, outgoing = set_up()
     requests: queue.SimpleQueue[Embed] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(incoming, requests, LogFile(log_path)), name="wire", daemon=True).start()
     _serve(model_path, log_path, outgoing, requests)

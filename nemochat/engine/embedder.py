@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from nemochat.domain.sanitize import sanitize
-from nemochat.engine.embed_wire import LENGTH, MAX_FRAME_BYTES, Answer, Failed, Ready, Vector, pack, spoken, unpack_answer
+from nemochat.engine.wire import LENGTH, MAX_FRAME_BYTES, Answer, Embed, Failed, Ready, Vector, encode
 from nemochat.errors import EngineDiedError, EngineError
 from nemochat.files import open_log
 from nemochat.paths import at_home
@@ -25,6 +25,7 @@ TEXT_SECONDS = 60.0
 _END_SECONDS = 2.0
 _AT_ONCE = 4
 """Texts of one request: a question does not wait until all passages of a new document are done."""
+_answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
 
 
 class _Running:
@@ -45,7 +46,7 @@ class _Running:
                 (size,) = LENGTH.unpack(await self._stdout.readexactly(LENGTH.size))
                 if size > MAX_FRAME_BYTES:
                     raise msgspec.DecodeError(f"{size} bytes")
-                return unpack_answer(await self._stdout.readexactly(size))
+                return _answers.decode(await self._stdout.readexactly(size))
         except TimeoutError:
             raise EngineError(
                 f"The embedding model did not answer for {seconds:g} s and was ended.", "A smaller model is quicker."
@@ -131,7 +132,8 @@ class EmbeddingProcess:
         vectors: list[list[float]] = []
         try:
             running = await self._started()
-            running.stdin.write(pack(spoken(texts)))
+            # What UTF-8 cannot say (half a surrogate pair) becomes a question mark.
+            running.stdin.write(encode(Embed(tuple(text.encode("utf-8", "replace").decode() for text in texts))))
             while len(vectors) < len(texts):
                 match await running.answer(self._text_seconds):
                     case Vector(values):

@@ -21,7 +21,8 @@ from nemochat.engine.protocol import UNNAMED, GenerateRequest, LoadRequest, Mode
 MAX_FRAME_BYTES = 256 * 1024 * 1024
 """Longest payload. The longest real one is a picture: 89 megapixels fit."""
 
-_LENGTH = struct.Struct(">I")
+LENGTH = struct.Struct(">I")
+"""A frame's payload has its length before it."""
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -136,10 +137,37 @@ class Pong(msgspec.Struct, frozen=True, tag=True):
 
 Report = Loaded | ImageCost | Counts | PreparedReport | Forgotten | Progress | TextDelta | Finished | Failed | Pong
 
+
+# -- the process that makes vectors: it first says Ready or Failed, then answers each Embed by a Vector for each text, or by Failed
+
+
+class Embed(msgspec.Struct, frozen=True, tag=True):
+    """Make the vectors of these texts."""
+
+    texts: tuple[str, ...]
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """The model is loaded; its vectors have so many values."""
+
+    length: int
+
+
+class Vector(msgspec.Struct, frozen=True, tag=True):
+    """The vector of the next text."""
+
+    values: tuple[float, ...]
+
+
+Answer = Ready | Vector | Failed
+
+
+# -- frames
+
 Frame = TypeVar("Frame")
 
 
-def encode(frame: Command | Report) -> bytes:
+def encode(frame: Command | Report | Embed | Answer) -> bytes:
     """One frame as bytes. Raises WireError when it is too long or holds what msgpack cannot (half a surrogate pair, a huge integer)."""
     try:
         payload = _encoder.encode(frame)
@@ -147,7 +175,7 @@ def encode(frame: Command | Report) -> bytes:
         raise WireError(f"{type(frame).__name__} cannot be sent: {error}") from error
     if len(payload) > MAX_FRAME_BYTES:
         raise WireError(f"{type(frame).__name__} is {len(payload)} bytes long, more than the limit of {MAX_FRAME_BYTES}")
-    return _LENGTH.pack(len(payload)) + payload
+    return LENGTH.pack(len(payload)) + payload
 
 
 class FrameReader(Generic[Frame]):
@@ -160,14 +188,14 @@ class FrameReader(Generic[Frame]):
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Yield the frames that `data` completes. Raises WireError for an impossible length or a payload that is not a known frame."""
         self._held += data
-        while len(self._held) >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(self._held)
+        while len(self._held) >= LENGTH.size:
+            (length,) = LENGTH.unpack_from(self._held)
             if length > MAX_FRAME_BYTES:
                 raise WireError(f"a frame claims to be {length} bytes long")
-            end = _LENGTH.size + length
+            end = LENGTH.size + length
             if len(self._held) < end:
                 return
-            with memoryview(self._held) as held, held[_LENGTH.size : end] as payload:
+            with memoryview(self._held) as held, held[LENGTH.size : end] as payload:
                 frame = self._decode(payload)
             del self._held[:end]
             yield frame
@@ -187,3 +215,8 @@ def command_reader() -> FrameReader[Command]:
 def report_reader() -> FrameReader[Report]:
     """The client's end of the wire."""
     return FrameReader(msgspec.msgpack.Decoder(Report))
+
+
+def embed_reader() -> FrameReader[Embed]:
+    """The end of the process that makes vectors."""
+    return FrameReader(msgspec.msgpack.Decoder(Embed))

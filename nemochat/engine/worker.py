@@ -102,13 +102,9 @@ class Wire:
 
     def send(self, report: Report) -> None:
         """Write one frame. When the client is gone the process ends here."""
-        left = memoryview(encode(report))
+        data = encode(report)
         with self._sending:
-            try:
-                while left:
-                    left = left[os.write(self._outgoing, left) :]
-            except OSError:  # Windows calls a pipe that nobody reads an invalid argument
-                os._exit(0)
+            write_all(self._outgoing, data)
 
     @property
     def waiting(self) -> Waiting:
@@ -215,25 +211,36 @@ def make_backend(name: str) -> Backend:
     raise ValueError(f"there is no backend called {name}")
 
 
-def take_wire() -> tuple[int, int]:
-    """Move the wire from descriptors 0 and 1 to private ones: 0 becomes /dev/null and 1 the log that the client put on 2."""
+def write_all(outgoing: int, data: bytes) -> None:
+    """Write a frame. When nobody reads it any more the process ends here."""
+    left = memoryview(data)
+    try:
+        while left:
+            left = left[os.write(outgoing, left) :]
+    except OSError:  # Windows calls a pipe that nobody reads an invalid argument
+        os._exit(0)
+
+
+def set_up() -> tuple[int, int]:
+    """What a process of the engine does first: it lets others go first, leaves Ctrl+C to the client, and moves the wire from descriptors 0
+    and 1 to private ones, which are returned: 0 becomes /dev/null and 1 the log that the client put on 2."""
     incoming, outgoing = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
+    faulthandler.enable()
+    limits.let_others_go_first()
+    limits.die_quietly()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
     return incoming, outgoing
 
 
 def main() -> None:
     """Run the worker; the arguments are the backend's name and the path of the log file."""
     backend_name, log_path = sys.argv[1], Path(sys.argv[2])
-    incoming, outgoing = take_wire()
-    faulthandler.enable()
-    limits.let_others_go_first()
-    limits.die_quietly()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
+    incoming, outgoing = set_up()
     wire = Wire(incoming, outgoing, LogFile(log_path))
     threading.Thread(target=wire.listen, name="wire", daemon=True).start()
     Worker(wire, log_path).serve(backend_name)
