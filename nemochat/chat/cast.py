@@ -10,7 +10,7 @@ import regex
 
 from nemochat.domain.chat import Chat, Entry
 from nemochat.domain.edits import Speaks, applied
-from nemochat.domain.groups import Cards, Group, Order, due
+from nemochat.domain.groups import Cards, Group, due
 from nemochat.domain.messages import Message, Part, Role, TextPart
 from nemochat.domain.personas import Persona, UserProfile
 from nemochat.domain.sanitize import sanitize
@@ -234,8 +234,3 @@ def opened(chat: Chat, scene: Scene) -> Chat:
             scene.remember(aside.scene)
         chat = chat.opened([text for text in said if text], persona.name)
     return chat
-
-
-def is_led(chat: Chat) -> bool:
-    """Whether nobody of a group speaks before the user says who."""
-    return chat.group is not None and chat.group.order is Order.MANUAL

@@ -9,24 +9,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from enum import Enum, auto
 
 import msgspec
 
-from nemochat.chat import summing, titles
-from nemochat.chat.answering import Answering
-from nemochat.chat.cast import Lead, heard, spoken_by, stops, unknown_macros
+from nemochat.chat import summing
+from nemochat.chat.cast import heard, spoken_by, stops, unknown_macros
 from nemochat.chat.formats import style_of
 from nemochat.chat.previews import Prompt, Sent
 from nemochat.chat.reader import PromptReader
 from nemochat.chat.stopping import Stop, Stopped
 from nemochat.chat.toolbox import Toolbox, misfit
-from nemochat.chat.values import ChatEvent, Proposed, ReplyForm, RoundEnded, ToolsAnswered, visible
+from nemochat.chat.turn import Answering, Reading, Turn
+from nemochat.chat.values import ChatEvent, ReplyForm, RoundEnded, ToolsAnswered, visible
 from nemochat.domain.chat import Chat, Entry
 from nemochat.domain.edits import Edit, Put, Speaks, applied, trim_between
 from nemochat.domain.events import EngineEvent, Finished, FinishReason, Progress, TextDelta, Timings, Usage
-from nemochat.domain.messages import Message, Part, ReasoningPart, Role, TextPart, ToolCall, ToolCallPart, ToolSpec
+from nemochat.domain.messages import Message, Role, TextPart, ToolCall, ToolCallPart
 from nemochat.domain.replies import ReplyRecord, TurnResult
 from nemochat.domain.sampling import Layers, Sampling
 from nemochat.domain.sanitize import sanitize
@@ -38,7 +38,7 @@ from nemochat.engine.protocol import Engine, GenerateRequest, LoadRequest, Model
 from nemochat.errors import ConversationError, EngineError, NemochatError, ServerError, WindowError
 from nemochat.personas.scene import Scene
 from nemochat.prompt.grammar import json_grammar
-from nemochat.prompt.replies import ReplyStyle, StreamParser, as_left_open, generated_call, parse_reply
+from nemochat.prompt.replies import ReplyStyle
 from nemochat.tools.approval import Approvals
 from nemochat.tools.registry import Registry
 
@@ -46,8 +46,6 @@ MAX_ROUNDS = 6
 """Replies in one turn: how often the model may call tools before it has to answer."""
 IDS = 2 * MAX_ROUNDS
 """Ids that a turn may need for its messages (`Chat.lent`)."""
-GROWS_SECONDS = 1.0
-"""How often a reply is proposed as far as it has come."""
 _THOUGHT_SECONDS = 5.0
 _CANCEL_SECONDS = 0.05
 _CANCELS = 40
@@ -120,7 +118,7 @@ class ChatSession:
         this call. replies: else nobody answers, and there is no TurnResult. In a group, `Group.speaking` replies. Raises WindowError,
         before anything is proposed, for a message that does not fit, and EngineError.
         """
-        turn = _Turn(chat, stop, key, asked_at or time.perf_counter())
+        turn = Turn(chat, stop, key, asked_at or time.perf_counter())
         return self._send(turn, message, id_, replies=replies)
 
     def speak(self, chat: Chat, stop: Stop, *, key: str = "", asked_at: float | None = None) -> AsyncGenerator[ChatEvent, None]:
@@ -128,7 +126,7 @@ class ChatSession:
         that, and ConversationError."""
         if not chat.entries:
             raise ConversationError("There is no message to reply to.")
-        turn = _Turn(chat, stop, key, asked_at or time.perf_counter())
+        turn = Turn(chat, stop, key, asked_at or time.perf_counter())
         turn.others = sum(node.parent == chat.entries[-1].id for node in chat.aside.values())
         return self._rounds(turn)
 
@@ -148,12 +146,12 @@ class ChatSession:
         """Let the model go on from the end of its last reply. `asked_at` as for `send`. Raises as that, and ConversationError."""
         if not chat.entries or chat.entries[-1].message.role is not Role.ASSISTANT or chat.entries[-1].message.excluded:
             raise ConversationError("There is no reply to continue.")
-        turn = _Turn(spoken_by(chat, chat.entries[-1].speaker), stop, key, asked_at or time.perf_counter(), continues=True)
+        turn = Turn(spoken_by(chat, chat.entries[-1].speaker), stop, key, asked_at or time.perf_counter(), continues=True)
         return self._rounds(turn)
 
     def impersonate(self, chat: Chat, stop: Stop, *, key: str = "", asked_at: float | None = None) -> AsyncGenerator[ChatEvent, None]:
         """Let the model write what the user might say next. It does not become part of the conversation. Raises as `send`."""
-        turn = _Turn(chat, stop, key, asked_at or time.perf_counter())
+        turn = Turn(chat, stop, key, asked_at or time.perf_counter())
         return self._reply(turn, _Purpose.DRAFT)
 
     async def suggest_title(self, chat: Chat, stop: Stop, *, key: str = "") -> str:
@@ -162,14 +160,14 @@ class ChatSession:
         It is asked at the end of the prompt as it stands, so that the KV cache of the conversation stays. Raises WindowError, EngineError.
         """
         pieces: list[str] = []
-        turn = _Turn(chat, stop, key, time.perf_counter())
+        turn = Turn(chat, stop, key, time.perf_counter())
         async with contextlib.aclosing(self._reply(turn, _Purpose.TITLE)) as events:
             async for event in events:
                 if isinstance(event, TextDelta):
                     pieces.append(visible(event.parts))
                 elif isinstance(event, TurnResult) and event.reason is FinishReason.CANCELLED:
                     return ""
-        return titles.as_title("".join(pieces))
+        return summing.as_title("".join(pieces))
 
     async def sum_up(self, chat: Chat, until: int, words: str, stop: Stop, *, key: str = "") -> Summary | None:
         """A summary by the model of what comes before the entry `until`, or of the first part of that when not all of it fits; None when it
@@ -186,7 +184,7 @@ class ChatSession:
             prompt, until = await stop.over(self.reader.summing(chat, until, words))
         except Stopped:
             return None
-        turn, is_cut = _Turn(chat, stop, key, time.perf_counter()), False
+        turn, is_cut = Turn(chat, stop, key, time.perf_counter()), False
         async with contextlib.aclosing(self._reply(turn, _Purpose.SUMMARY, prompt)) as events:
             async for event in events:
                 if isinstance(event, TextDelta):
@@ -200,7 +198,7 @@ class ChatSession:
 
     # -- what turns are made of
 
-    async def _send(self, turn: _Turn, message: Message, id_: int, *, replies: bool) -> AsyncGenerator[ChatEvent, None]:
+    async def _send(self, turn: Turn, message: Message, id_: int, *, replies: bool) -> AsyncGenerator[ChatEvent, None]:
         async for progress in self.reader.load.reports(lambda: turn.stop.is_set):
             yield progress
         # Whatever it was stopped at, what was sent is said; only what does not fit is not.
@@ -235,7 +233,7 @@ class ChatSession:
             async for event in events:
                 yield event
 
-    async def _read(self, turn: _Turn, scene: Scene | None) -> tuple[Edit, ...]:
+    async def _read(self, turn: Turn, scene: Scene | None) -> tuple[Edit, ...]:
         """What the conversation is to keep of a reading of its texts; what that changes in all chats is kept here."""
         if scene is None:
             return ()
@@ -258,7 +256,7 @@ class ChatSession:
         shared: Mapping[str, str] | None = None,
     ) -> Prompt:
         """The prompt of a chat, whose pictures the engine knows then; `shared` as in `PromptReader.prompt`. Raises EngineError."""
-        asking = Entry(Message(Role.USER, (TextPart(titles.QUESTION),)))
+        asking = Entry(Message(Role.USER, (TextPart(summing.TITLE_QUESTION),)))
         asked = self.reader.tools.in_force(chat.added(asking) if purpose is _Purpose.TITLE else chat)
         speaks = Role.USER if purpose is _Purpose.DRAFT else Role.ASSISTANT
         names = purpose in (_Purpose.REPLY, _Purpose.DRAFT)
@@ -272,7 +270,7 @@ class ChatSession:
             return message
         return msgspec.structs.replace(message, parts=(*message.parts, *await find(chat, message)))
 
-    async def _rounds(self, turn: _Turn, prompt: Prompt | None = None) -> AsyncGenerator[ChatEvent, None]:
+    async def _rounds(self, turn: Turn, prompt: Prompt | None = None) -> AsyncGenerator[ChatEvent, None]:
         """Replies until one calls no tools, with the results of the tools between them; the last TurnResult alone is given as such.
 
         prompt: of the first one, where it is there already.
@@ -322,7 +320,7 @@ class ChatSession:
             turn.asked_at, turn.continues, prompt = time.perf_counter(), False, None
 
     async def _reply(
-        self, turn: _Turn, purpose: _Purpose, ready: Prompt | None = None, form: ReplyForm = _FREE
+        self, turn: Turn, purpose: _Purpose, ready: Prompt | None = None, form: ReplyForm = _FREE
     ) -> AsyncGenerator[ChatEvent, None]:
         """The generation loop: wait for the model, count, fit, generate, propose what came.
 
@@ -355,12 +353,12 @@ class ChatSession:
             reader.left_out = left_out
             turn.notes += [f"{reader.model_name} does not take {' and '.join(left_out)}, so that is left out."] if left_out else []
         if purpose is _Purpose.TITLE:
-            sampling = msgspec.structs.replace(sampling, max_tokens=titles.TOKENS)
+            sampling = msgspec.structs.replace(sampling, max_tokens=summing.TITLE_TOKENS)
         elif purpose is _Purpose.SUMMARY:
             sampling = msgspec.structs.replace(sampling, max_tokens=summing.tokens_of(info.context_length))
         asked = msgspec.structs.replace(sampling, stop=(*(sampling.stop or ()), *stops(turn.chat))) if turn.chat.group else sampling
         told_of = prompt.assembled.conversation.tools
-        reading = _Reading(turn, style_of(reader.load.format, sent.layout), told_of, reader.clock().timestamp())
+        reading = Reading(turn, style_of(reader.load.format, sent.layout), told_of, reader.clock().timestamp())
         request, opened = self._request(turn, purpose, sent, asked, form, reading.style)
         finished: Finished | None = None
         pieces = reading.pieces
@@ -428,7 +426,7 @@ class ChatSession:
         yield result
 
     def _request(
-        self, turn: _Turn, purpose: _Purpose, sent: Sent, sampling: Sampling, form: ReplyForm, style: ReplyStyle
+        self, turn: Turn, purpose: _Purpose, sent: Sent, sampling: Sampling, form: ReplyForm, style: ReplyStyle
     ) -> tuple[GenerateRequest, str]:
         """What is asked of the engine, and the text that the prompt opens the reply with.
 
@@ -513,162 +511,3 @@ async def _nobody(_: ToolRequest) -> Approval:
 
 _NOTHING = TurnResult("", FinishReason.CANCELLED, (), Usage(), Timings(), None, ())
 """What comes of a turn that is stopped before the engine has it."""
-
-
-class _Turn:
-    """The conversation as this turn has made it, and what goes with it. continues: the last reply goes on. others: how many replies
-    stand beside the one to come. notes: what the user is to know besides (see `TurnResult`). was_too_long: a server had less room than was
-    known."""
-
-    def __init__(self, chat: Chat, stop: Stop, key: str, asked_at: float, *, continues: bool = False) -> None:
-        self.chat = chat
-        self.stop = stop
-        self.key = key
-        self.asked_at = asked_at
-        self.continues = continues
-        self.others = 0
-        self.notes: list[str] = []
-        self.was_too_long = False
-
-    def ms_until(self, at: float | None) -> float | None:
-        """From Enter, in milliseconds."""
-        return None if at is None else (at - self.asked_at) * 1000
-
-    def new_id(self) -> int:
-        """One of those that were lent."""
-        id_ = self.chat.next_id
-        self.chat = self.chat.lent(1)
-        return id_
-
-    def behind(self, entry: Entry) -> Put:
-        """The entry at the end of the conversation."""
-        return Put(entry, self.chat.entries[-1].id if self.chat.entries else 0)
-
-    def propose(self, edit: Edit, *, stores: bool) -> Proposed:
-        """What the owner is to apply; here it holds from now on."""
-        self.chat = applied(self.chat, edit)
-        return Proposed(edit, stores)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
-
-
-class _Reading:
-    """A reply as it comes: read by its style, timed, and on its way into the conversation: one that begins, or the last one as it goes on.
-
-    began: in seconds since the epoch. pieces: what was generated. first_at, first_text_at, first_thought_at: when anything, text to be
-    seen, and a thought came (time.perf_counter). thought: all that was thought, with how long it took.
-    """
-
-    def __init__(self, turn: _Turn, style: ReplyStyle, tools: Sequence[ToolSpec], began: float) -> None:
-        entries = turn.chat.entries
-        self.style, self._tools = style, tools
-        self.pieces: list[str] = []
-        self.first_at: float | None = None
-        self.first_text_at: float | None = None
-        self.first_thought_at: float | None = None
-        self.thought: ReasoningPart | None = None
-        self._parser = StreamParser(style, tools)
-        self._last = entries[-1] if turn.continues else None
-        self._before = as_left_open(self._last.message.parts, style) if self._last is not None else ""
-        self._parser.push(self._before)
-        self._after = entries[-2].id if self._last is not None and len(entries) > 1 else 0
-        if self._last is None:
-            self._after = entries[-1].id if entries else 0
-        self._turn = turn
-        self._id = self._last.id if self._last is not None else 0
-        self._at, self._began = _now(), began
-        self._speaks_from: float | None = None
-        self._words: list[str] = []
-        self._lead = None if self._last is not None else Lead.of(turn.chat)
-
-    def push(self, text: str) -> TextDelta:
-        """Take a piece of the reply."""
-        now = time.perf_counter()
-        self.first_at = self.first_at or now
-        self.pieces.append(text)
-        parts = self._led(self._parser.push(text))
-        self._speaks_from = self._speaks_from or now
-        self._note(parts)
-        return TextDelta(text if self._shows_all else self._shown(parts), parts)
-
-    def finish(self) -> TextDelta:
-        """The reply has ended: what was held back."""
-        parts = self._led(self._parser.finish())
-        if self._lead is not None and (held := self._lead.finish()):
-            parts = (*parts, TextPart(held))
-        self._note(parts)
-        return TextDelta("" if self._shows_all else self._shown(parts), parts)
-
-    @property
-    def text(self) -> str:
-        """What was generated, without what was only thought."""
-        text = "".join(self.pieces)
-        return text if self._shows_all else "".join(self._words)
-
-    @property
-    def _shows_all(self) -> bool:
-        """Whether what was generated is what is shown."""
-        return self.style.reasoning is None and self._lead is None
-
-    def grown(self) -> Put | None:
-        """The reply as far as it has come, when it is time to propose that again."""
-        now = _now()
-        if now - self._at < GROWS_SECONDS:
-            return None
-        self._at = now
-        return self.put(is_interrupted=True)
-
-    def put(self, *, is_interrupted: bool = False) -> Put | None:
-        """The reply with what has come, whole or partial; None for one without text."""
-        text = self._before + "".join(self.pieces)
-        if not text:
-            return None
-        self._id = self._id or self._turn.new_id()
-        parts = tuple(map(self._with_facts, parse_reply(text, self.style, self._tools)))
-        if self._lead is not None:
-            parts = self._lead.kept(parts)
-        if self._last is not None:
-            message = msgspec.structs.replace(self._last.message, parts=parts)
-            entry = msgspec.structs.replace(self._last, message=message, interrupted=is_interrupted)
-        else:
-            persona = self._turn.chat.playing
-            speaker = persona.name if persona is not None else ""
-            entry = Entry(Message(Role.ASSISTANT, parts), interrupted=is_interrupted, speaker=speaker, id=self._id, at=self._began)
-        return Put(self._turn.chat.called(entry), self._after)
-
-    def _led(self, parts: tuple[Part, ...]) -> tuple[Part, ...]:
-        """Without the name before the words, in a group."""
-        if self._lead is None:
-            return parts
-        led = (msgspec.structs.replace(part, text=self._lead.push(part.text)) if isinstance(part, TextPart) else part for part in parts)
-        return tuple(part for part in led if not isinstance(part, TextPart) or part.text)
-
-    def _note(self, parts: tuple[Part, ...]) -> None:
-        """When what came. A call is certain when it is whole, but it was begun with what came first, or next after a thought."""
-        now = time.perf_counter()
-        for part in parts:
-            if isinstance(part, ReasoningPart):
-                self.first_thought_at = self.first_thought_at or now
-                text = part.text if self.thought is None else self.thought.text + part.text
-                self.thought = ReasoningPart(text, now - self.first_thought_at)
-                self._speaks_from = None
-            else:
-                self.first_text_at = self.first_text_at or self._speaks_from or now
-
-    def _shown(self, parts: Sequence[Part]) -> str:
-        """Words and calls as they were generated, without the white space behind a thought."""
-        said = (generated_call(part, self.style) if isinstance(part, ToolCallPart) else visible([part]) for part in parts)
-        words = "".join(said) if self._words else "".join(said).lstrip()
-        if words:
-            self._words.append(words)
-        return words
-
-    def _with_facts(self, part: Part) -> Part:
-        """A thought with how long it took."""
-        if not isinstance(part, ReasoningPart):
-            return part
-        said = self._last.message.parts if self._last is not None else ()
-        known = (each for each in (*said, self.thought) if isinstance(each, ReasoningPart))
-        return next((each for each in known if each.text == part.text), part)

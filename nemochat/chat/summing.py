@@ -1,7 +1,7 @@
-"""What a model is asked when it is to sum up a conversation, and what becomes of its answer.
+"""What a model is asked when it is to sum up a conversation, or to name it, and what becomes of its answer.
 
-It is asked behind the last of the messages that it sums up, in the prompt as it stands: all of that is in the KV cache already. An earlier
-summary stands before them, and is brought up to date.
+For a summary it is asked behind the last of the messages that it sums up, in the prompt as it stands: all of that is in the KV cache
+already. An earlier summary stands before them, and is brought up to date.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ _QUESTION = (
     "as an observer. Answer with the summary alone."
 )
 _EARLIER = "It takes the place of the earlier summary, so keep what still matters of that. "
+TITLE_QUESTION = "Give this conversation a title of at most six words. Answer with the title alone."
+TITLE_TOKENS = 24
+"""The longest answer to that."""
+_TITLE_CHARACTERS = 60
 _SENTENCE = re.compile("[.!?\N{HORIZONTAL ELLIPSIS}\u3002\uff01\uff1f][\"'\u201d\u2019*)]*")
 
 
@@ -98,3 +102,10 @@ def as_summary(text: str, *, is_cut: bool) -> str:
     text = text.strip()[:LONGEST]
     end = max((found.end() for found in _SENTENCE.finditer(text)), default=0) if is_cut else len(text)
     return text[:end] if end > len(text) // 2 else text
+
+
+def as_title(text: str) -> str:
+    """The first line of what a model answered when it was asked for a title, without its quotes and marks."""
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    line = line.removeprefix("Title:").strip(" \t\"'“”*#.")
+    return line if len(line) <= _TITLE_CHARACTERS else line[: _TITLE_CHARACTERS - 1].rstrip() + "…"

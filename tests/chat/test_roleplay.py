@@ -10,7 +10,7 @@ import pytest
 from nemochat.chat import Chat, ChatEvent, TurnResult
 from nemochat.chat.assembly import assemble
 from nemochat.chat.lore import with_lore
-from nemochat.chat.titles import as_title
+from nemochat.chat.summing import as_title
 from nemochat.domain.chat import Entry
 from nemochat.domain.events import FinishReason
 from nemochat.domain.messages import Message, Role, TextPart

@@ -11,8 +11,8 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from xml.parsers import expat
 
-from nemochat.documents.kinds.sections import LONGEST_HEADING, Sections
-from nemochat.documents.text import clean, tidy
+from nemochat.documents.kinds.sections import Sections
+from nemochat.documents.text import tidy
 from nemochat.documents.values import DocumentError, Section
 
 BODY = "word/document.xml"
@@ -238,12 +238,5 @@ class _Body:
     def _end_paragraph(self) -> None:
         text = tidy("".join(self._text))
         level, self._text, self._level = self._level, [], 0
-        if not text:
-            return
-        if self.sections.in_table:
-            self.sections.add_to_cell(text)
-        elif level:
-            self.sections.put()
-            self.sections.begin(level, clean(text)[:LONGEST_HEADING])
-        else:
-            self.sections.take([text])
+        if text:
+            self.sections.paragraph(text, level)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from nemochat.documents.kinds.docx import entry, opened, parse
 from nemochat.documents.kinds.foreign import protected
 from nemochat.documents.kinds.sections import LONGEST_HEADING, Sections
-from nemochat.documents.text import clean, tidy
+from nemochat.documents.text import tidy
 from nemochat.documents.values import Section
 
 WHAT = "OpenDocument file"
@@ -156,10 +156,5 @@ class _Reader:
             return
         if any(kind in _BESIDE for kind, _, _ in self._outer):
             self._beside.append(text)
-        elif self.sections.in_table:
-            self.sections.add_to_cell(text)
-        elif level:
-            self.sections.put()
-            self.sections.begin(level, clean(text)[:LONGEST_HEADING])
         else:
-            self.sections.take([text])
+            self.sections.paragraph(text, level)

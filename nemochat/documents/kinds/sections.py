@@ -103,6 +103,16 @@ class Sections:
         if self._size > _LONGEST_SECTION:
             self.put()
 
+    def paragraph(self, text: str, level: int) -> None:
+        """A whole paragraph: of the cell that is being read, a heading where it has a level, else one of the section."""
+        if self._tables:
+            self._tables[-1].add(text)
+        elif level:
+            self.put()
+            self.begin(level, clean(text)[:LONGEST_HEADING])
+        else:
+            self.take([text])
+
     def put(self) -> None:
         """The section ends here."""
         if self._paragraphs:
@@ -131,10 +141,6 @@ class Sections:
             self._deeper += 1
         else:
             self._tables.append(Table())
-
-    def add_to_cell(self, text: str) -> None:
-        """A paragraph of the cell that is being read."""
-        self._tables[-1].add(text)
 
     def end_row(self) -> None:
         """A row ends; those of an outermost table are lines of the section at once."""
