@@ -367,7 +367,7 @@ _WRITERS = {
     "library/database.py": {"connect"},  # behind make_file
     "library/rescue.py": {"ZipFile"},  # into memory
     "library/transfer.py": {"ZipFile", "save"},  # into a file of exporting, and into the library
-    "personas/charx.py": {"ZipFile"},  # into memory
+    "personas/cards.py": {"ZipFile"},  # into memory
     "personas/lorebooks.py": {"move"},  # a lorebook, to the deleted ones and back
     "personas/sampling_presets.py": {"move"},  # a preset, to the deleted ones
     "personas/store.py": {"move"},  # a persona's folder, to the deleted ones and back

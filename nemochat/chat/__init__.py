@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from nemochat.chat.session import ChatSession
-from nemochat.chat.stopping import Stop
 from nemochat.chat.talk import Talk
+from nemochat.chat.turn import Stop
 from nemochat.chat.values import (
     Attachment,
     ChatEvent,

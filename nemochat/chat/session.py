@@ -19,9 +19,8 @@ from nemochat.chat.cast import heard, spoken_by, stops, unknown_macros
 from nemochat.chat.formats import style_of
 from nemochat.chat.previews import Prompt, Sent
 from nemochat.chat.reader import PromptReader
-from nemochat.chat.stopping import Stop, Stopped
 from nemochat.chat.toolbox import Toolbox, misfit
-from nemochat.chat.turn import Answering, Reading, Turn
+from nemochat.chat.turn import Answering, Reading, Stop, Stopped, Turn
 from nemochat.chat.values import ChatEvent, ReplyForm, RoundEnded, ToolsAnswered, visible
 from nemochat.domain.chat import Chat, Entry
 from nemochat.domain.edits import Edit, Put, Speaks, applied, trim_between

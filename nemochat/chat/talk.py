@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 
 from nemochat.chat.cast import spoken_by
 from nemochat.chat.session import IDS, ChatSession
-from nemochat.chat.stopping import Stop
+from nemochat.chat.turn import Stop
 from nemochat.chat.values import ChatEvent, Proposed
 from nemochat.domain.chat import Chat, Entry
 from nemochat.domain.edits import applied

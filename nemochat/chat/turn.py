@@ -1,17 +1,17 @@
-"""What a turn makes: the conversation as it has changed it, the reply as it comes, the answers of the tools that this has called."""
+"""A turn: its stop, the conversation as it has changed it, the reply as it comes, the answers of the tools that this has called."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
 from nemochat import images
 from nemochat.chat.cast import Lead
-from nemochat.chat.stopping import Stop, Stopped
 from nemochat.chat.toolbox import Toolbox
 from nemochat.chat.values import Attachment, Proposed, ToolRun, ToolState, visible
 from nemochat.domain.chat import Chat, Entry
@@ -22,6 +22,58 @@ from nemochat.domain.messages import ImagePart, Message, Part, ReasoningPart, Ro
 from nemochat.domain.tools import ToolOutcome
 from nemochat.errors import ImageError
 from nemochat.prompt.replies import ReplyStyle, StreamParser, as_left_open, generated_call, parse_reply
+
+T = TypeVar("T")
+
+
+class Stopped(Exception):
+    """The user has stopped what was waited for."""
+
+
+class Stop:
+    """Set once, from the event loop. Whoever waits within a turn waits through `over`, so that nothing holds a stop up."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    @property
+    def is_set(self) -> bool:
+        """Whether the turn is to end."""
+        return self._event.is_set()
+
+    def set(self) -> None:
+        """End the turn, whatever it is at."""
+        self._event.set()
+
+    async def wait(self) -> None:
+        """Until it is set."""
+        await self._event.wait()
+
+    def check(self) -> None:
+        """Raises Stopped when it is set."""
+        if self.is_set:
+            raise Stopped
+
+    async def over(self, work: Coroutine[Any, Any, T]) -> T:
+        """What `work` brings. Raises Stopped as soon as the stop is set; the work is then cancelled.
+
+        What others wait for as well is to be shielded within `work`.
+        """
+        if self.is_set:
+            work.close()
+            raise Stopped
+        working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(self.wait())
+        try:
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not self.is_set:
+                return working.result()
+            raise Stopped
+        finally:
+            stopping.cancel()
+            working.cancel()
+            # Its end is waited for, so that nothing of it goes on; what it raises then is of no interest.
+            await asyncio.gather(working, stopping, return_exceptions=True)
+
 
 GROWS_SECONDS = 1.0
 """How often a reply is proposed as far as it has come."""

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import msgspec
 
 from nemochat.chat import Chat, ChatSession, Stop
-from nemochat.chat.stopping import Stopped
+from nemochat.chat.turn import Stopped
 from nemochat.desk.conversation import Around, OpenConversation
 from nemochat.desk.jobs import Jobs, Rank
 from nemochat.desk.port import Answer, AskItem, AskMenu, AskText, Complained, Item, Port, Said, Workbench, Working

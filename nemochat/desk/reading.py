@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from nemochat.chat import Chat, ContextView, Stop
-from nemochat.chat.stopping import Stopped
+from nemochat.chat.turn import Stopped
 from nemochat.chat.warming import AtHand, WarmAhead
 from nemochat.desk.conversation import Around
 from nemochat.desk.draft import Draft

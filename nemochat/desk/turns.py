@@ -17,7 +17,7 @@ import msgspec
 from nemochat.chat import Chat, ChatEvent, ChatSession, Entry, Proposed, Stop, ToolRun, TurnResult, visible
 from nemochat.chat.cast import spoken_by
 from nemochat.chat.session import IDS
-from nemochat.chat.stopping import Stopped
+from nemochat.chat.turn import Stopped
 from nemochat.desk.conversation import OpenConversation
 from nemochat.desk.draft import Draft, Incoming, parts_of, unsaid
 from nemochat.desk.jobs import Jobs, Rank

@@ -11,10 +11,19 @@ import msgspec
 from nemochat.domain.sampling import SAMPLING_KEYS, Sampling, recommended
 from nemochat.domain.sanitize import sanitize
 from nemochat.models import gguf
-from nemochat.models.checks import check_projector, check_text_model, per_layer, required, wrong
+from nemochat.models.checks import (
+    MERGED_PATCHES,
+    PICTURE_TOKENS,
+    READS_BOTH_WAYS,
+    READS_FORWARD_WIDTHS,
+    check_projector,
+    check_text_model,
+    per_layer,
+    required,
+    wrong,
+)
 from nemochat.models.ggml_types import FILE_TYPES, REPACKED
 from nemochat.models.gguf import GgufFile, Tensor
-from nemochat.models.kinds import MERGED_PATCHES, PICTURE_TOKENS, READS_BOTH_WAYS, READS_FORWARD_WIDTHS
 
 _LONGEST_LABEL = 200
 _LOOKED_UP = frozenset({"token_embd.weight", "per_layer_token_embd.weight"})

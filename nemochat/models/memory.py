@@ -9,7 +9,7 @@ from itertools import accumulate
 import msgspec
 
 from nemochat.models.card import ModelCard, ProjectorCard
-from nemochat.models.kinds import MASKED_WINDOWS
+from nemochat.models.checks import MASKED_WINDOWS
 from nemochat.numbers import size_text
 from nemochat.settings import EngineSettings, KvType
 

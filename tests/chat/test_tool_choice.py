@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nemochat.chat import Chat, TurnResult
-from nemochat.chat.tool_choice import choose
+from nemochat.chat.offered import choose
 from nemochat.chat.toolbox import with_tools
 from nemochat.domain.messages import Message, Role, TextPart, ToolSpec
 from nemochat.domain.sampling import Sampling
