@@ -14,8 +14,8 @@ _NEMOVISION = "nemovision-4b-instruct"
 
 
 class Known(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A model of the list. gigabytes: what has to be loaded, about. download_gigabytes: what has to come, where that is more. licence: ""
-    where only its source can say. made_for, risks: the words of its maker's card, "" where nothing was copied from it."""
+    """A model of the list. gigabytes: what has to be loaded, about. licence: "" where only its source can say. made_for, risks: the
+    words of its maker's card, "" where nothing was copied from it."""
 
     name: str
     source: str
@@ -24,7 +24,6 @@ class Known(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     page: str
     why: str
     quant: str = ""
-    download_gigabytes: float = 0.0
     licence: str = ""
     made_for: str = ""
     risks: str = ""

@@ -57,12 +57,10 @@ def write_text(profiles: Profiles) -> str:
 
 def read_text(text: str) -> Profiles:
     """Profiles from TOML. Raises `Unreadable`."""
-    import tomllib
-
     try:
         check_toml(text)
-        found = msgspec.convert(tomllib.loads(text.removeprefix("\ufeff")), _File).profiles
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError, RecursionError, ValueError) as error:
+        found = msgspec.toml.decode(text.removeprefix("\ufeff"), type=_File).profiles
+    except (ValueError, RecursionError) as error:
         raise Unreadable(sanitize(str(error), strict=True)[:200].rstrip(".")) from None
     if not found:
         return Profiles()

@@ -214,17 +214,15 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 def read_toml(text: str, name: str) -> Preset:
     """A preset from TOML; `name` is the file's, for messages and for a preset that names none. Raises NemochatError."""
-    import tomllib
-
     try:
         check_toml(text)
-        read = msgspec.convert(tomllib.loads(text.removeprefix("\ufeff")), _File)
+        read = msgspec.toml.decode(text.removeprefix("\ufeff"), type=_File)
         check_json(read.original.json)
         original = json.loads(read.original.json)
         called = one_line(read.name or Path(name).stem, "name", MAX_NAME)
         if not called or not isinstance(original, dict):
             raise Unreadable("it has no name" if not called else "what it keeps of another program is none of its files")
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError, Unreadable, RecursionError, ValueError) as error:
+    except (Unreadable, RecursionError, ValueError) as error:
         problem = sanitize(str(error), strict=True)[:200].rstrip(".")
         raise NemochatError(f"{shown(name)} cannot be read as a preset: {problem}.", "Correct it in an editor.") from None
     return Preset(called, read.sampling, original)
