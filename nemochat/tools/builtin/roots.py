@@ -58,17 +58,13 @@ class FileRoots:
         names = ", ".join(shown(str(folder)) for folder in self.folders)
         return f"These may be read: {names}." if names else "The user named no folder that may be read."
 
-    @contextlib.contextmanager
-    def open_folder(self, real: Path) -> Iterator[int]:
+    def open_folder(self, real: Path) -> contextlib.AbstractContextManager[int]:
         """A handle of a folder that `place` gave. Raises NemochatError."""
-        with self._opened(real, want_folder=True) as handle:
-            yield handle
+        return self._opened(real, want_folder=True)
 
-    @contextlib.contextmanager
-    def open_file(self, real: Path) -> Iterator[int]:
+    def open_file(self, real: Path) -> contextlib.AbstractContextManager[int]:
         """A handle of a regular file that `place` gave. Raises NemochatError."""
-        with self._opened(real, want_folder=False) as handle:
-            yield handle
+        return self._opened(real, want_folder=False)
 
     @contextlib.contextmanager
     def _opened(self, real: Path, *, want_folder: bool) -> Iterator[int]:

@@ -164,15 +164,9 @@ class McpServer:
 
     async def list_resources(self) -> tuple[McpResource, ...]:
         """What it lets be read. Raises McpError."""
-        from mcp_types import PaginatedRequestParams
-
-        async def page(session: ClientSession, cursor: str | None) -> tuple[list[Any], str | None]:
-            result = await session.list_resources(params=PaginatedRequestParams(cursor=cursor) if cursor else None)
-            return list(result.resources), result.next_cursor
-
         return tuple(
             McpResource(each.uri, shown(each.title or each.name), sanitize(each.description or ""), shown(each.mime_type or "", 100))
-            for each in await self._listed("resources", page)
+            for each in await self._listed("resources", _pages("resources"))
             # An address that would be shown otherwise than it is used is none.
             if sanitize(each.uri, strict=True) == each.uri
         )
@@ -187,14 +181,8 @@ class McpServer:
 
     async def list_prompts(self) -> tuple[McpPrompt, ...]:
         """The prompts that it has ready. Raises McpError."""
-        from mcp_types import PaginatedRequestParams
-
-        async def page(session: ClientSession, cursor: str | None) -> tuple[list[Any], str | None]:
-            result = await session.list_prompts(params=PaginatedRequestParams(cursor=cursor) if cursor else None)
-            return list(result.prompts), result.next_cursor
-
         prompts: list[McpPrompt] = []
-        for each in await self._listed("prompts", page):
+        for each in await self._listed("prompts", _pages("prompts")):
             blanks = tuple(PromptArgument(a.name, sanitize(a.description or ""), bool(a.required)) for a in each.arguments or ())
             if all(sanitize(name, strict=True) == name for name in (each.name, *(blank.name for blank in blanks))):
                 prompts.append(McpPrompt(each.name, sanitize(each.description or ""), blanks))
@@ -330,6 +318,18 @@ class McpServer:
         if error.code == REFUSED:
             return McpError(f"The answer of the server “{self.name}” to {what} was refused: {error.message}.")
         return McpError(f"The server “{self.name}” answered {what} with an error: {shown(error.message)}")
+
+
+def _pages(what: str) -> _Page:
+    """What the SDK lists by this name."""
+
+    async def page(session: ClientSession, cursor: str | None) -> tuple[list[Any], str | None]:
+        from mcp_types import PaginatedRequestParams
+
+        result = await getattr(session, f"list_{what}")(params=PaginatedRequestParams(cursor=cursor) if cursor else None)
+        return list(getattr(result, what)), result.next_cursor
+
+    return page
 
 
 def _check_sendable(value: object) -> None:

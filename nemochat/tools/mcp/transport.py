@@ -16,7 +16,6 @@ from pathlib import Path
 
 import anyio
 import msgspec
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.shared.message import SessionMessage
 from mcp_types import (
     ErrorData,
@@ -35,9 +34,6 @@ from nemochat.system import processes, trees
 from nemochat.system.deaths import Cause, death
 from nemochat.tools.mcp.launch import Launch, resolve
 from nemochat.tools.mcp.values import McpError, shown
-
-Received = MemoryObjectReceiveStream[SessionMessage | Exception]
-Sent = MemoryObjectSendStream[SessionMessage]
 
 REFUSED = -32099
 """The error code of the answers that are made here in place of the server's."""
