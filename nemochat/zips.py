@@ -6,7 +6,6 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from types import TracebackType
 from typing import BinaryIO, Self, cast
 
 MAX_DIRECTORY = 16 << 20
@@ -34,7 +33,7 @@ class Zip:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._zip.close()
 
     @property

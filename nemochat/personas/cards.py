@@ -14,7 +14,6 @@ import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import PurePath
-from types import TracebackType
 from typing import Self
 
 import msgspec
@@ -48,8 +47,8 @@ class Charx:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._zip.__exit__(kind, error, trace)
+    def __exit__(self, *_: object) -> None:
+        self._zip.__exit__()
 
     @property
     def names(self) -> tuple[str, ...]:
