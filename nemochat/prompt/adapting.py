@@ -89,7 +89,7 @@ class Habits(msgspec.Struct, frozen=True):
 
 
 class Words(Protocol):
-    """Where texts are put: `Foreign`, or `Spoken`."""
+    """Where texts are put: marks for a template (`Foreign`), or the texts themselves for a server."""
 
     def put(self, segment: Segment, origin: Origin) -> str:
         """What stands for it in a message."""

@@ -173,19 +173,6 @@ class Foreign:
         return whole
 
 
-class Spoken:
-    """The same for a rendering that nobody cuts: every text stands for itself."""
-
-    def put(self, segment: Segment, origin: Origin) -> str:
-        """The text."""
-        del origin
-        return "" if isinstance(segment, ImageSlot) else segment.text
-
-    def json(self, value: Any) -> str:
-        """A value as JSON."""
-        return json.dumps(value, ensure_ascii=False)
-
-
 def _escaped(segment: Segment, depth: int, flags: str) -> Segment:
     """As it is written in JSON in JSON (`depth` times), with the escapes that the flags of its mark ask for."""
     if isinstance(segment, ImageSlot):

@@ -25,9 +25,9 @@ from nemochat.domain.messages import (
     ToolResultPart,
     ToolSpec,
 )
-from nemochat.domain.segments import Control, ImageSlot
+from nemochat.domain.segments import Control, ImageSlot, Segment
 from nemochat.prompt.adapting import Adapted, adapt
-from nemochat.prompt.foreign import Origin, Spoken
+from nemochat.prompt.foreign import Origin
 from nemochat.prompt.format import Layout
 from nemochat.prompt.template import TemplateFormat
 
@@ -43,11 +43,14 @@ class _Generation(Extension):
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
-class _Real(Spoken):
+class _Real:
     """The real texts, and a word for pictures."""
 
-    def put(self, segment: Any, origin: Origin) -> str:
-        return PICTURE if isinstance(segment, ImageSlot) else super().put(segment, origin)
+    def put(self, segment: Segment, origin: Origin) -> str:
+        return PICTURE if isinstance(segment, ImageSlot) else segment.text
+
+    def json(self, value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False)
 
 
 def direct(source: str, variables: dict[str, Any]) -> str:
