@@ -108,13 +108,13 @@ def load(id_: str) -> Lorebook:
 async def test_the_lorebooks_with_whose_they_are_and_what_the_highlighted_one_says(size: tuple[int, int]) -> None:
     app = Host(lambda: LorebookPicker(ITEMS, load, persona="Mira"))
     async with app.run_test(size=size) as pilot:
-        await until(lambda: "Wolves" in app.said("#lorebooks-text"))
+        await until(lambda: "Wolves" in app.said(".card-text"))
         assert "this chat, every chat" in app.lines[0]
         assert "not in use" in app.lines[1]
-        assert app.said("#lorebooks-text").startswith("Woods\n6 entries, 1 off\nIn use: this chat, every chat\n\nDark ones.")
+        assert app.said(".card-text").startswith("Woods\n6 entries, 1 off\nIn use: this chat, every chat\n\nDark ones.")
         await keys(pilot, "down")
-        await until(lambda: app.said("#lorebooks-text").startswith("It cannot be read"))
-        assert not any(character in app.said("#lorebooks-text") + "".join(app.lines) for character in "\x1b\x07")
+        await until(lambda: app.said(".card-text").startswith("It cannot be read"))
+        assert not any(character in app.said(".card-text") + "".join(app.lines) for character in "\x1b\x07")
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ async def test_without_lorebooks_it_says_what_to_do() -> None:
     app = Host(lambda: LorebookPicker((), load))
     async with app.run_test(size=(80, 24)) as pilot:
         await keys(pilot, "enter", "f2", "f3", "f8")  # there is nothing that these could be done with
-        assert "F6 writes one, F7 imports" in app.said("#lorebooks-empty")
+        assert "F6 writes one, F7 imports" in app.said("#picker-empty")
         assert app.answers == []
         await keys(pilot, "f7")
         await until(lambda: app.answers == [LoreWish(LoreAction.IMPORT, "")])
@@ -156,12 +156,12 @@ async def test_the_entries_with_their_keys_and_the_rules_of_the_highlighted_one(
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
         assert names(app)[:3] == ["● Wolves", "○ Bears", "● Dark"]
-        assert app.said("#lore-text").startswith("Wolves\nkeys: wolf · before the description · order 100\n\nWolves hunt here.")
+        assert app.said(".card-text").startswith("Wolves\nkeys: wolf · before the description · order 100\n\nWolves hunt here.")
         await keys(pilot, "down")
-        assert app.said("#lore-text").startswith("Bears  (off)\n")
+        assert app.said(".card-text").startswith("Bears  (off)\n")
         await keys(pilot, "down", "down", "down", "down")
-        assert "Evil" in app.said("#lore-text")
-        assert not any(character in app.said("#lore-text") + "".join(app.lines) for character in "\x1b\x07")
+        assert "Evil" in app.said(".card-text")
+        assert not any(character in app.said(".card-text") + "".join(app.lines) for character in "\x1b\x07")
 
 
 async def test_typing_filters() -> None:
@@ -169,8 +169,8 @@ async def test_typing_filters() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await keys(pilot, *"bears")
         assert names(app) == ["○ Bears"]
-        app.type("#lore-filter", "nothing of it")
-        await until(lambda: "Nothing fits “nothing of it”." in app.said("#lore-empty"))
+        app.type("#picker-filter", "nothing of it")
+        await until(lambda: "Nothing fits “nothing of it”." in app.said("#picker-empty"))
 
 
 async def test_an_entry_is_switched_and_that_is_kept_and_taken_back() -> None:
@@ -225,10 +225,10 @@ async def test_a_text_is_tried_with_the_real_matcher(size: tuple[int, int]) -> N
         await keys(pilot, "tab", *"a", "space", *"wolf")
         await until(lambda: names(app) == ["+ Wolves", "− Never", "= Dark"])  # noqa: RUF001
         assert "the key “wolf” in the last message" in app.lines[0]
-        text = app.said("#lore-text")
+        text = app.said(".card-text")
         assert text.startswith("! The key “/(/” is no valid regular expression.\n\nWolves\nthe key “wolf” in the last message\n")
         await keys(pilot, "down")
-        assert "its chance of 0 % did not come up; called by the key “wolf”" in app.said("#lore-text")
+        assert "its chance of 0 % did not come up; called by the key “wolf”" in app.said(".card-text")
         await keys(pilot, "f2")  # off: it is tried again without it
         await until(lambda: names(app) == ["+ Wolves", "= Dark"])
         await keys(pilot, "down", "f8")
@@ -238,7 +238,7 @@ async def test_a_text_is_tried_with_the_real_matcher(size: tuple[int, int]) -> N
         app.type("#lore-try", "hello")
         await until(lambda: names(app) == ["= Dark"])
         await keys(pilot, "f8", "f8")
-        await until(lambda: app.said("#lore-empty") == "This text calls no entry.")
+        await until(lambda: app.said("#picker-empty") == "This text calls no entry.")
         app.type("#lore-try", "")
         await until(lambda: len(app.lines) == len(BOOK.entries) - 1)
 
@@ -247,7 +247,7 @@ async def test_a_text_that_calls_nothing_says_so() -> None:
     app = Host(screen(Lorebook(name="x", entries=BOOK.entries[:1])))
     async with app.run_test(size=(80, 24)):
         app.type("#lore-try", "hello")
-        await until(lambda: app.said("#lore-empty") == "This text calls no entry.")
+        await until(lambda: app.said("#picker-empty") == "This text calls no entry.")
 
 
 async def test_a_large_lorebook_is_no_trouble() -> None:
@@ -256,7 +256,7 @@ async def test_a_large_lorebook_is_no_trouble() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
         assert len(app.lines) == 500
-        app.type("#lore-filter", "key4321")
+        app.type("#picker-filter", "key4321")
         await until(lambda: len(app.lines) == 1)
         await keys(pilot, "f2")
         assert names(app)[0].startswith("○")
@@ -266,6 +266,6 @@ async def test_an_empty_one_says_what_to_do() -> None:
     app = Host(screen(Lorebook(name="x")))
     async with app.run_test(size=(80, 24)) as pilot:
         await keys(pilot, "f2", "f6", "f8", "enter", "ctrl+z", "down")
-        assert "F4 writes one" in app.said("#lore-empty")
+        assert "F4 writes one" in app.said("#picker-empty")
         await keys(pilot, "escape")
         await until(lambda: app.answers == [None])

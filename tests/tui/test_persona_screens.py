@@ -201,7 +201,7 @@ async def test_a_click_uses_it() -> None:
     app = Host(picker)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
-        await pilot.click("#personas-list", offset=(3, 0))
+        await pilot.click("#picker-list", offset=(3, 0))
         await pilot.pause()
         assert app.answer == PersonaWish(PersonaAction.USE, "alpha")
 
@@ -225,7 +225,7 @@ async def test_the_card_of_the_highlighted_one_is_shown() -> None:
         await press(pilot, *"zzz")
         await settle(pilot)
         assert app.said("#preview-text") == ""
-        assert app.said("#personas-empty") == "Nothing fits “zzz”."
+        assert app.said("#picker-empty") == "Nothing fits “zzz”."
 
 
 async def test_without_personas_it_says_what_to_do() -> None:
@@ -233,7 +233,7 @@ async def test_without_personas_it_says_what_to_do() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await press(pilot, "enter", "down", "f2")
         assert app.answer is UNANSWERED
-        assert "F4 writes one" in app.said("#personas-empty")
+        assert "F4 writes one" in app.said("#picker-empty")
         await press(pilot, "f4")
         assert app.answer == PersonaWish(PersonaAction.NEW, "")
 
@@ -243,13 +243,13 @@ async def test_the_card_stands_where_there_is_room(size: tuple[int, int], beside
     app = Host(picker)
     async with app.run_test(size=size) as pilot:
         await settle(pilot)
-        left, card = app.screen.query_one("#personas-left").region, app.screen.query_one(PersonaPreview).region
+        left, card = app.screen.query_one("#browser-left").region, app.screen.query_one(PersonaPreview).region
         assert (card.x >= left.right) is beside
         assert beside or card.y >= left.bottom
-        assert all(app.screen.region.contains_region(region) for region in (left, card, app.screen.query_one("#personas-hint").region))
+        assert all(app.screen.region.contains_region(region) for region in (left, card, app.screen.query_one("#browser-hint").region))
         if size[0] >= 80:
-            assert "F9 export" in app.said("#personas-hint")
-            assert len(app.said("#personas-hint")) <= app.screen.query_one("#personas-hint").content_size.width
+            assert "F9 export" in app.said("#browser-hint")
+            assert len(app.said("#browser-hint")) <= app.screen.query_one("#browser-hint").content_size.width
 
 
 async def test_ten_thousand_personas_are_no_trouble() -> None:

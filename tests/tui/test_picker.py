@@ -115,8 +115,15 @@ async def test_hostile_text_is_shown_as_it_is() -> None:
 
 
 async def test_the_current_one_is_highlighted_and_each_move_is_told() -> None:
-    told: list[str] = []
-    app = Host(lambda: Picker("Pick", ITEMS, current="b", on_highlight=told.append))
+    told: list[str | None] = []
+
+    class Telling(Picker):
+        CSS_PATH = None
+
+        def reached(self) -> None:
+            told.extend([self.highlighted] if [self.highlighted] != told[-1:] else [])
+
+    app = Host(lambda: Telling("Pick", ITEMS, current="b"))
     async with app.run_test() as pilot:
         await press(pilot, "down")
         assert told == ["b", "c"]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from rich.cells import cell_len
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -22,6 +23,8 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.personas.sampling_presets import Preset, said_by
 from nemochat.tui.screens.modal import Modal
 
+R = TypeVar("R")
+
 _SHOWN = 500
 _LABEL_WIDTH = 36
 _AROUND = 8
@@ -29,11 +32,113 @@ _AROUND = 8
 _LABEL_CHARACTERS = 120
 
 
-class Picker(Modal[str | None]):
+class Filtered(Modal[R | None]):
+    """A list of which a filter above it shows what fits; the filter keeps the focus. `compose` says where its parts stand.
+
+    empty: what to say when there are no items. current: the value that is highlighted at first.
+    """
+
+    def __init__(self, *, placeholder: str = "Type to filter", empty: str, current: str = "") -> None:
+        super().__init__()
+        self._empty, self._current = empty, current
+        self._items: tuple[Item, ...] = ()
+        self._found: tuple[Item, ...] = ()
+        self._columns = 0
+        """Of the names."""
+        self._is_untouched = True
+        """Whether the user has neither typed nor moved the cursor."""
+        self._filter = Input(placeholder=placeholder, compact=True, id="picker-filter")
+        self._choices = _Choices(id="picker-list")
+        self._nothing = Static(id="picker-empty", markup=False)
+        self._count = Label(id="picker-count", markup=False)
+
+    # -- what a list of this kind does
+
+    def choose(self, value: str) -> None:
+        """Enter, or a click on this value."""
+        raise NotImplementedError
+
+    def reached(self) -> None:
+        """The cursor may stand on another value, or on none."""
+
+    def offered(self) -> Iterable[Item]:
+        """What there is to choose from now."""
+        return self._items
+
+    def option(self, item: Item, marks: Sequence[int]) -> Content:
+        """The line of an item. marks: the letters of its label that the filter has found."""
+        return line_of(item, marks, self._columns)
+
+    def why_empty(self) -> str:
+        """What stands in place of an empty list."""
+        return f"Nothing fits “{sanitize(self._filter.value, strict=True)}”." if self._items else self._empty
+
+    def counted(self, n_fitting: int) -> str:
+        """How many there are, and how many of them fit."""
+        whole = f"{len(self._items):,}"
+        count = whole if n_fitting == len(self._items) else f"{n_fitting:,} of {whole}"
+        return count if n_fitting <= _SHOWN else f"{count}, the first {_SHOWN} shown"
+
+    # -- the list
+
+    @property
+    def highlighted(self) -> str | None:
+        """The value under the cursor."""
+        index = self._choices.highlighted
+        return self._found[index].value if index is not None and index < len(self._found) else None
+
+    def show(self, kept: str | None = None) -> None:
+        """Show what fits. kept: the value to stand on, None for the best."""
+        ranked = rank(self._filter.value, self.offered())
+        self._found = tuple(item for item, _ in ranked[:_SHOWN])
+        self._choices.clear_options()
+        self._choices.add_options(Option(self.option(item, marks)) for item, marks in ranked[:_SHOWN])
+        self._choices.display, self._nothing.display = bool(self._found), not self._found
+        self._nothing.update(Content(self.why_empty()))
+        if self._found:
+            values = [item.value for item in self._found]
+            wanted = kept or ("" if self._filter.value else self._current)
+            self._choices.highlighted = values.index(wanted) if wanted in values else 0
+        self._count.update(self.counted(len(ranked)))
+        self.reached()
+
+    async def action_move(self, how: str) -> None:
+        """Move the cursor in the list while the filter keeps the focus."""
+        self._is_untouched = False
+        await self._choices.run_action(how)
+
+    @on(Input.Changed, "#picker-filter")
+    def _typed(self, event: Input.Changed) -> None:
+        event.stop()
+        self._is_untouched = False
+        self.show()
+
+    @on(Input.Submitted)
+    def _entered(self, event: Input.Submitted) -> None:
+        event.stop()
+        if (value := self.highlighted) is not None:
+            self.choose(value)
+
+    @on(OptionList.OptionSelected)
+    def _clicked(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        if event.option_index < len(self._found):  # the list may have been filtered since
+            self.choose(self._found[event.option_index].value)
+
+    @on(OptionList.OptionHighlighted)
+    def _moved(self, event: OptionList.OptionHighlighted) -> None:
+        event.stop()
+        self.reached()
+
+
+class _Choices(OptionList, can_focus=False):
+    """The list; the filter keeps the focus, and the mouse works without one."""
+
+
+class Picker(Filtered[str]):
     """Choose one of `items`: returns its value, or None after Esc.
 
-    current: the value that is highlighted at first. empty: what to say when there are no items. on_highlight: called with each value that
-    the cursor comes to, for a preview. later: as in `AskItem`; what comes moves the cursor to no other item.
+    later: as in `AskItem`; what comes moves the cursor to no other item.
     """
 
     CSS_PATH: ClassVar[CSSPathType | None] = "picker.tcss"
@@ -54,20 +159,11 @@ class Picker(Modal[str | None]):
         *,
         current: str = "",
         empty: str = "There is nothing to choose from.",
-        on_highlight: Callable[[str], None] | None = None,
         later: Callable[[], AsyncGenerator[tuple[str, Sequence[Item]], None]] | None = None,
     ) -> None:
-        super().__init__()
-        self._title, self._current, self._empty = title, current, empty
-        self._on_highlight, self._later = on_highlight, later
-        self._filter = Input(placeholder="Type to filter", compact=True, id="picker-filter")
-        self._choices = _Choices(id="picker-list")
-        self._nothing = Static(id="picker-empty", markup=False)
+        super().__init__(empty=empty, current=current)
+        self._title, self._later = title, later
         self._keys = Label(markup=False)
-        self._count = Label(id="picker-count", markup=False)
-        self._found: tuple[Item, ...] = ()
-        self._is_untouched = True
-        self._columns = 0
         self._take(items)
 
     def compose(self) -> ComposeResult:
@@ -89,7 +185,7 @@ class Picker(Modal[str | None]):
     def on_mount(self) -> None:
         """Show what is there, and what comes later when it comes."""
         self._fit()
-        self._show("")
+        self.show()
         if self._later is not None:
             self.run_worker(self._take_later(self._later()))
 
@@ -104,19 +200,14 @@ class Picker(Modal[str | None]):
         async with aclosing(later):
             async for value, items in later:
                 at = next((index for index, item in enumerate(self._items) if value and item.value == value), len(self._items))
-                kept = self._highlighted
+                kept = self.highlighted
                 if kept == value and items:
                     kept = items[0].value
                 self._take((*self._items[:at], *items, *self._items[at + 1 :]))
                 if self._is_untouched and self._current in {item.value for item in items}:
                     kept = self._current
                 self._fit()
-                self._show(self._filter.value, kept)
-
-    @property
-    def _highlighted(self) -> str:
-        index = self._choices.highlighted
-        return self._found[index].value if index is not None and index < len(self._found) else ""
+                self.show(kept)
 
     def on_resize(self, event: Resize) -> None:
         """The list takes the room that there is."""
@@ -125,7 +216,7 @@ class Picker(Modal[str | None]):
             each.styles.max_height = max(3, event.size.height - self.ROWS_AROUND)
         if self._columns != (columns := self._columns_on(event.size.width)):
             self._columns = columns
-            self._show(self._filter.value, self._highlighted)
+            self.show(self.highlighted)
         self.call_after_refresh(self._choices.scroll_to_highlight)
 
     def _draw_keys(self) -> None:
@@ -140,39 +231,9 @@ class Picker(Modal[str | None]):
         """Of the names, on a screen of this width."""
         return min(self._width, max(1, (width * 94 // 100 - _AROUND) * 3 // 5))
 
-    def highlighted(self, value: str) -> None:
-        """The cursor has come to this value."""
-        if self._on_highlight is not None:
-            self._on_highlight(value)
-
-    def on_input_changed(self, event: Input.Changed) -> None:
-        """Show what fits."""
-        event.stop()
-        self._is_untouched = False
-        self._show(event.value)
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter chooses."""
-        event.stop()
-        index = self._choices.highlighted
-        if index is not None:
-            self.choose(self._found[index].value)
-
-    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """A click chooses."""
-        event.stop()
-        self.choose(self._found[event.option_index].value)
-
-    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
-        """The cursor has moved."""
-        event.stop()
-        if event.option_index < len(self._found):  # the list may have been filtered since
-            self.highlighted(self._found[event.option_index].value)
-
-    async def action_move(self, how: str) -> None:
-        """Move the cursor in the list while the filter keeps the focus."""
-        self._is_untouched = False
-        await self._choices.run_action(how)
+    def counted(self, n_fitting: int) -> str:
+        """Nothing where there is nothing."""
+        return super().counted(n_fitting) if self._items else ""
 
     def choose(self, value: str) -> None:
         """Close with this value."""
@@ -185,28 +246,6 @@ class Picker(Modal[str | None]):
         )
         self._width = max((min(cell_len(item.label), _LABEL_WIDTH) for item in self._items), default=0)
         self._columns = self._columns_on(self.app.size.width) if self.is_attached else self._width
-
-    def _show(self, query: str, kept: str = "") -> None:
-        """Show what fits. kept: the value under the cursor, "" for the best."""
-        ranked = rank(query, self._items)
-        self._found = tuple(item for item, _ in ranked[:_SHOWN])
-        choices, empty = self._choices, self._nothing
-        choices.clear_options()
-        choices.add_options(Option(line_of(item, marks, self._columns)) for item, marks in ranked[:_SHOWN])
-        choices.display = bool(self._found)
-        empty.display = not self._found
-        empty.update(Content(f"Nothing fits “{sanitize(query, strict=True)}”." if self._items else self._empty))
-        if self._found:
-            values = [item.value for item in self._found]
-            wanted = kept or ("" if query else self._current)
-            choices.highlighted = values.index(wanted) if wanted in values else 0
-        count = f"{len(ranked):,} of {len(self._items):,}" if len(ranked) != len(self._items) else f"{len(self._items):,}"
-        more = f", the first {_SHOWN} shown" if len(ranked) > _SHOWN else ""
-        self._count.update(f"{count}{more}" if self._items else "")
-
-
-class _Choices(OptionList, can_focus=False):
-    """The list; the filter keeps the focus, and the mouse works without one."""
 
 
 def line_of(item: Item, marks: Sequence[int], width: int) -> Content:

@@ -38,9 +38,10 @@ class ThemePicker(Picker):
         """A user's line, a reply with code, and the words for good, doubtful and bad."""
         yield Static(_sample(), id="theme-sample")
 
-    def highlighted(self, value: str) -> None:
+    def reached(self) -> None:
         """Put the theme on, for now."""
-        self.app.theme = value
+        if self.highlighted is not None:
+            self.app.theme = self.highlighted
 
     def choose(self, value: str) -> None:
         """It stays on."""

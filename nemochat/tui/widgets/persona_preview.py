@@ -32,8 +32,8 @@ class PersonaPreview(VerticalScroll, can_focus=False):
     }
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, classes: str | None = None) -> None:
+        super().__init__(classes=classes)
         self._head = Horizontal(id="preview-head")
         self._portrait = Portrait()
         self._name_line = Static(id="preview-name", markup=False)
