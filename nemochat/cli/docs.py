@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from nemochat.cli.output import StatusLine, print_json, print_note, print_table, say
+from nemochat.cli.output import StatusLine, print_json, print_note, print_notes, print_table, say, when
 from nemochat.cli.passages import as_source, chosen, estimates, open_embedder, open_meaning, progress_text
 from nemochat.cli.setup import read_setup
 from nemochat.documents.index import DocumentIndex
@@ -59,7 +58,7 @@ def print_list(collections: Sequence[str], *, as_json: bool) -> None:
         print_note("There are no documents. nemochat docs add PATH adds some.")
         return
     lines = [
-        (collection_name(row.collection) or "", row.name, row.kind.value, f"{row.passages:,}", _when(row.read), row.place) for row in rows
+        (collection_name(row.collection) or "", row.name, row.kind.value, f"{row.passages:,}", when(row.read), row.place) for row in rows
     ]
     print_table(("collection", "name", "kind", "passages", "read", "place"), lines)
 
@@ -113,15 +112,13 @@ def _opened() -> Iterator[DocumentIndex]:
     """The user's index; what was found while opening it is said. Raises DocumentError."""
     index, notices = DocumentIndex.open(find_paths(os.environ).documents)
     with index:
-        for notice in notices:
-            print_note(notice)
+        print_notes(notices)
         yield index
 
 
 def _tell(reports: Sequence[Report], where: str) -> None:
     """What was done, and what was not."""
-    for notice in (notice for report in reports for notice in report.notices):
-        print_note(notice)
+    print_notes(notice for report in reports for notice in report.notices)
     problems = [problem for report in reports for problem in report.problems]
     for problem in problems:
         text = f"{problem.message} {problem.hint}".strip()
@@ -143,6 +140,3 @@ def _document(collection: str, place: str) -> dict[str, str]:
 def _counted(count: int) -> str:
     return f"{count:,} document{'' if count == 1 else 's'}"
 
-
-def _when(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))

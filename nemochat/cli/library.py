@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nemochat.cli.output import print_json, print_note, print_table, say
+from nemochat.cli.output import print_json, print_note, print_notes, print_problems, print_table, say, when
 from nemochat.domain.library import SearchFilters
 from nemochat.domain.sanitize import shortened, shown
 from nemochat.errors import NemochatError
@@ -21,7 +21,6 @@ from nemochat.paths import find_paths
 
 _DAY = 24 * 60 * 60
 _TITLE = 60
-_MOST_PROBLEMS = 50
 
 
 @contextmanager
@@ -30,8 +29,7 @@ def opened() -> Iterator[Library]:
     paths = find_paths(os.environ)
     library, notices = Library.open(paths.library)
     with library:
-        for notice in (*notices, *take_in(library, paths.rescued)):
-            print_note(notice)
+        print_notes((*notices, *take_in(library, paths.rescued)))
         yield library
 
 
@@ -48,7 +46,7 @@ def search(
         print_note(f"Nothing found for {words}.")
     else:
         rows = [
-            (hit.conversation, _when(hit.updated), shortened(hit.title, _TITLE), hit.role if hit.node else "title", hit.snippet)
+            (hit.conversation, when(hit.updated), shortened(hit.title, _TITLE), hit.role if hit.node else "title", hit.snippet)
             for hit in hits
         ]
         print_table(("id", "when", "conversation", "", "found"), rows)
@@ -64,7 +62,7 @@ def print_list(*, limit: int, archived: bool, deleted: bool, as_json: bool) -> N
     if not rows:
         print_note("There are no such conversations." if archived or deleted else "There are no conversations yet: nemochat begins one.")
         return
-    lines = [(row.id, _when(row.updated), shortened(row.title, _TITLE), str(row.n_messages), row.persona or row.model) for row in rows]
+    lines = [(row.id, when(row.updated), shortened(row.title, _TITLE), str(row.n_messages), row.persona or row.model) for row in rows]
     print_table(("id", "changed", "title", "messages", "with"), lines)
     if not deleted:
         print_note("Go on with one: nemochat --resume ID")
@@ -74,8 +72,7 @@ def export(file: Path) -> None:
     """Write everything into a zip file. Raises LibraryError."""
     with opened() as library:
         report = export_library(library, file)
-    for problem in report.problems:
-        print_note(problem)
+    print_notes(report.problems)
     say(f"{report.conversations} conversations written to {shown(file)}.", strict=True)
 
 
@@ -83,8 +80,7 @@ def check() -> None:
     """Say what is wrong. Raises NemochatError when anything is."""
     with opened() as library:
         problems = library.check()
-    for problem in problems:
-        print_note(problem)
+    print_notes(problems)
     if problems:
         raise NemochatError("The library is damaged.", "`nemochat library repair` writes what can be read in its place, and keeps a copy.")
     say("The library is in order.")
@@ -104,7 +100,7 @@ def repair(file: Path | None) -> None:
         file = aside[-1]
     with opened() as library:
         report = recover(file, library)
-    _print_problems(report.problems)
+    print_problems(report.problems)
     say(f"{len(report.conversations)} conversations with {report.messages} messages recovered from {shown(file)}.")
     if report.incomplete:
         print_note(f"Something is missing in {', '.join(report.incomplete)}.")
@@ -119,8 +115,7 @@ def _mend() -> bool:
         left = library.check()
     counts = f"{mended} conversations mended, {made} made of stray messages."
     say(f"{counts} The old library is kept as {shown(copy)}.", strict=True)
-    for problem in left:
-        print_note(problem)
+    print_notes(left)
     return True
 
 
@@ -128,14 +123,3 @@ def purge(days: int) -> None:
     """Remove what was deleted long ago. Raises LibraryError."""
     with opened() as library:
         say(f"{library.purge(time.time() - days * _DAY)} conversations removed for good.")
-
-
-def _print_problems(problems: Sequence[str]) -> None:
-    for problem in problems[:_MOST_PROBLEMS]:
-        print_note(problem)
-    if len(problems) > _MOST_PROBLEMS:
-        print_note(f"{len(problems) - _MOST_PROBLEMS:,} more problems are not shown.")
-
-
-def _when(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))

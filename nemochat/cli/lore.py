@@ -6,12 +6,11 @@ import os
 from pathlib import Path
 
 from nemochat.chat.lore import tried
-from nemochat.cli.output import print_error, print_json, print_note, print_table, say
-from nemochat.domain.sanitize import sanitize
+from nemochat.cli.output import print_json, print_note, print_notes, print_table, say
+from nemochat.cli.personas import keep_each, the_one
 from nemochat.errors import NemochatError
 from nemochat.numbers import plural
 from nemochat.paths import find_paths
-from nemochat.personas.index import named
 from nemochat.personas.lore import Fired, Lore
 from nemochat.personas.lorebook_files import write_lorebook_v3
 from nemochat.personas.lorebooks import LorebookStore
@@ -21,8 +20,7 @@ def print_list(*, as_json: bool) -> None:
     """All lorebooks. Raises NemochatError."""
     store = _store()
     found = store.list()
-    for notice in store.notices:
-        print_note(notice)
+    print_notes(store.notices)
     if as_json:
         print_json({"lorebooks": found})
         return
@@ -42,20 +40,14 @@ def show(name: str) -> None:
 def add(files: list[Path]) -> None:
     """Keep lorebooks of files; one that cannot be read does not stop the others. Raises NemochatError when any could not."""
     store = _store()
-    failed = 0
-    for file in files:
-        try:
-            id_ = store.import_file(file)
-        except NemochatError as error:
-            print_error(error)
-            failed += 1
-            continue
-        for notice in store.notices:
-            print_note(notice)
+
+    def keep(file: Path) -> None:
+        id_ = store.import_file(file)
+        print_notes(store.notices)
         book = store.get(id_)
         say(f"{book.name} is one of your lorebooks, as {id_}: {plural(len(book.entries), 'entry', 'entries')}.", strict=True)
-    if failed:
-        raise NemochatError(f"{failed} of {len(files)} files could not be added.")
+
+    keep_each(files, keep, "added")
 
 
 def export(name: str, file: Path, *, world_info: bool) -> None:
@@ -84,8 +76,7 @@ def try_(name: str, text: str, *, as_json: bool) -> None:
     for sign, entries in (("+", (*found.fired, *found.always)), ("-", found.dropped)):
         for each in entries:
             say(f"{sign} {each.source}: {each.reason}", strict=True)
-    for notice in found.notices:
-        print_note(notice)
+    print_notes(found.notices)
     if not found.fired and not found.dropped:
         say("This text calls no entry.")
 
@@ -104,12 +95,8 @@ def _store() -> LorebookStore:
 
 def _find(store: LorebookStore, name: str) -> str:
     """The id of a lorebook by its id or name; of one that cannot be read by its id. Raises NemochatError."""
-    found, shown = named(name, store.list()), sanitize(name, strict=True)
-    if not found:
-        for notice in store.notices:
-            print_note(notice)
-        raise NemochatError(f"There is no lorebook {shown}.", "nemochat lore list shows all.")
-    if len(found) > 1 and found[0].name != found[1].name:
-        several = ", ".join(each.id for each in found[:8])
-        raise NemochatError(f"Several lorebooks are called like {shown}: {several}.", "Write more of the name.")
-    return found[0].id
+    try:
+        return the_one(name, store.list(), "lorebook", "nemochat lore list shows all.")
+    except NemochatError:
+        print_notes(store.notices)
+        raise

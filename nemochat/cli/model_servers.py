@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from nemochat.chat.remotes import Listing, about
-from nemochat.cli.output import StatusLine, print_error, print_json, print_note, print_table, say
-from nemochat.cli.setup import Setup, print_notices, read_setup
+from nemochat.cli.output import StatusLine, print_error, print_json, print_note, print_notes, print_table, say
+from nemochat.cli.setup import Setup, read_setup
 from nemochat.domain.servers import ServedModel, Server
 from nemochat.errors import NemochatError, UsageError
 from nemochat.models.servers import named, normal_url, variable_of
@@ -60,7 +60,7 @@ def add(name: str, url: str, *, asks: bool, reads: bool, variable: str, has_more
     server = Server(named(name), normal_url(url))
     key = _key(server, asks=asks, reads=reads, variable=variable)
     server = setup.servers.add(server.name, server.url)
-    print_notices(setup.servers)
+    print_notes(setup.servers.notices)
     kept = setup.keys.put(server, key) if key else ""
     say(f"Added {server.name}: {server.url}" + (f", its key in {kept}." if kept else ""), strict=True)
     if not server.is_here:
@@ -82,7 +82,7 @@ def print_list(*, as_json: bool) -> None:
     """The servers, which are not asked, and what else runs on this machine. Raises NemochatError."""
     setup = read_setup()
     servers = setup.servers.all()
-    print_notices(setup.servers)
+    print_notes(setup.servers.notices)
     new = asyncio.run(setup.remotes.discovered())
     if as_json:
         print_json({"servers": [JsonServer.of(setup, each) for each in servers], "found": [each.server for each in new]})
@@ -104,7 +104,7 @@ def check(name: str | None, *, as_json: bool) -> int:
     """Ask one server, or all at once, and say what it is; the exit code, 1 when one does not answer. Raises NemochatError."""
     setup = read_setup()
     servers = [setup.servers.get(name)] if name is not None else setup.servers.all()
-    print_notices(setup.servers)
+    print_notes(setup.servers.notices)
     if not servers:
         print_note("There are no servers. nemochat servers add NAME URL adds one.")
     with StatusLine() as status:
@@ -129,7 +129,7 @@ def remove(name: str) -> None:
     setup.keys.forget(server.name)
     if setup.catalogue.served.startswith(f"{server.name}/"):
         setup.catalogue.use_served("")
-    print_notices(setup.servers)
+    print_notes(setup.servers.notices)
     say(f"{server.name} is forgotten{', and its key' if has_key else ''}.", strict=True)
     if os.environ.get(variable_of(server.name)):
         print_note(f"{variable_of(server.name)} still holds a key.")

@@ -14,8 +14,8 @@ from nemochat.chat.formats import NEMOTRON
 from nemochat.chat.remotes import Listing, about
 from nemochat.cli.model_servers import json_models
 from nemochat.cli.opening import LocalModel, devices_here, new_session, open_session
-from nemochat.cli.output import print_json, print_note, print_table, say
-from nemochat.cli.setup import Setup, print_notices, read_setup
+from nemochat.cli.output import print_json, print_note, print_notes, print_table, say
+from nemochat.cli.setup import Setup, read_setup
 from nemochat.domain.chat import Chat
 from nemochat.domain.devices import PLACING, chosen
 from nemochat.domain.sampling import InForce, Source, in_force, in_words
@@ -40,8 +40,7 @@ def print_list(*, as_json: bool) -> None:
     setup = read_setup()
     entries, in_use = (*setup.catalogue.entries(), *setup.catalogue.of_others()), name_in_use(setup)
     servers = setup.servers.all()
-    print_notices(setup.catalogue)
-    print_notices(setup.servers)
+    print_notes((*setup.catalogue.notices, *setup.servers.notices))
     listings = asyncio.run(_listings(setup, servers)) if servers else []
     if as_json:
         print_json({"in_use": in_use, "models": entries, "servers": [_json_listing(each) for each in listings]})
@@ -84,7 +83,7 @@ def add(path: Path, mmproj: Path | None, name: str | None) -> None:
     """Check the files and remember them. Raises ModelFileError."""
     catalogue = read_setup().catalogue
     entry = catalogue.add(path, mmproj, name)
-    print_notices(catalogue)
+    print_notes(catalogue.notices)
     sight = "with its projector, so it can look at pictures" if entry.mmproj_path else "without a projector, so it reads text only"
     say(f"Added {entry.name}, {sight}.", strict=True)
     for sentence in catalogue.about(entry.files, inspect(entry.files.model_path)).sentences():
@@ -99,8 +98,7 @@ def use(name: str) -> None:
     if served is not None:
         setup.catalogue.use_served(served.name)
     used = served.name if served is not None else setup.catalogue.use(name).name
-    print_notices(setup.servers)
-    print_notices(setup.catalogue)
+    print_notes((*setup.servers.notices, *setup.catalogue.notices))
     say(f"{used} answers from now on.", strict=True)
     if served is not None and served.leaves:
         print_note(served.leaving)
@@ -127,7 +125,7 @@ def set_one(name: str, assignment: str) -> None:
             chosen(placed, asyncio.run(devices_here(placed)))
 
     entry = catalogue.set(name, key, value, check)
-    print_notices(catalogue)
+    print_notes(catalogue.notices)
     own = ", ".join(f"{setting} = {setting_text(said)}" for setting, said in entry.settings.items())
     say(f"{entry.name}: {own}." if own else f"{entry.name} has no settings of its own.", strict=True)
 
@@ -136,7 +134,7 @@ def remove(name: str) -> None:
     """Forget a model, and delete its files if nemochat has downloaded them. Raises ModelFileError and OSError."""
     setup = read_setup()
     entry = setup.catalogue.remove(name)
-    print_notices(setup.catalogue)
+    print_notes(setup.catalogue.notices)
     freed = remove_files(entry, setup.catalogue.entries(), setup.paths.models)
     say(f"{entry.name} is forgotten; {f'{size_text(freed)} are free again' if freed else 'its files stay'}.", strict=True)
 
@@ -145,7 +143,7 @@ def show(name: str, mmproj: Path | None, *, as_json: bool) -> None:
     """What the files of a model say, and the memory it will need at the settings in force. Raises ModelFileError."""
     setup = read_setup()
     if (served := asyncio.run(setup.remotes.find(name, setup.catalogue))) is not None:
-        print_notices(setup.servers)
+        print_notes(setup.servers.notices)
         asyncio.run(_show_served(setup, served, mmproj, as_json=as_json))
         return
     local = LocalModel.of(setup, name, mmproj)

@@ -10,7 +10,7 @@ import msgspec
 
 from nemochat.cli.asking import ask_yes, can_ask
 from nemochat.cli.library import opened
-from nemochat.cli.output import StatusLine, print_json, print_note, say
+from nemochat.cli.output import StatusLine, print_json, print_problems, say
 from nemochat.domain.sanitize import shown
 from nemochat.errors import NemochatError
 from nemochat.moving.importing import Importer, Stores
@@ -20,7 +20,6 @@ from nemochat.personas.lorebooks import LorebookStore
 from nemochat.personas.sampling_presets import PresetStore
 from nemochat.personas.store import PersonaStore
 
-_MOST_PROBLEMS = 50
 _HINT = "It may be a folder of SillyTavern, or chats, cards, lorebooks and presets in files, or an export of nemochat or ChatGPT."
 
 
@@ -40,10 +39,7 @@ def import_(path: Path, *, as_json: bool) -> None:
     if as_json:
         print_json(msgspec.structs.asdict(report) | {"summary": report.summary})
     else:
-        for failure in report.failed[:_MOST_PROBLEMS]:
-            print_note(failure.words)
-        if len(report.failed) > _MOST_PROBLEMS:
-            print_note(f"{count(len(report.failed) - _MOST_PROBLEMS)} more problems are not shown.")
+        print_problems([failure.words for failure in report.failed])
         say(report.without_failures)
     if report.has_brought_nothing:
         why = report.failed[0].why if report.failed else "nothing in it is of a kind that is known here"

@@ -13,8 +13,8 @@ from pathlib import Path
 import msgspec
 
 from nemochat.chat import ChatSession
-from nemochat.cli.output import print_note_once
-from nemochat.cli.setup import Setup, print_notices
+from nemochat.cli.output import print_note_once, print_notes
+from nemochat.cli.setup import Setup
 from nemochat.domain.devices import CPU, Device, chosen
 from nemochat.domain.sampling import Source
 from nemochat.domain.sanitize import sanitize
@@ -47,9 +47,9 @@ async def open_session(
         logging.getLogger("nemochat").addHandler(logging.NullHandler())
     if not isinstance(model, ServedModel):
         model = await setup.remotes.find(setup.wanted(model), setup.catalogue, waits=print_note_once) or model
-        print_notices(setup.servers)
+        print_notes(setup.servers.notices)
     session = await open_found(setup, model, mmproj, vocabulary_only=vocabulary_only)
-    print_notices(setup.catalogue)
+    print_notes(setup.catalogue.notices)
     try:
         yield session
     finally:

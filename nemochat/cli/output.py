@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 import msgspec
@@ -22,6 +23,12 @@ STAGE_WORDS = {
     Stage.SERVER: "waiting for the server",
 }
 """What the engine is at."""
+_MOST_PROBLEMS = 50
+
+
+def when(seconds: float) -> str:
+    """A time in tables, in the machine's own zone; seconds since the epoch."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
 def json_text(value: Any) -> str:
@@ -65,6 +72,19 @@ def print_error(error: NemochatError) -> None:
 def print_note(text: str, *, strict: bool = True, end: str = "\n") -> None:
     """A sentence for the person at the terminal, on stderr; on one line, unless it is not `strict`."""
     print(sanitize(text, strict=strict), end=end, file=sys.stderr, flush=True)
+
+
+def print_notes(texts: Iterable[str]) -> None:
+    """Each on a line of its own."""
+    for text in texts:
+        print_note(text)
+
+
+def print_problems(problems: Sequence[str]) -> None:
+    """The same, of what may be thousands."""
+    print_notes(problems[:_MOST_PROBLEMS])
+    if len(problems) > _MOST_PROBLEMS:
+        print_note(f"{len(problems) - _MOST_PROBLEMS:,} more problems are not shown.")
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from nemochat.chat.meaning import Meaning
 from nemochat.cli.exchange import Source
-from nemochat.cli.output import StatusLine, print_note, print_note_once
+from nemochat.cli.output import StatusLine, print_note, print_note_once, print_notes
 from nemochat.documents.index import DocumentIndex
 from nemochat.documents.retrieve import as_context
 from nemochat.documents.split import estimate_tokens
@@ -117,8 +117,7 @@ async def open_shelf(
         if collections or (not documents and index_file.exists()):
             index, notices = DocumentIndex.open(index_file)
             stack.enter_context(index)
-            for notice in notices:
-                print_note(notice)
+            print_notes(notices)
             places.append((index, chosen(index, collections)))
         yield Shelf(places, budget, meaning, embedder)
 
@@ -170,12 +169,10 @@ async def _add(index: DocumentIndex, path: Path, status: StatusLine) -> Report:
 
 def _told(path: Path, report: Report) -> None:
     """Say what was odd. Raises DocumentError when nothing of what the user named could be read."""
-    for notice in report.notices:
-        print_note(notice)
+    print_notes(report.notices)
     if report.problems and not report.read:
         raise DocumentError(report.problems[0].message, report.problems[0].hint)
-    for problem in report.problems:
-        print_note(problem.message)
+    print_notes(problem.message for problem in report.problems)
     if not report.read and not report.unchanged:
         raise DocumentError(f"{shown(path)} holds nothing that can be read as text.")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from nemochat.cli.output import print_json, print_note, print_table, say
+from nemochat.cli.output import print_json, print_note, print_notes, print_table, say
 from nemochat.cli.personas import find
 from nemochat.domain.sampling import Source, in_force
 from nemochat.paths import find_paths
@@ -19,8 +19,7 @@ def print_list(*, as_json: bool) -> None:
     """All presets. Raises NemochatError."""
     store = _store()
     found = store.list()
-    for notice in store.notices:
-        print_note(notice)
+    print_notes(store.notices)
     if as_json:
         print_json({"presets": [{"name": each.name, "sampling": each.sampling} for each in found]})
     elif found:

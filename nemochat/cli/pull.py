@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from nemochat.cli.opening import available_memory
-from nemochat.cli.output import StatusLine, print_json, print_note, print_table, say
-from nemochat.cli.setup import Setup, print_notices, read_setup
+from nemochat.cli.output import StatusLine, print_json, print_note, print_notes, print_table, say
+from nemochat.cli.setup import Setup, read_setup
 from nemochat.models.known import known_models
 from nemochat.models.pull import Plan, Progress, Puller, Wish, no_room
 from nemochat.numbers import size_text
@@ -54,7 +54,7 @@ def _pull(setup: Setup, puller: Puller, plan: Plan, *, use: bool, as_json: bool)
             raise
     if use:
         setup.catalogue.use(entry.name)
-    print_notices(setup.catalogue)
+    print_notes(setup.catalogue.notices)
     if as_json:
         print_json({**_json(plan), "name": entry.name, "model_path": entry.model_path, "mmproj_path": entry.mmproj_path})
         return

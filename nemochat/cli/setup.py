@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nemochat.cli.output import print_note, say
+from nemochat.cli.output import say
 from nemochat.models import Catalogue, Keys, Servers
 from nemochat.paths import CACHE_VARIABLE, CONFIG_VARIABLE, DATA_VARIABLE, LOG_VARIABLE, Paths, find_paths
 from nemochat.settings import Settings, load_settings
@@ -49,12 +49,6 @@ def read_setup(overrides: Mapping[str, Mapping[str, object]] | None = None) -> S
     overrides = overrides or {}
     settings = load_settings(paths.settings_file, os.environ, overrides)
     return Setup(paths, settings, Catalogue(paths.models_file, os.environ), locked_settings(os.environ, overrides))
-
-
-def print_notices(read: Catalogue | Servers) -> None:
-    """Say what was found out while a list was read (a broken file set aside, say)."""
-    for notice in read.notices:
-        print_note(notice)
 
 
 def print_paths() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from nemochat.cli.offering import Toolshed, approver, full_name, open_toolshed, origin_text, tell_unaccepted
-from nemochat.cli.output import StatusLine, print_json, print_note, print_table, say
+from nemochat.cli.output import StatusLine, print_json, print_note, print_notes, print_table, say
 from nemochat.cli.passages import open_embedder, open_shelf
 from nemochat.cli.setup import Setup, read_setup
 from nemochat.domain.messages import ToolCall
@@ -83,8 +83,7 @@ async def _list(*, servers: bool, as_json: bool) -> None:
         print_json({"tools": infos, "notices": shed.notices})
         return
     print_table(("name", "from", "runs", "what it does"), rows)
-    for notice in shed.notices:
-        print_note(notice)
+    print_notes(shed.notices)
     if shed.unaccepted:
         names = ", ".join(sorted(shed.unaccepted))
         print_note(f"New or changed since you accepted them (nemochat mcp check SERVER): {names}.")

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from nemochat.cli.opening import SCRIPT_SUFFIX, LocalModel, available_memory
-from nemochat.cli.output import StatusLine, print_json, print_note, print_note_once, say
-from nemochat.cli.setup import Setup, print_notices, read_setup
+from nemochat.cli.output import StatusLine, print_json, print_note, print_note_once, print_notes, say
+from nemochat.cli.setup import Setup, read_setup
 from nemochat.domain.sanitize import sanitize
 from nemochat.engine.installed import is_installed, not_installed
 from nemochat.engine.process import BackendName
@@ -184,7 +184,7 @@ async def _planned(setup: Setup, model: str | None, mmproj: Path | None) -> _Pla
     if not is_installed():
         raise not_installed()
     local = LocalModel.of(setup, wanted, mmproj).on(hardware.devices)
-    print_notices(setup.catalogue)
+    print_notes(setup.catalogue.notices)
     card, tokens = local.card, local.picture_tokens
     least_batch = card.projector.least_batch(tokens) if card.projector else 1
     threads = 1 if card.parameters < hardware.small_model else hardware.cores
