@@ -58,12 +58,14 @@ class AttachmentCard(Vertical, Late, can_focus=True):
 
     help_title = "Picture"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "Show large", id="attachments.open", tooltip="Show the picture as large as the terminal allows"),
-        Binding("shift+up", "move(-1)", "Earlier", id="attachments.up", tooltip="Put the picture before the one above"),
-        Binding("shift+down", "move(1)", "Later", id="attachments.down", tooltip="Put the picture after the one below"),
-        Binding("minus", "shrink", "Fewer tokens", id="attachments.shrink", tooltip="Send a smaller copy, for about half of the tokens"),
-        Binding("plus,equals_sign", "grow", "More tokens", id="attachments.grow", tooltip="Take back that a smaller copy is sent"),
-        Binding("delete", "remove", "Remove", id="attachments.remove", tooltip="Take the picture out of the next message"),
+        Binding("enter", "ask('open')", "Show large", id="attachments.open", tooltip="Show the picture as large as the terminal allows"),
+        Binding("shift+up", "ask('earlier')", "Earlier", id="attachments.up", tooltip="Put the picture before the one above"),
+        Binding("shift+down", "ask('later')", "Later", id="attachments.down", tooltip="Put the picture after the one below"),
+        Binding(
+            "minus", "ask('shrink')", "Fewer tokens", id="attachments.shrink", tooltip="Send a smaller copy, for about half of the tokens"
+        ),
+        Binding("plus,equals_sign", "ask('grow')", "More tokens", id="attachments.grow", tooltip="Take back that a smaller copy is sent"),
+        Binding("delete", "ask('remove')", "Remove", id="attachments.remove", tooltip="Take the picture out of the next message"),
     ]
     DEFAULT_CSS = """
     AttachmentCard {
@@ -93,11 +95,11 @@ class AttachmentCard(Vertical, Late, can_focus=True):
         """Name and signs, figures, the picture."""
         with Horizontal(classes="head"):
             yield self._title
-            yield Sign("−", "shrink", "Fewer tokens: send a smaller copy (-)")  # noqa: RUF001
-            yield Sign("+", "grow", "As many tokens as before (+)")
-            yield Sign("↑", "move(-1)", "Earlier (Shift+Up)")
-            yield Sign("↓", "move(1)", "Later (Shift+Down)")
-            yield Sign("×", "remove", "Remove (Delete)")  # noqa: RUF001
+            yield Sign("−", "ask('shrink')", "Fewer tokens: send a smaller copy (-)")  # noqa: RUF001
+            yield Sign("+", "ask('grow')", "As many tokens as before (+)")
+            yield Sign("↑", "ask('earlier')", "Earlier (Shift+Up)")
+            yield Sign("↓", "ask('later')", "Later (Shift+Down)")
+            yield Sign("×", "ask('remove')", "Remove (Delete)")  # noqa: RUF001
         yield self._figures
 
     def on_mount(self) -> None:
@@ -145,12 +147,12 @@ class AttachmentCard(Vertical, Late, can_focus=True):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What was said cannot be changed, moved or removed."""
-        return self.item.in_draft or action not in ("shrink", "grow", "move", "remove")
+        return self.item.in_draft or action != "ask" or parameters == ("open",)
 
     def on_click(self) -> None:
         """A click on what has the focus already opens it, like Enter."""
         if self._was_focused:
-            self.action_open()
+            self.action_ask("open")
         self._was_focused = True
 
     def on_blur(self) -> None:
@@ -162,25 +164,9 @@ class AttachmentCard(Vertical, Late, can_focus=True):
         event.stop()
         await self.run_action(event.action)
 
-    def action_open(self) -> None:
-        """Show it large."""
-        self.post_message(AttachmentsPane.Opened(self.item.key))
-
-    def action_shrink(self) -> None:
-        """Let it take fewer tokens."""
-        self.post_message(AttachmentsPane.Resized(self.item.key, is_smaller=True))
-
-    def action_grow(self) -> None:
-        """Let it take as many as before."""
-        self.post_message(AttachmentsPane.Resized(self.item.key, is_smaller=False))
-
-    def action_move(self, offset: int) -> None:
-        """Change its place in the next message."""
-        self.post_message(AttachmentsPane.Moved(self.item.key, offset))
-
-    def action_remove(self) -> None:
-        """Take it out of the next message."""
-        self.post_message(AttachmentsPane.Removed(self.item.key))
+    def action_ask(self, name: str) -> None:
+        """Pass it on."""
+        self.post_message(AttachmentsPane.Asked(name, self.item.key))
 
 
 class AttachLine(Static, can_focus=True):
@@ -202,7 +188,7 @@ class AttachLine(Static, can_focus=True):
 
     def action_attach(self) -> None:
         """Ask for it."""
-        self.post_message(AttachmentsPane.AttachRequested())
+        self.post_message(AttachmentsPane.Asked("attach"))
 
     def on_click(self) -> None:
         """The same by mouse."""
@@ -216,33 +202,11 @@ class AttachmentsPane(Pane, can_focus=False):
     follows: ClassVar[tuple[type[Event], ...]] = (PicturesChanged,)
 
     @dataclass
-    class Moved(Message):
-        """The user wants this picture of the draft `offset` places later."""
+    class Asked(Message):
+        """The user wants something done with a picture: open, earlier, later, shrink, grow or remove; or to attach another one."""
 
-        key: str
-        offset: int
-
-    @dataclass
-    class Resized(Message):
-        """The user wants this picture of the draft to take fewer tokens, or as many as before."""
-
-        key: str
-        is_smaller: bool
-
-    @dataclass
-    class Removed(Message):
-        """The user takes this picture out of the draft."""
-
-        key: str
-
-    @dataclass
-    class Opened(Message):
-        """The user wants to see this picture large."""
-
-        key: str
-
-    class AttachRequested(Message):
-        """The user wants to choose a picture."""
+        name: str
+        key: str = ""
 
     DEFAULT_CSS = """
     AttachmentsPane {
@@ -292,25 +256,22 @@ class AttachmentsPane(Pane, can_focus=False):
         shown = ((part, pictures.get(digest)) for digest, part in said.items())
         self.show([*drafted, *(_held(part, pixels, is_exact) for part, pixels in shown if pixels is not None)])
 
-    @on(Moved)
-    def _move(self, event: Moved) -> None:
-        self.act(lambda desk: desk.draft.move(event.key, event.offset))
-
-    @on(Resized)
-    def _resize(self, event: Resized) -> None:
-        self.act(lambda desk: (desk.draft.shrink if event.is_smaller else desk.draft.grow)(event.key))
-
-    @on(Removed)
-    def _remove(self, event: Removed) -> None:
-        self.act(lambda desk: desk.draft.remove(event.key))
-
-    @on(Opened)
-    def _open(self, event: Opened) -> None:
-        self.enlarge(event.key)
-
-    @on(AttachRequested)
-    def _choose(self) -> None:
-        self.act(lambda desk: commands.run(desk, "image"))
+    @on(Asked)
+    def _asked(self, event: Asked) -> None:
+        key = event.key
+        match event.name:
+            case "attach":
+                self.act(lambda desk: commands.run(desk, "image"))
+            case "open":
+                self.enlarge(key)
+            case "earlier" | "later":
+                self.act(lambda desk: desk.draft.move(key, -1 if event.name == "earlier" else 1))
+            case "shrink":
+                self.act(lambda desk: desk.draft.shrink(key))
+            case "grow":
+                self.act(lambda desk: desk.draft.grow(key))
+            case "remove":
+                self.act(lambda desk: desk.draft.remove(key))
 
     def enlarge(self, key: str) -> None:
         """Show a picture as large as the terminal allows: one of the draft by its key, one of the chat by its digest."""
