@@ -20,9 +20,9 @@ from typer.core import TyperGroup
 from nemochat import __version__
 from nemochat.cli import completing
 from nemochat.cli.eval_app import eval_app
-from nemochat.cli.library_app import JsonOption, library_app, lore_app, personas_app, search
-from nemochat.cli.preset_app import presets_app
-from nemochat.cli.server_app import servers_app
+from nemochat.cli.library_app import library_app, lore_app, personas_app, presets_app, search
+from nemochat.cli.model_app import models_app, servers_app
+from nemochat.cli.options import FormatOption, JsonOption, MmprojOption, ModelOption
 from nemochat.cli.tool_app import docs_app, mcp_app, tools_app
 from nemochat.errors import UsageError
 from nemochat.files import narrow
@@ -69,7 +69,6 @@ def _sanitised() -> Iterator[None]:
 
 
 app = typer.Typer(cls=_Commands, no_args_is_help=False, pretty_exceptions_enable=False)
-models_app = typer.Typer(help="The models that nemochat knows.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 app.add_typer(servers_app, name="servers")
 app.add_typer(library_app, name="library")
@@ -81,25 +80,6 @@ app.add_typer(mcp_app, name="mcp")
 app.add_typer(docs_app, name="docs")
 app.add_typer(eval_app, name="eval")
 app.command()(search)
-
-ModelOption = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        help="A model's name, a path to a GGUF file or its folder, or SERVER/MODEL.",
-        metavar="NAME_OR_PATH",
-        autocompletion=completing.models_and_servers,
-    ),
-]
-ModelArgument = Annotated[str, typer.Argument(help="A model's name.", autocompletion=completing.models)]
-MmprojOption = Annotated[
-    Path | None, typer.Option("--mmproj", help="The projector's GGUF file, when it is not found by itself.", metavar="PATH")
-]
-FormatOption = Annotated[
-    str | None,
-    typer.Option("--format", help="How the model is spoken to: auto, nemotron, template, or a .jinja file.", metavar="FORMAT"),
-]
-
 
 def run_commands() -> None:
     """Run the command that the arguments name."""
@@ -360,88 +340,3 @@ def paths() -> None:
     from nemochat.cli.setup import print_paths
 
     print_paths()
-
-
-@models_app.command("list")
-def models_list(as_json: JsonOption = False) -> None:
-    """List the models, those of servers too; the one in use is marked."""
-    from nemochat.cli.models import print_list
-
-    print_list(as_json=as_json)
-
-
-@models_app.command("add")
-def models_add(
-    path: Annotated[Path, typer.Argument(help="A GGUF file, a folder with a model and its projector, or an NVIGI folder.")],
-    mmproj: MmprojOption = None,
-    name: Annotated[str | None, typer.Option(help="What to call it.")] = None,
-) -> None:
-    """Check a model's files and remember them under a name."""
-    from nemochat.cli.models import add
-
-    add(path, mmproj, name)
-
-
-@models_app.command("pull")
-def models_pull(
-    source: Annotated[
-        str | None,
-        typer.Argument(
-            help="owner/repository of Hugging Face (with :QUANT or :FILE), ngc:org/model:version, an address, a .zip, or a name of the"
-            " short list, which is shown without it.",
-        ),
-    ] = None,
-    quant: Annotated[str, typer.Option(help="The quantisation, such as Q4_K_M.", metavar="QUANT")] = "",
-    file: Annotated[str, typer.Option(help="One file of the source, by its name there.", metavar="NAME")] = "",
-    name: Annotated[str, typer.Option(help="What to call it.")] = "",
-    use: Annotated[bool, typer.Option("--use", help="Let it answer from now on.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be downloaded.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Download a model with its projector; run again, it goes on where it was interrupted."""
-    from nemochat.cli.pull import run
-
-    run(source, quant=quant, file=file, name=name, use=use, is_dry=dry_run, as_json=as_json)
-
-
-@models_app.command("show")
-def models_show(
-    name: Annotated[str, typer.Argument(help="A model's name or path, or SERVER/MODEL.", autocompletion=completing.models_and_servers)],
-    mmproj: MmprojOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Show what a model's files, or its server, say, and the memory that it will need."""
-    from nemochat.cli.models import show
-
-    show(name, mmproj, as_json=as_json)
-
-
-@models_app.command("use")
-def models_use(
-    name: Annotated[str, typer.Argument(help="A model's name, or SERVER/MODEL.", autocompletion=completing.models_and_servers)],
-) -> None:
-    """Choose the model that answers from now on."""
-    from nemochat.cli.models import use
-
-    use(name)
-
-
-@models_app.command("set")
-def models_set(
-    name: ModelArgument,
-    assignment: Annotated[
-        str, typer.Argument(metavar="KEY=VALUE", help="format, picture_tokens, gpu_layers, device or a sampling value; nothing unsets it.")
-    ],
-) -> None:
-    """Set something for one model alone."""
-    from nemochat.cli.models import set_one
-
-    set_one(name, assignment)
-
-
-@models_app.command("remove")
-def models_remove(name: ModelArgument) -> None:
-    """Forget a model; files that nemochat downloaded for it are deleted, others stay."""
-    from nemochat.cli.models import remove
-
-    remove(name)

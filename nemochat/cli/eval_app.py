@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nemochat.cli import completing
-from nemochat.cli.library_app import JsonOption
+from nemochat.cli.options import JsonOption, MmprojOption, ModelOption
 
 eval_app = typer.Typer(help="Benchmarks of the model's card, and your own: run, show, compare, report.", no_args_is_help=True)
 
@@ -27,15 +27,8 @@ def eval_list(as_json: JsonOption = False) -> None:
 def eval_run(
     benchmark: Annotated[str, typer.Argument(help="Its name (nemochat eval list).", metavar="BENCHMARK")],
     data: Annotated[Path, typer.Option(help="Its questions: a file, or a folder with the pictures in it.", metavar="PATH")],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="A model's name, a path to a GGUF file or its folder, or SERVER/MODEL.",
-            metavar="NAME_OR_PATH",
-            autocompletion=completing.models_and_servers,
-        ),
-    ] = None,
-    mmproj: Annotated[Path | None, typer.Option(help="The projector's GGUF file, when it is not found by itself.", metavar="PATH")] = None,
+    model: ModelOption = None,
+    mmproj: MmprojOption = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many questions, drawn by the seed.", metavar="N")] = None,
     seed: Annotated[int, typer.Option(min=0, max=4_294_967_295, help="Of what is drawn: questions, guesses.", metavar="N")] = 0,
     out: Annotated[Path | None, typer.Option(help="The folder of the run, in place of one of nemochat's own.", metavar="FOLDER")] = None,

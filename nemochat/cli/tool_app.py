@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nemochat.cli.library_app import JsonOption
+from nemochat.cli.options import JsonOption
 
 tools_app = typer.Typer(help="Tools that the model may call: list, show and test.", no_args_is_help=True)
 mcp_app = typer.Typer(help="MCP servers, which bring tools: add, list, check, remove.", no_args_is_help=True)
