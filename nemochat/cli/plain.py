@@ -20,33 +20,10 @@ from nemochat.cli.lines import Lines
 from nemochat.cli.output import STAGE_WORDS, print_note
 from nemochat.cli.plain_asking import Questions
 from nemochat.cli.replying import ReplyPrinter, run_line
-from nemochat.desk import commands
+from nemochat.desk import commands, port
 from nemochat.desk.desk import Desk
 from nemochat.desk.jobs import Jobs, Rank
-from nemochat.desk.port import (
-    Ask,
-    AskItem,
-    ChatOpened,
-    Complained,
-    DraftLoaded,
-    DraftPutBack,
-    EngineFailed,
-    Event,
-    Item,
-    ModelChanged,
-    Said,
-    TextInserted,
-    TokenAdded,
-    TokenChanged,
-    TokenRemoved,
-    TurnBegan,
-    TurnEnded,
-    TurnOpened,
-    TurnReported,
-    Wanted,
-    Working,
-    working_folder,
-)
+from nemochat.desk.port import Event, Item, Wanted, working_folder
 from nemochat.domain.chat import Entry
 from nemochat.domain.events import FinishReason, Progress
 from nemochat.domain.messages import Role
@@ -211,7 +188,7 @@ class Plain:
 
     # -- nemochat.desk.port.Port
 
-    async def ask(self, ask: Ask) -> Any:
+    async def ask(self, ask: port.Ask) -> Any:
         """Ask in lines."""
         return await self._questions.ask(ask)
 
@@ -225,24 +202,23 @@ class Plain:
 
     def _tell(self, event: Event) -> None:
         match event:
-            case Said(text):
+            case port.Said(text):
                 self._say(text)
-            case Complained(error):
+            case port.Complained(error):
                 self._complain(error)
-            case EngineFailed(error):
+            case port.EngineFailed(error):
                 self._complain_once(error)
-            case ModelChanged(progress):
+            case port.ModelChanged(progress):
                 self._model_changed(progress)
-            case Working(words) if words:
+            case port.Working(words) if words:
                 self._softly(words)
-            case TurnBegan() | TurnOpened() | TurnReported() | TurnEnded():
-                self._tell_turn(event)
-            case DraftLoaded() | DraftPutBack() | TextInserted() | TokenAdded() | TokenChanged() | TokenRemoved():
-                self._tell_draft(event)
-            case ChatOpened():
+            case port.ChatOpened():
                 self._opened()
             case Wanted():
                 self._wanted(event)
+            case _:
+                self._tell_turn(event)
+                self._tell_draft(event)
 
     def _say(self, text: str) -> None:
         """A notice on a line of its own. A line that is being typed is shown again behind it."""
@@ -282,11 +258,11 @@ class Plain:
 
     # -- turns
 
-    def _tell_turn(self, event: TurnBegan | TurnOpened | TurnReported | TurnEnded) -> None:
+    def _tell_turn(self, event: Event) -> None:
         match event:
-            case TurnBegan():
+            case port.TurnBegan():
                 self._quiet_since = time.monotonic()
-            case TurnOpened():
+            case port.TurnOpened():
                 said = self.desk.turns.said()
                 if said and not self._is_own:
                     self._print_entry(said[-1])
@@ -296,11 +272,11 @@ class Plain:
                 hides = self.desk.model.session is None or self.desk.model.session.toolbox is not None
                 speaker = self.desk.speaker if sys.stdout.isatty() and sys.stderr.isatty() else ""
                 self._printer = ReplyPrinter(None, is_quiet=False, hides_calls=hides, speaker=speaker)
-            case TurnReported(Progress() as progress):
+            case port.TurnReported(Progress() as progress):
                 self._softly(STAGE_WORDS[progress.stage])
-            case TurnReported(reported) if self._printer is not None:
+            case port.TurnReported(reported) if self._printer is not None:
                 self._printer.show(reported)
-            case TurnEnded(result, error):
+            case port.TurnEnded(result, error):
                 self._ended(result, error)
 
     def _ended(self, result: TurnResult | None, error: NemochatError | None) -> None:
@@ -326,29 +302,29 @@ class Plain:
 
     # -- the draft
 
-    def _tell_draft(self, event: DraftLoaded | DraftPutBack | TextInserted | TokenAdded | TokenChanged | TokenRemoved) -> None:
+    def _tell_draft(self, event: Event) -> None:
         match event:
-            case DraftLoaded(_, tokens):
+            case port.DraftLoaded(_, tokens):
                 self._tokens = dict(tokens)
-            case DraftPutBack(text, tokens):
+            case port.DraftPutBack(text, tokens):
                 self._tokens = {**dict(tokens), **self._tokens}
                 if text:
                     self._say(f"Not sent: {text}")
                     self.desk.history.add(text)
                     if not self._lines.edits:
                         self._unsent.append(text)
-            case TextInserted(text):
+            case port.TextInserted(text):
                 draft = self.desk.draft
                 draft.typed("\n".join(each for each in (draft.text, text) if each))
                 self._inserted = "" if self._lines.edits else draft.text
-            case TokenAdded(key, label):
+            case port.TokenAdded(key, label):
                 self._tokens[key] = label
-            case TokenChanged(key, label) if key in self._tokens:
+            case port.TokenChanged(key, label) if key in self._tokens:
                 is_new = " tokens]" in label and " tokens]" not in self._tokens[key]
                 self._tokens[key] = label
                 if is_new:
                     self._say(f"Attached {label}")
-            case TokenRemoved(key):
+            case port.TokenRemoved(key):
                 self._tokens.pop(key, None)
 
     # -- the conversation
@@ -401,9 +377,10 @@ class Plain:
         on = {spec.name for spec in chat.frame.tools}
         for each in tools.runs(chat):
             self._say(f"Called: {run_line(each)}")
-        items = [Item(each.name, f"{each.name}{' (offered)' if each.name in on else ''}", each.spec.description) for each in tools.offered]
+        names = {each.name: f"{each.name}{' (offered)' if each.name in on else ''}" for each in tools.offered}
+        items = [Item(each.name, names[each.name], each.spec.description) for each in tools.offered]
         title = "Tools. Choosing one offers it to the model in this chat, or no more."
-        name = await self.ask(AskItem(title, tuple(items), empty="There are no tools."))
+        name = await self.ask(port.AskItem(title, tuple(items), empty="There are no tools."))
         if name is not None:
             self.desk.toggle_tool(name, enabled=name not in on)
             self._say(f"{name} is {'no longer ' if name in on else ''}offered.")
@@ -411,7 +388,7 @@ class Plain:
     async def _chats(self) -> None:
         rows = {row.id: row for row in await self.desk.chats.rows()}
         items = [Item(id_, row.title, plural(row.n_messages, "message")) for id_, row in rows.items()]
-        ask = AskItem("Your chats, the newest first", tuple(items), self.desk.conversation.id, "There is no chat yet.")
+        ask = port.AskItem("Your chats, the newest first", tuple(items), self.desk.conversation.id, "There is no chat yet.")
         chosen = await self.ask(ask)
         if chosen is not None:
             action = await self.desk.chats.act(rows[chosen], "menu")

@@ -11,39 +11,10 @@ import msgspec
 
 from nemochat.cli.asking import ask_yes
 from nemochat.cli.lines import Lines
+from nemochat.desk import port
 from nemochat.desk.commands import path_of
 from nemochat.desk.editor import write_in_editor
-from nemochat.desk.port import (
-    Answer,
-    Ask,
-    AskAllowed,
-    AskEditor,
-    AskFile,
-    AskFound,
-    AskItem,
-    AskLeave,
-    AskLore,
-    AskLorebook,
-    AskMenu,
-    AskOne,
-    AskPersona,
-    AskPersonaEdited,
-    AskSettings,
-    AskText,
-    AskTheme,
-    EditedPersona,
-    Found,
-    Item,
-    Leave,
-    LoreAction,
-    LoreWish,
-    PersonaAction,
-    PersonaWish,
-    ShowFigures,
-    ShowPersona,
-    ShowPicture,
-    ShowText,
-)
+from nemochat.desk.port import Answer, EditedPersona, Found, Item, Leave, LoreAction, LoreWish, PersonaAction, PersonaWish
 from nemochat.domain.library import SearchFilters
 from nemochat.domain.personas import Persona
 from nemochat.domain.sanitize import sanitize
@@ -56,6 +27,7 @@ from nemochat.tui.tables import costs, in_words, times
 _SHOWN = 30
 """Lines of a long list that are shown at once."""
 _NEW, _IMPORT = "\0new", "\0import"
+"""No ids; behind the sign they are what is to be done."""
 _ON_A_PERSONA = (
     Answer(PersonaAction.USE, "Talk with it"),
     Answer(PersonaAction.VIEW, "Its card"),
@@ -84,48 +56,48 @@ class Questions:
         self._kept: Persona | None = None
         """The persona that was to be kept last."""
 
-    async def ask(self, ask: Ask) -> Any:
+    async def ask(self, ask: port.Ask) -> Any:
         """Ask, one question after the other; each says what it returns."""
         if self._lines.shown:
             self._out("A question waits for you: press Enter to read it. What stands in the line is sent.")
         async with self._lines.turn:
             return await self._put(ask)
 
-    async def _put(self, ask: Ask) -> Any:
+    async def _put(self, ask: port.Ask) -> Any:
         match ask:
-            case AskOne(title, text, answers, hint):
+            case port.AskOne(title, text, answers, hint):
                 self._head(title, text, hint)
                 return await self._choose(answers, answers[0].value)
-            case AskMenu(title, answers):
+            case port.AskMenu(title, answers):
                 self._head(title)
                 return await self._choose(answers, None)
-            case AskItem():
+            case port.AskItem():
                 return await self._choose_item(ask.title, await _whole(ask), ask.current, ask.empty)
-            case AskLeave(served):
+            case port.AskLeave(served):
                 self._out(served.leaving)
                 return Leave.ONCE
-            case AskText():
+            case port.AskText():
                 return await self._write(ask)
-            case AskFile(title):
+            case port.AskFile(title):
                 path = (await self._lines.read(f"{title}: its path, or nothing: ") or "").strip()
                 return path_of(path) if path else None
-            case AskAllowed():
+            case port.AskAllowed():
                 return await self._allow(ask)
-            case AskEditor():
+            case port.AskEditor():
                 return await self._edit(ask)
-            case AskTheme():
+            case port.AskTheme():
                 self._out("Themes are colours of the full-screen interface; here there are none.")
-            case AskSettings():
+            case port.AskSettings():
                 self._out(f"The settings are in {self._settings_file}: change them in an editor, they hold from the next start.")
-            case AskFound():
+            case port.AskFound():
                 return await self._find(ask)
-            case AskPersona():
+            case port.AskPersona():
                 return await self._persona(ask)
-            case AskPersonaEdited():
+            case port.AskPersonaEdited():
                 return await self._persona_edited(ask)
-            case AskLore():
+            case port.AskLore():
                 return await self._lore(ask)
-            case AskLorebook():
+            case port.AskLorebook():
                 await self._lorebook(ask)
             case _:
                 await self._show(ask)
@@ -189,7 +161,7 @@ class Questions:
 
     # -- a text
 
-    async def _write(self, ask: AskText) -> str | None:
+    async def _write(self, ask: port.AskText) -> str | None:
         if ask.hint:
             self._out(ask.hint)
         if ask.text and not self._lines.edits:
@@ -198,7 +170,7 @@ class Questions:
         line = await self._lines.read(f"{sanitize(ask.title, strict=True).rstrip('?')}: ", ask.text)
         return None if not line and ask.text and not self._lines.edits else line
 
-    async def _edit(self, ask: AskEditor) -> str | None:
+    async def _edit(self, ask: port.AskEditor) -> str | None:
         if not self._lines.is_terminal:
             self._out("An editor needs a terminal.")
             return None
@@ -210,7 +182,7 @@ class Questions:
 
     # -- what cannot be taken back
 
-    async def _allow(self, ask: AskAllowed) -> str | None:
+    async def _allow(self, ask: port.AskAllowed) -> str | None:
         """All of it is shown, a page at a time; only a y is a yes. What else may be answered is asked behind it."""
         no, yes = ask.answers[0], [answer for answer in ask.answers if answer.allows]
         if not self._lines.is_terminal:
@@ -224,27 +196,32 @@ class Questions:
 
     # -- searching, personas
 
-    async def _find(self, ask: AskFound) -> Found | None:
+    async def _find(self, ask: port.AskFound) -> Found | None:
         words = ask.words or (await self._lines.read("Search for: ") or "").strip()
         hits = await ask.find(words, SearchFilters()) if words else ()
         items = tuple(Item(str(index), hit.title, hit.snippet) for index, hit in enumerate(hits))
         chosen = await self._choose_item(f"{plural(len(hits), 'message')} found", items, "", "Other words may find more.")
         return Found(hits[int(chosen)].conversation, hits[int(chosen)].node) if chosen is not None else None
 
-    async def _persona(self, ask: AskPersona) -> PersonaWish | None:
+    async def _persona(self, ask: port.AskPersona) -> PersonaWish | None:
         items = [Item(each.id, each.name, each.summary) for each in ask.personas]
         items += [Item(_NEW, "A new one", "written in your editor"), Item(_IMPORT, "From a card", "PNG, JSON, charx or TOML")]
         self._was_in_editor, self._kept = False, None
-        match await self._choose_item("Personas", items, ask.current, ""):
+        wish = await self._wish("Personas", items, ask.current, _ON_A_PERSONA)
+        return wish and PersonaWish(PersonaAction(wish[0]), wish[1])
+
+    async def _wish(self, title: str, items: Sequence[Item], current: str, answers: Sequence[Answer]) -> tuple[str, str] | None:
+        """What is to be done, and with which of these; "" for a new one and for an import."""
+        match await self._choose_item(title, items, current, ""):
             case None:
                 return None
             case str(wish) if wish in (_NEW, _IMPORT):
-                return PersonaWish(PersonaAction.NEW if wish == _NEW else PersonaAction.IMPORT, "")
+                return wish.lstrip("\0"), ""
             case id_:
-                action = await self._choose(_ON_A_PERSONA, PersonaAction.USE)
-                return PersonaWish(PersonaAction(action), id_) if action is not None else None
+                action = await self._choose(answers, answers[0].value)
+                return None if action is None else (action, id_)
 
-    async def _persona_edited(self, ask: AskPersonaEdited) -> EditedPersona | None:
+    async def _persona_edited(self, ask: port.AskPersonaEdited) -> EditedPersona | None:
         """In the editor first, then kept as it came from there; what could not be kept may go to the editor once more."""
         if ask.persona not in (ask.saved, self._kept):
             self._kept = ask.persona
@@ -257,20 +234,14 @@ class Questions:
 
     # -- lorebooks
 
-    async def _lore(self, ask: AskLore) -> LoreWish | None:
+    async def _lore(self, ask: port.AskLore) -> LoreWish | None:
         items = [Item(each.summary.id, each.summary.name, ", ".join(each.where)) for each in ask.lorebooks]
         items += [Item(_NEW, "A new one"), Item(_IMPORT, "From a file", "of SillyTavern, NovelAI, Agnai or RisuAI")]
-        match await self._choose_item("Lorebooks", items, ask.current, ""):
-            case None:
-                return None
-            case str(wish) if wish in (_NEW, _IMPORT):
-                return LoreWish(LoreAction.NEW if wish == _NEW else LoreAction.IMPORT, "")
-            case id_:
-                answers = [answer for answer in _ON_A_LOREBOOK if ask.persona or answer.value != LoreAction.PERSONA]
-                action = await self._choose(answers, LoreAction.OPEN)
-                return LoreWish(LoreAction(action), id_) if action is not None else None
+        answers = [answer for answer in _ON_A_LOREBOOK if ask.persona or answer.value != LoreAction.PERSONA]
+        wish = await self._wish("Lorebooks", items, ask.current, answers)
+        return wish and LoreWish(LoreAction(wish[0]), wish[1])
 
-    async def _lorebook(self, ask: AskLorebook) -> None:
+    async def _lorebook(self, ask: port.AskLorebook) -> None:
         """Its entries by number: a number switches one on or off, nothing leaves."""
         book = ask.book
         while True:
@@ -289,21 +260,21 @@ class Questions:
 
     # -- what is only shown
 
-    async def _show(self, ask: Ask) -> None:
+    async def _show(self, ask: port.Ask) -> None:
         match ask:
-            case ShowText(title, text):
+            case port.ShowText(title, text):
                 self._head(title, text)
-            case ShowPicture(pixels):
+            case port.ShowPicture(pixels):
                 self._out(f"A picture of {pixels.width} by {pixels.height} pixels.")
-            case ShowPersona(persona):
+            case port.ShowPersona(persona):
                 self._out(_card(persona))
-            case ShowFigures(chat, library):
+            case port.ShowFigures(chat, library):
                 self._out(f"This chat\n{_figures(chat)}\n\nAll chats\n{_figures(await library())}")
             case _:
                 raise AssertionError(f"{type(ask).__name__} is asked for nowhere in lines")
 
 
-async def _whole(ask: AskItem) -> Sequence[Item]:
+async def _whole(ask: port.AskItem) -> Sequence[Item]:
     """The items with those that are still being looked for: lines that stand there cannot be changed."""
     items = list(ask.items)
     if ask.later is not None:

@@ -9,32 +9,9 @@ from typing import Any
 from textual.app import App, SuspendNotSupported
 from textual.screen import Screen
 
+from nemochat.desk import port
 from nemochat.desk.editor import write_in_editor
-from nemochat.desk.port import (
-    Answer,
-    Ask,
-    AskAllowed,
-    AskEditor,
-    AskFile,
-    AskFound,
-    AskItem,
-    AskLeave,
-    AskLore,
-    AskLorebook,
-    AskMenu,
-    AskOne,
-    AskPersona,
-    AskPersonaEdited,
-    AskSettings,
-    AskText,
-    AskTheme,
-    Leave,
-    ShowFigures,
-    ShowPersona,
-    ShowPicture,
-    ShowText,
-    working_folder,
-)
+from nemochat.desk.port import Answer, Leave, working_folder
 from nemochat.errors import NemochatError
 from nemochat.system import terminal
 from nemochat.tui.screens.approval import ApprovalScreen
@@ -51,71 +28,71 @@ _WHAT_LEAVES = (
 _ASKED_ONCE = "You are asked once. The line at the bottom shows ↗ for as long as it is in use."
 
 
-def screen_for(ask: Ask, app: App[None], pictures: str, copy: Callable[[str], None]) -> Screen[Any]:
+def screen_for(ask: port.Ask, app: App[None], pictures: str, copy: Callable[[str], None]) -> Screen[Any]:
     """The screen that asks. What is seldom needed is imported here, so that the program starts quickly."""
     match ask:
-        case AskOne():
+        case port.AskOne():
             return Choose(ask.title, ask.text, ask.answers, hint=ask.hint)
-        case AskMenu():
+        case port.AskMenu():
             return Menu(ask.title, ask.answers)
-        case AskText():
+        case port.AskText():
             return Write(ask.title, ask.text, hint=ask.hint, one_line=ask.one_line)
-        case AskItem():
+        case port.AskItem():
             return Picker(ask.title, ask.items, current=ask.current, empty=ask.empty, later=ask.later)
-        case AskLeave(served):
+        case port.AskLeave(served):
             answers = Answer(Leave.NO, "Not now"), Answer(Leave.ALWAYS, f"Use {served.server.name}")
             return Choose("Another machine", f"{served.leaving}\n\n{_WHAT_LEAVES}", answers, hint=_ASKED_ONCE)
-        case ShowText():
+        case port.ShowText():
             return Read(ask.title, ask.text)
-        case ShowPicture():
+        case port.ShowPicture():
             return PictureScreen(ask.pixels, pictures)
-        case AskAllowed():
+        case port.AskAllowed():
             return ApprovalScreen(ask)
-        case AskFile():
+        case port.AskFile():
             from nemochat.tui.screens.file_picker import FilePicker
 
             return FilePicker(ask, working_folder(), has_filter=app.size.width >= _WIDE)
-        case AskTheme():
+        case port.AskTheme():
             from nemochat.tui.screens.theme_picker import ThemePicker
 
             return ThemePicker()
-        case AskSettings():
+        case port.AskSettings():
             from nemochat.tui.screens.settings import SettingsScreen
 
             return SettingsScreen(ask.settings, ask.locked, ask.sampling, ask.presets, ask.misplaced)
-        case AskFound():
+        case port.AskFound():
             from nemochat.tui.screens.search import SearchScreen
 
             return SearchScreen(ask.find, ask.preview, personas=ask.personas, models=ask.models, words=ask.words)
-        case AskPersona():
+        case port.AskPersona():
             from nemochat.tui.screens.persona_picker import PersonaPicker
 
             return PersonaPicker(ask.personas, ask.load, current=ask.current, user=ask.user)
-        case AskPersonaEdited():
+        case port.AskPersonaEdited():
             from nemochat.tui.screens.persona_form import PersonaForm
 
             return PersonaForm(ask.persona, saved=ask.saved, lorebooks=ask.lorebooks, presets=ask.presets)
-        case ShowPersona():
+        case port.ShowPersona():
             from nemochat.tui.screens.persona_card import PersonaCard
 
             return PersonaCard(ask.persona, ask.portrait)
-        case AskLore():
+        case port.AskLore():
             from nemochat.tui.screens.lorebook_picker import LorebookPicker
 
             return LorebookPicker(ask.lorebooks, ask.load, current=ask.current, persona=ask.persona)
-        case AskLorebook():
+        case port.AskLorebook():
             from nemochat.tui.screens.lorebook import LorebookScreen
 
             return LorebookScreen(ask.book, ask.attempt, ask.save)
-        case ShowFigures():
+        case port.ShowFigures():
             from nemochat.tui.screens.stats import StatsScreen
 
             return StatsScreen(ask.chat, ask.library, copy=copy)
-        case AskEditor():
+        case port.AskEditor():
             raise AssertionError("the editor is no screen")
 
 
-def edit_in_editor(screen: Screen[None], ask: AskEditor) -> str | None:
+def edit_in_editor(screen: Screen[None], ask: port.AskEditor) -> str | None:
     """Let the user write in an editor; None when that failed (the user is told) or nothing was changed."""
     try:
         # Where no program can be left for another, the editor is a window of its own, and this one waits for it.

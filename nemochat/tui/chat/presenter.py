@@ -11,39 +11,9 @@ from textual.message import Message
 from textual.screen import Screen
 
 from nemochat.chat import Entry, RoundEnded, ToolRun, ToolsAnswered, ToolState
+from nemochat.desk import port
 from nemochat.desk.desk import Desk
-from nemochat.desk.port import (
-    AboutToAsk,
-    Ask,
-    AskEditor,
-    ChatChanged,
-    ChatOpened,
-    ChatsChanged,
-    Complained,
-    Counted,
-    DraftLoaded,
-    DraftPutBack,
-    EngineFailed,
-    Event,
-    Fetching,
-    ModelChanged,
-    QueueChanged,
-    ReadingAhead,
-    RolesChanged,
-    Said,
-    SettingsChanged,
-    TextInserted,
-    TokenAdded,
-    TokenChanged,
-    TokenRemoved,
-    TurnBegan,
-    TurnEnded,
-    TurnOpened,
-    TurnReported,
-    TurnSaid,
-    Wanted,
-    Working,
-)
+from nemochat.desk.port import Event, Wanted
 from nemochat.domain.events import FinishReason, Progress, Stage, TextDelta
 from nemochat.domain.messages import ReasoningPart
 from nemochat.domain.replies import ALL_THOUGHT, TurnResult
@@ -139,31 +109,25 @@ class Presenter:
             return
         self._side.tell(event)
         match event:
-            case AboutToAsk():
+            case port.AboutToAsk():
                 self._screen.app.post_message(QuestionComes())
-            case Said(text):
+            case port.Said(text):
                 self._screen.notify(text, markup=False, timeout=self.desk.bench.settings.interface.notify_seconds)
-            case Complained(error):
+            case port.Complained(error):
                 self._screen.app.post_message(QuestionStands())
                 self.complain(error)
-            case TurnBegan() | TurnOpened() | TurnSaid() | TurnReported() | TurnEnded() | QueueChanged():
-                self._tell_turn(event)
-            case ModelChanged() | Working() | ReadingAhead() | EngineFailed() | Counted():
-                self._tell_state(event)
-            case Fetching(words):
+            case port.Fetching(words):
                 self._fetching = f" · ↓ {words}" if words else ""
                 self.draw_status()
-            case DraftLoaded() | DraftPutBack() | TextInserted() | TokenAdded() | TokenChanged() | TokenRemoved():
-                self._tell_draft(event)
-            case ChatOpened(node):
+            case port.ChatOpened(node):
                 self._opened(node)
-            case ChatChanged():
+            case port.ChatChanged():
                 self._changed()
-            case ChatsChanged():
+            case port.ChatsChanged():
                 self._list_soon()
-            case RolesChanged():
+            case port.RolesChanged():
                 self.faces.show(self.desk.chat)
-            case SettingsChanged():
+            case port.SettingsChanged():
                 self.faces.show()
                 self._wanted(Wanted("settings"))
                 self.draw()
@@ -176,10 +140,14 @@ class Presenter:
                 self.draw_status()
             case Wanted():
                 self._wanted(event)
+            case _:
+                self._tell_turn(event)
+                self._tell_state(event)
+                self._tell_draft(event)
 
-    async def ask(self, ask: Ask) -> Any:
+    async def ask(self, ask: port.Ask) -> Any:
         """Show the question, and wait for its answer; None when the program ends first."""
-        if isinstance(ask, AskEditor):
+        if isinstance(ask, port.AskEditor):
             return edit_in_editor(self._screen, ask)
         answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
@@ -195,7 +163,7 @@ class Presenter:
         self.desk.draft.save_soon()
         if given is None and isinstance(screen, Write) and screen.unfinished.strip():
             self.desk.history.add(screen.unfinished)
-            self.tell(Said("What you wrote is kept: Up in the empty prompt brings it."))
+            self.tell(port.Said("What you wrote is kept: Up in the empty prompt brings it."))
         return given
 
     def complain(self, error: NemochatError) -> None:
@@ -315,22 +283,22 @@ class Presenter:
 
     # -- turns
 
-    def _tell_turn(self, event: TurnBegan | TurnOpened | TurnSaid | TurnReported | TurnEnded | QueueChanged) -> None:
+    def _tell_turn(self, event: Event) -> None:
         match event:
-            case TurnBegan(words):
+            case port.TurnBegan(words):
                 self.set_state(NO_MODEL if self.desk.model.is_missing else words)
-            case TurnOpened(keeps, continues):
+            case port.TurnOpened(keeps, continues):
                 self._draw_transcript((*self.desk.chat.entries[:keeps], *self.desk.turns.said()))
                 self._begin_reply(continues=continues)
-            case TurnSaid():
+            case port.TurnSaid():
                 self._transcript.end_reply()
                 self._draw_transcript(self.desk.chat.entries)
                 self._begin_reply()
-            case TurnReported(reported):
+            case port.TurnReported(reported):
                 self._report(reported)
-            case TurnEnded(result, error):
+            case port.TurnEnded(result, error):
                 self._ended(result, error)
-            case QueueChanged(labels):
+            case port.QueueChanged(labels):
                 self._prompt.queued = labels
                 self.draw_status()
 
@@ -386,15 +354,15 @@ class Presenter:
 
     # -- the engine
 
-    def _tell_state(self, event: ModelChanged | Working | ReadingAhead | EngineFailed | Counted) -> None:
+    def _tell_state(self, event: Event) -> None:
         is_busy = self.desk.turns.is_running
         match event:
-            case ModelChanged(Progress() as progress):
+            case port.ModelChanged(Progress() as progress):
                 if is_busy:
                     self._wait(state_words(progress))
                 else:
                     self.set_state(state_words(progress))
-            case ModelChanged():
+            case port.ModelChanged():
                 if not is_busy:
                     self.settle()
                     self._draw_if_changed()
@@ -402,15 +370,15 @@ class Presenter:
                     self._wait(NO_MODEL if self.desk.model.is_missing else LOADING)
                 else:
                     self.draw_status()
-            case Working(words) if not is_busy:
+            case port.Working(words) if not is_busy:
                 self.set_state(words) if words else self.settle()
-            case ReadingAhead(progress) if not is_busy:
+            case port.ReadingAhead(progress) if not is_busy:
                 self._read_ahead(progress)
-            case ReadingAhead(Progress(stage=Stage.COMPILE) as progress):
+            case port.ReadingAhead(Progress(stage=Stage.COMPILE) as progress):
                 self._wait(state_words(progress))
-            case EngineFailed(error):
+            case port.EngineFailed(error):
                 self.set_state(f"stopped: {error.message}")
-            case Counted(view, tokens):
+            case port.Counted(view, tokens):
                 self._prompt.token_count = tokens
                 self._prompt.is_exact = view is None or view.is_exact
                 if tokens is not None and view is not None:
@@ -433,23 +401,23 @@ class Presenter:
 
     # -- the draft
 
-    def _tell_draft(self, event: DraftLoaded | DraftPutBack | TextInserted | TokenAdded | TokenChanged | TokenRemoved) -> None:
+    def _tell_draft(self, event: Event) -> None:
         prompt = self._prompt
         match event:
-            case DraftLoaded(text, tokens):
+            case port.DraftLoaded(text, tokens):
                 self.desk.history.add(prompt.plain_text)  # whatever stands there: keys of the same burst are not in the draft yet
                 prompt.load_text(text)
                 for key, label in tokens:
                     prompt.insert_token(key, label)
                 self.draw_status()
-            case DraftPutBack(text, tokens, lead):
+            case port.DraftPutBack(text, tokens, lead):
                 prompt.put_back(text, tokens, lead)
                 self.draw_status()
-            case TextInserted(text):
+            case port.TextInserted(text):
                 prompt.insert_text(text)
-            case TokenAdded(key, label):
+            case port.TokenAdded(key, label):
                 prompt.insert_token(key, label)
-            case TokenChanged(key, label):
+            case port.TokenChanged(key, label):
                 prompt.replace_token(key, label)
-            case TokenRemoved(key):
+            case port.TokenRemoved(key):
                 prompt.remove_token(key)
