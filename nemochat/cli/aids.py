@@ -51,7 +51,7 @@ async def open_aids(
         shelf = None
         if given or SEARCH_TOOL.name in names:
             budget = setup.settings.tools.document_tokens
-            embedder = await stack.enter_async_context(open_embedder(setup.settings.tools.embedding_model, setup.paths))
+            embedder = await stack.enter_async_context(open_embedder(setup))
             places = open_shelf(setup.paths.documents, options.documents, options.collections, budget, status, embedder)
             shelf = await stack.enter_async_context(places)
         if not names:

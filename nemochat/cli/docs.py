@@ -90,17 +90,15 @@ def search(words: str, collections: Sequence[str], *, limit: int, as_json: bool)
 
 
 async def _retrieve(index: DocumentIndex, words: str, collections: Sequence[str], limit: int) -> Retrieval:
-    setup = read_setup()
     with StatusLine() as status:
-        async with open_embedder(setup.settings.tools.embedding_model, setup.paths) as embedder:
+        async with open_embedder(read_setup()) as embedder:
             retriever = open_meaning(status).retriever(index, embedder)
             return await retriever.retrieve(words, collections, _NO_BUDGET, estimates, most=limit)
 
 
 async def _make_vectors(index: DocumentIndex, status: StatusLine) -> None:
     """Those that the embedding model of the settings has not made yet, also of documents that were read before it was chosen."""
-    setup = read_setup()
-    async with open_embedder(setup.settings.tools.embedding_model, setup.paths) as embedder:
+    async with open_embedder(read_setup()) as embedder:
         made = await open_meaning(status).complete(index, embedder, status.show)
     status.clear()
     if made:

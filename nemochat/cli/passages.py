@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from nemochat.chat.meaning import Meaning
 from nemochat.cli.exchange import Source
 from nemochat.cli.output import StatusLine, print_note, print_note_once, print_notes
+from nemochat.cli.setup import Setup
 from nemochat.documents.index import DocumentIndex
 from nemochat.documents.retrieve import as_context
 from nemochat.documents.split import estimate_tokens
@@ -193,9 +194,9 @@ def make_embedder(model: str, paths: Paths, warn: Callable[[str], None]) -> Embe
 
 
 @asynccontextmanager
-async def open_embedder(model: str, paths: Paths) -> AsyncGenerator[EmbeddingProcess | None, None]:
+async def open_embedder(setup: Setup) -> AsyncGenerator[EmbeddingProcess | None, None]:
     """The same, its process gone with the block."""
-    embedder = make_embedder(model, paths, print_note_once)
+    embedder = make_embedder(setup.settings.tools.embedding_model, setup.paths, print_note_once)
     try:
         yield embedder
     finally:

@@ -22,7 +22,7 @@ from nemochat.domain.ttft import ReplyRow, statistics_of
 from nemochat.errors import NemochatError
 from nemochat.numbers import count, plural
 from nemochat.personas.lore import title
-from nemochat.tui.tables import costs, in_words, times
+from nemochat.tui.tables import in_full
 
 _SHOWN = 30
 """Lines of a long list that are shown at once."""
@@ -302,4 +302,4 @@ def _figures(rows: Sequence[ReplyRow]) -> str:
     statistics = statistics_of(row.reading for row in rows)
     if not statistics.all.replies:
         return "There is no reply yet."
-    return f"{in_words(statistics)}\n{times(statistics).text}\n\n{costs(statistics).text}"
+    return in_full(statistics)

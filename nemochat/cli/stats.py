@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from nemochat.cli.output import print_json, print_note, say
 from nemochat.domain.ttft import Reading, statistics_of
-from nemochat.tui.tables import costs, in_words, of_replies, reply_header, reply_row, times
+from nemochat.tui.tables import costs, in_full, in_words, of_replies, reply_header, reply_row, times
 
 _DAY = 24 * 60 * 60
 
@@ -59,4 +59,4 @@ class Running:
         readings: Sequence[Reading] = self._readings
         if len(readings) > 1:
             statistics = statistics_of(readings)
-            print_note(f"\n{in_words(statistics)}\n{times(statistics).text}\n\n{costs(statistics).text}", strict=False)
+            print_note(f"\n{in_full(statistics)}", strict=False)

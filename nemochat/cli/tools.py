@@ -156,11 +156,8 @@ def _search(setup: Setup, status: StatusLine) -> search_tool.Search:
     """Searches all named collections."""
 
     async def search(query: str) -> Sequence[search_tool.Passage]:
-        tools = setup.settings.tools
-        async with (
-            open_embedder(tools.embedding_model, setup.paths) as embedder,
-            open_shelf(setup.paths.documents, (), (), tools.document_tokens, status, embedder) as shelf,
-        ):
+        budget = setup.settings.tools.document_tokens
+        async with open_embedder(setup) as embedder, open_shelf(setup.paths.documents, (), (), budget, status, embedder) as shelf:
             return await shelf.search(query)
 
     return search

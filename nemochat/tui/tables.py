@@ -14,14 +14,8 @@ LABEL = 7
 """Columns at the beginning of a line that name it."""
 PART_NAMES = ("load", "pictures", "prompt", "first token")
 """Of a TTFT, for people, in the order of `Reading.parts`."""
-_GROUPS: tuple[tuple[str, Callable[[Statistics], Figures]], ...] = (
-    ("cold", lambda statistics: statistics.cold),
-    ("reused", lambda statistics: statistics.reused),
-    ("all", lambda statistics: statistics.all),
-    ("here", lambda statistics: statistics.here),
-    ("served", lambda statistics: statistics.served),
-)
-"""Of replies; those of this machine and of servers have lines of their own only where there are both."""
+_GROUPS = ("cold", "reused", "all", "here", "served")
+"""Of replies, as `Statistics` calls them; those of this machine and of servers have lines of their own only where there are both."""
 _NONE = "-"
 _MILLIONS = 10_000_000
 _TIMES = (LABEL, 4, 8, 10, 11, 10, 11, 13)
@@ -55,6 +49,11 @@ def first_of(reading: Reading) -> str:
     if reading.ttft_ms is None:
         return thought or ""
     return f"TTFT {duration(reading.ttft_ms)}" + (f" ({thought})" if thought else "")
+
+
+def in_full(statistics: Statistics) -> str:
+    """How many there are, and both tables."""
+    return f"{in_words(statistics)}\n{times(statistics).text}\n\n{costs(statistics).text}"
 
 
 def times(statistics: Statistics) -> Table:
@@ -104,8 +103,7 @@ def of_replies(readings: Iterable[Reading]) -> Table:
 
 
 def _groups(statistics: Statistics) -> list[tuple[str, Figures]]:
-    found = [(name, group(statistics)) for name, group in _GROUPS]
-    return found if statistics.served.replies else found[:3]
+    return [(name, getattr(statistics, name)) for name in (_GROUPS if statistics.served.replies else _GROUPS[:3])]
 
 
 def _cost(name: str, figures: Figures) -> Sequence[str]:

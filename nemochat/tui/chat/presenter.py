@@ -48,6 +48,11 @@ class QuestionStands(Message):
 class Presenter:
     """The desk's port (nemochat.desk.port.Port) on the chat screen. wanted: does what only the screen and the application can."""
 
+    desk: Desk
+    """What is shown; `attend` brings it."""
+    faces: Faces
+    """Portraits and colours."""
+
     def __init__(
         self,
         screen: Screen[None],
@@ -64,8 +69,6 @@ class Presenter:
         self._early: list[Event] | None = []
         """What was told before the screen was there; None from then on."""
         self._is_gone = False
-        self._desk: Desk | None = None
-        self._faces: Faces | None = None
         self.state = LOADING
         """What the engine is doing, in words."""
         self._ahead = self._before = ""
@@ -75,17 +78,11 @@ class Presenter:
         self._shown: tuple[object, ...] = ()
         self._ttfts: tuple[tuple[Entry, ...], tuple[float, ...], TurnResult | None] = ((), (), None)
 
-    @property
-    def desk(self) -> Desk:
-        """What is shown."""
-        assert self._desk is not None
-        return self._desk
-
     def attend(self, desk: Desk) -> None:
         """Know the desk, which is made with this as its port."""
-        self._desk = desk
+        self.desk = desk
         self._side.attend(desk)
-        self._faces = Faces(self._screen, self._transcript, desk.bench)
+        self.faces = Faces(self._screen, self._transcript, desk.bench)
 
     def open(self) -> None:
         """The screen is there: draw all of it, then what was told meanwhile."""
@@ -170,12 +167,6 @@ class Presenter:
         """One sentence about what failed, and what to do."""
         self._screen.notify(error.hint or " ", title=error.message, severity="error", markup=False, timeout=12)
 
-    @property
-    def faces(self) -> Faces:
-        """Portraits and colours."""
-        assert self._faces is not None
-        return self._faces
-
     # -- the whole
 
     def draw(self) -> None:
@@ -183,7 +174,6 @@ class Presenter:
         self._draw_transcript(self.desk.chat.entries)
         self._side.draw(self.desk)
         self.draw_status()
-        self._screen.sub_title = self.desk.chat.title
 
     def _draw_transcript(self, entries: tuple[Entry, ...]) -> None:
         """The messages."""
@@ -222,7 +212,7 @@ class Presenter:
         name = model.name or ("no model" if model.is_missing else model.coming)
         state, ttfts = f"{self.state}{self._fetching}", self._ttfts[1]
         seen = StatusView(name, state, used, limit, last, ttfts, model.leaves, model.is_unprotected, is_exact, model.devices)
-        self._status.show(seen)
+        self._status.view = seen
         self._prompt.state = self._prompt_state()
         self._welcome.is_demo, self._welcome.leaves = model.name == desk.bench.demo_model, model.leaves
 
@@ -257,7 +247,6 @@ class Presenter:
         """Under a reply that is being written only its frame is drawn anew."""
         if not self.desk.turns.is_running:
             self.draw()
-        self._screen.sub_title = self.desk.chat.title
 
     def _go_to(self, node: int) -> None:
         index = self.desk.chat.index_of(node)

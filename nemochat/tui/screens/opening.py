@@ -55,14 +55,21 @@ class Opening(Screen[None]):
 
     def echo(self, event: Key | Paste) -> None:
         """Show what was typed."""
-        if isinstance(event, Paste):
-            self._area.insert(sanitize(event.text[:_MOST_PASTED]))
-        elif event.key in _ENTERS:
-            self._area.insert("\n")
-        elif event.key == "backspace":
+        if _is_erased(event):
             self._area.action_delete_left()
-        elif event.is_printable and event.character:
-            self._area.insert(event.character)
+        else:
+            self._area.insert(sanitize(_text_of(event)[:_MOST_PASTED]))
+
+
+def _is_erased(event: Key | Paste) -> bool:
+    return isinstance(event, Key) and event.key == "backspace"
+
+
+def _text_of(event: Key | Paste) -> str:
+    """What it writes, "" for nothing."""
+    if isinstance(event, Paste):
+        return event.text
+    return "\n" if event.key in _ENTERS else (event.character or "") if event.is_printable else ""
 
 
 def keep_typed(drafts: Path, events: Iterable[Key | Paste]) -> None:
@@ -74,13 +81,6 @@ def keep_typed(drafts: Path, events: Iterable[Key | Paste]) -> None:
 
     text = ""
     for event in events:
-        if isinstance(event, Paste):
-            text += event.text
-        elif event.key in _ENTERS:
-            text += "\n"
-        elif event.key == "backspace":
-            text = text[:-1]
-        elif event.is_printable and event.character:
-            text += event.character
+        text = text[:-1] if _is_erased(event) else text + _text_of(event)
     with suppress(NemochatError):
         DraftFile(drafts, is_early=True).save(KeptDraft(text.strip()))

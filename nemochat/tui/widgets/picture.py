@@ -14,6 +14,7 @@ from rich.style import Style
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.geometry import Size
+from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -102,24 +103,16 @@ class Picture(Widget):
     Picture > * { width: auto; height: auto; }
     """
 
+    max_rows: reactive[int | None] = reactive(None, layout=True)
+    """The most lines that it may take."""
+
     def __init__(self, pixels: RgbImage, protocol: str, max_rows: int | None = None) -> None:
         super().__init__()
         self.pixels = pixels
         self._protocol = protocol
-        self._max_rows = max_rows
+        self.set_reactive(Picture.max_rows, max_rows)
         self._graphics: Widget | None = None
         self._drawn: tuple[tuple[int, int], list[Strip]] = ((0, 0), [])
-
-    @property
-    def max_rows(self) -> int | None:
-        """The most lines that it may take."""
-        return self._max_rows
-
-    @max_rows.setter
-    def max_rows(self, rows: int | None) -> None:
-        if rows != self._max_rows:
-            self._max_rows = rows
-            self.refresh(layout=True)
 
     @property
     def words(self) -> str:
@@ -167,4 +160,4 @@ class Picture(Widget):
         if self._graphics is not None:
             cell = sys.modules["textual_image.widget"].get_cell_size()
             ratio = cell.height / cell.width
-        return fit_cells(self.pixels, width, height if self._max_rows is None else self._max_rows, ratio)
+        return fit_cells(self.pixels, width, height if self.max_rows is None else self.max_rows, ratio)

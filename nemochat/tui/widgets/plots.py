@@ -159,17 +159,17 @@ def distribution(found: Bins, width: int) -> Content:
 
 
 class _Plot(Widget):
-    """A picture that is drawn anew for each width."""
+    """Lines that are drawn anew for each width."""
 
     ALLOW_SELECT = False
     DEFAULT_CSS = "_Plot { height: auto; width: 1fr; }"
 
     def drawn(self, width: int) -> Content:
-        """The picture; empty where there is nothing to show."""
+        """The lines; empty where there is nothing to show."""
         raise NotImplementedError
 
     def render(self) -> Content:
-        """The picture for the present width."""
+        """The lines for the present width."""
         return self.drawn(self.content_size.width)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
@@ -231,10 +231,10 @@ def _log_edges(scale: Scale) -> list[float]:
     return edges
 
 
-class FiguresTable(Widget):
+class FiguresTable(_Plot):
     """How long: p50 and p95 of the TTFT and of its parts, for cold, reused and all replies."""
 
-    DEFAULT_CSS = "FiguresTable { height: auto; width: 1fr; }"
+    ALLOW_SELECT = True
 
     statistics: reactive[Statistics | None] = reactive(None, layout=True)
 
@@ -242,7 +242,7 @@ class FiguresTable(Widget):
         """What is shown of them."""
         return times(statistics)
 
-    def render(self) -> Content:
+    def drawn(self, width: int) -> Content:
         """The table."""
         if self.statistics is None:
             return Content("")
@@ -250,10 +250,6 @@ class FiguresTable(Widget):
         lines = [Content.styled(line, "$text-muted") for line in table.header]
         lines += [Content.assemble((line[:LABEL], "bold"), line[LABEL:]) for line in table.rows]
         return Content("\n").join(lines)
-
-    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """As many lines as it has."""
-        return self.render().plain.count("\n") + 1 if self.statistics is not None else 0
 
 
 class CostTable(FiguresTable):

@@ -148,10 +148,6 @@ class StatusLine(Widget, can_focus=True):
     view: reactive[StatusView | None] = reactive(None)
     opened: reactive[bool] = reactive(False)
 
-    def show(self, view: StatusView) -> None:
-        """Show another state."""
-        self.view = view
-
     def watch_view(self, view: StatusView | None) -> None:
         """The tooltip says the same as the second line, and what the marks mean."""
         marks = view.marks(200) if view else ""
