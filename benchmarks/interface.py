@@ -188,7 +188,7 @@ async def app_turn(app: NemochatApp, picture: Path) -> tuple[float, float]:
     screen.desk.draft.add_source(str(picture))
     while not all(item.tokens for item in screen.desk.draft.items) or screen.desk.reading.is_at_work:
         await asyncio.sleep(0.01)
-    screen.prompt.insert_text(QUESTION)
+    screen.prompt.area.insert_pasted(QUESTION)
     await asyncio.sleep(0.05)
     started = time.perf_counter()
     app.simulate_key("enter")

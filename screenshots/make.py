@@ -158,7 +158,7 @@ class Hand:
 
     async def write(self, text: str) -> None:
         """Put text into the prompt, behind what is there."""
-        self.screen.prompt.insert_text(text)
+        self.screen.prompt.area.insert_pasted(text)
         await self.rest()
 
     async def say(self, *texts: str) -> None:

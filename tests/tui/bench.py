@@ -125,7 +125,7 @@ class Driver:
 
     async def paste(self, text: str) -> None:
         """What a terminal sends when something is dropped or pasted, and wait until its pictures are there."""
-        self.screen.prompt._area.post_message(Paste(text))
+        self.screen.prompt.area.post_message(Paste(text))
         await self.pilot.pause()
         await self.attached()
 
@@ -152,12 +152,12 @@ class Driver:
 
     async def type(self, text: str) -> None:
         """Put text into the prompt at the cursor, as the keyboard would, but at once."""
-        self.screen.prompt._area.insert(text)
+        self.screen.prompt.area.insert(text)
         await self.pilot.pause()
 
     async def send(self, text: str) -> None:
         """Go to the prompt, type, press Enter, and wait until nothing runs any more."""
-        self.screen.prompt.focus_area()
+        self.screen.prompt.area.focus()
         await self.type(text)
         await self.press("enter")
         await self.settle()

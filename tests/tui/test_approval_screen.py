@@ -218,7 +218,7 @@ async def test_a_servers_long_description_and_sixty_arguments_hide_nothing(tmp_p
         await trusted(driver, "liar")
         driver.desk.toggle_tool("act", enabled=True)
         await driver.settle()
-        driver.screen.prompt.focus_area()
+        driver.screen.prompt.area.focus()
         await driver.type("go")
         await driver.press("enter")
         screen = await driver.dialog(ApprovalScreen)

@@ -79,7 +79,7 @@ async def _can_go_on(driver: Driver) -> None:
             break
     await driver.until(lambda: driver.app.screen is driver.screen)
     driver.screen.prompt.load_text("")
-    driver.screen.prompt.focus_area()
+    driver.screen.prompt.area.focus()
     await driver.press("z")
     assert driver.screen.prompt.plain_text == "z"
     driver.screen.prompt.load_text("")  # else an Enter of the next burst sends it

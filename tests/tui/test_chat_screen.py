@@ -230,10 +230,10 @@ async def test_a_dropped_picture_becomes_a_token_and_goes_with_the_message(tmp_p
     draw_circle(picture, (220, 40, 40))
     engine = FakeEngine(reply("Red."))
     async with running(tmp_path, engine) as driver:
-        driver.screen.prompt._area.post_message(_paste(f"'{picture}' "))
+        driver.screen.prompt.area.post_message(_paste(f"'{picture}' "))
         await driver.until(lambda: driver.desk.draft.items and driver.desk.draft.items[0].tokens)
         await driver.settle()
-        assert "[image 1: a circle.png 240x240, 5 tokens]" in driver.screen.prompt._area.text
+        assert "[image 1: a circle.png 240x240, 5 tokens]" in driver.screen.prompt.area.text
         assert engine.prepared
         await driver.send("What colour?")
         message = driver.desk.chat.entries[0].message
@@ -245,19 +245,19 @@ async def test_a_deleted_token_takes_its_picture_along(tmp_path: Path) -> None:
     picture = tmp_path / "circle.png"
     draw_circle(picture, (220, 40, 40))
     async with running(tmp_path, FakeEngine(reply("No."))) as driver:
-        driver.screen.prompt._area.post_message(_paste(str(picture)))
+        driver.screen.prompt.area.post_message(_paste(str(picture)))
         await driver.until(lambda: driver.desk.draft.items and driver.desk.draft.items[0].tokens)
         await driver.settle()
         await driver.press("backspace", "backspace")
         assert driver.desk.draft.items == []
-        assert driver.screen.prompt._area.text.strip() == ""
+        assert driver.screen.prompt.area.text.strip() == ""
 
 
 async def test_a_file_that_is_no_picture_is_a_sentence_and_the_text_stays(tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     async with running(tmp_path, FakeEngine()) as driver:
         await driver.type("Look at this")
-        driver.screen.prompt._area.post_message(_paste(f" '{tmp_path / 'broken.png'}'"))
+        driver.screen.prompt.area.post_message(_paste(f" '{tmp_path / 'broken.png'}'"))
         await driver.until(lambda: any("broken" in notice for notice in driver.notices))
         await driver.pilot.pause()
         assert driver.desk.draft.items == []
@@ -266,7 +266,7 @@ async def test_a_file_that_is_no_picture_is_a_sentence_and_the_text_stays(tmp_pa
 
 async def test_a_path_that_is_not_here_says_so(tmp_path: Path) -> None:
     async with running(tmp_path, FakeEngine()) as driver:
-        driver.screen.prompt._area.post_message(_paste("/nowhere/at/all.png"))
+        driver.screen.prompt.area.post_message(_paste("/nowhere/at/all.png"))
         await driver.until(lambda: any("no such file on this machine" in notice for notice in driver.notices))
 
 

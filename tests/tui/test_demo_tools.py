@@ -32,7 +32,7 @@ async def demo(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[
 
 
 async def say(driver: Driver, text: str) -> None:
-    driver.screen.prompt.insert_text(text)
+    driver.screen.prompt.area.insert_pasted(text)
     await driver.press("enter")
 
 

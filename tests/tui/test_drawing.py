@@ -101,11 +101,11 @@ async def _prompt(widget: Prompt) -> None:
     widget.state = PromptState.QUEUES
     widget.token_count, widget.room = 5, -3
     widget.queued = ("one", "two")
-    widget.insert_text("text")
-    widget.insert_token("1", "[image 1]")
-    widget.replace_token("1", "[image 1: a.png]")
-    widget.remove_token("1")
-    widget.put_back("before", [("2", "[image 2]")])
+    widget.area.insert_pasted("text")
+    widget.area.insert_token("1", "[image 1]")
+    widget.area.replace_token("1", "[image 1: a.png]")
+    widget.area.remove_token("1")
+    widget.area.put_back("before", [("2", "[image 2]")])
     widget.load_text("")
     widget.paste("pasted")
     widget.queued = ()
@@ -131,7 +131,7 @@ async def _drawer(widget: ConversationsDrawer) -> None:
 
 async def _status(widget: StatusLine) -> None:
     for state in ("loading", "ready"):
-        widget.show(StatusView("model", state, 1, 2, None))
+        widget.view = StatusView("model", state, 1, 2, None)
     widget.opened = True
 
 

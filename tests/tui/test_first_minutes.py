@@ -188,7 +188,7 @@ async def test_tab_reaches_the_last_message_of_a_long_chat_that_was_scrolled_up(
         await driver.until(lambda: "words 199" in driver.shown)
         driver.screen.transcript.action_first()
         await driver.until(lambda: "words 0" in driver.shown)
-        driver.screen.prompt.focus_area()
+        driver.screen.prompt.area.focus()
         await driver.press("tab")
         await driver.until(lambda: (view := driver.screen.transcript.focused_view()) is not None and view.standing.index == 199)
 

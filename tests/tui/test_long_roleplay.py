@@ -52,7 +52,7 @@ async def test_the_persona_stays_the_examples_go_first_and_no_turn_reads_more_th
         trims = 0
         for turn in range(TURNS):
             before = driver.desk.chat
-            driver.screen.prompt.insert_text(f"{SAYINGS[turn % len(SAYINGS)]} ({turn})")
+            driver.screen.prompt.area.insert_pasted(f"{SAYINGS[turn % len(SAYINGS)]} ({turn})")
             await driver.press("enter")
             await driver.until(lambda: not driver.screen.desk.turns.is_running)
             # While the user reads the reply: the window may forget, and what is left is read before the next question.

@@ -55,7 +55,7 @@ class Host(App[None]):
         self.heard.append(drop)
         if self.attaches:
             for file in drop.files:
-                self.query_one(Prompt).insert_token(file.path.name, f"[image: {file.path.name}, reading]")
+                self.query_one(Prompt).area.insert_token(file.path.name, f"[image: {file.path.name}, reading]")
 
     def on_prompt_notice(self, event: Prompt.Notice) -> None:
         self.heard.append(event)
@@ -92,7 +92,7 @@ async def prompt(folder: Path, size: tuple[int, int] = (100, 24)) -> AsyncGenera
             await pilot.pause()
 
         driver = Driver(host, press)
-        driver.prompt.focus_area()
+        driver.prompt.area.focus()
         await pilot.pause()
         yield driver, press
 
@@ -104,7 +104,7 @@ async def test_enter_hands_out_the_text_and_what_is_put_back_stands_before_what_
         assert isinstance(event, Prompt.Submitted)
         assert (event.text, event.tokens) == ("hello", [])
         await press(*"more")
-        driver.prompt.put_back("hello", [("k", LABEL)])
+        driver.prompt.area.put_back("hello", [("k", LABEL)])
         assert driver.prompt.plain_text == "hello\nmore"
         assert driver.prompt.tokens == ["k"]
 
@@ -114,10 +114,10 @@ async def test_a_path_is_found_although_a_token_says_something_new_while_it_come
     draw_circle(tmp_path / "cat.png", (220, 40, 40))
     async with prompt(tmp_path) as (driver, press):
         driver.host.attaches = True
-        driver.prompt.insert_token("k", "[image 1: other.png, reading]")
+        driver.prompt.area.insert_token("k", "[image 1: other.png, reading]")
         await press()
         driver.area.insert(str(tmp_path / "cat.png"))
-        driver.prompt.replace_token("k", "[image 1: other.png 240x240, 16 tokens]")  # before anybody has seen the letters
+        driver.prompt.area.replace_token("k", "[image 1: other.png 240x240, 16 tokens]")  # before anybody has seen the letters
         await until(lambda: "cat.png" in driver.prompt.tokens)
         assert driver.prompt.tokens == ["k", "cat.png"]
         assert driver.prompt.plain_text == ""
@@ -145,7 +145,7 @@ async def test_a_new_line_is_not_the_end(tmp_path: Path, key: str) -> None:
 
 async def test_a_token_is_handed_out_by_key_and_not_as_text(tmp_path: Path) -> None:
     async with prompt(tmp_path) as (driver, press):
-        driver.prompt.insert_token("k", LABEL)
+        driver.prompt.area.insert_token("k", LABEL)
         await press(*"what", "enter")
         (event,) = driver.host.heard
         assert isinstance(event, Prompt.Submitted)
@@ -159,7 +159,7 @@ async def test_a_token_is_handed_out_by_key_and_not_as_text(tmp_path: Path) -> N
 )
 async def test_a_token_is_deleted_whole(tmp_path: Path, keys: tuple[str, ...]) -> None:
     async with prompt(tmp_path) as (driver, press):
-        driver.prompt.insert_token("k", LABEL)
+        driver.prompt.area.insert_token("k", LABEL)
         await press(*keys)
         assert driver.area.text.strip() == ""
         assert driver.names == ["TokenRemoved"]
@@ -168,7 +168,7 @@ async def test_a_token_is_deleted_whole(tmp_path: Path, keys: tuple[str, ...]) -
 
 async def test_the_cursor_jumps_over_a_token(tmp_path: Path) -> None:
     async with prompt(tmp_path) as (driver, press):
-        driver.prompt.insert_token("k", LABEL)
+        driver.prompt.area.insert_token("k", LABEL)
         await press("home", "right")
         assert driver.area.cursor_location == (0, len(LABEL))
         await press("left")
@@ -177,9 +177,9 @@ async def test_the_cursor_jumps_over_a_token(tmp_path: Path) -> None:
 
 async def test_a_tokens_words_change_without_touching_the_text(tmp_path: Path) -> None:
     async with prompt(tmp_path) as (driver, press):
-        driver.prompt.insert_token("k", "[image 1: cat.png, reading]")
+        driver.prompt.area.insert_token("k", "[image 1: cat.png, reading]")
         await press(*"hi")
-        driver.prompt.replace_token("k", LABEL)
+        driver.prompt.area.replace_token("k", LABEL)
         await press("!")
         assert driver.area.text == f"{LABEL} hi!"
         assert driver.host.heard == []
@@ -187,7 +187,7 @@ async def test_a_tokens_words_change_without_touching_the_text(tmp_path: Path) -
 
 async def test_text_that_looks_like_a_token_is_text(tmp_path: Path) -> None:
     async with prompt(tmp_path) as (driver, _):
-        driver.prompt.insert_text(LABEL)
+        driver.prompt.area.insert_pasted(LABEL)
         assert driver.prompt.tokens == []
         assert driver.prompt.plain_text == LABEL
 
@@ -240,7 +240,7 @@ async def test_escape_closes_the_list_before_it_means_anything_else(tmp_path: Pa
 async def test_recall_keeps_the_tokens_and_brings_back_what_was_typed(tmp_path: Path) -> None:
     PromptHistory(tmp_path / "prompts.jsonl").add("earlier")
     async with prompt(tmp_path) as (driver, press):
-        driver.prompt.insert_token("k", LABEL)
+        driver.prompt.area.insert_token("k", LABEL)
         await press(*"now", "up")
         assert (driver.prompt.plain_text, driver.prompt.tokens) == ("earlier", ["k"])
         await press("down")
@@ -295,7 +295,7 @@ async def test_the_enter_that_comes_with_a_dropped_path_sends_nothing(tmp_path: 
     draw_circle(tmp_path / "cat.png", (220, 40, 40))
     async with prompt(tmp_path) as (driver, press):
         driver.host.attaches = True
-        driver.prompt.insert_token("k", LABEL)
+        driver.prompt.area.insert_token("k", LABEL)
         driver.area.insert(f"{tmp_path}/cat.png")
         await press("enter")
         assert driver.names == ["Drop"]
@@ -314,7 +314,7 @@ async def test_what_the_program_puts_there_is_no_drop(tmp_path: Path) -> None:
     path = f"{tmp_path}/notes.txt"
     PromptHistory(tmp_path / "prompts.jsonl").add(f"read {path}")
     async with prompt(tmp_path) as (driver, press):
-        driver.prompt.insert_text(path)
+        driver.prompt.area.insert_pasted(path)
         assert not await looked(driver, press)
         driver.prompt.load_text(f"read {path}")
         assert not await looked(driver, press)
@@ -351,7 +351,7 @@ async def test_the_line_being_written_and_the_hint_are_always_seen(tmp_path: Pat
         (tmp_path / f"{name}.txt").touch()
     async with prompt(tmp_path, size) as (driver, press):
         driver.prompt.queued = tuple("abcdefg")
-        driver.prompt.insert_text("line\n" * 12)
+        driver.prompt.area.insert_pasted("line\n" * 12)
         await press(*"see", "space", "full_stop", "slash")
         screen = driver.host.screen.region
         assert driver.host.query_one(CompletionList).is_open

@@ -54,7 +54,7 @@ def _figures(driver: Driver) -> list[str]:
 
 def _tokens(driver: Driver) -> list[str]:
     """The names in the prompt, in the order in which they stand."""
-    text = driver.screen.prompt._area.text
+    text = driver.screen.prompt.area.text
     return sorted((name for name in COLOURS if name in text), key=text.index)
 
 
@@ -96,7 +96,7 @@ async def test_a_picture_takes_fewer_tokens_and_as_many_again_and_its_cost_is_se
         await _act(driver, "red.png", "minus", "−", way)  # noqa: RUF001
         await driver.until(lambda: _figures(driver).count("170x170 · 289 tokens") == 1)
         assert _figures(driver).count("240x240 · 576 tokens") == 2
-        assert "red.png 170x170, 289 tokens" in driver.screen.prompt._area.text
+        assert "red.png 170x170, 289 tokens" in driver.screen.prompt.area.text
         await _act(driver, "red.png", "plus", "+", way)
         await driver.until(lambda: _figures(driver).count("240x240 · 576 tokens") == 3)
         await _act(driver, "blue.png", "minus", "−", way)  # noqa: RUF001
@@ -113,7 +113,7 @@ async def test_a_removed_picture_is_gone_everywhere(tmp_path: Path, drop: str, w
         wanted = ["red.png", "blue.png"]
         assert driver.draft == _tokens(driver) == wanted
         assert "green.png" not in driver.shown
-        assert "[image 2: blue.png" in driver.screen.prompt._area.text
+        assert "[image 2: blue.png" in driver.screen.prompt.area.text
         await driver.send("Which colours?")
         assert [part.name for part in driver.desk.chat.entries[0].message.images] == wanted
 
@@ -135,7 +135,7 @@ async def test_a_picture_is_shown_large_before_and_after_it_was_sent(tmp_path: P
             assert "as the model gets it" in driver.shown
             await driver.press("escape")
             await driver.back()
-            driver.screen.prompt.focus_area()
+            driver.screen.prompt.area.focus()
 
 
 async def test_the_ends_of_the_list_are_its_ends(tmp_path: Path, drop: str) -> None:
@@ -164,8 +164,8 @@ async def test_a_picture_dropped_during_a_reply_belongs_to_the_next_message(tmp_
         await driver.type("first")
         await driver.press("enter")
         await driver.until(lambda: engine.requests)
-        driver.screen.prompt._area.insert("second ")
-        driver.screen.prompt._area.post_message(Paste(drop))
+        driver.screen.prompt.area.insert("second ")
+        driver.screen.prompt.area.post_message(Paste(drop))
         await driver.until(lambda: len(driver.draft) == 3 and all(item.tokens for item in driver.desk.draft.items))
         await driver.press("enter")
         assert driver.waiting == ["second"]

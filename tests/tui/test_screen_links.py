@@ -95,7 +95,7 @@ async def test_control_c_copies_what_is_selected_and_does_not_quit(tmp_path: Pat
     """Of the prompt, and of the conversation with the mouse."""
     async with running(tmp_path, FakeEngine(reply("A rose is red."))) as driver:
         await driver.type("some words")
-        driver.screen.prompt._area.select_all()
+        driver.screen.prompt.area.select_all()
         await driver.press("ctrl+c", "ctrl+c")
         await driver.told("Sent 10 characters")
         assert driver.app.clipboard == "some words"

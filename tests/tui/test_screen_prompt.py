@@ -121,7 +121,7 @@ async def test_completion_by_key_and_by_mouse(tmp_path: Path) -> None:
         await driver.press("/", "e", "x")
         await driver.click("Hide the last message")
         assert driver.screen.prompt.plain_text == "/exclude"
-        assert driver.app.focused is driver.screen.prompt._area
+        assert driver.app.focused is driver.screen.prompt.area
 
 
 async def test_control_q_and_quit_leave_at_once(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ async def test_it_is_a_sentence_and_what_has_come_can_be_gone_on_with(
                 await go_on(driver)
                 assert driver.said == ["Hi", "Hello world."]
             wire.says(hostile, wire.well("All is well."))
-            driver.screen.prompt.focus_area()
+            driver.screen.prompt.area.focus()
             await driver.press("enter")
             await driver.settle()
             assert driver.said[-2:] == ["half a thought", "All is well."]
@@ -152,7 +152,7 @@ async def test_what_goes_wrong_while_something_is_typed_is_not_noticed(says: Seq
         async with asking(tmp_path, hostile, VLLM) as driver:
             await driver.type("What colour has the sky?")
             await driver.until(lambda: VLLM.path in hostile.paths())
-            driver.screen.prompt.focus_area()
+            driver.screen.prompt.area.focus()
             await driver.press("enter")
             await driver.until(lambda: driver.said == ["What colour has the sky?", "Yes."])
             await driver.until(lambda: not driver.desk.turns.is_running)

@@ -52,7 +52,7 @@ async def test_a_server_is_trusted_and_its_tool_called_with_the_users_word(tmp_p
         await trust(driver)
         driver.screen.desk.toggle_tool("add", enabled=True)
         await driver.settle()
-        driver.screen.prompt.focus_area()
+        driver.screen.prompt.area.focus()
         await driver.type("2 + 3?")
         await driver.press("enter")
         screen = await driver.dialog(ApprovalScreen)

@@ -45,7 +45,7 @@ async def offer(driver: Driver) -> None:
 
 
 async def asked(driver: Driver, text: str) -> ApprovalScreen:
-    driver.screen.prompt.focus_area()
+    driver.screen.prompt.area.focus()
     await driver.type(text)
     await driver.press("enter")
     screen = await driver.dialog(ApprovalScreen)

@@ -96,7 +96,7 @@ def test_the_sparkline_is_relative_to_the_largest_and_shows_the_last_twelve() ->
 async def test_a_model_that_is_not_known_yet_leaves_no_gap() -> None:
     app = Host()
     async with app.run_test(size=(60, 10)) as pilot:
-        app.query_one(StatusLine).show(StatusView("", "loading the model", 0, 0, None))
+        app.query_one(StatusLine).view = StatusView("", "loading the model", 0, 0, None)
         await pilot.pause()
         assert text_of(app.query_one(StatusLine))[0].strip() == "loading the model"
 
@@ -104,7 +104,7 @@ async def test_a_model_that_is_not_known_yet_leaves_no_gap() -> None:
 async def test_the_line_says_everything_where_there_is_room() -> None:
     app = Host()
     async with app.run_test(size=(120, 10)) as pilot:
-        app.query_one(StatusLine).show(VIEW)
+        app.query_one(StatusLine).view = VIEW
         await pilot.pause()
         [line] = text_of(app.query_one(StatusLine))
         assert line.startswith("nemotron-vl · ready ")
@@ -160,7 +160,7 @@ def test_it_says_where_the_model_runs_where_that_is_not_the_processor(width: int
 async def test_model_and_state_stay_on_a_narrow_terminal() -> None:
     app = Host()
     async with app.run_test(size=(40, 10)) as pilot:
-        app.query_one(StatusLine).show(msgspec.structs.replace(VIEW, state="reading 312 of 960 tokens"))
+        app.query_one(StatusLine).view = msgspec.structs.replace(VIEW, state="reading 312 of 960 tokens")
         await pilot.pause()
         [line] = text_of(app.query_one(StatusLine))
         assert "nemotron" in line
@@ -171,7 +171,7 @@ async def test_the_split_is_a_second_line_while_the_line_has_the_focus() -> None
     app = Host()
     async with app.run_test(size=(120, 10)) as pilot:
         line = app.query_one(StatusLine)
-        line.show(VIEW)
+        line.view = VIEW
         line.focus()
         await pilot.pause()
         assert text_of(line)[1].strip() == "pictures 310 ms · prompt 780 ms (312 of 960 tokens read, 648 reused) · first token 95 ms"
@@ -187,7 +187,7 @@ async def test_the_split_is_a_second_line_while_the_line_has_the_focus() -> None
 async def test_a_click_shows_the_split_too() -> None:
     app = Host()
     async with app.run_test(size=(120, 10)) as pilot:
-        app.query_one(StatusLine).show(VIEW)
+        app.query_one(StatusLine).view = VIEW
         await pilot.click(StatusLine)
         assert app.query_one(StatusLine).size.height == 2
 
@@ -201,7 +201,7 @@ async def test_without_a_reply_the_split_says_so() -> None:
     app = Host()
     async with app.run_test(size=(80, 10)) as pilot:
         line = app.query_one(StatusLine)
-        line.show(StatusView("no model", "no model", 0, 0, None))
+        line.view = StatusView("no model", "no model", 0, 0, None)
         line.focus()
         await pilot.pause()
         assert "/" not in text_of(line)[0]
@@ -211,7 +211,7 @@ async def test_without_a_reply_the_split_says_so() -> None:
 async def test_escapes_in_a_models_name_are_dropped() -> None:
     app = Host()
     async with app.run_test(size=(80, 10)) as pilot:
-        app.query_one(StatusLine).show(msgspec.structs.replace(VIEW, model="evil\x1b[2J[red]name\n", state="stopped: \x9bx"))
+        app.query_one(StatusLine).view = msgspec.structs.replace(VIEW, model="evil\x1b[2J[red]name\n", state="stopped: \x9bx")
         await pilot.pause()
         assert text_of(app.query_one(StatusLine))[0].startswith("evil[2J[red]name  · stopped: x")
 

@@ -133,7 +133,7 @@ class Presenter:
             case Wanted("message", node):
                 self._go_to(int(node))
             case Wanted("prompt"):
-                self._prompt.focus_area()
+                self._prompt.area.focus()
                 self.draw_status()
             case Wanted():
                 self._wanted(event)
@@ -397,16 +397,16 @@ class Presenter:
                 self.desk.history.add(prompt.plain_text)  # whatever stands there: keys of the same burst are not in the draft yet
                 prompt.load_text(text)
                 for key, label in tokens:
-                    prompt.insert_token(key, label)
+                    prompt.area.insert_token(key, label)
                 self.draw_status()
             case port.DraftPutBack(text, tokens, lead):
-                prompt.put_back(text, tokens, lead)
+                prompt.area.put_back(text, tokens, lead)
                 self.draw_status()
             case port.TextInserted(text):
-                prompt.insert_text(text)
+                prompt.area.insert_pasted(text)
             case port.TokenAdded(key, label):
-                prompt.insert_token(key, label)
+                prompt.area.insert_token(key, label)
             case port.TokenChanged(key, label):
-                prompt.replace_token(key, label)
+                prompt.area.replace_token(key, label)
             case port.TokenRemoved(key):
-                prompt.remove_token(key)
+                prompt.area.remove_token(key)

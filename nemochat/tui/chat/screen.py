@@ -227,7 +227,7 @@ class ChatScreen(Screen[None]):
     async def _edit_in_editor(self, event: Prompt.EditInEditor) -> None:
         written = await self.presenter.ask(AskEditor(event.text, "prompt.md"))
         if written is not None:
-            self.prompt.replace_text(written)
+            self.prompt.area.replace_plain(written)
 
     @on(Prompt.Swipe)
     def _swipe(self, event: Prompt.Swipe) -> None:
@@ -252,7 +252,7 @@ class ChatScreen(Screen[None]):
         elif self.drawer.is_open:
             self.drawer.toggle()
         else:
-            self.prompt.focus_area()
+            self.prompt.area.focus()
 
     def _take_drop(self, drop: Drop) -> None:
         self.desk.dropping.take(drop)
@@ -294,7 +294,7 @@ class ChatScreen(Screen[None]):
 
     @on(ConversationsDrawer.Left)
     def _drawer_left(self) -> None:
-        self.prompt.focus_area()
+        self.prompt.area.focus()
 
     # -- messages
 

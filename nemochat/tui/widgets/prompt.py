@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -145,7 +145,7 @@ class Prompt(Vertical):
     ) -> None:
         super().__init__()
         self._find_drops, self._take_drop, self._complete, self._judge = find_drops, take_drop, complete, judge
-        self._area = PromptArea(history, self._send, self._paste, self._key)
+        self.area = PromptArea(history, self._send, self.paste, self._key)
         self._list = CompletionList()
         self._queue = LateVertical(id="queue")
         self._hint_line = HintLine()
@@ -159,7 +159,7 @@ class Prompt(Vertical):
         yield self._queue
         yield self._list
         with Vertical(id="frame"):
-            yield self._area
+            yield self.area
         yield self._hint_line
 
     # -- for the outside
@@ -167,64 +167,31 @@ class Prompt(Vertical):
     @property
     def plain_text(self) -> str:
         """The text without tokens."""
-        return self._area.plain_text
+        return self.area.plain_text
 
     @property
     def tokens(self) -> list[str]:
         """The attachments in the order in which they stand."""
-        return self._area.token_keys
-
-    def focus_area(self) -> None:
-        """Let the user type."""
-        self._area.focus()
+        return self.area.token_keys
 
     def leave(self) -> None:
         """Tell `Left` behind all that the keys so far have to tell, which go through several hands."""
-        self._area.call_later(lambda: self.post_message(self.Left()))
-
-    def insert_token(self, key: str, label: str) -> None:
-        """Show an attachment at the cursor."""
-        self._area.insert_token(key, label)
-
-    def replace_token(self, key: str, label: str) -> None:
-        """Change its words."""
-        self._area.replace_token(key, label)
-
-    def remove_token(self, key: str) -> None:
-        """Take it out."""
-        self._area.remove_token(key)
-
-    def paste(self, text: str) -> None:
-        """What a terminal sends for a paste or a drop."""
-        self._paste(text)
+        self.area.call_later(lambda: self.post_message(self.Left()))
 
     def write(self, text: str) -> None:
         """Text as if it were typed here, whatever has the focus; what is typed behind it follows."""
-        self.screen.set_focus(self._area)
-        self._area.insert(text)
+        self.screen.set_focus(self.area)
+        self.area.insert(text)
 
     def take_event(self, event: Key | Paste) -> None:
         """A key or a paste that is for the prompt, although something else has come to lie above it."""
-        self.screen.set_focus(self._area)
-        self._area.post_message(event)
-
-    def insert_text(self, text: str) -> None:
-        """Put text at the cursor."""
-        self._area.insert_pasted(text)
+        self.screen.set_focus(self.area)
+        self.area.post_message(event)
 
     def load_text(self, text: str) -> None:
         """Replace everything, tokens too."""
-        self._area.load_text(sanitize(text))
-        self._area.move_cursor(self._area.document.end)
-
-    def replace_text(self, text: str) -> None:
-        """Replace the text; the tokens stay before it."""
-        self._area.replace_plain(text)
-
-    def put_back(self, text: str, tokens: Sequence[tuple[str, str]], lead: str = "") -> None:
-        """What was submitted is there again, before what was typed since: text and tokens (key and label). It comes behind the text `lead`
-        where that is the beginning."""
-        self._area.put_back(text, tokens, lead)
+        self.area.load_text(sanitize(text))
+        self.area.move_cursor(self.area.document.end)
 
     # -- what the user does
 
@@ -232,7 +199,7 @@ class Prompt(Vertical):
         """Enter. The text is taken at once, so that letters that come right behind it are not sent with it."""
         self._catch_up()
         chosen = self._list.highlighted
-        if self._list.is_open and self._completion is not None and chosen is not None and not _is_whole(self._completion, self._area.text):
+        if self._list.is_open and self._completion is not None and chosen is not None and not _is_whole(self._completion, self.area.text):
             self._accept(chosen)
             return
         self._close_list()
@@ -246,8 +213,8 @@ class Prompt(Vertical):
         self.load_text("")
         self.post_message(self.Submitted(text, tokens, drop))
 
-    def _paste(self, text: str) -> None:
-        """A paste: files that it names become attachments, the rest is text."""
+    def paste(self, text: str) -> None:
+        """A paste, or a drop: files that it names become attachments, the rest is text."""
         drop = self._find_drops(text) if self._find_drops is not None else None
         if drop is not None and (drop.files or drop.data_uris or drop.missing):
             if drop.rest:
@@ -261,7 +228,7 @@ class Prompt(Vertical):
         if len(text) > MAX_PASTE:
             self.post_message(self.Notice(f"Only the first {count(MAX_PASTE)} of {count(len(text))} characters were pasted."))
             text = text[:MAX_PASTE]
-        self._area.insert_pasted(text)
+        self.area.insert_pasted(text)
 
     @on(PromptArea.Removed)
     def _removed(self, event: PromptArea.Removed) -> None:
@@ -270,10 +237,10 @@ class Prompt(Vertical):
     @on(TextArea.Changed)
     def _text_changed(self, event: TextArea.Changed) -> None:
         event.stop()
-        text, plain = self._area.text, self.plain_text
-        grown = len(plain) - len(self._area.settled_text)
-        is_typed = plain != self._area.settled_text
-        self._area.settled_text = plain
+        text, plain = self.area.text, self.plain_text
+        grown = len(plain) - len(self.area.settled_text)
+        is_typed = plain != self.area.settled_text
+        self.area.settled_text = plain
         self._offer()
         self._draw_hint()
         self.post_message(self.Changed(text))
@@ -285,7 +252,7 @@ class Prompt(Vertical):
         """Look for paths when the typing pauses, because a drop without bracketed paste comes key by key."""
         if self._timer is not None:
             self._timer.stop()
-        if may_name_files(self._area.text):
+        if may_name_files(self.area.text):
             self._timer = self.set_timer(_PATH_PAUSE, partial(self._look, all_kinds=all_kinds))
 
     def _look(self, *, all_kinds: bool) -> None:
@@ -331,7 +298,7 @@ class Prompt(Vertical):
 
     def _take(self, drop: Drop) -> None:
         """Files in the text become attachments."""
-        self.replace_text(drop.rest)
+        self.area.replace_plain(drop.rest)
         self._take_drop(drop)
 
     # -- completion
@@ -344,7 +311,7 @@ class Prompt(Vertical):
 
     def _before(self) -> str:
         """The text before the cursor."""
-        return self._area.document.get_text_range((0, 0), self._area.cursor_location)
+        return self.area.document.get_text_range((0, 0), self.area.cursor_location)
 
     def _offer(self) -> None:
         before = self._offered = self._before()
@@ -354,7 +321,7 @@ class Prompt(Vertical):
     def _show_list(self, completion: Completion | None) -> None:
         self._completion = completion
         self._list.show(completion)
-        self._area.has_list = completion is not None
+        self.area.has_list = completion is not None
         # There is not always room for both.
         self._queue.display = completion is None
 
@@ -365,14 +332,14 @@ class Prompt(Vertical):
         completion = self._completion
         if completion is None or not 0 <= index < len(completion.candidates):
             return
-        text = self._area.document.get_text_range((0, 0), self._area.cursor_location)
+        text = self.area.document.get_text_range((0, 0), self.area.cursor_location)
         lines = text[: completion.start].split("\n")
         start = len(lines) - 1, len(lines[-1])
         insert = completion.candidates[index].insert
-        self._area.replace(insert, start, self._area.cursor_location, maintain_selection_offset=False)
-        self._area.move_cursor((start[0], start[1] + len(insert)))
+        self.area.replace(insert, start, self.area.cursor_location, maintain_selection_offset=False)
+        self.area.move_cursor((start[0], start[1] + len(insert)))
         # A picture that was chosen is attached; a folder may be the first half of a path.
-        self._area.settled_text = self.plain_text
+        self.area.settled_text = self.plain_text
         self._look_soon(all_kinds=False)
         if not insert.endswith(("/", " ")):
             self._close_list()
@@ -380,7 +347,7 @@ class Prompt(Vertical):
     @on(CompletionList.Accepted)
     def _clicked(self, event: CompletionList.Accepted) -> None:
         self._accept(event.index)
-        self.focus_area()
+        self.area.focus()
 
     # -- hints
 
@@ -409,14 +376,14 @@ class Prompt(Vertical):
         """More or less room. However little there is, the line being written and the hint under it are seen."""
         height = self.screen.size.height
         n_lines = min(max(height * 2 // 5, 1), MAX_LINES)
-        self._area.styles.max_height = n_lines
+        self.area.styles.max_height = n_lines
         self._list.styles.max_height = min(max(height * 17 // 20 - _FIXED_LINES - n_lines, 1), MAX_ROWS)
         self._queue.styles.max_height = min(max(height // 5, 1), _MAX_QUEUE)
-        self._area.placeholder = placeholder(self._area.content_size.width)
+        self.area.placeholder = placeholder(self.area.content_size.width)
         self._draw_hint()
 
     def _draw_hint(self) -> None:
-        text = self._area.text
+        text = self.area.text
         self._hint_line.hint = Hint(
             self._state(), self.token_count, self.room, self.reserve, is_empty=not text, keys=self.keys, is_exact=self.is_exact
         )
