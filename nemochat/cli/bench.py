@@ -29,7 +29,7 @@ from nemochat.library.rescue import rescue_all, take_in
 from nemochat.models import Catalogue
 from nemochat.models.catalogue import DEMO_NAME, Entry
 from nemochat.models.pull import Puller
-from nemochat.paths import Paths, find_paths
+from nemochat.paths import find_paths
 from nemochat.personas.lorebooks import LorebookStore
 from nemochat.personas.store import PersonaStore
 from nemochat.settings import Settings
@@ -52,7 +52,8 @@ class Bench:
         paths = find_paths(os.environ)
         settings, notices = load_or_set_aside(paths.settings_file, os.environ, overrides)
         self._setup = Setup(paths, settings, Catalogue(paths.models_file, os.environ), locked_settings(os.environ, overrides))
-        self.remotes = self._setup.remotes
+        self.paths, self.locked, self.remotes = paths, self._setup.locked, self._setup.remotes
+        self.demo_model = DEMO_NAME
         self._overrides = overrides
         self._model, self._mmproj = model, mmproj
         self._servers: McpServers | None = None
@@ -72,24 +73,9 @@ class Bench:
         return self._setup.settings
 
     @property
-    def paths(self) -> Paths:
-        """Where files lie."""
-        return self._setup.paths
-
-    @property
     def pictures(self) -> str:
         """How this terminal shows pictures."""
         return protocol_for(self.settings.interface.pictures)
-
-    @property
-    def demo_model(self) -> str:
-        """The pair that comes with nemochat."""
-        return DEMO_NAME
-
-    @property
-    def locked(self) -> Mapping[str, str]:
-        """Settings that the environment or the command line has set."""
-        return self._setup.locked
 
     @property
     def documents(self) -> DocumentIndex:

@@ -47,7 +47,7 @@ class ReplyPrinter:
                     if self._status is not None:
                         self._status.show("thinking ...")
                 if not self._is_quiet:
-                    self._text(visible(parts) if self._hides_calls else text)
+                    self._print(visible(parts) if self._hides_calls else text)
             case RoundEnded(result):
                 self.rounds.append(result)
                 self.thought = ""
@@ -82,14 +82,13 @@ class ReplyPrinter:
             names = ", ".join(dict.fromkeys(call.name for call in result.tool_calls))
             print_note(f"The model calls tools again ({names}), but it has done so often enough for one question.")
 
-    def _text(self, text: str) -> None:
-        self._print(text.lstrip() if self._is_blank and self._hides_calls else text)
-
     def _clear(self) -> None:
         if self._status is not None:
             self._status.clear()
 
     def _print(self, text: str) -> None:
+        if self._is_blank and self._hides_calls:
+            text = text.lstrip()
         if not text:
             return
         self._clear()

@@ -155,10 +155,10 @@ class _Area(TextArea):
         super().__init__(text, soft_wrap=soft_wrap, tab_behavior="focus")
         self._one_line = one_line
 
-    async def _on_key(self, event: object) -> None:
-        if self._one_line and getattr(event, "key", "") == "enter":
-            event.stop()  # type: ignore[attr-defined]
-            event.prevent_default()  # type: ignore[attr-defined]
+    async def _on_key(self, event: Key) -> None:
+        if self._one_line and event.key == "enter":
+            event.stop()
+            event.prevent_default()
             self.screen.dismiss(self.text.replace("\n", " "))
 
 

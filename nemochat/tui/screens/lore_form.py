@@ -13,7 +13,7 @@ from nemochat.personas.lore import title
 from nemochat.personas.lore_keys import KeyReader, searched
 from nemochat.personas.lore_rules import DEPTH, PLACES, Logic, Place, is_of_silly_tavern, rules_of_entry
 from nemochat.tui.screens.form import FormScreen, Section
-from nemochat.tui.widgets.form_fields import ChoiceField, Field, LineField, LinesField, SwitchField, TextField
+from nemochat.tui.widgets.form_fields import ChoiceField, LineField, LinesField, SwitchField, TextField
 
 _PLACES = (
     ("before the description", Place.BEFORE),
@@ -66,69 +66,55 @@ class LoreForm(FormScreen[LoreEntry]):
 
     def sections(self) -> Iterator[Section]:
         """What it says, when, and where."""
-        entry = self._entry
-        yield Section(
-            "",
-            (
-                LineField("name", "Name", entry.name, help="Your own name for it; the model does not see it."),
-                LinesField("keys", "Keys", entry.keys, help="One per line. The entry is added when one of them is said."),
-                TextField("content", "Content", entry.content, help="What the model is told. {{char}} and {{user}} are the two names."),
-            ),
-        )
-        yield Section("When it is added", tuple(self._when()))
-        yield Section("Not every time", tuple(self._chance()))
-        yield Section("Chains", tuple(self._chains()))
-        yield Section("Where it stands", tuple(self._where()))
-        yield Section("For whom", tuple(self._whom()))
-
-    def _when(self) -> Iterator[Field]:
-        entry, rules = self._entry, self._rules
+        entry, rules, only = self._entry, self._rules, self._rules.only
+        yield Section("", (
+            LineField("name", "Name", entry.name, help="Your own name for it; the model does not see it."),
+            LinesField("keys", "Keys", entry.keys, help="One per line. The entry is added when one of them is said."),
+            TextField("content", "Content", entry.content, help="What the model is told. {{char}} and {{user}} are the two names."),
+        ))  # fmt: skip
+        groups, depth = ", ".join(rules.groups), DEPTH if rules.depth is None else rules.depth
         case = tuple(option for option in _CASE if option[1] is not False or entry.case_sensitive is False)
-        yield SwitchField("enabled", "In use", entry.enabled, help="Off: it is never added.")
-        yield SwitchField("constant", "Always there", entry.constant, help="In every prompt, whatever is said.")
-        yield SwitchField("selective", "Needs more", entry.selective, help="The further keys count, too.")
-        yield LinesField("secondary_keys", "Further keys", entry.secondary_keys, help="One per line, used when “Needs more” is on.")
-        yield ChoiceField("logic", "Only when", rules.logic, _LOGICS, help="What has to be so of the further keys.")
-        if not self._is_theirs:
-            yield SwitchField("use_regex", "Expressions", entry.use_regex, help="The keys are regular expressions, such as sw(o|a)rds?.")
-        yield ChoiceField("case_sensitive", "Match case", entry.case_sensitive, case, help="Whether “Mill” and “mill” differ.")
-        yield SwitchField("whole_words", "Whole words", rules.whole_words, help="Off: “mill” is found in “windmill” too.")
-        yield _optional("scan_depth", "Messages", rules.scan_depth, "How many of the last are searched; empty is as the lorebook says.")
-
-    def _chance(self) -> Iterator[Field]:
-        rules = self._rules
-        yield _number("probability", "Chance", round(rules.probability), "In percent, drawn for each message; 100 is always.", most=100)
-        groups = ", ".join(rules.groups)
-        yield LineField("groups", "Group", groups, parse=str.strip, help="Of the entries of a group one is added. Commas between several.")
-        yield _number("weight", "Weight", rules.weight, "How likely it is the one of its group, against the others' weights.")
-        yield SwitchField("wins", "First of all", rules.wins, help="It is taken before others of its group, without a draw.")
-        yield _number("sticky", "Stays", rules.sticky, "For so many messages after it was added it is added in any case.")
-        yield _number("cooldown", "Rests", rules.cooldown, "For so many messages after that it is not added.")
-        yield _number("delay", "Waits", rules.delay, "It is not added before there are so many messages.")
-
-    def _chains(self) -> Iterator[Field]:
-        rules = self._rules
-        yield SwitchField("is_no_chain", "Not by others", rules.is_no_chain, help="It is not called by what other entries say.")
-        yield SwitchField("ends_chain", "Calls none", rules.ends_chain, help="What it says calls no other entry.")
-        yield _number("delayed", "Only by others", rules.delayed, "0 is no; else only what others say calls it, the higher the later.")
-
-    def _where(self) -> Iterator[Field]:
-        entry, rules = self._entry, self._rules
-        depth = DEPTH if rules.depth is None else rules.depth
-        yield ChoiceField("position", "Place", rules.place, _PLACES, help="What is called stands beside your words for the first two.")
-        yield _number("depth", "Up by", depth, "Among the messages: how many before the end; 0 is with your last one.")
-        yield ChoiceField("speaker", "As", rules.speaker, _SPEAKERS, help="As whose words it stands among the messages.")
-        yield LineField("outlet", "Outlet", rules.outlet, parse=str.strip, help="The name in {{outlet::name}}, where it then stands.")
-        yield LineField("order", "Order", entry.order, parse=_whole, is_short=True, help="Lower stands higher up.")
-        yield LineField("priority", "Priority", entry.priority, parse=_whole, is_short=True, help="Lower is left out first.")
-        yield SwitchField("ignores_budget", "Without limit", rules.ignores_budget, help="It is added even where there is no room left.")
-        yield TextField("comment", "Comment", entry.comment, help="For people; the model does not see it.")
-
-    def _whom(self) -> Iterator[Field]:
-        only = self._rules.only
-        yield LinesField("only_names", "Personas", only.names, help="Only with these, one per line; empty is with all.")
-        yield LinesField("only_tags", "Tags", only.tags, help="Only with personas that have one of these, one per line.")
-        yield SwitchField("excludes", "All others", only.excludes, help="On: with all personas but those.")
+        regex = SwitchField("use_regex", "Expressions", entry.use_regex, help="The keys are regular expressions, such as sw(o|a)rds?.")
+        yield Section("When it is added", (
+            SwitchField("enabled", "In use", entry.enabled, help="Off: it is never added."),
+            SwitchField("constant", "Always there", entry.constant, help="In every prompt, whatever is said."),
+            SwitchField("selective", "Needs more", entry.selective, help="The further keys count, too."),
+            LinesField("secondary_keys", "Further keys", entry.secondary_keys, help="One per line, used when “Needs more” is on."),
+            ChoiceField("logic", "Only when", rules.logic, _LOGICS, help="What has to be so of the further keys."),
+            *(() if self._is_theirs else (regex,)),
+            ChoiceField("case_sensitive", "Match case", entry.case_sensitive, case, help="Whether “Mill” and “mill” differ."),
+            SwitchField("whole_words", "Whole words", rules.whole_words, help="Off: “mill” is found in “windmill” too."),
+            _optional("scan_depth", "Messages", rules.scan_depth, "How many of the last are searched; empty is as the lorebook says."),
+        ))  # fmt: skip
+        yield Section("Not every time", (
+            _number("probability", "Chance", round(rules.probability), "In percent, drawn for each message; 100 is always.", most=100),
+            LineField("groups", "Group", groups, parse=str.strip, help="Of the entries of a group one is added. Commas between several."),
+            _number("weight", "Weight", rules.weight, "How likely it is the one of its group, against the others' weights."),
+            SwitchField("wins", "First of all", rules.wins, help="It is taken before others of its group, without a draw."),
+            _number("sticky", "Stays", rules.sticky, "For so many messages after it was added it is added in any case."),
+            _number("cooldown", "Rests", rules.cooldown, "For so many messages after that it is not added."),
+            _number("delay", "Waits", rules.delay, "It is not added before there are so many messages."),
+        ))  # fmt: skip
+        yield Section("Chains", (
+            SwitchField("is_no_chain", "Not by others", rules.is_no_chain, help="It is not called by what other entries say."),
+            SwitchField("ends_chain", "Calls none", rules.ends_chain, help="What it says calls no other entry."),
+            _number("delayed", "Only by others", rules.delayed, "0 is no; else only what others say calls it, the higher the later."),
+        ))  # fmt: skip
+        yield Section("Where it stands", (
+            ChoiceField("position", "Place", rules.place, _PLACES, help="What is called stands beside your words for the first two."),
+            _number("depth", "Up by", depth, "Among the messages: how many before the end; 0 is with your last one."),
+            ChoiceField("speaker", "As", rules.speaker, _SPEAKERS, help="As whose words it stands among the messages."),
+            LineField("outlet", "Outlet", rules.outlet, parse=str.strip, help="The name in {{outlet::name}}, where it then stands."),
+            LineField("order", "Order", entry.order, parse=_whole, is_short=True, help="Lower stands higher up."),
+            LineField("priority", "Priority", entry.priority, parse=_whole, is_short=True, help="Lower is left out first."),
+            SwitchField("ignores_budget", "Without limit", rules.ignores_budget, help="It is added even where there is no room left."),
+            TextField("comment", "Comment", entry.comment, help="For people; the model does not see it."),
+        ))  # fmt: skip
+        yield Section("For whom", (
+            LinesField("only_names", "Personas", only.names, help="Only with these, one per line; empty is with all."),
+            LinesField("only_tags", "Tags", only.tags, help="Only with personas that have one of these, one per line."),
+            SwitchField("excludes", "All others", only.excludes, help="On: with all personas but those."),
+        ))  # fmt: skip
 
     def missing(self, values: Mapping[str, object]) -> tuple[str, str] | None:
         """An entry says something, and there is a way for it to enter."""

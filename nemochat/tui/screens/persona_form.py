@@ -53,11 +53,8 @@ class PersonaForm(FormScreen[EditedPersona]):
 
     def sections(self) -> Iterator[Section]:
         """Name, who it is, what the model is told, how it opens, the lorebook, sampling, what is for people."""
-        yield from (self._names(), self._texts(), self._orders(), self._openings(), self._lore(), self._numbers(), self._people())
-
-    def _names(self) -> Section:
-        persona = self._persona
-        fields = (
+        persona, book, sampling = self._persona, self._book, self._persona.sampling
+        yield Section("", (
             _name("name", "Name", persona.name, "Who speaks. It stands over the replies and in lists."),
             _name("nickname", "Called", persona.nickname, "What {{char}} becomes; empty is the name."),
             LineField("summary", "Summary", persona.summary, help="One line for lists; empty is made from the texts."),
@@ -65,21 +62,13 @@ class PersonaForm(FormScreen[EditedPersona]):
             ColourField("accent", "Colour", persona.accent, help="Of its name; empty is the theme's own."),
             _name("user_name", "Calls you", persona.user_name, "What {{user}} becomes; empty is the name of your profile."),
             _name("model", "Model", persona.model, "The name of the model that it was written for; empty is whichever is open."),
-        )
-        return Section("", fields)
-
-    def _texts(self) -> Section:
-        persona = self._persona
-        fields = (
+        ))  # fmt: skip
+        yield Section("Who it is", (
             TextField("description", "Description", persona.description, help=f"Looks, history, manner. {_MACROS}"),
             TextField("personality", "Personality", persona.personality, help="A few words or sentences, behind the description."),
             TextField("scenario", "Scenario", persona.scenario, help="Where you two are and what is going on."),
-        )
-        return Section("Who it is", fields)
-
-    def _orders(self) -> Section:
-        persona = self._persona
-        fields = (
+        ))  # fmt: skip
+        yield Section("What the model is told", (
             TextField(
                 "system", "System text", persona.system,
                 help="In place of your own system text; {{original}} puts that back in. Empty: yours, and whom to play.",
@@ -89,12 +78,8 @@ class PersonaForm(FormScreen[EditedPersona]):
                 "remembered", "Remembers", persona.remembered, line=lambda text: (text, ""), add="something to remember",
                 help=f"{_REMEMBERED} {_LIST_KEYS}",
             ),
-        )  # fmt: skip
-        return Section("What the model is told", fields)
-
-    def _openings(self) -> Section:
-        persona = self._persona
-        fields = (
+        ))  # fmt: skip
+        yield Section("How it opens", (
             TextField("greeting", "Greeting", persona.greeting, help=f"{_GREETING} Empty: you begin."),
             ListField[str](
                 "greetings", "Others", persona.greetings, line=lambda text: (text, ""), add="another greeting",
@@ -104,12 +89,8 @@ class PersonaForm(FormScreen[EditedPersona]):
                 "examples", "Examples", persona.examples,
                 help="Dialogues: each begins with <START>, then lines “{{user}}: …” and “{{char}}: …”. The first to be forgotten.",
             ),
-        )  # fmt: skip
-        return Section("How it opens", fields)
-
-    def _lore(self) -> Section:
-        book = self._book
-        fields = (
+        ))  # fmt: skip
+        yield Section("Lorebook", (
             ListField[LoreEntry](
                 "book.entries", "Entries", book.entries, line=lambda entry: (title(entry), _about(entry)), add="another entry",
                 help=f"What is known of the world. {_LIST_KEYS}",
@@ -119,14 +100,10 @@ class PersonaForm(FormScreen[EditedPersona]):
             _optional("book.scan_depth", "Messages", book.scan_depth, f"How many of the last are searched; empty is {SCAN_DEPTH}."),
             _optional("book.token_budget", "Tokens", book.token_budget, "The most that enter in a turn; empty: a quarter of the window."),
             SwitchField("book.recursive", "Chains", book.recursive, help="What entered is searched for keys too."),
-            LinesField("lorebooks", "Others", self._persona.lorebooks, help="Lorebooks that it has besides, by name, one per line."),
-        )  # fmt: skip
-        return Section("Lorebook", fields)
-
-    def _numbers(self) -> Section:
-        sampling = self._persona.sampling
+            LinesField("lorebooks", "Others", persona.lorebooks, help="Lorebooks that it has besides, by name, one per line."),
+        ))  # fmt: skip
         known = {info.key.removeprefix(_SAMPLING): info for info in describe("sampling")}
-        fields = [
+        numbers = [
             LineField(
                 f"{_SAMPLING}{name}", _LABELS.get(name, name.replace("_", " ").capitalize()), value, text=_typed(value),
                 parse=_setting(f"{_SAMPLING}{name}", known[name].allowed), hint="yours", is_short=not isinstance(value, tuple | dict),
@@ -135,16 +112,12 @@ class PersonaForm(FormScreen[EditedPersona]):
             for name in PersonaSampling.__struct_fields__
             for value in [getattr(sampling, name)]
         ]  # fmt: skip
-        return Section("Sampling", fields)
-
-    def _people(self) -> Section:
-        persona = self._persona
-        fields = (
+        yield Section("Sampling", numbers)
+        yield Section("For people", (
             TextField("creator_notes", "Notes", persona.creator_notes, help="For people; they are never told to the model."),
             _name("creator", "Author", persona.creator, "Who wrote it."),
             _name("version", "Version", persona.version, "Of the card."),
-        )
-        return Section("For people", fields)
+        ))  # fmt: skip
 
     def missing(self, values: Mapping[str, object]) -> tuple[str, str] | None:
         """A persona has a name, and its lorebooks exist."""

@@ -21,7 +21,7 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
 from nemochat.numbers import count
 from nemochat.tui.screens.modal import Modal
-from nemochat.tui.widgets.search_filters import FilterChoice, PictureChoice, Span, WhenChoice, since
+from nemochat.tui.widgets.search_filters import FilterChoice, Span, picture_choice, since, when_choice
 from nemochat.tui.widgets.search_results import MOST_HITS, PreviewPane, Results
 
 NARROW = 100
@@ -73,8 +73,8 @@ class SearchScreen(Modal[Found | None]):
         self.choices = (
             FilterChoice("persona", "any persona", personas),
             FilterChoice("model", "any model", models),
-            WhenChoice(),
-            PictureChoice(),
+            when_choice(),
+            picture_choice(),
         )
         self.results = Results()
         self.preview = PreviewPane()

@@ -24,7 +24,7 @@ from nemochat.tui.screens.modal import Modal
 from nemochat.tui.tables import in_words
 from nemochat.tui.widgets.late import LateHorizontal
 from nemochat.tui.widgets.plots import Bins, CostTable, Distribution, FiguresTable, ReplyBars, bins_of
-from nemochat.tui.widgets.search_filters import FilterChoice, Span, WhenChoice, since
+from nemochat.tui.widgets.search_filters import FilterChoice, Span, since, when_choice
 
 WIDE = 116
 """From this width on the distribution stands beside the tables."""
@@ -79,7 +79,7 @@ class StatsScreen(Modal[None]):
         self._scopes = Static(id="stats-scopes", markup=False)
         self._filters = LateHorizontal(id="stats-filters")
         self._model: FilterChoice | None = None
-        self._when = WhenChoice()
+        self._when = when_choice()
         self._body = VerticalScroll(id="stats-body")
         self._said = Static(id="stats-said", markup=False)
         self._times, self._costs = FiguresTable(), CostTable()
@@ -167,7 +167,7 @@ class StatsScreen(Modal[None]):
         self._when.value = ""
         await self._filters.mount(self._model)
         if scope is Scope.LIBRARY:  # when a reply of the open chat came is not known
-            self._when = WhenChoice()
+            self._when = when_choice()
             await self._filters.mount(self._when)
         self._show()
 

@@ -90,16 +90,12 @@ class FilterChoice(Static, can_focus=True):
         self.update(Content(shortened(words, _NAME_CHARACTERS)))
 
 
-class WhenChoice(FilterChoice):
+def when_choice() -> FilterChoice:
     """Since when; its value is a `Span`."""
-
-    def __init__(self) -> None:
-        words = ["today", "the last 7 days", "the last 30 days", "the last year"]
-        super().__init__("when", "any time", [Span.TODAY, Span.WEEK, Span.MONTH, Span.YEAR], words)
+    words = ["today", "the last 7 days", "the last 30 days", "the last year"]
+    return FilterChoice("when", "any time", [Span.TODAY, Span.WEEK, Span.MONTH, Span.YEAR], words)
 
 
-class PictureChoice(FilterChoice):
+def picture_choice() -> FilterChoice:
     """With pictures or without: its value is "", ``with`` or ``without``."""
-
-    def __init__(self) -> None:
-        super().__init__("pictures", "pictures or none", ["with", "without"], ["with pictures", "without pictures"])
+    return FilterChoice("pictures", "pictures or none", ["with", "without"], ["with pictures", "without pictures"])
