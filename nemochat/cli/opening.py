@@ -48,21 +48,14 @@ async def open_session(
     if not isinstance(model, ServedModel):
         model = await setup.remotes.find(setup.wanted(model), setup.catalogue, waits=print_note_once) or model
         print_notes(setup.servers.notices)
-    session = await open_found(setup, model, mmproj, vocabulary_only=vocabulary_only)
+    if isinstance(model, ServedModel) and model.leaves and not await asyncio.to_thread(setup.keys.is_allowed, model.server):
+        print_note_once(model.leaving)
+    session = await new_session(setup, model, mmproj, warn=print_note_once, vocabulary_only=vocabulary_only)
     print_notes(setup.catalogue.notices)
     try:
         yield session
     finally:
         await session.close()
-
-
-async def open_found(
-    setup: Setup, model: ServedModel | str | None, mmproj: Path | None, *, vocabulary_only: bool = False
-) -> ChatSession:
-    """The same for those who have looked whether the model is a server's, and who close it themselves."""
-    if isinstance(model, ServedModel) and model.leaves and not await asyncio.to_thread(setup.keys.is_allowed, model.server):
-        print_note_once(model.leaving)
-    return await new_session(setup, model, mmproj, warn=print_note_once, vocabulary_only=vocabulary_only)
 
 
 async def new_session(

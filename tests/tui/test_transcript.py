@@ -20,6 +20,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from nemochat.chat import ContextView, Entry, ReplyRecord, TurnResult
+from nemochat.desk.messages import code_of
 from nemochat.domain.events import FinishReason, Timings, Usage
 from nemochat.domain.messages import ContextPart, ImagePart, Message, ReasoningPart, Role, TextPart, ToolCall
 from nemochat.domain.replies import ModelRef
@@ -30,7 +31,7 @@ from nemochat.tui.widgets.portrait import half_blocks
 from nemochat.tui.widgets.reply_stream import ThoughtLine
 from nemochat.tui.widgets.reply_text import ReplyText
 from nemochat.tui.widgets.transcript import Transcript
-from nemochat.tui.widgets.transcript_notes import EmptyState, ForgottenLine, ShownSummary, SystemText
+from nemochat.tui.widgets.transcript_notes import ForgottenLine, ShownSummary, SystemText
 from tests.calls import call_part
 from tests.idle import until
 
@@ -43,7 +44,7 @@ class Host(App[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.transcript = Transcript(empty="Ask something [/foo]")
+        self.transcript = Transcript(empty=Static("Ask something [/foo]", markup=False, id="empty"))
         self.posted: list[object] = []
 
     def compose(self) -> ComposeResult:
@@ -106,7 +107,7 @@ def row_of(transcript: Transcript, view: MessageView) -> float:
 async def test_the_empty_state_goes_with_the_first_message() -> None:
     async with Host().run_test(size=(80, 24)) as pilot:
         transcript = await shown(pilot, [])
-        empty = transcript.query_one(EmptyState)
+        empty = transcript.query_one("#empty", Static)
         assert empty.display
         assert str(empty.visual) == "Ask something [/foo]"
         await shown(pilot, [user("hi")])
@@ -557,8 +558,8 @@ async def test_keys_on_a_message_ask_for_actions() -> None:
         await settle(pilot)
         assert isinstance(pilot.app, Host)
         assert pilot.app.posted == [(3, name) for name in keys.values()]
-        assert transcript.code_of(3) == "b"
-        assert transcript.code_of(0) is None
+        assert code_of(transcript.entries[3].message) == "b"
+        assert code_of(transcript.entries[0].message) is None
         pilot.app.posted.clear()
         await pilot.press("k", "r", "n", "y", "k", "r", "n", "k", "r")
         await settle(pilot)

@@ -104,8 +104,3 @@ def _is_closed(block: Token, lines: list[str], stop: int) -> bool:
 def _offset(lines: list[str], line: int) -> int:
     """Where line number `line` begins."""
     return sum(len(text) + 1 for text in lines[:line])
-
-
-def code_blocks(markdown: str) -> list[str]:
-    """The contents of all fenced and indented code blocks, in order, nested ones too."""
-    return [token.content.rstrip("\n") for token in _block_parser().parse(markdown) if token.type in ("fence", "code_block")]

@@ -19,13 +19,13 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from nemochat.chat import Entry, ReplyRecord
+from nemochat.desk.messages import code_of
 from nemochat.domain.events import FinishReason
 from nemochat.domain.messages import ImagePart, Message, Part, ReasoningPart, Role, TextPart
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.ttft import reading_of
 from nemochat.numbers import count, duration, speed
 from nemochat.tui.widgets import reply_stream
-from nemochat.tui.widgets.markdown_blocks import code_blocks
 from nemochat.tui.widgets.portrait import half_blocks
 from nemochat.tui.widgets.reply_text import ReplyText
 from nemochat.tui.widgets.steady_scroll import SteadyItem
@@ -328,12 +328,6 @@ def signs_of(entry: Entry, standing: Standing) -> list[str]:
         if applies
     ]
     return signs if entry.record is None else [*signs, *_record_signs(entry.record)]
-
-
-def code_of(message: Message) -> str | None:
-    """The last code block of a message, None when it has none."""
-    blocks = code_blocks(sanitize(message.text)) if "```" in message.text or "~~~" in message.text or "    " in message.text else []
-    return blocks[-1] if blocks else None
 
 
 def _is_cut(entry: Entry) -> bool:

@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from textual.app import ComposeResult
 from textual.widget import Widget
+from textual.widgets import Static
 
 from nemochat.chat import ContextView, Entry
 from nemochat.domain.messages import Role
 from nemochat.numbers import count
 from nemochat.tui.widgets.message import MessageView, Standing
 from nemochat.tui.widgets.steady_scroll import SteadyScroll
-from nemochat.tui.widgets.transcript_notes import EmptyState, ForgottenLine, Jump, ShownSummary, SystemText
+from nemochat.tui.widgets.transcript_notes import ForgottenLine, Jump, ShownSummary, SystemText
 
 OPEN = 16
 """Messages mounted when a conversation opens: about a screenful; more follow until a screenful lies beyond it."""
@@ -34,7 +35,7 @@ class MessageWindow(SteadyScroll):
     All `async` methods must run one after another: in this widget's own message queue.
     """
 
-    def __init__(self, *, empty: str | Widget = "", id: str | None = None, classes: str | None = None) -> None:
+    def __init__(self, *, empty: Widget | None = None, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.entries: tuple[Entry, ...] = ()
         self.views: list[MessageView] = []
@@ -47,7 +48,7 @@ class MessageWindow(SteadyScroll):
         self._summary: ShownSummary | None = None
         self._last_user = -1
         self._will_page = False
-        self._empty = empty if isinstance(empty, Widget) else EmptyState(empty)
+        self._empty = empty or Static()
         self._system = SystemText()
         self.earlier = Jump(id="earlier")
         self.later = Jump(id="later")

@@ -67,11 +67,6 @@ class ThoughtLine(Static):
         self._part, self._is_streaming, self._began = part, is_streaming, time.monotonic()
         self._draw()
 
-    @property
-    def part(self) -> ReasoningPart:
-        """What it shows."""
-        return self._part
-
     def add(self, text: str) -> None:
         """The model thinks on."""
         self.set_part(msgspec.structs.replace(self._part, text=self._part.text + text))

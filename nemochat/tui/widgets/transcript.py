@@ -19,7 +19,7 @@ from textual.widgets import Markdown
 from nemochat.chat import ContextView, Entry
 from nemochat.domain.messages import Message, Part, Role
 from nemochat.domain.sanitize import sanitize
-from nemochat.tui.widgets.message import MessageView, Standing, code_of
+from nemochat.tui.widgets.message import MessageView, Standing
 from nemochat.tui.widgets.message_window import MessageWindow
 from nemochat.tui.widgets.reply_stream import ReplyStream, left_open
 from nemochat.tui.widgets.transcript_notes import Jump, ShownSummary
@@ -129,10 +129,6 @@ class Transcript(MessageWindow):
     def focus_last(self) -> None:
         """Focus the last message."""
         self.call_later(self._focus_last)
-
-    def code_of(self, index: int) -> str | None:
-        """The last code block of a message, None when it has none."""
-        return code_of(self.entries[index].message)
 
     # -- portraits
 

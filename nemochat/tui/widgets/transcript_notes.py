@@ -30,17 +30,6 @@ class _Note(Static):
         return None
 
 
-class EmptyState(_Note):
-    """Shown while there is no message."""
-
-    DEFAULT_CSS = """
-    EmptyState { width: 1fr; height: 1fr; content-align: center middle; text-align: center; color: $text-muted; padding: 1 4; }
-    """
-
-    def __init__(self, text: str) -> None:
-        super().__init__(Content(text), markup=False)
-
-
 class SystemText(Static):
     """The system text in two lines; a click shows all of it."""
 
