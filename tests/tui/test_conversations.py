@@ -258,7 +258,7 @@ async def test_on_a_narrow_screen_it_lies_over_the_conversation_and_makes_way() 
         await pilot.pause()
         assert not drawer.is_open
         for key, told in (("enter", ("today", "open")), ("n", "new"), ("escape", "left")):
-            drawer.toggle()
+            drawer.open()
             await pilot.pause()
             assert drawer.region.width == 40
             assert pilot.app.query_one(Button).region.x == 0
@@ -266,7 +266,7 @@ async def test_on_a_narrow_screen_it_lies_over_the_conversation_and_makes_way() 
             assert posted(pilot) == [told]
             assert not drawer.is_open
         drawer.open()
-        drawer.toggle()
+        drawer.leave()
         await pilot.pause()
         assert posted(pilot) == ["left"]
 

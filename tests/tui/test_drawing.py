@@ -25,12 +25,12 @@ from nemochat.tui.panes.attachments import AttachmentItem, AttachmentsPane
 from nemochat.tui.panes.context import ContextPane
 from nemochat.tui.panes.side import SidePanes
 from nemochat.tui.panes.tools import ToolInfo, ToolsPane
+from nemochat.tui.screens.persona_picker import PersonaPreview
 from nemochat.tui.widgets.completion_list import CompletionList
 from nemochat.tui.widgets.conversations import ConversationsDrawer
 from nemochat.tui.widgets.form_fields import ChoiceField, ColourField, LineField, SwitchField, TextField
 from nemochat.tui.widgets.form_lists import ListField
 from nemochat.tui.widgets.hint_line import Hint, HintLine, PromptState
-from nemochat.tui.widgets.persona_preview import PersonaPreview
 from nemochat.tui.widgets.portrait import Portrait
 from nemochat.tui.widgets.prompt import Prompt
 from nemochat.tui.widgets.reply_text import ReplyText

@@ -27,10 +27,9 @@ from nemochat.tui.screens.dialogs import Choose
 from nemochat.tui.screens.lore_form import LoreForm, TextForm
 from nemochat.tui.screens.persona_card import MOST_CHARACTERS, MOST_ENTRIES, PersonaCard
 from nemochat.tui.screens.persona_form import PersonaForm
-from nemochat.tui.screens.persona_picker import PersonaPicker
+from nemochat.tui.screens.persona_picker import PersonaPicker, PersonaPreview
 from nemochat.tui.screens.picker import Picker
 from nemochat.tui.widgets.form_fields import Field
-from nemochat.tui.widgets.persona_preview import PersonaPreview
 from nemochat.tui.widgets.portrait import Portrait, initials
 from tests.idle import until
 

@@ -255,7 +255,7 @@ class Presenter:
 
     def _toggle_drawer(self) -> None:
         if self._drawer.is_open and self._drawer.has_focus_within:
-            self._drawer.toggle()
+            self._drawer.leave()
             return
         self._drawer.open()
         self._list_soon()

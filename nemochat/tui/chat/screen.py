@@ -250,7 +250,7 @@ class ChatScreen(Screen[None]):
         elif self.side.is_open:
             self.side.toggle()
         elif self.drawer.is_open:
-            self.drawer.toggle()
+            self.drawer.leave()
         else:
             self.prompt.area.focus()
 

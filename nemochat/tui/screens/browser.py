@@ -24,15 +24,15 @@ NARROW = 100
 """Below this width the card is under the list."""
 
 
-def browser_keys(prefix: str, what: str, card: str) -> list[BindingType]:
-    """The keys that move about. prefix: of their ids; what, card: how an item of the list, and what is beside it, are called."""
+def browser_keys(prefix: str, what: str, card: str, *, part: str = "card") -> list[BindingType]:
+    """The keys that move about. prefix, part: of their ids; what, card: how an item of the list, and what is beside it, are called."""
     return [
         Binding("up", "move('cursor_up')", "Up", show=False, id=f"{prefix}.up", tooltip=f"The {what} above"),
         Binding("down", "move('cursor_down')", "Down", show=False, id=f"{prefix}.down", tooltip=f"The {what} below"),
         Binding("pageup", "move('page_up')", "Page up", show=False, id=f"{prefix}.page_up", tooltip="A page up"),
         Binding("pagedown", "move('page_down')", "Page down", show=False, id=f"{prefix}.page_down", tooltip="A page down"),
-        Binding("ctrl+up", "scroll_card(-1)", "Up", show=False, id=f"{prefix}.card_up", tooltip=f"Earlier in {card}"),
-        Binding("ctrl+down", "scroll_card(1)", "Down", show=False, id=f"{prefix}.card_down", tooltip=f"Later in {card}"),
+        Binding("ctrl+up", "scroll_card(-1)", "Up", show=False, id=f"{prefix}.{part}_up", tooltip=f"Earlier in {card}"),
+        Binding("ctrl+down", "scroll_card(1)", "Down", show=False, id=f"{prefix}.{part}_down", tooltip=f"Later in {card}"),
     ]
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar, TypeVar
 import msgspec
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import Vertical
 from textual.content import Content
 from textual.events import DescendantFocus
 from textual.widget import Widget
@@ -19,7 +19,7 @@ from nemochat.domain.sanitize import sanitize
 from nemochat.numbers import plural
 from nemochat.tui.screens.dialogs import Choose
 from nemochat.tui.screens.modal import Modal
-from nemochat.tui.widgets.form_fields import Field, LineField, TextField, field_of
+from nemochat.tui.widgets.form_fields import Field, FieldScroller, LineField, TextField, field_of
 
 R = TypeVar("R")
 
@@ -76,7 +76,7 @@ class FormScreen(Modal[R | None]):
         """Title, parts, help, keys."""
         with Vertical(id="form"):
             yield Label(self._title, id="form-title", markup=False)
-            with _Scroller():
+            with FieldScroller():
                 self._sections = tuple(self.sections())
                 for section in self._sections:
                     with Vertical(classes="part"):
@@ -190,12 +190,3 @@ class FormScreen(Modal[R | None]):
 
 def _labelled(fields: Iterable[LineField | TextField]) -> str:
     return "\n\n".join(f"{field.label}:\n{field.text}" for field in fields if field.is_changed)
-
-
-class _Scroller(VerticalScroll, can_focus=False, inherit_bindings=False):
-    """Leaves the arrow keys to the form, which moves between fields."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("pageup", "page_up", "Page up", show=False, id="form.page_up", tooltip="Scroll a page up"),
-        Binding("pagedown", "page_down", "Page down", show=False, id="form.page_down", tooltip="Scroll a page down"),
-    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from textual.app import App
 from textual.content import Content
@@ -44,25 +44,16 @@ def help_for(screen: Screen[object], app: App[None]) -> HelpScreen:
             declared.setdefault(binding.action, (around.index(active.node), _place_of(binding.id, active.node)))
         known = place.get(binding.action)
         place[binding.action] = (f"{known[0]}, {keys}" if known else keys, active.tooltip or binding.description)
-    width = min(110, app.size.width * 94 // 100) - _AROUND
     title = str(getattr(focused, "help_title", "") or "What has the focus")
-    ordered = [here[action] for action in sorted(here, key=declared.__getitem__)]
-    parts = [_heading(title), *_lines(ordered, width)] if here else []
-    commands = [(f"/{command.name} {command.argument}".rstrip(), command.help) for command in COMMANDS]
-    text = (
-        Content("\n").join(
-            [
-                *parts,
-                _heading("Everywhere"),
-                *_lines(everywhere.values(), width),
-                _heading("Commands"),
-                *_lines(commands, width),
-                _heading("Moving and editing"),
-                *_lines(moving.values(), width),
-            ]
-        )
-    )
-    return HelpScreen(text[1:])  # without the blank line before the first heading
+    groups: dict[str, Mapping[str, tuple[str, str]]] = {
+        title: {action: here[action] for action in sorted(here, key=declared.__getitem__)},
+        "Everywhere": everywhere,
+        "Commands": {command.name: (command.usage, command.help) for command in COMMANDS},
+        "Moving and editing": moving,
+    }
+    width = min(110, app.size.width * 94 // 100) - _AROUND
+    lines = [line for heading, rows in groups.items() if rows for line in (_heading(heading), *_lines(rows.values(), width))]
+    return HelpScreen(Content("\n").join(lines)[1:])  # without the blank line before the first heading
 
 
 def _place_of(id: str | None, node: DOMNode) -> int:

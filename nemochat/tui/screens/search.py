@@ -20,12 +20,11 @@ from nemochat.domain.library import Hit, SearchFilters
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
 from nemochat.numbers import count
+from nemochat.tui.screens.browser import NARROW, browser_keys
 from nemochat.tui.screens.modal import Modal
 from nemochat.tui.widgets.search_filters import FilterChoice, Span, picture_choice, since, when_choice
 from nemochat.tui.widgets.search_results import MOST_HITS, PreviewPane, Results
 
-NARROW = 100
-"""Below this width the preview is under the results."""
 _HINT = "Up/Down move · Enter opens · Tab to the filters · Ctrl+Up/Down scroll the preview · Esc closes"
 _SHORT_HINT = "Up/Down move · Enter opens · Tab filters · Ctrl+Up/Down preview · Esc closes"
 
@@ -42,12 +41,7 @@ class SearchScreen(Modal[Found | None]):
     """Seconds after the last key until the search begins."""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Close", id="search.close", tooltip="Close without going anywhere"),
-        Binding("up", "move('cursor_up')", "Up", show=False, id="search.up", tooltip="The result above"),
-        Binding("down", "move('cursor_down')", "Down", show=False, id="search.down", tooltip="The result below"),
-        Binding("pageup", "move('page_up')", "Page up", show=False, id="search.page_up", tooltip="A page of results up"),
-        Binding("pagedown", "move('page_down')", "Page down", show=False, id="search.page_down", tooltip="A page of results down"),
-        Binding("ctrl+up", "scroll_preview(-1)", "Preview up", show=False, id="search.preview_up", tooltip="Earlier in the preview"),
-        Binding("ctrl+down", "scroll_preview(1)", "Preview down", show=False, id="search.preview_down", tooltip="Later in it"),
+        *browser_keys("search", "result", "the preview", part="preview"),
         Binding("f2", "cycle('persona')", "Persona", id="search.persona", tooltip="Only conversations with this persona"),
         Binding("f3", "cycle('model')", "Model", id="search.model", tooltip="Only conversations with this model"),
         Binding("f4", "cycle('when')", "When", id="search.when", tooltip="Only messages of this time"),
@@ -111,7 +105,7 @@ class SearchScreen(Modal[Found | None]):
         """Move the cursor in the results while the words keep the focus."""
         await self.results.run_action(how)
 
-    def action_scroll_preview(self, by: int) -> None:
+    def action_scroll_card(self, by: int) -> None:
         """Scroll it by half its height."""
         self.preview.scroll_relative(y=by * max(1, self.preview.size.height // 2), animate=False)
 

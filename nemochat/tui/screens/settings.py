@@ -11,7 +11,7 @@ import msgspec
 from msgspec.inspect import BoolType, EnumType, NoneType, UnionType, VarTupleType
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import Vertical
 from textual.content import Content
 from textual.events import DescendantFocus
 from textual.theme import Theme
@@ -25,7 +25,7 @@ from nemochat.settings import SettingInfo, Settings, describe, parse_setting
 from nemochat.tui.screens.modal import Modal
 from nemochat.tui.screens.picker import preset_picker
 from nemochat.tui.themes import NamedTheme
-from nemochat.tui.widgets.form_fields import ChoiceField, Field, LineField, SwitchField, field_of
+from nemochat.tui.widgets.form_fields import ChoiceField, Field, FieldScroller, LineField, SwitchField, field_of
 
 _GROUP_TITLES = {
     "interface": "Interface", "engine": "Engine", "sampling": "Sampling", "tools": "Tools and documents", "lore": "Lorebooks",
@@ -74,7 +74,7 @@ class SettingsScreen(Modal[dict[str, object] | None]):
         with Vertical(id="settings"):
             yield Label("Settings", classes="title")
             yield self._filter
-            with _Scroller():
+            with FieldScroller():
                 for group, title in _GROUP_TITLES.items():
                     with Vertical(classes=f"group -{group}"):
                         yield Label(title, classes="group-title", markup=False)
@@ -212,15 +212,6 @@ class SettingsScreen(Modal[dict[str, object] | None]):
             first = "Up/Down or Tab moves"
         presets = " · Ctrl+R presets" if self._presets else ""
         self._hint.update(f"{first} · Esc leaves without saving{presets}")
-
-
-class _Scroller(VerticalScroll, can_focus=False, inherit_bindings=False):
-    """Leaves the arrow keys to the screen, which moves between settings."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("pageup", "page_up", "Page up", show=False, id="settings.page-up", tooltip="Scroll a page up"),
-        Binding("pagedown", "page_down", "Page down", show=False, id="settings.page-down", tooltip="Scroll a page down"),
-    ]
 
 
 class _LockedField(Field):

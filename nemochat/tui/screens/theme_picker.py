@@ -8,7 +8,6 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.highlight import highlight
 from textual.theme import Theme
-from textual.types import CSSPathType
 from textual.widgets import Static
 
 from nemochat.desk.port import Item
@@ -21,7 +20,6 @@ _CODE = "def area(radius: float) -> float:  # in metres\n    return 3.14159 * ra
 class ThemePicker(Picker):
     """All themes of the app that shows it, with a sample. Returns the name of the one chosen, which is then on, or None."""
 
-    CSS_PATH: ClassVar[CSSPathType | None] = ["picker.tcss", "theme_picker.tcss"]
     ROWS_AROUND: ClassVar[int] = Picker.ROWS_AROUND + 6
 
     def __init__(self) -> None:

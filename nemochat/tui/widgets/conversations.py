@@ -109,7 +109,7 @@ class ConversationsDrawer(Vertical):
     def set_narrow(self, narrow: bool) -> None:
         """Over the conversation or beside it; when it comes to lie over it, it closes."""
         if narrow and not self.is_narrow:
-            self.close()
+            self.is_open = False
         self.is_narrow = narrow
 
     def open(self) -> None:
@@ -117,17 +117,10 @@ class ConversationsDrawer(Vertical):
         self.is_open = True
         self.list.focus()
 
-    def close(self) -> None:
-        """Hide it."""
+    def leave(self) -> None:
+        """Hide it, and go back to the conversation."""
         self.is_open = False
-
-    def toggle(self) -> None:
-        """Open, or close and leave."""
-        if self.is_open:
-            self.close()
-            self.post_message(self.Left())
-        else:
-            self.open()
+        self.post_message(self.Left())
 
     def ask(self, conversation: str, name: str) -> None:
         """Do what the key for `name` does, with this conversation: the answer to the menu."""
@@ -144,8 +137,7 @@ class ConversationsDrawer(Vertical):
     def action_leave(self) -> None:
         """Close the list, and go back to the conversation."""
         self.filter.value = ""
-        self.close()
-        self.post_message(self.Left())
+        self.leave()
 
     def action_enter_list(self) -> None:
         """From the filter into the rows."""
@@ -191,7 +183,7 @@ class ConversationsDrawer(Vertical):
     def _give_way(self) -> None:
         """What was chosen is to be seen."""
         if self.is_narrow:
-            self.close()
+            self.is_open = False
 
     # -- drawing
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.css.query import NoMatches
 from textual.message import Message
@@ -278,6 +278,15 @@ class ChoiceField(Field):
         event.stop()
         if isinstance(event.value, int):
             self.accept(self._options[event.value][1])
+
+
+class FieldScroller(VerticalScroll, can_focus=False, inherit_bindings=False):
+    """Holds the fields, and leaves the arrow keys to the form, which moves between fields."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("pageup", "page_up", "Page up", show=False, id="form.page_up", tooltip="Scroll a page up"),
+        Binding("pagedown", "page_down", "Page down", show=False, id="form.page_down", tooltip="Scroll a page down"),
+    ]
 
 
 def field_of(widget: Widget | None) -> Field | None:
