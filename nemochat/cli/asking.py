@@ -8,6 +8,7 @@ import sys
 from itertools import pairwise
 
 from nemochat.domain.visible import row_starts, visible
+from nemochat.numbers import plural
 from nemochat.system import terminal
 from nemochat.system.threads import in_daemon
 
@@ -38,7 +39,7 @@ async def ask_yes(text: str, question: str) -> bool:
     for at in range(page, len(rows), page):
         print("\n".join(rows[at - page : at]), file=sys.stderr)
         left = len(rows) - at
-        answer = await _answer(f"{left:,} more {'line' if left == 1 else 'lines'}: Enter shows them, n says no ")
+        answer = await _answer(f"{plural(left, 'more line')}: Enter shows them, n says no ")
         if not answer.endswith("\n") or answer.strip():
             return False
     rest = rows[(len(rows) - 1) // page * page :]

@@ -15,6 +15,7 @@ from nemochat.documents.index import DocumentIndex
 from nemochat.documents.values import Report, Retrieval, collection_name, named_collection
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError, UsageError
+from nemochat.numbers import plural
 from nemochat.paths import at_home, find_paths
 
 _NO_BUDGET = 1_000_000
@@ -51,8 +52,9 @@ def print_list(collections: Sequence[str], *, as_json: bool) -> None:
     with _opened() as index:
         rows = [row for collection in chosen(index, collections) for row in index.documents(collection)]
     if as_json:
-        print_json({"documents": [{**_document(row.collection, row.place), "name": row.name, "kind": row.kind, "passages": row.passages,
-                                   "size": row.size, "read": row.read} for row in rows]})  # fmt: skip
+        listed = [{"collection": collection_name(row.collection) or "", "place": row.place, "name": row.name, "kind": row.kind,
+                   "passages": row.passages, "size": row.size, "read": row.read} for row in rows]  # fmt: skip
+        print_json({"documents": listed})
         return
     if not rows:
         print_note("There are no documents. nemochat docs add PATH adds some.")
@@ -71,7 +73,7 @@ def remove(path: str, collections: Sequence[str]) -> None:
     shown = sanitize(path, strict=True)
     if not count:
         raise NemochatError(f"{shown} is in no collection.", "nemochat docs list shows what is.")
-    say(f"{_counted(count)} taken out; the files stay where they are.")
+    say(f"{plural(count, 'document')} taken out; the files stay where they are.")
 
 
 def search(words: str, collections: Sequence[str], *, limit: int, as_json: bool) -> None:
@@ -102,7 +104,7 @@ async def _make_vectors(index: DocumentIndex, status: StatusLine) -> None:
         made = await open_meaning(status).complete(index, embedder, status.show)
     status.clear()
     if made:
-        say(f"{made:,} {'passage' if made == 1 else 'passages'} can be found by meaning from now on.")
+        say(f"{plural(made, 'passage')} can be found by meaning from now on.")
 
 
 @contextmanager
@@ -128,13 +130,4 @@ def _tell(reports: Sequence[Report], where: str) -> None:
         ("not readable", len(problems)),
     )
     read = sum(len(report.read) for report in reports)
-    say(", ".join((f"{_counted(read)} read{where}", *(f"{count:,} {word}" for word, count in counts if count))) + ".")
-
-
-def _document(collection: str, place: str) -> dict[str, str]:
-    return {"collection": collection_name(collection) or "", "place": place}
-
-
-def _counted(count: int) -> str:
-    return f"{count:,} document{'' if count == 1 else 's'}"
-
+    say(", ".join((f"{plural(read, 'document')} read{where}", *(f"{count:,} {word}" for word, count in counts if count))) + ".")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 
+from nemochat.numbers import plural
 from nemochat.system.clipboard import PROGRAMS, fed, put_text, reaches_the_user
 
 SECONDS = 2.0
@@ -21,7 +22,7 @@ def copy(app_copy: Callable[[str], None] | None, text: str, *, environment: Mapp
         return "There is nothing to copy."
     if app_copy is not None:
         app_copy(text)
-    size = f"{len(text):,} {'character' if len(text) == 1 else 'characters'}"
+    size = plural(len(text), "character")
     commands = (command for command in PROGRAMS if reaches_the_user(command[0], environment))
     if put_text(text, environment, SECONDS) or any(fed(command, text, environment, SECONDS) for command in commands):
         return f"Copied {size}."

@@ -19,7 +19,7 @@ from nemochat.desk.port import Found, PreviewLine
 from nemochat.domain.library import Hit, SearchFilters
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import NemochatError
-from nemochat.numbers import count
+from nemochat.numbers import count, plural
 from nemochat.tui.screens.browser import NARROW, browser_keys
 from nemochat.tui.screens.modal import Modal
 from nemochat.tui.widgets.search_filters import FilterChoice, Span, picture_choice, since, when_choice
@@ -186,9 +186,8 @@ class SearchScreen(Modal[Found | None]):
             narrowed = any(choice.value for choice in self.choices)
             return f"Nothing found for “{sanitize(words, strict=True)}”{' with these filters' if narrowed else ''}."
         conversations = len({hit.conversation for hit in hits})
-        where = "1 conversation" if conversations == 1 else f"{count(conversations)} conversations"
         more = f"; the first {count(MOST_HITS)} are shown" if len(hits) > MOST_HITS else ""
-        return f"{count(len(hits))} found in {where}{more}"
+        return f"{count(len(hits))} found in {plural(conversations, 'conversation')}{more}"
 
     def _take(self, hits: Sequence[Hit]) -> None:
         self.preview.display = bool(hits)

@@ -20,6 +20,7 @@ from textual.widgets import Input, Label, Static
 from nemochat.domain.sampling import DEFAULT, InForce, in_words
 from nemochat.domain.sanitize import sanitize
 from nemochat.errors import SettingsError
+from nemochat.numbers import plural
 from nemochat.personas.sampling_presets import Preset
 from nemochat.settings import SettingInfo, Settings, describe, parse_setting
 from nemochat.tui.screens.modal import Modal
@@ -207,7 +208,7 @@ class SettingsScreen(Modal[dict[str, object] | None]):
         if wrong:
             first = f"✗ {wrong} not allowed: Ctrl+S goes there"
         elif changed:
-            first = f"Ctrl+S saves {changed} change{'s' if changed > 1 else ''}"
+            first = f"Ctrl+S saves {plural(changed, 'change')}"
         else:
             first = "Up/Down or Tab moves"
         presets = " · Ctrl+R presets" if self._presets else ""

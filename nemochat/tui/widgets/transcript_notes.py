@@ -14,6 +14,7 @@ from textual.selection import Selection
 from textual.widgets import Static
 
 from nemochat.domain.sanitize import sanitize
+from nemochat.numbers import plural
 
 SUMMARY_LINES = 4
 """So many lines of a summary are shown, about."""
@@ -86,7 +87,7 @@ class Jump(_Note):
     def set_count(self, sign: str, count: int, which: str) -> None:
         """Show how many messages there are in that direction; nothing when there are none."""
         self.display = count > 0
-        self.update(Content(f"{sign} {count:,} {which} {'message' if count == 1 else 'messages'}"))
+        self.update(Content(f"{sign} {plural(count, f'{which} message')}"))
 
     def on_click(self, event: Click) -> None:
         """Pass it on."""
