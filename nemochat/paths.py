@@ -67,6 +67,11 @@ class Paths:
         return self.data_dir / "personas"
 
     @property
+    def claims(self) -> Path:
+        """What running programs work on (`nemochat.library.claims`)."""
+        return self.data_dir / "open.lock"
+
+    @property
     def variables(self) -> Path:
         """The variables of macros that all chats share."""
         return self.data_dir / "variables.json"

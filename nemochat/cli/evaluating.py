@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import msgspec
 from nemochat import __version__
 from nemochat.chat import ChatSession
 from nemochat.cli.library import opened
-from nemochat.cli.opening import SCRIPT_SUFFIX, open_beside, open_session
+from nemochat.cli.opening import SCRIPT_SUFFIX, LocalModel, devices_here, open_beside, open_session
 from nemochat.cli.output import StatusLine, print_json, print_note, print_table, say
 from nemochat.cli.setup import Setup, read_setup
 from nemochat.domain.messages import Role, ToolSpec
@@ -31,6 +32,8 @@ from nemochat.evaluation.benchmarks import BENCHMARKS, Benchmark, Item, benchmar
 from nemochat.evaluation.runs import Answer, Run, Setting, Told, Writer, read_run, runs_in, sha256, writing
 from nemochat.evaluation.scoring import Difference, check, difference
 from nemochat.files import export_file, make_missing, reason
+from nemochat.library.claims import CHAT, REPLY, Claims
+from nemochat.numbers import size_text
 from nemochat.paths import find_paths
 from nemochat.reading import read_regular
 from nemochat.system.limits import let_others_go_first
@@ -96,7 +99,11 @@ def run(wish: Wish, *, as_json: bool) -> None:
 async def _run(wish: Wish, benchmark: Benchmark, items: Sequence[Item], digests: dict[str, str]) -> Run:
     setup = read_setup()
     model = await setup.remotes.find(setup.wanted(wish.model), setup.catalogue, waits=print_note) or wish.model
+    claims = Claims(setup.paths.claims)
+    if not isinstance(model, ServedModel) and claims.is_elsewhere(CHAT):
+        await check_room(setup, model, wish.mmproj)
     async with open_session(setup, model, wish.mmproj) as session, AsyncExitStack() as stack:
+        stack.callback(claims.close)
         with StatusLine() as status:
             status.show("loading the model ...")
             async for progress in session.loaded():
@@ -111,8 +118,9 @@ async def _run(wish: Wish, benchmark: Benchmark, items: Sequence[Item], digests:
             if isinstance(model, ServedModel):
                 more = min(wish.parallel, len(items)) - 1
                 sessions += [await stack.enter_async_context(open_beside(setup, session)) for _ in range(more)]
+            is_here = not (isinstance(model, ServedModel) and model.leaves)
             with _Watch(writer, len(items)) as watch:
-                asking = Asking(benchmark, items, writer, watch.see)
+                asking = Asking(benchmark, items, writer, watch, partial(claims.is_elsewhere, REPLY) if is_here else lambda: False)
                 try:
                     await asking.run(sessions)
                 except asyncio.CancelledError:
@@ -120,6 +128,18 @@ async def _run(wish: Wish, benchmark: Benchmark, items: Sequence[Item], digests:
                     print_note(f"Stopped. {len(writer.answers):,} answers are kept: the same command goes on with them.")
                     raise
             return writer.now
+
+
+async def check_room(setup: Setup, model: str | None, mmproj: Path | None) -> None:
+    """Raise NemochatError for a model that does not fit into memory beside those of the chats that are open on this machine."""
+    wanted = model or setup.settings.model or None
+    if wanted is None or not wanted.endswith(SCRIPT_SUFFIX):
+        local = await asyncio.to_thread(LocalModel.of, setup, wanted, mmproj)
+        local = local.on(await devices_here(local.settings))
+        if local.too_little:
+            needs = size_text(sum(each.total for _, each in local.needs))
+            problem = f"A chat is open on this machine, and {local.name} does not fit beside it: it needs {needs}, and {local.too_little}."
+            raise EvaluationError(problem, "Close the chat, or choose a smaller model or a server's.")
 
 
 def show(name: str, *, wrong: int, as_json: bool) -> None:
@@ -263,6 +283,7 @@ class _Watch:
         self._right = sum(each.score.right for each in before)
         self._task = self._bar.add_task("", total=count, completed=self._done)
         self._began = self._said = time.monotonic()
+        self._has_waited = False
 
     def __enter__(self) -> _Watch:
         if self._begun_with:
@@ -281,13 +302,23 @@ class _Watch:
         """Tell of one more answer."""
         self._done += 1
         self._right += answer.score.right
-        so_far = f"{100 * self._right / self._done:.1f} % so far"
-        self._bar.update(self._task, completed=self._done, description=so_far)
+        self._bar.update(self._task, completed=self._done, description=self._so_far)
         now = time.monotonic()
         if not self._is_terminal and now - self._said >= _LINE_SECONDS and self._done < self._count:
             self._said = now
             left = (now - self._began) / (self._done - self._begun_with) * (self._count - self._done)
-            print_note(f"{self._done:,} of {self._count:,}, {so_far}, about {_time(left)} left.")
+            print_note(f"{self._done:,} of {self._count:,}, {self._so_far}, about {_time(left)} left.")
+
+    def wait(self, *, waits: bool) -> None:
+        """A chat on this machine comes first, or has had its reply."""
+        self._bar.update(self._task, description="waiting for a chat on this machine" if waits else self._so_far)
+        if waits and not self._is_terminal and not self._has_waited:
+            self._has_waited = True
+            print_note("Waiting for a chat on this machine; this goes on when its reply is written, here and each time.")
+
+    @property
+    def _so_far(self) -> str:
+        return f"{100 * self._right / self._done:.1f} % so far" if self._done else ""
 
 
 def _time(seconds: float) -> str:

@@ -58,7 +58,7 @@ from nemochat.domain.replies import ModelRef
 from nemochat.domain.sampling import InForce
 from nemochat.errors import NemochatError
 from nemochat.images import is_flat
-from nemochat.library.claims import Claims
+from nemochat.library.claims import CHAT, REPLY, Claims
 from nemochat.models.naming import meant
 from nemochat.numbers import plural
 from nemochat.personas.sampling_presets import PresetStore
@@ -92,7 +92,7 @@ class Desk:
         self.draft = Draft(port, self, DraftFile(bench.paths.drafts, spare=bench.paths.rescued[1]), history)
         self.history = history
         self.turns = Turns(port, jobs, self.draft, self.tools, self)
-        self._claims = Claims(bench.paths.data_dir / "open.lock")
+        self._claims = Claims(bench.paths.claims)
         self.sending = Sending(port, self.draft, history, self.turns, self._claims, self)
         self.memory = Memory(port, jobs, bench, self)
         self.reading = Reading(port, jobs, self, self.draft, self.memory)
@@ -116,6 +116,7 @@ class Desk:
 
     def start(self, *, restores: bool = True) -> None:
         """Bring the unfinished draft back (unless not `restores`), open the model, and go on with what the command line names."""
+        self._claims.begin(CHAT)
         if restores:
             self.draft.restore()
         self._tell_notices()
@@ -287,12 +288,15 @@ class Desk:
         return next_speakers(chat, said, self.draw, answers=True)
 
     def turn_begins(self) -> None:
-        """The engine is needed."""
+        """The engine is needed, and an evaluation on this machine waits."""
+        if not self.model.leaves:
+            self._claims.begin(REPLY)
         self._forgotten = len(self.reading.view.forgotten) if self.reading.view else 0
         self.reading.turn_begins()
 
     def turn_ended(self, turn: Turn, result: TurnResult | None) -> None:
         """What comes of it beside the conversation."""
+        self._claims.end(REPLY)
         self.sending.settled(turn.conversation)
         self.tools.settled()
         if turn.conversation is not self.conversation:

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
+from typing import Protocol
 
 import msgspec
 
@@ -25,18 +26,35 @@ from nemochat.settings import SamplingSettings
 
 _MOST_FAILURES = 10
 """One after the other, of the engine: then it is no question's fault."""
+_LOOK_SECONDS = 0.5
+"""How often it is looked whether a chat's reply is written by now."""
+_PATIENCE_SECONDS = 900.0
+"""A turn that takes longer waits for its user."""
 _IMAGE = re.compile(r"<image (\d)>")
 
 
-class Asking:
-    """The questions that a run has no answer to. told: is told of each answer."""
+class Watcher(Protocol):
+    """Who follows a run."""
 
-    def __init__(self, benchmark: Benchmark, items: Sequence[Item], writer: Writer, told: Callable[[Answer], None]) -> None:
-        self._benchmark, self._writer, self._told = benchmark, writer, told
+    def see(self, answer: Answer) -> None:
+        """An answer is there."""
+
+    def wait(self, *, waits: bool) -> None:
+        """It waits for a chat on this machine, or does not any more."""
+
+
+class Asking:
+    """The questions that a run has no answer to. is_chatting: whether a reply is being written on this machine, which comes first."""
+
+    def __init__(
+        self, benchmark: Benchmark, items: Sequence[Item], writer: Writer, watcher: Watcher, is_chatting: Callable[[], bool]
+    ) -> None:
+        self._benchmark, self._writer, self._watcher, self._is_chatting = benchmark, writer, watcher, is_chatting
         done = {id_ for id_, answer in writer.answers.items() if not answer.error}
         self.items = together(item for item in items if item.question.id not in done)
         self._next = 0
         self._failures = 0
+        self._is_tired = False
 
     async def run(self, sessions: Sequence[ChatSession]) -> None:
         """Ask all of them with these sessions. Raises NemochatError when the engine fails at each question, or the disk is full."""
@@ -56,7 +74,10 @@ class Asking:
     async def _serve(self, session: ChatSession) -> None:
         shown: tuple[Picture, ...] = ()
         attached: list[Attachment] = []
-        while self._next < len(self.items):
+        while True:
+            await self._make_way()
+            if self._next >= len(self.items):
+                return
             item = self.items[self._next]
             self._next += 1
             try:
@@ -72,7 +93,20 @@ class Asking:
                 if self._failures >= _MOST_FAILURES:
                     raise
             self._writer.add(answer)
-            self._told(answer)
+            self._watcher.see(answer)
+
+    async def _make_way(self) -> None:
+        """Return when no reply is being written, or when one is for so long that it is not worth waiting for."""
+        is_told, until = False, time.monotonic() + _PATIENCE_SECONDS
+        while (is_chatting := self._is_chatting()) and not self._is_tired:
+            await asyncio.sleep(_LOOK_SECONDS)
+            self._is_tired = time.monotonic() > until
+            if not is_told and self._is_chatting():  # and not just another evaluation that looked at the same moment
+                is_told = True
+                self._watcher.wait(waits=True)
+        if is_told:
+            self._watcher.wait(waits=False)
+        self._is_tired = self._is_tired and is_chatting
 
     async def _answer(self, session: ChatSession, item: Item, pictures: Sequence[Attachment]) -> Answer:
         """Raises NemochatError."""

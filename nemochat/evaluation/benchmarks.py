@@ -223,7 +223,8 @@ def _beside(folder: Folder, row: Row, name: str) -> Path:
     split = str(row.get("split", ""))
     if (path := folder.find(*(f"{split}/{_id_of(row)}/{each}" for each in names), *names)) is None:
         hint = "Put the pictures into a folder beside the questions, or name the folder that holds both with --data."
-        raise EvaluationError(f"The picture {shown(name)} of question {shown(_id_of(row))} is not below {shown(folder.root)}.", hint)
+        of = f" of question {shown(_id_of(row))}" if _id_of(row) else ""
+        raise EvaluationError(f"The picture {shown(name)}{of} is not below {shown(folder.root.absolute())}.", hint)
     return path
 
 

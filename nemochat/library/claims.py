@@ -1,4 +1,4 @@
-"""What one running program works on and no other: claims by name, which end with the program however it ends."""
+"""What one running program works on and no other, and what several are at: claims by name, which end with the program however it ends."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from pathlib import Path
 
 from nemochat.files import open_to_append
 from nemochat.system.locks import lock_place, unlock_place
+
+_PROGRAMS = 16
+"""So many may be at the same thing."""
+CHAT, REPLY = "a chat is open", "a reply is written"
+"""What programs may be at that others look for: the latter with a model of this machine."""
 
 
 class Claims:
@@ -45,12 +50,33 @@ class Claims:
             with contextlib.suppress(OSError):  # a disk that cannot lock
                 unlock_place(self._handle, _place(name))
 
+    def begin(self, work: str) -> None:
+        """Other programs see that this one is at something, which they may be at as well."""
+        any(self.claim(name) for name in _places(work))
+
+    def end(self, work: str) -> None:
+        """It is not any more."""
+        for name in _places(work):
+            self.release(name)
+
+    def is_elsewhere(self, work: str) -> bool:
+        """Whether another program is at it, as far as can be known: where the file cannot be opened, none is. Not for who has begun it."""
+        for name in _places(work):
+            if not self.claim(name):
+                return self._handle >= 0
+            self.release(name)
+        return False
+
     def close(self) -> None:
         """Release all."""
         self._held.clear()
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
+
+
+def _places(work: str) -> list[str]:
+    return [f"{work} {number}" for number in range(_PROGRAMS)]
 
 
 def _place(name: str) -> int:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-import random
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
+from nemochat.cli.evaluating import check_room
+from nemochat.cli.setup import read_setup
 from nemochat.domain.chat import Chat
 from nemochat.domain.images import Original
 from nemochat.domain.messages import Conversation, ImagePart, Message, Role, TextPart
+from nemochat.errors import EvaluationError
 from nemochat.library import Library
 from tests.cli.conftest import Run, WriteScript, command
 from tests.remote.llama_server import LlamaServer, running
@@ -96,25 +99,32 @@ def test_the_same_command_goes_on_and_asks_nothing_twice(ask: Ask, script: Write
     assert len((tmp_path / "out/answers.jsonl").read_text().splitlines()) == COUNT + 1
 
 
-def test_killed_at_any_moment_it_goes_on_to_the_same_result(ask: Ask, script: WriteScript, tmp_path: Path) -> None:
+def test_its_worker_is_killed_and_then_itself(ask: Ask, script: WriteScript, tmp_path: Path) -> None:
+    """The first costs the question under way, which is asked again; the second nothing (tests/evaluation/test_asking.py: at any moment)."""
     write_questions(tmp_path)
     whole = ask(knowing(script), out="whole")
     slow = knowing(script, token_seconds=0.03)
     arguments = ("eval", "run", "own", "--data", "mine.jsonl", "--model", slow, "--out", "killed")
-    rng = random.Random(19)
-    for kills in range(2):
-        process = subprocess.Popen(command(*arguments), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wanted, deadline = 5 * kills + 2, time.monotonic() + 60
-        while len(answers_so_far(tmp_path / "killed")) < wanted:
-            assert time.monotonic() < deadline
-            assert process.poll() is None
-            time.sleep(0.01)
-        time.sleep(rng.random() * 0.1)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    process = subprocess.Popen(command(*arguments), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for_answers(tmp_path / "killed", 3, process)
+    [worker] = [each for each in psutil.Process(process.pid).children(recursive=True) if "nemochat.engine.worker" in each.cmdline()]
+    worker.kill()
+    wait_for_answers(tmp_path / "killed", 9, process)
+    process.kill()
+    process.wait()
+    lost = sum(right is None or not text for text, right in answers(tmp_path / "killed").values())
+    assert lost <= 1
     result = ask(slow, out="killed")
-    assert result["figures"] == whole["figures"]
+    assert (result["figures"], result["failed"]) == (whole["figures"], 0)
     assert answers(tmp_path / "killed") == answers(tmp_path / "whole")
+
+
+def wait_for_answers(folder: Path, wanted: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while len(answers_so_far(folder)) < wanted:
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.01)
 
 
 def answers_so_far(folder: Path) -> dict[str, tuple[str, Any]]:
@@ -143,6 +153,43 @@ def test_a_model_that_crashes_on_one_question_loses_that_one_alone(ask: Ask, scr
     again = ask(knowing(script, faults=[crash]))
     assert "23 of 24 questions are answered already." in again["stderr"]
     assert again["failed"] == 1
+
+
+def test_a_chat_on_the_same_machine_comes_first(script: WriteScript, tmp_path: Path, red: str) -> None:
+    """While its reply is written no question is asked; when it is there, the run goes on."""
+    write_questions(tmp_path, 4)
+    chat = tmp_path / "chat.script.json"
+    chat.write_text(json.dumps({"replies": [{"text": "word " * 500}], "token_seconds": 0.1}))
+    arguments = ("eval", "run", "own", "--data", "mine.jsonl", "--model", knowing(script), "--out", "out")
+    talk, pipe = command("--plain", "--model", str(chat)), subprocess.PIPE
+    with subprocess.Popen(talk, cwd=tmp_path, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as plain:
+        assert plain.stdin is not None
+        assert plain.stdout is not None
+        plain.stdin.write("Hello.\n")
+        plain.stdin.flush()
+        said = ""
+        while "word" not in said:
+            said += (piece := plain.stdout.read(1))
+            assert piece, plain.communicate()
+        with subprocess.Popen(command(*arguments), cwd=tmp_path, stderr=subprocess.PIPE, text=True) as run:
+            assert run.stderr is not None
+            said = ""
+            while "Waiting for a chat on this machine" not in said:
+                said += (line := run.stderr.readline())
+                assert line, said
+            assert answers(tmp_path / "out") == {}
+            plain.kill()  # what a program holds ends with it, however it ends
+            run.communicate(timeout=60)
+            assert (run.returncode, len(answers(tmp_path / "out"))) == (0, 4)
+
+
+def test_beside_a_chat_a_model_has_to_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two models that do not fit together end one of them: not the chat's."""
+    setup = read_setup()
+    asyncio.run(check_room(setup, None, None))
+    monkeypatch.setattr("nemochat.cli.opening.available_memory", lambda: 10_000_000)
+    with pytest.raises(EvaluationError, match=r"A chat is open .* does not fit beside it: it needs .*10 MB are available"):
+        asyncio.run(check_room(setup, None, None))
 
 
 def test_a_model_that_answers_nothing_ends_the_run_with_its_reason(nemochat: Run, script: WriteScript, tmp_path: Path, red: str) -> None:
