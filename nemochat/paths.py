@@ -87,6 +87,11 @@ class Paths:
         return self.data_dir / "evaluations"
 
     @property
+    def questions(self) -> Path:
+        """The user's own questions, kept in chats, with their pictures in a folder beside it."""
+        return self.data_dir / "questions" / "own.jsonl"
+
+    @property
     def presets(self) -> Path:
         """Sampling by name, a TOML file each."""
         return self.data_dir / "presets"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nemochat.chat import ChatSession
+from nemochat.chat import Chat, ChatSession
 from nemochat.cli.offering import add_servers, build_toolset, open_servers
 from nemochat.cli.opening import SCRIPT_SUFFIX, available_memory, devices_here, new_session, refuse_projector
 from nemochat.cli.output import print_note
@@ -20,6 +20,7 @@ from nemochat.desk.port import ModelChoice, ToolChest
 from nemochat.documents.index import DocumentIndex
 from nemochat.documents.vectors import Embedder
 from nemochat.domain.devices import PLACING, chosen
+from nemochat.domain.images import Original
 from nemochat.domain.servers import ServedModel
 from nemochat.engine import states
 from nemochat.errors import NemochatError, SettingsError
@@ -160,6 +161,12 @@ class Bench:
         if text not in self._warned:
             self._warned.add(text)
             self._notices.append(text)
+
+    def keep_question(self, chat: Chat, index: int, right: str, original: Callable[[str], Original | None], id_: str) -> None:
+        """Keep it among the user's own questions. Raises EvaluationError."""
+        from nemochat.evaluation import own
+
+        own.keep(self.paths.questions, chat, index, own.right_of(right), original, id_)
 
     def take_notices(self) -> Sequence[str]:
         """What was found while files were read, each once."""

@@ -26,7 +26,10 @@ def eval_list(as_json: JsonOption = False) -> None:
 @eval_app.command("run")
 def eval_run(
     benchmark: Annotated[str, typer.Argument(help="Its name (nemochat eval list).", metavar="BENCHMARK")],
-    data: Annotated[Path, typer.Option(help="Its questions: a file, or a folder with the pictures in it.", metavar="PATH")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Its questions: a file, or a folder with the pictures in it; own: those kept in chats.", metavar="PATH"),
+    ] = None,
     model: ModelOption = None,
     mmproj: MmprojOption = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many questions, drawn by the seed.", metavar="N")] = None,
@@ -79,10 +82,12 @@ def eval_report(
 
 @eval_app.command("add")
 def eval_add(
-    file: Annotated[Path, typer.Argument(help="The JSONL file of own questions; it is made where there is none.", metavar="FILE")],
     chat: Annotated[
         str, typer.Option(help="The beginning of a conversation's id.", metavar="ID", autocompletion=completing.chats)
     ],
+    file: Annotated[
+        Path | None, typer.Argument(help="The JSONL file of own questions, in place of the one that chats keep theirs in.", metavar="FILE")
+    ] = None,
     answer: Annotated[
         list[str] | None, typer.Option(help="What would have been right; may be given several times.", metavar="TEXT")
     ] = None,

@@ -21,7 +21,7 @@ from nemochat.cli.library import opened
 from nemochat.cli.opening import SCRIPT_SUFFIX, LocalModel, devices_here, open_beside, open_session
 from nemochat.cli.output import StatusLine, print_json, print_note, print_table, say
 from nemochat.cli.setup import Setup, read_setup
-from nemochat.domain.messages import Role, ToolSpec
+from nemochat.domain.messages import Role
 from nemochat.domain.sanitize import shortened, shown
 from nemochat.domain.servers import ServedModel
 from nemochat.errors import EvaluationError, UsageError
@@ -31,25 +31,23 @@ from nemochat.evaluation.asking import Asking
 from nemochat.evaluation.benchmarks import BENCHMARKS, Benchmark, Item, benchmark_named, questions, sampled
 from nemochat.evaluation.runs import Answer, Run, Setting, Told, Writer, read_run, runs_in, sha256, writing
 from nemochat.evaluation.scoring import Difference, check, difference
-from nemochat.files import export_file, make_missing, reason
+from nemochat.files import export_file, reason
 from nemochat.library.claims import CHAT, REPLY, Claims
 from nemochat.numbers import size_text
 from nemochat.paths import find_paths
-from nemochat.reading import read_regular
 from nemochat.system.limits import let_others_go_first
 
 _LINE_SECONDS = 30.0
 """Between two lines about how far a run is, where there is no terminal."""
 _SHOWN = 300
 _MOST_CHANGED = 20
-_MAX_OWN = 256 << 20
 
 
 class Wish(msgspec.Struct, frozen=True):
     """The command line of ``eval run``."""
 
     benchmark: str
-    data: Path
+    data: Path | None
     model: str | None = None
     mmproj: Path | None = None
     limit: int | None = None
@@ -80,23 +78,27 @@ def print_list(*, as_json: bool) -> None:
 
 def run(wish: Wish, *, as_json: bool) -> None:
     """Begin a run, or go on with it. Raises NemochatError; KeyboardInterrupt when the engine has ended and the answers are kept."""
-    benchmark = benchmark_named(wish.benchmark)
+    benchmark, data = benchmark_named(wish.benchmark), wish.data or find_paths(os.environ).questions
+    if wish.data is None and benchmark.name != "own":
+        raise UsageError(f"{benchmark.title} needs its questions: {benchmark.data}.", "Name their file or folder with --data.")
+    if wish.data is None and not data.exists():
+        raise UsageError("You have kept no questions yet.", "Keep one with /eval in a chat, or name a file with --data.")
     with StatusLine() as status:
         status.show("reading the questions ...")
-        items, files = questions(benchmark, wish.data)
+        items, files = questions(benchmark, data)
         items = sampled(items, wish.limit, wish.seed)
         check(item.question for item in items)
-        root = wish.data if wish.data.is_dir() else wish.data.parent
+        root = data if data.is_dir() else data.parent
         digests = {file.relative_to(root).as_posix(): sha256(file) for file in files}
     let_others_go_first()  # also before the engine, whose process begins as this one is
-    done = asyncio.run(_run(wish, benchmark, items, digests))
+    done = asyncio.run(_run(wish, benchmark, data, items, digests))
     if as_json:
         print_json(_json(done))
     else:
         _tell(done)
 
 
-async def _run(wish: Wish, benchmark: Benchmark, items: Sequence[Item], digests: dict[str, str]) -> Run:
+async def _run(wish: Wish, benchmark: Benchmark, data: Path, items: Sequence[Item], digests: dict[str, str]) -> Run:
     setup = read_setup()
     model = await setup.remotes.find(setup.wanted(wish.model), setup.catalogue, waits=print_note) or wish.model
     claims = Claims(setup.paths.claims)
@@ -110,7 +112,7 @@ async def _run(wish: Wish, benchmark: Benchmark, items: Sequence[Item], digests:
                 status.show_progress(progress)
             setting = await asyncio.to_thread(_setting, setup, wish, benchmark, session, digests)
         began = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        told = Told(setting, str(wish.data.absolute()), len(items), _versions(session), began)
+        told = Told(setting, str(data.absolute()), len(items), _versions(session), began)
         folder = wish.out or _folder() / setting.name
         with writing(folder, told) as writer:
             print_note(f"The answers are kept in {shown(folder)}.")
@@ -189,40 +191,25 @@ def report(names: Sequence[str], page: Path | None) -> None:
         print_note(f"The page is {shown(page)}.")
 
 
-def add(file: Path, chat: str, *, answers: tuple[str, ...], regex: str, call: str, message: int | None) -> None:
+def add(file: Path | None, chat: str, *, answers: tuple[str, ...], regex: str, call: str, message: int | None) -> None:
     """Append a question of the user's to a file of own questions. Raises NemochatError."""
     try:
         wanted = msgspec.json.decode(call, type=own.OwnCall) if call else None
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise UsageError(f"--call is no call: {error}.", 'Write {"name": "tool", "arguments": {...}}.') from None
+    if sum(map(bool, (answers, regex, call))) != 1:
+        raise UsageError("It has to be said what would have been right.", "Give one of --answer, --regex and --call.")
+    file = file or find_paths(os.environ).questions
     with opened() as library:
-        stored = library.load(library.find(chat).id).chat
-        users = [entry.message for entry in stored.entries if entry.message.role is Role.USER]
+        stored = library.load(library.find(chat).id)
+        users = [index for index, entry in enumerate(stored.chat.entries) if entry.message.role is Role.USER]
         if not users or (message is not None and message > len(users)):
             raise UsageError(f"The chat has {len(users)} messages of yours.", "Choose one of them with --message N.")
-        asked = users[(message or len(users)) - 1]
-        seen = users[: users.index(asked) + 1]
-        images = next((each.images for each in reversed(seen) if each.images), ())
-        originals = [library.original(image.digest) for image in images]
-    tools: tuple[ToolSpec, ...] = stored.frame.tools if wanted is not None else ()
-    question = own.OwnQuestion(asked.text, answers, regex, wanted, stored.frame.system, tools, f"{chat}-{message or len(users)}")
-    try:
-        own.check(question)
-    except ValueError as error:
-        raise UsageError(f"The question cannot be kept: {error}.", "Give one of --answer, --regex and --call.") from None
-    names = []
-    try:
-        for original in originals:
-            if original is None:
-                raise EvaluationError("A picture of this message is not in the library any more.", "Choose another message.")
-            names.append(f"{file.stem}-pictures/{original.digest[:16]}.{original.suffix}")
-            _keep_picture(file.parent / names[-1], original.data)
-        before = read_regular(file, _MAX_OWN) if file.exists() else b""
-        line = msgspec.json.encode({"pictures": names, **msgspec.to_builtins(question)}) + b"\n"
-        export_file(file, before + (b"\n" if before and not before.endswith(b"\n") else b"") + line, replace=True)
-    except OSError as error:
-        raise EvaluationError(f"{shown(file)} cannot be written: {reason(error)}.", "Name another file.") from None
-    say(f"Kept in {shown(file)}. Ask it with: nemochat eval run own --data {shown(file)}", strict=True)
+        number = message or len(users)
+        right = own.OwnQuestion("", answers, regex, wanted)
+        own.keep(file, stored.chat, users[number - 1], right, library.original, f"{stored.id}-{number}")
+    data = "" if file == find_paths(os.environ).questions else f" --data {shown(file)}"
+    say(f"Kept in {shown(file)}. Ask it with: nemochat eval run own{data}", strict=True)
 
 
 # -- what a result depends on
@@ -378,10 +365,3 @@ def _folder() -> Path:
 def _read(name: str) -> Run:
     folder = Path(name)
     return read_run(folder if folder.is_dir() or not (_folder() / name).is_dir() else _folder() / name)
-
-
-def _keep_picture(path: Path, data: bytes) -> None:
-    """Its name is that of what it holds, so that one which is there is the same."""
-    if not path.exists():
-        make_missing(path.parent)
-        export_file(path, data)

@@ -296,6 +296,10 @@ async def _doctor(desk: Desk, _: str) -> None:
     await desk.port.ask(ShowText("Doctor", found))
 
 
+async def _eval(desk: Desk, argument: str) -> None:
+    await desk.messages.keep_question(right=argument)
+
+
 async def _theme(desk: Desk, argument: str) -> None:
     name = argument or await desk.port.ask(AskTheme())
     if name:
@@ -374,6 +378,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("fork", "Continue in a copy of this chat", _on_last("fork")),
     Command("pin", "Keep the last message when older ones are forgotten", _on_last("pin")),
     Command("exclude", "Hide the last message from the model", _on_last("exclude")),
+    Command("eval", "Keep your last message with what would have been right", _eval, "[ANSWER]", _TEXT),
     Command("undo", "Undo an edit, a deletion or a pin", lambda desk, _: desk.undo()),
     Command("copy", "Copy the last reply", _on_last("copy")),
     Command("stats", "Time to first token: this chat and all, with plots", _stats),

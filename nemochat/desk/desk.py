@@ -194,6 +194,11 @@ class Desk:
         """Whether a reply is being written, or waits for something."""
         return self.turns.is_running
 
+    def keep_question(self, conversation: OpenConversation, chat: Chat, index: int, right: str) -> None:
+        """Keep a message of the user's as a question for ``nemochat eval``. Called in a thread. Raises EvaluationError."""
+        number = sum(entry.message.role is Role.USER for entry in chat.entries[: index + 1])
+        self.bench.keep_question(chat, index, right, self.album.original, f"{conversation.id}-{number}")
+
     def refuse_while_busy(self) -> bool:
         """Whether a reply is being written; says so."""
         if self.is_busy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, Protocol
 
@@ -21,9 +22,14 @@ from nemochat.domain.ttft import reading_of
 from nemochat.numbers import count, duration, speed
 from nemochat.prompt.format import as_text
 
+_RIGHT = "An accepted answer on each line, or a regular expression between slashes: /\\bred\\b/"
+
 
 class Board(Around, Protocol):
     """What messages need of the rest of the desk."""
+
+    def keep_question(self, conversation: OpenConversation, chat: Chat, index: int, right: str) -> None:
+        """Keep a message of the user's as a question for ``nemochat eval``. Called in a thread. Raises EvaluationError."""
 
     @property
     def sampling(self) -> InForce | None:
@@ -65,6 +71,8 @@ class Messages:
                 await self._port.ask(ShowText("Added to this message", sources(message)))
             case "details":
                 await self._port.ask(ShowText("Details", details(entry)))
+            case "question":
+                await self.keep_question(id_)
             case _ if self._board.refuse_while_busy():
                 return
             case "edit" if message.role is Role.USER:
@@ -100,6 +108,21 @@ class Messages:
         for part in message.images:
             draft.add_part(part)
         self._port.tell(Wanted("prompt"))
+
+    async def keep_question(self, id_: int | None = None, right: str = "") -> None:
+        """Keep the user's message at or before the one with this id, or their last one, with what would have been right."""
+        conversation = self._board.conversation
+        chat = conversation.chat
+        end = len(chat.entries) - 1 if id_ is None else chat.index_of(id_)
+        index = next((at for at in range(-1 if end is None else end, -1, -1) if chat.entries[at].message.role is Role.USER), None)
+        if index is None:
+            self._port.tell(Said("There is no message of yours to keep."))
+            return
+        asked = AskText("What would have been right?", hint=_RIGHT)
+        said = right or await self._port.ask(asked)
+        if said and said.strip():
+            await asyncio.to_thread(self._board.keep_question, conversation, chat, index, said)
+            self._port.tell(Said("Kept as one of your own questions: nemochat eval run own asks any model."))
 
     async def edit_last(self) -> None:
         """The same with the user's last message."""
@@ -202,6 +225,8 @@ def menu_of(entry: Entry, *, is_last: bool) -> AskMenu:
         answers.append(Answer("continue", "Continue it", "n"))
     if message.contexts:
         answers.append(Answer("sources", "Show what was added to it", "s"))
+    if message.role is not Role.TOOL:
+        answers.append(Answer("question", "Keep as a question to test models", "q"))
     answers += [
         Answer("fork", "New chat from here", "f"),
         Answer("pin", "Unpin" if message.pinned else "Pin: the model keeps seeing it", "p"),

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from nemochat.chat import ChatSession, ContextView, RoundEnded, ToolRun, ToolsAnswered, TurnResult
+from nemochat.chat import Chat, ChatSession, ContextView, RoundEnded, ToolRun, ToolsAnswered, TurnResult
 from nemochat.chat.remotes import Remotes
 from nemochat.documents.index import DocumentIndex
 from nemochat.documents.vectors import Embedder
 from nemochat.domain.events import Progress, TextDelta
-from nemochat.domain.images import RgbImage
+from nemochat.domain.images import Original, RgbImage
 from nemochat.domain.library import Hit, SearchFilters
 from nemochat.domain.messages import Role
 from nemochat.domain.personas import Lorebook, Persona
@@ -583,6 +583,12 @@ class Workbench(Protocol):
     @property
     def demo_model(self) -> str:
         """The name of the model that is always there."""
+
+    def keep_question(self, chat: Chat, index: int, right: str, original: Callable[[str], Original | None], id_: str) -> None:
+        """Keep a message of the user's, with its pictures and what would have been right, as a question for ``nemochat eval``.
+
+        right: accepted answers, one a line, or a regular expression between slashes. Called in a thread.
+        """
 
     def take_notices(self) -> Sequence[str]:
         """Sentences for the user about what was found while files were read; each is given once."""

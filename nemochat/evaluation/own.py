@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import regex
 
-from nemochat.domain.messages import ToolSpec
+from nemochat.domain.chat import Chat
+from nemochat.domain.images import Original
+from nemochat.domain.messages import Role, ToolSpec
+from nemochat.domain.sanitize import shown
+from nemochat.errors import EvaluationError, UsageError
 from nemochat.evaluation.values import Question, Reply, Score
+from nemochat.files import export_file, make_missing, reason
+from nemochat.reading import read_regular
 
 _SECONDS = 1.0
 """That a regular expression may take over one reply."""
+_MAX_FILE = 256 << 20
+_keeping = threading.Lock()
 _SPACES = regex.compile(r"\s+")
 
 
@@ -50,6 +61,52 @@ def check(question: OwnQuestion) -> None:
             regex.compile(question.regex)
         except regex.error as error:
             raise ValueError(f"its regex is none: {error}") from None
+
+
+def right_of(text: str) -> OwnQuestion:
+    """What somebody has typed as right, without its question: accepted answers, one a line, or a regular expression between slashes."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if len(lines) == 1 and len(lines[0]) > 2 and lines[0][0] == lines[0][-1] == "/":
+        return OwnQuestion("", regex=lines[0][1:-1])
+    return OwnQuestion("", tuple(lines))
+
+
+def keep(file: Path, chat: Chat, index: int, right: OwnQuestion, original: Callable[[str], Original | None], id_: str = "") -> None:
+    """Append a message of the user's, with the last pictures up to it, as one of the questions in a file that may not be there yet.
+
+    index: of the message in the chat. right: what would have been right. original: finds the file of a picture. id_: of the question.
+    Raises EvaluationError, and UsageError for what no reply could be scored by.
+    """
+    entries = chat.entries[: index + 1]
+    tools = chat.frame.tools if right.call is not None else ()
+    question = msgspec.structs.replace(right, question=entries[-1].message.text, system=chat.frame.system, tools=tools, id=id_)
+    try:
+        check(question)
+    except ValueError as error:
+        raise UsageError(f"The question cannot be kept: {error}.", "Say what would have been right in another way.") from None
+    users = (entry.message for entry in reversed(entries) if entry.message.role is Role.USER)
+    originals = [original(image.digest) for image in next((each.images for each in users if each.images), ())]
+    names = []
+    try:
+        for each in originals:
+            if each is None:
+                raise EvaluationError("A picture of this message is not in the library any more.", "Choose another message.")
+            names.append(f"{file.stem}-pictures/{each.digest[:16]}.{each.suffix}")
+            _keep_picture(file.parent / names[-1], each.data)
+        line = msgspec.json.encode({"pictures": names, **msgspec.to_builtins(question)}) + b"\n"
+        with _keeping:
+            make_missing(file.parent)
+            before = read_regular(file, _MAX_FILE) if file.exists() else b""
+            export_file(file, before + (b"\n" if before and not before.endswith(b"\n") else b"") + line, replace=True)
+    except OSError as error:
+        raise EvaluationError(f"{shown(file)} cannot be written: {reason(error)}.", "Name another file.") from None
+
+
+def _keep_picture(path: Path, data: bytes) -> None:
+    """Its name is that of what it holds, so that one which is there is the same."""
+    if not path.exists():
+        make_missing(path.parent)
+        export_file(path, data)
 
 
 def score(question: Question, reply: Reply) -> Score:

@@ -266,6 +266,12 @@ def test_a_question_of_a_chat_becomes_an_own_question(nemochat: Run, ask: Ask, s
     assert [row["question"] for row in rows] == ["Which colour?", "Look."]
     assert (tmp_path / rows[0]["pictures"][0]).read_bytes() == original.data
     assert ask(script("Red."))["figures"][0]["value"] == 0.5
+    done = nemochat("eval", "run", "own", "--model", script("Red."))
+    assert (done.returncode, "You have kept no questions yet." in done.stderr) == (2, True)
+    assert nemochat("eval", "add", "--chat", saved.id, "--answer", "red").returncode == 0
+    done = nemochat("eval", "run", "own", "--model", script("Red."), "--json")
+    assert json.loads(done.stdout)["answered"] == 1
+    assert nemochat("eval", "run", "gqa").returncode == 2
     for words in ((), ("--answer", "a", "--regex", "b"), ("--regex", "("), ("--call", "{"), ("--message", "3", "--answer", "a")):
         done = nemochat("eval", "add", "mine.jsonl", "--chat", saved.id, *words)
         assert (done.returncode, "bug" in done.stderr) == (2, False), done.stderr

@@ -10,15 +10,17 @@ from typing import Any
 
 import msgspec
 
-from nemochat.chat import ChatSession
+from nemochat.chat import Chat, ChatSession
 from nemochat.chat.remotes import Listing, Remotes
 from nemochat.desk.port import ModelChoice, ToolChest
 from nemochat.documents.index import DocumentIndex
 from nemochat.documents.vectors import Embedder
+from nemochat.domain.images import Original
 from nemochat.domain.servers import RemoteModel, ServedModel, Server, ServerKind
 from nemochat.engine.protocol import LoadRequest
 from nemochat.engine.remote.finding import Found
 from nemochat.errors import ModelFileError, NemochatError
+from nemochat.evaluation import own
 from nemochat.library import Library
 from nemochat.models import Catalogue, Keys, Servers
 from nemochat.models.pull import Puller
@@ -112,6 +114,9 @@ class Bench:
 
     async def close_servers(self) -> None:
         await self.servers.close()
+
+    def keep_question(self, chat: Chat, index: int, right: str, original: Callable[[str], Original | None], id_: str) -> None:
+        own.keep(self.paths.questions, chat, index, own.right_of(right), original, id_)
 
     def take_notices(self) -> Sequence[str]:
         return ()

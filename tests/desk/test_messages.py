@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,7 @@ from nemochat.desk.port import ShowText
 from nemochat.domain.events import FinishReason
 from nemochat.domain.sampling import Sampling, Source
 from nemochat.domain.segments import ImageSlot, Segment
+from nemochat.evaluation.benchmarks import benchmark_named, questions
 from nemochat.settings import SamplingSettings, Settings
 from tests.chat.fake_engine import reply
 from tests.desk.bench import Bench
@@ -109,3 +111,32 @@ async def test_a_reply_without_a_word_is_said_to_be_one(sitting: Sitting, words:
     engine(sitting).replies.insert(0, reply(words, reason=FinishReason(reason)))
     await sitting.send("hello")
     assert sitting.port.notices.count("The model said nothing. Send your message again, or choose another model (F3).") == said
+
+
+async def test_a_question_is_kept_with_what_would_have_been_right(sitting: Sitting) -> None:
+    """From a reply's menu, from the message itself, and by /eval; the words are read as answers or as a regular expression."""
+    file = sitting.bench.paths.questions
+    await sitting.send("Which colour?")
+    await sitting.send("And now?")
+    sitting.port.answers.extend(["question", "red\n\n crimson ", "/\\bblue\\b/", None])
+    await sitting.act(1, "menu")
+    await sitting.act(2, "question")
+    await sitting.act(3, "question")  # the dialog is left without an answer
+    sitting.enter("/eval green")
+    await sitting.until(lambda: sitting.port.notices.count("Kept as one of your own questions: nemochat eval run own asks any model.") == 3)
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [(row["question"], row.get("answers"), row.get("regex")) for row in rows] == [
+        ("Which colour?", ["red", "crimson"], None), ("And now?", None, r"\bblue\b"), ("And now?", ["green"], None),
+    ]  # fmt: skip
+    assert [row["id"].rpartition("-")[2] for row in rows] == ["1", "2", "2"]
+    items, _ = questions(benchmark_named("own"), file)
+    assert [each.question.prompt for each in items] == ["Which colour?", "And now?", "And now?"]
+
+
+async def test_a_question_that_cannot_be_kept_is_said(sitting: Sitting) -> None:
+    sitting.enter("/eval x")
+    await sitting.until(lambda: "There is no message of yours to keep." in sitting.port.notices)
+    await sitting.send("Which colour?")
+    sitting.enter("/eval /(/")
+    await sitting.until(lambda: any("its regex is none" in each for each in sitting.port.notices))
+    assert not sitting.bench.paths.questions.exists()

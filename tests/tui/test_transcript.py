@@ -553,7 +553,7 @@ async def test_keys_on_a_message_ask_for_actions() -> None:
         await settle(pilot)
         keys = {"c": "copy", "e": "edit", "r": "regenerate", "n": "continue", "alt+enter": "continue", "f": "fork", "p": "pin"}
         keys |= {"x": "exclude", "d": "delete", "i": "details", "enter": "menu", "space": "menu", "y": "copy_code"}
-        keys |= {"left": "swipe_left", "right": "swipe_right", "w": "rewrite"}
+        keys |= {"left": "swipe_left", "right": "swipe_right", "w": "rewrite", "q": "question"}
         await pilot.press(*keys)
         await settle(pilot)
         assert isinstance(pilot.app, Host)

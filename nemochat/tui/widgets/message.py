@@ -140,6 +140,7 @@ class MessageView(SteadyItem, can_focus=True):
                 ("s", "sources", "Sources", "Show what was added to this message: passages, lore", False),
                 ("p", "pin", "Pin", "Keep this message in the window, or let it be forgotten again", False),
                 ("x", "exclude", "Hide", "Hide this message from the model, or show it again", False),
+                ("q", "question", "Question", "Keep this question to test models, with what would have been right", False),
                 ("delete,d", "delete", "Delete", "Delete this message", False),
                 ("i", "details", "Details", "How this message came to be", False),
                 ("enter,space", "menu", "Menu", "All that can be done with this message", True),
