@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import Protocol
@@ -51,8 +52,8 @@ class Asking:
     ) -> None:
         self._benchmark, self._writer, self._watcher, self._is_chatting = benchmark, writer, watcher, is_chatting
         done = {id_ for id_, answer in writer.answers.items() if not answer.error}
-        self.items = together(item for item in items if item.question.id not in done)
-        self._next = 0
+        self._left = together(item for item in items if item.question.id not in done)
+        self._begun: list[deque[Item]] = []
         self._failures = 0
         self._is_tired = False
 
@@ -74,12 +75,17 @@ class Asking:
     async def _serve(self, session: ChatSession) -> None:
         shown: tuple[Picture, ...] = ()
         attached: list[Attachment] = []
+        group: deque[Item] = deque()
         while True:
             await self._make_way()
-            if self._next >= len(self.items):
+            if not group:
+                if self._left:
+                    self._begun.append(group := self._left.popleft())
+                else:
+                    group = max(self._begun, key=len, default=group)
+            if not group:
                 return
-            item = self.items[self._next]
-            self._next += 1
+            item = group.popleft()
             try:
                 if item.pictures != shown or not attached:
                     session.reader.album = Album()  # of the questions before no picture is wanted any more

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -100,13 +101,21 @@ def sampled(items: Sequence[Item], limit: int | None, seed: int) -> list[Item]:
     return [each for each in items if (each.group or each.question.id) in drawn]
 
 
-def together(items: Iterable[Item]) -> list[Item]:
-    """Those with the same pictures and tools behind each other, so that what they share is read once."""
-    grouped: dict[Any, list[Item]] = {}
+def together(items: Iterable[Item]) -> deque[deque[Item]]:
+    """In groups that share their pictures, or their tools where they have none, so that what they share is read once.
+
+    Where a model is asked several at a time, each group is for one of its slots; what shares nothing but a system text is no group.
+    """
+    grouped: dict[Any, deque[Item]] = {}
     for item in items:
         tools = msgspec.json.encode(item.question.tools)
-        grouped.setdefault((tools, item.system, item.pictures), []).append(item)
-    return [item for group in grouped.values() for item in group]
+        grouped.setdefault((tools, item.system, item.pictures), deque()).append(item)
+    shares = (group[0].pictures or group[0].question.tools for group in grouped.values())
+    return deque(piece for has, group in zip(shares, grouped.values(), strict=True) for piece in ([group] if has else map(_alone, group)))
+
+
+def _alone(item: Item) -> deque[Item]:
+    return deque([item])
 
 
 # -- files

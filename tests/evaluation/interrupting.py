@@ -29,13 +29,18 @@ LONGEST = 0.015
 """Seconds between a new answer, or the start, and the end."""
 
 
+def number_of(request: GenerateRequest) -> int:
+    """Of the question."""
+    words = next(segment.text for segment in reversed(request.segments) if isinstance(segment, Plain) and "Number" in segment.text)
+    return int(words.partition("Number ")[2].partition(".")[0])
+
+
 class Knowing(FakeEngine):
     """Says the number of a question that three divides, and "no" to the others."""
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[EngineEvent, None]:
         await asyncio.sleep(0.002)
-        words = next(segment.text for segment in reversed(request.segments) if isinstance(segment, Plain) and "Number" in segment.text)
-        number = int(words.partition("Number ")[2].partition(".")[0])
+        number = number_of(request)
         self.replies = [reply(str(number) if number % 3 == 0 else "no")]
         async for event in super().generate(request):
             yield event

@@ -500,7 +500,9 @@ def test_a_sample_is_the_same_for_each_order_and_keeps_groups_whole() -> None:
 
 def test_what_is_shared_is_asked_together(tmp_path: Path) -> None:
     items = [Item(Question(str(n), ""), pictures=(tmp_path / f"{n % 2}.png",)) for n in range(6)]
-    assert [each.question.id for each in together(items)] == ["0", "2", "4", "1", "3", "5"]
+    alone = [Item(Question(name, ""), system=name.upper()) for name in "aba"]
+    groups = [[each.question.id for each in group] for group in together([*items, *alone])]
+    assert groups == [["0", "2", "4"], ["1", "3", "5"], ["a"], ["a"], ["b"]]
 
 
 def test_two_questions_of_one_id_are_two(tmp_path: Path) -> None:
