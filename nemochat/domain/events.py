@@ -82,11 +82,12 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 class Finished(msgspec.Struct, frozen=True, tag="finished"):
-    """The last event of a generation that did not fail."""
+    """The last event of a generation that did not fail. call_chance: how likely a call was, None where nobody asked."""
 
     reason: FinishReason
     usage: Usage
     timings: Timings
+    call_chance: float | None = None
 
 
 EngineEvent = Progress | TextDelta | Finished

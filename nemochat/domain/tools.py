@@ -65,3 +65,8 @@ class ToolRequest(msgspec.Struct, frozen=True):
 
     tool: OfferedTool
     arguments: dict[str, Any]
+
+
+def lets_call(chance: float, threshold: float) -> bool:
+    """Whether a reply that is so likely to call a tool has to, by the threshold of a gate; 0 always lets it and 1 never."""
+    return threshold < 1 and chance >= threshold

@@ -13,6 +13,7 @@ from nemochat.domain.images import RgbImage
 from nemochat.domain.messages import Conversation, Role
 from nemochat.domain.sampling import Sampling
 from nemochat.domain.segments import Segment
+from nemochat.engine.gate import Gate
 from nemochat.settings import EngineSettings
 
 
@@ -99,7 +100,7 @@ class Capabilities(msgspec.Struct, frozen=True):
 
     keeps_words_apart: nobody's words can become control tokens; where they can, known markers in them are broken visibly. tells_stages:
     what of the TTFT is loading, encoding and prefill is known. can_hold_to_grammar: a grammar of GBNF is held to. can_hold_next: the prompt
-    after the next is held beside the present one (`Place.is_next`).
+    after the next is held beside the present one (`Place.is_next`). can_gate: `GenerateRequest.gate` is heeded.
     """
 
     can_prepare: bool = True
@@ -108,6 +109,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     tells_stages: bool = True
     can_hold_to_grammar: bool = True
     can_hold_next: bool = True
+    can_gate: bool = True
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -146,6 +148,7 @@ class GenerateRequest(msgspec.Struct, frozen=True):
     text) until the grammar is complete; empty for none. Without a trigger it holds the whole reply, which ends with it. No stop string
     ends the reply in between. An engine that cannot hold to it goes on without it, so what comes back is to be checked in any case.
     asked: the same in messages, where `ModelInfo.takes_messages`, else None.
+    gate: what decides whether the reply calls a tool; None where the reply cannot, or has to.
     """
 
     segments: tuple[Segment, ...]
@@ -156,6 +159,7 @@ class GenerateRequest(msgspec.Struct, frozen=True):
     stops: tuple[str, ...] = ("<extra_id_0>", "<extra_id_1>", "<extra_id_2>")
     markers: tuple[str, ...] = ("<toolcall>", "</toolcall>")
     asked: Asked | None = None
+    gate: Gate | None = None
 
 
 class Engine(Protocol):

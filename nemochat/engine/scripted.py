@@ -49,13 +49,16 @@ class Reply(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One reply. With `when`, it answers every prompt whose last plain text contains that; without, it takes its turn in the order
     of the script, the last one again and again. The order starts anew with each load.
 
-    reason: how a reply ends that is neither cancelled nor too long.
+    reason: how a reply ends that is neither cancelled nor too long. call_chance: how likely a call is before it; None is 1 where it is one
+    and 0 where not. other: what is said in place of it when the gate wants a call of words, or words of a call.
     """
 
     text: str
     when: str = ""
     pieces: Pieces = Pieces.TOKENS
     reason: FinishReason = FinishReason.STOP
+    call_chance: float | None = None
+    other: str = ""
 
 
 class FaultKind(StrEnum):
@@ -234,8 +237,14 @@ class ScriptedBackend:
         evaluated = len(self._ledger) - reused
         said = 0
         reason = FinishReason.CANCELLED
+        chance = None
         if not cancelled():
             reply = self._reply()
+            if (gate := request.gate) is not None:
+                is_call = gate.is_call(reply.text)
+                chance = float(is_call) if reply.call_chance is None else reply.call_chance
+                if gate.threshold is not None and gate.lets_call(chance) != is_call:
+                    reply = msgspec.structs.replace(reply, text=reply.other)
             tokens = _text_tokens(cut_at_stop(reply.text, request.sampling.stop or ()))
             room = min(request.sampling.max_tokens or self._window, self._window - prompt)
             reason = reply.reason if len(tokens) <= room else FinishReason.LENGTH
@@ -251,9 +260,8 @@ class ScriptedBackend:
         image_tokens = sum(isinstance(segment, ImageSlot) for segment in request.segments) * self._script.image_tokens
         usage = Usage(reused + evaluated, image_tokens, reused, evaluated, said, encoded)
         encode_ms, prefill_ms, token_ms = self._encode_ms(encoded), self._prefill_ms(evaluated), self._script.token_seconds * 1000
-        yield Finished(
-            reason, usage, Timings(0.0, encode_ms, prefill_ms, token_ms * said, encode_ms + prefill_ms + (token_ms if said else 0.0))
-        )
+        first_ms = encode_ms + prefill_ms + (token_ms if said else 0.0)
+        yield Finished(reason, usage, Timings(0.0, encode_ms, prefill_ms, token_ms * said, first_ms), chance)
 
     def close(self) -> None:
         """Forget everything."""

@@ -51,6 +51,21 @@ class ReplyStyle(msgspec.Struct, frozen=True):
         return "" if self.calls is None or self.starts else self.calls.opens
 
     @property
+    def call_openings(self) -> tuple[str, ...]:
+        """Texts that a call begins with, the right one first, where that tells it from words; none where both begin alike."""
+        if self.calls is None or self.starts or self.headers:
+            return ()
+        within = self.calls.before.strip()
+        others = [f'{lead}{{"{key}"' for lead in ("", "[") for key in _BARE_KEYS] if self.calls.is_bare else []
+        others += [within] if within.startswith("<") else []
+        return tuple(dict.fromkeys((self.calls.opens.lstrip(), *others)))
+
+    @property
+    def calls_first(self) -> bool:
+        """Whether what opens a call does so only where nothing was said before it: elsewhere it is a word like others."""
+        return self.calls is not None and (bool(self.headers) or self.calls.is_bare or self.calls.opens.isalnum())
+
+    @property
     def forced_call(self) -> str:
         """What is put behind the prompt where the reply has to be a call, and what that begins with then: the opening text, and before it
         the end of reasoning that the prompt has begun. A grammar holds what follows.

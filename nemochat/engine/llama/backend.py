@@ -126,7 +126,7 @@ class LlamaBackend:
             encoded_images=outcome.encoded_images,
         )
         timings = Timings(encode_ms=outcome.encode_ms, prefill_ms=outcome.prefill_ms, decode_ms=decode_ms, first_token_ms=first_token_ms)
-        yield Finished(reply.reason, usage, timings)
+        yield Finished(reply.reason, usage, timings, reply.call_chance)
 
     def close(self) -> None:
         """Keep what conversations have read on the disk, and unload the model. The pictures stay known."""

@@ -29,15 +29,16 @@ class Drawn(msgspec.Struct):
 
 
 class Banned:
-    """The last tokens of a reply, as far as a banned text may have begun in them. can_go_back: by more than the last one."""
+    """The last tokens of a reply, as far as a banned text may have begun in them. can_go_back: by more than the last one. held: by the
+    one before this, of fewer texts."""
 
-    def __init__(self, texts: Iterable[str], *, can_go_back: bool) -> None:
+    def __init__(self, texts: Iterable[str], *, can_go_back: bool, held: Iterable[Drawn] = ()) -> None:
         wanted = sorted({_small(text) for text in texts if text}, key=len, reverse=True)
         self._can_go_back = can_go_back
         self._whole = re.compile("|".join(map(re.escape, wanted)) or "(?!)")
         self._beginnings = frozenset(text[:length] for text in wanted for length in range(1, len(text)))
         self._longest = max(map(len, wanted), default=1) - 1
-        self.held: list[Drawn] = []
+        self.held = list(held)
 
     def push(self, drawn: Drawn) -> int:
         """Take the next token; how many of the last ones have to be drawn anew, which are still held then."""

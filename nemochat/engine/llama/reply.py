@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -17,6 +18,7 @@ from nemochat.engine.llama.banned import Banned, Drawn
 from nemochat.engine.llama.candidates import Candidates
 from nemochat.engine.llama.constraint import Constraint
 from nemochat.engine.llama.evaluator import Prompt
+from nemochat.engine.llama.gatekeeper import Gatekeeper
 from nemochat.engine.llama.guessing import Guesser
 from nemochat.engine.llama.ledger import tokens_of
 from nemochat.engine.llama.loaded import Loaded
@@ -43,6 +45,17 @@ class Reply:
         self._shown: list[int] = []
         self._history = [cell for cell in prompt.cells if isinstance(cell, int)]
         self._guesser: Guesser | None = None
+        self._gate = Gatekeeper(request.gate, loaded.model, loaded.tokenizer) if request.gate is not None else None
+        self._forced: deque[int] = deque()
+        """Tokens that come next in any case."""
+        self._banned: Banned | None = None
+        self._bans_beginning = False
+        """Whether what is banned is so because no call may come first, which is settled with the first word."""
+
+    @property
+    def call_chance(self) -> float | None:
+        """How likely a call was where the words began, None where that was not asked or not come to."""
+        return self._gate.chance if self._gate is not None else None
 
     def texts(self, cancelled: Cancelled) -> Iterator[str]:
         """Pieces of text, none empty. When exhausted, `tokens` and `reason` are final; the tokeniser remembers the reply in any case."""
@@ -106,9 +119,10 @@ class Reply:
 
     def _staying(self, sampler: Sampler, constraint: Constraint | None, cancelled: Cancelled) -> Iterator[Drawn]:
         """The tokens of the reply, each as soon as it is certain that it stays."""
-        model, evaluator = self._loaded.model, self._loaded.evaluator
+        evaluator = self._loaded.evaluator
         context, row = evaluator.context, -1
-        banned = Banned(self._sampling.banned_strings, can_go_back=context.can_take_back) if any(self._sampling.banned_strings) else None
+        if any(self._sampling.banned_strings):
+            self._ban()
         again: Drawn | None = None
         while len(self.tokens) < self._limit:
             if cancelled():
@@ -121,18 +135,17 @@ class Reply:
                     row = self._guesser.row_after(self.tokens[-1], self._limit - len(self.tokens))
                 elif self.tokens:
                     evaluator.append(self.tokens[-1])
-                logits = context.distribution(row).copy() if banned is not None else None
                 is_free = constraint is None or not constraint.is_open
-                token = sampler.sample(context, row) if constraint is None else constraint.sample(sampler, context, row)
+                token = self._forced_token(sampler, constraint) if self._forced else self._token(sampler, constraint, row)
+                logits = context.distribution(row).copy() if self._banned is not None else None
                 drawn = Drawn(token, is_free=is_free, logits=logits)
-            again = None
+            again, banned = None, self._banned
             token = drawn.token
-            if token in self._stops or model.ends_generation(token):
+            if self._ends(token):
                 self.reason = FinishReason.STOP
                 break
             self.tokens.append(token)
-            if not model.is_unseen(token) or token in self._markers:
-                drawn.piece = model.piece(token)
+            drawn.piece = self._piece(token)
             if banned is None:
                 yield drawn
             elif not drawn.is_free:
@@ -141,13 +154,65 @@ class Reply:
                 again = banned.go_back(count)
                 self._go_back(count, sampler)
             else:
-                yield from banned.release()
-        if banned is not None:
-            yield from banned.release(everything=True)
+                certain = banned.release()
+                yield from certain
+                if self._has_begun_so(certain):
+                    self._ban()
+        if self._banned is not None:
+            yield from self._banned.release(everything=True)
+
+    def _token(self, sampler: Sampler, constraint: Constraint | None, row: int) -> int:
+        """Draw the next token, or let the gate have its say about it."""
+        context = self._loaded.evaluator.context
+        token = sampler.sample(context, row) if constraint is None else constraint.sample(sampler, context, row)
+        gate = self._gate
+        if gate is None or gate.chance is not None:
+            return token
+        said = b"".join(map(self._piece, self.tokens))
+        piece = b"" if self._ends(token) else self._piece(token)
+        if gate.sees(said, piece, context.distribution(row), ends=self._ends(token)):
+            if gate.lets_call:
+                self._forced.extend(gate.call(said))
+            if gate.keeps_to_words:
+                self._ban(*gate.banned(said))
+                self._bans_beginning = gate.is_first
+        if not self._forced:
+            return token
+        if constraint is not None:
+            constraint.go_back(said)
+        sampler.remember([*self._history, *self.tokens])
+        return self._forced_token(sampler, constraint)
+
+    def _forced_token(self, sampler: Sampler, constraint: Constraint | None) -> int:
+        token = self._forced.popleft()
+        sampler.accept(token)
+        return token if constraint is None else constraint.watched(token)
+
+    def _ban(self, *texts: str) -> None:
+        """From here on none of these may be in the reply, nor what the request bans."""
+        held = self._banned.held if self._banned is not None else ()
+        every = (*self._sampling.banned_strings, *texts)
+        self._banned = Banned(every, can_go_back=self._loaded.evaluator.context.can_take_back, held=held)
+
+    def _has_begun_so(self, certain: Iterable[Drawn]) -> bool:
+        """Whether the reply has begun with these words, which are no call."""
+        has_begun = self._bans_beginning and any(drawn.piece.strip() for drawn in certain)
+        self._bans_beginning = self._bans_beginning and not has_begun
+        return has_begun
+
+    def _ends(self, token: int) -> bool:
+        """Whether a token ends the reply."""
+        return token in self._stops or self._loaded.model.ends_generation(token)
+
+    def _piece(self, token: int) -> bytes:
+        """What is seen of a token."""
+        model = self._loaded.model
+        return model.piece(token) if not model.is_unseen(token) or token in self._markers else b""
 
     def _go_back(self, count: int, sampler: Sampler) -> None:
         """Take the last tokens back, of which the very last was not evaluated yet."""
         del self.tokens[-count:]
+        self._forced.clear()
         if self._guesser is not None:
             self._guesser.finish()
             self._guesser = self._new_guesser()

@@ -102,8 +102,8 @@ class LlamaServerEngine:
 
     @property
     def capabilities(self) -> Capabilities:
-        """All, but that a prompt with a picture goes as text, and that one slot holds one prompt."""
-        return Capabilities(keeps_words_apart=not self._has_picture, can_hold_next=self._slots.keeps_both is not False)
+        """All, but that a prompt with a picture goes as text, that one slot holds one prompt, and that it is told no probabilities."""
+        return Capabilities(keeps_words_apart=not self._has_picture, can_hold_next=self._slots.keeps_both is not False, can_gate=False)
 
     @property
     def info(self) -> ModelInfo | None:

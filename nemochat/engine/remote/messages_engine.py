@@ -196,6 +196,7 @@ class MessagesEngine:
             keeps_words_apart=False,
             tells_stages=self._dialect.tells_stages,
             can_hold_to_grammar=False,
+            can_gate=False,
         )
 
     @property
