@@ -33,6 +33,15 @@ def plural(value: int, one: str, many: str = "", *, is_exact: bool = True) -> st
     return f"{count(value, is_exact=is_exact)} {one if value == 1 else many or f'{one}s'}"
 
 
+def share(value: float) -> str:
+    """A part of one as ``12 %``, with more digits near none and near all."""
+    if value in (0.0, 1.0) or 0.1 <= value <= 0.99:
+        return f"{100 * value:.0f} %"
+    if value < 0.0001:
+        return "under 0.01 %"
+    return f"{100 * value:.2g} %" if value < 0.1 else f"{100 * value:.4g} %" if value <= 0.9999 else "over 99.99 %"
+
+
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 

@@ -268,6 +268,10 @@ class ToolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     folders: Annotated[tuple[str, ...], Meta(description="Folders whose files the model may read with its tools.")] = ()
     fetch: Annotated[bool, Meta(description="Offer a tool that reads pages of the internet; each call is asked about.")] = False
     constrained: Annotated[bool, Meta(description="Hold calls to what the tools ask for while they are written.")] = True
+    gate: Annotated[
+        Annotated[float, Meta(ge=0, le=1)] | None,
+        Meta(description="Call a tool only from this probability of a call on, 0 always, 1 never; empty leaves it to the model."),
+    ] = None
     seconds: Annotated[float, Meta(ge=1, le=600, description="How long a call may take.")] = 30.0
     budget: Annotated[
         int, Meta(ge=0, le=32_768, description="Tokens that tools may take; beyond it only those are told of that are wanted. 0: no limit.")

@@ -33,6 +33,7 @@ from nemochat.domain.segments import Control
 from nemochat.domain.servers import ServedModel
 from nemochat.domain.summaries import Summary
 from nemochat.domain.tools import Approval, ToolRequest
+from nemochat.engine.gate import Gate
 from nemochat.engine.protocol import Engine, GenerateRequest, LoadRequest, ModelInfo
 from nemochat.errors import ConversationError, EngineError, NemochatError, ServerError, WindowError
 from nemochat.personas.scene import Scene
@@ -51,6 +52,8 @@ _CANCELS = 40
 """How often, and so how long, an engine is told to stop before its reply is left to itself."""
 
 
+UNGATED = "cannot be held to tools.gate, because it does not tell how likely a call is"
+"""What is said of a model whose calls no gate decides."""
 _FREE = ReplyForm()
 
 
@@ -67,7 +70,8 @@ class ChatSession:
     """Turns with one model.
 
     toolbox: answers the calls of tools; without it they end the turn. holds_calls_to_schema: whether calls are held to the tools' schemas
-    while they are written. layers: as for `PromptReader`. form: what the next reply has to be. served: the server's model that this is
+    while they are written. gate: how likely a call has to be for the first reply of a turn to call, None leaves that to the model (see
+    `Gate`). layers: as for `PromptReader`. form: what the next reply has to be. served: the server's model that this is
     with, None for one of this machine. Each turn's generator is to be read to its end: to end it early, set its stop. In `key` a turn is
     told what the engine knows the conversation by, its id in the library; "" while it has none.
     """
@@ -76,6 +80,8 @@ class ChatSession:
         self.reader = PromptReader(engine, request, layers, image_size)
         self.toolbox: Toolbox | None = None
         self.holds_calls_to_schema = True
+        self.gate: float | None = None
+        self._has_told_of_gate = False
         self.form = ReplyForm()
         self.served: ServedModel | None = None
 
@@ -97,6 +103,10 @@ class ChatSession:
     async def close(self) -> None:
         """End the engine, also in the middle of loading or of a reply."""
         await self.reader.close()
+
+    def can_gate(self, style: ReplyStyle) -> bool:
+        """Whether it can be decided by probability whether a reply in this style calls a tool."""
+        return bool(style.call_openings) and self.reader.engine.capabilities.can_gate
 
     # -- turns
 
@@ -316,7 +326,7 @@ class ChatSession:
             if not fails:
                 form = msgspec.structs.replace(form, calls=False)
             yield ToolsAnswered()
-            turn.asked_at, turn.continues, prompt = time.perf_counter(), False, None
+            turn.asked_at, turn.continues, turn.has_answers, prompt = time.perf_counter(), False, True, None
 
     async def _reply(
         self, turn: Turn, purpose: _Purpose, ready: Prompt | None = None, form: ReplyForm = _FREE
@@ -359,6 +369,9 @@ class ChatSession:
         told_of = prompt.assembled.conversation.tools
         reading = Reading(turn, style_of(reader.load.format, sent.layout), told_of, reader.clock().timestamp())
         request, opened = self._request(turn, purpose, sent, asked, form, reading.style)
+        if is_reply and self.gate is not None and told_of and not self._has_told_of_gate and not self.can_gate(reading.style):
+            self._has_told_of_gate = True
+            turn.notes.append(f"{reader.model_name} {UNGATED}: it calls tools as it likes.")
         finished: Finished | None = None
         pieces = reading.pieces
         try:
@@ -416,6 +429,8 @@ class ChatSession:
             misfits=await asyncio.to_thread(lambda: tuple(misfit(call, tools) for call in calls)) if calls and tools else (),
             unread=_UNREAD.get(finished.reason, _UNREAD[FinishReason.STOP]) if is_unread else "",
             note=" ".join(turn.notes),
+            call_chance=finished.call_chance,
+            gate=request.gate.threshold if request.gate is not None else None,
         )
         if edit is not None:
             if pieces:
@@ -450,7 +465,16 @@ class ChatSession:
             grammar = tools.grammar_of(told_of)
         if not engine.capabilities.can_hold_to_grammar:
             grammar = ""
-        return GenerateRequest(segments, sampling, grammar, trigger, turn.key, format_.stops, style.markers), opened
+        gate = self._gate(turn, style) if purpose is _Purpose.REPLY and told_of and not forces and form.schema is None else None
+        return GenerateRequest(segments, sampling, grammar, trigger, turn.key, format_.stops, style.markers, None, gate), opened
+
+    def _gate(self, turn: Turn, style: ReplyStyle) -> Gate | None:
+        """What decides whether a reply calls a tool, or only looks how likely that is. Not behind what was said already, nor once tools
+        have answered: the user's message is what wants a tool, or does not."""
+        if turn.continues or turn.has_answers or not self.can_gate(style):
+            return None
+        thinks = style.begins_in_reasoning
+        return Gate(style.call_openings, self.gate, style.text[0].strip(), style.reasoning, thinks, style.calls_first)
 
     async def _generated(self, request: GenerateRequest, stop: Stop) -> AsyncGenerator[EngineEvent, None]:
         """What the engine makes of a request, up to the end or until the stop has reached it."""

@@ -82,8 +82,8 @@ _STOPPED = "The user stopped it."
 
 class Turn:
     """The conversation as this turn has made it, and what goes with it. continues: the last reply goes on. others: how many replies
-    stand beside the one to come. notes: what the user is to know besides (see `TurnResult`). was_too_long: a server had less room than was
-    known."""
+    stand beside the one to come. has_answers: tools have answered in it. notes: what the user is to know besides (see `TurnResult`).
+    was_too_long: a server had less room than was known."""
 
     def __init__(self, chat: Chat, stop: Stop, key: str, asked_at: float, *, continues: bool = False) -> None:
         self.chat = chat
@@ -92,6 +92,7 @@ class Turn:
         self.asked_at = asked_at
         self.continues = continues
         self.others = 0
+        self.has_answers = False
         self.notes: list[str] = []
         self.was_too_long = False
 

@@ -171,6 +171,10 @@ def ask(
         typer.Option(help="A tool that the model may call; each call is asked about. May be given several times.", metavar="NAME"),
     ] = None,
     yes_tool: Annotated[list[str] | None, typer.Option(help="The same, and it runs without being asked about.", metavar="NAME")] = None,
+    gate: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Call a tool only from this probability of a call on: 0 always, 1 never.", metavar="X"),
+    ] = None,
     doc: Annotated[
         list[Path] | None, typer.Option(help="A file or folder to answer from; may be given several times.", metavar="PATH")
     ] = None,
@@ -229,6 +233,7 @@ def ask(
             "temperature": _setting("--temperature", "sampling.temperature", temperature),
             "seed": seed,
         },
+        "tools": {"gate": gate},
     }
     given = {group: {name: value for name, value in values.items() if value is not None} for group, values in overrides.items()}
     options = AskOptions(

@@ -37,12 +37,15 @@ def eval_run(
     out: Annotated[Path | None, typer.Option(help="The folder of the run, in place of one of nemochat's own.", metavar="FOLDER")] = None,
     parallel: Annotated[int, typer.Option(min=1, max=64, help="With a server's model: how many questions at once.", metavar="N")] = 4,
     grammar: Annotated[bool, typer.Option("--grammar/--no-grammar", help="Hold calls to the tools' schemas.")] = True,
+    gate: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Call a tool only from this probability of a call on.", metavar="X")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Ask a model a benchmark's questions and score the answers; run again, it goes on where it ended."""
     from nemochat.cli.evaluating import Wish, run
 
-    run(Wish(benchmark, data, model, mmproj, limit, seed, out, parallel, grammar), as_json=as_json)
+    run(Wish(benchmark, data, model, mmproj, limit, seed, out, parallel, grammar, gate), as_json=as_json)
 
 
 @eval_app.command("show")
@@ -67,6 +70,20 @@ def eval_compare(
     from nemochat.cli.evaluating import compare
 
     compare(first, second, as_json=as_json)
+
+
+@eval_app.command("gate")
+def eval_gate(
+    runs: Annotated[
+        list[str], typer.Argument(help="Runs without a gate, over questions that want a call and that want none.", metavar="RUN...")
+    ],
+    seed: Annotated[int, typer.Option(min=0, max=4_294_967_295, help="Draws the half that the threshold is chosen on.", metavar="N")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the best threshold for tools.gate, and show whether it helps."""
+    from nemochat.cli.evaluating import gate
+
+    gate(runs, seed, as_json=as_json)
 
 
 @eval_app.command("report")

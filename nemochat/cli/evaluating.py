@@ -17,6 +17,7 @@ import msgspec
 
 from nemochat import __version__
 from nemochat.chat import ChatSession
+from nemochat.chat.session import UNGATED
 from nemochat.cli.library import opened
 from nemochat.cli.opening import SCRIPT_SUFFIX, LocalModel, devices_here, open_beside, open_session
 from nemochat.cli.output import StatusLine, print_json, print_note, print_table, say
@@ -55,6 +56,7 @@ class Wish(msgspec.Struct, frozen=True):
     out: Path | None = None
     parallel: int = 4
     grammar: bool = True
+    gate: float | None = None
 
 
 def print_list(*, as_json: bool) -> None:
@@ -111,6 +113,8 @@ async def _run(wish: Wish, benchmark: Benchmark, data: Path, items: Sequence[Ite
             async for progress in session.loaded():
                 status.show_progress(progress)
             setting = await asyncio.to_thread(_setting, setup, wish, benchmark, session, digests)
+        if wish.gate is not None and not session.can_gate(session.reader.load.format.style):
+            raise UsageError(f"{session.model_name} {UNGATED}.", "Leave --gate out, or take a model of this machine.")
         began = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         told = Told(setting, str(data.absolute()), len(items), _versions(session), began)
         folder = wish.out or _folder() / setting.name
@@ -179,6 +183,26 @@ def compare(first: str, second: str, *, as_json: bool) -> None:
     _tell_difference(one, other, between)
 
 
+def gate(names: Sequence[str], seed: int, *, as_json: bool) -> None:
+    """The best threshold of runs, and what it does to the questions that it was not chosen on. Raises EvaluationError."""
+    from nemochat.evaluation.gating import sweep
+
+    found = sweep([_read(name) for name in names], seed)
+    if as_json:
+        print_json({**msgspec.structs.asdict(found), "difference": found.difference, "verdict": found.verdict})
+        return
+    say(f"{found.model}: {found.wanted:,} questions want a call, {found.unwanted:,} want none", strict=True)
+    if found.left_out:
+        say(f"{found.left_out:,} more have no answer, or not the probability of a call.")
+    say(f"The probability of a call tells them apart with an AUC of {found.auc:.3f} (0.5 is chance, 1 is always).")
+    say(f"Threshold, from half of them: {found.threshold:g}. On the other half:")
+    pairs = zip(msgspec.structs.astuple(found.without), msgspec.structs.astuple(found.with_gate), strict=True)
+    rows = [(one.name, one.in_words, other.in_words) for one, other in pairs]
+    rows.append(("rightly decided, mean of both", f"{100 * found.without.decided:.2f}", f"{100 * found.with_gate.decided:.2f}"))
+    print_table(("", "without a gate (95 %)", "with it"), rows)
+    say(found.verdict)
+
+
 def report(names: Sequence[str], page: Path | None) -> None:
     """Print the Markdown, and write the page. Raises EvaluationError."""
     runs = [_read(name) for name in names]
@@ -224,6 +248,7 @@ def _setting(setup: Setup, wish: Wish, benchmark: Benchmark, session: ChatSessio
         limit=wish.limit,
         seed=wish.seed,
         grammar=wish.grammar,
+        gate=wish.gate,
         max_tokens=benchmark.max_tokens,
     )
     if (served := session.served) is not None:

@@ -139,7 +139,8 @@ class JsonReply(msgspec.Struct, frozen=True, omit_defaults=True):
     When tools were called, all but tool_runs, sources and stats is about the last reply, and tool_calls are those that nobody answered.
     warnings: a sentence for each call of the last reply that is not to be run: it does not fit, was cut, or cannot be read. Left out when
     there is none. reasoning: what the model thought before it spoke; text is without it, and ttft_ms is to the text: first_thought_ms is
-    to the thought. note: what else is to be known of the turn.
+    to the thought. note: what else is to be known of the turn. call_chance: how likely the model was to call a tool, where the
+    turn's first reply began and some were offered.
     stats: of each reply of the turn, those that called tools before the last one; the first one's TTFT is what the user waited for.
     """
 
@@ -162,6 +163,7 @@ class JsonReply(msgspec.Struct, frozen=True, omit_defaults=True):
     reasoning: str = ""
     note: str = ""
     first_thought_ms: float | None = None
+    call_chance: float | None = None
 
     @classmethod
     def of(
@@ -175,6 +177,7 @@ class JsonReply(msgspec.Struct, frozen=True, omit_defaults=True):
     ) -> JsonReply:
         """The result of a turn with this model, times to microseconds. rounds: the replies that called tools."""
         usage, reading = result.usage, reading_of(result)
+        replies = (*rounds, result)
         return cls(
             text=result.text,
             finish_reason=result.reason,
@@ -195,10 +198,11 @@ class JsonReply(msgspec.Struct, frozen=True, omit_defaults=True):
             forgotten_messages=len(result.forgotten),
             tool_runs=tuple(JsonToolRun(run.name, run.arguments, run.result or "", run.state) for run in runs),
             sources=tuple(sources),
-            stats=tuple(JsonStats.of(reading_of(each)) for each in (*rounds, result)),
+            stats=tuple(JsonStats.of(reading_of(each)) for each in replies),
             reasoning=reasoning.strip(),
             note=result.note,
             first_thought_ms=_rounded(reading.first_thought_ms),
+            call_chance=replies[0].call_chance,
         )
 
 

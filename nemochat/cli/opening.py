@@ -51,6 +51,7 @@ async def open_session(
     if isinstance(model, ServedModel) and model.leaves and not await asyncio.to_thread(setup.keys.is_allowed, model.server):
         print_note_once(model.leaving)
     session = await new_session(setup, model, mmproj, warn=print_note_once, vocabulary_only=vocabulary_only)
+    session.gate = setup.settings.tools.gate
     print_notes(setup.catalogue.notices)
     try:
         yield session
@@ -114,7 +115,7 @@ async def open_beside(setup: Setup, first: ChatSession) -> AsyncGenerator[ChatSe
     """
     assert first.served is not None
     session = await _served_session(setup, first.served, None, beside=first)
-    session.toolbox, session.holds_calls_to_schema = first.toolbox, first.holds_calls_to_schema
+    session.toolbox, session.holds_calls_to_schema, session.gate = first.toolbox, first.holds_calls_to_schema, first.gate
     session.reader.album, session.reader.shelf = first.reader.album, first.reader.shelf
     try:
         yield session

@@ -499,6 +499,7 @@ class Desk:
         session.reader.tools.budget = self.bench.settings.tools.budget
         session.reader.sums_up = self.bench.settings.interface.summaries
         session.holds_calls_to_schema = self.bench.settings.tools.constrained
+        session.gate = self.bench.settings.tools.gate
         self._tell_notices()
 
     def _tell_notices(self) -> None:
@@ -529,6 +530,7 @@ class Desk:
             session.reader.tools.budget = settings.tools.budget
             session.reader.sums_up = settings.interface.summaries
             session.holds_calls_to_schema = settings.tools.constrained
+            session.gate = settings.tools.gate
         self.port.tell(SettingsChanged())
         if any(key.startswith("engine.") for key in changes):
             self.port.tell(Said("The engine's settings apply when the model is loaded again: /model"))

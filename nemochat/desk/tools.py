@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from nemochat.chat.pictures import OpenedPicture, opened
 from nemochat.chat.toolbox import Toolbox, state_of, with_tools
 from nemochat.desk.port import Answer, AskAllowed, AskItem, AskMenu, AskText, Item, Port, Said, ShowText, ToolsChanged, Workbench
 from nemochat.domain.chat import Entry
-from nemochat.domain.messages import ToolResultPart
+from nemochat.domain.messages import Role, ToolResultPart
 from nemochat.domain.sanitize import sanitize
 from nemochat.domain.tools import Approval, OfferedTool, ToolOrigin, ToolRequest
 from nemochat.domain.visible import visible
@@ -158,6 +158,17 @@ def runs_of(entries: Iterable[Entry]) -> Iterable[ToolRun]:
             yield from waiting.values()
             waiting = {call.id: ToolRun(call.name, call.arguments, None, ToolState.ASKED) for call in calls}
     yield from waiting.values()
+
+
+def gated(entries: Sequence[Entry]) -> tuple[float, float] | None:
+    """How likely a call was in reply to the last message, and from which probability on a gate wanted one; None where there was none."""
+    for entry in reversed(entries):
+        if entry.message.role is Role.USER:
+            break
+        result = entry.record.result if entry.record is not None else None
+        if result is not None and result.call_chance is not None and result.gate is not None:
+            return result.call_chance, result.gate
+    return None
 
 
 # -- MCP servers

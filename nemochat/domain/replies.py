@@ -26,7 +26,8 @@ class TurnResult(msgspec.Struct, frozen=True):
     first_thought_ms: to the first thought. is_all_thought: the model thought, and said nothing.
     forgotten: indices into the conversation's messages that the model did not see. misfits: why each of `tool_calls` does not run as it is,
     "" where it may. unread: why a call in the text is none of them: it was cut, or cannot be read; "" where there is no such call.
-    note: what else the user is to know of the turn, a sentence or "".
+    note: what else the user is to know of the turn, a sentence or "". call_chance: how likely the model was to call a tool, where the reply
+    began and some were offered. gate: from which of these on it had to call, None where it did as it liked.
     """
 
     text: str
@@ -41,6 +42,8 @@ class TurnResult(msgspec.Struct, frozen=True):
     first_thought_ms: float | None = None
     is_all_thought: bool = False
     note: str = ""
+    call_chance: float | None = None
+    gate: float | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -67,7 +67,7 @@ class Asking:
                     # What the user's settings or the model's file ask for would make it another measurement.
                     layers = msgspec.structs.replace(sampling, repeat_penalty=None) if session.served is not None else sampling
                     session.reader.layers = {Source.REQUEST: layers}
-                    session.holds_calls_to_schema = setting.grammar
+                    session.holds_calls_to_schema, session.gate = setting.grammar, setting.gate
                     group.create_task(self._serve(session))
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
@@ -139,6 +139,7 @@ class Asking:
             reused=usage.reused_tokens,
             said=usage.completion_tokens,
             pictures=usage.encoded_images,
+            call_chance=result.call_chance,
         )
 
 

@@ -54,6 +54,7 @@ def conditions(run: Run) -> list[tuple[str, str]]:
         ("chosen", f"{setting.limit:,} with seed {setting.seed}" if setting.limit is not None else "all"),
         ("replies", f"temperature {setting.temperature:g}, seed {setting.seed}, at most {setting.max_tokens:,} tokens"),
         ("calls", "held to the tools' schemas" if setting.grammar else "written freely"),
+        ("gate", f"{setting.gate:g}" if setting.gate is not None else ""),
         ("engine", ", ".join(f"{name} {value}" for name, value in setting.engine.items())),
         ("guesses", f"{run.guesses:,}"),
         ("versions", ", ".join(f"{name} {value}" for name, value in run.told.versions.items())),

@@ -35,7 +35,7 @@ class Setting(msgspec.Struct, frozen=True):
 
     files: of the questions, with their SHA-256. model, projector: SHA-256 of the files, "" for a server's. limit: of how many questions,
     drawn by `seed`, which replies are made with too. engine: the settings of a local model's engine. grammar: calls are held to the tools'
-    schemas while they are written.
+    schemas while they are written. gate: how likely a call has to be for a reply to call, None where the model did as it liked.
     """
 
     benchmark: str
@@ -47,6 +47,7 @@ class Setting(msgspec.Struct, frozen=True):
     limit: int | None = None
     seed: int = 0
     grammar: bool = True
+    gate: float | None = None
     max_tokens: int = 0
     temperature: float = 0.0
     engine: Mapping[str, Any] = {}
@@ -72,7 +73,8 @@ class Told(msgspec.Struct, frozen=True):
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     """A line of `answers.jsonl`. error: why there is no answer; such a question is asked again when the run goes on.
 
-    prompt, expected: for people. seconds: that it took. read, reused, said: tokens. pictures: that were encoded.
+    prompt, expected: for people. seconds: that it took. read, reused, said: tokens. pictures: that were encoded. call_chance: as in
+    `TurnResult`. wants_call: whether a call would have been right, None where no tool was offered.
     """
 
     id: str
@@ -88,6 +90,8 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     reused: int = 0
     said: int = 0
     pictures: int = 0
+    call_chance: float | None = None
+    wants_call: bool | None = None
 
     @property
     def scored(self) -> Scored:
@@ -232,6 +236,7 @@ def answered(item: Item, reply: Reply, score: Score, **counts: Any) -> Answer:
     """The line of an answer."""
     question = item.question
     calls = tuple({"name": call.name, "arguments": call.arguments} for call in reply.calls)
+    counts["wants_call"] = bool(question.meta.get("call") or question.kind is Kind.CALLS) if question.tools else None
     return Answer(question.id, reply.text, calls, score, item.group, "", shortened(question.prompt, _SHOWN), _expected(item), **counts)
 
 

@@ -21,8 +21,10 @@ from textual.widgets import Static
 from nemochat.chat import ToolRun, ToolState
 from nemochat.desk.desk import Desk
 from nemochat.desk.port import Event, ToolsChanged
+from nemochat.desk.tools import gated
 from nemochat.domain.sanitize import sanitize
-from nemochat.numbers import count, duration, plural
+from nemochat.domain.tools import lets_call
+from nemochat.numbers import count, duration, plural, share
 from nemochat.tui.panes.base import Pane
 from nemochat.tui.widgets.late import LateVertical
 
@@ -68,6 +70,11 @@ def argument_lines(run: ToolRun) -> str:
     lines = [sanitize(f"{name}: {json.dumps(value, ensure_ascii=False)}", strict=True) for name, value in run.arguments.items()]
     shown, rest = shorten("\n".join(lines), _MOST_CHARACTERS, _MOST_LINES)
     return f"{shown}\n… {count(rest)} more characters" if rest else shown or "no arguments"
+
+
+def gate_line(chance: float, threshold: float) -> str:
+    """What a gate has decided, by how likely a call was: ``no tool: 12 % (gate 50 %)``."""
+    return f"{'tool' if lets_call(chance, threshold) else 'no tool'}: {share(chance)} (gate {share(threshold)})"
 
 
 def _first_sentence(description: str) -> str:
@@ -224,10 +231,13 @@ class ToolsPane(Pane, can_focus=False):
         self._run_views: dict[int, RunView] = {}
         self._tool_list = LateVertical(classes="list")
         self._run_list = LateVertical(classes="list")
+        self._gate = Static(markup=False, classes="note")
+        self._gated = ""
         self._note = Static(Content(_EMPTY), classes="note")
 
     def compose(self) -> ComposeResult:
-        """The calls, which are what is looked for, then the tools, and a note."""
+        """What the gate has decided, the calls, which are what is looked for, then the tools, and a note."""
+        yield self._gate
         yield self._run_list
         yield self._tool_list
         yield self._note
@@ -245,17 +255,18 @@ class ToolsPane(Pane, can_focus=False):
             ToolInfo(each.name, each.spec.description, each.name in on, tools.costs.get(each.fingerprint), desk.model.counts_exactly)
             for each in tools.offered
         ]
-        self.show(infos, tools.runs(chat))
+        self.show(infos, tools.runs(chat), gated(chat.entries))
 
     @on(Toggled)
     def _toggle(self, event: Toggled) -> None:
         self.act(lambda desk: desk.toggle_tool(event.name, enabled=event.enabled))
 
-    def show(self, tools: Sequence[ToolInfo], runs: Sequence[ToolRun]) -> None:
-        """Show these tools and calls (in the order in which they were made)."""
-        if (tuple(tools), tuple(runs)) == (self._tools, self._runs):
+    def show(self, tools: Sequence[ToolInfo], runs: Sequence[ToolRun], gate: tuple[float, float] | None = None) -> None:
+        """Show these tools and calls (in the order in which they were made), and what the gate has decided last (see `gate_line`)."""
+        line = gate_line(*gate) if gate is not None else ""
+        if (tuple(tools), tuple(runs), line) == (self._tools, self._runs, self._gated):
             return
-        self._tools, self._runs = tuple(tools), tuple(runs)
+        self._tools, self._runs, self._gated = tuple(tools), tuple(runs), line
         on = sum(tool.enabled for tool in tools)
         self.is_idle = not on and not runs
         words = [f"{on} of {len(tools)} on"] if tools else []
@@ -281,6 +292,8 @@ class ToolsPane(Pane, can_focus=False):
             else:
                 view = self._run_views[index] = RunView(self._runs[index])
                 self._run_list.mount(view, before=0) if self._run_list.children else self._run_list.mount(view)
+        self._gate.update(Content(self._gated))
+        self._gate.display = bool(self._gated)
         is_empty = not self._tools and not self._runs
         self._note.display = is_empty or first > 0
         self._note.update(Content(_EMPTY if is_empty else f"… {plural(first, 'earlier call')}"))
