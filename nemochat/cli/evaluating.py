@@ -198,7 +198,7 @@ def gate(names: Sequence[str], seed: int, *, as_json: bool) -> None:
     say(f"Threshold, from half of them: {found.threshold:g}. On the other half:")
     pairs = zip(msgspec.structs.astuple(found.without), msgspec.structs.astuple(found.with_gate), strict=True)
     rows = [(one.name, one.in_words, other.in_words) for one, other in pairs]
-    rows.append(("rightly decided, mean of both", f"{100 * found.without.decided:.2f}", f"{100 * found.with_gate.decided:.2f}"))
+    rows.append(("rightly decided, mean", f"{100 * found.without.decided:.2f}", f"{100 * found.with_gate.decided:.2f}"))
     print_table(("", "without a gate (95 %)", "with it"), rows)
     say(found.verdict)
 

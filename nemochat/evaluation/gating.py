@@ -63,6 +63,8 @@ class Sweep(msgspec.Struct, frozen=True):
     @property
     def verdict(self) -> str:
         """A sentence: whether the gate helps."""
+        if self.low == self.high == 0:
+            return "The gate changes nothing here. Leave it off."
         moved = f"{100 * self.difference:+.1f} ({100 * self.low:+.1f} to {100 * self.high:+.1f}, 95 %)"
         if self.low > 0:
             return f"The gate helps: {moved} are rightly decided. Set it with tools.gate = {self.threshold:g}."
@@ -151,9 +153,9 @@ def _outcome(wanted: Sequence[Answer], unwanted: Sequence[Answer], threshold: fl
         return Figure(name, share, *interval(share, len(answers)))
 
     return Outcome(
-        figure("none wanted, and none made", unwanted, is_decided),
-        figure("call wanted, and one made", wanted, is_decided),
-        figure("call wanted, and the right one made", wanted, is_right_call),
+        figure("no call wanted, none made", unwanted, is_decided),
+        figure("call wanted, one made", wanted, is_decided),
+        figure("call wanted, right one made", wanted, is_right_call),
     )
 
 

@@ -19,12 +19,12 @@ from nemochat.errors import NemochatError
 IMAGE_COST = 5
 
 
-def reply(*pieces: str, reason: FinishReason = FinishReason.STOP) -> list[EngineEvent]:
-    """The events of a reply in these pieces."""
+def reply(*pieces: str, reason: FinishReason = FinishReason.STOP, call_chance: float | None = None) -> list[EngineEvent]:
+    """The events of a reply in these pieces, before which a call was so likely."""
     return [
         Progress(Stage.PREFILL, 3, 7),
         *(TextDelta(piece) for piece in pieces),
-        Finished(reason, Usage(prompt_tokens=7, evaluated_tokens=7), Timings(prefill_ms=0.01)),
+        Finished(reason, Usage(prompt_tokens=7, evaluated_tokens=7), Timings(prefill_ms=0.01), call_chance),
     ]
 
 

@@ -9,7 +9,6 @@ from nemochat.chat import ChatEvent, TurnResult
 from nemochat.chat.session import UNGATED
 from nemochat.chat.values import ReplyForm, RoundEnded
 from nemochat.desk.tools import gated
-from nemochat.domain.events import EngineEvent, Finished
 from nemochat.engine.gate import Gate
 from nemochat.engine.protocol import Capabilities
 from nemochat.library.codec import from_columns, to_columns
@@ -17,17 +16,12 @@ from tests.chat.fake_engine import FakeEngine, reply
 from tests.chat.test_tools import ADD, Desk, play, user
 
 
-def likely(chance: float, *pieces: str) -> list[EngineEvent]:
-    """A reply whose engine tells how likely a call was."""
-    return [msgspec.structs.replace(event, call_chance=chance) if isinstance(event, Finished) else event for event in reply(*pieces)]
-
-
 def results(events: list[ChatEvent]) -> list[TurnResult]:
     return [event.result if isinstance(event, RoundEnded) else event for event in events if isinstance(event, RoundEnded | TurnResult)]
 
 
 async def test_it_is_asked_of_the_reply_to_a_message_and_not_of_those_behind_the_tools() -> None:
-    engine = FakeEngine(likely(0.9, ADD), reply("It is 3."), likely(0.2, "Hello."))
+    engine = FakeEngine(reply(ADD, call_chance=0.9), reply("It is 3."), reply("Hello.", call_chance=0.2))
     desk = Desk(engine)
     desk.session.session.gate = 0.5
     called, answered = results(await play(desk.session.send(user("1 + 2?"))))
@@ -40,7 +34,7 @@ async def test_it_is_asked_of_the_reply_to_a_message_and_not_of_those_behind_the
 
 
 async def test_without_a_threshold_it_is_only_looked() -> None:
-    engine = FakeEngine(likely(0.7, "Hello."))
+    engine = FakeEngine(reply("Hello.", call_chance=0.7))
     desk = Desk(engine)
     [result] = results(await play(desk.session.send(user("Hello!"))))
     assert engine.requests[0].gate == Gate(("<toolcall>",))
@@ -66,7 +60,7 @@ async def test_what_has_to_call_or_cannot_is_not_asked() -> None:
 
 
 async def test_another_reply_to_the_message_is_asked_again() -> None:
-    engine = FakeEngine(likely(0.2, "Hello."), likely(0.3, "Hi."))
+    engine = FakeEngine(reply("Hello.", call_chance=0.2), reply("Hi.", call_chance=0.3))
     desk = Desk(engine)
     desk.session.session.gate = 0.5
     await play(desk.session.send(user("Hello!")))
@@ -89,7 +83,7 @@ async def test_of_an_engine_that_cannot_it_is_said_once() -> None:
 
 @pytest.mark.parametrize("threshold", [None, 0.0, 0.5])
 async def test_it_is_stored_and_read_back_with_the_reply(threshold: float | None) -> None:
-    engine = FakeEngine(likely(0.25, "Hello."))
+    engine = FakeEngine(reply("Hello.", call_chance=0.25))
     desk = Desk(engine)
     desk.session.session.gate = threshold
     await play(desk.session.send(user("Hello!")))

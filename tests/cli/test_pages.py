@@ -140,7 +140,7 @@ def _furnish(folder: Path, page: Path, stack: ExitStack) -> Home:
 
 
 def _bfcl(folder: Path) -> None:
-    """Two questions of BFCL."""
+    """Two questions of BFCL that want a call, and two that want none."""
     parameters = {"type": "dict", "properties": {"expression": {"type": "string"}}, "required": ["expression"]}
     function = {"name": "calculator", "description": "Computes.", "parameters": parameters}
     (folder / "possible_answer").mkdir(parents=True)
@@ -152,6 +152,9 @@ def _bfcl(folder: Path) -> None:
         ):
             with (folder / name).open("a") as file:
                 file.write(json.dumps({"id": f"simple_{number}", **row}) + "\n")
+        with (folder / "BFCL_v3_irrelevance.json").open("a") as file:
+            wanting_none = [[{"role": "user", "content": f"Tell me {number} jokes."}]]
+            file.write(json.dumps({"id": f"irrelevance_{number}", "question": wanting_none, "function": [function]}) + "\n")
 
 
 @pytest.mark.parametrize("page", [page for page, lines in SHOWN.items() if lines], ids=of_page)

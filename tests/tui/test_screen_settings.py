@@ -116,3 +116,19 @@ async def test_comments_of_the_users_file_stay(tmp_path: Path) -> None:
         assert "# mine" in file.read_text()
         assert "top_k = 7  # few" in file.read_text()
         assert _written(driver).sampling.temperature == 0.7
+
+
+async def test_the_gate_before_calls_is_switched_on_and_off(tmp_path: Path) -> None:
+    async with running(tmp_path, FakeEngine()) as driver:
+        session = driver.desk.model.session
+        assert session is not None
+        for text, value in (("0.25", 0.25), ("0", 0.0)):
+            await _set(driver, "gate", text)
+            assert (_written(driver).tools.gate, session.gate) == (value, value)
+        await _open(driver, "gate")
+        assert isinstance(driver.app.focused, Input)
+        driver.app.focused.select_all()
+        await driver.press("backspace", "ctrl+s")
+        await driver.back()
+        await driver.settle()
+        assert (_written(driver).tools.gate, session.gate) == (None, None)

@@ -103,3 +103,21 @@ async def test_always_holds_in_this_chat_and_not_in_the_next(tmp_path: Path) -> 
         await driver.press("escape")
         await driver.until(lambda: driver.said[-1:] == ["Three."])
         assert len(mail.sent) == 2
+
+
+async def test_the_gate_of_the_settings_holds_for_the_next_message_and_the_pane_says_what_it_decided(tmp_path: Path) -> None:
+    engine = FakeEngine(reply("Hi.", call_chance=0.4), reply("Hello.", call_chance=0.12), reply(CALL, call_chance=0.9), reply("No."))
+    async with running(tmp_path, bench=bench(tmp_path, Mail(), engine)) as driver:
+        await offer(driver)
+        await driver.send("hi")
+        assert "(gate" not in driver.shown
+        await driver.desk.settings_changed({"tools.gate": 0.5})
+        await driver.send("hello")
+        await driver.until(lambda: "no tool: 12 % (gate 50 %)" in driver.shown)
+        await asked(driver, "write to ada")
+        await driver.answer("No")
+        await driver.until(lambda: driver.said[-1:] == ["No."])
+        await driver.until(lambda: "tool: 90 % (gate 50 %)" in driver.shown)
+        await driver.press("ctrl+n")
+        await driver.until(lambda: "(gate" not in driver.shown)
+        assert [request.gate and request.gate.threshold for request in engine.requests] == [None, 0.5, 0.5, None]

@@ -7,7 +7,8 @@ from textual.app import App, ComposeResult
 from textual.widgets import Static
 
 from nemochat.chat import ToolRun, ToolState
-from nemochat.tui.panes.tools import RunView, ToolInfo, ToolLine, ToolsPane, argument_lines, shorten
+from nemochat.tui.panes.tools import RunView, ToolInfo, ToolLine, ToolsPane, argument_lines, gate_line, shorten
+from tests.idle import until
 
 WEATHER = ToolInfo("get_weather", "The weather at a place.", True, 132)
 SHELL = ToolInfo("shell", "Runs a command.", False)
@@ -63,6 +64,26 @@ async def test_other_tools_replace_the_lines() -> None:
         host.pane.show((), ())
         await pilot.pause()
         assert not host.query(ToolLine)
+
+
+async def test_what_the_gate_has_decided_is_one_quiet_line() -> None:
+    host = Host((WEATHER,))
+    async with host.run_test() as pilot:
+        for gate, line in (((0.12, 0.5), "no tool: 12 % (gate 50 %)"), ((0.83, 0.5), "tool: 83 % (gate 50 %)")):
+            host.pane.show((WEATHER,), (), gate)
+            await pilot.pause()
+            await until(lambda: line in host.shown().splitlines())  # noqa: B023
+        host.pane.show((WEATHER,), ())
+        await until(lambda: "gate" not in host.shown())
+
+
+@pytest.mark.parametrize(("chance", "threshold", "line"), [
+    (0.0, 0.0, "tool: 0 % (gate 0 %)"), (1.0, 1.0, "no tool: 100 % (gate 100 %)"), (0.5, 0.5, "tool: 50 % (gate 50 %)"),
+    (0.00001, 0.0123, "no tool: under 0.01 % (gate 1.2 %)"), (0.99999, 0.9987, "tool: over 99.99 % (gate 99.87 %)"),
+    (0.0999, 0.1, "no tool: 10 % (gate 10 %)"),
+])  # fmt: skip
+def test_the_line_tells_small_and_large_probabilities_apart(chance: float, threshold: float, line: str) -> None:
+    assert gate_line(chance, threshold) == line
 
 
 async def test_the_empty_pane_says_what_will_be_here() -> None:
