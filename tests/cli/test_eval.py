@@ -297,6 +297,58 @@ def test_calls_are_asked_once_whatever_is_wrong_with_them(nemochat: Run, script:
     assert not any("Sorry" in text for text, _ in answers(tmp_path / "out").values())
 
 
+CALL = '<toolcall> {"name": "add", "arguments": {}} </toolcall>'
+
+
+def write_mixed(folder: Path, count: int = 20) -> list[dict[str, Any]]:
+    """Every other question wants a call. What a model says to them that calls always, but less likely where none is wanted."""
+    tools = [{"name": "add", "parameters": {"type": "object", "properties": {}}}]
+    rows: list[dict[str, Any]] = [
+        {"question": f"Number {n}.", "tools": tools} | ({"call": {"name": "add"}} if n % 2 else {"regex": "hello"}) for n in range(count)
+    ]
+    (folder / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    chances = [0.9 if n % 2 else 0.3 for n in range(count)]
+    return [{"text": CALL, "when": f"Number {n}.", "call_chance": chance, "other": "hello"} for n, chance in enumerate(chances)]
+
+
+def test_a_gate_is_found_from_one_run_and_helps_in_the_next(nemochat: Run, ask: Ask, script: WriteScript, tmp_path: Path) -> None:
+    model = script(replies=[*write_mixed(tmp_path), {"text": "?"}])
+    assert ask(model)["figures"][0]["value"] == 0.5
+    lines = [json.loads(line) for line in (tmp_path / "out/answers.jsonl").read_text().splitlines()]
+    assert {(line["call_chance"], line["wants_call"]) for line in lines} == {(0.9, True), (0.3, False)}
+    done = nemochat("eval", "gate", "out")
+    assert done.returncode == 0, done.stderr
+    assert "AUC of 1.000" in done.stdout
+    assert "The gate helps: +50.0 (+50.0 to +50.0, 95 %) are rightly decided. Set it with tools.gate = 0.6." in done.stdout
+    told = json.loads(nemochat("eval", "gate", "out", "--json").stdout)
+    assert (told["threshold"], told["wanted"], told["unwanted"], told["difference"]) == (0.6, 10, 10, 0.5)
+    gated = ask(model, "--gate", "0.6", out="gated")
+    assert (gated["figures"][0]["value"], gated["setting"]["gate"]) == (1, 0.6)
+    assert "gate" in nemochat("eval", "show", "gated").stdout
+    refused = nemochat("eval", "gate", "gated")
+    assert (refused.returncode, "Name runs without --gate." in refused.stderr) == (1, True), refused.stderr
+    other = nemochat("eval", "run", "own", "--data", "mine.jsonl", "--model", model, "--out", "gated", "--gate", "0.7")
+    assert (other.returncode, "its gate differs" in other.stderr) == (1, True), other.stderr
+
+
+def test_the_gate_of_the_settings_is_none_of_a_run(nemochat: Run, ask: Ask, script: WriteScript, tmp_path: Path) -> None:
+    """Fails when a result depends on what its run does not say."""
+    (tmp_path / "config").mkdir(exist_ok=True)
+    (tmp_path / "config/config.toml").write_text("[tools]\ngate = 1.0\n")
+    result = ask(script(replies=[*write_mixed(tmp_path), {"text": "?"}]))
+    assert (result["figures"][0]["value"], result["setting"]["gate"]) == (0.5, None)
+
+
+def test_a_gate_that_no_server_heeds_is_refused_before_the_first_question(nemochat: Run, llama: LlamaServer, tmp_path: Path) -> None:
+    write_mixed(tmp_path)
+    assert nemochat("servers", "add", "here", llama.url).returncode == 0
+    done = nemochat("eval", "run", "own", "--data", "mine.jsonl", "--model", "here", "--out", "served", "--gate", "0.5")
+    assert (done.returncode, "cannot be held to tools.gate" in done.stderr) == (2, True), done.stderr
+    assert not (tmp_path / "served").exists()
+    asked = nemochat("ask", "What is 12 * 7?", "--model", "here", "--yes-tool", "calculator", "--gate", "1", "--max-tokens", "40")
+    assert (asked.returncode, asked.stderr.count("it calls tools as it likes")) == (0, 1), asked.stderr
+
+
 @pytest.fixture(scope="module")
 def llama() -> Iterator[LlamaServer]:
     """The demo pair behind a real llama-server with four slots."""

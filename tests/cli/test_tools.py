@@ -253,3 +253,33 @@ def test_nothing_heavy_is_imported_for_a_plain_question() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=os.environ, check=True)
     loaded = {".".join(name.split(".")[:2]) for name in done.stdout.split()}
     assert not loaded & {"textual", "rich", "mcp", "jsonschema", "nemochat.tui", "nemochat.cli.offering"}
+
+
+SUM = '<toolcall> {"name": "calculator", "arguments": {"expression": "2"}} </toolcall>'
+GATED = [{"text": SUM, "call_chance": 0.3, "other": "No sum."}]
+"""A model that calls, though that is not likely."""
+
+
+def test_a_gate_keeps_unlikely_calls_from_being_made(nemochat: Run, script: WriteScript) -> None:
+    model = script(replies=GATED)
+    asked = ("ask", "Hello!", "--model", model, "--yes-tool", "calculator", "--json")
+    for threshold in ("0.5", "1"):
+        done = nemochat(*asked, "--gate", threshold)
+        reply = json.loads(done.stdout)
+        assert (reply["text"], reply["tool_runs"], reply["call_chance"]) == ("No sum.", [], 0.3), done.stderr
+    assert json.loads(nemochat(*asked, "--gate", "0.3").stdout)["tool_runs"]
+    called = json.loads(nemochat(*asked).stdout)
+    assert (called["tool_runs"] != [], called["call_chance"]) == (True, 0.3)
+    wrong = nemochat(*asked, "--gate", "1.5")
+    assert (wrong.returncode, "--gate" in wrong.stderr) == (2, True)
+
+
+def test_the_gate_of_the_settings_holds_for_tools_of_request_lines_too(nemochat: Run, script: WriteScript, tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir(exist_ok=True)
+    (tmp_path / "config/config.toml").write_text("[tools]\ngate = 0.5\n")
+    line = json.dumps({"question": "Hello!", "tools": [{"name": "calculator", "parameters": {"type": "object", "properties": {}}}]})
+    done = nemochat("ask", "--jsonl", "--model", script(replies=GATED), input=line + "\n")
+    reply = json.loads(done.stdout)
+    assert (reply["text"], reply["call_chance"]) == ("No sum.", 0.3)
+    done = nemochat("ask", "--jsonl", "--model", script(replies=GATED), "--gate", "0.2", input=line + "\n")
+    assert json.loads(done.stdout)["tool_calls"][0]["name"] == "calculator"
