@@ -32,6 +32,11 @@ class NemochatError(Exception):
         self.message = message
         self.hint = hint
 
+    @property
+    def in_full(self) -> str:
+        """The hint behind the message."""
+        return f"{self.message} {self.hint}".strip()
+
 
 class UsageError(NemochatError):
     """The request cannot be meant: wrong options or nothing to do."""

@@ -102,7 +102,7 @@ class Bench:
         except NemochatError as error:
             library, notices = Library.open(self._open.enter_context(scratch_folder()))
             hint = "This run's conversations are kept beside it, and taken in when it can be used again."
-            notices = [f"{error.message} {error.hint} {hint}", *notices]
+            notices = [f"{error.in_full} {hint}", *notices]
             self._open.callback(self._rescue, library)
         self._notices += notices
         return self._open.enter_context(library)
@@ -113,7 +113,7 @@ class Bench:
             with library:
                 path = rescue_all(self.paths.rescued, library)
         except NemochatError as error:
-            print_note(f"This run's conversations are lost. {error.message} {error.hint}")
+            print_note(f"This run's conversations are lost. {error.in_full}")
         else:
             if path is not None:
                 print_note(f"This run's conversations are in {path}: they are taken in when the library can be used again.")
@@ -143,7 +143,7 @@ class Bench:
             servers = await self.mcp_servers()
             unaccepted = await add_servers(servers, registry)
         except NemochatError as error:
-            self._notices.append(f"{error.message} {error.hint}".strip())
+            self._notices.append(error.in_full)
             return frozenset()
         self._notices += servers.problems.values()
         self._notices += [f"{name} is new or has changed, so it is asked about." for name in sorted(unaccepted)]
@@ -233,7 +233,7 @@ class Bench:
             if placing:
                 chosen(wanted, await devices_here(wanted))
         except SettingsError as error:
-            return f"{error.message} {error.hint}"
+            return error.in_full
         return ""
 
     def change_setting(self, key: str, value: object) -> None:

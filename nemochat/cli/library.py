@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nemochat.cli.output import print_json, print_note, print_notes, print_problems, print_table, say, when
+from nemochat.cli.output import days_ago, print_json, print_note, print_notes, print_problems, print_table, say, when
 from nemochat.domain.library import SearchFilters
 from nemochat.domain.sanitize import shortened, shown
 from nemochat.errors import NemochatError
@@ -19,7 +18,6 @@ from nemochat.library.rescue import take_in
 from nemochat.library.transfer import export_library
 from nemochat.paths import find_paths
 
-_DAY = 24 * 60 * 60
 _TITLE = 60
 
 
@@ -37,7 +35,7 @@ def search(
     words: str, *, persona: str, model: str, days: int | None, pictures: bool | None, limit: int, as_json: bool
 ) -> None:
     """Print what was found, the newest first within titles and messages. Raises LibraryError."""
-    filters = SearchFilters(persona, model, time.time() - days * _DAY if days else None, None, pictures)
+    filters = SearchFilters(persona, model, days_ago(days) if days else None, None, pictures)
     with opened() as library:
         hits = library.search(words, filters, limit)
     if as_json:
@@ -122,4 +120,4 @@ def _mend() -> bool:
 def purge(days: int) -> None:
     """Remove what was deleted long ago. Raises LibraryError."""
     with opened() as library:
-        say(f"{library.purge(time.time() - days * _DAY)} conversations removed for good.")
+        say(f"{library.purge(days_ago(days))} conversations removed for good.")

@@ -68,7 +68,7 @@ def add(name: str, url: str, *, asks: bool, reads: bool, variable: str, has_more
         print_note(f"It is not this machine: what its models are asked, words and pictures, is sent there.{way}")
     found = asyncio.run(_ask(setup, server))
     if isinstance(found, NemochatError):
-        print_note(f"It could not be asked yet: {found.message} {found.hint}".strip())
+        print_note(f"It could not be asked yet: {found.in_full}")
         say(f"Try again with: nemochat servers check {server.name}", strict=True)
         return
     assert found.server.kind is not None

@@ -273,7 +273,7 @@ async def _spoken_to(setup: Setup, name: str, mmproj: Path | None) -> _SpokenTo:
             format_ = session.reader.load.format
             tokens = await turn_cost(format_, session.reader.engine.count)
         except (TemplateError, EngineError) as error:
-            return _SpokenTo(problem=f"{error.message} {error.hint}".strip())
+            return _SpokenTo(problem=error.in_full)
         return _spoken(format_, tokens)
 
 

@@ -66,7 +66,7 @@ def rules_of(settings: Settings) -> tuple[Rules, str]:
         allowed = ", ".join(rule.value for rule in Rule)
         return Rules(Rule.ASK), f"The rules of tools cannot be used: {error}. Allowed: {allowed}. Every call is asked about."
     except NemochatError as error:
-        return Rules(Rule.ASK), f"The rules of tools cannot be used: {error.message} {error.hint} Every call is asked about."
+        return Rules(Rule.ASK), f"The rules of tools cannot be used: {error.in_full} Every call is asked about."
     return rules, ""
 
 

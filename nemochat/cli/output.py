@@ -31,6 +31,11 @@ def when(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
+def days_ago(days: int) -> float:
+    """So long ago, in seconds since the epoch."""
+    return time.time() - days * 24 * 60 * 60
+
+
 def json_text(value: Any) -> str:
     """One line of JSON. What JSON may hold raw, but a terminal acts on or hides (DEL, C1, bidi and invisible characters), is escaped."""
     try:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nemochat.chat.drops import Drop, attachments_in, find_drops
+from nemochat.chat.drops import attachments_in
 from nemochat.chat.recall import PromptHistory
 from nemochat.cli.bench import Bench
 from nemochat.cli.lines import Lines
@@ -23,7 +23,7 @@ from nemochat.cli.replying import ReplyPrinter, run_line
 from nemochat.desk import commands, port
 from nemochat.desk.desk import Desk
 from nemochat.desk.jobs import Jobs, Rank
-from nemochat.desk.port import Event, Item, Wanted, working_folder
+from nemochat.desk.port import Event, Item, Wanted
 from nemochat.domain.chat import Entry
 from nemochat.domain.events import FinishReason, Progress
 from nemochat.domain.messages import Role
@@ -141,9 +141,9 @@ class Plain:
         """Send a line with the pictures that it names, or run a command."""
         if self._inserted and not commands.is_command_line(line):
             line, self._inserted = f"{self._inserted}\n{line}", ""
-        drop = attachments_in(line, _drops)
-        if drop is None and (whole := attachments_in(line.strip(), _drops, all_kinds=True)) is not None and not whole.rest.strip():
-            drop = whole
+        drop = attachments_in(line, commands.drops_in)
+        if drop is None and (whole := attachments_in(line.strip(), commands.drops_in, all_kinds=True)) is not None:
+            drop = None if whole.rest.strip() else whole
         text, tokens = line if drop is None else drop.rest, list(self._tokens)
         if drop is not None and not text.strip():
             self.desk.draft.text = ""
@@ -231,7 +231,7 @@ class Plain:
 
     def _complain(self, error: NemochatError) -> None:
         self._complained = error.message
-        self._say(f"Error: {error.message}{f' {error.hint}' if error.hint else ''}")
+        self._say(f"Error: {error.in_full}")
 
     def _complain_once(self, error: NemochatError) -> None:
         """What is asked ahead fails again and again, and so does the turn: what was said last is not said anew."""
@@ -403,8 +403,3 @@ def _earlier(history: PromptHistory) -> Sequence[str]:
         texts.append(text)
     history.reset()
     return texts[::-1]
-
-
-def _drops(text: str) -> Drop:
-    """Files that a line names."""
-    return find_drops(text, working_folder(), Path.home(), is_command=commands.is_command_line)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
 
-from nemochat.cli.output import print_json, print_note, say
+from nemochat.cli.output import days_ago, print_json, print_note, say
 from nemochat.domain.ttft import Reading, statistics_of
 from nemochat.tui.tables import costs, in_full, in_words, of_replies, reply_header, reply_row, times
-
-_DAY = 24 * 60 * 60
 
 
 def run(beginning: str | None, *, model: str, days: int | None, as_json: bool) -> None:
@@ -23,7 +20,7 @@ def run(beginning: str | None, *, model: str, days: int | None, as_json: bool) -
         if beginning is not None:
             found = library.find(beginning)
             conversation, title = found.id, found.title
-        query = ReplyQuery(model=model, since=time.time() - days * _DAY if days else None, conversation=conversation)
+        query = ReplyQuery(model=model, since=days_ago(days) if days else None, conversation=conversation)
         statistics = statistics_of(row.reading for row in library.replies(query))
     if as_json:
         print_json(statistics)

@@ -476,6 +476,11 @@ def is_command_line(text: str) -> bool:
     return text.startswith("/") and find_command(_split(text)[0][1:]) is not None
 
 
+def drops_in(text: str) -> Drop:
+    """The files that a line, a paste or a drop names; a command is none."""
+    return find_drops(text, working_folder(), Path.home(), is_command=is_command_line)
+
+
 def _split(text: str) -> tuple[str, str]:
     """The first word, and the rest."""
     word = text.split(maxsplit=1)[0]

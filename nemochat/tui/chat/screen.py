@@ -16,7 +16,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets._toast import ToastRack
 
-from nemochat.chat.drops import Drop, find_drops
+from nemochat.chat.drops import Drop
 from nemochat.chat.recall import PromptHistory
 from nemochat.desk import commands
 from nemochat.desk.completion import Completion, complete
@@ -83,7 +83,13 @@ class ChatScreen(Screen[None]):
         self.side = SidePanes(registry.PANES)
         self.drawer = ConversationsDrawer()
         self.status = StatusLine()
-        self.prompt = Prompt(find_drops=_drops, take_drop=self._take_drop, complete=self._complete, judge=commands.kind_of, history=history)
+        self.prompt = Prompt(
+            find_drops=commands.drops_in,
+            take_drop=self._take_drop,
+            complete=self._complete,
+            judge=commands.kind_of,
+            history=history,
+        )
         shown = (self.transcript, self.prompt, self.side, self.drawer, self.status, self.welcome)
         self.presenter = Presenter(self, *shown, self._wanted)
         self.desk = Desk(bench, self.presenter, Jobs(self._failed), history)
@@ -387,8 +393,3 @@ class ChatScreen(Screen[None]):
         self.app.set_keymap(settings.keys)
         self._name_keys()
         self.side.display = settings.interface.side_panes
-
-
-def _drops(text: str) -> Drop:
-    """Files in a pasted or dropped text."""
-    return find_drops(text, working_folder(), Path.home(), is_command=commands.is_command_line)

@@ -118,7 +118,7 @@ class Browser(Filtered[R]):
         try:
             show = await asyncio.to_thread(self.read, value)
         except NemochatError as error:
-            self.say(" ".join(part for part in (error.message, error.hint) if part))
+            self.say(error.in_full)
         else:
             show()
             self._card.scroll_home(animate=False)

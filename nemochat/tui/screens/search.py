@@ -175,7 +175,7 @@ class SearchScreen(Modal[Found | None]):
         except NemochatError as error:
             if asked == self._asked:
                 self._take(())
-                self._say(" ".join(part for part in (error.message, error.hint) if part), is_error=True)
+                self._say(error.in_full, is_error=True)
             return
         if asked == self._asked:
             self._take(hits)
@@ -207,7 +207,7 @@ class SearchScreen(Modal[Found | None]):
         try:
             lines = await self._get_preview(hit)
         except NemochatError as error:
-            await self.preview.say(" ".join(part for part in (error.message, error.hint) if part))
+            await self.preview.say(error.in_full)
             return
         await self.preview.show(lines, tuple(self._words.lower().split()))
 

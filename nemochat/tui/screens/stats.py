@@ -160,7 +160,7 @@ class StatsScreen(Modal[None]):
             try:
                 rows = self._rows[scope] = tuple(reversed(await self._library()))
             except NemochatError as error:
-                self._clear(" ".join(part for part in (error.message, error.hint) if part), is_error=True)
+                self._clear(error.in_full, is_error=True)
                 return
         await self._filters.remove_children()
         self._model = FilterChoice("model", "any model", sorted({row.model for row in rows}))
