@@ -6,6 +6,8 @@ import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 
+import msgspec
+
 from nemochat.documents.text import indexable
 from nemochat.documents.values import (
     Cancelled,
@@ -25,14 +27,13 @@ _LOOK_AT = 2000
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
-class Stamp:
+class Stamp(msgspec.Struct, frozen=True):
     """What tells whether a file has changed without reading it."""
 
-    def __init__(self, id: int, changed: int, size: int, digest: str) -> None:
-        self.id = id
-        self.changed = changed
-        self.size = size
-        self.digest = digest
+    id: int
+    changed: int
+    size: int
+    digest: str
 
 
 def indexed(text: str, heading: str, name: str, *, is_code: bool) -> tuple[str, str, str]:

@@ -143,58 +143,53 @@ class Wire:
             os._exit(0)
 
 
-class Worker:
-    """Serves requests with a backend and turns failures into reports."""
-
-    def __init__(self, wire: Wire, log_path: Path) -> None:
-        self._wire = wire
-        self._log_path = log_path
-
-    def serve(self, backend_name: str) -> None:
-        """Serve until told to close. Something unforeseen ends the worker too: the backend's state is not to be trusted after it."""
+def serve(wire: Wire, log_path: Path, backend_name: str) -> None:
+    """Serve requests until told to close, failures as reports. Something unforeseen ends this too: the backend's state is not to be trusted
+    after it."""
+    try:
+        backend = make_backend(backend_name)
+    except (ImportError, OSError, RuntimeError) as error:
+        log.exception("The backend cannot be imported")
+        wire.requests.get()
+        told = not_started(error, log_path)
+        wire.send(Failed(type(told).__name__, told.message, told.hint, fatal=True))
+        return
+    while not isinstance(request := wire.requests.get(), Close):
         try:
-            backend = make_backend(backend_name)
-        except (ImportError, OSError, RuntimeError) as error:
-            log.exception("The backend cannot be imported")
-            self._wire.requests.get()
-            told = not_started(error, self._log_path)
-            self._wire.send(Failed(type(told).__name__, told.message, told.hint, fatal=True))
+            _answer(wire, backend, request)
+        except NemochatError as error:
+            wire.send(Failed(type(error).__name__, error.message, error.hint, for_memory=getattr(error, "for_memory", False)))
+        except MemoryError:
+            log.exception("Out of memory")
+            wire.send(Failed(EngineError.__name__, "The engine ran out of memory.", fatal=True, for_memory=True))
             return
-        while not isinstance(request := self._wire.requests.get(), Close):
-            try:
-                self._answer(backend, request)
-            except NemochatError as error:
-                self._wire.send(Failed(type(error).__name__, error.message, error.hint, for_memory=getattr(error, "for_memory", False)))
-            except MemoryError:
-                log.exception("Out of memory")
-                self._wire.send(Failed(EngineError.__name__, "The engine ran out of memory.", fatal=True, for_memory=True))
-                return
-            except Exception as error:
-                log.exception("A bug in the engine")
-                message = f"The engine failed in a way it should not ({type(error).__name__}); this is a bug."
-                hint = f"Please report it with the file {self._log_path}; the engine starts again with the next message."
-                self._wire.send(Failed(EngineError.__name__, message, hint, fatal=True))
-                return
-        backend.close()
+        except Exception as error:
+            log.exception("A bug in the engine")
+            message = f"The engine failed in a way it should not ({type(error).__name__}); this is a bug."
+            hint = f"Please report it with the file {log_path}; the engine starts again with the next message."
+            wire.send(Failed(EngineError.__name__, message, hint, fatal=True))
+            return
+    backend.close()
 
-    def _answer(self, backend: Backend, request: Request) -> None:
-        send, cancelled = self._wire.send, self._wire.cancelled.is_set
-        match request:
-            case Load():
-                send(Loaded(backend.load(request.request, send)))
-            case AddImage():
-                backend.forget_images(request.forget)
-                send(ImageCost(backend.add_image(request.image)))
-            case Count():
-                send(Counts(backend.count(request.segments)))
-            case Prepare():
-                send(PreparedReport(backend.prepare(request.segments, cancelled, send, request.place, self._wire.waiting)))
-            case Generate():
-                for event in backend.generate(request.request, cancelled):
-                    send(event)
-            case Forget():
-                backend.forget(request.conversation)
-                send(Forgotten())
+
+def _answer(wire: Wire, backend: Backend, request: Request) -> None:
+    send, cancelled = wire.send, wire.cancelled.is_set
+    match request:
+        case Load():
+            send(Loaded(backend.load(request.request, send)))
+        case AddImage():
+            backend.forget_images(request.forget)
+            send(ImageCost(backend.add_image(request.image)))
+        case Count():
+            send(Counts(backend.count(request.segments)))
+        case Prepare():
+            send(PreparedReport(backend.prepare(request.segments, cancelled, send, request.place, wire.waiting)))
+        case Generate():
+            for event in backend.generate(request.request, cancelled):
+                send(event)
+        case Forget():
+            backend.forget(request.conversation)
+            send(Forgotten())
 
 
 def make_backend(name: str) -> Backend:
@@ -243,7 +238,7 @@ def main() -> None:
     incoming, outgoing = set_up()
     wire = Wire(incoming, outgoing, LogFile(log_path))
     threading.Thread(target=wire.listen, name="wire", daemon=True).start()
-    Worker(wire, log_path).serve(backend_name)
+    serve(wire, log_path, backend_name)
     logging.shutdown()
     # Nothing is left to free, and native libraries have crashed in the interpreter's own shutdown.
     os._exit(0)
