@@ -28,7 +28,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
-        for module in ("session", "loading"):
+        for module in ("session", "turn", "loading"):
             monkeypatch.setattr(f"nemochat.chat.{module}.time", SimpleNamespace(perf_counter=lambda: self.now))
 
 
