@@ -22,7 +22,7 @@ from textual.css.stylesheet import Stylesheet
 from textual.pilot import Pilot
 
 PATIENCE = 120.0
-"""Seconds that something may take on a busy machine: a limit against hanging, not a measurement."""
+"""Seconds of this process that something may take: a limit against hanging, not a measurement."""
 _MOMENT = 0.02
 """Seconds: what is due so soon belongs to what goes on now, as the next frame does."""
 _TICK = 0.005
@@ -31,7 +31,6 @@ _FRAMES = 0.2
 """Seconds: what a frame sets off may come with the next frame, and so on; an animation goes on by itself."""
 _LITTLE = 0.05
 """Seconds that are waited for a thread which has held up an earlier wait: many tests hold one until they let it go."""
-_wait_for_screen = Pilot._wait_for_screen
 _pause = Pilot.pause
 _run_in_executor = asyncio.BaseEventLoop.run_in_executor
 _parse_rules = Stylesheet._parse_rules
@@ -75,19 +74,19 @@ async def until(holds: Callable[[], object]) -> None:
 
     What takes long, such as a process that starts, is looked for less and less often: some look at the whole screen.
     """
-    deadline, pause = time.monotonic() + PATIENCE, 0.005
+    began, slept, pause = time.thread_time(), 0.0, 0.005
     while not holds():
-        assert time.monotonic() < deadline, "it never came true"
+        assert slept + time.thread_time() - began < PATIENCE, "it never came true"
         await until_idle()
         await asyncio.sleep(pause)
+        slept += pause
         pause = min(pause * 1.2, 0.1)
 
 
-async def _settled(pilot: Pilot[Any], *args: Any, **options: Any) -> bool:
-    """Textual waits for the widgets that are there: what they mount in turn, and what those do, is waited for too."""
-    is_done = await _wait_for_screen(pilot, *args, **options)
+async def _settled(pilot: Pilot[Any], timeout: float = PATIENCE) -> bool:
+    """Textual sends a message to each widget that is there, and waits for the answers: what they mount in turn is not waited for."""
     await until_idle()
-    return is_done
+    return True
 
 
 async def _paused(pilot: Pilot[Any], delay: float | None = None) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
-import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,7 +21,7 @@ from nemochat.tui.screens.approval import ApprovalScreen
 from nemochat.tui.widgets.whole_text import WholeText
 from tests.chat.fake_engine import FakeEngine
 from tests.desk.bench import Bench
-from tests.idle import PATIENCE
+from tests.idle import until
 
 __all__ = ["Bench", "Driver", "running"]
 
@@ -164,11 +162,7 @@ class Driver:
 
     async def until(self, holds: Callable[[], object]) -> None:
         """Let the app work until something holds; a failure when it never does."""
-        deadline = time.monotonic() + PATIENCE
-        while not holds():
-            assert time.monotonic() < deadline, "it never came true"
-            await self.pilot.pause()
-            await asyncio.sleep(0.005)
+        await until(holds)
 
     async def settle(self) -> None:
         """Wait until no turn runs and everything is drawn."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from collections.abc import AsyncGenerator, Mapping
@@ -158,16 +159,17 @@ async def test_right_and_enter_at_once_are_no_yes() -> None:
 
 async def test_what_came_while_nothing_was_painted_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """The program was busy from the first frame until after the moment in which nothing counts: keys and clicks of that time wait."""
-    monkeypatch.setattr(ApprovalScreen, "DELAY", 1.0)
+    monkeypatch.setattr(ApprovalScreen, "DELAY", 1000.0)
+    loop, held_up = asyncio.get_running_loop(), [0.0]
+    monkeypatch.setattr(loop, "time", lambda: time.monotonic() + held_up[0])
     async with asking(request({"a": 1}), (80, 24)) as (pilot, screen, answers):
-        while screen._is_new:
-            await pilot.pause(0.005)
+        await until(lambda: not screen._is_new)
         x, y = yes(screen)[0].region.offset
         for key in ("right", "enter", "escape"):
             pilot.app.post_message(Key(key, None))
         for kind in (MouseDown, MouseUp):
             pilot.app.post_message(kind(None, x, y, 0, 0, 1, False, False, False, x, y))
-        time.sleep(1.1)  # the loop is held up
+        held_up[0] = 1001.0
         await until_open(pilot, screen)
         assert answers == []
 
