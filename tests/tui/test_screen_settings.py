@@ -19,8 +19,9 @@ def _written(driver: Driver) -> Settings:
 async def _open(driver: Driver, name: str) -> None:
     """The settings with the focus on one of them, as a user finds it: by its name."""
     await driver.press("f4")
-    await driver.dialog(SettingsScreen)
-    await driver.press(*name.replace(" ", "_"), "enter")
+    screen = await driver.dialog(SettingsScreen)
+    screen.query_one("#settings-filter", Input).value = name.replace(" ", "_")
+    await driver.press("enter")
     await driver.until(lambda: driver.app.focused is not None and driver.app.focused.id != "settings-filter")
 
 

@@ -64,6 +64,7 @@ class SettingsScreen(Modal[dict[str, object] | None]):
         super().__init__()
         self._presets, self._misplaced = {each.name: each for each in presets}, misplaced
         self._settings, self._locked, self._sampling = settings, locked, sampling
+        self._rows: list[Field] = []
         self._searched: dict[str, str] = {}
         self._filter = Input(placeholder="Type to filter", compact=True, id="settings-filter")
         self._nothing = Static(id="settings-nothing", markup=False)
@@ -97,11 +98,11 @@ class SettingsScreen(Modal[dict[str, object] | None]):
         """Of the filter; the rows keep theirs to themselves."""
         words = event.value.lower().split()
         for group in self.query(".group").results(Vertical):
-            rows = list(group.query(Field))
+            rows = [row for row in self._rows if row.parent is group]
             for row in rows:
                 row.display = all(word in self._searched[row.key] for word in words)
             group.display = any(row.display for row in rows)
-        self._nothing.display = not any(row.display for row in self.query(Field))
+        self._nothing.display = not any(row.display for row in self._rows)
         self._nothing.update(f"No setting fits “{sanitize(event.value, strict=True)}”.")
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
@@ -120,12 +121,12 @@ class SettingsScreen(Modal[dict[str, object] | None]):
 
     async def action_save(self) -> None:
         """Close with the changes; what is not allowed keeps the screen open, and a value of that kind gets the focus."""
-        wrong = next((row for row in self.query(Field) if row.problem), None)
+        wrong = next((row for row in self._rows if row.problem), None)
         if wrong is not None:
             self._filter.value = ""
             self.call_after_refresh(wrong.take_focus)
             return
-        changes = {row.key: row.value for row in self.query(Field) if row.is_changed}
+        changes = {row.key: row.value for row in self._rows if row.is_changed}
         problem = await self._misplaced(changes) if self._misplaced is not None else ""
         if problem:
             self._help.update(f"✗ {sanitize(problem, strict=True)}")
@@ -187,6 +188,7 @@ class SettingsScreen(Modal[dict[str, object] | None]):
             return " ".join(word for word in (changed, _SHORT.get(info.applies, "")) if word) or in_force
 
         row.remark = remark
+        self._rows.append(row)
         return row
 
     def _options(self, info: SettingInfo) -> list[tuple[str, object]] | None:
@@ -203,8 +205,7 @@ class SettingsScreen(Modal[dict[str, object] | None]):
         return None
 
     def _tell(self) -> None:
-        rows = list(self.query(Field))
-        changed, wrong = sum(row.is_changed for row in rows), sum(bool(row.problem) for row in rows)
+        changed, wrong = sum(row.is_changed for row in self._rows), sum(bool(row.problem) for row in self._rows)
         if wrong:
             first = f"✗ {wrong} not allowed: Ctrl+S goes there"
         elif changed:

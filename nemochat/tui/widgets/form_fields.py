@@ -113,8 +113,8 @@ class Field(Vertical):
             self.problem = problem
             self.set_class(bool(problem), "-wrong")
             self._problem_line.update(Content(f"✗ {problem}" if problem else ""))
-        if self.remark is not None:
-            self._remark_words.update(self.remark(self))
+        if self.remark is not None and (words := self.remark(self)) != self._remark_words.content:
+            self._remark_words.update(words)
         self.post_message(self.Edited())
 
 
