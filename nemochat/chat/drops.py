@@ -300,8 +300,8 @@ def _bare_at(text: str, at: int, disk: _Disk) -> Iterator[tuple[str, int]]:
 
 def _run_ends(text: str, at: int, first_end: int) -> list[int]:
     """Where a path that begins at `at` may end, the farthest first: behind a suffix, a word, before the next path, at the line's end."""
-    break_at = _LINE_BREAK.search(text, at)
-    line = text[at : min(break_at.start() if break_at else len(text), at + _LONGEST_RUN)]
+    break_at = _LINE_BREAK.search(text, at, at + _LONGEST_RUN)
+    line = text[at : break_at.start() if break_at else at + _LONGEST_RUN]
     n_first = first_end - at
     ends = {n_first, len(line[:n_first].rstrip(_PUNCTUATION))}
     for suffix in _SUFFIX_END.finditer(line):

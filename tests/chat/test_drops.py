@@ -97,12 +97,10 @@ TERMINALS: dict[str, Callable[[str], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("folder", ["pics", "My Pictures"])
 @pytest.mark.parametrize("terminal", TERMINALS)
-def test_one_dropped_file(terminal: str, folder: str, name: str, home: Path) -> None:
-    path = home / folder / name
-    assert find(TERMINALS[terminal](str(path)), home) == Drop((DroppedFile(path, FileKind.PICTURE),))
+def test_one_dropped_file(terminal: str, home: Path) -> None:
+    for path in (home / folder / name for folder in ("pics", "My Pictures") for name in NAMES):
+        assert find(TERMINALS[terminal](str(path)), home) == Drop((DroppedFile(path, FileKind.PICTURE),))
 
 
 @pytest.mark.parametrize("terminal", [name for name in TERMINALS if name not in ("Terminator", "kitty", "file URI with a host")])
@@ -298,7 +296,7 @@ def test_a_long_text_is_not_searched_and_a_hard_one_is_quick(home: Path) -> None
     for hard in ("/ ", '"/a ', "'/a.", "~/a.b ", "\\/", "“/. ", "/a\n", "(/", "/tmp ", "/tmp\n", "/tmp x ", "data:image/png;base64,A"):
         began = time.process_time()
         find(hard * (MAX_CHARACTERS // len(hard)), home)
-        assert time.process_time() - began < 20, hard
+        assert time.process_time() - began < 5, hard
 
 
 def test_all_files_of_a_large_drop_are_found(home: Path) -> None:
