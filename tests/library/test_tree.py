@@ -140,6 +140,6 @@ class Tree(RuleBasedStateMachine):
 
 
 Tree.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=20, stateful_step_count=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 test_the_library_and_the_value_agree = Tree.TestCase
