@@ -57,6 +57,17 @@ def write(folder: Path, name: str, count: int) -> None:
     library.close()
 
 
+def write_at_once(folder: Path, names: list[str], count: int) -> None:
+    """Programs that write, all begun in the same moment. Ends with a failure when one of them does."""
+    children = []
+    for name in names:
+        if (child := os.fork()) == 0:
+            write(folder, name, count)
+            os._exit(0)
+        children.append(child)
+    sys.exit(any(os.waitpid(child, 0)[1] for child in children))
+
+
 def fill_the_disk(folder: Path) -> None:
     """Save until the limit on the size of a file is met, read, and save again when it is lifted."""
     library, _ = Library.open(folder)
@@ -122,7 +133,7 @@ def main(name: str, folder: str, *arguments: str) -> None:
         case "grow":
             grow(Path(folder))
         case "write":
-            write(Path(folder), arguments[0], int(arguments[1]))
+            write_at_once(Path(folder), arguments[0].split(), int(arguments[1]))
         case "read-only":
             read_only(Path(folder))
         case "fill":

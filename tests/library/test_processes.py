@@ -48,10 +48,8 @@ def test_what_was_saved_survives_kill_9(tmp_path: Path) -> None:
 def test_two_programs_write_hundreds_of_times_and_everything_is_there(tmp_path: Path) -> None:
     with open_library(tmp_path) as library:
         library.add(Chat(), id="shared")
-    children = [start("write", str(tmp_path), name, str(WRITES // 2)) for name in ("one", "two")]
-    assert [child.wait() for child in children] == [0, 0]
-    for child in children:
-        child.communicate()
+    with start("write", str(tmp_path), "one two", str(WRITES // 2)) as writing:
+        assert writing.wait() == 0
     with open_library(tmp_path) as library:
         assert library.check() == []
         own = [library.load(row.id).chat for row in library.conversations() if row.id != "shared"]
@@ -65,12 +63,10 @@ def test_two_programs_write_hundreds_of_times_and_everything_is_there(tmp_path: 
 
 def test_a_new_library_may_be_made_by_two_at_once(tmp_path: Path) -> None:
     for number in range(3):
-        folder = str(tmp_path / str(number))
-        children = [start("write", folder, name, "0") for name in "abcd"]
-        assert [child.wait() for child in children] == [0] * 4
-        for child in children:
-            child.communicate()
-        with open_library(Path(folder)) as library:
+        folder = tmp_path / str(number)
+        with start("write", str(folder), "a b c d", "0") as writing:
+            assert writing.wait() == 0
+        with open_library(folder) as library:
             assert len(library.conversations()) == 4
 
 
