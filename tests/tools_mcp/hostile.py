@@ -69,10 +69,10 @@ def tools() -> list[dict[str, object]]:
     return [tool()]
 
 
-def gigabyte(asked: object) -> None:
+def vast(asked: object) -> None:
     sys.stdout.write(f'{{"jsonrpc":"2.0","id":{asked},"result":{{"content":[{{"type":"text","text":"')
     block = "x" * (1 << 20)
-    for _ in range(1024):
+    for _ in range(256):
         sys.stdout.write(block)
     sys.stdout.write('"}]}}\n')
     sys.stdout.flush()
@@ -87,8 +87,8 @@ def call(asked: object, params: dict) -> None:  # type: ignore[type-arg]
         time.sleep(600)
     elif MODE == "slow":
         return
-    elif MODE == "gigabyte" and params["arguments"].get("x") != "small":
-        gigabyte(asked)
+    elif MODE == "vast" and params["arguments"].get("x") != "small":
+        vast(asked)
     elif MODE == "flood":
         while True:
             sys.stdout.write("x" * 65536)
