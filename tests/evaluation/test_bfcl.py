@@ -144,8 +144,8 @@ def test_data_without_calls_that_the_tools_can_make_is_named(answers: tuple[str,
         bfcl.expected_calls(asked)
 
 
-@pytest.mark.parametrize("accepted", [[{"a": 1}], [3], ["x"], [[3]], [{"a": {"b": [1]}}], [None]])
-@pytest.mark.parametrize("value", [{"a": 1}, [{"a": 1}], [3], "x", None])
 @pytest.mark.parametrize("name", sorted(PROPERTIES))
-def test_odd_data_is_wrong_and_no_failure(name: str, value: Any, accepted: list[Any]) -> None:
-    assert is_right({name: accepted}, {name: value}) in (True, False)
+def test_odd_data_is_wrong_and_no_failure(name: str) -> None:
+    for accepted in ([{"a": 1}], [3], ["x"], [[3]], [{"a": {"b": [1]}}], [None]):
+        for value in ({"a": 1}, [{"a": 1}], [3], "x", None):
+            assert is_right({name: accepted}, {name: value}) in (True, False)

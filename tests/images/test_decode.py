@@ -161,12 +161,12 @@ def test_a_bomb_is_refused_before_it_is_decoded(size: tuple[int, int]) -> None:
         load(data, "bomb.png")
 
 
-@pytest.mark.parametrize("percent", range(100))
 @pytest.mark.parametrize("progressive", [False, True])
-def test_a_jpeg_cut_short_is_refused(percent: int, progressive: bool) -> None:
+def test_a_jpeg_cut_short_is_refused(progressive: bool) -> None:
     whole = encode(noise(96, 64), "JPEG", progressive=progressive)
-    with pytest.raises(ImageError):
-        load(whole[: len(whole) * percent // 100], "photo.jpg")
+    for percent in range(100):
+        with pytest.raises(ImageError):
+            load(whole[: len(whole) * percent // 100], "photo.jpg")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "BMP", "AVIF"])

@@ -189,9 +189,10 @@ def scaffold(conversation: Conversation) -> list[Segment]:
 
 
 @pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES.keys())
-@pytest.mark.parametrize("text", CONTROL_TEXTS)
-def test_control_text_stays_the_scaffolds(source: Callable[[str], Conversation], text: str) -> None:
-    assert scaffold(source(f"a {text} b{text}c")) == scaffold(source("harmless"))
+def test_control_text_stays_the_scaffolds(source: Callable[[str], Conversation]) -> None:
+    harmless = scaffold(source("harmless"))
+    for text in CONTROL_TEXTS:
+        assert scaffold(source(f"a {text} b{text}c")) == harmless, text
 
 
 def test_a_picture_is_only_known_by_its_digest() -> None:
