@@ -13,10 +13,13 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
+import typer.testing
 
 from nemochat.domain.images import RgbImage
 from nemochat.images import save_png
@@ -27,6 +30,9 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 WriteScript = Callable[..., str]
 Fork = Callable[..., subprocess.CompletedProcess[str]]
 LIMIT_SECONDS = 120
+
+# Hundreds of commands are run in this process, and to make the options of all of them takes longer than to run one.
+typer.main.get_command = typer.testing._get_command = cache(typer.main.get_command)  # type: ignore[attr-defined]
 
 
 @pytest.fixture(autouse=True)

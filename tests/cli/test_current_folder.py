@@ -19,11 +19,11 @@ from nemochat.prompt.rendering import Renderer
 from nemochat.system.desktop import open_in_browser
 from nemochat.tui import clipboard
 from tests.cli.conftest import ROOT, WriteScript
+from tests.cli.test_mcp import SERVER
 from tests.documents.writers import pdf
 from tests.terminal.tty import Terminal
 from tests.tiny_gguf import write_language_model
 
-PROPER = ROOT / "tests" / "tools_mcp" / "proper.py"
 MODULES = """msgspec sqlite3 json re typing dataclasses asyncio runpy sitecustomize usercustomize llama_cpp numpy psutil pypdf regex PIL
     typer mcp_types jinja2 markupsafe anyio httpx2 encodings threading tempfile"""
 PROGRAMS = """python python3 wl-paste wl-copy xclip xsel pbcopy tmux osascript xdg-open xdg-settings www-browser jbig2dec uname sh env
@@ -154,10 +154,12 @@ async def test_the_rendering_of_chat_templates(trap: Trap, monkeypatch: pytest.M
 def test_tools_and_servers(trap: Trap, go: Go, tmp_path: Path, script: WriteScript) -> None:
     (tmp_path / "config" / "tools").mkdir(parents=True)
     (tmp_path / "config" / "tools" / "mine.py").write_text(TOOL)
-    go("mcp", "add", "proper", "--", sys.executable, str(PROPER))
-    go("mcp", "check", "proper", "--trust")
+    (tmp_path / "small.py").write_text(SERVER)
+    (tmp_path / "says").write_text("Adds.")
+    go("mcp", "add", "small", "--", sys.executable, str(tmp_path / "small.py"), str(tmp_path))
+    go("mcp", "check", "small", "--trust")
     script(*CALLS, "Done.")
-    done = go("ask", "x", "--yes-tool", "double", "--yes-tool", "proper/add", "--model", "../model.script.json", "--json")
+    done = go("ask", "x", "--yes-tool", "double", "--yes-tool", "small/add", "--model", "../model.script.json", "--json")
     assert [run["result"] for run in json.loads(done.stdout)["tool_runs"]] == ["42", "5"]
 
 

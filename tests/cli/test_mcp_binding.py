@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from nemochat.errors import NemochatError
-from tests.cli.conftest import command
+from tests.cli.conftest import Fork
 from tests.cli.test_commands import invoke
 
 SERVER = '''
@@ -48,9 +48,10 @@ def _served(folder: Path) -> str:
 class Folders:
     """Two folders, A and B, with servers of the same names; each writes which of them ran."""
 
-    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch, fork: Fork) -> None:
         self.root, self.a, self.b = root, root / "A", root / "B"
         self._monkeypatch = monkeypatch
+        self._fork = fork
         self._mark = root / "ran"
         for name, folder in (("A", self.a), ("B", self.b)):
             folder.mkdir()
@@ -66,6 +67,10 @@ class Folders:
         """A command of the user's in a folder, in this process, which is quick: what they allowed before the attack."""
         self._monkeypatch.chdir(folder)
         return invoke(*arguments)
+
+    def run(self, folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """The command in a folder, with nobody at the terminal."""
+        return self._fork(arguments, "", folder, os.environ | environment)
 
     def program(self, path: Path, line: str) -> Path:
         path.parent.mkdir(exist_ok=True)
@@ -103,15 +108,8 @@ createInterface({ input: process.stdin }).on("line", (line) => {
 
 
 @pytest.fixture
-def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folders:
-    return Folders(tmp_path, monkeypatch)
-
-
-def run(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command in a folder, with nobody at the terminal."""
-    return subprocess.run(
-        command(*arguments), capture_output=True, text=True, timeout=120, cwd=folder, env=os.environ | environment, input="", check=False
-    )
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fork: Fork) -> Folders:
+    return Folders(tmp_path, monkeypatch, fork)
 
 
 FORMS: dict[str, list[str]] = {
@@ -139,10 +137,10 @@ def test_what_was_allowed_in_one_folder_runs_there_from_any_other(folders: Folde
     for name in forms:
         folders.do(folders.a, "mcp", "check", name, "--trust")
         assert set(folders.ran().split()) == {"A"}, name
-    listed = json.loads(run(folders.b, "mcp", "list", "--json").stdout)["servers"]
+    listed = json.loads(folders.run(folders.b, "mcp", "list", "--json").stdout)["servers"]
     assert {each["name"] for each in listed if each["command"].startswith(f"cd {shlex.quote(str(folders.a))} && ")} == set(forms)
     assert {each["state"] for each in listed} == {"allowed"}
-    started = run(folders.b, "tools", "list", "--servers")
+    started = folders.run(folders.b, "tools", "list", "--servers")
     assert (started.returncode, set(folders.ran().split())) == (0, {"A"}), started.stderr
     assert started.stdout.count("MCP server") == len([name for name in forms if name not in ("node", "import")]), started.stderr
 
@@ -153,7 +151,7 @@ def test_a_relative_folder_of_an_entry_is_bound_too(folders: Folders) -> None:
         (folder / "server.py").rename(folder / "below" / "server.py")
     folders.write_by_hand(SERVE, cwd="below")
     folders.do(folders.a, "mcp", "check", "s", "--trust")
-    assert run(folders.b, "mcp", "check", "s").returncode == 0
+    assert folders.run(folders.b, "mcp", "check", "s").returncode == 0
     assert folders.ran() == "A A"
     folders.do(folders.b, "mcp", "remove", "s")
     folders.do(folders.b, "mcp", "add", "s", "--cwd", "below", "--", PYTHON, "server.py")
@@ -164,7 +162,7 @@ def test_what_was_allowed_where_nothing_was_found_finds_nothing_elsewhere(folder
     folders.write_by_hand(SERVE)
     with pytest.raises(NemochatError, match="ended with code"):
         folders.do(folders.root, "mcp", "check", "s", "--trust")
-    done = run(folders.b, "mcp", "check", "s")
+    done = folders.run(folders.b, "mcp", "check", "s")
     assert f"This is started: cd / && {shlex.quote(PYTHON)} server.py" in done.stderr
     assert (done.returncode, folders.ran()) == (1, "")
 
@@ -174,7 +172,7 @@ def test_an_entry_that_changed_is_bound_and_asked_about_anew(folders: Folders) -
     folders.do(folders.a, "mcp", "check", "s", "--trust")
     folders.ran()
     folders.write_by_hand({"s": [PYTHON, "./server.py"]})
-    done = run(folders.b, "mcp", "check", "s")
+    done = folders.run(folders.b, "mcp", "check", "s")
     assert done.returncode == 1
     assert f"This is started: cd {shlex.quote(str(folders.b))} && " in done.stderr
     assert "not what you allowed before" in done.stderr
@@ -190,7 +188,7 @@ def test_a_folder_that_is_gone_is_told_and_no_other_is_used(folders: Folders, by
     folders.do(folders.a, "mcp", "check", "s", "--trust")
     folders.ran()
     shutil.rmtree(folders.a)
-    done = run(folders.b, "mcp", "check", "s")
+    done = folders.run(folders.b, "mcp", "check", "s")
     assert (done.returncode, folders.ran()) == (1, "")
     assert f"runs in the folder {folders.a}, which is not there" in done.stderr
 
@@ -202,13 +200,13 @@ def test_another_program_first_in_the_search_path_is_asked_about(folders: Folder
     folders.do(folders.a, "mcp", "check", "s", "--trust")
     evil = folders.program(folders.root / "evil" / "serve", _served(folders.b))
     folders.ran()
-    done = run(folders.a, "mcp", "check", "s")
+    done = folders.run(folders.a, "mcp", "check", "s")
     assert f"This is started: cd / && {shlex.quote(str(evil))}" in done.stderr
-    assert "is no longer what you allowed" in run(folders.a, "tools", "list", "--servers").stderr
+    assert "is no longer what you allowed" in folders.run(folders.a, "tools", "list", "--servers").stderr
     assert folders.ran() == ""
     assert "changed since you allowed it" in folders.do(folders.a, "mcp", "list")
     evil.unlink()
-    assert run(folders.a, "mcp", "check", "s").returncode == 0
+    assert folders.run(folders.a, "mcp", "check", "s").returncode == 0
     assert folders.ran() == "A"
 
 
@@ -239,7 +237,7 @@ def test_a_link_that_leads_elsewhere_is_asked_about(folders: Folders, what: str,
     assert folders.ran() == "A"
     link.unlink()
     link.symlink_to(after)
-    done = run(folders.root, "mcp", "check", "s")
+    done = folders.run(folders.root, "mcp", "check", "s")
     assert (done.returncode, folders.ran()) == (1, ""), done.stderr
     assert str(after) in done.stderr
     assert "not what you allowed before" in done.stderr
@@ -265,7 +263,7 @@ def test_a_package_runner_gets_the_package_as_given_and_no_folder_to_find_anothe
 def test_the_current_folder_is_no_variable_for_a_server(folders: Folders) -> None:
     """PYTHONPATH=${PWD}, allowed in one folder, would be another's modules in another."""
     folders.do(folders.a, "mcp", "add", "s", "--env", "PYTHONPATH=${PWD:-x}", "--", PYTHON, "-m", "module")
-    done = run(folders.b, "mcp", "check", "s", "--trust")
+    done = folders.run(folders.b, "mcp", "check", "s", "--trust")
     assert (done.returncode, folders.ran()) == (1, "")
     assert "refers to PWD, which is another folder each time. Write the folder out." in " ".join(done.stderr.replace("Hint: ", "").split())
 
@@ -275,9 +273,9 @@ def test_what_version_0_1_allowed_is_asked_about_again(folders: Folders) -> None
     pins = folders.root / "data" / "mcp-pins.json"
     pins.parent.mkdir(exist_ok=True)
     pins.write_text(json.dumps({"s": {"identity": "0" * 64, "tools": {"report": "1"}}}))
-    done = run(folders.b, "mcp", "check", "s")
+    done = folders.run(folders.b, "mcp", "check", "s")
     assert (done.returncode, folders.ran()) == (1, "")
-    assert "changed since you allowed it" in run(folders.b, "mcp", "list").stdout
+    assert "changed since you allowed it" in folders.run(folders.b, "mcp", "list").stdout
     folders.do(folders.a, "mcp", "check", "s", "--trust")
     assert folders.ran() == "A"
 
@@ -289,7 +287,7 @@ def test_a_server_gets_plain_names_and_what_its_entry_names(folders: Folders) ->
     folders.do(folders.a, "mcp", "add", "s", *options, "--", PYTHON, "server.py")
     with pytest.raises(NemochatError, match="GIVEN is not set"):
         folders.do(folders.a, "mcp", "check", "s", "--trust")
-    done = run(folders.b, "tools", "test", "report", "--yes", **own)
+    done = folders.run(folders.b, "tools", "test", "report", "--yes", **own)
     told = json.loads(done.stdout)
     assert told["folder"] == str(folders.a)
     assert "leaked" not in done.stdout

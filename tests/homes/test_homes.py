@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sqlite3
-import subprocess
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from nemochat.library import Library, ListQuery
 from nemochat.library.transfer import import_library
 from nemochat.prompt import nemotron
 from nemochat.prompt.format import as_text
-from tests.cli.conftest import ROOT, command
+from tests.cli.conftest import ROOT, Fork, forks
 
 HOMES = Path(__file__).parent
 PROMPTS: dict[str, str] = json.loads((HOMES / "v0_1_prompts.json").read_text(encoding="utf-8"))
@@ -38,15 +38,23 @@ def opened(folder: Path) -> Library:
     return library
 
 
-def run(home: Path, *arguments: str) -> str:
-    """A command in this home; what it says on both of its outputs."""
+@pytest.fixture(scope="module")
+def fork() -> Iterator[Fork]:
+    yield from forks()
+
+
+@pytest.fixture
+def run(home: Path, fork: Fork) -> Callable[..., str]:
+    """Run a command in this home; what it says on both of its outputs."""
     folders = {f"NEMOCHAT_{kind.upper()}_DIR": str(home / kind) for kind in ("config", "data", "log", "cache")}
     clean = {name: value for name, value in os.environ.items() if not name.startswith("NEMOCHAT_")}
-    environment = clean | folders | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-    words = command(*arguments)
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120, cwd=home, env=environment, check=False, input="")
-    assert done.returncode == 0, (arguments, done.stdout, done.stderr)
-    return done.stdout + done.stderr
+
+    def said(*arguments: str) -> str:
+        done = fork(arguments, "", home, clean | folders | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"})
+        assert done.returncode == 0, (arguments, done.stdout, done.stderr)
+        return done.stdout + done.stderr
+
+    return said
 
 
 @pytest.mark.parametrize("how", ["in place", "export"])
@@ -114,19 +122,19 @@ def test_the_tree_and_the_play_are_as_they_were(home: Path) -> None:
         assert (str(record.model), record.sampling.seed, record.result.forgotten) == ("nemochat-demo", 7, (0,))
 
 
-def test_every_command_that_reads_it_works(home: Path, tmp_path: Path) -> None:
-    assert run(home, "library", "check").strip() == "The library is in order."
-    listed = run(home, "library", "list")
+def test_every_command_that_reads_it_works(run: Callable[..., str], tmp_path: Path) -> None:
+    assert run("library", "check").strip() == "The library is in order."
+    listed = run("library", "list")
     assert all(title in listed for title in ("Seas", "What is in this photo?", "What is 6 times 7?"))
-    assert "North Sea" in run(home, "search", "north", "--model", "nemochat-demo")
-    assert json.loads(run(home, "stats", "--json", "--model", "nemochat-demo"))["all"]["replies"] == 12
-    assert "5 conversations" in run(home, "library", "export", str(tmp_path / "all.zip"))
-    assert "5 were here already" in run(home, "library", "import", str(HOMES / "v0_1_export.zip"))
-    assert "own" in run(home, "models", "list")
-    assert "Mira" in run(home, "personas", "list")
-    assert "greet" in run(home, "tools", "list")
-    assert "small" in run(home, "mcp", "list")
-    assert "green door" in run(home, "docs", "search", "door", "--collection", "manual")
+    assert "North Sea" in run("search", "north", "--model", "nemochat-demo")
+    assert json.loads(run("stats", "--json", "--model", "nemochat-demo"))["all"]["replies"] == 12
+    assert "5 conversations" in run("library", "export", str(tmp_path / "all.zip"))
+    assert "5 were here already" in run("library", "import", str(HOMES / "v0_1_export.zip"))
+    assert "own" in run("models", "list")
+    assert "Mira" in run("personas", "list")
+    assert "greet" in run("tools", "list")
+    assert "small" in run("mcp", "list")
+    assert "green door" in run("docs", "search", "door", "--collection", "manual")
 
 
 def test_the_copy_of_it_is_what_it_was(home: Path) -> None:
@@ -164,13 +172,13 @@ def test_damage_that_was_there_before_costs_no_more_than_what_it_stands_in(home:
         assert library.check() == []
 
 
-def test_an_invalid_byte_is_found_and_mended_by_the_commands(home: Path, tmp_path: Path) -> None:
+def test_an_invalid_byte_is_found_and_mended_by_the_commands(home: Path, run: Callable[..., str], tmp_path: Path) -> None:
     with closing(sqlite3.connect(home / "data" / "library" / "library.db", isolation_level=None)) as connection:
         connection.execute(DAMAGE["no text"])
     with pytest.raises(AssertionError, match="its text is damaged"):
-        run(home, "library", "check")
-    assert "Seas" in run(home, "library", "list")
-    assert "North Sea" in run(home, "search", "north")
-    assert "5 conversations" in run(home, "library", "export", str(tmp_path / "all.zip"))
-    assert "1 conversations mended" in run(home, "library", "repair")
-    assert run(home, "library", "check").strip() == "The library is in order."
+        run("library", "check")
+    assert "Seas" in run("library", "list")
+    assert "North Sea" in run("search", "north")
+    assert "5 conversations" in run("library", "export", str(tmp_path / "all.zip"))
+    assert "1 conversations mended" in run("library", "repair")
+    assert run("library", "check").strip() == "The library is in order."
