@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+import sys
 import time
 from pathlib import Path
 
@@ -22,6 +23,9 @@ for name in [name for name in os.environ if name in _FOREIGN or name.startswith(
     if name not in _OURS:
         del os.environ[name]
 os.environ.update(TZ="UTC", LANG="C.UTF-8")
+# Where Python is told to keep no compiled files, each of the processes would compile the program and the tests for itself.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 if hasattr(time, "tzset"):
     time.tzset()
 
