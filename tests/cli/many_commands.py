@@ -18,7 +18,8 @@ from collections.abc import Sequence
 from nemochat.cli import main
 
 MEMORY = 1 << 30
-LIMIT_SECONDS = 10.0
+LIMIT_SECONDS = 60.0
+"""By the clock: whoever waits is stopped then, however busy the machine is."""
 
 
 class _Late(BaseException):
@@ -26,9 +27,9 @@ class _Late(BaseException):
 
 
 def run(arguments: Sequence[str]) -> tuple[int | None, str, float]:
-    """Exit code, all that was printed, and the seconds it took. None for one that had to be stopped."""
+    """Exit code, all that was printed, and the seconds it took of a processor. None for one that had to be stopped."""
     output = io.StringIO()
-    began = time.monotonic()
+    began = time.process_time()
     sys.argv = ["nemochat", *arguments]
     signal.setitimer(signal.ITIMER_REAL, LIMIT_SECONDS)
     code: int | None = 0
@@ -41,7 +42,7 @@ def run(arguments: Sequence[str]) -> tuple[int | None, str, float]:
         code = None
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-    return code, output.getvalue(), time.monotonic() - began
+    return code, output.getvalue(), time.process_time() - began
 
 
 def _stop(*_: object) -> None:

@@ -16,7 +16,7 @@ from tests.cli.bad_paths import HOLE, make_bad_paths
 from tests.cli.conftest import Fork, Run, WriteScript, command
 
 SECONDS = 6.0
-"""What one may take where both processors are busy with other tests; alone it is a fraction of a second."""
+"""What one may take of a processor; it is a fraction of a second. What waits is stopped by `many_commands`."""
 
 Job = tuple[str, list[str], dict[str, str]]
 
@@ -144,7 +144,7 @@ def test_bad_pictures_and_documents_of_a_question_are_told_one_by_one(nemochat: 
     began = time.monotonic()
     done = nemochat("ask", "--jsonl", "--model", script("Fine."), input="\n".join(lines))
     answers = [json.loads(line) for line in done.stdout.splitlines()]
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 60
     told = [("error" in answer, "a bug" in answer.get("error", "")) for answer in answers]
     assert told == [*[(True, False)] * len(paths), (False, False)]
 

@@ -79,6 +79,6 @@ def test_ctrl_c_ends_the_reading_and_the_process_that_reads(tmp_path: Path) -> N
         [child] = program.children()
         assert soon(lambda: child.cpu_times().user > 0.3)
         os.kill(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=120)
     assert soon(lambda: not child.is_running())
     assert "Traceback" not in errors

@@ -33,12 +33,12 @@ def configure(folder: Path, text: str) -> None:
 
 
 def test_the_demo_pair_end_to_end(nemochat: Run) -> None:
-    done = nemochat("tune", "nemochat-demo", "--seconds", "8", "--dry-run", "--json")
+    done = nemochat("tune", "nemochat-demo", "--seconds", "5", "--dry-run", "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     first = told["trials"][0]
     assert told["model"] == "nemochat-demo"
-    assert told["seconds"] < 25
+    assert told["seconds"] < 60
     assert first["tried"] == "the present settings"
     assert first["error"] is None
     assert first["decode_per_second"] > 0
@@ -117,7 +117,7 @@ def test_ctrl_c_keeps_the_settings(script: WriteScript, tmp_path: Path) -> None:
         command("tune", model), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=dict(os.environ)
     )
     log = tmp_path / "log" / "engine.log"
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not log.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)

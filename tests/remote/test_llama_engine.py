@@ -62,13 +62,13 @@ async def reply(engine: LlamaServerEngine, segments: Sequence[Segment], sampling
 
 
 def asked(server: LlamaServer, path: str) -> Any:
-    with urllib.request.urlopen(f"{server.url}{path}", timeout=20) as answer:
+    with urllib.request.urlopen(f"{server.url}{path}", timeout=120) as answer:
         return json.load(answer)
 
 
 def asked_tokens(server: LlamaServer, text: str) -> list[int]:
     body = json.dumps({"content": text, "parse_special": False}).encode()
-    with urllib.request.urlopen(f"{server.url}/tokenize", body, timeout=20) as answer:
+    with urllib.request.urlopen(f"{server.url}/tokenize", body, timeout=120) as answer:
         found: list[int] = json.load(answer)["tokens"]
         return found
 
@@ -257,7 +257,7 @@ async def test_a_cancelled_reply_ends_at_the_server_too(demo_server: LlamaServer
         assert events[-1].reason is FinishReason.CANCELLED
         assert events[-1].usage.prompt_tokens == sum(await engine.count(question("Speak.")))
         assert events[-1].usage.completion_tokens < 200
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while busy(demo_server) and time.monotonic() < end:
             await asyncio.sleep(0.01)
         assert not busy(demo_server)

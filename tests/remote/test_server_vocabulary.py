@@ -88,5 +88,5 @@ async def test_nonsense_comes_to_an_end(kind: str) -> None:
         assert sum(await vocabulary.resolved(lambda: writer.counts(segments, "<__media__>"))) >= 0
         await vocabulary.resolved(lambda: writer.remember_reply([1, 2, 3], "abc"))
     assert client.times < 600
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
     await client.close()

@@ -175,7 +175,7 @@ async def test_arguments_that_do_not_fit_are_said_in_a_sentence_and_nobody_is_as
 async def test_a_hostile_schema_neither_hangs_nor_fetches_nor_runs(schema: dict[str, Any]) -> None:
     tool = Recorder(schema=schema)
     call = ToolCall("delete", {"path": "a" * 5_000 + "!"})
-    outcome = await asyncio.wait_for(Registry([tool]).call(call, answering(Approval.ONCE), Approvals()), 5)
+    outcome = await asyncio.wait_for(Registry([tool]).call(call, answering(Approval.ONCE), Approvals()), 60)
     assert outcome.is_error
     assert tool.ran == []
 
