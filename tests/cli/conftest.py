@@ -53,6 +53,9 @@ def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def forks() -> Iterator[Fork]:
     """Run the command, or without arguments many of them, in a fork of a process that has imported everything (tests/cli/forking.py)."""
+    if sys.platform != "linux":  # macOS has no such sockets, Windows no forks
+        yield _started
+        return
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     server = subprocess.Popen([sys.executable, "-m", "tests.cli.forking"], stdin=theirs.fileno(), cwd=ROOT)
     theirs.close()
@@ -85,6 +88,14 @@ def forks() -> Iterator[Fork]:
 def fork() -> Iterator[Fork]:
     """See `forks`."""
     yield from forks()
+
+
+def _started(
+    arguments: Sequence[str] | None, input: str, folder: Path, environment: Mapping[str, str], limit: float = LIMIT_SECONDS
+) -> subprocess.CompletedProcess[str]:
+    """The same by a new interpreter."""
+    words = [sys.executable, "-m", "tests.cli.many_commands"] if arguments is None else command(*arguments)
+    return subprocess.run(words, input=input, capture_output=True, text=True, timeout=limit, cwd=folder, env=environment, check=False)
 
 
 def _feed(descriptor: int, data: bytes) -> None:

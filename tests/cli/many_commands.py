@@ -1,6 +1,7 @@
-"""Many commands in one process with little memory, each with a time limit, and one JSON line about each; started by `forking`.
+"""Many commands in one process with little memory, each with a time limit, and one JSON line about each.
 
-Standard input: a JSON list of [name, [argument, ...], {variable: value}]. The commands are those that users run (`nemochat.cli.main`).
+It is a fork (`forking`), or run as a program. Standard input: a JSON list of [name, [argument, ...], {variable: value}]. The commands are
+those that users run (`nemochat.cli.main`).
 """
 
 from __future__ import annotations
@@ -56,3 +57,7 @@ def run_all() -> None:
     for name, wanted, variables in json.loads(sys.stdin.read()):
         os.environ.update(variables)
         sys.__stdout__.write(json.dumps([name, *run(wanted)]) + "\n")  # type: ignore[union-attr]
+
+
+if __name__ == "__main__":
+    run_all()
