@@ -123,7 +123,7 @@ async def test_a_killed_process_is_started_again(embedder: EmbeddingProcess) -> 
 
 
 async def test_one_killed_at_work_does_the_work_in_its_next_life(embedder: EmbeddingProcess) -> None:
-    texts = [f"text {number} " * 30 for number in range(12)]
+    texts = [f"text {number} " * 9 for number in range(9)]
     expected = await embedder.embed(texts)
     first = embedder.pid
     assert first is not None
