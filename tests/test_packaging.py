@@ -27,7 +27,7 @@ INFO = f"nemochat-{nemochat.__version__}.dist-info"
 
 def in_the_tree(folder: str) -> set[str]:
     """Files below a folder of the project, but for what Python leaves there."""
-    return {str(path.relative_to(ROOT)) for path in (ROOT / folder).rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    return {str(path.relative_to(ROOT)) for path in (ROOT / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts}
 
 
 @pytest.fixture(scope="module")
