@@ -26,6 +26,8 @@ os.environ.update(TZ="UTC", LANG="C.UTF-8")
 # Where Python is told to keep no compiled files, each of the processes would compile the program and the tests for itself.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# llama.cpp's threads wait for each other by counting as fast as they can, which takes from the other tests what these wait for.
+os.environ["OMP_WAIT_POLICY"] = "passive"
 if hasattr(time, "tzset"):
     time.tzset()
 
