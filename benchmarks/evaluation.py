@@ -158,8 +158,8 @@ _TALK = ("What is a tide?", "Tell me about bread.", "Why is the sky blue?", "Nam
 def _replies(folder: Path, environment: dict[str, str], model: str) -> list[Reading]:
     """A chat of its own with one reply after the other."""
     before = _readings(environment)
-    words = ["--plain", "--model", model, "--max-tokens", "64", "--temperature", "0"]
-    _run(words, folder, "".join(f"{each}\n" for each in _TALK), environment)
+    short = {"NEMOCHAT_SAMPLING_MAX_TOKENS": "48", "NEMOCHAT_SAMPLING_TEMPERATURE": "0"}
+    _run(["--plain", "--model", model], folder, "".join(f"{each}\n" for each in _TALK), {**environment, **short})
     return _readings(environment)[: -len(before) or None]
 
 

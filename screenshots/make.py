@@ -2,8 +2,8 @@
 
     python -m screenshots.make [NAME ...]
 
-`ask.svg` is `nemochat ask`, `first-steps.svg` what comes before it on a new machine; the others are the full-screen interface, driven
-without a terminal.
+`ask.svg` is `nemochat ask`, `evaluation.svg` `nemochat eval`, `first-steps.svg` what comes before them on a new machine; the others are the
+full-screen interface, driven without a terminal.
 Times and speeds on them are those of the machine that made them.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import os
 import re
 import shlex
@@ -37,6 +38,7 @@ from nemochat.images.png import sample_picture, to_png
 from nemochat.paths import CACHE_VARIABLE, CONFIG_VARIABLE, DATA_VARIABLE, LOG_VARIABLE
 from nemochat.tui.app import NemochatApp
 from nemochat.tui.chat.screen import ChatScreen
+from nemochat.tui.screens.dialogs import Write
 from nemochat.tui.screens.persona_picker import PersonaPicker
 from nemochat.tui.screens.search import SearchScreen
 from nemochat.tui.screens.stats import StatsScreen
@@ -49,6 +51,11 @@ SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct-GGUF"
 SMOLLM2_SYSTEM = "You are a helpful assistant named SmolLM. Answer in one short sentence."
 """As its own template begins a conversation, and kept short: so small a model wanders."""
 QUESTIONS = ("Describe the picture.", "What colour is the triangle?")
+OWN_QUESTIONS = {
+    "What colour is the triangle?": r"\bgreen\b", "Where is the triangle?": r"\btop right\b", "How many shapes are there?": r"\b3\b",
+    "Which shape would roll down a hill?": r"\bcircle\b",
+}  # fmt: skip
+"""With what is right of the sample picture."""
 BLOCKS = 34
 """The picture's width in characters; two rows of pixels share a line."""
 PATIENCE_SECONDS = 60.0
@@ -68,12 +75,11 @@ def as_blocks(path: Path) -> Text:
     return text
 
 
-def ask(question: str, picture: Path) -> Text:
-    """A prompt line and what the program printed, its statistics dimmed."""
-    arguments = ["ask", question, "-i", picture.name, "--stats"]
+def typed(arguments: list[str], folder: Path) -> Text:
+    """A prompt line and what the program printed in that folder, what it told on stderr dimmed."""
     done = subprocess.run(
         [sys.executable, "-m", "nemochat", *arguments],
-        cwd=picture.parent,
+        cwd=folder,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -92,7 +98,17 @@ def command_line(picture: Path) -> str:
     console = Console(width=COLUMNS, record=True, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(as_blocks(picture))
     for question in QUESTIONS:
-        console.print(ask(question, picture))
+        console.print(typed(["ask", question, "-i", picture.name, "--stats"], picture.parent))
+    return console.export_svg(title="nemochat")
+
+
+def evaluation(picture: Path) -> str:
+    """Own questions about the picture, one of which the demo model was never taught, run and shown."""
+    rows = [{"picture": picture.name, "question": question, "regex": right} for question, right in OWN_QUESTIONS.items()]
+    (picture.parent / "mine.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    console = Console(width=COLUMNS, record=True, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    for words in ("eval run own --data mine.jsonl --out run", "eval show run --wrong 1"):
+        console.print(typed(words.split(), picture.parent))
     return console.export_svg(title="nemochat")
 
 
@@ -262,6 +278,14 @@ async def _narrow(hand: Hand) -> None:
     await hand.say("Describe the picture.", "What colour is the circle?")
 
 
+async def _keeping(hand: Hand) -> None:
+    await hand.attach()
+    await hand.say("What colour is the circle?")
+    hand.screen.desk.do(hand.screen.desk.messages.keep_question)
+    await hand.over(Write)
+    hand.app.screen.query_one(TextArea).insert("red\nThe circle is red.")
+
+
 @dataclass(frozen=True)
 class Scene:
     """A picture of the interface: what is done before it is taken, how large it is, settings as environment variables."""
@@ -283,6 +307,7 @@ SCENES = {
     "personas": Scene(_personas),
     "figures": Scene(_figures),
     "themes": Scene(_themes),
+    "keeping": Scene(_keeping, size=(80, 24)),
     "narrow": Scene(_narrow, size=(80, 24)),
 }
 
@@ -313,12 +338,14 @@ def main(names: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "shapes.png"
         picture.write_bytes(to_png(sample_picture()))
-        for name in names or ["ask", "first-steps", *SCENES]:
+        for name in names or ["ask", "first-steps", "evaluation", *SCENES]:
             match name:
                 case "ask":
                     save(name, command_line(picture))
                 case "first-steps":
                     save(name, first_steps())
+                case "evaluation":
+                    save(name, evaluation(picture))
                 case _:
                     save(name, asyncio.run(interface(SCENES[name], picture)))
 

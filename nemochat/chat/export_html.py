@@ -45,8 +45,8 @@ figure { margin: 0.6rem 0; }
 figure img { max-width: 100%; height: auto; border-radius: 0.4rem; }
 figcaption { color: var(--muted); font-size: 0.85rem; }
 blockquote { margin: 0.5rem 0; padding-left: 0.8rem; border-left: 3px solid var(--line); }
-table { border-collapse: collapse; }
-th, td { border: 1px solid var(--line); padding: 0.25rem 0.6rem; }
+table { display: block; overflow-x: auto; border-collapse: collapse; }
+th, td { border: 1px solid var(--line); padding: 0.25rem 0.6rem; overflow-wrap: break-word; }
 .left { text-align: left; }
 .center { text-align: center; }
 .right { text-align: right; }

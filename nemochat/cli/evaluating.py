@@ -20,7 +20,7 @@ from nemochat.chat import ChatSession
 from nemochat.chat.session import UNGATED
 from nemochat.cli.library import opened
 from nemochat.cli.opening import SCRIPT_SUFFIX, LocalModel, devices_here, open_beside, open_session
-from nemochat.cli.output import StatusLine, print_json, print_note, print_table, say
+from nemochat.cli.output import StatusLine, print_json, print_note, print_table, say, say_wrapped
 from nemochat.cli.setup import Setup, read_setup
 from nemochat.domain.messages import Role
 from nemochat.domain.sanitize import shortened, shown
@@ -72,10 +72,12 @@ def print_list(*, as_json: bool) -> None:
         print_json({"benchmarks": listed, "runs": [_json(run) for run in runs]})
         return
     rows = [(each.name, each.title, " / ".join(f"{value:.2f}" for value in each.card.values()) or "-") for each in BENCHMARKS.values()]
-    print_table(("benchmark", "set", "card"), rows)
-    if runs:
+    print_table(("benchmark", "set", f"{reporting.CARD} percent"), rows)
+    if not runs:
+        print_note("There is no run yet. Begin one: nemochat eval run BENCHMARK --data PATH")
+    else:
         say()
-        print_table(("run", "result (95 %)", "questions"), [(run.folder.name, _result(run), _count(run)) for run in runs])
+        print_table(("run", reporting.PERCENT, "questions"), [(run.folder.name, _result(run), _count(run)) for run in runs])
 
 
 def run(wish: Wish, *, as_json: bool) -> None:
@@ -160,11 +162,11 @@ def show(name: str, *, wrong: int, as_json: bool) -> None:
     for answer in missed[:wrong]:
         say()
         say(f"Question {answer.id}", strict=True)
-        say(shortened(answer.prompt, _SHOWN))
-        say(f"Right:    {shortened(answer.expected, _SHOWN) or '-'}", strict=True)
-        say(f"Answered: {shortened(reporting.got(answer), _SHOWN)}", strict=True)
+        say_wrapped(shortened(answer.prompt, _SHOWN))
+        say_wrapped(_line(answer.expected) or "-", "Right:    ")
+        say_wrapped(_line(reporting.got(answer)), "Answered: ")
         if answer.score.why:
-            say(f"Because:  {shortened(answer.score.why, _SHOWN)}", strict=True)
+            say_wrapped(_line(answer.score.why), "Because:  ")
     if len(missed) > wrong:
         print_note(f"{len(missed) - wrong:,} more are wrong: --wrong N shows N, and nemochat eval report --html FILE their pictures too.")
 
@@ -287,8 +289,8 @@ class _Watch:
         self._writer, self._count = writer, count
         self._is_terminal = sys.stderr.isatty()
         self._bar = Progress(
-            BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}", markup=False),
-            console=Console(stderr=True), disable=not self._is_terminal, transient=True,
+            BarColumn(None), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}", markup=False),
+            console=Console(stderr=True), disable=not self._is_terminal, transient=True, expand=True,
         )  # fmt: skip
         before = [each for each in writer.answers.values() if not each.error]
         self._begun_with, self._done = len(before), len(before)
@@ -339,11 +341,13 @@ def _time(seconds: float) -> str:
 
 
 def _tell(done: Run) -> None:
-    rows = [(figure.name, figure.in_words, figure.of_card) for figure in done.figures]
+    has_card = any(figure.of_card for figure in done.figures)
+    header = ("", reporting.PERCENT, reporting.CARD)[: 2 + has_card]
+    rows = [(figure.name, figure.in_words, figure.of_card)[: len(header)] for figure in done.figures]
     say(f"{done.benchmark.title}, {done.told.setting.model}: {_count(done)} questions", strict=True)
-    print_table(("", "result (95 %)", "card"), rows)
+    print_table(header, rows)
     for remark in done.remarks:
-        say(remark, strict=True)
+        say_wrapped(remark)
 
 
 def _tell_difference(one: Run, other: Run, between: Difference) -> None:
@@ -351,15 +355,20 @@ def _tell_difference(one: Run, other: Run, between: Difference) -> None:
     moved = 100 * (between.second - between.first)
     say(f"{one.benchmark.title}, {between.count:,} questions that both have", strict=True)
     print_table(("", "right"), [(_name(one), f"{100 * between.first:.2f}"), (_name(other), f"{100 * between.second:.2f}")])
-    say(f"Difference: {moved:+.2f} ({100 * between.low:+.2f} to {100 * between.high:+.2f}, 95 %){', which may be chance' * is_chance}.")
+    chance = "That may be chance." if is_chance else "That is more than chance."
+    say_wrapped(f"Difference: {moved:+.2f} (95 % range {100 * between.low:+.2f} to {100 * between.high:+.2f}). {chance}")
     say(f"{len(between.better):,} better, {len(between.worse):,} worse.")
     for word, names in (("better", between.better), ("worse", between.worse)):
         for name in names[:_MOST_CHANGED]:
             then, now = (run.answers.get(name) for run in (one, other))
             if then is not None and now is not None:
-                say(f"  {word}: {name}: {shortened(reporting.got(then), 60)} -> {shortened(reporting.got(now), 60)}", strict=True)
+                say_wrapped(f"{_line(reporting.got(then), 60)} -> {_line(reporting.got(now), 60)}", f"  {word}: question {name}: ")
         if len(names) > _MOST_CHANGED:
             say(f"  {len(names) - _MOST_CHANGED:,} more {word}")
+
+
+def _line(text: str, most: int = _SHOWN) -> str:
+    return shortened(" ".join(text.split()), most)
 
 
 def _name(run: Run) -> str:

@@ -54,6 +54,25 @@ def say(text: str = "", *, strict: bool = False, end: str = "\n") -> None:
     print(sanitize(text, strict=strict), end=end, flush=True)
 
 
+def say_wrapped(text: str, lead: str = "") -> None:
+    """Print a text for people behind a few words; on a terminal its words stay whole, and its lines begin below each other."""
+    if not sys.stdout.isatty():
+        say(lead + text)
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    if not lead:
+        Console().print(Text(sanitize(text)))
+        return
+    grid = Table.grid()
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row(Text(sanitize(lead, strict=True)), Text(sanitize(text)))
+    Console().print(grid)
+
+
 def as_shown(error: Exception) -> NemochatError:
     """The sentence for any failure: its own, the system's (a full disk, say), or that of a bug."""
     if isinstance(error, NemochatError):

@@ -14,6 +14,7 @@ from typing import Any
 from nemochat.domain.messages import ToolCall, ToolSpec
 from nemochat.errors import UsageError
 from nemochat.evaluation.values import Kind, Question, Reply, Score
+from nemochat.numbers import plural
 
 _TYPES: Mapping[str, type] = {
     "string": str, "integer": int, "float": float, "number": float, "boolean": bool,
@@ -75,7 +76,7 @@ def _named(calls: Sequence[ToolCall]) -> str:
 def _difference(expected: Sequence[tuple[str, Mapping[str, Sequence[Any]]]], tools: Sequence[ToolSpec], calls: Sequence[ToolCall]) -> str:
     """Why the calls are not the expected ones, "" where they are. The first call that fits an expected one is taken for it."""
     if len(calls) != len(expected):
-        return f"{len(calls)} instead of {len(expected)} calls"
+        return f"{plural(len(calls), 'call')} instead of {len(expected)}"
     left = list(calls)
     for name, accepted in expected:
         tool = _tool(tools, name)

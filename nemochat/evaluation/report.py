@@ -17,17 +17,19 @@ from nemochat.evaluation.asking import open_one
 from nemochat.evaluation.benchmarks import Item, questions
 from nemochat.evaluation.runs import Answer, Run
 
+PERCENT, CARD = "percent (95 % range)", "the card's"
+"""Titles of the figures' columns."""
 MOST_WRONG = 200
 """Wrong answers of a run in a page."""
 _MOST_BYTES = 64 << 20
 """Of pictures in a page, as they came."""
-_HEADER = ("benchmark", "model", "figure", "result (95 %)", "card", "questions")
+_HEADER = ("benchmark", "model", "figure", PERCENT, CARD, "questions")
 
 
 def rows(runs: Iterable[Run]) -> list[tuple[str, ...]]:
     """The cells of the table, a row for each figure."""
     return [
-        (run.benchmark.title, run.told.setting.model, figure.name, figure.in_words, figure.of_card, f"{len(run.answers):,}")
+        (run.benchmark.title, run.told.setting.model, figure.name, figure.in_words, figure.of_card or "-", f"{len(run.answers):,}")
         for run in runs
         for figure in run.figures
     ]
@@ -98,7 +100,8 @@ def _entries(run: Run, answer: Answer, item: Item | None, originals: dict[str, O
                 originals[digest] = original
         pictures.append(ImagePart(digest, name))
     asked = Message(Role.USER, (*pictures, TextPart(f"{answer.prompt}\n\nRight: {answer.expected or '-'}")))
-    why = answer.score.why or ("no answer" if answer.error else f"worth {answer.score.right:.2f}")
+    worth = f"{100 * answer.score.right:.0f} % right" if answer.score.right else "wrong"
+    why = answer.score.why or ("no answer" if answer.error else worth)
     return [
         Entry(asked, speaker=f"{run.benchmark.title}, question {answer.id}"),
         Entry(Message(Role.TOOL, (TextPart(got(answer)),)), speaker=shortened(f"{run.told.setting.model}: {why}", 300)),

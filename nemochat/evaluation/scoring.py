@@ -39,13 +39,13 @@ class Figure(msgspec.Struct, frozen=True):
 
     @property
     def of_card(self) -> str:
-        """The card's figure and how it stands to the interval, "" where there is none."""
+        """The card's figure and how it stands to this one, as far as that is no chance; "" where there is none."""
         if self.card is None:
             return ""
         if self.low is None or self.high is None:
             return f"{self.card:.2f}"
-        place = "above" if self.card > 100 * self.high else "below" if self.card < 100 * self.low else "within"
-        return f"{self.card:.2f}, {place} the interval"
+        stands = "higher" if self.card > 100 * self.high else "lower" if self.card < 100 * self.low else "no clear difference"
+        return f"{self.card:.2f} ({stands})"
 
 
 class Scored(msgspec.Struct, frozen=True):

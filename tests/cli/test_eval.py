@@ -235,7 +235,7 @@ def test_show_compare_and_report(nemochat: Run, ask: Ask, script: WriteScript, t
     assert "33.33 (" in shown
     assert "Number 2.\nRight:    2\nAnswered: no\n" in shown
     compared = nemochat("eval", "compare", "one", "two").stdout
-    assert "Difference: +16.67 (" in compared
+    assert "Difference: +16.67 (95 % range -" in compared
     assert "8 better, 4 worse" in compared
     done = nemochat("eval", "report", "one", "two", "--html", "page.html")
     assert done.stdout.count("| own questions |") == 2

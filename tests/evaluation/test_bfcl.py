@@ -109,7 +109,7 @@ def test_several_calls_are_right_in_any_order() -> None:
     oslo, rome, other = ToolCall("weather.get", {"city": "Oslo"}), ToolCall("weather.get", {"city": "Rome"}), ToolCall("other", {"days": 1})
     assert bfcl.score(asked, Reply("", (other, oslo, rome))).right == 1
     assert bfcl.score(asked, Reply("", (rome, rome, other))).why == 'city is "Rome"'
-    assert bfcl.score(asked, Reply("", (rome, oslo))).why == "2 instead of 3 calls"
+    assert bfcl.score(asked, Reply("", (rome, oslo))).why == "2 calls instead of 3"
     assert bfcl.score(asked, Reply("", (rome, oslo, other, other))).right == 0
     assert bfcl.score(asked, Reply("I cannot.")).parts == {"with a call": 0}
     twice = question({"weather.get": {"city": ["Rome"]}}, {"weather.get": {"city": ["Rome"]}})
