@@ -2,7 +2,7 @@
 
     python -m benchmarks.evaluation ask [--pictures N] [--questions N] [--seed N] [--model NAME] [--keep FOLDER]
     python -m benchmarks.evaluation server [--pictures N] [--questions N] [--parallel N] [--rounds N]
-    python -m benchmarks.evaluation beside MODEL.gguf [--rounds N]
+    python -m benchmarks.evaluation beside MODEL.gguf [--rounds N] [--tokens N]
 
 N questions about each picture, in an order drawn at random, as a file of them might have it. `ask`: beside ``nemochat ask --jsonl``
 with the same questions: questions a minute, tokens read, processor time, how many are right, and how many verdicts differ from those of
@@ -152,13 +152,15 @@ def on_server(folder: Path, options: argparse.Namespace) -> None:
     print(f"{len(asked)} questions about {options.pictures} pictures; {one / several:.2f} times as many a minute.")
 
 
+_UNDER_WAY = 3.0
+"""Seconds after its model is loaded, when an evaluation is at its first question, which is a long one."""
 _TALK = ("What is a tide?", "Tell me about bread.", "Why is the sky blue?", "Name some rivers.")
 
 
-def _replies(folder: Path, environment: dict[str, str], model: str) -> list[Reading]:
+def _replies(folder: Path, environment: dict[str, str], model: str, tokens: int) -> list[Reading]:
     """A chat of its own with one reply after the other."""
     before = _readings(environment)
-    short = {"NEMOCHAT_SAMPLING_MAX_TOKENS": "48", "NEMOCHAT_SAMPLING_TEMPERATURE": "0"}
+    short = {"NEMOCHAT_SAMPLING_MAX_TOKENS": str(tokens), "NEMOCHAT_SAMPLING_TEMPERATURE": "0"}
     _run(["--plain", "--model", model], folder, "".join(f"{each}\n" for each in _TALK), {**environment, **short})
     return _readings(environment)[: -len(before) or None]
 
@@ -177,14 +179,14 @@ def beside_chat(folder: Path, options: argparse.Namespace) -> None:
     found: dict[str, list[Reading]] = {"alone": [], "beside": []}
     with _home(folder) as environment:
         for turn in range(options.rounds):
-            found["alone"] += _replies(folder, environment, model)
+            found["alone"] += _replies(folder, environment, model, options.tokens)
             words = ["eval", "run", "own", "--data", "own.jsonl", "--out", f"run-{turn}", "--model", model]
             command = [sys.executable, "-m", "nemochat", *words]
             with subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.DEVNULL) as evaluation:
-                answers = folder / f"run-{turn}" / "answers.jsonl"
-                while not answers.exists() or not answers.stat().st_size:
+                while not (folder / f"run-{turn}" / "answers.jsonl").exists():
                     time.sleep(0.1)
-                found["beside"] += _replies(folder, environment, model)
+                time.sleep(_UNDER_WAY)
+                found["beside"] += _replies(folder, environment, model, options.tokens)
                 evaluation.terminate()
     print("| a chat | TTFT, ms | tokens a second | replies |\n|---|---|---|---|")
     medians = {}
@@ -202,7 +204,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("ask", "server", "beside"))
     parser.add_argument("gguf", nargs="?")
-    for name, default in (("pictures", 40), ("questions", 6), ("seed", 20261130), ("parallel", 4), ("rounds", 3)):
+    for name, default in (("pictures", 40), ("questions", 6), ("seed", 20261130), ("parallel", 4), ("rounds", 3), ("tokens", 48)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--model")
     parser.add_argument("--keep", type=Path)

@@ -328,7 +328,7 @@ class _Watch:
         self._bar.update(self._task, description="waiting for a chat on this machine" if waits else self._so_far)
         if waits and not self._is_terminal and not self._has_waited:
             self._has_waited = True
-            print_note("Waiting for a chat on this machine; this goes on when its reply is written, here and each time.")
+            print_note("Waiting for a chat on this machine: questions are asked while no reply is being written there.")
 
     @property
     def _so_far(self) -> str:

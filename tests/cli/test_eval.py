@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import psutil
 import pytest
 
 from nemochat.cli.evaluating import check_room
+from nemochat.cli.output import say_wrapped
 from nemochat.cli.setup import read_setup
 from nemochat.domain.chat import Chat
 from nemochat.domain.images import Original
@@ -181,6 +183,18 @@ def test_a_chat_on_the_same_machine_comes_first(script: WriteScript, tmp_path: P
             plain.kill()  # what a program holds ends with it, however it ends
             run.communicate(timeout=60)
             assert (run.returncode, len(answers(tmp_path / "out"))) == (0, 4)
+
+
+def test_words_stay_whole_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """And begin below each other; a pipe gets the line as it is."""
+    said = "a reply of some words \x1b[31m[bold]and[/bold] a tag"
+    say_wrapped(said, "Answered: ")
+    assert capsys.readouterr().out == "Answered: a reply of some words [31m[bold]and[/bold] a tag\n"
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    say_wrapped(said, "Answered: ")
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert lines == ["Answered: a reply of some", "          words", "          [31m[bold]and[/bold]", "          a tag"]
 
 
 def test_beside_a_chat_a_model_has_to_fit(monkeypatch: pytest.MonkeyPatch) -> None:
