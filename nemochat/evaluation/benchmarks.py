@@ -224,13 +224,14 @@ def _pictures(row: Row, folder: Folder) -> tuple[Picture, ...]:
     return () if named is None else (_beside(folder, row, str(named)),)
 
 
-def _beside(folder: Folder, row: Row, name: str) -> Path:
+def _beside(folder: Folder, row: Row, name: str) -> Picture:
     names = [name, f"{name}.jpg", f"{name}.png"]
     if name.isdigit():
         padded = f"{int(name):012}"
         names += [f"{padded}.jpg", f"COCO_val2014_{padded}.jpg", f"COCO_train2014_{padded}.jpg", f"COCO_test2015_{padded}.jpg"]
     split = str(row.get("split", ""))
-    if (path := folder.find(*(f"{split}/{_id_of(row)}/{each}" for each in names), *names)) is None:
+    path: Picture | None = folder.find(*(f"{split}/{_id_of(row)}/{each}" for each in names), *names)
+    if (path := path or folder.find_embedded(name)) is None:
         hint = "Put the pictures into a folder beside the questions, or name the folder that holds both with --data."
         of = f" of question {shown(_id_of(row))}" if _id_of(row) else ""
         raise EvaluationError(f"The picture {shown(name)}{of} is not below {shown(folder.root.absolute())}.", hint)
@@ -394,7 +395,9 @@ BENCHMARKS = {
             ("*[qQ]uestions*.json", "*VQA*.tsv", "*.parquet", "*.jsonl"), {"right": 73.92}, note=_VQA_NOTE,
         ),
         Benchmark("gqa", "GQA", Kind.EXACT, f"the official questions.json, {_TABLE_OF}", _short,
-                  ("*questions*.json", "*GQA*.tsv", "*.parquet", "*.jsonl"), {"right": 53.47}, note=_VQA_NOTE),
+
+                  ("*questions*.json", "*GQA*.tsv", "testdev_balanced_instructions/*.parquet", "*.parquet", "*.jsonl"),
+                  {"right": 53.47}, note=_VQA_NOTE),
         Benchmark("scienceqa", "ScienceQA (pictures)", Kind.LETTER, f"the official problems.json, {_TABLE_OF}", _choice,
                   ("problems.json", "*ScienceQA*.tsv", "*.parquet", "*.jsonl"), {"right": 69.81}),
         Benchmark("textvqa", "TextVQA", Kind.VQA, f"the official TextVQA_0.5.1_val.json, {_TABLE_OF}", _short,

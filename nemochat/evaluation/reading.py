@@ -249,6 +249,7 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._by_name: dict[str, list[Path]] | None = None
+        self._by_id: dict[str, Embedded] | None = None
 
     def find(self, *names: str) -> Path | None:
         """The first of these names that there is, with or without the folders that lead to it."""
@@ -260,6 +261,14 @@ class Folder:
                 if path.parts[-len(wanted.parts) :] == wanted.parts:
                     return path
         return None
+
+    def find_embedded(self, id_: str) -> Embedded | None:
+        """The picture with an id in a table of pictures, as lmms-eval has those of GQA. Raises EvaluationError."""
+        if self._by_id is None:
+            tables = sorted(self.root.glob("*images/*.parquet"))
+            found = ((str(row.get("id", "")), row.get("image")) for path in tables for row in rows(path))
+            self._by_id = {name: image for name, image in found if isinstance(image, Embedded)}
+        return self._by_id.get(id_)
 
     def _known(self) -> dict[str, list[Path]]:
         if self._by_name is None:

@@ -316,6 +316,14 @@ def test_mmmu_is_its_validation_in_a_folder_for_each_subject(tmp_path: Path) -> 
         read("mmmu", tmp_path / "Art" / "dev-00000-of-00001.parquet")
 
 
+def test_gqa_has_its_pictures_in_a_table_of_their_own(tmp_path: Path) -> None:
+    asked = [{"id": f"{n}", "imageId": f"n{n % 2}", "question": f"{n}?", "answer": "yes"} for n in range(3)]
+    write_parquet(tmp_path / "testdev_balanced_instructions" / "testdev-00000-of-00001.parquet", asked)
+    pictures = [{"id": f"n{n}", "image": cell(n)} for n in range(2)]
+    write_parquet(tmp_path / "testdev_balanced_images" / "testdev-00000-of-00001.parquet", pictures)
+    assert [shades(each) for each in read("gqa", tmp_path)] == [[0], [1], [0]]
+
+
 def _bomb(path: Path) -> None:
     """A text of a megabyte, stored once, in 20,000 rows: 20 GB."""
     texts = arrow.DictionaryArray.from_arrays(arrow.array([0] * 20_000, arrow.int32()), arrow.array(["x" * (1 << 20)]))
