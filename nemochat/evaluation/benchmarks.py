@@ -395,7 +395,6 @@ BENCHMARKS = {
             ("*[qQ]uestions*.json", "*VQA*.tsv", "*.parquet", "*.jsonl"), {"right": 73.92}, note=_VQA_NOTE,
         ),
         Benchmark("gqa", "GQA", Kind.EXACT, f"the official questions.json, {_TABLE_OF}", _short,
-
                   ("*questions*.json", "*GQA*.tsv", "testdev_balanced_instructions/*.parquet", "*.parquet", "*.jsonl"),
                   {"right": 53.47}, note=_VQA_NOTE),
         Benchmark("scienceqa", "ScienceQA (pictures)", Kind.LETTER, f"the official problems.json, {_TABLE_OF}", _choice,
