@@ -115,7 +115,7 @@ def still_app(monkeypatch: pytest.MonkeyPatch, folder: Path, state: State) -> St
         return Turn(*args, **{"asked_at": clock(), **options})  # type: ignore[arg-type]
 
     count = Reading.count
-    for module in ("session", "loading"):
+    for module in ("session", "turn", "loading"):
         monkeypatch.setattr(f"nemochat.chat.{module}.time", SimpleNamespace(perf_counter=clock))
     monkeypatch.setattr("nemochat.desk.sending.Turn", turn)
     # What is typed here comes all at once, so there is no pause in the typing to wait for.
