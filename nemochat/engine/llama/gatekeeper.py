@@ -29,9 +29,9 @@ class Gatekeeper:
         if not ends and not self._gate.decides(self._gate.said(text + piece)):
             return False
         said = self._gate.said(text)
-        weights = np.exp((logits - logits.max()).astype(np.float64))
+        weights = np.exp(logits - logits.max())
         openers = sorted({opener for left in self._gate.left(said) for opener in self._openers(left, begins=not said)})
-        self.chance = float(weights[openers].sum() / weights.sum())
+        self.chance = float(weights[openers].sum(dtype=np.float64) / weights.sum(dtype=np.float64))
         return True
 
     @property

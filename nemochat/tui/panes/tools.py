@@ -219,6 +219,7 @@ class ToolsPane(Pane, can_focus=False):
     ToolsPane {
         .note { height: auto; padding: 0 1; color: $text-muted; }
         .list { height: auto; }
+        .gate { margin: 0 0 1 0; }
     }
     """
 
@@ -231,7 +232,7 @@ class ToolsPane(Pane, can_focus=False):
         self._run_views: dict[int, RunView] = {}
         self._tool_list = LateVertical(classes="list")
         self._run_list = LateVertical(classes="list")
-        self._gate = Static(markup=False, classes="note")
+        self._gate = Static(classes="note gate")
         self._gated = ""
         self._note = Static(Content(_EMPTY), classes="note")
 
