@@ -223,7 +223,7 @@ def test_ids_are_short_and_in_the_order_of_time() -> None:
     ids = [new_id(milliseconds) for milliseconds in (0, 1, 31, 32, 1_790_000_000_000, 1_790_000_000_001)]
     assert ids == sorted(ids)
     assert {len(id_) for id_ in ids} == {13}
-    assert len({new_id(5) for _ in range(200)}) == 200
+    assert len({new_id(5) for _ in range(200)}) > 190  # chance may give two of them the same twenty bits
     assert all(map(is_id, ids))
     assert not is_id("../x")
 
