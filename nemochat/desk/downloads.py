@@ -44,8 +44,8 @@ class Downloads:
         free = self._bench.available_memory()
         items = [Item(f"{_BEGUN}{at}", wish.source, "begun and not finished: goes on") for at, wish in enumerate(begun)]
         if self.is_running:
-            words = self._progress.in_words() if self._progress is not None else ""
-            items = [Item(_RUNNING, self._name, f"on its way: {words}; choose it to stop it")]
+            words = f": {self._progress.in_words()}" if self._progress is not None else ""
+            items = [Item(_RUNNING, self._name, f"choose it to stop it; on its way{words}")]
         items += [_item(known, free) for known in known_models()]
         items.append(Item(_OTHER, "Another one…", "owner/repository of Hugging Face, ngc:org/model:version, or an address"))
         chosen: str | None = await self._port.ask(AskItem("Get a model", tuple(items)))

@@ -16,6 +16,8 @@ from tests.models.hub import Hub
 from tests.tiny_gguf import write_language_model, write_projector
 from tests.tui.bench import Driver, running
 
+SLOW = 4_000
+"""Bytes in a second: too few to come to an end before it is looked at, on a busy machine too."""
 MODEL, PROJECTOR = "tiny-Q4_K_M.gguf", "mmproj-tiny-F16.gguf"
 
 
@@ -50,7 +52,7 @@ async def test_the_list_says_what_fits_and_what_it_is_good_for(tmp_path: Path) -
 async def test_it_comes_beside_a_chat_that_goes_on(tmp_path: Path, hub: Hub) -> None:
     async with running(tmp_path, FakeEngine(reply("Hello."))) as screen:
         screen.bench.elsewhere = hub.environment
-        hub.rate = 400_000
+        hub.rate = SLOW
         await asked_for(screen, "owner/model")
         await screen.until(lambda: "apache-2.0" in screen.shown)
         await screen.click("Download")
@@ -66,7 +68,7 @@ async def test_it_comes_beside_a_chat_that_goes_on(tmp_path: Path, hub: Hub) -> 
 async def test_stopped_it_is_kept_and_goes_on(tmp_path: Path, hub: Hub) -> None:
     async with running(tmp_path, FakeEngine(reply("Hello."))) as screen:
         screen.bench.elsewhere = hub.environment
-        hub.rate = 200_000
+        hub.rate = SLOW
         await asked_for(screen, "owner/model")
         await screen.click("Download")
         await screen.until(lambda: "↓" in screen.shown and "%" in screen.shown)
@@ -105,7 +107,7 @@ async def test_a_download_does_not_hold_up_the_end(tmp_path: Path, hub: Hub) -> 
     async with running(tmp_path, FakeEngine(reply("Hello."))) as screen:
         screen.bench.elsewhere = hub.environment
         models = screen.bench.paths.models
-        hub.rate = 100_000
+        hub.rate = SLOW
         await asked_for(screen, "owner/model")
         await screen.click("Download")
         await screen.until(lambda: "↓" in screen.shown)
