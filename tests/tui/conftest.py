@@ -22,7 +22,10 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _long_terms(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A notice is still there when the test looks, the second Ctrl+C is not too late, and no key is passed before the one ahead of it."""
+    """A notice is still there when the test looks, the second Ctrl+C is not too late, no key is passed before the one ahead of it, and
+    no reply of the played engine is taken for a title.
+    """
     monkeypatch.setattr(Notification, "time_left", LONG)
     monkeypatch.setattr(app, "_AGAIN_SECONDS", LONG)
     monkeypatch.setattr(app, "_KEY_SECONDS", LONG)
+    monkeypatch.setattr(reading, "TITLE_SECONDS", LONG)
