@@ -16,6 +16,7 @@ from textual.app import App, ComposeResult
 from textual.events import Key
 from textual.geometry import Size
 from textual.pilot import Pilot
+from textual.selection import Selection
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -39,12 +40,19 @@ HOSTILE = "a\x1b]52;c;ZXZpbA==\x07\x9b31m [@click=app.quit]x[/] [/foo] \x1b[6n"
 VISIBLE = "a]52;c;ZXZpbA==31m [@click=app.quit]x[/] [/foo] [6n"
 
 
+class Empty(Static):
+    """What is shown before there is anything; no part of what is selected."""
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        return None
+
+
 class Host(App[None]):
     """A bare host that keeps what is posted."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.transcript = Transcript(empty=Static("Ask something [/foo]", markup=False, id="empty"))
+        self.transcript = Transcript(empty=Empty("Ask something [/foo]", markup=False, id="empty"))
         self.posted: list[object] = []
 
     def compose(self) -> ComposeResult:
