@@ -13,11 +13,14 @@ import errno
 import os
 import stat
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from nemochat.reading import open_regular
 from nemochat.system import disk
+from nemochat.system.locks import lock
 
 TEMPORARY = ".part-"
 """How the names of files that are being written begin; one that stays behind is left of a crash."""
@@ -27,6 +30,8 @@ _NOT_REGULAR = "what is there is no regular file"
 _SECOND_NAME = "the file has a second name elsewhere"
 _MOST_LINKS = 40
 _NEAR_THE_ROOT = 3
+_WAIT_SECONDS = 5.0
+_LOOK_SECONDS = 0.01
 _JOURNALS = {
     "-wal": (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83", b""),
     "-shm": ((3007000).to_bytes(4, sys.byteorder), b""),
@@ -187,13 +192,45 @@ def _put_new(temporary: Path, path: Path) -> None:
 # -- files that grow, and files that others open by their names
 
 
-def open_to_append(path: Path) -> int:
+def open_to_append(path: Path, *, in_own_folder: bool = True) -> int:
     """A handle to write at the end of a file of nemochat's own; the file is made, with its folder, where there is none.
+
+    in_own_folder: else the user has named the folder, which is left as it is.
 
     Raises OSError where that would be another's: no regular file, a link, a file with a second name, or one of another user.
     """
-    make_folder(path.parent)
+    (make_folder if in_own_folder else make_missing)(path.parent)
     return _open_own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+
+@contextlib.contextmanager
+def alone(path: Path, *, in_own_folder: bool = True) -> Iterator[int]:
+    """The same while no other program holds the file. Raises OSError, also when one holds it for long."""
+    handle = open_to_append(path, in_own_folder=in_own_folder)
+    try:
+        until = time.monotonic() + _WAIT_SECONDS
+        while not lock(handle):
+            if time.monotonic() > until:
+                raise TimeoutError(errno.ETIMEDOUT, "another program holds it", str(path))
+            time.sleep(_LOOK_SECONDS)
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def end_line(path: Path, handle: int) -> None:
+    """What is appended begins a line of its own, also behind one that a crash has torn. Raises OSError."""
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size:
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                write_all(handle, b"\n")
+
+
+def write_all(handle: int, data: bytes) -> None:
+    """Write all of it, or raise OSError in the middle of it."""
+    while data:
+        data = data[os.write(handle, data) :]
 
 
 def open_log(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""What others have written, taken within bounds: files whatever a path leads to, and values out of JSON and TOML."""
+"""What others have written, taken within bounds: files whatever a path leads to, values out of JSON and TOML, and expressions."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path, PurePath
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+if TYPE_CHECKING:
+    import regex
 
 MAX_VALUES = 2_000_000
 """How many values JSON may hold: some 250 MB of memory, while the largest files that people have hold a tenth."""
@@ -109,6 +113,39 @@ def check_json(data: bytes | str, most: int = MAX_VALUES) -> None:
     marks = sum(map(data.count, (b",", b"[", b"{"))) if isinstance(data, bytes) else sum(map(data.count, (",", "[", "{")))
     if marks > most:
         raise TooMuchError(f"it holds more than {most:,} values")
+
+
+MAX_PATTERN = 500
+"""Characters of a regular expression."""
+_MAX_PROGRAM = 50_000
+_MIN_REPEATS = re.compile(r"\{\s*(\d+)")
+_NAMED_AGAIN = re.compile(r"(?<!\\)\\k<(\w+)>")
+
+
+@lru_cache(maxsize=4_000)
+def expression(pattern: str, flags: str = "", most: int = MAX_PATTERN) -> regex.Pattern[str]:
+    """A regular expression that others wrote, of so many characters at `most`, with those of the flags i, m and s that there are.
+
+    It is to be searched with a `timeout`, which may raise TimeoutError and MemoryError.
+
+    Raises TooMuchError for one that is too long or multiplies out to a large program, and ValueError for what is none.
+    """
+    import regex
+
+    # The library writes repeats with a least count out in full: nested ones could fill the memory before any time limit holds.
+    program = len(pattern)
+    for least in _MIN_REPEATS.findall(pattern):
+        program *= max(1, int(least[:9]))
+        if program > _MAX_PROGRAM:
+            break
+    if len(pattern) > most or program > _MAX_PROGRAM:
+        raise TooMuchError("it is too long as a regular expression")
+    pattern = _NAMED_AGAIN.sub(r"(?P=\1)", pattern)  # as JavaScript writes it
+    known = {"i": regex.IGNORECASE, "m": regex.MULTILINE, "s": regex.DOTALL}
+    try:
+        return regex.compile(pattern, sum(known[flag] for flag in set(flags) if flag in known))
+    except (regex.error, RecursionError, ValueError, OverflowError, LookupError, TypeError, AttributeError, MemoryError) as error:
+        raise ValueError(str(error)) from None
 
 
 _PART = r"""(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""

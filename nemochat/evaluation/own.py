@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import threading
+import contextlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,13 @@ from nemochat.domain.messages import Role, ToolSpec
 from nemochat.domain.sanitize import shown
 from nemochat.errors import EvaluationError, UsageError
 from nemochat.evaluation.values import Question, Reply, Score
-from nemochat.files import export_file, make_missing, reason
-from nemochat.reading import read_regular
+from nemochat.files import alone, end_line, export_file, make_missing, reason, write_all
+from nemochat.reading import TooMuchError, expression
 
 _SECONDS = 1.0
 """That a regular expression may take over one reply."""
-_MAX_FILE = 256 << 20
-_keeping = threading.Lock()
+_MAX_PATTERN = 10_000
+_HINT = "Check the space on the disk and the permissions of the folder."
 _SPACES = regex.compile(r"\s+")
 
 
@@ -58,8 +59,10 @@ def check(question: OwnQuestion) -> None:
         raise ValueError("its call is of none of its tools")
     if question.regex:
         try:
-            regex.compile(question.regex)
-        except regex.error as error:
+            _pattern(question.regex)
+        except TooMuchError:
+            raise ValueError("its regex is too long") from None
+        except ValueError as error:
             raise ValueError(f"its regex is none: {error}") from None
 
 
@@ -94,18 +97,28 @@ def keep(file: Path, chat: Chat, index: int, right: OwnQuestion, original: Calla
             names.append(f"{file.stem}-pictures/{each.digest[:16]}.{each.suffix}")
             _keep_picture(file.parent / names[-1], each.data)
         line = msgspec.json.encode({"pictures": names, **msgspec.to_builtins(question)}) + b"\n"
-        with _keeping:
-            make_missing(file.parent)
-            before = read_regular(file, _MAX_FILE) if file.exists() else b""
-            export_file(file, before + (b"\n" if before and not before.endswith(b"\n") else b"") + line, replace=True)
+        _append(file, line)
     except OSError as error:
-        raise EvaluationError(f"{shown(file)} cannot be written: {reason(error)}.", "Name another file.") from None
+        raise EvaluationError(f"{shown(file)} cannot be written: {reason(error)}.", _HINT) from None
+
+
+def _append(file: Path, line: bytes) -> None:
+    """Add a line behind what other programs add at the same time: all of it, or nothing where the disk refuses. Raises OSError."""
+    with alone(file, in_own_folder=False) as handle:
+        size = os.fstat(handle).st_size
+        try:
+            end_line(file, handle)
+            write_all(handle, line)
+            os.fsync(handle)
+        except BaseException:
+            os.ftruncate(handle, size)
+            raise
 
 
 def _keep_picture(path: Path, data: bytes) -> None:
     """Its name is that of what it holds, so that one which is there is the same."""
-    if not path.exists():
-        make_missing(path.parent)
+    make_missing(path.parent)
+    with contextlib.suppress(FileExistsError):
         export_file(path, data)
 
 
@@ -115,8 +128,8 @@ def score(question: Question, reply: Reply) -> Score:
         is_right = [(each.name, each.arguments) for each in reply.calls] == [(call.name, call.arguments)]
     elif pattern := question.meta.get("regex"):
         try:
-            is_right = regex.search(pattern, reply.text, regex.IGNORECASE, timeout=_SECONDS) is not None
-        except TimeoutError:
+            is_right = _pattern(pattern).search(reply.text, timeout=_SECONDS) is not None
+        except (TimeoutError, MemoryError):
             return Score(0, why="The regular expression takes too long.")
     else:
         is_right = _plain(reply.text) in map(_plain, question.answers)
@@ -128,6 +141,11 @@ def expected(question: Question) -> str:
     if (call := question.meta.get("call")) is not None:
         return f"{call.name} {msgspec.json.encode(call.arguments).decode()}"
     return f"/{question.meta['regex']}/" if question.meta.get("regex") else " or ".join(question.answers)
+
+
+def _pattern(pattern: str) -> regex.Pattern[str]:
+    """Raises ValueError."""
+    return expression(pattern, "i", _MAX_PATTERN)
 
 
 def _plain(text: str) -> str:

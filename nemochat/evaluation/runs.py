@@ -20,7 +20,7 @@ from nemochat.evaluation import own
 from nemochat.evaluation.benchmarks import Benchmark, Item, benchmark_named
 from nemochat.evaluation.scoring import Figure, Scored, figures
 from nemochat.evaluation.values import Kind, Reply, Score
-from nemochat.files import make_missing, open_to_append, reason, write_whole
+from nemochat.files import end_line, export_file, open_to_append, reason, write_all
 from nemochat.reading import open_regular, read_regular
 from nemochat.system.locks import lock
 
@@ -183,8 +183,7 @@ class Writer:
         """Keep an answer. Raises EvaluationError when the disk refuses."""
         line = msgspec.json.encode(answer) + b"\n"
         try:
-            while line:
-                line = line[os.write(self._handle, line) :]
+            write_all(self._handle, line)
         except OSError as error:
             raise EvaluationError(f"An answer cannot be written: {reason(error)}.", "Make room, and run the same command again.") from None
         self.answers[answer.id] = answer
@@ -199,8 +198,7 @@ class Writer:
 def writing(folder: Path, told: Told) -> Iterator[Writer]:
     """Begin a run in a folder, or go on with the one that is there. Raises EvaluationError where that is another."""
     try:
-        make_missing(folder)
-        handle = open_to_append(folder / _ANSWERS)
+        handle = open_to_append(folder / _ANSWERS, in_own_folder=False)
     except OSError as error:
         raise _unkept(folder, error) from None
     try:
@@ -218,11 +216,11 @@ def _begun(folder: Path, told: Told, handle: int) -> Run:
             found = _unlike(run.told.setting, told.setting) or ("number of questions" if run.told.count != told.count else "")
             if found:
                 raise EvaluationError(f"The run in {shown(folder)} is another: its {found} differs.", "Give --out another folder.")
-            _end_line(folder / _ANSWERS, handle)
+            end_line(folder / _ANSWERS, handle)
             return run
         if os.fstat(handle).st_size:
             raise EvaluationError(f"{shown(folder / _ANSWERS)} is of no run.", "Give --out another folder.")
-        write_whole(folder / _RUN, msgspec.json.format(msgspec.json.encode(told)))
+        export_file(folder / _RUN, msgspec.json.format(msgspec.json.encode(told)))
     except OSError as error:
         raise _unkept(folder, error) from None
     return Run(folder, told, {})
@@ -275,16 +273,6 @@ def _answers(path: Path) -> Iterator[Answer]:
                 yield msgspec.json.decode(line, type=Answer)
             except (msgspec.DecodeError, ValueError, RecursionError):
                 continue  # the program was ended while it was written, so its question is asked again
-
-
-def _end_line(path: Path, handle: int) -> None:
-    """What is appended begins a line of its own, also behind a torn one."""
-    with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size:
-            file.seek(size - 1)
-            if file.read(1) != b"\n":
-                os.write(handle, b"\n")
 
 
 def _unlike(one: Setting, other: Setting) -> str:

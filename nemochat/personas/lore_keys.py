@@ -21,19 +21,14 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
-from math import prod
-from typing import TYPE_CHECKING
 
 import msgspec
 
-if TYPE_CHECKING:
-    import regex
+from nemochat.reading import MAX_PATTERN, TooMuchError, expression
 
 _SEARCH_SECONDS, _SCAN_SECONDS = 0.02, 0.3
-_MAX_PATTERN, _MAX_PROGRAM = 500, 50_000
 _MAX_TEXT = 200_000  # characters at the end of a message
 _MAX_TRIES = 200_000  # places where a key turned out to be inside of a word, in one scan
-_MIN_REPEATS = re.compile(r"\{\s*(\d{1,9})")
 _RUN, _SELECTIVE = 6, 4
 """Letters of a run, and how many at least have to stand in what an expression matches for it to be filed by them."""
 _MOST_RUNS = 64
@@ -42,7 +37,6 @@ _FEW = 16
 _BARE_SLASH = re.compile(r"(?<!\\)/")
 # Inline flags, conditions, verbs and code points by number: what they do to letters is not looked at.
 _UNPLAIN = re.compile(r"\(\?(?![:=!<])|\(\*|\\[0-9xuUNpPcQEkgLXR]|\{[^}]*[a-z]")
-_NAMED_AGAIN = re.compile(r"(?<!\\)\\k<(\w+)>")
 _ESCAPES = re.compile(r"\\.", re.DOTALL)
 _GROUPS = re.compile(r"\[[^\[\]]*\](?:[?*+]|\{\d*,?\d*\})*|\([^()\[\]]*\)(?:[?*+]|\{\d*,?\d*\})*")
 _OPTIONAL = re.compile(r".(?:[?*+]|\{\d*,?\d*\})+", re.DOTALL)
@@ -152,11 +146,13 @@ class KeyReader:
 
     def _search(self, wanted: Needle, text: str, seconds: float) -> bool:
         try:
-            return _compiled(wanted.pattern, wanted.flags).search(text, timeout=seconds) is not None
+            return expression(wanted.pattern, wanted.flags).search(text, timeout=seconds) is not None
         except TimeoutError:
             self.problems[wanted.key] = "takes too long as a regular expression"
-        except _BadPattern as problem:
-            self.problems[wanted.key] = str(problem)
+        except TooMuchError:
+            self.problems[wanted.key] = "is too long as a regular expression"
+        except ValueError:
+            self.problems[wanted.key] = "is no valid regular expression"
         except (MemoryError, RecursionError):
             self.problems[wanted.key] = "is too much as a regular expression"
         return False
@@ -208,7 +204,7 @@ def _required(pattern: str) -> str:
 
     Only what stands outside of all groups, sets and repetitions is looked at; with alternatives there is nothing that must be there.
     """
-    if len(pattern) > _MAX_PATTERN or _UNPLAIN.search(pattern):
+    if len(pattern) > MAX_PATTERN or _UNPLAIN.search(pattern):
         return ""
     outside = _GROUPS.sub("\0", _ESCAPES.sub("\0", pattern))
     while (less := _GROUPS.sub("\0", outside)) != outside:
@@ -217,26 +213,6 @@ def _required(pattern: str) -> str:
         return ""
     runs = _OPTIONAL.sub("\0", outside)
     return max(re.findall(rf"[A-Za-z0-9]{{{_SELECTIVE},}}", runs), key=len, default="").casefold()
-
-
-class _BadPattern(Exception):
-    """Why a key is no regular expression that may be tried, going on from the key."""
-
-
-@lru_cache(maxsize=4_000)
-def _compiled(pattern: str, flags: str) -> regex.Pattern[str]:
-    import regex
-
-    # The library writes repeats with a least count out in full: nested ones could fill the memory before any time limit holds.
-    program = len(pattern) * prod(max(1, int(least)) for least in _MIN_REPEATS.findall(pattern))
-    if len(pattern) > _MAX_PATTERN or program > _MAX_PROGRAM:
-        raise _BadPattern("is too long as a regular expression")
-    pattern = _NAMED_AGAIN.sub(r"(?P=\1)", pattern)  # as JavaScript writes it
-    known = {"i": regex.IGNORECASE, "m": regex.MULTILINE, "s": regex.DOTALL}
-    try:
-        return regex.compile(pattern, sum(known[flag] for flag in set(flags) if flag in known))
-    except (regex.error, RecursionError, ValueError, OverflowError, LookupError, TypeError, AttributeError):
-        raise _BadPattern("is no valid regular expression") from None
 
 
 @cache

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from nemochat.domain.sanitize import sanitize, shown
 from nemochat.errors import NemochatError
-from nemochat.files import open_to_append, set_aside, write_whole
+from nemochat.files import alone, set_aside, write_whole
 from nemochat.personas import files
 from nemochat.personas.scene import MAX_NAME, MAX_VALUE, MAX_VARIABLES, Change
 from nemochat.reading import check_json
-from nemochat.system.locks import lock
 
 _MAX_BYTES = 64 * 1024 * 1024
-_WAIT_SECONDS = 5.0
-_LOOK_SECONDS = 0.01
 
 
 class _File(msgspec.Struct):
@@ -57,7 +53,7 @@ class SharedVariables:
             for change in changes:
                 change.apply(self._values)
             return
-        with files.saving("The variables of all chats"), _alone(self._path.with_suffix(".lock")):
+        with files.saving("The variables of all chats"), alone(self._path.with_suffix(".lock")):
             values = self._read(self._path)
             for change in changes:
                 change.apply(values)
@@ -80,21 +76,6 @@ class SharedVariables:
         cleaned = ((sanitize(name, strict=True).strip(), sanitize(value)) for name, value in found.items())
         fitting = [(name, value) for name, value in cleaned if 0 < len(name) <= MAX_NAME and len(value) <= MAX_VALUE]
         return dict(fitting[:MAX_VARIABLES])
-
-
-@contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """While no other program holds this file. Raises OSError when one holds it for long."""
-    handle = open_to_append(path)
-    try:
-        until = time.monotonic() + _WAIT_SECONDS
-        while not lock(handle):
-            if time.monotonic() > until:
-                raise TimeoutError("another program holds them")
-            time.sleep(_LOOK_SECONDS)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import csv
+import errno
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +17,11 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 import pytest
 
+from nemochat.domain.chat import Chat
 from nemochat.domain.images import RgbImage
+from nemochat.domain.messages import Conversation, Message, Role, TextPart
 from nemochat.errors import EvaluationError
-from nemochat.evaluation import reading
+from nemochat.evaluation import own, reading
 from nemochat.evaluation.asking import open_one
 from nemochat.evaluation.benchmarks import BENCHMARKS, Item, benchmark_named, questions, sampled, together
 from nemochat.evaluation.scoring import score
@@ -415,6 +419,10 @@ def test_own_questions(tmp_path: Path) -> None:
         ({"question": "Which?"}, "one of answers, regex and call"),
         ({"question": "Which?", "answers": ["a"], "regex": "a"}, "one of answers, regex and call"),
         ({"question": "Which?", "regex": "("}, "its regex is none"),
+        ({"question": "Which?", "regex": "(" * 3000 + ")" * 3000}, "its regex is none"),
+        ({"question": "Which?", "regex": "a{1000000000}"}, "its regex is too long"),
+        ({"question": "Which?", "regex": "(?:(?:a{900}){900}){900}"}, "its regex is too long"),
+        ({"question": "Which?", "regex": "a" * 10_001}, "its regex is too long"),
         ({"question": "Which?", "call": {"name": "x"}}, "none of its tools"),
         ({"answers": ["a"]}, "question"),
         ({"question": 3, "answers": ["a"]}, "Expected `str`"),
@@ -428,6 +436,56 @@ def test_an_own_question_that_cannot_be_asked_is_named(row: dict[str, Any], wron
     (tmp_path / "secret.png").write_bytes(png(1))
     with pytest.raises(EvaluationError, match=wrong):
         read("own", write_lines(tmp_path / "folder" / "mine.jsonl", [row]))
+
+
+@pytest.mark.parametrize(("pattern", "text"), [("(?R)", "a"), ("(?:(?R)|a)*b", "b" * 300), ("(a+)+$", "a" * 5000 + "!")])
+def test_an_expression_that_takes_too_much_is_a_wrong_answer(pattern: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails when one question of a file ends a run that has others."""
+    monkeypatch.setattr(own, "_SECONDS", 0.05)
+    worth = own.score(Question("1", "Which?", meta={"regex": pattern}), Reply(text))
+    assert (worth.right, worth.why) == (0, "The regular expression takes too long.")
+
+
+def test_programs_that_keep_questions_at_the_same_moment_lose_none(tmp_path: Path) -> None:
+    """Fails when each of them writes back the file as it has read it."""
+    script = """
+import sys
+from pathlib import Path
+from nemochat.domain.chat import Chat
+from nemochat.domain.messages import Conversation, Message, Role, TextPart
+from nemochat.evaluation import own
+chat = Chat.of(Conversation(messages=(Message(Role.USER, (TextPart("Which?"),)),)))
+sys.stdin.read()
+for number in range(20):
+    own.keep(Path("mine.jsonl"), chat, 0, own.right_of("a"), lambda _: None, f"{sys.argv[1]}-{number}")
+"""
+    (tmp_path / "mine.jsonl").write_text('{"question": "First?", "answers": ["a"]}')  # without its line break
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    programs = [
+        subprocess.Popen([sys.executable, "-c", script, name], stdin=subprocess.PIPE, cwd=tmp_path, env=environment) for name in "ab"
+    ]
+    for each in programs:
+        assert each.stdin is not None
+        each.stdin.close()
+    assert [each.wait(120) for each in programs] == [0, 0]
+    assert len(read("own", tmp_path / "mine.jsonl")) == 41
+
+
+def test_a_question_that_the_disk_has_no_room_for_leaves_no_half_of_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, write = tmp_path / "mine.jsonl", os.write
+    before = b'{"question": "First?", "answers": ["a"]}\n'
+    file.write_bytes(before)
+
+    def half(handle: int, data: bytes) -> int:
+        if len(data) < 20:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(handle, data[: len(data) // 2])
+
+    chat = Chat.of(Conversation(messages=(Message(Role.USER, (TextPart("Which?"),)),)))
+    monkeypatch.setattr(os, "write", half)
+    with pytest.raises(EvaluationError, match="No space left"):
+        own.keep(file, chat, 0, own.right_of("a"), lambda _: None)
+    assert file.read_bytes() == before
 
 
 # -- hostile files
