@@ -34,7 +34,7 @@ from nemochat.evaluation.runs import Answer, Run, Setting, Told, Writer, read_ru
 from nemochat.evaluation.scoring import Difference, check, difference
 from nemochat.files import export_file, reason
 from nemochat.library.claims import CHAT, REPLY, Claims
-from nemochat.numbers import size_text
+from nemochat.numbers import plural, size_text
 from nemochat.paths import find_paths
 from nemochat.system.limits import let_others_go_first
 
@@ -176,7 +176,8 @@ def compare(first: str, second: str, *, as_json: bool) -> None:
     one, other = _read(first), _read(second)
     if one.benchmark.name != other.benchmark.name:
         raise EvaluationError(f"{one.benchmark.title} and {other.benchmark.title} cannot be compared.", "Name two runs of one benchmark.")
-    between = difference(one.scored, other.scored)
+    same = [id_ for id_, each in one.answers.items() if id_ in other.answers and each.is_of_same(other.answers[id_])]
+    between = difference([one.answers[id_].scored for id_ in same], [other.answers[id_].scored for id_ in same])
     if between is None:
         raise EvaluationError("The two runs have no question in common.", "Name two runs over the same data.")
     if as_json:
@@ -353,7 +354,7 @@ def _tell(done: Run) -> None:
 def _tell_difference(one: Run, other: Run, between: Difference) -> None:
     is_chance = between.low <= 0 <= between.high
     moved = 100 * (between.second - between.first)
-    say(f"{one.benchmark.title}, {between.count:,} questions that both have", strict=True)
+    say(f"{one.benchmark.title}, {plural(between.count, 'question')} that both have", strict=True)
     print_table(("", "right"), [(_name(one), f"{100 * between.first:.2f}"), (_name(other), f"{100 * between.second:.2f}")])
     chance = "That may be chance." if is_chance else "That is more than chance."
     say_wrapped(f"Difference: {moved:+.2f} (95 % range {100 * between.low:+.2f} to {100 * between.high:+.2f}). {chance}")

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from nemochat.domain.tools import lets_call
 from nemochat.errors import EvaluationError
 from nemochat.evaluation.runs import Answer, Run
-from nemochat.evaluation.scoring import Figure, interval
+from nemochat.evaluation.scoring import Figure, interval, reaching
 
 _RESAMPLES = 2_000
 _DIGITS = 3
@@ -80,8 +80,12 @@ def sweep(runs: Sequence[Run], seed: int = 0) -> Sweep:
         raise EvaluationError("The runs are of different models.", "Name runs of one model.")
     if any(run.told.setting.gate is not None for run in runs):
         raise EvaluationError("A run was made with a gate, so it does not tell what the model does without.", "Name runs without --gate.")
-    answers = [(f"{run.benchmark.name} {each.id}", each) for run in runs for each in run.answers.values()]
-    told = {name: each for name, each in answers if not each.error and each.call_chance is not None and each.wants_call is not None}
+    answers: dict[str, Answer] = {}
+    for name, each in ((f"{run.benchmark.name} {each.id}", each) for run in runs for each in run.answers.values()):
+        while name in answers and not answers[name].is_of_same(each):
+            name += "+"
+        answers[name] = each
+    told = {name: each for name, each in answers.items() if not each.error and each.call_chance is not None and each.wants_call is not None}
     halves = [_halves([name for name, each in told.items() if each.wants_call is wants], seed) for wants in (True, False)]
     if not all(first and second for first, second in halves):
         raise EvaluationError(
@@ -164,7 +168,8 @@ def _between(steps: Sequence[Numbers], seed: int) -> tuple[float, float]:
     generator = np.random.default_rng(seed)
     means = sum(each[generator.integers(0, len(each), (_RESAMPLES, len(each)))].mean(axis=1) for each in steps) / len(steps)
     low, high = np.quantile(means, (0.025, 0.975))
-    return float(low), float(high)
+    better, worse = (sum(int((sign * each > 0).sum()) for each in steps) for sign in (1, -1))
+    return reaching(float(low), float(high), better, worse)
 
 
 def _auc(wanted: Numbers, unwanted: Numbers) -> float:

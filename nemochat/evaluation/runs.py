@@ -73,8 +73,9 @@ class Told(msgspec.Struct, frozen=True):
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     """A line of `answers.jsonl`. error: why there is no answer; such a question is asked again when the run goes on.
 
-    prompt, expected: for people. seconds: that it took. read, reused, said: tokens. pictures: that were encoded. call_chance: as in
-    `TurnResult`. wants_call: whether a call would have been right, None where no tool was offered.
+    calls: with the name and the arguments of each. prompt, expected: for people. seconds: that it took. read, reused, said: tokens.
+    pictures: that were encoded. call_chance: as in `TurnResult`. wants_call: whether a call would have been right, None where no tool was
+    offered.
     """
 
     id: str
@@ -93,10 +94,18 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     call_chance: float | None = None
     wants_call: bool | None = None
 
+    def __post_init__(self) -> None:
+        if not all(isinstance(each.get("name"), str) and isinstance(each.get("arguments"), Mapping) for each in self.calls):
+            raise ValueError("a call has a name and arguments")
+
     @property
     def scored(self) -> Scored:
         """What it is worth."""
         return Scored(self.id, self.group, self.score, bool(self.error))
+
+    def is_of_same(self, other: Answer) -> bool:
+        """Whether another run asked the same: an id alone may be the number of a line in another file."""
+        return (self.id, self.prompt, self.expected) == (other.id, other.prompt, other.expected)
 
     @property
     def is_wrong(self) -> bool:
@@ -157,7 +166,12 @@ def read_run(folder: Path) -> Run:
     try:
         told = msgspec.json.decode(read_regular(folder / _RUN, _MAX_RUN), type=Told)
         benchmark_named(told.setting.benchmark)
-        return Run(folder, told, {each.id: each for each in _answers(folder / _ANSWERS)})
+        run = Run(folder, told, {each.id: each for each in _answers(folder / _ANSWERS)})
+        try:
+            _ = run.figures
+        except KeyError as error:
+            raise ValueError(f"an answer has no {error}, which {run.benchmark.title} counts") from None
+        return run
     except FileNotFoundError:
         raise EvaluationError(f"There is no run in {shown(folder)}.", "nemochat eval list shows the runs that there are.") from None
     except OSError as error:
@@ -272,7 +286,7 @@ def _answers(path: Path) -> Iterator[Answer]:
             try:
                 yield msgspec.json.decode(line, type=Answer)
             except (msgspec.DecodeError, ValueError, RecursionError):
-                continue  # the program was ended while it was written, so its question is asked again
+                continue  # it was torn when the program was ended, or is none of nemochat's: its question is asked again
 
 
 def _unlike(one: Setting, other: Setting) -> str:

@@ -17,6 +17,8 @@ RIGHT = "right"
 _Z = 1.959964
 _RESAMPLES = 2_000
 _DRAWN_AT_ONCE = 4_000_000
+_FEW = 20
+"""Questions that changed: of more a bootstrap tells the same."""
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -135,15 +137,27 @@ def difference(first: Sequence[Scored], second: Sequence[Scored], seed: int = 0)
         for done in range(0, _RESAMPLES, portion)
     ]
     low, high = np.quantile(np.concatenate(means), (0.025, 0.975))
+    low, high = reaching(float(low), float(high), int((steps > 0).sum()), int((steps < 0).sum()))
     return Difference(
         len(names),
         sum(ours[name] for name in names) / len(names),
         sum(theirs[name] for name in names) / len(names),
-        float(low),
-        float(high),
+        low,
+        high,
         tuple(name for name, step in zip(names, steps, strict=True) if step > 0),
         tuple(name for name, step in zip(names, steps, strict=True) if step < 0),
     )
+
+
+def reaching(low: float, high: float, better: int, worse: int) -> tuple[float, float]:
+    """The bounds of a difference; to 0 where so few questions changed that as many may well have changed the other way (a sign test).
+
+    From a few that all changed one way a bootstrap draws nothing else.
+    """
+    changed = better + worse
+    if changed < _FEW and 2 * sum(math.comb(changed, count) for count in range(min(better, worse) + 1)) > 0.05 * 2**changed:
+        return min(low, 0.0), max(high, 0.0)
+    return low, high
 
 
 def _worth(scored: Iterable[Scored]) -> Mapping[str, float]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from nemochat.domain.messages import ToolCall, ToolSpec
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class Kind(StrEnum):
@@ -68,7 +70,7 @@ class Score(msgspec.Struct, frozen=True):
     guessed: the official rule found no answer and drew one at random. why: for people, what is wrong; "" where there is nothing to say.
     """
 
-    right: float
+    right: Share
     parts: Mapping[str, float] = {}
     guessed: bool = False
     why: str = ""

@@ -240,6 +240,47 @@ def test_a_run_that_is_none_is_said(content: bytes, nemochat: Run, tmp_path: Pat
     assert nemochat("eval", "list").returncode == 0
 
 
+def test_lines_that_are_no_answers_cost_only_themselves(nemochat: Run, ask: Ask, script: WriteScript, tmp_path: Path) -> None:
+    """Fails when somebody else's line ends a command, or is counted as more than right or less than wrong."""
+    write_questions(tmp_path)
+    model = knowing(script)
+    whole = ask(model)
+    foreign = (
+        '{"id": "1", "calls": [{"x": 1}]}', '{"id": "2", "calls": [{"name": {}, "arguments": 7}]}', '{"id": 5}', "[1]",
+        '{"id": "4", "score": {"right": 5}}', '{"id": "5", "score": {"right": -3}}', '{"id": "6", "score": {"right": 2e9}}',
+    )  # fmt: skip
+    with (tmp_path / "out/answers.jsonl").open("a") as file:
+        file.writelines(f"{line}\n" for line in foreign)
+    assert ask(model)["figures"] == whole["figures"]
+    for words in (("show", "out"), ("compare", "out", "out"), ("report", "out", "--html", "page.html"), ("show", "out", "--json")):
+        done = nemochat("eval", *words)
+        assert (done.returncode, done.stderr.count("Error")) == (0, 0), done.stderr
+
+
+def test_an_answer_that_lacks_what_its_benchmark_counts_is_said(nemochat: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "data/evaluations/x"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_bytes(OTHER.replace(b'"x"', b'"pope"'))
+    scored = [{"id": "1", "score": {"right": 1, "parts": {"answer yes": 1}}}, {"id": "2", "score": {"right": 1}}]
+    (folder / "answers.jsonl").write_text("".join(json.dumps(each) + "\n" for each in scored))
+    for words in (("show", "x"), ("report", "x"), ("compare", "x", "x"), ("gate", "x")):
+        done = nemochat("eval", *words)
+        assert (done.returncode, "POPE (popular) counts" in done.stderr, "bug" in done.stderr) == (1, True, False), done.stderr
+    assert nemochat("eval", "list").returncode == 0
+
+
+def test_runs_over_other_questions_are_not_compared_by_the_numbers_of_their_lines(
+    nemochat: Run, ask: Ask, script: WriteScript, tmp_path: Path
+) -> None:
+    write_questions(tmp_path)
+    model = knowing(script)
+    ask(model, out="one")
+    rows = [{"question": "Number 0.", "answers": ["0"]}, {"question": "Another.", "answers": ["1"]}]
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ask(model, out="two")
+    assert "1 question that both have" in nemochat("eval", "compare", "one", "two").stdout
+
+
 def test_show_compare_and_report(nemochat: Run, ask: Ask, script: WriteScript, tmp_path: Path) -> None:
     write_questions(tmp_path)
     ask(knowing(script), out="one")

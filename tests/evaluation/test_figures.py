@@ -50,6 +50,23 @@ def test_two_runs_are_compared_by_the_questions_that_both_have() -> None:
     assert difference(first, [Scored("other", "", Score(1))]) is None
 
 
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_a_few_questions_that_all_changed_one_way_may_be_chance(count: int) -> None:
+    """Fails when a bootstrap over one question says that a difference is more than chance."""
+    between = difference(scored(*[0.0] * count, 1.0), scored(*[1.0] * count, 1.0))
+    assert between is not None
+    assert between.low == 0 < between.high
+    between = difference(scored(*[1.0] * count), scored(*[0.0] * count))
+    assert between is not None
+    assert between.high == 0 > between.low
+
+
+def test_six_questions_that_all_changed_one_way_are_more_than_chance() -> None:
+    between = difference(scored(*[0.0] * 6), scored(*[1.0] * 6))
+    assert between is not None
+    assert between.low > 0
+
+
 def test_runs_that_are_the_same_differ_by_nothing() -> None:
     between = difference(scored(1, 0, 0.3), scored(1, 0, 0.3))
     assert between is not None

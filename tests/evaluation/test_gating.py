@@ -138,3 +138,19 @@ def test_the_auc_is_that_of_all_pairs() -> None:
         wanted, unwanted = source.integers(0, 6, 12) / 6, source.integers(0, 6, 9) / 6
         pairs = [1.0 if one > other else 0.5 if one == other else 0.0 for one in wanted for other in unwanted]
         assert _auc(wanted, unwanted) == pytest.approx(sum(pairs) / len(pairs))
+
+
+def test_a_few_questions_show_nothing() -> None:
+    """Fails when two questions of each kind are told to set a gate."""
+    found = sweep(runs([0.9, 0.9], [0.1, 0.1]))
+    assert found.difference == 0.5
+    assert found.verdict.startswith("The gate is not shown to help: +50.0 (+0.0 to +50.0, 95 %)")
+
+
+def test_a_run_that_is_named_twice_is_counted_once() -> None:
+    """And questions of two files that have the same numbers are all counted."""
+    named = runs(drawn(1, 0.6, 1, 10), drawn(2, 0, 0.4, 10))
+    found = sweep([*named, named[0]])
+    assert (found.wanted, found.unwanted, found.left_out) == (10, 10, 0)
+    others = [msgspec.structs.replace(each, prompt="Another?") for each in named[0].answers.values()]
+    assert sweep([*named, run("bfcl-simple", others)]).wanted == 20
