@@ -81,7 +81,10 @@ def print_list(*, as_json: bool) -> None:
 
 
 def run(wish: Wish, *, as_json: bool) -> None:
-    """Begin a run, or go on with it. Raises NemochatError; KeyboardInterrupt when the engine has ended and the answers are kept."""
+    """Begin a run, or go on with it. Raises NemochatError, also when no answer came at all.
+
+    KeyboardInterrupt comes when the engine has ended and the answers are kept.
+    """
     benchmark, data = benchmark_named(wish.benchmark), wish.data or find_paths(os.environ).questions
     if wish.data is None and benchmark.name != "own":
         raise UsageError(f"{benchmark.title} needs its questions: {benchmark.data}.", "Name their file or folder with --data.")
@@ -90,7 +93,9 @@ def run(wish: Wish, *, as_json: bool) -> None:
     with StatusLine() as status:
         status.show("reading the questions ...")
         items, files = questions(benchmark, data)
-        items = sampled(items, wish.limit, wish.seed)
+        every, items = items, sampled(items, wish.limit, wish.seed)
+        if len(items) == len(every):
+            wish = msgspec.structs.replace(wish, limit=None)
         check(item.question for item in items)
         root = data if data.is_dir() else data.parent
         digests = {file.relative_to(root).as_posix(): sha256(file) for file in files}
@@ -100,6 +105,8 @@ def run(wish: Wish, *, as_json: bool) -> None:
         print_json(_json(done))
     else:
         _tell(done)
+    if done.failed == len(done.answers):
+        raise EvaluationError("The model gave no answer to any question.", "Find out why above, and run the same command again.")
 
 
 async def _run(wish: Wish, benchmark: Benchmark, data: Path, items: Sequence[Item], digests: dict[str, str]) -> Run:

@@ -21,6 +21,7 @@ from nemochat.evaluation.benchmarks import Benchmark, Item, benchmark_named
 from nemochat.evaluation.scoring import Figure, Scored, figures
 from nemochat.evaluation.values import Kind, Reply, Score
 from nemochat.files import end_line, export_file, open_to_append, reason, write_all
+from nemochat.numbers import plural
 from nemochat.reading import open_regular, read_regular
 from nemochat.system.locks import lock
 
@@ -28,6 +29,10 @@ _RUN, _ANSWERS = "run.json", "answers.jsonl"
 _MAX_RUN, _MAX_LINE, _MAX_ANSWERS = 1 << 20, 16 << 20, 1 << 31
 _CHUNK = 1 << 20
 _SHOWN = 2_000
+_WORDS = {
+    "files": "file of questions", "model_sha256": "file of the model", "projector_sha256": "projector", "max_tokens": "longest reply",
+    "engine": "engine's setting",
+}  # fmt: skip
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -155,8 +160,9 @@ class Run(msgspec.Struct, frozen=True):
         """Sentences about what the result is and is not."""
         setting = self.told.setting
         said = [f"{len(self.answers) - self.failed:,} of {self.told.count:,} questions answered."] if not self.is_whole else []
-        said += [f"{self.failed:,} questions have no answer and count as wrong: the same command asks them again."] if self.failed else []
-        said += [f"{self.guesses:,} answers were guesses of the official rule, drawn with seed {setting.seed}."] if self.guesses else []
+        for error in [each.error for each in self.answers.values() if each.error][-1:]:
+            said.append(f"No answer came to {plural(self.failed, 'question')}, counted as wrong: the same command asks again. Why: {error}")
+        said += [f"The official rule drew {plural(self.guesses, 'answer')} at random, with seed {setting.seed}."] if self.guesses else []
         said += [f"{self.told.count:,} of the questions, drawn with seed {setting.seed}."] if setting.limit is not None else []
         return said + ([self.benchmark.note] if self.benchmark.note else [])
 
@@ -227,9 +233,9 @@ def _begun(folder: Path, told: Told, handle: int) -> Run:
     try:
         if (folder / _RUN).exists():
             run = read_run(folder)
-            found = _unlike(run.told.setting, told.setting) or ("number of questions" if run.told.count != told.count else "")
+            found = _unlike(run.told.setting, told.setting) or ("number of questions differs" if run.told.count != told.count else "")
             if found:
-                raise EvaluationError(f"The run in {shown(folder)} is another: its {found} differs.", "Give --out another folder.")
+                raise EvaluationError(f"The run in {shown(folder)} is another: its {found}.", "Give --out another folder.")
             end_line(folder / _ANSWERS, handle)
             return run
         if os.fstat(handle).st_size:
@@ -290,5 +296,5 @@ def _answers(path: Path) -> Iterator[Answer]:
 
 
 def _unlike(one: Setting, other: Setting) -> str:
-    names: Sequence[str] = Setting.__struct_fields__
-    return ", ".join(name for name in names if getattr(one, name) != getattr(other, name))
+    names = [_WORDS.get(name, name) for name in Setting.__struct_fields__ if getattr(one, name) != getattr(other, name)]
+    return f"{' and '.join(names)} {'differ' if names[1:] else 'differs'}" if names else ""

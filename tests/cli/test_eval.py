@@ -281,6 +281,23 @@ def test_runs_over_other_questions_are_not_compared_by_the_numbers_of_their_line
     assert "1 question that both have" in nemochat("eval", "compare", "one", "two").stdout
 
 
+def test_no_answer_at_all_is_no_result_and_its_reason_is_said(nemochat: Run, script: WriteScript, tmp_path: Path) -> None:
+    """Fails when a script takes 0 % for a measurement, or the user is not told why nothing came."""
+    rows = [{"question": f"Number {n}.", "answers": ["a"], "picture": "broken.png"} for n in range(2)]
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "broken.png").write_bytes(b"none")
+    arguments = ("eval", "run", "own", "--data", "mine.jsonl", "--model", script("a"), "--out", "out", "--limit", "9")
+    done = nemochat(*arguments)
+    said = " ".join(done.stdout.split())
+    assert (done.returncode, "The model gave no answer to any question." in done.stderr) == (1, True)
+    assert "No answer came to 2 questions, counted as wrong: the same command asks again. Why: broken.png" in said
+    assert "drawn" not in said  # the limit takes all
+    assert json.loads((tmp_path / "out/run.json").read_text())["setting"]["limit"] is None
+    (tmp_path / "mine.jsonl").write_text(json.dumps(rows[0] | {"answers": ["b"]}))
+    done = nemochat(*arguments)
+    assert (done.returncode, "its file of questions differs." in done.stderr) == (1, True)
+
+
 def test_show_compare_and_report(nemochat: Run, ask: Ask, script: WriteScript, tmp_path: Path) -> None:
     write_questions(tmp_path)
     ask(knowing(script), out="one")
