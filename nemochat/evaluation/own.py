@@ -55,6 +55,8 @@ def check(question: OwnQuestion) -> None:
     """Raise ValueError for a question that no reply could be scored by."""
     if sum(map(bool, (question.answers, question.regex, question.call))) != 1:
         raise ValueError("it has to have one of answers, regex and call")
+    if not all(each.strip() for each in question.answers):
+        raise ValueError("one of its answers is empty")
     if question.call is not None and question.call.name not in {tool.name for tool in question.tools}:
         raise ValueError("its call is of none of its tools")
     if question.regex:
@@ -149,4 +151,5 @@ def _pattern(pattern: str) -> regex.Pattern[str]:
 
 
 def _plain(text: str) -> str:
-    return _SPACES.sub(" ", text).strip(" .,;:!?\"'").casefold()
+    plain = _SPACES.sub(" ", text).strip()
+    return (plain.strip(" .,;:!?\"'") or plain).casefold()  # a mark alone is what was said

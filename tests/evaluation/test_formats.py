@@ -419,6 +419,7 @@ def test_own_questions(tmp_path: Path) -> None:
         ({"question": "Which?"}, "one of answers, regex and call"),
         ({"question": "Which?", "answers": ["a"], "regex": "a"}, "one of answers, regex and call"),
         ({"question": "Which?", "regex": "("}, "its regex is none"),
+        ({"question": "Which?", "answers": ["a", " "]}, "one of its answers is empty"),
         ({"question": "Which?", "regex": "(" * 3000 + ")" * 3000}, "its regex is none"),
         ({"question": "Which?", "regex": "a{1000000000}"}, "its regex is too long"),
         ({"question": "Which?", "regex": "(?:(?:a{900}){900}){900}"}, "its regex is too long"),
@@ -444,6 +445,12 @@ def test_an_expression_that_takes_too_much_is_a_wrong_answer(pattern: str, text:
     monkeypatch.setattr(own, "_SECONDS", 0.05)
     worth = own.score(Question("1", "Which?", meta={"regex": pattern}), Reply(text))
     assert (worth.right, worth.why) == (0, "The regular expression takes too long.")
+
+
+@pytest.mark.parametrize(("reply", "right"), [("?", 1), (" ?\n", 1), ("!", 0), ("", 0), ("...", 0)])
+def test_a_mark_is_an_answer_too(reply: str, right: float) -> None:
+    """Fails when every mark, and silence, is the same answer."""
+    assert own.score(Question("1", "How does a question end?", answers=("?",)), Reply(reply)).right == right
 
 
 def test_programs_that_keep_questions_at_the_same_moment_lose_none(tmp_path: Path) -> None:
