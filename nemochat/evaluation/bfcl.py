@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nemochat.chat.toolbox import misfit
 from nemochat.domain.messages import ToolCall, ToolSpec
 from nemochat.errors import UsageError
 from nemochat.evaluation.values import Kind, Question, Reply, Score
@@ -28,18 +29,22 @@ _OPTIONAL = ""
 def score(question: Question, reply: Reply) -> Score:
     """1 or 0. CALLS: as many calls as expected, each of which fits one of them, in any order. NO_CALL: no call was made.
 
-    parts: "with a call". Raises UsageError where the question has no calls that its tools can make.
+    parts: "with a call", and for a reply with one "calls fit": whether each of them fits its tool's schema. Raises UsageError where the
+    question has no calls that its tools can make.
     """
-    with_call = {"with a call": float(bool(reply.calls))}
+    parts = {"with a call": float(bool(reply.calls))}
+    if reply.calls:
+        parts["calls fit"] = float(not any(misfit(call, question.tools) for call in reply.calls))
     if question.kind is Kind.NO_CALL:
-        return Score(float(not reply.calls), with_call, why=f"{_named(reply.calls)} is called, and no tool fits" if reply.calls else "")
+        return Score(float(not reply.calls), parts, why=f"{_named(reply.calls)} is called, and no tool fits" if reply.calls else "")
     why = _difference(expected_calls(question), question.tools, reply.calls)
-    return Score(float(not why), with_call, why=why)
+    return Score(float(not why), parts, why=why)
 
 
 def summary(scores: Sequence[Score]) -> Mapping[str, float]:
-    """The share of replies with a call; none for no scores."""
-    return {"with a call": sum(score.parts["with a call"] for score in scores) / len(scores)} if scores else {}
+    """The share of replies with a call, and of those the share whose calls fit; nothing where there are none."""
+    named = {name: [score.parts[name] for score in scores if name in score.parts] for name in ("with a call", "calls fit")}
+    return {name: sum(values) / len(values) for name, values in named.items() if values}
 
 
 def expected_calls(question: Question) -> Sequence[tuple[str, Mapping[str, Sequence[Any]]]]:

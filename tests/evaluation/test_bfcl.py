@@ -133,8 +133,18 @@ def test_where_no_tool_fits_no_call_is_right() -> None:
     asked = Question("q", "?", kind=Kind.NO_CALL)
     scores = [bfcl.score(asked, Reply("No tool does that.")), bfcl.score(asked, Reply("", (ToolCall("other", {}),)))]
     assert [score.right for score in scores] == [1, 0]
-    assert bfcl.summary(scores) == {"with a call": 0.5}
+    assert bfcl.summary(scores) == {"with a call": 0.5, "calls fit": 0}  # there is no such tool
     assert bfcl.summary([]) == {}
+
+
+def test_calls_fit_their_schemas_or_not_whether_they_are_the_right_ones_or_not() -> None:
+    """What the grammar promises is another figure than what is right. Fails when replies without a call count in it."""
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}}
+    asked = question({"weather.get": {"city": ["Rome"]}}, tools=(ToolSpec("weather.get", "", schema),))
+    replies = [(ToolCall("weather.get", {"city": "Oslo"}),), (ToolCall("weather.get", {"city": 5}),), ()]
+    scores = [bfcl.score(asked, Reply("", calls)) for calls in replies]
+    assert [score.parts.get("calls fit") for score in scores] == [1, 0, None]
+    assert bfcl.summary(scores) == {"with a call": 2 / 3, "calls fit": 0.5}
 
 
 @pytest.mark.parametrize("answers", [(), ("{",), ("[]",), ("{}",), ('{"other": [1]}',), ('{"other": {"days": 1}}',), ('{"unknown": {}}',)])
