@@ -82,6 +82,8 @@ def keep(file: Path, chat: Chat, index: int, right: OwnQuestion, original: Calla
     index: of the message in the chat. right: what would have been right. original: finds the file of a picture. id_: of the question.
     Raises EvaluationError, and UsageError for what no reply could be scored by.
     """
+    if file.suffix.lower() != ".jsonl":  # a line more would spoil a file of another kind
+        raise UsageError(f"{shown(file)} is no file of own questions.", "Name one that ends in .jsonl.")
     entries = chat.entries[: index + 1]
     tools = chat.frame.tools if right.call is not None else ()
     question = msgspec.structs.replace(right, question=entries[-1].message.text, system=chat.frame.system, tools=tools, id=id_)

@@ -348,6 +348,10 @@ def test_a_question_of_a_chat_becomes_an_own_question(nemochat: Run, ask: Ask, s
         done = nemochat("eval", "add", "mine.jsonl", "--chat", saved.id, *words)
         assert (done.returncode, "bug" in done.stderr) == (2, False), done.stderr
     assert len((tmp_path / "mine.jsonl").read_text().splitlines()) == 2
+    (tmp_path / "mine.json").write_text("[]")
+    done = nemochat("eval", "add", "mine.json", "--chat", saved.id, "--answer", "red")
+    assert (done.returncode, "Name one that ends in .jsonl." in done.stderr) == (2, True)
+    assert (tmp_path / "mine.json").read_text() == "[]"
 
 
 def test_calls_are_asked_once_whatever_is_wrong_with_them(nemochat: Run, script: WriteScript, tmp_path: Path) -> None:
