@@ -21,7 +21,7 @@ from nemochat.domain.messages import ToolSpec
 from nemochat.domain.tools import Approval, OfferedTool, ToolOrigin, ToolRequest
 from nemochat.tools.mcp.config import ServerConfig, add
 from nemochat.tui.screens.approval import ApprovalScreen
-from nemochat.tui.screens.dialogs import Choose, Menu, Read
+from nemochat.tui.screens.dialogs import Choose, Menu, Read, Write
 from nemochat.tui.screens.picker import Picker
 from tests.chat.fake_engine import FakeEngine, reply
 from tests.idle import until
@@ -289,6 +289,18 @@ async def test_a_question_with_a_long_text_keeps_its_answers_in_sight(size: tupl
         await pilot.press("pagedown", "right", "enter")
         await pilot.pause()
         assert app.screen is not screen
+
+
+@pytest.mark.parametrize("size", [*SIZES, (60, 20), (50, 15), (72, 18)], ids=str)
+async def test_the_keys_below_a_text_to_type_are_in_sight(size: tuple[int, int]) -> None:
+    """Fails when nobody is told that Ctrl+S takes the text, because it stands below the screen."""
+    app = App[None]()
+    async with app.run_test(size=size):
+        hint = "An accepted answer on each line, or a regular expression between slashes: /\\bred\\b/"
+        screen = Write("What would have been right?", "\n".join("abcdefghijkl"), hint=hint)
+        app.push_screen(screen)
+        wanted = ("What would", "l", "Ctrl+S accepts · Esc cancels", r"/\bred\b/")
+        await until(lambda: all(words in "\n".join(strip.text for strip in screen._compositor.render_strips()) for words in wanted))
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
