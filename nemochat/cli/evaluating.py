@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -203,7 +204,7 @@ def gate(names: Sequence[str], seed: int, *, as_json: bool) -> None:
         return
     say(f"{found.model}: {found.wanted:,} questions want a call, {found.unwanted:,} want none", strict=True)
     if found.left_out:
-        say(f"{found.left_out:,} more have no answer, or not the probability of a call.")
+        say(f"Left out for want of an answer, or of the probability of a call: {found.left_out:,}.")
     say(f"The probability of a call tells them apart with an AUC of {found.auc:.3f} (0.5 is chance, 1 is always).")
     say(f"Threshold, from half of them: {found.threshold:g}. On the other half:")
     pairs = zip(msgspec.structs.astuple(found.without), msgspec.structs.astuple(found.with_gate), strict=True)
@@ -237,12 +238,14 @@ def add(file: Path | None, chat: str, *, answers: tuple[str, ...], regex: str, c
     with opened() as library:
         stored = library.load(library.find(chat).id)
         users = [index for index, entry in enumerate(stored.chat.entries) if entry.message.role is Role.USER]
-        if not users or (message is not None and message > len(users)):
-            raise UsageError(f"The chat has {len(users)} messages of yours.", "Choose one of them with --message N.")
+        if not users:
+            raise UsageError("There is no message of yours in this chat.", "Choose another one: nemochat library list shows them.")
+        if message is not None and message > len(users):
+            raise UsageError(f"The chat has {plural(len(users), 'message')} of yours.", "Choose one of them with --message N.")
         number = message or len(users)
         right = own.OwnQuestion("", answers, regex, wanted)
         own.keep(file, stored.chat, users[number - 1], right, library.original, f"{stored.id}-{number}")
-    data = "" if file == find_paths(os.environ).questions else f" --data {shown(file)}"
+    data = "" if file == find_paths(os.environ).questions else f" --data {shlex.quote(shown(file))}"
     say(f"Kept in {shown(file)}. Ask it with: nemochat eval run own{data}", strict=True)
 
 

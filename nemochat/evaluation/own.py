@@ -23,7 +23,7 @@ from nemochat.reading import TooMuchError, expression
 _SECONDS = 1.0
 """That a regular expression may take over one reply."""
 _MAX_PATTERN = 10_000
-_HINT = "Check the space on the disk and the permissions of the folder."
+_HINT = "Check the space on the disk and the permissions of the folder, or take another file."
 _SPACES = regex.compile(r"\s+")
 
 
