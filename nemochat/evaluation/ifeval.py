@@ -21,6 +21,7 @@ import regex
 
 from nemochat.errors import UsageError
 from nemochat.evaluation.values import Question, Reply, Score
+from nemochat.reading import expression
 
 LONGEST_TEXT = 50_000
 """Characters of a reply that are looked at: a reply of 1,280 tokens has some 8,000, and some patterns take time by the square."""
@@ -72,8 +73,8 @@ class Options:
     def pattern(self, source: str) -> regex.Pattern[str]:
         """A keyword of the data, which is a pattern. Raises UsageError where it is none."""
         try:
-            return regex.compile(source[:LONGEST_PATTERN], regex.IGNORECASE)
-        except regex.error:
+            return expression(source[:LONGEST_PATTERN], "i")
+        except ValueError:
             raise UsageError(f'The instruction "{self._instruction}" has a keyword that is no valid pattern: {source[:80]!r}.') from None
 
     def _missing(self, name: str, what: str) -> UsageError:
@@ -132,7 +133,7 @@ def _matches(pattern: regex.Pattern[str], text: str) -> int:
     """How often it is found. A pattern that takes too long is not found."""
     try:
         return sum(1 for _ in pattern.finditer(text, timeout=PATTERN_SECONDS))
-    except TimeoutError:
+    except (TimeoutError, MemoryError):
         return 0
 
 

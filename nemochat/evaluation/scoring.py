@@ -150,12 +150,12 @@ def difference(first: Sequence[Scored], second: Sequence[Scored], seed: int = 0)
 
 
 def reaching(low: float, high: float, better: int, worse: int) -> tuple[float, float]:
-    """The bounds of a difference; to 0 where so few questions changed that as many may well have changed the other way (a sign test).
+    """The bounds of a difference; to 0 where so few questions changed that they may well have by chance (a sign test, one-sided).
 
     From a few that all changed one way a bootstrap draws nothing else.
     """
     changed = better + worse
-    if changed < _FEW and 2 * sum(math.comb(changed, count) for count in range(min(better, worse) + 1)) > 0.05 * 2**changed:
+    if changed < _FEW and sum(math.comb(changed, count) for count in range(min(better, worse) + 1)) > 0.05 * 2**changed:
         return min(low, 0.0), max(high, 0.0)
     return low, high
 

@@ -50,7 +50,7 @@ def test_two_runs_are_compared_by_the_questions_that_both_have() -> None:
     assert difference(first, [Scored("other", "", Score(1))]) is None
 
 
-@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("count", [1, 2, 4])
 def test_a_few_questions_that_all_changed_one_way_may_be_chance(count: int) -> None:
     """Fails when a bootstrap over one question says that a difference is more than chance."""
     between = difference(scored(*[0.0] * count, 1.0), scored(*[1.0] * count, 1.0))

@@ -151,6 +151,7 @@ def test_the_arguments_of_the_published_data_set_hold_every_name_and_null() -> N
         ({"instruction_id_list": ["keywords:existence"], "kwargs": [{"keywords": []}]}, '"keywords" that is a list of texts'),
         ({"instruction_id_list": ["keywords:existence"], "kwargs": [{"keywords": "cat"}]}, '"keywords" that is a list of texts'),
         ({"instruction_id_list": ["keywords:existence"], "kwargs": [{"keywords": ["("]}]}, "no valid pattern"),
+        ({"instruction_id_list": ["keywords:existence"], "kwargs": [{"keywords": ["a{1000000000}"]}]}, "no valid pattern"),
         (
             {"instruction_id_list": ["length_constraints:number_words"], "kwargs": [{"num_words": 3, "relation": "at most"}]},
             '"relation" that is "at least" or "less than"',
