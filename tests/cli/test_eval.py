@@ -388,7 +388,7 @@ def write_mixed(folder: Path, count: int = 20) -> list[dict[str, Any]]:
 
 
 def test_a_gate_is_found_from_one_run_and_helps_in_the_next(nemochat: Run, ask: Ask, script: WriteScript, tmp_path: Path) -> None:
-    model = script(replies=[*write_mixed(tmp_path), {"text": "?"}])
+    model = script(replies=[*write_mixed(tmp_path, 40), {"text": "?"}])
     assert ask(model)["figures"][0]["value"] == 0.5
     lines = [json.loads(line) for line in (tmp_path / "out/answers.jsonl").read_text().splitlines()]
     assert {(line["call_chance"], line["wants_call"]) for line in lines} == {(0.9, True), (0.3, False)}
@@ -397,7 +397,7 @@ def test_a_gate_is_found_from_one_run_and_helps_in_the_next(nemochat: Run, ask: 
     assert "AUC of 1.000" in done.stdout
     assert "The gate helps: +50.0 (+50.0 to +50.0, 95 %) are rightly decided. Set it with tools.gate = 0.6." in done.stdout
     told = json.loads(nemochat("eval", "gate", "out", "--json").stdout)
-    assert (told["threshold"], told["wanted"], told["unwanted"], told["difference"]) == (0.6, 10, 10, 0.5)
+    assert (told["threshold"], told["wanted"], told["unwanted"], told["difference"]) == (0.6, 20, 20, 0.5)
     gated = ask(model, "--gate", "0.6", out="gated")
     assert (gated["figures"][0]["value"], gated["setting"]["gate"]) == (1, 0.6)
     assert "gate" in nemochat("eval", "show", "gated").stdout
