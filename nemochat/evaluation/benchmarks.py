@@ -343,6 +343,8 @@ def _bfcl(benchmark: Benchmark, row: Row, folder: Folder) -> Item:
     words = {role: "\n".join(str(each["content"]) for each in messages if each["role"] == role) for role in ("system", "user")}
     answers = tuple(msgspec.json.encode(each).decode() for each in row["ground_truth"]) if benchmark.kind is Kind.CALLS else ()
     tools = tuple(ToolSpec(_text(each, "name"), _text(each, "description"), _schema(each["parameters"])) for each in row["function"])
+    if not all(isinstance(each.parameters, dict) for each in tools):
+        raise ValueError("the parameters of a tool are no object")
     return Item(Question(_id_of(row), words["user"], tools=tools, answers=answers, kind=_kind(benchmark)), system=words["system"])
 
 

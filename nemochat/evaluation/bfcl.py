@@ -16,6 +16,7 @@ from nemochat.domain.messages import ToolCall, ToolSpec
 from nemochat.errors import UsageError
 from nemochat.evaluation.values import Kind, Question, Reply, Score
 from nemochat.numbers import plural
+from nemochat.reading import listed, mapping
 
 _TYPES: Mapping[str, type] = {
     "string": str, "integer": int, "float": float, "number": float, "boolean": bool,
@@ -98,14 +99,14 @@ def _misfit(call: ToolCall, tool: ToolSpec, accepted: Mapping[str, Sequence[Any]
     """Why a call is not the one that is expected of this tool, "" where it is. accepted: the values of each parameter."""
     if call.name != tool.name:
         return f"{call.name} is called instead of {tool.name}"
-    properties = tool.parameters.get("properties", {})
-    for name in tool.parameters.get("required", ()):
-        if name not in call.arguments:
+    properties = mapping(tool.parameters, "properties")
+    for name in listed(tool.parameters, "required"):
+        if isinstance(name, str) and name not in call.arguments:
             return f"{name} is missing"
     for name, value in call.arguments.items():
         if name not in properties or name not in accepted:
             return f"{name} is not expected"
-        if not _is_accepted(value, properties[name], accepted[name]):
+        if not _is_accepted(value, mapping(properties, name), accepted[name]):
             return f"{name} is {json.dumps(value, ensure_ascii=False)}"
     missing = (name for name, values in accepted.items() if name not in call.arguments and _OPTIONAL not in values)
     return next((f"{name} is missing" for name in missing), "")
@@ -116,7 +117,7 @@ def _is_accepted(given: Any, schema: Mapping[str, Any], accepted: Sequence[Any])
 
     A value of another type is right where the accepted ones are of that type: BFCL takes it for a variable's name.
     """
-    wanted, inner = _type(schema), _type(schema.get("items", {})) if schema.get("type") in ("array", "tuple") else None
+    wanted, inner = _type(schema), _type(mapping(schema, "items")) if schema.get("type") in ("array", "tuple") else None
     value: Any = float(given) if wanted is float and type(given) is int else given
     kind = type(value)
     usual = _usual_type(accepted)

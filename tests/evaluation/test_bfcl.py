@@ -104,6 +104,18 @@ def test_a_required_parameter_may_not_be_left_out() -> None:
     assert (score.right, score.why) == (0, "city is missing")
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [{"properties": 5}, {"properties": {"city": 7}}, {"properties": {"city": {"type": "array", "items": 3}}}, {"required": 3},
+     {"required": [[1]]}, {"properties": None, "required": None}, {"properties": {"city": {"type": ["string", 3]}}}],
+)  # fmt: skip
+def test_a_schema_that_is_none_ends_no_run(schema: dict[str, Any]) -> None:
+    """Fails when one odd tool of a file costs all questions behind it."""
+    asked = question({"weather": {"city": ["Rome"]}}, tools=(ToolSpec("weather", "", schema),))
+    for arguments in ({"city": "Rome"}, {"city": ["Rome"]}, {}):
+        assert bfcl.score(asked, Reply("", (ToolCall("weather", arguments),))).right in (0, 1)
+
+
 def test_several_calls_are_right_in_any_order() -> None:
     asked = question({"weather.get": {"city": ["Rome"]}}, {"weather.get": {"city": ["Oslo"]}}, {"other": {"days": [1]}})
     oslo, rome, other = ToolCall("weather.get", {"city": "Oslo"}), ToolCall("weather.get", {"city": "Rome"}), ToolCall("other", {"days": 1})
