@@ -141,7 +141,7 @@ async def _run(wish: Wish, benchmark: Benchmark, data: Path, items: Sequence[Ite
                     await asking.run(sessions)
                 except asyncio.CancelledError:
                     watch.stop()
-                    print_note(f"Stopped. {len(writer.answers):,} answers are kept: the same command goes on with them.")
+                    print_note(f"Stopped. Kept: {plural(len(writer.answers), 'answer')}. The same command goes on from there.")
                     raise
             return writer.now
 

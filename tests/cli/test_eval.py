@@ -143,7 +143,7 @@ def test_ctrl_c_keeps_all_and_says_so(script: WriteScript, tmp_path: Path, red: 
             terminal.read(0.05)
         terminal.send("\x03")
         assert terminal.wait_for_end() == 130
-        assert "the same command goes on with them" in terminal.text.replace("\n", " ")
+        assert "The same command goes on from there" in terminal.text.replace("\n", " ")
     assert len(answers(tmp_path / "out")) >= 2
 
 
