@@ -13,7 +13,7 @@ import pytest
 from rich.style import Style
 from syrupy.assertion import SnapshotAssertion
 from textual.app import App
-from textual.widgets import OptionList
+from textual.widgets import OptionList, Static
 
 from nemochat.desk import commands
 from nemochat.desk.tools import question_of
@@ -226,7 +226,10 @@ async def _chats(driver: Driver) -> None:
     await driver.press("ctrl+n")
     await _ask_all(driver, "What does a lexer do?")
     driver.screen.action_command("open")
-    await driver.until(lambda: len(driver.screen.drawer.rows) == 2)
+    drawer = driver.screen.drawer
+    await driver.until(lambda: len(drawer.rows) == 2 and drawer.list.has_focus and "Esc back" in drawer.keys)
+    foot = drawer.query_one("#chats-foot", Static)
+    await driver.until(lambda: foot.size.height == len(str(foot.content).splitlines()))
 
 
 async def _search(driver: Driver) -> None:
