@@ -381,6 +381,16 @@ async def test_a_hint_gives_way_whole(tmp_path: Path, width: int, wanted: str) -
         assert str(driver.host.query_one("#hint", Static).render()) == wanted
 
 
+async def test_keys_beside_a_drawer_give_way_whole_however_late_it_opens(tmp_path: Path) -> None:
+    """Fails when the keys that were told before keep the room that they had, and break off in the middle of a word."""
+    async with prompt(tmp_path, (80, 24)) as (driver, press):
+        driver.prompt.keys = ("Enter open", "r rename", "t tags", "a archive", "Esc back")
+        await press()
+        driver.prompt.covered = (40, 0)
+        await press()
+        assert str(driver.host.query_one("#hint", Static).render()) == "Enter open · r rename · Esc back"
+
+
 async def test_an_empty_prompt_and_a_command_cost_nothing(tmp_path: Path) -> None:
     async with prompt(tmp_path) as (driver, press):
         driver.prompt.token_count, driver.prompt.room = 0, 2900

@@ -360,6 +360,7 @@ class Prompt(Vertical):
     def watch_covered(self, covered: tuple[int, int]) -> None:
         """More or less room for the hint."""
         self._hint_line.styles.padding = (0, 1 + covered[1], 0, 1 + covered[0])
+        self._hint_line.watch_hint()  # its own size stays as it is
 
     def watch_queued(self) -> None:
         """Other messages wait."""
