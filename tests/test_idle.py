@@ -119,6 +119,6 @@ async def test_a_pause_waits_for_what_its_own_frame_sets_off() -> None:
     app = Nest()
     async with app.run_test() as pilot:
         app.set_focus(None)
-        app.focus_after(3)
+        app.focus_after(0)
         await pilot.pause()
         assert isinstance(app.focused, Input)
