@@ -14,6 +14,7 @@ from rich.style import Style
 from syrupy.assertion import SnapshotAssertion
 from textual.app import App
 from textual.widgets import OptionList, Static
+from textual.widgets._toast import Toast
 
 from nemochat.desk import commands
 from nemochat.desk.tools import question_of
@@ -120,10 +121,15 @@ async def _window_full(driver: Driver) -> None:
     await _ask_all(driver, "Where is the harbour?", "And the market?", "Who built the wall?", "When was that?")
 
 
+async def _without_notices(driver: Driver) -> None:
+    driver.app.clear_notifications()
+    await driver.until(lambda: not driver.app.screen.query(Toast))
+
+
 async def _forgetting(driver: Driver) -> None:
     """The notice is gone, which would lie over the line."""
     await _window_full(driver)
-    driver.app.clear_notifications()
+    await _without_notices(driver)
 
 
 async def _summed_up(driver: Driver) -> None:
@@ -132,7 +138,7 @@ async def _summed_up(driver: Driver) -> None:
     await _window_full(driver)
     await driver.desk.memory.compact("")
     await driver.settle()
-    driver.app.clear_notifications()
+    await _without_notices(driver)
     transcript = driver.screen.transcript
     await driver.until(lambda: transcript.query(ForgottenLine))
     transcript.scroll_to_widget(transcript.query_one(ForgottenLine), animate=False, top=True)
